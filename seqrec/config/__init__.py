@@ -1,0 +1,1 @@
+"""Recipes: data with a strict schema. Parsed and checked without torch."""

@@ -1,0 +1,1 @@
+"""Judging rankings: queries, metrics, significance."""

@@ -1,0 +1,1 @@
+"""One file a verb. Only these, and ``config``, read recipe fields."""

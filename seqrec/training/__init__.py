@@ -1,0 +1,1 @@
+"""The symmetric loop: Lightning's Trainer around an objective."""

@@ -1,0 +1,1 @@
+"""Vectors and ids for other retrieval systems: a file a target, each ``write`` and ``read``."""

@@ -1,0 +1,313 @@
+"""The command line: flags, then one call in ``jobs``, whose result is printed.
+
+Nothing heavy is imported before a verb runs, so that ``--help`` answers at once.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import seqrec
+from seqrec.errors import SeqRecError
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+_CommandLineError = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="seqrec",
+    help="Watch histories as language: train, judge and serve sequential recommenders.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace --out if it exists.")]
+KeepSeen = Annotated[bool, typer.Option("--keep-seen", help="Leave seen items in the lists.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a verb; a user's mistake is one line and exit code 2, Ctrl-C is 130."""
+    logging.basicConfig(format="seqrec: %(message)s", level=logging.WARNING)
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except SeqRecError as error:
+        _fail(str(error))
+    except _CommandLineError as error:
+        _fail(error.format_message().rstrip(".") + "; see --help")
+    except (KeyboardInterrupt, typer.Abort):
+        print("seqrec: interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print("seqrec:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(EXIT_MISTAKE)
+
+
+def _print(result: dict[str, Any], as_json: bool, *lines: str) -> None:
+    """The result: as JSON, or as lines for people, what was written last."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    for line in lines:
+        print(line)
+    if "out" in result:
+        print(result["out"])
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(seqrec.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """List the known datasets: counts, licence, where each is looked for."""
+    from seqrec.reports.tables import text_table
+
+    result = seqrec.datasets()
+    _print(result, as_json, text_table(result["datasets"]))
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Argument(help="A known dataset's name, or a file or folder.")],
+    out: Annotated[Path, typer.Option(help="The prepared folder.")],
+    split_by: Annotated[
+        str,
+        typer.Option(help="leave-one-out, last-n:N, global-time:Q (share of the time) or none."),
+    ] = "leave-one-out",
+    targets: Annotated[
+        str, typer.Option(help="Of a global-time split: each user's last, or successive.")
+    ] = "last",
+    user: Annotated[str | None, typer.Option(help="Column of the user.")] = None,
+    item: Annotated[str | None, typer.Option(help="Column of the item.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of the time.")] = None,
+    rating: Annotated[str | None, typer.Option(help="Column of the rating.")] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Column that is each user's order already.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="csv, parquet, ndjson or sequences, if not guessed rightly.")
+    ] = None,
+    min_rating: Annotated[float | None, typer.Option(help="Drop rows rated below.")] = None,
+    min_user: Annotated[int, typer.Option(min=1, help="k-core: interactions a user.")] = 1,
+    min_item: Annotated[int, typer.Option(min=1, help="k-core: interactions an item.")] = 1,
+    repeats: Annotated[str, typer.Option(help="keep or drop-consecutive.")] = "keep",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a log into a prepared folder: interactions, items, users, manifest."""
+    result = seqrec.prepare(
+        source,
+        out=out,
+        split_by=split_by,
+        targets=targets,
+        user=user,
+        item=item,
+        time=time,
+        rating=rating,
+        order=order,
+        format=format,
+        min_rating=min_rating,
+        min_user=min_user,
+        min_item=min_item,
+        repeats=repeats,
+        overwrite=overwrite,
+    )
+    counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
+    _print(result, as_json, *counts, *result["notes"])
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings to change.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Prepared folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model by a recipe, whatever its objective."""
+    if dry_run:
+        import yaml
+
+        from seqrec.config.load import load_recipe
+
+        settings = load_recipe(recipe, overrides or ()).model_dump()
+        _print(settings, as_json, yaml.safe_dump(settings, sort_keys=False).rstrip())
+        return
+    if data is None or out is None:
+        raise SeqRecError(f"train: {'--data' if data is None else '--out'} is missing")
+    result = seqrec.train(
+        recipe, data=data, out=out, overrides=overrides or (), resume=resume, overwrite=overwrite
+    )
+    metrics = "  ".join(f"{key} {value:.4f}" for key, value in result["validation"].items())
+    _print(
+        result,
+        as_json,
+        f"best epoch {result['best_epoch']} of {result['num_epochs']}, "
+        f"{result['train_seconds']:.0f} s of training",
+        f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
+        f"({result['protocol']})",
+    )
+
+
+@app.command()
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="Run or model folders, names of baselines."),
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Prepared folder.")] = ...,  # type: ignore[assignment]
+    split: Annotated[str, typer.Option(help="validation or test.")] = "test",
+    k: Annotated[str, typer.Option(help="Cut-offs, with commas between.")] = "10,50",
+    retrieval: Annotated[
+        str,
+        typer.Option(help="exact, faiss-flat, faiss-hnsw, faiss-ivf; several with commas between."),
+    ] = "exact",
+    recommendations: Annotated[
+        list[Path] | None, typer.Option(help="Anybody's recommendations file; may be repeated.")
+    ] = None,
+    keep_seen: KeepSeen = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics and per-user results.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Rank the full catalog for every held-out target, systems side by side."""
+    from seqrec.reports.tables import text_table
+
+    result = seqrec.evaluate(
+        models or (),
+        data=data,
+        split=split,
+        k=_cut_offs(k),
+        retrieval=retrieval.split(","),
+        recommendations=recommendations or (),
+        exclude_seen=not keep_seen,
+        out=out,
+        overwrite=overwrite,
+    )
+    counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
+    _print(result, as_json, text_table(result["rows"]), result["protocol"], counts)
+
+
+@app.command()
+def recommend(
+    model: Annotated[str, typer.Argument(help="Run or model folder.")],
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, commas between; or a JSON list.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Prepared folder: all of its users.")] = None,
+    split: Annotated[
+        str, typer.Option(help="Histories before the validation or test targets, or all.")
+    ] = "test",
+    k: Annotated[int, typer.Option(help="Length of the lists.")] = 10,
+    keep_seen: KeepSeen = False,
+    index: Annotated[Path | None, typer.Option(help="Folder of an exported FAISS index.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file, with --data.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Recommend the next titles for one history, or for all users of a dataset."""
+    from seqrec.reports.tables import text_table
+
+    result = seqrec.recommend(
+        model,
+        history=_item_ids(history) if history is not None else None,
+        data=data,
+        split=split,
+        k=k,
+        exclude_seen=not keep_seen,
+        index=index,
+        out=out,
+        overwrite=overwrite,
+    )
+    if history is None:
+        counts = [f"{key.replace('_', ' ')}: {result[key]:,}" for key in result if key != "out"]
+        _print(result, as_json, *counts)
+        return
+    notes = []
+    if result["unknown_items"]:
+        unknown = result["unknown_items"]
+        notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
+    if result["fallback"]:
+        notes.append(f"nothing known in the history: answered by {result['fallback']}")
+    if result["unseen_exhausted"]:
+        notes.append(f"only {len(result['recommendations'])} unseen items exist")
+    _print(result, as_json, text_table(result["recommendations"]), *notes)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Run or model folder.")],
+    to: Annotated[str, typer.Option(help="parquet, numpy or faiss.")],
+    out: Annotated[Path, typer.Option(help="Folder.")],
+    data: Annotated[Path | None, typer.Option(help="Prepared folder: export its users too.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write item (with --data: and user) embeddings for a retrieval system."""
+    result = seqrec.export(model, to=to, out=out, data=data, overwrite=overwrite)
+    lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
+    for kind, recall in result.get("recall_against_exact", {}).items():
+        lines.append(f"recall@10 of {kind} against exact: {recall:.4f}")
+    _print(result, as_json, *lines)
+
+
+@app.command()
+def demo(
+    data: Annotated[str, typer.Option(help="movielens-100k, or simulated.")] = "movielens-100k",
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("runs/demo"),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """All of it in minutes: obtain, prepare, train, evaluate, export, recommend, report."""
+    result = seqrec.demo(data=data, out=out, overwrite=overwrite, say=_say(as_json))
+    _print(result, as_json)
+
+
+def _say(as_json: bool) -> Any:
+    """Where a verb of many stages tells what it does: stdout, unless that is for JSON."""
+    stream = sys.stderr if as_json else sys.stdout
+    return lambda text: print(text, file=stream, flush=True)
+
+
+def _cut_offs(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise SeqRecError(f"--k {text}: write whole numbers with commas between") from error
+
+
+def _item_ids(text: str) -> list[str]:
+    """Ids with commas between, or, for ids that hold commas, a JSON list."""
+    if not text.startswith("["):
+        return text.split(",") if text else []
+    try:
+        return [str(item_id) for item_id in json.loads(text)]
+    except (json.JSONDecodeError, TypeError) as error:
+        raise SeqRecError(f"--history {text}: not a JSON list of item ids") from error

@@ -1,0 +1,101 @@
+"""One YAML a run, and dotted overrides."""
+
+import difflib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from seqrec.config.block import Block
+from seqrec.config.data import DataConfig
+from seqrec.config.model import ModelConfig
+from seqrec.config.objective import SFTConfig
+from seqrec.config.trainer import TrainerConfig
+from seqrec.errors import SeqRecError
+
+
+class Recipe(Block):
+    """What ``train`` does: four blocks."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    objective: SFTConfig
+    trainer: TrainerConfig = TrainerConfig()
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with seqrec, by name."""
+    folder = Path(str(files("seqrec") / "recipes"))
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or file, with ``key.path=value`` overrides applied.
+
+    Raises:
+        SeqRecError: no such recipe, broken YAML, an unknown key, a value out of range.
+    """
+    shipped = shipped_recipes()
+    path = shipped.get(str(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        raise SeqRecError(
+            f"recipe {str(name_or_path)!r}: neither a file nor one of {', '.join(shipped)}"
+        )
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SeqRecError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise SeqRecError(f"recipe {path}: must hold the blocks {', '.join(Recipe.model_fields)}")
+    for override in overrides:
+        _apply(settings, override)
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise SeqRecError(f"recipe {name_or_path}: {_first_complaint(error)}") from error
+
+
+def _apply(settings: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise SeqRecError(f"override {override!r}: write it as key.path=value")
+    *blocks, last = key.split(".")
+    for block in blocks:
+        inner = settings.setdefault(block, {})
+        if not isinstance(inner, dict):
+            raise SeqRecError(f"override {override!r}: {block} is a value, not a block")
+        settings = inner
+    try:
+        settings[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SeqRecError(f"override {override!r}: the value is not YAML") from error
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """The first thing wrong, as ``key: what``; for an unknown key, the one that may be meant."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if first["type"] == "missing":
+        return f"{key}: missing"
+    reason = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f"{key}: {reason[0].lower()}{reason[1:]}{given}"
+
+
+def _keys_beside(location: Sequence[str | int]) -> list[str]:
+    block: Any = Recipe
+    for part in location[:-1]:
+        field = block.model_fields.get(part)
+        if field is None:
+            break
+        block = field.annotation
+    is_block = isinstance(block, type) and issubclass(block, BaseModel)
+    return list(block.model_fields) if is_block else []

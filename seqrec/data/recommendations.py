@@ -1,0 +1,86 @@
+"""The recommendations file: Parquet with user_id, item_id, rank (1 = best) and score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+
+
+@dataclass(frozen=True)
+class RecommendationLists:
+    """Lists by user, as rows of the catalog."""
+
+    items: Int[np.ndarray, "U K"]
+    """Best first; -1 where a list ends, or names an item that the catalog does not hold."""
+    num_unknown_users: int
+    num_unknown_items: int
+
+
+def recommendations_table(
+    user_ids: Sequence[str],
+    item_ids: Sequence[str],
+    items: Int[np.ndarray, "Q K"],
+    scores: Float[np.ndarray, "Q K"],
+) -> pl.DataFrame:
+    """Lists as the rows of a recommendations file; -1 entries are left out."""
+    row, place = np.nonzero(items >= 0)
+    return pl.DataFrame(
+        {
+            "user_id": pl.Series(user_ids, dtype=pl.String).gather(row),
+            "item_id": pl.Series(item_ids, dtype=pl.String).gather(items[row, place]),
+            "rank": (place + 1).astype(np.int32),
+            "score": scores[row, place].astype(np.float32),
+        }
+    )
+
+
+def read_recommendations(file: Path, data: PreparedData, k: int) -> RecommendationLists:
+    """Anybody's lists for the users of ``data``, the first ``k`` of each.
+
+    Ids that ``data`` does not know are counted; an unknown item keeps its place in the list.
+
+    Raises:
+        SeqRecError: no such file, not Parquet, columns missing, an item twice in one list, a
+            rank or score that is missing or not a number.
+    """
+    try:
+        table = pl.read_parquet(file)
+    except FileNotFoundError as error:
+        raise SeqRecError(f"{file}: no such file") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
+    order = "rank" if "rank" in table.columns else "score"
+    for column in ("user_id", "item_id", order):
+        if column not in table.columns:
+            raise SeqRecError(f"{file}: column {column!r} is missing; it has {table.columns}")
+    if not table[order].dtype.is_numeric() or table[order].cast(pl.Float64).is_finite().not_().any():
+        raise SeqRecError(f"{file}: column {order!r} holds something that is not a number")
+    if table.null_count().select("user_id", "item_id", order).sum_horizontal().item():
+        raise SeqRecError(f"{file}: empty values among user_id, item_id, {order}")
+    table = table.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+    repeated = table.select("user_id", "item_id").is_duplicated()
+    if repeated.any():
+        user_id, item_id = table.filter(repeated).select("user_id", "item_id").row(0)
+        raise SeqRecError(f"{file}: user {user_id!r} is recommended item {item_id!r} twice")
+    table = (
+        table.join(data.users().select("user", "user_id"), on="user_id", how="left")
+        .join(data.items().select("item", "item_id"), on="item_id", how="left")
+        .sort(order, descending=order == "score", maintain_order=True)
+    )
+    known = table.filter(pl.col("user").is_not_null())
+    known = known.with_columns(place=pl.int_range(pl.len()).over("user")).filter(
+        pl.col("place") < k
+    )
+    items = np.full((data.num_users, k), -1, dtype=np.int64)
+    items[known["user"], known["place"]] = known["item"].cast(pl.Int64).fill_null(-1)
+    return RecommendationLists(
+        items,
+        table.filter(pl.col("user").is_null())["user_id"].n_unique(),
+        table.filter(pl.col("item").is_null())["item_id"].n_unique(),
+    )

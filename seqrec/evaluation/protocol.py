@@ -1,0 +1,124 @@
+"""The protocol: which histories are asked, what counts as an answer, how lists are judged.
+
+Seen items are everything before the target. A target that was seen already cannot be
+recommended, and counts as a miss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.data.prepared import Histories, PreparedData
+from seqrec.data.splits import TEST, VALIDATION
+from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
+
+Split = Literal["validation", "test"]
+SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
+PER_QUERY = {"recall": recall, "hit_rate": hit_rate, "ndcg": ndcg, "mrr": mrr}
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Histories to be answered, and the targets of each."""
+
+    users: Int[np.ndarray, " Q"]
+    histories: list[Int[np.ndarray, " T"]]
+    targets: list[Int[np.ndarray, " G"]]
+    num_without_history: int
+    """Targets left out because nothing stands before them."""
+
+    @property
+    def num_seen_targets(self) -> int:
+        """Targets that stand in their own history."""
+        pairs = zip(self.histories, self.targets, strict=True)
+        return int(sum(np.isin(target, history).sum() for history, target in pairs))
+
+
+def queries_of(
+    histories: Histories, split: Split, targets: Literal["together", "last", "successive"]
+) -> Queries:
+    """The queries of a split.
+
+    Args:
+        histories: interactions with the part that each belongs to.
+        split: whose interactions are the targets.
+        targets: ``together``: a user's targets are all interactions of the split, asked once
+            from what stands before the first; ``last``: only the user's last one, asked from
+            everything before it; ``successive``: each one, asked from everything before it.
+    """
+    places = np.flatnonzero(histories.split == SPLIT_CODES[split])
+    owners = np.searchsorted(histories.offsets, places, side="right") - 1
+    if targets == "together":
+        users, first = np.unique(owners, return_index=True)
+        answers = [np.unique(group) for group in np.split(histories.items[places], first[1:])]
+        places = places[first]
+    else:
+        if targets == "last":
+            is_last = np.append(owners[1:] != owners[:-1], True)[: len(owners)]
+            places, owners = places[is_last], owners[is_last]
+        users = owners
+        answers = list(histories.items[places][:, None])
+    starts = histories.offsets[users]
+    has_history = places > starts
+    kept = np.flatnonzero(has_history)
+    return Queries(
+        users=users[kept],
+        histories=[histories.items[starts[q] : places[q]] for q in kept],
+        targets=[answers[q] for q in kept],
+        num_without_history=int((~has_history).sum()),
+    )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What lists of recommendations are worth."""
+
+    metrics: dict[str, float]
+    """Means over queries, by key: ``ndcg@10``, ..."""
+    per_query: dict[str, Float[np.ndarray, " Q"]]
+    """The same, of each query."""
+
+
+def judge(
+    items: Int[Tensor, "Q K"], queries: Queries, ks: Sequence[int], num_items: int
+) -> Judgement:
+    """Recall, hit rate, NDCG, MRR and coverage of lists, best first, at every cut-off."""
+    num_targets = torch.tensor([len(target) for target in queries.targets], dtype=torch.long)
+    rows = torch.repeat_interleave(torch.arange(len(num_targets)), num_targets)
+    flat = np.concatenate(queries.targets) if queries.targets else np.empty(0)
+    targets = torch.from_numpy(flat.astype(np.int64))
+    hits = hits_of(items, rows, targets)
+    metrics = {}
+    for key, metric in metric_collection(ks, num_items).items():
+        if key.startswith("coverage"):
+            metric.update(items)
+        else:
+            metric.update(hits, num_targets)
+        metrics[key] = float(metric.compute())
+    per_query = {
+        f"{name}@{k}": measure(hits, num_targets, k).numpy()
+        for k in ks
+        for name, measure in PER_QUERY.items()
+    }
+    return Judgement(metrics, per_query)
+
+
+def protocol_line(data: PreparedData, split: Split, queries: Queries, exclude_seen: bool) -> str:
+    """The conditions under which a table's numbers hold, in one line."""
+    options = data.manifest["options"]
+    parts = [
+        f"{data.split_by} {split}"
+        + (f", {data.targets} targets" if data.split_by.startswith("global-time") else ""),
+        f"{len(queries.users):,} queries",
+        f"full catalog of {data.num_items:,} items",
+        "seen items left out" if exclude_seen else "seen items kept",
+        f"repeats: {options['repeats']}",
+        f"order: {options['order'] or 'time, ties as in the file'}",
+        "no time input",
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,115 @@
+"""Output folders: written aside, swapped in by one rename, never half there."""
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seqrec.errors import SeqRecError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """Refuse to replace what is there, unless asked to; a file is never replaced by a folder."""
+    if out.is_file():
+        raise SeqRecError(f"--out {out}: is a file; name a folder")
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise SeqRecError(f"--out {out}: exists; name another folder or add --overwrite")
+
+
+@contextmanager
+def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A folder to write into, that becomes ``out`` at the end, if nothing went wrong.
+
+    Until then, and after any failure, ``out`` is as it was. What a killed run left beside it is
+    cleared by the next one.
+
+    Raises:
+        SeqRecError: ``out`` exists and ``overwrite`` is not set; it cannot be written; the disk
+            is full.
+    """
+    refuse_existing(out, overwrite)
+    aside = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(out)
+        aside.mkdir()
+        yield aside
+        swap_in(aside, out)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def new_file(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """``new_folder`` for a single file."""
+    if out.is_dir():
+        raise SeqRecError(f"--out {out}: is a folder; name a file")
+    if out.exists() and not overwrite:
+        raise SeqRecError(f"--out {out}: exists; name another file or add --overwrite")
+    aside = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        aside.replace(out)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def swap_in(aside: Path, out: Path) -> None:
+    """Put ``aside`` in the place of ``out``, in one step; what was there is deleted after."""
+    if not out.exists():
+        aside.rename(out)
+        return
+    if not _exchange(aside, out):
+        old = aside.with_name(aside.name + "-old")
+        out.rename(old)
+        aside.rename(out)
+        aside = old
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system says, in one line."""
+    return error.strerror or " ".join(str(error).split())
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders atomically; False where the system cannot (not Linux, old kernel)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+    if failed and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return not failed
+
+
+def _clear_leftovers(out: Path) -> None:
+    for folder in out.parent.glob(f".{out.name}.partial-*"):
+        owner = folder.name.rpartition("-")[2]
+        if not (owner.isdigit() and _is_running(int(owner))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,236 @@
+"""``seqrec train``: a recipe and a prepared folder become a run folder."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+import seqrec
+from seqrec.baselines.popularity import item_counts
+from seqrec.config.load import Recipe, load_recipe
+from seqrec.data.prepared import Histories, PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import protocol_line, queries_of
+from seqrec.jobs.build import build_model, build_objective, build_optimizers
+from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.recommender import ITEMS_FILE, ModelRanker
+from seqrec.tokens.packing import PackedHistories
+from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
+from seqrec.tokens.windows import training_windows
+from seqrec.training.callbacks import read_log
+from seqrec.training.fit import LOG_FILE, fit
+from seqrec.training.loaders import PackedLoader
+from seqrec.training.module import TrainingModule
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+VALIDATION_KS = (10, 50)
+
+
+def train(
+    recipe: str | Path,
+    *,
+    data: str | Path,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train a model and write its run folder.
+
+    The run is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
+    interrupted one stays there, and ``resume`` goes on with it.
+
+    Returns:
+        The run folder, its ``metrics.json``, and where the model is.
+
+    Raises:
+        SeqRecError: a mistake in recipe, data or folders.
+    """
+    settings = load_recipe(recipe, overrides)
+    prepared = PreparedData.open(data)
+    out = Path(out)
+    partial_run = out.with_name(out.name + ".partial")
+    config = _resolved(settings, prepared)
+    if resume and not partial_run.exists():
+        return _finished(out, config)
+    refuse_existing(out, overwrite)
+    try:
+        _start(partial_run, config, resume, overwrite)
+        metrics = _run(settings, prepared, partial_run)
+        swap_in(partial_run, out)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    return {"run": str(out), "model": str(out / "model"), **metrics}
+
+
+def _run(recipe: Recipe, prepared: PreparedData, folder: Path) -> dict[str, Any]:
+    """Train in a folder that holds nothing, or the checkpoints of an interrupted run."""
+    started = time.perf_counter()
+    torch.manual_seed(recipe.trainer.seed)
+    catalog = prepared.items()
+    item_ids = catalog["item_id"].to_list()
+    tokenizer = build_tokenizer(item_ids)
+    tokens = ItemTokens.of(tokenizer, item_ids)
+    model = build_model(
+        recipe.model,
+        tokens,
+        vocab_size=len(tokenizer),
+        max_length=recipe.data.max_length,
+        catalog_fingerprint=prepared.catalog_fingerprint,
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+    )
+    weight = recipe.objective.weight
+    histories = prepared.histories([weight] if weight else [])
+    queries = queries_of(histories, "validation", prepared.targets)
+    module = TrainingModule(
+        model,
+        build_objective(recipe.objective),
+        partial(build_optimizers, recipe),
+        ModelRanker("validation", model, tokens),
+        queries,
+        sorted({*VALIDATION_KS, int(recipe.trainer.selection_metric.partition("@")[2])}),
+    )
+    loader = PackedLoader(_packed(recipe, histories, tokens))
+    trainer = recipe.trainer
+    result = fit(
+        module,
+        loader,
+        folder,
+        max_epochs=trainer.max_epochs,
+        patience=trainer.patience,
+        selection_metric=trainer.selection_metric,
+        gradient_clip=trainer.gradient_clip,
+    )
+    model_folder = folder / "model"
+    model.eval().save_pretrained(model_folder)
+    tokenizer.save_pretrained(model_folder)
+    counts = item_counts(histories, prepared.num_items)
+    write_items(catalog, counts, model_folder / ITEMS_FILE)
+    lines = read_log(folder / LOG_FILE)
+    best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
+    metrics = {
+        "objective": recipe.objective.name,
+        "best_epoch": result.best_epoch,
+        "num_epochs": result.num_epochs,
+        "num_steps": result.num_steps,
+        "num_parameters": model.num_parameters(),
+        "validation": {
+            key.removeprefix("val/"): best[key] for key in best if key.startswith("val/")
+        },
+        "protocol": protocol_line(prepared, "validation", queries, exclude_seen=True),
+        "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
+        "tokens_per_second": round(np.median([line["tokens_per_second"] for line in lines])),
+        "wall_seconds": round(time.perf_counter() - started, 1),
+    }
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def _packed(recipe: Recipe, histories: Histories, tokens: ItemTokens) -> PackedHistories:
+    """The training part of the histories, ready to be packed."""
+    num_train = np.add.reduceat(histories.split == TRAIN, histories.offsets[:-1])
+    starts = histories.offsets[:-1]
+    windows = training_windows(
+        starts, starts + num_train, recipe.data.max_length, recipe.data.windows
+    )
+    if not len(windows.starts):
+        raise SeqRecError("nothing to train on: no user has two interactions in the training part")
+    label_weight = np.ones(len(histories.items), dtype=np.float32)
+    if recipe.objective.weight:
+        label_weight = histories.columns[recipe.objective.weight].astype(np.float32)
+        in_training = label_weight[histories.split == TRAIN]
+        if not np.all(np.isfinite(in_training) & (in_training >= 0)):
+            raise SeqRecError(
+                f"objective.weight: column {recipe.objective.weight!r} holds empty or negative "
+                "values; a weight is 0 or more"
+            )
+    return PackedHistories(
+        histories.items,
+        label_weight,
+        windows,
+        tokens,
+        row_length=recipe.data.max_length,
+        batch_size=recipe.data.batch_size,
+        ignore_index=IGNORE_INDEX,
+        seed=recipe.trainer.seed,
+    )
+
+
+def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """Every setting of the run, and where it comes from; itself a recipe."""
+    provenance = {
+        "version": seqrec.__version__,
+        "commit": _commit(),
+        "data": str(prepared.path),
+        "data_fingerprint": prepared.fingerprint,
+        "catalog_fingerprint": prepared.catalog_fingerprint,
+    }
+    return {**recipe.model_dump(), "provenance": provenance}
+
+
+def _start(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    """Make the folder to work in, or see that an interrupted run there is the one to resume."""
+    if resume:
+        _check_same(folder / CONFIG_FILE, config)
+        return
+    if folder.exists():
+        if not overwrite:
+            raise SeqRecError(
+                f"{folder}: an unfinished run is there; add --resume to go on with it, or "
+                "--overwrite to start anew"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def _finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """What ``--resume`` answers where there is nothing to resume: the finished run's result."""
+    if not (out / METRICS_FILE).exists():
+        raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
+    _check_same(out / CONFIG_FILE, config)
+    metrics = json.loads((out / METRICS_FILE).read_text())
+    return {"run": str(out), "model": str(out / "model"), **metrics}
+
+
+def _check_same(file: Path, config: dict[str, Any]) -> None:
+    """Refuse to resume a run under another recipe or on other data."""
+    try:
+        before = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
+    now = json.loads(json.dumps(config))
+    for old in (before["provenance"], now["provenance"]):
+        for key in ("version", "commit", "data"):
+            old.pop(key)
+    for block in now:
+        if before.get(block) != now[block]:
+            keys = [key for key in now[block] if before.get(block, {}).get(key) != now[block][key]]
+            raise SeqRecError(
+                f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
+                "give the same recipe and data, or --overwrite"
+            )
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that seqrec runs from, if it runs from one."""
+    root = Path(seqrec.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,53 @@
+"""What a model folder's ``config.json`` holds; every field is required."""
+
+from typing import Literal
+
+from transformers import AutoConfig, PreTrainedConfig
+
+
+class SeqRecDecoderConfig(PreTrainedConfig):
+    """The native decoder."""
+
+    model_type = "seqrec_decoder"
+
+    block: Literal["sasrec", "llama"]
+    """``sasrec``: pre-norm LayerNorm, GELU, learned positions; ``llama``: RMSNorm, SwiGLU, RoPE."""
+    vocab_size: int
+    """Rows of the token embedding, padding included."""
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    dropout: float
+    """Share of embeddings, attention weights and block outputs dropped in training."""
+    initializer_range: float
+    """Standard deviation of the initial weights."""
+    norm_eps: float
+    rope_theta: float | None
+    """Base of the rotary wavelengths; None where positions are learned."""
+    pad_token_id: int | None = None
+
+
+class SeqRecConfig(PreTrainedConfig):
+    """A decoder of any transformers type, or the native one, under a catalog head."""
+
+    model_type = "seqrec"
+    sub_configs = {"backbone_config": AutoConfig}
+
+    backbone_config: dict | PreTrainedConfig
+    head: Literal["tied", "untied"]
+    """``tied``: the catalog head scores with the items' token embeddings; or with its own rows."""
+    num_items: int
+    padded_num_items: int
+    first_item_token: int
+    max_length: int
+    """Items of a history that the model reads: the last ones."""
+    catalog_fingerprint: str
+    tokenizer_fingerprint: str
+
+    def __post_init__(self, **kwargs):
+        if isinstance(self.backbone_config, dict):
+            fields = dict(self.backbone_config)
+            self.backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        super().__post_init__(**kwargs)

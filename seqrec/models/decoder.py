@@ -1,0 +1,74 @@
+"""The native decoder: token embedding, blocks, final norm; called as any transformers model is."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from seqrec.models.blocks import Block, build_norm, rotary_angles
+from seqrec.models.configuration import SeqRecDecoderConfig
+
+
+class SeqRecDecoder(PreTrainedModel):
+    """A causal decoder whose last hidden states a head reads."""
+
+    config_class = SeqRecDecoderConfig
+    base_model_prefix = "backbone"
+    config: SeqRecDecoderConfig
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_positions = None
+        if config.rope_theta is None:
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = build_norm(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embed_tokens = value
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            nn.init.ones_(module.weight)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Float[Tensor, "B 1 T T"] | None = None,
+        position_ids: Int[Tensor, "B T"] | None = None,
+        **_: object,
+    ) -> BaseModelOutput:
+        """The hidden state of every position.
+
+        Args:
+            input_ids: tokens.
+            attention_mask: 0 where a position (row) may read another (column), minus infinity
+                where not; absent, each position reads itself and what is before it.
+            position_ids: counted from 0 at the start of each history; absent, from column 0.
+            _: what other transformers decoders take and this one has no use for.
+        """
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
+            position_ids = position_ids.expand_as(input_ids)
+        hidden = self.embed_tokens(input_ids)
+        rotation = None
+        if self.embed_positions is not None:
+            hidden = hidden + self.embed_positions(position_ids)
+        if self.config.rope_theta is not None:
+            head_size = self.config.hidden_size // self.config.num_attention_heads
+            rotation = rotary_angles(position_ids, head_size, self.config.rope_theta)
+        hidden = self.dropout(hidden)
+        for layer in self.layers:
+            hidden = layer(hidden, attention_mask, rotation)
+        return BaseModelOutput(last_hidden_state=self.norm(hidden))

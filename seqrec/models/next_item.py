@@ -1,0 +1,113 @@
+"""The model that answers a history with the next title."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
+
+
+@dataclass
+class NextItemOutput(ModelOutput):
+    """What ``SeqRecForNextItem`` answers."""
+
+    last_hidden_state: Float[Tensor, "B T D"] | None = None
+    logits: Float[Tensor, "B I"] | None = None
+    """Score of every item as the next one after each history."""
+
+
+class SeqRecForNextItem(PreTrainedModel):
+    """A decoder under a catalog head.
+
+    ``attention_mask`` numbers the histories that share a row: 0 is padding, and positions of one
+    history carry one number (1, 2, ...). The mask that a tokenizer returns, 1 and 0, is the
+    common case of it.
+    """
+
+    config_class = SeqRecConfig
+    base_model_prefix = "seqrec"
+    config: SeqRecConfig
+
+    def __init__(self, config: SeqRecConfig) -> None:
+        super().__init__(config)
+        self.backbone = AutoModel.from_config(config.backbone_config)
+        self.head: nn.Module
+        if config.head == "tied":
+            self.head = TiedCatalogHead(config.num_items, config.first_item_token)
+        else:
+            width = config.backbone_config.hidden_size
+            self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.backbone.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.backbone.set_input_embeddings(value)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, UntiedCatalogHead):
+            nn.init.normal_(module.weight, std=self.config.backbone_config.initializer_range)
+
+    def item_weight(self) -> Float[Tensor, "I D"]:
+        """The vector of every item; a hidden state's product with it is the item's score."""
+        return self.head(self.get_input_embeddings().weight)
+
+    def hidden_states(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The decoder's output at every position; histories that share a row never meet."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        output = self.backbone(
+            input_ids=input_ids,
+            attention_mask=document_mask(attention_mask, self.dtype),
+            position_ids=document_positions(attention_mask),
+        )
+        return output.last_hidden_state
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None = None,
+        **_: object,
+    ) -> NextItemOutput:
+        """Scores of the whole catalog after the last position of each row that is not padding."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        hidden = self.hidden_states(input_ids, attention_mask)
+        last = last_hidden(hidden, attention_mask)
+        return NextItemOutput(last_hidden_state=hidden, logits=last @ self.item_weight().T)
+
+
+def document_mask(documents: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T T"]:
+    """0 where a position may read another: the same document, not later; else minus infinity."""
+    length = documents.shape[1]
+    not_later = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
+    allowed = (documents[:, :, None] == documents[:, None, :]) & not_later
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=documents.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
+
+
+def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Positions that restart at 0 where a new document begins."""
+    columns = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    is_start = torch.ones_like(documents, dtype=torch.bool)
+    is_start[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return columns - columns.where(is_start, 0).cummax(dim=1).values
+
+
+def last_hidden(
+    hidden: Float[Tensor, "B T D"], attention_mask: Int[Tensor, "B T"]
+) -> Float[Tensor, "B D"]:
+    """The hidden state of each row's last position that is not padding."""
+    columns = torch.arange(attention_mask.shape[1], device=hidden.device)
+    last = columns.where(attention_mask > 0, 0).amax(dim=1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]

@@ -1,0 +1,256 @@
+"""Recommending: whatever scores the catalog after a history is a ``Ranker``.
+
+The ``Recommender`` is the ranker that a model folder holds; baselines are others. Validation,
+evaluation, export and serving all go through here.
+"""
+
+import hashlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from seqrec.data.catalog import catalog_fingerprint, read_items
+from seqrec.errors import SeqRecError
+from seqrec.models.next_item import SeqRecForNextItem, last_hidden
+from seqrec.models.saving import load_model
+from seqrec.retrieval.exact import SeenItems, TopK, top_k
+from seqrec.retrieval.index import ItemIndex, search
+from seqrec.tokens.tokenizer import ItemTokens, tokenizer_fingerprint
+
+logger = logging.getLogger(__name__)
+
+ITEMS_FILE = "items.parquet"
+
+ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
+
+
+class Ranker(ABC):
+    """Whatever can score the items of a catalog after a history."""
+
+    name: str
+    num_items: int
+    tile_items = 16_384
+    """Items scored at once."""
+    batch_size = 256
+    """Histories scored at once."""
+
+    @abstractmethod
+    def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
+        """A function from a range of items, ``start`` to ``stop``, to their scores."""
+
+    def rank(
+        self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True
+    ) -> TopK:
+        """The ``k`` best items after each history, over the full catalog, exactly.
+
+        Args:
+            histories: items, oldest first; each may be empty.
+            k: length of the lists.
+            exclude_seen: leave out what stands in the history.
+
+        Returns:
+            Best first; item -1 where a history leaves fewer than ``k`` items.
+        """
+        lengths = np.array([len(history) for history in histories])
+        order = np.argsort(lengths, kind="stable")
+        batches = []
+        for start in range(0, len(order), self.batch_size):
+            batch = [histories[row] for row in order[start : start + self.batch_size]]
+            seen = SeenItems.from_lists(batch) if exclude_seen else None
+            tile_items = min(self.tile_items, self.num_items)
+            batches.append(
+                top_k(
+                    self.score_tiles(batch),
+                    len(batch),
+                    self.num_items,
+                    k,
+                    seen=seen,
+                    tile_items=tile_items,
+                )
+            )
+        if not batches:
+            return TopK(torch.empty(0, k, dtype=torch.long), torch.empty(0, k))
+        place = torch.from_numpy(np.argsort(order, kind="stable"))
+        return TopK(
+            torch.cat([batch.items for batch in batches])[place],
+            torch.cat([batch.scores for batch in batches])[place],
+        )
+
+
+class ModelRanker(Ranker):
+    """A model in memory, asked for the next item."""
+
+    def __init__(self, name: str, model: SeqRecForNextItem, tokens: ItemTokens) -> None:
+        self.name = name
+        self.model = model
+        self.tokens = tokens
+        self.num_items = model.config.num_items
+        self.width: int = model.config.backbone_config.hidden_size
+
+    @torch.inference_mode()
+    def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
+        """The hidden state after each history, by which items are scored.
+
+        Of a long history the last items are read, as many as the model was trained with. An
+        empty one is read as a single unknown title.
+        """
+        windows = [history[-self.model.config.max_length :] for history in histories]
+        unknown = np.array([-1])
+        windows = [window if len(window) else unknown for window in windows]
+        length = max(map(len, windows))
+        input_ids = np.full((len(windows), length), self.tokens.pad_token_id, dtype=np.int64)
+        attention_mask = np.zeros((len(windows), length), dtype=np.int64)
+        for row, window in enumerate(windows):
+            input_ids[row, : len(window)] = self.tokens.encode(window)
+            attention_mask[row, : len(window)] = 1
+        device = self.model.device
+        mask = torch.from_numpy(attention_mask).to(device)
+        hidden = self.model.hidden_states(torch.from_numpy(input_ids).to(device), mask)
+        return last_hidden(hidden, mask)
+
+    @torch.inference_mode()
+    def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
+        """Products of the histories' hidden states with the items' vectors."""
+        hidden = self.encode(histories)
+        item_weight = self.model.item_weight()
+        return lambda start, stop: hidden @ item_weight[start:stop].T
+
+
+class Recommender(ModelRanker):
+    """A model folder, ready to answer.
+
+    It speaks item ids as the log spells them. Ids that the catalog does not hold are skipped and
+    counted in a log message; a history of which nothing is left is answered with the titles
+    most watched in training.
+    """
+
+    def __init__(
+        self, name: str, model: SeqRecForNextItem, tokens: ItemTokens, items, fingerprint: str
+    ) -> None:
+        super().__init__(name, model, tokens)
+        self.items = items
+        """``items.parquet``: a row an item, in catalog order."""
+        self.catalog_fingerprint = fingerprint
+        self.item_ids: list[str] = items["item_id"].to_list()
+        self.titles: list[str] = self.item_ids
+        if "title" in items.columns:
+            self.titles = items["title"].fill_null(items["item_id"]).to_list()
+        self._item_of = {item_id: item for item, item_id in enumerate(self.item_ids)}
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Recommender":
+        """The recommender of a model folder, or of the run folder that holds one.
+
+        Raises:
+            SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
+                belong together.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").exists() and (folder / "model").is_dir():
+            folder = folder / "model"
+        if not folder.is_dir():
+            raise SeqRecError(f"{folder}: no such model folder; name a run or its model/ folder")
+        model = load_model(folder)
+        items = read_items(folder / ITEMS_FILE)
+        item_ids = items["item_id"].to_list()
+        fingerprint = catalog_fingerprint(item_ids)
+        if fingerprint != model.config.catalog_fingerprint:
+            raise SeqRecError(f"{folder / ITEMS_FILE}: not the catalog that the model was trained on")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise SeqRecError(f"{folder}: the tokenizer files are missing or broken") from error
+        if tokenizer_fingerprint(tokenizer) != model.config.tokenizer_fingerprint:
+            raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
+        name = folder.parent.name if folder.name == "model" else folder.name
+        return cls(name, model, ItemTokens.of(tokenizer, item_ids), items, fingerprint)
+
+    def recommend(
+        self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude_seen: bool = True
+    ) -> list[list[tuple[str, float]]]:
+        """For every history the ``k`` best items as ``(item_id, score)``, best first.
+
+        A list is shorter where fewer than ``k`` unseen items exist.
+        """
+        ranked = self.rank(self._known(histories), k, exclude_seen=exclude_seen)
+        lists = []
+        for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
+            pairs = zip(items, scores, strict=True)
+            lists.append([(self.item_ids[item], score) for item, score in pairs if item >= 0])
+        if any(len(pairs) < k for pairs in lists):
+            logger.warning("fewer than %d unseen items exist for some histories", k)
+        return lists
+
+    def known_items(
+        self, histories: Sequence[Sequence[str]]
+    ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
+        """Histories of item ids as items, and the ids that the catalog does not hold."""
+        unknown: list[str] = []
+        known = []
+        for history in histories:
+            items = [self._item_of.get(str(item_id), -1) for item_id in history]
+            unknown += [str(i) for i, item in zip(history, items, strict=True) if item < 0]
+            known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
+        return known, unknown
+
+    def _known(self, histories: Sequence[Sequence[str]]) -> list[Int[np.ndarray, " T"]]:
+        """Histories of item ids as items; what is skipped is said once."""
+        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+            raise SeqRecError("histories must be lists of item ids: [['318', '527'], ['1']]")
+        known, unknown = self.known_items(histories)
+        if unknown:
+            logger.warning(
+                "%d item ids are not in the catalog and were skipped, %r first",
+                len(unknown),
+                unknown[0],
+            )
+        return known
+
+    def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
+        """The model's scores; for an empty history the items' counts in the training data."""
+        is_empty = torch.tensor([len(history) == 0 for history in histories])
+        scores = super().score_tiles(histories)
+        if not is_empty.any():
+            return scores
+        counts = torch.from_numpy(self.items["num_interactions"].to_numpy().astype(np.float32))
+        return lambda start, stop: torch.where(
+            is_empty[:, None], counts[start:stop], scores(start, stop)
+        )
+
+    def embed(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "B D"]:
+        """The vector of every history; its product with an item's vector is the item's score."""
+        return self.vectors_of(self._known(histories))
+
+    def vectors_of(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[np.ndarray, "B D"]:
+        """``embed`` for histories of items."""
+        starts = range(0, len(histories), self.batch_size)
+        batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
+        return torch.cat([torch.empty(0, self.width), *batches]).numpy()
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the item vectors: an index of them belongs to this model alone."""
+        return hashlib.sha256(self.item_embeddings().tobytes()).hexdigest()
+
+    def rank_by_index(
+        self,
+        index: ItemIndex,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+    ) -> TopK:
+        """What ``rank`` answers, found through an index of this model's item vectors."""
+        seen = histories if exclude_seen else None
+        return search(index, self.vectors_of(histories), k, seen=seen)
+
+    def item_embeddings(self) -> Float[np.ndarray, "I D"]:
+        """The vector of every item, in the order of ``item_ids``."""
+        return self.model.item_weight().detach().numpy()

@@ -1,0 +1,149 @@
+"""Exact top-k of the whole catalog, a tile of items at a time, seen items left out."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from seqrec.errors import SeqRecError
+
+
+class TopK(NamedTuple):
+    """Ranked lists: higher scores first, among equals the lower item."""
+
+    items: Int[Tensor, "B K"]
+    """Best first; -1 where fewer than ``K`` items can be listed."""
+    scores: Float[Tensor, "B K"]
+    """Those items' scores; -inf at -1."""
+
+
+class SeenItems(NamedTuple):
+    """Ragged and flat: query ``rows[s]`` has seen ``items[s]``."""
+
+    rows: Int[Tensor, " S"]
+    items: Int[Tensor, " S"]
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[np.ndarray | Sequence[int]]) -> Self:
+        """The seen items of queries 0, 1, ..., a list a query; lists may be empty."""
+        lengths = torch.tensor([len(items) for items in lists], dtype=torch.int64)
+        parts = [np.asarray(items, dtype=np.int64) for items in lists]
+        flat = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        return cls(torch.arange(len(lengths)).repeat_interleave(lengths), torch.from_numpy(flat))
+
+
+@torch.no_grad()
+def top_k(
+    score_tile: Callable[[int, int], Float[Tensor, "B tile"]],
+    num_queries: int,
+    num_items: int,
+    k: int,
+    *,
+    seen: SeenItems | None = None,
+    tile_items: int,
+) -> TopK:
+    """The first ``k`` of all unseen items by score; ``B * tile_items`` scores are held at once.
+
+    Equal to a stable sort of every query's full row of scores, best first. No gradient flows.
+
+    Args:
+        score_tile: ``score_tile(start, stop)`` scores items ``start .. stop - 1`` for all
+            queries. Its result is not written to. An item scored -inf is never listed.
+        num_queries: rows of every tile.
+        num_items: the catalog's size.
+        k: length of the lists; may exceed the catalog.
+        seen: items never to list, per query; duplicates and items outside the catalog are harmless.
+        tile_items: items scored at once.
+    """
+    if k < 1 or tile_items < 1:
+        raise SeqRecError(f"k is {k}, tile_items is {tile_items}: both must be at least 1")
+    nothing = torch.empty(num_queries, 0)
+    best = best_first(nothing.long(), nothing, k)
+    for start in range(0, num_items, tile_items):
+        stop = min(start + tile_items, num_items)
+        scores = score_tile(start, stop)
+        if seen is not None:
+            scores = _without_seen(scores, seen, start, stop)
+        columns, values = _top_of_tile(scores, k)
+        if start > 0:
+            columns = torch.cat([best.items, columns + start], dim=1)
+            values = torch.cat([best.scores, values], dim=1)
+        best = best_first(columns, values, k)
+    return best
+
+
+def top_k_of_product(
+    queries: Float[Tensor, "B D"],
+    item_vectors: Float[Tensor, "I D"],
+    k: int,
+    *,
+    seen: SeenItems | None = None,
+    tile_items: int,
+) -> TopK:
+    """``top_k`` by inner product; the caller slices padding rows off ``item_vectors``."""
+    return top_k(
+        lambda start, stop: queries @ item_vectors[start:stop].T,
+        len(queries),
+        len(item_vectors),
+        k,
+        seen=seen,
+        tile_items=tile_items,
+    )
+
+
+def best_first(items: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], k: int) -> TopK:
+    """Candidates as ranked lists, cut or padded to ``k``; those scored -inf become -1."""
+    items, order = items.sort(dim=1)
+    scores, order = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
+    items, scores = items.gather(1, order)[:, :k], scores[:, :k]
+    missing = k - items.shape[1]
+    return TopK(
+        F.pad(items.masked_fill(scores == -torch.inf, -1), (0, missing), value=-1),
+        F.pad(scores, (0, missing), value=-torch.inf),
+    )
+
+
+def _without_seen(
+    scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int
+) -> Float[Tensor, "B tile"]:
+    inside = (seen.items >= start) & (seen.items < stop)
+    if not inside.any():
+        return scores
+    where = (seen.rows[inside].to(scores.device), (seen.items[inside] - start).to(scores.device))
+    return scores.index_put(where, scores.new_tensor(-torch.inf))
+
+
+def _top_of_tile(
+    scores: Float[Tensor, "B tile"], k: int
+) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
+    """Columns and scores of the best ``k`` or fewer; among equals at the cut, the lowest columns.
+
+    ``torch.topk`` takes any of the equals: one score beyond the cut tells which rows have them.
+    """
+    values, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    if values[:, 0].isnan().any():  # topk puts NaN first
+        raise SeqRecError("NaN among the scores: the model is broken, use another checkpoint")
+    if values.shape[1] <= k:
+        return columns, values
+    last, beyond = values[:, k - 1 : k], values[:, k:]
+    values, columns = values[:, :k], columns[:, :k]
+    tied = ((last == beyond) & (last > -torch.inf)).squeeze(1)
+    if tied.any():
+        columns[tied] = _columns_to_cut(scores[tied], last[tied], k)
+        values[tied] = scores[tied].gather(1, columns[tied])
+    return columns, values
+
+
+def _columns_to_cut(
+    scores: Float[Tensor, "B tile"], last: Float[Tensor, "B 1"], k: int
+) -> Int[Tensor, "B K"]:
+    """The ``k`` columns a row: all above ``last``, then the lowest that equal it."""
+    above: Bool[Tensor, "B tile"] = scores > last
+    equal: Bool[Tensor, "B tile"] = scores == last
+    room = k - above.sum(dim=1, keepdim=True)
+    taken = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room))
+    return taken.nonzero()[:, 1].view(-1, k)

@@ -1,0 +1,80 @@
+"""Export to FAISS: ``NAME/{flat,hnsw,ivf}`` and, row by row, ``NAME/ids.json``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from seqrec.retrieval.exact import top_k_of_product
+from seqrec.retrieval.export.ids import read_ids, write_ids
+from seqrec.retrieval.index import (
+    KINDS,
+    ItemIndex,
+    build_index,
+    load_index,
+    recall_against_exact,
+    save_index,
+    search,
+)
+
+EXACT_TILE_ITEMS = 16_384
+
+
+def write(
+    folder: Path,
+    name: str,
+    ids: Sequence[str],
+    vectors: Float[np.ndarray, "N D"],
+    *,
+    queries: Float[np.ndarray, "Q D"],
+    k: int,
+    catalog_fingerprint: str,
+    model_fingerprint: str,
+) -> dict[str, float]:
+    """Writes one inner-product index of every kind, which plain FAISS reads.
+
+    Args:
+        folder: where the folder ``name`` is made.
+        name: ``items`` or ``users``.
+        ids: the id of each row, as in the log.
+        vectors: the rows.
+        queries: a sample to judge the indexes by, such as users' vectors.
+        k: length of the lists that are judged.
+        catalog_fingerprint: kept in every index and checked when it is loaded.
+        model_fingerprint: likewise.
+
+    Returns:
+        The recall of each kind's first ``k`` against exact search.
+    """
+    target = folder / name
+    target.mkdir(parents=True)
+    write_ids(target, ids)
+    exact = top_k_of_product(
+        torch.as_tensor(queries), torch.as_tensor(vectors), k, tile_items=EXACT_TILE_ITEMS
+    )
+    recalls = {}
+    for kind in KINDS:
+        index = build_index(vectors, kind)
+        (target / kind).mkdir()
+        save_index(
+            index,
+            target / kind,
+            catalog_fingerprint=catalog_fingerprint,
+            model_fingerprint=model_fingerprint,
+        )
+        recalls[kind] = recall_against_exact(search(index, queries, k).items, exact.items)
+    return recalls
+
+
+def read(
+    folder: Path, name: str, kind: str, *, catalog_fingerprint: str, model_fingerprint: str
+) -> tuple[list[str], ItemIndex]:
+    """The ids and the index of ``kind`` that ``write`` wrote."""
+    index = load_index(
+        folder / name / kind,
+        catalog_fingerprint=catalog_fingerprint,
+        model_fingerprint=model_fingerprint,
+    )
+    return read_ids(folder / name), index

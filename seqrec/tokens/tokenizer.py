@@ -1,0 +1,91 @@
+"""The tokenizer of titles: special tokens first, then one token an item.
+
+It is an ordinary Hugging Face fast tokenizer (WordLevel over whitespace), so
+``AutoTokenizer`` loads it without seqrec. Item tokens stand in one block, in catalog
+order; further kinds of tokens come after them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import numpy as np
+from jaxtyping import Int
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.errors import SeqRecError
+
+PAD_TOKEN = "<pad>"
+UNKNOWN_TOKEN = "<unk>"
+SPECIAL_TOKENS = (PAD_TOKEN, UNKNOWN_TOKEN)
+
+
+def item_token(item_id: str) -> str:
+    """The token of an item: ``<item:`` + the percent-encoded id + ``>``.
+
+    Injective, free of whitespace, and never equal to a special token, whatever the id holds.
+    """
+    return f"<item:{quote(item_id, safe='')}>"
+
+
+def item_id_of(token: str) -> str:
+    """The id that ``item_token`` turned into ``token``."""
+    return unquote(token[len("<item:") : -1])
+
+
+def history_text(item_ids: Iterable[str]) -> str:
+    """A history as the text that the tokenizer reads: item tokens with a space between."""
+    return " ".join(map(item_token, item_ids))
+
+
+def build_tokenizer(item_ids: Sequence[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a catalog: special tokens, then the items in catalog order."""
+    words = [*SPECIAL_TOKENS, *map(item_token, item_ids)]
+    vocabulary = {word: token for token, word in enumerate(words)}
+    if len(vocabulary) < len(words):
+        raise SeqRecError("the catalog holds an item id twice; each id must stand once")
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_TOKEN))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token=PAD_TOKEN, unk_token=UNKNOWN_TOKEN
+    )
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """The sha256 of what the tokenizer means: its tokens in order, and its special tokens."""
+    vocabulary = tokenizer.get_vocab()
+    words = sorted(vocabulary, key=vocabulary.__getitem__)
+    meaning = json.dumps([words, sorted(tokenizer.special_tokens_map.items())])
+    return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ItemTokens:
+    """The fast path from items to tokens: the same answer as the tokenizer's, for arrays."""
+
+    first_item_token: int
+    """The token of item 0; item ``i`` has token ``first_item_token + i``."""
+    num_items: int
+    pad_token_id: int
+    unknown_token_id: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, item_ids: Sequence[str]) -> "ItemTokens":
+        """Read from the tokenizer, which must hold every item in one block in catalog order."""
+        tokens = np.asarray(tokenizer.convert_tokens_to_ids(list(map(item_token, item_ids))))
+        first = int(tokens[0])
+        if not np.array_equal(tokens, first + np.arange(len(item_ids))):
+            raise SeqRecError(
+                "the tokenizer does not hold this catalog's items in order; "
+                "both must come from the same model folder"
+            )
+        return cls(first, len(item_ids), tokenizer.pad_token_id, tokenizer.unk_token_id)
+
+    def encode(self, items: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+        """Tokens of items; an item outside the catalog (below 0, say) is the unknown token."""
+        items = np.asarray(items, dtype=np.int64)
+        known = (items >= 0) & (items < self.num_items)
+        return np.where(known, items + self.first_item_token, self.unknown_token_id)

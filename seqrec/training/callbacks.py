@@ -1,0 +1,104 @@
+"""What stands around the loop: the line of every epoch, its log, and the state of chance."""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from seqrec.errors import SeqRecError
+
+LOSS = "train/loss_nats"
+
+
+class EpochLog(Callback):
+    """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr."""
+
+    def __init__(self, file: Path, monitor: str | None) -> None:
+        self.file = file
+        self.monitor = monitor
+        self.best = float("-inf")
+        self._positions = 0
+        self._useful = 0
+        self._seconds = 0.0
+        self._started = 0.0
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop the lines of epochs that a resumed run will do again."""
+        lines = read_log(self.file) if self.file.exists() else []
+        lines = [line for line in lines if line["epoch"] < trainer.current_epoch]
+        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if self.monitor is not None:
+            self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._positions = self._useful = 0
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._positions += batch.documents.numel()
+        self._useful += int((batch.documents > 0).sum())
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._seconds = time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        seconds = self._seconds or time.perf_counter() - self._started
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        if not math.isfinite(metrics[LOSS]):
+            raise SeqRecError("the loss is not a number any more; lower trainer.learning_rate")
+        line = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            **metrics,
+            "train_seconds": round(seconds, 3),
+            "tokens_per_second": round(self._useful / seconds),
+            "useful_share": round(self._useful / self._positions, 4),
+        }
+        with self.file.open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        validation = ""
+        if self.monitor is not None:
+            value = metrics[self.monitor]
+            validation = f"  {self.monitor} {value:.4f}{' *' if value > self.best else '  '}"
+            self.best = max(self.best, value)
+        print(
+            f"epoch {line['epoch'] + 1:3d}  loss {metrics[LOSS]:.4f}{validation}"
+            f"  {line['tokens_per_second']:,} tokens/s  {seconds:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class RandomState(Callback):
+    """Keeps the random state in checkpoints, so that a resumed run draws what it would have."""
+
+    def __init__(self) -> None:
+        self._restored: torch.Tensor | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"torch": torch.get_rng_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._restored = state["torch"]
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if self._restored is not None:
+            torch.set_rng_state(self._restored.cpu())
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of a ``log.jsonl``; one cut short by a crash is left out."""
+    lines = []
+    for text in file.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines

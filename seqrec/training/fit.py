@@ -1,0 +1,101 @@
+"""Running the Trainer in a run folder: checkpoints, early stop, resume, the best weights."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from seqrec.training.callbacks import EpochLog, RandomState
+from seqrec.training.loaders import PackedLoader
+from seqrec.training.module import TrainingModule
+
+LAST_CHECKPOINT = "last.ckpt"
+LOG_FILE = "log.jsonl"
+
+
+class FitResult(NamedTuple):
+    """How training went."""
+
+    best_epoch: int
+    """Counted from 1; its weights are the ones that the model now holds."""
+    num_epochs: int
+    num_steps: int
+
+
+def fit(
+    module: TrainingModule,
+    loader: PackedLoader,
+    folder: Path,
+    *,
+    max_epochs: int,
+    patience: int,
+    selection_metric: str,
+    gradient_clip: float,
+) -> FitResult:
+    """Train until the selection metric stops growing, and leave the best weights in the model.
+
+    Without validation queries it trains for ``max_epochs`` and keeps the last weights.
+    Checkpoints go to ``folder/checkpoints`` at the end of every epoch; if one is there already,
+    training goes on from it and ends as it would have without the interruption.
+    """
+    checkpoints = folder / "checkpoints"
+    has_validation = len(module.queries.users) > 0
+    monitor = f"val/{selection_metric}" if has_validation else None
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="best",
+        monitor=monitor,
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), RandomState(), best]
+    if monitor is not None:
+        callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
+    _quieten_lightning()
+    trainer = Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=max_epochs,
+        gradient_clip_val=gradient_clip,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    last = checkpoints / LAST_CHECKPOINT
+    try:
+        trainer.fit(
+            module,
+            loader,
+            _batches(len(module.queries.users), module.ranker.batch_size),
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    state = torch.load(best.best_model_path, weights_only=True)
+    module.load_state_dict(state["state_dict"])
+    return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step)
+
+
+def _batches(num_rows: int, batch_size: int) -> list[Int[np.ndarray, " Q"]] | None:
+    starts = range(0, num_rows, batch_size)
+    return [np.arange(start, min(start + batch_size, num_rows)) for start in starts] or None
+
+
+def _quieten_lightning() -> None:
+    """Keep to our own lines: no tips, no device lines, no advice about loader workers."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")

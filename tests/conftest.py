@@ -1,0 +1,51 @@
+"""What many tests start from: a seeded generator, a small world, one small model."""
+
+import numpy as np
+import pytest
+import torch
+
+from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecConfig:
+    """A model of 100 items, 32 wide, 2 blocks, without dropout."""
+    backbone = {
+        "block": block,
+        "vocab_size": 128,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 16,
+        "dropout": 0.0,
+        "initializer_range": 0.1,
+        "norm_eps": 1e-6,
+        "rope_theta": 10_000.0 if block == "llama" else None,
+        "pad_token_id": 0,
+    }
+    fields = {
+        "backbone_config": SeqRecDecoderConfig(**backbone),
+        "head": head,
+        "num_items": 100,
+        "padded_num_items": 128,
+        "first_item_token": 2,
+        "max_length": 16,
+        "catalog_fingerprint": "catalog",
+        "tokenizer_fingerprint": "tokenizer",
+    }
+    return SeqRecConfig(**(fields | changes))
+
+
+@pytest.fixture(params=["sasrec", "llama"])
+def small_model(request: pytest.FixtureRequest) -> SeqRecForNextItem:
+    return SeqRecForNextItem(small_config(request.param)).eval()

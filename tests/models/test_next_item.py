@@ -1,0 +1,134 @@
+"""The model: packing, padding, saving, heads."""
+
+import pytest
+import torch
+from transformers import AutoModel, LlamaConfig
+
+from seqrec.errors import SeqRecError
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
+from seqrec.models.next_item import document_positions
+from seqrec.models.saving import load_model
+from tests.conftest import small_config
+
+
+@pytest.fixture(params=["sasrec", "llama", "transformers' Llama"])
+def model(request):
+    if request.param in ("sasrec", "llama"):
+        return SeqRecForNextItem(small_config(request.param)).eval()
+    backbone = LlamaConfig(
+        vocab_size=128,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        initializer_range=0.1,
+    )
+    return SeqRecForNextItem(small_config(backbone_config=backbone)).eval()
+
+
+def test_packed_histories_give_what_they_give_alone(model):
+    lengths = [5, 1, 7, 3]
+    tokens = torch.randint(2, 102, (1, 16))
+    documents = torch.tensor([[1] * 5 + [2] + [3] * 7 + [4] * 3])
+    packed = model.hidden_states(tokens, documents)
+    start = 0
+    for length in lengths:
+        alone = model.hidden_states(tokens[:, start : start + length])
+        torch.testing.assert_close(packed[:, start : start + length], alone, rtol=1e-4, atol=1e-5)
+        start += length
+
+
+def test_nothing_of_a_row_reaches_another_history_or_an_earlier_position(model):
+    tokens = torch.randint(2, 102, (1, 12))
+    documents = torch.tensor([[1] * 6 + [2] * 6])
+    before = model.hidden_states(tokens, documents)
+    changed = tokens.clone()
+    changed[0, 3] = (tokens[0, 3] - 2 + 1) % 100 + 2
+    after = model.hidden_states(changed, documents)
+    is_moved = (after != before).any(dim=-1)[0]
+    assert is_moved.tolist() == [False] * 3 + [True] * 3 + [False] * 6
+
+
+def test_padding_on_the_right_changes_no_score(model):
+    tokens = torch.randint(2, 102, (3, 6))
+    mask = torch.ones_like(tokens)
+    alone = model(tokens).logits
+    padded = model(
+        torch.nn.functional.pad(tokens, (0, 5)), torch.nn.functional.pad(mask, (0, 5))
+    ).logits
+    torch.testing.assert_close(padded, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_positions_restart_in_every_document():
+    documents = torch.tensor([[1, 1, 2, 2, 2, 3, 0, 0]])
+    assert document_positions(documents).tolist() == [[0, 1, 0, 1, 2, 0, 0, 1]]
+
+
+def test_scores_cover_the_catalog_and_no_padding_row(model):
+    assert model(torch.randint(2, 102, (2, 5))).logits.shape == (2, 100)
+    assert model.item_weight().shape == (100, 32)
+
+
+def test_the_tied_head_reads_the_items_rows_of_the_embedding():
+    model = SeqRecForNextItem(small_config())
+    rows = model.get_input_embeddings().weight[2:102]
+    assert model.item_weight().data_ptr() == rows.data_ptr()
+    assert torch.equal(model.item_weight(), rows)
+
+
+def test_a_head_can_be_swapped():
+    model = SeqRecForNextItem(small_config()).eval()
+    head = UntiedCatalogHead(100, 128, 32)
+    with torch.no_grad():
+        head.weight.zero_()[7] = 1
+    model.head = head
+    logits = model(torch.randint(2, 102, (2, 5))).logits
+    assert (logits[:, 7] != 0).all() and (logits[:, 8] == 0).all()
+    model.head = TiedCatalogHead(100, 2)
+    assert model(torch.randint(2, 102, (2, 5))).logits.shape == (2, 100)
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+@pytest.mark.parametrize("block", ["sasrec", "llama"])
+def test_a_saved_model_gives_the_same_scores_bit_for_bit(tmp_path, block, head):
+    model = SeqRecForNextItem(small_config(block, head)).eval()
+    model.save_pretrained(tmp_path)
+    tokens = torch.randint(2, 102, (3, 9))
+    scores = model(tokens).logits
+    assert torch.equal(load_model(tmp_path)(tokens).logits, scores)
+    auto = AutoModel.from_pretrained(tmp_path)
+    assert isinstance(auto, SeqRecForNextItem)
+    assert torch.equal(auto.eval()(tokens).logits, scores)
+    assert not list(tmp_path.glob("*.bin"))
+
+
+def test_a_model_folder_without_weights_is_refused(tmp_path):
+    SeqRecForNextItem(small_config()).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(SeqRecError, match="model.safetensors is missing"):
+        load_model(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    SeqRecForNextItem(small_config(head="untied", padded_num_items=192)).save_pretrained(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace("192", "128"))
+    with pytest.raises(SeqRecError, match=r"head.weight has shape \(192, 32\).* asks for \(128, 3"):
+        load_model(tmp_path)
+
+
+def test_a_weight_file_cut_short_is_refused(tmp_path):
+    SeqRecForNextItem(small_config()).save_pretrained(tmp_path)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:-100])
+    with pytest.raises(SeqRecError, match="broken or cut short"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"model_type": "llama"}', '{"model_type": "seqrec"}'])
+def test_a_broken_config_is_refused(tmp_path, text):
+    SeqRecForNextItem(small_config()).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(SeqRecError, match="config.json"):
+        load_model(tmp_path)
