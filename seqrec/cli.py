@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 import seqrec
 from seqrec.errors import SeqRecError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
-_CommandLineError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="seqrec",
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace --out if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 KeepSeen = Annotated[bool, typer.Option("--keep-seen", help="Leave seen items in the lists.")]
 
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=arguments, standalone_mode=False)
     except SeqRecError as error:
         _fail(str(error))
-    except _CommandLineError as error:
-        _fail(error.format_message().rstrip(".") + "; see --help")
+    except TyperException as error:
+        _fail(getattr(error, "format_message", error.__str__)().rstrip(".") + "; see --help")
     except (KeyboardInterrupt, typer.Abort):
         print("seqrec: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -133,7 +133,7 @@ def prepare(
         overwrite=overwrite,
     )
     counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
-    _print(result, as_json, *counts, *result["notes"])
+    _print(result, as_json, *counts)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def evaluate(
         overwrite=overwrite,
     )
     counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
-    _print(result, as_json, text_table(result["rows"]), result["protocol"], counts)
+    _print(result, as_json, text_table(_shown(result["rows"])), result["protocol"], counts)
 
 
 @app.command()
@@ -294,6 +294,17 @@ def _say(as_json: bool) -> Any:
     """Where a verb of many stages tells what it does: stdout, unless that is for JSON."""
     stream = sys.stderr if as_json else sys.stdout
     return lambda text: print(text, file=stream, flush=True)
+
+
+def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without hit rates where these are the recalls (one target a query)."""
+    same = {
+        key
+        for key in rows[0]
+        if key.startswith("hit_rate@")
+        and all(row[key] == row[key.replace("hit_rate", "recall")] for row in rows)
+    }
+    return [{key: row[key] for key in row if key not in same} for row in rows]
 
 
 def _cut_offs(text: str) -> list[int]:

@@ -38,7 +38,7 @@ class Ranker(ABC):
     num_items: int
     tile_items = 16_384
     """Items scored at once."""
-    batch_size = 256
+    batch_size = 512
     """Histories scored at once."""
 
     @abstractmethod

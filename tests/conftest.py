@@ -1,10 +1,15 @@
 """What many tests start from: a seeded generator, a small world, one small model."""
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from seqrec.data.catalog import catalog_fingerprint, write_items
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.tokens.tokenizer import build_tokenizer, tokenizer_fingerprint
 
 
 @pytest.fixture
@@ -49,3 +54,18 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
 @pytest.fixture(params=["sasrec", "llama"])
 def small_model(request: pytest.FixtureRequest) -> SeqRecForNextItem:
     return SeqRecForNextItem(small_config(request.param)).eval()
+
+
+def save_small_model(folder: Path, item_ids: list[str] | None = None) -> Path:
+    """A model folder of 100 items t0 .. t99, with random weights; item i occurs i times."""
+    item_ids = item_ids or [f"t{item}" for item in range(100)]
+    tokenizer = build_tokenizer(item_ids)
+    config = small_config(
+        catalog_fingerprint=catalog_fingerprint(item_ids),
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+    )
+    SeqRecForNextItem(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    items = pl.DataFrame({"item": range(100), "item_id": item_ids}, schema_overrides={"item": pl.UInt32})
+    write_items(items, np.arange(100), folder / "items.parquet")
+    return folder

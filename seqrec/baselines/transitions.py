@@ -16,9 +16,9 @@ class TransitionGraph(Ranker):
     """Items weighted by how often, and how soon, they followed the last items of a history.
 
     An item that stood ``d`` steps after another adds ``step_decay ** (d - 1)`` to the edge
-    between them, for ``d`` up to ``max_steps``. A history is answered with the edges that leave
-    its last ``max_steps`` items, the item before the last weighted by ``step_decay``, and so on.
-    Equal weights are ordered by popularity.
+    between them, for ``d`` up to ``max_steps``; the edges that leave an item sum to 1. A history
+    is answered with the edges that leave its last ``max_steps`` items, those of the item before
+    the last weighted by ``step_decay``, and so on. Equals are ordered by popularity.
     """
 
     def __init__(
@@ -49,14 +49,16 @@ class TransitionGraph(Ranker):
             edges.append(pair)
             weights.append(count * step_decay ** (distance - 1))
         pair, inverse = np.unique(np.concatenate(edges), return_inverse=True)
-        self._weights = np.bincount(inverse, np.concatenate(weights), minlength=len(pair))
+        weight = np.bincount(inverse, np.concatenate(weights), minlength=len(pair))
+        leaving = np.bincount(pair // num_items, weight, minlength=num_items)
+        self._weights = weight / leaving[pair // num_items]
         self._targets = pair % num_items
         self._first_edge = np.searchsorted(pair, np.arange(num_items + 1) * num_items)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Edge weights summed over the last items, with a popularity too small to outweigh one."""
-        smallest_weight = self.step_decay ** (2 * self.max_steps - 2)
-        scores = np.tile(self._popularity * smallest_weight, (len(histories), 1))
+        """Edges summed over the last items, plus a popularity too small to outweigh any."""
+        smallest = self._weights.min(initial=1.0) * self.step_decay**self.max_steps
+        scores = np.tile(self._popularity * smallest, (len(histories), 1))
         for row, history in enumerate(histories):
             for back, item in enumerate(history[: -self.max_steps - 1 : -1]):
                 edges = slice(self._first_edge[item], self._first_edge[item + 1])

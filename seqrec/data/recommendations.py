@@ -59,7 +59,10 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
     for column in ("user_id", "item_id", order):
         if column not in table.columns:
             raise SeqRecError(f"{file}: column {column!r} is missing; it has {table.columns}")
-    if not table[order].dtype.is_numeric() or table[order].cast(pl.Float64).is_finite().not_().any():
+    if (
+        not table[order].dtype.is_numeric()
+        or table[order].cast(pl.Float64).is_finite().not_().any()
+    ):
         raise SeqRecError(f"{file}: column {order!r} holds something that is not a number")
     if table.null_count().select("user_id", "item_id", order).sum_horizontal().item():
         raise SeqRecError(f"{file}: empty values among user_id, item_id, {order}")

@@ -118,7 +118,7 @@ def protocol_line(data: PreparedData, split: Split, queries: Queries, exclude_se
         f"full catalog of {data.num_items:,} items",
         "seen items left out" if exclude_seen else "seen items kept",
         f"repeats: {options['repeats']}",
-        f"order: {options['order'] or 'time, ties as in the file'}",
+        f"order: {data.manifest['ordered_by']}, ties as in the log",
         "no time input",
     ]
     return "; ".join(parts)

@@ -4,7 +4,8 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from transformers import PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 import seqrec
 from seqrec.baselines.popularity import item_counts
 from seqrec.config.load import Recipe, load_recipe
+from seqrec.data.catalog import write_items
 from seqrec.data.prepared import Histories, PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
@@ -60,75 +64,97 @@ def train(
     settings = load_recipe(recipe, overrides)
     prepared = PreparedData.open(data)
     out = Path(out)
-    partial_run = out.with_name(out.name + ".partial")
+    unfinished = out.with_name(out.name + ".partial")
     config = _resolved(settings, prepared)
-    if resume and not partial_run.exists():
+    if resume and not unfinished.exists():
         return _finished(out, config)
     refuse_existing(out, overwrite)
+    job = Job.of(settings, prepared)
     try:
-        _start(partial_run, config, resume, overwrite)
-        metrics = _run(settings, prepared, partial_run)
-        swap_in(partial_run, out)
+        _start(unfinished, config, resume, overwrite)
+        metrics = _run(job, settings, unfinished)
+        swap_in(unfinished, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
-    return {"run": str(out), "model": str(out / "model"), **metrics}
+    return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
 
 
-def _run(recipe: Recipe, prepared: PreparedData, folder: Path) -> dict[str, Any]:
-    """Train in a folder that holds nothing, or the checkpoints of an interrupted run."""
+@dataclass(frozen=True)
+class Job:
+    """What a recipe and a prepared folder make together, before anything is written."""
+
+    module: TrainingModule
+    loader: PackedLoader
+    tokenizer: PreTrainedTokenizerFast
+    save_items: Callable[[Path], None]
+    """Writes the items and their training counts, which a model folder shows titles from."""
+    protocol: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: PreparedData) -> "Job":
+        torch.manual_seed(recipe.trainer.seed)
+        item_ids = prepared.items()["item_id"].to_list()
+        tokenizer = build_tokenizer(item_ids)
+        tokens = ItemTokens.of(tokenizer, item_ids)
+        model = build_model(
+            recipe.model,
+            tokens,
+            vocab_size=len(tokenizer),
+            max_length=recipe.data.max_length,
+            catalog_fingerprint=prepared.catalog_fingerprint,
+            tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+        )
+        weight = recipe.objective.weight
+        histories = prepared.histories([weight] if weight else [])
+        queries = queries_of(histories, "validation", prepared.targets)
+        selection_k = int(recipe.trainer.selection_metric.partition("@")[2])
+        module = TrainingModule(
+            model,
+            build_objective(recipe.objective),
+            partial(build_optimizers, recipe),
+            ModelRanker("validation", model, tokens),
+            queries,
+            sorted({*VALIDATION_KS, selection_k}),
+        )
+        return cls(
+            module,
+            PackedLoader(_packed(recipe, histories, tokens)),
+            tokenizer,
+            partial(write_items, prepared.items(), item_counts(histories, prepared.num_items)),
+            protocol_line(prepared, "validation", queries, exclude_seen=True),
+        )
+
+
+def _run(job: Job, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
     started = time.perf_counter()
-    torch.manual_seed(recipe.trainer.seed)
-    catalog = prepared.items()
-    item_ids = catalog["item_id"].to_list()
-    tokenizer = build_tokenizer(item_ids)
-    tokens = ItemTokens.of(tokenizer, item_ids)
-    model = build_model(
-        recipe.model,
-        tokens,
-        vocab_size=len(tokenizer),
-        max_length=recipe.data.max_length,
-        catalog_fingerprint=prepared.catalog_fingerprint,
-        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
-    )
-    weight = recipe.objective.weight
-    histories = prepared.histories([weight] if weight else [])
-    queries = queries_of(histories, "validation", prepared.targets)
-    module = TrainingModule(
-        model,
-        build_objective(recipe.objective),
-        partial(build_optimizers, recipe),
-        ModelRanker("validation", model, tokens),
-        queries,
-        sorted({*VALIDATION_KS, int(recipe.trainer.selection_metric.partition("@")[2])}),
-    )
-    loader = PackedLoader(_packed(recipe, histories, tokens))
     trainer = recipe.trainer
     result = fit(
-        module,
-        loader,
+        job.module,
+        job.loader,
         folder,
         max_epochs=trainer.max_epochs,
         patience=trainer.patience,
         selection_metric=trainer.selection_metric,
         gradient_clip=trainer.gradient_clip,
     )
-    model_folder = folder / "model"
-    model.eval().save_pretrained(model_folder)
-    tokenizer.save_pretrained(model_folder)
-    counts = item_counts(histories, prepared.num_items)
-    write_items(catalog, counts, model_folder / ITEMS_FILE)
+    model, model_folder = job.module.model.eval(), folder / "model"
+    disable_progress_bar()
+    model.save_pretrained(model_folder)
+    job.tokenizer.save_pretrained(model_folder)
+    job.save_items(model_folder / ITEMS_FILE)
     lines = read_log(folder / LOG_FILE)
     best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
+    validation = {key: best[key] for key in best if key.startswith("val/")}
     metrics = {
         "objective": recipe.objective.name,
         "best_epoch": result.best_epoch,
         "num_epochs": result.num_epochs,
         "num_steps": result.num_steps,
         "num_parameters": model.num_parameters(),
-        "validation": {
-            key.removeprefix("val/"): best[key] for key in best if key.startswith("val/")
-        },
-        "protocol": protocol_line(prepared, "validation", queries, exclude_seen=True),
+        "selection_metric": trainer.selection_metric,
+        "validation": {key.removeprefix("val/"): value for key, value in validation.items()},
+        "protocol": job.protocol,
         "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
         "tokens_per_second": round(np.median([line["tokens_per_second"] for line in lines])),
         "wall_seconds": round(time.perf_counter() - started, 1),
@@ -201,7 +227,7 @@ def _finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
         raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
     _check_same(out / CONFIG_FILE, config)
     metrics = json.loads((out / METRICS_FILE).read_text())
-    return {"run": str(out), "model": str(out / "model"), **metrics}
+    return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
 
 
 def _check_same(file: Path, config: dict[str, Any]) -> None:

@@ -5,14 +5,12 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Int
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from seqrec.training.callbacks import EpochLog, RandomState
-from seqrec.training.loaders import PackedLoader
+from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
 LAST_CHECKPOINT = "last.ckpt"
@@ -71,12 +69,13 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    validation = QueryLoader(len(module.queries.users), module.ranker.batch_size)
     last = checkpoints / LAST_CHECKPOINT
     try:
         trainer.fit(
             module,
             loader,
-            _batches(len(module.queries.users), module.ranker.batch_size),
+            validation if has_validation else None,
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
@@ -87,11 +86,6 @@ def fit(
     state = torch.load(best.best_model_path, weights_only=True)
     module.load_state_dict(state["state_dict"])
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step)
-
-
-def _batches(num_rows: int, batch_size: int) -> list[Int[np.ndarray, " Q"]] | None:
-    starts = range(0, num_rows, batch_size)
-    return [np.arange(start, min(start + batch_size, num_rows)) for start in starts] or None
 
 
 def _quieten_lightning() -> None:

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+from jaxtyping import Int
+
 from seqrec.tokens.packing import PackedHistories
 from seqrec.training.sft import PackedTensors
 
@@ -30,3 +33,18 @@ class PackedLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.next_batch = state["epoch"], state["next_batch"]
+
+
+class QueryLoader:
+    """Rows of the validation queries, a batch at a time."""
+
+    def __init__(self, num_queries: int, batch_size: int) -> None:
+        self.num_queries = num_queries
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.num_queries // self.batch_size)
+
+    def __iter__(self) -> Iterator[Int[np.ndarray, " Q"]]:
+        for start in range(0, self.num_queries, self.batch_size):
+            yield np.arange(start, min(start + self.batch_size, self.num_queries))

@@ -1,0 +1,5 @@
+"""``python -m seqrec``."""
+
+from seqrec.cli import main
+
+main()

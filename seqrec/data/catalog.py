@@ -1,0 +1,51 @@
+"""The catalog: which items can be recommended, in which order, and a fingerprint of that."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int
+
+from seqrec.errors import SeqRecError
+
+
+def catalog_fingerprint(item_ids: Iterable[str]) -> str:
+    """SHA-256 over the ids in item order, each led by its length in bytes."""
+    encoded = (item_id.encode("utf-8", "surrogatepass") for item_id in item_ids)
+    return hashlib.sha256(b"".join(b"%d:%b" % (len(text), text) for text in encoded)).hexdigest()
+
+
+def read_items(file: Path) -> pl.DataFrame:
+    """The rows of an ``items.parquet``, in item order.
+
+    Raises:
+        SeqRecError: no such file, not Parquet, or rows that are not items ``0, 1, 2, ...``.
+    """
+    try:
+        items = pl.read_parquet(file, glob=False)
+    except FileNotFoundError as error:
+        raise SeqRecError(f"{file}: no such file") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
+    if not {"item", "item_id"} <= set(items.columns):
+        raise SeqRecError(f"{file}: columns item and item_id are missing; it has {items.columns}")
+    is_numbered = np.array_equal(items["item"].to_numpy(), np.arange(len(items)))
+    if not is_numbered or items["item_id"].dtype != pl.String or items["item_id"].has_nulls():
+        raise SeqRecError(f"{file}: the rows are not the items 0, 1, 2, ... with an id each")
+    return items
+
+
+def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:
+    """Write an ``items.parquet`` that also says how often each item occurs in training."""
+    counted = items.with_columns(num_interactions=pl.Series(num_interactions, dtype=pl.Int64))
+    write_parquet(counted, file)
+
+
+def write_parquet(table: pl.DataFrame, file: Path, row_group_size: int | None = None) -> None:
+    """Write a table; whatever goes wrong (a full disk, say) is an ``OSError``."""
+    try:
+        table.write_parquet(file, row_group_size=row_group_size)
+    except pl.exceptions.PolarsError as error:
+        raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error

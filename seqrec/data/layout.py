@@ -1,0 +1,118 @@
+"""The layout of a text file: its delimiter and its header, judged by the first lines."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from seqrec.data.columns import is_usual
+from seqrec.errors import SeqRecError
+
+DELIMITERS = ("::", "\t", ";", "|", ",", " ")
+SAMPLE_BYTES = 1 << 16
+SAMPLE_LINES = 100
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a delimited text file is read."""
+
+    delimiter: str
+    has_header: bool
+    names: list[str]
+    """Of the columns; ``"1"``, ``"2"``, ... if there is no header."""
+    first_row: list[str]
+    is_quoted: bool = True
+    """Whether a double quote at the start of a field opens a quotation."""
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's bytes, decompressed if its name ends with ``.gz``."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore
+
+
+def first_lines(path: Path) -> list[str]:
+    """The first lines that are whole and not blank; undecodable bytes are replaced.
+
+    Raises:
+        SeqRecError: the file is missing, empty or broken.
+    """
+    try:
+        with open_bytes(path) as file:
+            sample = file.read(SAMPLE_BYTES)
+    except FileNotFoundError as error:
+        raise SeqRecError(f"{path}: no such file") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise SeqRecError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    lines = sample.decode("utf-8-sig", "replace").splitlines()
+    if len(sample) == SAMPLE_BYTES and len(lines) > 1:
+        lines.pop()
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise SeqRecError(f"{path}: is empty; a log holds one interaction a line")
+    return lines[:SAMPLE_LINES]
+
+
+def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
+    """The layout that the first lines speak for.
+
+    Args:
+        path: a text file, perhaps compressed.
+        given_names: columns that the user named: where they stand in the first line, it is a
+            header.
+    """
+    lines = first_lines(path)
+    scores = {delimiter: _agreement(lines, delimiter) for delimiter in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda candidate: scores[candidate])
+    if scores[delimiter] == (0.0, 0):
+        raise SeqRecError(f"{path}: line 1: one column only; a log has a user and an item a line")
+    rows = [split_line(line, delimiter) for line in lines]
+    header = has_header(rows[0], rows[1:], given_names)
+    names = [name.strip() for name in rows[0]]
+    if not header:
+        names = [str(place) for place in range(1, len(names) + 1)]
+    return checked(path, Layout(delimiter, header, names, rows[min(int(header), len(rows) - 1)]))
+
+
+def checked(path: Path, layout: Layout) -> Layout:
+    """The layout, if no column stands twice in its header."""
+    twice = [name for name in layout.names if layout.names.count(name) > 1]
+    if twice:
+        raise SeqRecError(f"{path}: line 1: column {twice[0]!r} stands twice; rename one")
+    return layout
+
+
+def has_header(first: list[str], rest: list[list[str]], given_names: Collection[str]) -> bool:
+    """Whether the first line names columns: by usual or given names, or as text over numbers."""
+    if any(_is_number(field) for field in first):
+        return False
+    if any(is_usual(field) or field.strip() in given_names for field in first):
+        return True
+    columns = zip(*rest, strict=False)
+    return bool(rest) and any(all(_is_number(field) for field in column) for column in columns)
+
+
+def split_line(line: str, delimiter: str) -> list[str]:
+    """The fields of one line."""
+    if len(delimiter) > 1:
+        return line.split(delimiter)
+    return next(csv.reader([line], delimiter=delimiter), [])
+
+
+def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
+    """Share of lines with as many fields as the first, and how many; nothing if it has one."""
+    counts = [len(split_line(line, delimiter)) for line in lines]
+    if counts[0] < 2:
+        return 0.0, 0
+    return counts.count(counts[0]) / len(counts), counts[0]
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True

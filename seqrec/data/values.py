@@ -1,0 +1,136 @@
+"""Values of a log: text, numbers and dates become times, ratings and orders."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+TIME_TYPE = pl.Datetime("us")
+UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (0.0, "s"))
+"""The least magnitude of a number of this unit since 1970, judged by the column's median."""
+PER_UNIT = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+"""Factor and divisor to microseconds."""
+MOST_MICROSECONDS = 2**62
+DATE_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d",
+    "%Y-%m-%d %H:%M",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%Y/%m/%d",
+    "%m %d, %Y",
+)
+"""Tried in turn, with the ``T`` of ISO 8601 read as a space and ``Z`` as ``+00:00``."""
+LEADING_ZERO = r"^-?0\d"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A column's values; null where the log has none, or has what cannot be read."""
+
+    values: pl.Series
+    unit: str | None = None
+    """Of times: ``s``, ``ms``, ``us``, ``ns``, or ``date``."""
+    first_bad_row: int | None = None
+    """The first row whose value cannot be read."""
+
+
+def parse_numbers(raw: pl.Series) -> Parsed:
+    """Numbers as Float64; NaN counts as missing, infinity as unreadable."""
+    text = _without_blanks(raw)
+    values = _cast(text, pl.Float64).fill_nan(None)
+    is_bad = (values.is_null() & text.is_not_null() & ~_is_nan(text)) | values.is_infinite()
+    return Parsed(values, first_bad_row=_first(is_bad))
+
+
+def parse_order(raw: pl.Series) -> Parsed:
+    """Numbers to sort by: Int64 if all are whole, so that large ones stay apart."""
+    text = _without_blanks(raw)
+    whole = _cast(text, pl.Int64) if not text.dtype.is_float() else None
+    if whole is not None and whole.null_count() == text.null_count():
+        return Parsed(whole)
+    return parse_numbers(raw)
+
+
+def parse_times(raw: pl.Series) -> Parsed:
+    """Times as microseconds since 1970, UTC, from numbers, dates, or text of either."""
+    if raw.dtype == pl.Date:
+        return Parsed(raw.cast(TIME_TYPE), "date")
+    if isinstance(raw.dtype, pl.Datetime):
+        if raw.dtype.time_zone is not None:
+            raw = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return Parsed(raw.cast(TIME_TYPE), "date")
+    text = _without_blanks(raw)
+    first = text.drop_nulls().head(1)
+    if text.dtype == pl.String and _cast(first, pl.Float64).null_count():
+        return _parse_dates(text)
+    return _parse_epochs(raw)
+
+
+def _parse_epochs(raw: pl.Series) -> Parsed:
+    parsed = parse_order(raw)
+    if parsed.first_bad_row is not None:
+        return parsed
+    values = parsed.values
+    median = values.abs().median()
+    size = float(median) if isinstance(median, int | float) else 0.0
+    unit = next(unit for least, unit in UNITS if size >= least)
+    factor, divisor = PER_UNIT[unit]
+    is_bad = values.cast(pl.Float64).abs() > MOST_MICROSECONDS / factor * divisor
+    if is_bad.any():
+        return Parsed(values, unit, _first(is_bad))
+    if values.dtype == pl.Int64:
+        times = values * factor // divisor
+    else:
+        times = (values * factor / divisor).round().cast(pl.Int64)
+    return Parsed(times.cast(TIME_TYPE), unit)
+
+
+def _parse_dates(text: pl.Series) -> Parsed:
+    tidy = (
+        text.str.strip_chars().str.replace(r"^(\S{10})[Tt]", "$1 ").str.replace(r"[Zz]$", "+00:00")
+    )
+    times = pl.Series(text.name, [None], dtype=TIME_TYPE).new_from_index(0, len(text))
+    for format in DATE_FORMATS:
+        missing = times.is_null() & tidy.is_not_null()
+        if not missing.any():
+            break
+        found = tidy.str.to_datetime(format, time_unit="us", strict=False)
+        if isinstance(found.dtype, pl.Datetime) and found.dtype.time_zone is not None:
+            found = found.dt.replace_time_zone(None)
+        times = times.zip_with(~missing, found)
+    return Parsed(times, "date", _first(times.is_null() & tidy.is_not_null()))
+
+
+def narrow(text: pl.Series) -> pl.Series:
+    """Numbers, if all the text is numbers and none is written with leading zeros."""
+    if text.str.contains(LEADING_ZERO).any():
+        return text
+    filled = _without_blanks(text)
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = _cast(filled, dtype)
+        if numbers.null_count() == filled.null_count() < len(text):
+            return numbers
+    return text
+
+
+def _without_blanks(raw: pl.Series) -> pl.Series:
+    """Text without surrounding spaces, nothing in place of nothing but spaces."""
+    if raw.dtype != pl.String:
+        return raw
+    stripped = raw.str.strip_chars()
+    return stripped.set(stripped == "", None)
+
+
+def _cast(values: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
+    return values.cast(dtype, strict=False)
+
+
+def _is_nan(text: pl.Series) -> pl.Series:
+    if text.dtype == pl.String:
+        return text.str.to_lowercase().is_in(["nan"]).fill_null(False)
+    return text.is_nan() if text.dtype.is_float() else text.is_null()
+
+
+def _first(mask: pl.Series) -> int | None:
+    """The first row where the mask holds; null counts as False."""
+    return int(mask.fill_null(False).arg_max() or 0) if mask.any() else None

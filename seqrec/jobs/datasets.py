@@ -1,0 +1,22 @@
+"""``seqrec datasets``: the datasets that ``prepare`` knows by name."""
+
+from typing import Any
+
+from seqrec.data.cards import list_cards
+
+
+def datasets() -> dict[str, Any]:
+    """The known datasets: counts, licence, where a copy is looked for."""
+    return {
+        "datasets": [
+            {
+                "name": card.name,
+                "users": card.users,
+                "items": card.items,
+                "interactions": card.interactions,
+                "licence": card.licence,
+                "looked for": ", ".join(card.places),
+            }
+            for card in list_cards()
+        ]
+    }

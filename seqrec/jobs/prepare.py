@@ -1,0 +1,83 @@
+"""``seqrec prepare``: a log becomes a prepared folder."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seqrec.data.cards import list_cards, obtain
+from seqrec.data.columns import Columns
+from seqrec.data.filters import Filters, Repeats
+from seqrec.data.interactions import prepare_interactions
+from seqrec.data.prepared import write_prepared
+from seqrec.data.sources import read_source
+from seqrec.data.splits import parse_split
+from seqrec.jobs.folders import new_folder, refuse_existing
+
+CACHE = Path("data") / "raw"
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def prepare(
+    source: Any,
+    *,
+    out: str | Path,
+    split_by: str = "leave-one-out",
+    targets: str = "last",
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    rating: str | None = None,
+    order: str | None = None,
+    format: str | None = None,
+    min_rating: float | None = None,
+    min_user: int = 1,
+    min_item: int = 1,
+    repeats: Repeats = "keep",
+    overwrite: bool = False,
+    say: Callable[[str], None] = _to_stderr,
+) -> dict[str, Any]:
+    """Read a log, filter it, split it, write it as Parquet with a manifest.
+
+    Args:
+        source: a known dataset's name, a file, a folder, or a polars, pandas or Arrow frame.
+        out: the prepared folder.
+        split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q`` or ``none``.
+        targets: of a global-time split: each user's ``last``, or ``successive`` ones.
+        user: column of the user; like the next four, guessed if not given.
+        item: column of the item.
+        time: column of the time.
+        rating: column of the rating.
+        order: column that already is each user's order, for logs whose times are missing.
+        format: ``csv``, ``parquet``, ``ndjson`` or ``sequences``, if not guessed rightly.
+        min_rating: drop rows rated below.
+        min_user: k-core: interactions that every user keeps.
+        min_item: k-core: interactions that every item keeps.
+        repeats: ``keep``, or ``drop-consecutive``.
+        overwrite: replace ``out``.
+        say: where the line goes that tells a known dataset's origin.
+
+    Returns:
+        The folder and its manifest.
+
+    Raises:
+        SeqRecError: a mistake in source, options or folder.
+    """
+    out = Path(out)
+    split = parse_split(split_by, targets)
+    filters = Filters(min_rating, min_user, min_item, repeats)
+    refuse_existing(out, overwrite)
+    name = str(source) if isinstance(source, str | Path) else "a frame"
+    known = {card.name for card in list_cards()}
+    if name in known and not Path(name).exists():
+        source = obtain(name, CACHE, say)
+    log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
+    interactions = prepare_interactions(log, filters, split)
+    with new_folder(out, overwrite=overwrite) as folder:
+        manifest = write_prepared(
+            folder, interactions, source=name, log=log, filters=filters, split_by=split
+        )
+    return {"out": str(out), **manifest}

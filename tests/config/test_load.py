@@ -1,0 +1,86 @@
+"""Recipes: every shipped one parses, every mistake is one line that names the key."""
+
+import inspect
+
+import pytest
+import yaml
+
+from seqrec.config.block import Block
+from seqrec.config.load import Recipe, load_recipe, shipped_recipes
+from seqrec.errors import SeqRecError
+from seqrec.jobs.build import build_objective
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_parses_and_is_short(name):
+    recipe = load_recipe(name)
+    settings = yaml.safe_load(shipped_recipes()[name].read_text())
+    keys = [f"{block}.{key}" for block, values in settings.items() for key in values]
+    assert len(keys) < 20
+    resolved = yaml.safe_load(yaml.safe_dump(recipe.model_dump()))
+    assert Recipe.model_validate(resolved) == recipe
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_loss_function_takes_what_its_schema_holds(name):
+    """Bind every schema member to its function, with the arguments that ``train`` will add."""
+    objective = build_objective(load_recipe(name).objective)
+    loss = objective.keywords["loss"]
+    inspect.signature(loss.func).bind("hidden", "item_weight", "labels", **loss.keywords)
+    inspect.signature(objective.func).bind("model", "batch", **objective.keywords)
+    schema = set(load_recipe(name).objective.loss.model_fields) - {"name"}
+    assert schema == set(loss.keywords)
+
+
+def test_every_field_has_help():
+    def fields(block, path=""):
+        for name, field in block.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+                yield from fields(field.annotation, f"{path}{name}.")
+            else:
+                yield f"{path}{name}", field.description
+
+    assert [name for name, description in fields(Recipe) if not description] == []
+
+
+def test_overrides_reach_their_keys():
+    recipe = load_recipe("sft", ["trainer.max_epochs=3", "model.hidden_size=128"])
+    assert (recipe.trainer.max_epochs, recipe.model.hidden_size) == (3, 128)
+    assert load_recipe("sft", ["trainer.learning_rate=1e-4"]).trainer.learning_rate == 1e-4
+    assert load_recipe("sft", ["objective.weight=rating"]).objective.weight == "rating"
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("trainer.max_epoch=3", "trainer.max_epoch: unknown key; did you mean max_epochs"),
+        ("trainer.max_epochs=0", "trainer.max_epochs: .*greater than 0, not 0"),
+        ("trainer.learning_rate=fast", "trainer.learning_rate: .*not 'fast'"),
+        ("model.hidden_size=65", "hidden_size 65 must be a multiple of twice"),
+        ("objective.name=magic", "objective.name: .*'sft', not 'magic'"),
+        ("objective.loss.temperature=2", "objective.loss.temperature: unknown key"),
+        ("optimizer.name=adam", "optimizer: unknown key; known here: data, model"),
+        ("trainer.seed.a=1", "seed is a value, not a block"),
+        ("max_epochs", "write it as key.path=value"),
+        ("model.dropout=[", "the value is not YAML"),
+        ("trainer.selection_metric=auc", "trainer.selection_metric"),
+    ],
+)
+def test_a_mistake_names_the_key(override, complaint):
+    with pytest.raises(SeqRecError, match=complaint) as mistake:
+        load_recipe("sft", [override])
+    assert "\n" not in str(mistake.value)
+
+
+def test_missing_and_broken_recipes_are_refused(tmp_path):
+    with pytest.raises(SeqRecError, match="neither a file nor one of .*sft"):
+        load_recipe("sfd")
+    (tmp_path / "a.yaml").write_text("data: [")
+    with pytest.raises(SeqRecError, match="not YAML"):
+        load_recipe(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("just words")
+    with pytest.raises(SeqRecError, match="must hold the blocks"):
+        load_recipe(tmp_path / "b.yaml")
+    (tmp_path / "c.yaml").write_text("data: {max_length: 5}")
+    with pytest.raises(SeqRecError, match="objective: missing"):
+        load_recipe(tmp_path / "c.yaml")

@@ -1,0 +1,52 @@
+"""Fingerprints differ where catalogs do; item tables are checked."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqrec.data.catalog import catalog_fingerprint, read_items, write_items
+from seqrec.errors import SeqRecError
+
+IDS = st.lists(st.text(max_size=4), max_size=5)
+
+
+@given(IDS, IDS)
+def test_fingerprints_agree_exactly_where_the_ids_do(one, other):
+    assert (catalog_fingerprint(one) == catalog_fingerprint(other)) == (one == other)
+
+
+def test_the_fingerprint_is_of_the_ids_led_by_their_lengths():
+    import hashlib
+
+    assert catalog_fingerprint(["ab", "é"]) == hashlib.sha256("2:ab2:é".encode()).hexdigest()
+    assert catalog_fingerprint(iter(["1:a"])) != catalog_fingerprint(["1", "a"])
+
+
+def test_items_are_written_with_counts_and_read_back(tmp_path):
+    items = pl.DataFrame({"item": [0, 1], "item_id": ["a", "b"], "title": ["A", None]})
+    write_items(items, np.array([3, 0]), tmp_path / "items.parquet")
+    found = read_items(tmp_path / "items.parquet")
+    assert found.rows() == [(0, "a", "A", 3), (1, "b", None, 0)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"item": [1, 0], "item_id": ["a", "b"]},
+        {"item": [0, 1], "item_id": ["a", None]},
+        {"item": [0], "item_id": [5]},
+        {"item": [0]},
+    ],
+)
+def test_a_table_of_something_else_is_refused(tmp_path, columns):
+    file = tmp_path / "items.parquet"
+    pl.DataFrame(columns).write_parquet(file)
+    with pytest.raises(SeqRecError, match="items.parquet: "):
+        read_items(file)
+    with pytest.raises(SeqRecError, match="no such file"):
+        read_items(tmp_path / "gone")
+    file.write_bytes(b"x")
+    with pytest.raises(SeqRecError, match="not a Parquet file"):
+        read_items(file)

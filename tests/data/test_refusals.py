@@ -1,0 +1,135 @@
+"""What cannot be read is refused in one line that names file, line or column."""
+
+import gzip
+
+import polars as pl
+import pytest
+
+from seqrec.data.columns import Columns
+from seqrec.errors import SeqRecError
+
+GOOD = "user,item,rating,time\n1,a,3,978300760\n"
+COLUMNS = "user,item,rating,time\n"
+
+
+def refusal(interactions, source, **options) -> str:
+    with pytest.raises(SeqRecError) as caught:
+        interactions(source, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("rating.csv", GOOD + "1,b,good,978300760\n", "rating.csv: line 3: rating 'good'"),
+        ("time.csv", GOOD + "1,b,4,\n1,c,4,noon\n", "time.csv: line 4: time 'noon'"),
+        ("date.csv", COLUMNS + "1,b,4,2020-01-02\n1,c,4,2020-13-02\n", "line 3: time '2020-13-02'"),
+        ("infinite.csv", GOOD + "1,b,inf,978300760\n", "line 3: rating 'inf'"),
+        ("user.csv", GOOD + ",b,4,978300760\n", "user.csv: line 3: the user's id (column 'user')"),
+        (
+            "item.csv",
+            GOOD + '1,"",4,978300760\n',
+            "item.csv: line 3: the item's id (column 'item')",
+        ),
+        ("after.csv", GOOD + '"a\nb",c,4,5\n1,b,x,5\n', "after.csv: line 5: rating 'x'"),
+        ("wide.csv", GOOD + "1,b,4,978300760,9\n", "wide.csv: line 3: 5 fields where"),
+        ("open.csv", GOOD + '"1,b,4,978300760\n', "open.csv: line 3: a quotation"),
+        ("empty.csv", "", "empty.csv: is empty"),
+        ("header.csv", COLUMNS, "header.csv: holds no interactions"),
+        ("twice.csv", "user,item,user\n1,2,3\n", "line 1: column 'user' stands twice"),
+        ("one.csv", "user\n1\n", "one.csv: line 1: one column only"),
+        ("rating.dat", "1::2::3::978300760\n1::2::x::978300760\n", "line 2: rating 'x'"),
+        ("broken.ndjson", '{"user": 1, "item": 2}\n\n{"user": 1,\n', "line 3: not a JSON object"),
+        (
+            "null.ndjson",
+            '{"user": 1, "item": 2}\n\n{"user": 1}\n',
+            "null.ndjson: line 3: the item's",
+        ),
+        ("text.parquet", "not parquet", "text.parquet: not a Parquet file, or cut short"),
+    ],
+)
+def test_a_bad_file_is_told_with_its_line(tmp_path, interactions, name, content, told):
+    file = tmp_path / name
+    file.write_text(content)
+    assert told in refusal(interactions, file)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path, interactions):
+    file = tmp_path / "latin.csv"
+    file.write_bytes(GOOD.encode() + "1,Léon,4,978300760\n".encode("latin-1"))
+    assert "latin.csv: line 3: b'\\xe9on,' is not UTF-8" in refusal(interactions, file)
+
+
+def test_a_truncated_parquet_is_refused(tmp_path, interactions):
+    file = tmp_path / "log.parquet"
+    pl.DataFrame({"user": range(1000), "item": range(1000)}).write_parquet(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert "log.parquet: not a Parquet file, or cut short" in refusal(interactions, file)
+    file.write_bytes(b"PAR1" + b"x" * 400 + whole[404:])
+    assert "log.parquet" in refusal(interactions, file)
+
+
+@pytest.mark.parametrize("cut", [slice(None, -12), slice(None, 4), slice(4, None)])
+def test_a_broken_gzip_is_refused(tmp_path, interactions, cut):
+    file = tmp_path / "log.csv.gz"
+    file.write_bytes(gzip.compress((COLUMNS + "1,a,3,978300760\n" * 20_000).encode())[cut])
+    assert "log.csv.gz: " in refusal(interactions, file)
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path, interactions):
+    assert "gone: no such file or folder" in refusal(interactions, tmp_path / "gone")
+    assert "it has none" in refusal(interactions, tmp_path)
+
+
+def test_rows_of_frames_and_parquet_are_counted_from_one(tmp_path, interactions):
+    frame = pl.DataFrame({"user": [1, None], "item": [1, 2]})
+    frame.write_parquet(tmp_path / "log.parquet")
+    assert "the frame: row 2: the user's id" in refusal(interactions, frame)
+    assert "log.parquet: row 2: the user's id" in refusal(interactions, tmp_path / "log.parquet")
+
+
+def test_columns_of_an_impossible_type_are_refused(interactions):
+    frame = pl.DataFrame({"user": [1], "item": [[1]]})
+    assert "column 'item' holds List(Int64), not ids" in refusal(interactions, frame)
+    frame = pl.DataFrame({"user": [1], "item": [1], "rating": [[1]]})
+    assert "rating column 'rating' holds List(Int64)" in refusal(interactions, frame)
+
+
+def test_an_order_that_is_missing_or_no_number_is_refused(tmp_path, interactions):
+    file = tmp_path / "log.csv"
+    for value, told in (("", "no order (column 'place' is empty)"), ("x", "order 'x'")):
+        file.write_text(f"user,item,place\n1,a,1\n1,b,{value}\n")
+        message = refusal(interactions, file, columns=Columns(order="place"))
+        assert "log.csv: line 3: " in message and told in message
+
+
+def test_some_missing_times_need_an_order(interactions):
+    frame = pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "time": [5, None, 7]})
+    message = refusal(interactions, frame)
+    assert "1 of 3 times (column 'time') are missing" in message and "--order" in message
+
+
+def test_filters_that_leave_nobody_are_named(interactions):
+    frame = pl.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3], "rating": [1, 2, 3]})
+    message = refusal(interactions, frame, min_rating=2.0, min_user=2)
+    assert "--min-rating 2 --min-user 2 --min-item 1 leaves none of 3 rows" in message
+    message = refusal(interactions, frame, min_rating=4.0)
+    assert "--min-rating 4 leaves none of 3 rows" in message
+
+
+def test_a_rating_filter_needs_ratings_and_options_must_be_sound(interactions):
+    frame = pl.DataFrame({"user": [1], "item": [1]})
+    assert "--min-rating needs ratings" in refusal(interactions, frame, min_rating=1.0)
+    assert "--min-user 0: must be 1" in refusal(interactions, frame, min_user=0)
+    assert "--repeats all: choose one of keep" in refusal(interactions, frame, repeats="all")
+
+
+def test_a_time_split_without_times_is_refused(interactions):
+    frame = pl.DataFrame({"user": [1, 1], "item": [1, 2]})
+    message = refusal(interactions, frame, split_by="global-time")
+    assert "--split-by global-time, which needs times, leaves none of 2 rows" in message
+    frame = frame.with_columns(time=pl.lit(5))
+    assert "leaves nothing to train on" in refusal(interactions, frame, split_by="global-time")

@@ -1,0 +1,376 @@
+"""Every verb end to end on a simulated world, as a person would call it."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+import seqrec
+from seqrec.cli import main
+from seqrec.data.worlds import first_order_world
+
+QUICK = ["trainer.max_epochs=2", "data.max_length=20", "model.hidden_size=32", "data.batch_size=8"]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A CSV log of a small world."""
+    file = tmp_path_factory.mktemp("log") / "log.csv"
+    first_order_world(num_items=60, seed=1).simulate(200, 12, seed=2).write_csv(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def prepared(log, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "prepared"
+    seqrec.prepare(log, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    seqrec.train("sft", data=prepared, out=folder, overrides=QUICK)
+    return folder
+
+
+def call(capsys, *arguments):
+    """Exit code, standard output and standard error of a command line."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+def refused(capsys, *arguments):
+    """The one line by which a mistake is answered."""
+    code, out, err = call(capsys, *arguments)
+    lines = [line for line in err.splitlines() if not line.startswith("epoch ")]
+    assert code == 2 and out == "" and len(lines) == 1, (code, out, err)
+    assert lines[0].startswith("seqrec: ")
+    return lines[0]
+
+
+VERBS = ["datasets", "prepare", "train", "evaluate", "recommend", "export", "demo"]
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
+def test_help_answers_in_half_a_second(verb):
+    command = [sys.executable, "-m", "seqrec", *verb, "--help"]
+    subprocess.run(command, check=True, capture_output=True)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        seconds.append(time.perf_counter() - started)
+    assert "Usage" in shown and "--help" in shown
+    assert min(seconds) < 0.5
+
+
+def test_datasets_lists_what_is_known(capsys):
+    code, out, _ = call(capsys, "datasets", "--json")
+    known = {entry["name"]: entry for entry in json.loads(out)["datasets"]}
+    assert code == 0 and known["movielens-100k"]["interactions"] == 100_000
+    assert "movielens-1m" in call(capsys, "datasets")[1]
+
+
+def test_prepare_writes_a_folder_and_counts(capsys, log, tmp_path):
+    code, out, _ = call(capsys, "prepare", log, "--out", tmp_path / "a", "--json")
+    result = json.loads(out)
+    assert code == 0 and result["out"] == str(tmp_path / "a")
+    assert result["counts"]["users"] == 200
+    names = {file.name for file in (tmp_path / "a").iterdir()}
+    assert names == {"interactions.parquet", "items.parquet", "users.parquet", "manifest.json"}
+    zipped = tmp_path / "log.csv.gz"
+    zipped.write_bytes(gzip.compress(log.read_bytes()))
+    code, out, _ = call(capsys, "prepare", zipped, "--out", tmp_path / "b")
+    assert code == 0 and out.splitlines()[-1] == str(tmp_path / "b")
+    one, other = (pq.read_table(tmp_path / x / "interactions.parquet") for x in "ab")
+    assert one.equals(other)
+
+
+def test_train_writes_a_run_folder(run):
+    names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
+    assert names >= {
+        "config.yaml",
+        "metrics.json",
+        "log.jsonl",
+        "checkpoints/last.ckpt",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/tokenizer.json",
+        "model/items.parquet",
+    }
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["validation"]) >= {"recall@10", "ndcg@10", "mrr@10"}
+    assert len((run / "log.jsonl").read_text().splitlines()) == 2
+    assert not run.with_name("first.partial").exists()
+
+
+def test_a_runs_config_is_a_recipe_that_gives_the_same_model(run, prepared, tmp_path):
+    seqrec.train(run / "config.yaml", data=prepared, out=tmp_path / "again")
+    weights = [(f / "model" / "model.safetensors").read_bytes() for f in (run, tmp_path / "again")]
+    assert weights[0] == weights[1]
+
+
+def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(capsys, tmp_path):
+    out = tmp_path / "run"
+    code, shown, _ = call(capsys, "train", "sft", "trainer.max_epochs=7", "--out", out, "--dry-run")
+    assert code == 0 and "max_epochs: 7" in shown and not out.exists()
+
+
+def test_evaluate_puts_models_and_floors_in_one_table(capsys, run, prepared, tmp_path):
+    out = tmp_path / "judged"
+    arguments = ["evaluate", run, "popularity", "transitions", "transition-graph"]
+    arguments += ["--data", prepared, "--k", "5,20", "--retrieval", "faiss-flat,faiss-hnsw,faiss-ivf"]
+    code, shown, _ = call(capsys, *arguments, "--out", out, "--json")
+    result = json.loads(shown)
+    rows = {(row["system"], row["retrieval"]): row for row in result["rows"]}
+    assert code == 0 and len(rows) == 7
+    exact, flat = rows["first", "exact"], rows["first", "faiss-flat"]
+    assert flat["recall_against_exact"] == 1 and flat["ndcg@20"] == exact["ndcg@20"]
+    assert "leave-one-out test" in result["protocol"]
+    table = pq.read_table(out / "per_user.parquet").to_pandas()
+    of_model = table[(table.system == "first") & (table.retrieval == "exact")]
+    assert len(of_model) == 200
+    assert of_model["ndcg@20"].mean() == pytest.approx(exact["ndcg@20"], abs=1e-6)
+    assert "popularity" in call(capsys, "evaluate", "popularity", "--data", prepared)[1]
+
+
+def test_recommendations_of_all_users_judged_as_a_file_equal_the_model(
+    capsys, run, prepared, tmp_path
+):
+    file = tmp_path / "recs.parquet"
+    code, _, _ = call(capsys, "recommend", run, "--data", prepared, "--k", 10, "--out", file)
+    assert code == 0
+    lists = pl.read_parquet(file)
+    assert lists.columns == ["user_id", "item_id", "rank", "score"]
+    assert lists["user_id"].n_unique() == 200
+    arguments = ["evaluate", run, "--recommendations", file, "--data", prepared, "--k", "10"]
+    one, other = json.loads(call(capsys, *arguments, "--json")[1])["rows"]
+    for key in ("recall@10", "ndcg@10", "mrr@10", "coverage@10"):
+        assert one[key] == other[key]
+
+
+def test_recommend_for_a_history_exact_and_through_an_exported_index(
+    capsys, run, prepared, tmp_path
+):
+    item_ids = pq.read_table(run / "model" / "items.parquet")["item_id"].to_pylist()
+    history = json.dumps([*item_ids[:3], "nobody"])
+    arguments = ["recommend", run, "--history", history, "--k", 4, "--json"]
+    exact = json.loads(call(capsys, *arguments)[1])
+    assert exact["unknown_items"] == ["nobody"] and len(exact["recommendations"]) == 4
+    code, shown, _ = call(
+        capsys, "export", run, "--to", "faiss", "--data", prepared, "--out", tmp_path / "export"
+    )
+    assert code == 0 and "recall@10 of hnsw against exact" in shown
+    index = tmp_path / "export" / "items" / "flat"
+    found = json.loads(call(capsys, *arguments, "--index", index)[1])
+    assert [r["item_id"] for r in found["recommendations"]] == [
+        r["item_id"] for r in exact["recommendations"]
+    ]
+    readable = call(capsys, "recommend", run, "--history", "nobody", "--k", 100)[1]
+    assert "most watched in training" in readable and "only 60 unseen items" in readable
+
+
+@pytest.mark.parametrize("kind", ["parquet", "numpy"])
+def test_exported_vectors_reproduce_the_lists(capsys, run, prepared, tmp_path, kind):
+    from seqrec.retrieval.export import numpy, parquet
+
+    out = tmp_path / "export"
+    code, _, _ = call(capsys, "export", run, "--to", kind, "--data", prepared, "--out", out)
+    assert code == 0
+    read = {"parquet": parquet, "numpy": numpy}[kind].read
+    (item_ids, items), (user_ids, users) = read(out, "items"), read(out, "users")
+    recommender = seqrec.Recommender.from_pretrained(run)
+    rows = pq.read_table(prepared / "interactions.parquet").to_pandas()
+    history = [item_ids[item] for item in rows[rows.user == 5].item]
+    ((best, _),) = recommender.recommend([history], k=1, exclude_seen=False)[0]
+    assert item_ids[int(np.argmax(items @ users[5]))] == best
+    assert user_ids == pq.read_table(prepared / "users.parquet")["user_id"].to_pylist()
+
+
+def test_the_model_folder_alone_recommends(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run / "model", tmp_path / "alone")
+    script = (
+        "import seqrec\n"
+        "rec = seqrec.Recommender.from_pretrained('alone')\n"
+        "print(rec.recommend([rec.item_ids[:2]], k=3)[0][0][0])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    rec = seqrec.Recommender.from_pretrained(run)
+    assert answer.stdout.strip() == rec.recommend([rec.item_ids[:2]], k=3)[0][0][0]
+
+
+def test_swapping_two_item_ids_moves_no_metric(prepared, log, tmp_path):
+    frame = pl.read_csv(log)
+    one, other = frame["item_id"].unique().sort()[:2]
+    swapped = frame.with_columns(
+        pl.col("item_id").replace({one: other, other: one}),
+    )
+    seqrec.prepare(swapped, out=tmp_path / "prepared")
+    metrics = []
+    for data, run in ((prepared, "a"), (tmp_path / "prepared", "b")):
+        seqrec.train("sft", data=data, out=tmp_path / run, overrides=QUICK)
+        rows = seqrec.evaluate([tmp_path / run, "transition-graph"], data=data)["rows"]
+        metrics.append([[row["ndcg@10"], row["recall@50"], row["coverage@10"]] for row in rows])
+    assert metrics[0] == metrics[1]
+
+
+def test_the_demo_on_a_simulated_world(capsys, tmp_path):
+    out = tmp_path / "demo"
+    code, shown, _ = call(capsys, "demo", "--data", "simulated", "--out", out)
+    assert code == 0 and shown.startswith("SIMULATED DATA")
+    for name in ("popularity", "transitions", "transition-graph", "recommended:"):
+        assert name in shown
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page.replace("http-equiv", "")
+    assert "the model wins" in shown
+    assert refused(capsys, "demo", "--data", "simulated", "--out", out).endswith("add --overwrite")
+
+
+MISTAKES = {
+    "no such source": (["prepare", "nowhere.csv", "--out", "{tmp}/x"], "nowhere.csv"),
+    "no such column": (["prepare", "{log}", "--out", "{tmp}/x", "--item", "film"], "film"),
+    "bad split": (["prepare", "{log}", "--out", "{tmp}/x", "--split-by", "half"], "half"),
+    "nobody left": (["prepare", "{log}", "--out", "{tmp}/x", "--min-user", "99"], "min-user"),
+    "existing out": (["prepare", "{log}", "--out", "{data}"], "add --overwrite"),
+    "recipe": (["train", "sftt", "--data", "{data}", "--out", "{tmp}/x"], "sft"),
+    "key": (["train", "sft", "modle.head=tied", "--data", "{data}", "--out", "{tmp}/x"], "modle"),
+    "weight": (
+        ["train", "sft", "objective.weight=joy", "--data", "{data}", "--out", "{tmp}/x"],
+        "joy",
+    ),
+    "not prepared": (["train", "sft", "--data", "{tmp}", "--out", "{tmp}/x"], "{tmp}"),
+    "no data": (["train", "sft", "--out", "{tmp}/x"], "--data"),
+    "nothing to resume": (
+        ["train", "sft", "--data", "{data}", "--out", "{tmp}/x", "--resume"],
+        "start without --resume",
+    ),
+    "no model": (["evaluate", "{tmp}", "--data", "{data}"], "config.json is missing"),
+    "no baseline": (["evaluate", "popular", "--data", "{data}"], "popularity, transitions"),
+    "nothing to evaluate": (["evaluate", "--data", "{data}"], "nothing to evaluate"),
+    "k": (["evaluate", "popularity", "--data", "{data}", "--k", "ten"], "--k ten"),
+    "k of 0": (["evaluate", "popularity", "--data", "{data}", "--k", "0,5"], "--k 0"),
+    "retrieval": (
+        ["evaluate", "popularity", "--data", "{data}", "--retrieval", "faiss"],
+        "faiss-flat",
+    ),
+    "split": (["evaluate", "popularity", "--data", "{data}", "--split", "train"], "--split train"),
+    "recommendations": (
+        ["evaluate", "--recommendations", "{log}", "--data", "{data}"],
+        "not a Parquet file",
+    ),
+    "history and data": (["recommend", "{run}"], "one of the two"),
+    "data without out": (["recommend", "{run}", "--data", "{data}"], "--out"),
+    "index": (["recommend", "{run}", "--history", "a", "--index", "{tmp}"], "index"),
+    "export": (["export", "{run}", "--to", "redis", "--out", "{tmp}/x"], "choose from parquet"),
+    "unwritable": (["export", "{run}", "--to", "numpy", "--out", "/proc/x"], "cannot be written"),
+    "out is a file": (["export", "{run}", "--to", "numpy", "--out", "{log}"], "is a file"),
+    "demo data": (["demo", "--data", "netflix", "--out", "{tmp}/x"], "simulated"),
+    "verb": (["evalute"], "Did you mean"),
+    "option": (["export", "{run}", "--form", "numpy"], "--form"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_line_that_names_it(capsys, mistake, log, prepared, run, tmp_path):
+    arguments, named = mistake
+    names = {"log": log, "data": prepared, "run": run, "tmp": tmp_path}
+    line = refused(capsys, *(argument.format(**names) for argument in arguments))
+    assert named.format(**names) in line
+    assert not (tmp_path / "x").exists()
+    assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
+
+
+def test_data_of_another_catalog_and_a_foreign_index_are_refused(
+    capsys, run, prepared, log, tmp_path
+):
+    seqrec.prepare(log, out=tmp_path / "other", min_item=20)
+    assert "another catalog" in refused(capsys, "evaluate", run, "--data", tmp_path / "other")
+    overrides = [*QUICK, "trainer.seed=5"]
+    seqrec.train("sft", data=prepared, out=tmp_path / "second", overrides=overrides)
+    seqrec.export(tmp_path / "second", to="faiss", out=tmp_path / "export")
+    index = tmp_path / "export" / "items" / "flat"
+    line = refused(capsys, "recommend", run, "--history", "a", "--index", index)
+    assert "another model" in line
+
+
+def test_an_edited_prepared_folder_is_refused(capsys, prepared, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(prepared, copy)
+    pl.read_parquet(copy / "items.parquet").reverse().write_parquet(copy / "items.parquet")
+    assert "items.parquet" in refused(capsys, "evaluate", "popularity", "--data", copy)
+
+
+def interrupted_after(line_start, arguments, tmp_path, sent=signal.SIGINT):
+    """A command that is sent a signal once its standard error shows a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seqrec", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    for line in process.stderr:
+        if line.startswith(line_start):
+            os.kill(process.pid, sent)
+            break
+    rest = process.stderr.read()
+    return process.wait(timeout=60), rest
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_resumes_and_ends_equal_to_an_uninterrupted_one(prepared, tmp_path):
+    overrides = ["trainer.max_epochs=6", *QUICK[1:]]
+    arguments = ["train", "sft", *overrides, "--data", prepared]
+    whole = tmp_path / "whole"
+    seqrec.train("sft", data=prepared, out=whole, overrides=overrides)
+    broken = tmp_path / "broken"
+    code, rest = interrupted_after("epoch   3", [*arguments, "--out", broken], tmp_path)
+    assert code == 130 and "seqrec: interrupted" in rest and "Traceback" not in rest
+    assert not broken.exists() and (tmp_path / "broken.partial").exists()
+    seqrec.train("sft", data=prepared, out=broken, overrides=overrides, resume=True)
+    weights = [
+        (folder / "model" / "model.safetensors").read_bytes() for folder in (whole, broken)
+    ]
+    assert weights[0] == weights[1]
+    logs = [
+        [json.loads(line)["train/loss_nats"] for line in (f / "log.jsonl").read_text().splitlines()]
+        for f in (whole, broken)
+    ]
+    assert logs[0] == logs[1] and len(logs[0]) == 6
+    again = seqrec.train("sft", data=prepared, out=broken, overrides=overrides, resume=True)
+    assert again["num_epochs"] == 6
+
+
+def test_an_unfinished_run_is_neither_lost_nor_mixed_with_another(capsys, prepared, tmp_path):
+    partial: Path = tmp_path / "run.partial"
+    partial.mkdir()
+    arguments = ["train", "sft", *QUICK, "--data", prepared, "--out", tmp_path / "run"]
+    assert "add --resume" in refused(capsys, *arguments)
+    (partial / "config.yaml").write_text((_config_of(capsys, prepared, tmp_path)).read_text())
+    line = refused(capsys, *arguments, "--resume", "trainer.seed=9")
+    assert "trainer.seed differs" in line
+
+
+def _config_of(capsys, prepared, tmp_path):
+    run = tmp_path / "other"
+    seqrec.train("sft", data=prepared, out=run, overrides=QUICK)
+    return run / "config.yaml"
