@@ -43,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)().rstrip(".") + "; see --help")
     except (KeyboardInterrupt, typer.Abort):
-        print("seqrec: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    if code == EXIT_INTERRUPTED:
+        print("seqrec: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -144,7 +145,9 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Prepared folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe and stop.")
     ] = False,
@@ -193,7 +196,9 @@ def evaluate(
         list[Path] | None, typer.Option(help="Anybody's recommendations file; may be repeated.")
     ] = None,
     keep_seen: KeepSeen = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for metrics and per-user results.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics and per-user results.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -266,7 +271,9 @@ def export(
     model: Annotated[str, typer.Argument(help="Run or model folder.")],
     to: Annotated[str, typer.Option(help="parquet, numpy or faiss.")],
     out: Annotated[Path, typer.Option(help="Folder.")],
-    data: Annotated[Path | None, typer.Option(help="Prepared folder: export its users too.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Prepared folder: export its users too.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from seqrec.data.catalog import catalog_fingerprint, read_items
 from seqrec.errors import SeqRecError
@@ -22,7 +21,7 @@ from seqrec.models.next_item import SeqRecForNextItem, last_hidden
 from seqrec.models.saving import load_model
 from seqrec.retrieval.exact import SeenItems, TopK, top_k
 from seqrec.retrieval.index import ItemIndex, search
-from seqrec.tokens.tokenizer import ItemTokens, tokenizer_fingerprint
+from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ class ModelRanker(Ranker):
         self.model = model
         self.tokens = tokens
         self.num_items = model.config.num_items
-        self.width: int = model.config.backbone_config.hidden_size
+        self.width: int = model.backbone.config.hidden_size
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
@@ -162,11 +161,10 @@ class Recommender(ModelRanker):
         item_ids = items["item_id"].to_list()
         fingerprint = catalog_fingerprint(item_ids)
         if fingerprint != model.config.catalog_fingerprint:
-            raise SeqRecError(f"{folder / ITEMS_FILE}: not the catalog that the model was trained on")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise SeqRecError(f"{folder}: the tokenizer files are missing or broken") from error
+            raise SeqRecError(
+                f"{folder / ITEMS_FILE}: not the catalog that the model was trained on"
+            )
+        tokenizer = load_tokenizer(folder)
         if tokenizer_fingerprint(tokenizer) != model.config.tokenizer_fingerprint:
             raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
         name = folder.parent.name if folder.name == "model" else folder.name

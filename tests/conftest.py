@@ -66,6 +66,8 @@ def save_small_model(folder: Path, item_ids: list[str] | None = None) -> Path:
     )
     SeqRecForNextItem(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    items = pl.DataFrame({"item": range(100), "item_id": item_ids}, schema_overrides={"item": pl.UInt32})
+    items = pl.DataFrame(
+        {"item": range(100), "item_id": item_ids}, schema_overrides={"item": pl.UInt32}
+    )
     write_items(items, np.arange(100), folder / "items.parquet")
     return folder

@@ -36,6 +36,7 @@ LOWER = {
     },
 }
 LOWER["jobs"] = {*LOWER, "seqrec"}
+LOWER["__main__"] = {"cli"}
 LOWER["cli"] = {"config", "jobs", "reports", "seqrec"}
 LOWER["__init__"] = set(LOWER) - {"__init__"}
 
@@ -45,7 +46,7 @@ HOMES = {
     "pydantic": {"config", "data"},
     "polars": {"data"},
     "tokenizers": {"tokens"},
-    "transformers": {"tokens", "models", "recommender", "jobs"},
+    "transformers": {"tokens", "models", "jobs"},
     "lightning": {"training"},
     "torchmetrics": {"evaluation", "training"},
     "faiss": {"retrieval"},

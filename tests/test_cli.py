@@ -131,7 +131,14 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(capsys, tmp_path)
 def test_evaluate_puts_models_and_floors_in_one_table(capsys, run, prepared, tmp_path):
     out = tmp_path / "judged"
     arguments = ["evaluate", run, "popularity", "transitions", "transition-graph"]
-    arguments += ["--data", prepared, "--k", "5,20", "--retrieval", "faiss-flat,faiss-hnsw,faiss-ivf"]
+    arguments += [
+        "--data",
+        prepared,
+        "--k",
+        "5,20",
+        "--retrieval",
+        "faiss-flat,faiss-hnsw,faiss-ivf",
+    ]
     code, shown, _ = call(capsys, *arguments, "--out", out, "--json")
     result = json.loads(shown)
     rows = {(row["system"], row["retrieval"]): row for row in result["rows"]}
@@ -347,9 +354,7 @@ def test_an_interrupted_run_resumes_and_ends_equal_to_an_uninterrupted_one(prepa
     assert code == 130 and "seqrec: interrupted" in rest and "Traceback" not in rest
     assert not broken.exists() and (tmp_path / "broken.partial").exists()
     seqrec.train("sft", data=prepared, out=broken, overrides=overrides, resume=True)
-    weights = [
-        (folder / "model" / "model.safetensors").read_bytes() for folder in (whole, broken)
-    ]
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (whole, broken)]
     assert weights[0] == weights[1]
     logs = [
         [json.loads(line)["train/loss_nats"] for line in (f / "log.jsonl").read_text().splitlines()]

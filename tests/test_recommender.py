@@ -42,7 +42,7 @@ def test_lists_are_the_best_unseen_items_of_the_plain_product(recommender):
 
 
 def test_seen_items_come_back_when_asked_for(recommender):
-    ((first, _), *_), = recommender.recommend([["t3"]], k=100, exclude_seen=False)
+    (((first, _), *_),) = recommender.recommend([["t3"]], k=100, exclude_seen=False)
     assert len(recommender.recommend([["t3"]], k=100, exclude_seen=False)[0]) == 100
     assert first.startswith("t")
 
@@ -102,7 +102,9 @@ def test_the_tokenizer_of_the_folder_gives_the_recommenders_scores(folder, recom
     text = history_text(HISTORIES[0])
     logits = recommender.model(**tokenizer(text, return_tensors="pt")).logits[0]
     found = recommender.recommend([HISTORIES[0]], k=100, exclude_seen=False)[0]
-    assert [f"t{item}" for item in logits.argsort(descending=True)[:20]] == [i for i, _ in found[:20]]
+    assert [f"t{item}" for item in logits.argsort(descending=True)[:20]] == [
+        i for i, _ in found[:20]
+    ]
 
 
 def test_a_plain_string_is_not_a_history(recommender):

@@ -11,6 +11,9 @@ from seqrec.data.prepared import Histories
 from seqrec.data.splits import TRAIN
 from seqrec.recommender import Ranker, ScoreTile
 
+TIE_BREAKER = 1e-3
+"""What popularity may add to a score, as a share of the smallest edge."""
+
 
 class TransitionGraph(Ranker):
     """Items weighted by how often, and how soon, they followed the last items of a history.
@@ -56,9 +59,9 @@ class TransitionGraph(Ranker):
         self._first_edge = np.searchsorted(pair, np.arange(num_items + 1) * num_items)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Edges summed over the last items, plus a popularity too small to outweigh any."""
+        """Edges summed over the last items, plus a popularity that only breaks ties."""
         smallest = self._weights.min(initial=1.0) * self.step_decay**self.max_steps
-        scores = np.tile(self._popularity * smallest, (len(histories), 1))
+        scores = np.tile(self._popularity * smallest * TIE_BREAKER, (len(histories), 1))
         for row, history in enumerate(histories):
             for back, item in enumerate(history[: -self.max_steps - 1 : -1]):
                 edges = slice(self._first_edge[item], self._first_edge[item + 1])

@@ -50,6 +50,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise SeqRecError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise SeqRecError(f"recipe {path}: must hold the blocks {', '.join(Recipe.model_fields)}")
+    settings.pop("provenance", None)  # a run's config.yaml says where it comes from
     for override in overrides:
         _apply(settings, override)
     try:

@@ -10,19 +10,19 @@ from seqrec.config.block import Block
 class ModelConfig(Block):
     block: Literal["sasrec", "llama"] = "llama"
     """Style of the blocks: SASRec's, pre-norm, or Llama's."""
-    hidden_size: int = Field(64, gt=0)
+    hidden_size: int = Field(default=64, gt=0)
     """Width."""
-    intermediate_size: int = Field(256, gt=0)
+    intermediate_size: int = Field(default=256, gt=0)
     """Inner width of the feed-forward."""
-    num_hidden_layers: int = Field(2, gt=0)
+    num_hidden_layers: int = Field(default=2, gt=0)
     """Blocks."""
-    num_attention_heads: int = Field(2, gt=0)
+    num_attention_heads: int = Field(default=2, gt=0)
     """Attention heads; the width is a multiple of them."""
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share dropped in training."""
     head: Literal["tied", "untied"] = "tied"
     """Score items by their token embeddings, or by rows of the head's own."""
-    initializer_range: float = Field(0.02, gt=0)
+    initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from seqrec.config.block import Block
 class CrossEntropyConfig(Block):
     name: Literal["cross_entropy"] = "cross_entropy"
     """Full softmax over the catalog."""
-    chunk_size: int = Field(1024, gt=0)
+    chunk_size: int = Field(default=1024, gt=0)
     """Positions scored at once."""
 
 

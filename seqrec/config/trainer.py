@@ -6,19 +6,21 @@ from seqrec.config.block import Block
 
 
 class TrainerConfig(Block):
-    max_epochs: int = Field(100, gt=0)
+    max_epochs: int = Field(default=100, gt=0)
     """Passes over the training windows, at most."""
-    patience: int = Field(10, gt=0)
+    patience: int = Field(default=10, gt=0)
     """Epochs without a better validation before training stops."""
-    selection_metric: str = Field("ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$")
+    selection_metric: str = Field(
+        default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$"
+    )
     """Validation metric that chooses the epoch whose weights are kept."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Peak of the schedule."""
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     """AdamW's, on matrices."""
-    warmup_steps: int = Field(100, ge=0)
+    warmup_steps: int = Field(default=100, ge=0)
     """Steps of linear warm-up."""
-    gradient_clip: float = Field(1.0, gt=0)
+    gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of weights, dropout and order."""

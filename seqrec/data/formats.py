@@ -99,7 +99,7 @@ def as_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
 
 def _scan_long_delimiter(path: Path, layout: Layout) -> pl.LazyFrame:
     """Delimited by more than one character, which no CSV reader takes."""
-    lines = pl.scan_lines(path, glob=False)
+    lines = _scan_lines(path)
     if layout.has_header:
         lines = lines.slice(1)
     fields = pl.col("line").str.splitn(layout.delimiter, len(layout.names))
@@ -108,8 +108,13 @@ def _scan_long_delimiter(path: Path, layout: Layout) -> pl.LazyFrame:
 
 def _scan_sequences(path: Path) -> pl.LazyFrame:
     """One line a user: its id, then the items that it interacted with, oldest first."""
-    words = pl.scan_lines(path, glob=False).select(pl.col("line").str.extract_all(r"\S+"))
+    words = _scan_lines(path).select(pl.col("line").str.extract_all(r"\S+"))
     histories = words.filter(pl.col("line").list.len() > 1).select(
         user_id=pl.col("line").list.first(), item_id=pl.col("line").list.slice(1)
     )
     return histories.explode("item_id")
+
+
+def _scan_lines(path: Path) -> pl.LazyFrame:
+    """The lines, without the byte order mark that some programs write first."""
+    return pl.scan_lines(path, glob=False).with_columns(pl.col("line").str.strip_prefix("\ufeff"))

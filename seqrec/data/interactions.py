@@ -175,7 +175,7 @@ def _count(rows: _Rows, split_by: SplitBy, ordered_by: str) -> None:
     rows.counts |= {
         "duplicate_rows": _num_duplicates(table, ordered_by),
         "users": int(users.max()) + 1,
-        "items": len(np.unique(items)),
+        "items": int(items.max()) + 1,
         "interactions": len(table),
         "one_interaction_users": int((np.bincount(users) == 1).sum()),
     }

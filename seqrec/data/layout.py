@@ -28,6 +28,11 @@ class Layout:
     is_quoted: bool = True
     """Whether a double quote at the start of a field opens a quotation."""
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether the columns are known by their place only."""
+        return self.names == numbered(len(self.names))
+
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed if its name ends with ``.gz``."""
@@ -73,8 +78,13 @@ def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
     header = has_header(rows[0], rows[1:], given_names)
     names = [name.strip() for name in rows[0]]
     if not header:
-        names = [str(place) for place in range(1, len(names) + 1)]
+        names = numbered(len(names))
     return checked(path, Layout(delimiter, header, names, rows[min(int(header), len(rows) - 1)]))
+
+
+def numbered(num_columns: int) -> list[str]:
+    """The names of columns that have none: ``"1"``, ``"2"``, ..."""
+    return [str(place) for place in range(1, num_columns + 1)]
 
 
 def checked(path: Path, layout: Layout) -> Layout:

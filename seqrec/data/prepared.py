@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,14 @@ from seqrec.data.sources import Log, sha256_of
 from seqrec.data.splits import SplitBy
 from seqrec.errors import SeqRecError
 
+TargetMode = Literal["together", "last", "successive"]
+
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 INTERACTIONS_FILE = "interactions.parquet"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.parquet"
+TABLES = (INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE)
 ROW_GROUP_SIZE = 1 << 16
 
 
@@ -115,7 +118,7 @@ class PreparedData:
         """
         path = Path(path)
         manifest = _read_manifest(path)
-        for name in (INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE):
+        for name in TABLES:
             _check_file(path / name, manifest["files"][name])
         return cls(path, manifest)
 
@@ -145,7 +148,7 @@ class PreparedData:
         return self.manifest["options"]["split_by"]
 
     @property
-    def targets(self) -> str:
+    def targets(self) -> TargetMode:
         """How targets are asked for: ``together``, or as a global-time split was told."""
         is_by_time = self.split_by.startswith("global-time")
         return self.manifest["options"]["targets"] if is_by_time else "together"
@@ -228,10 +231,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: prepared in format {version}, this seqrec reads {FORMAT_VERSION}; "
             "prepare again"
         )
-    keys = {"files", "options", "counts", "catalog_fingerprint"}
-    if not keys <= set(manifest) or not {INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE} <= set(
-        manifest["files"]
-    ):
+    entries = {"files", "options", "counts", "catalog_fingerprint"}
+    is_whole = entries <= manifest.keys() and all(
+        {"rows", "sha256"} <= manifest["files"].get(name, {}).keys() for name in TABLES
+    )
+    if not is_whole:
         raise SeqRecError(f"{file}: entries are missing; {mend}")
     return manifest
 

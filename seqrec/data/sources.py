@@ -83,7 +83,7 @@ def read_source(source: Any, *, columns: Columns | None = None, format: str | No
     file = _recognise(path, asked, format)
     log = _told(file, lambda: scan(file))
     names = _told(file, lambda: log.collect_schema().names())
-    if file.layout and not file.layout.has_header and path.name not in ("u.data", "ratings.dat"):
+    if file.layout and file.layout.is_unnamed:
         found = place_columns(str(path), names, asked, file.layout.first_row)
     else:
         found = guess_columns(str(path), names, asked)

@@ -65,12 +65,12 @@ def split_last(users: Int[np.ndarray, " N"], num_held_out: int) -> UInt8[np.ndar
     A user too short to leave something to train on gives up validation first, then the test.
 
     Args:
-        users: per row, all rows of a user together, oldest first.
+        users: per row, ascending; each user's rows oldest first.
         num_held_out: rows a user that are tested.
     """
-    lengths = np.bincount(users)[users] if len(users) else users
-    ends = np.cumsum(np.bincount(users))[users] if len(users) else users
-    from_end = ends - 1 - np.arange(len(users))
+    num_rows = np.bincount(users)
+    lengths = np.repeat(num_rows, num_rows)
+    from_end = np.repeat(np.cumsum(num_rows), num_rows) - 1 - np.arange(len(users))
     split = np.full(len(users), TRAIN, dtype=np.uint8)
     split[(from_end == num_held_out) & (lengths >= num_held_out + 2)] = VALIDATION
     split[(from_end < num_held_out) & (lengths >= num_held_out + 1)] = TEST
@@ -100,7 +100,7 @@ def split_counts(
     """How large the parts are, who is evaluated, which test targets training never saw.
 
     Args:
-        users: per row, all rows of a user together, oldest first.
+        users: per row, ascending; each user's rows oldest first.
         items: per row.
         split: per row.
         split_by: what ``split`` follows.
@@ -113,21 +113,30 @@ def split_counts(
     is_target = is_test
     if split_by.kind == "global-time" and split_by.targets == "last":
         is_target = is_test & _is_last(users)
-    cold_users = np.setdiff1d(users[is_target], users[is_train])
-    cold_items = np.setdiff1d(items[is_target], items[is_train])
     counts = {
         "train": int(is_train.sum()),
         "validation": int((split == VALIDATION).sum()),
         "test": int(is_test.sum()),
         "users_evaluated": num_evaluated,
         "users_not_evaluated": len(lengths) - num_evaluated,
-        "cold_users": len(cold_users),
-        "cold_items": len(cold_items),
+        "cold_users": _num_cold(users, is_target, is_train),
+        "cold_items": _num_cold(items, is_target, is_train),
     }
     if split_by.kind == "last-n" and times is not None and is_test.any():
         earliest = times[is_test].min()
         counts["leaked_interactions"] = int((is_train & (times > earliest)).sum())
     return counts
+
+
+def _num_cold(
+    codes: Int[np.ndarray, " N"],
+    is_target: Bool[np.ndarray, " N"],
+    is_train: Bool[np.ndarray, " N"],
+) -> int:
+    """Users or items of targets that no training row has."""
+    size = int(codes.max(initial=-1)) + 1
+    in_targets = np.bincount(codes[is_target], minlength=size) > 0
+    return int((in_targets & (np.bincount(codes[is_train], minlength=size) == 0)).sum())
 
 
 def _is_last(users: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:

@@ -36,18 +36,17 @@ class Parsed:
 
 def parse_numbers(raw: pl.Series) -> Parsed:
     """Numbers as Float64; NaN counts as missing, infinity as unreadable."""
-    text = _without_blanks(raw)
-    values = _cast(text, pl.Float64).fill_nan(None)
-    is_bad = (values.is_null() & text.is_not_null() & ~_is_nan(text)) | values.is_infinite()
-    return Parsed(values, first_bad_row=_first(is_bad))
+    text, values = _cast(raw, pl.Float64)
+    is_bad = (values.is_null() & text.is_not_null()) | values.is_infinite()
+    return Parsed(values.fill_nan(None), first_bad_row=_first(is_bad))
 
 
 def parse_order(raw: pl.Series) -> Parsed:
     """Numbers to sort by: Int64 if all are whole, so that large ones stay apart."""
-    text = _without_blanks(raw)
-    whole = _cast(text, pl.Int64) if not text.dtype.is_float() else None
-    if whole is not None and whole.null_count() == text.null_count():
-        return Parsed(whole)
+    if not raw.dtype.is_float():
+        text, whole = _cast(raw, pl.Int64)
+        if whole.null_count() == text.null_count():
+            return Parsed(whole)
     return parse_numbers(raw)
 
 
@@ -59,10 +58,10 @@ def parse_times(raw: pl.Series) -> Parsed:
         if raw.dtype.time_zone is not None:
             raw = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return Parsed(raw.cast(TIME_TYPE), "date")
-    text = _without_blanks(raw)
-    first = text.drop_nulls().head(1)
-    if text.dtype == pl.String and _cast(first, pl.Float64).null_count():
-        return _parse_dates(text)
+    if raw.dtype == pl.String:
+        first = raw.filter(raw.str.contains(r"\S")).head(1)
+        if _cast(first, pl.Float64)[1].has_nulls():
+            return _parse_dates(_without_blanks(raw))
     return _parse_epochs(raw)
 
 
@@ -105,30 +104,26 @@ def narrow(text: pl.Series) -> pl.Series:
     """Numbers, if all the text is numbers and none is written with leading zeros."""
     if text.str.contains(LEADING_ZERO).any():
         return text
-    filled = _without_blanks(text)
     for dtype in (pl.Int64, pl.Float64):
-        numbers = _cast(filled, dtype)
+        filled, numbers = _cast(text, dtype)
         if numbers.null_count() == filled.null_count() < len(text):
             return numbers
     return text
 
 
+def _cast(raw: pl.Series, dtype: type[pl.DataType]) -> tuple[pl.Series, pl.Series]:
+    """Text without blanks, and its numbers, null where there is none."""
+    numbers = raw.cast(dtype, strict=False)
+    if raw.dtype != pl.String or numbers.null_count() == raw.null_count():
+        return raw, numbers
+    text = _without_blanks(raw)
+    return text, text.cast(dtype, strict=False)
+
+
 def _without_blanks(raw: pl.Series) -> pl.Series:
     """Text without surrounding spaces, nothing in place of nothing but spaces."""
-    if raw.dtype != pl.String:
-        return raw
-    stripped = raw.str.strip_chars()
-    return stripped.set(stripped == "", None)
-
-
-def _cast(values: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
-    return values.cast(dtype, strict=False)
-
-
-def _is_nan(text: pl.Series) -> pl.Series:
-    if text.dtype == pl.String:
-        return text.str.to_lowercase().is_in(["nan"]).fill_null(False)
-    return text.is_nan() if text.dtype.is_float() else text.is_null()
+    text = raw.str.strip_chars()
+    return text.set(text == "", None)
 
 
 def _first(mask: pl.Series) -> int | None:

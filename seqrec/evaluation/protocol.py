@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.data.prepared import Histories, PreparedData
+from seqrec.data.prepared import Histories, PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
 
@@ -39,9 +39,7 @@ class Queries:
         return int(sum(np.isin(target, history).sum() for history, target in pairs))
 
 
-def queries_of(
-    histories: Histories, split: Split, targets: Literal["together", "last", "successive"]
-) -> Queries:
+def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queries:
     """The queries of a split.
 
     Args:

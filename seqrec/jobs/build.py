@@ -71,8 +71,6 @@ def build_objective(config: SFTConfig) -> Objective:
 def build_optimizers(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
     """Optimizer and schedule, as Lightning takes them."""
     trainer = recipe.trainer
-    optimizer = adamw(
-        model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay
-    )
+    optimizer = adamw(model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay)
     schedule = linear_warmup(optimizer, warmup_steps=trainer.warmup_steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -30,14 +30,15 @@ from seqrec.training.fit import LOG_FILE
 MOVIELENS = "movielens-100k"
 SIMULATED = "simulated"
 RECIPE = "demo"
+RUN = "sft"
 COLUMNS = ("system", "retrieval", "recall@10", "ndcg@10", "mrr@10", "recall@50", "coverage@10")
 TESTED_METRIC = "ndcg@10"
 PLOTTED_METRIC = "recall@10"
 NUM_USERS_SHOWN = 3
 NUM_TITLES_SHOWN = 5
-NUM_SIMULATED_ITEMS = 300
-NUM_SIMULATED_USERS = 1500
-SIMULATED_LENGTH = 40
+NUM_SIMULATED_ITEMS = 150
+NUM_SIMULATED_USERS = 800
+SIMULATED_LENGTH = 25
 SEED = 0
 
 
@@ -76,17 +77,17 @@ def demo(
     say(origin)
     prepare(source, out=out / "prepared", overwrite=True, say=say)
     stages.end("prepare")
-    run = train(RECIPE, data=out / "prepared", out=out / "run", overwrite=True)
+    run = train(RECIPE, data=out / "prepared", out=out / RUN, overwrite=True)
     stages.end("train")
     judged = evaluate(
-        [out / "run", *BASELINES],
+        [out / RUN, *BASELINES],
         data=out / "prepared",
         retrieval=["faiss-flat", "faiss-hnsw", "faiss-ivf"],
         out=out / "evaluation",
         overwrite=True,
     )
     stages.end("evaluate")
-    export(out / "run", to="faiss", out=out / "export", data=out / "prepared", overwrite=True)
+    export(out / RUN, to="faiss", out=out / "export", data=out / "prepared", overwrite=True)
     stages.end("export")
 
     users = _people(out)
@@ -95,7 +96,7 @@ def demo(
         say(f"  last watched: {' | '.join(user['watched'])}")
         say(f"  recommended:  {' | '.join(user['recommended'])}")
     scores = _scores_of_systems(out / "evaluation" / PER_USER_FILE)
-    tests = _tests(scores["run"], {name: scores[name] for name in BASELINES})
+    tests = _tests(scores[RUN], {name: scores[name] for name in BASELINES})
     findings = [_finding(test) for test in tests]
     table = [{key: row[key] for key in COLUMNS} for row in judged["rows"]]
     say("\n" + text_table(table))
@@ -109,21 +110,25 @@ def demo(
         protocol=judged["protocol"],
         findings=findings,
         users=users,
-        log=read_log(out / "run" / LOG_FILE),
+        log=read_log(out / RUN / LOG_FILE),
         selection_metric=run["selection_metric"],
         bars=[
-            (name, float(of[PLOTTED_METRIC].mean()), bootstrap_interval(of[PLOTTED_METRIC], seed=SEED))
+            (
+                name,
+                float(of[PLOTTED_METRIC].mean()),
+                bootstrap_interval(of[PLOTTED_METRIC], seed=SEED),
+            )
             for name, of in scores.items()
         ],
         bars_label=PLOTTED_METRIC,
-        model_name="run",
-        settings=(out / "run" / CONFIG_FILE).read_text(),
+        model_name=RUN,
+        settings=(out / RUN / CONFIG_FILE).read_text(),
     )
     report = out / "report.html"
     report.write_text(page, encoding="utf-8")
     stages.end("report")
     say(stages.line())
-    for name in ("prepared", "run", "evaluation", "export", "report.html"):
+    for name in ("prepared", RUN, "evaluation", "export", "report.html"):
         say(f"{name:12s} {out / name}")
     return {
         "data": data,
@@ -157,7 +162,7 @@ class Stages:
 def _people(out: Path) -> list[dict[str, Any]]:
     """A few test users: what they watched last, and what the exported index finds for them."""
     prepared = PreparedData.open(out / "prepared")
-    recommender = open_recommender(out / "run", prepared)
+    recommender = open_recommender(out / RUN, prepared)
     index = load_index(
         out / "export" / "items" / "hnsw",
         catalog_fingerprint=recommender.catalog_fingerprint,

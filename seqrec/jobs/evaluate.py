@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -32,7 +32,7 @@ class Answers(NamedTuple):
     system: str
     retrieval: str
     items: Int[Tensor, "Q K"]
-    facts: dict[str, float]
+    facts: Mapping[str, float]
     """What was measured on the way, such as ``users_per_second``."""
 
 
@@ -117,9 +117,7 @@ def _ranked(
         kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
         index = build_index(ranker.item_embeddings(), kind)
         started = time.perf_counter()
-        found = ranker.rank_by_index(
-            index, queries.histories, k, exclude_seen=exclude_seen
-        ).items
+        found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
         facts = _speed(queries, started)
         facts["recall_against_exact"] = recall_against_exact(found, exact)
         yield Answers(ranker.name, name, found, facts)

@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from seqrec.data.prepared import PreparedData
+from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import recommendations_table
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import Split, queries_of
+from seqrec.evaluation.protocol import queries_of
 from seqrec.jobs.folders import new_file
 from seqrec.jobs.models import open_recommender
 from seqrec.recommender import Recommender
@@ -134,7 +134,7 @@ def _for_users(
         queries = queries_of(histories, split, _once(prepared.targets))
         users, asked = queries.users, queries.histories
     ranked = _rank(recommender, asked, k, exclude_seen, index)
-    user_ids = prepared.users()["user_id"].to_numpy()[users]
+    user_ids = prepared.users()["user_id"].gather(users).to_list()
     table = recommendations_table(
         user_ids, recommender.item_ids, ranked.items.numpy(), ranked.scores.numpy()
     )
@@ -144,6 +144,6 @@ def _for_users(
     return {"out": str(out), "users": len(users), "rows": len(table), "lists_under_k": short}
 
 
-def _once(targets: str) -> Any:
+def _once(targets: TargetMode) -> TargetMode:
     """One list a user: under successive targets, before the first of them."""
     return "together" if targets == "successive" else targets

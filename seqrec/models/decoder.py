@@ -19,7 +19,7 @@ class SeqRecDecoder(PreTrainedModel):
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens: nn.Module = nn.Embedding(config.vocab_size, config.hidden_size)
         self.embed_positions = None
         if config.rope_theta is None:
             self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
@@ -28,10 +28,10 @@ class SeqRecDecoder(PreTrainedModel):
         self.norm = build_norm(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
+    def get_input_embeddings(self) -> nn.Module:
         return self.embed_tokens
 
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.embed_tokens = value
 
     def _init_weights(self, module: nn.Module) -> None:

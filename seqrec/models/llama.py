@@ -1,5 +1,7 @@
 """Weights between the native Llama block and transformers' Llama, both ways."""
 
+from typing import Any
+
 import torch
 from transformers import LlamaConfig, LlamaModel
 
@@ -59,13 +61,15 @@ def from_llama(llama: LlamaModel) -> SeqRecDecoder:
         SeqRecError: grouped keys, biases or scaled rotations, which the native block lacks.
     """
     config = llama.config
+    rotation: dict[str, Any] = dict(config.rope_parameters or {})
+    head_size = config.hidden_size // config.num_attention_heads
     has_extras = (
         config.num_key_value_heads != config.num_attention_heads
         or config.attention_bias
         or config.mlp_bias
         or config.hidden_act != "silu"
-        or config.head_dim * config.num_attention_heads != config.hidden_size
-        or config.rope_parameters["rope_type"] != "default"
+        or config.head_dim != head_size
+        or rotation["rope_type"] != "default"
     )
     if has_extras:
         raise SeqRecError(
@@ -84,7 +88,7 @@ def from_llama(llama: LlamaModel) -> SeqRecDecoder:
             dropout=0.0,
             initializer_range=config.initializer_range,
             norm_eps=config.rms_norm_eps,
-            rope_theta=config.rope_parameters["rope_theta"],
+            rope_theta=rotation["rope_theta"],
             pad_token_id=config.pad_token_id,
         )
     )

@@ -40,7 +40,7 @@ class SeqRecForNextItem(PreTrainedModel):
         if config.head == "tied":
             self.head = TiedCatalogHead(config.num_items, config.first_item_token)
         else:
-            width = config.backbone_config.hidden_size
+            width = self.backbone.config.hidden_size
             self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
         self.post_init()
 
@@ -52,7 +52,7 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, UntiedCatalogHead):
-            nn.init.normal_(module.weight, std=self.config.backbone_config.initializer_range)
+            nn.init.normal_(module.weight, std=self.backbone.config.initializer_range)
 
     def item_weight(self) -> Float[Tensor, "I D"]:
         """The vector of every item; a hidden state's product with it is the item's score."""

@@ -33,7 +33,9 @@ def note(text: str) -> str:
 
 
 def image(png: bytes, description: str) -> str:
-    return f'<img src="data:image/png;base64,{b64encode(png).decode()}" alt="{escape(description)}">'
+    return (
+        f'<img src="data:image/png;base64,{b64encode(png).decode()}" alt="{escape(description)}">'
+    )
 
 
 def preformatted(text: str) -> str:

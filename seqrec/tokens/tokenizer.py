@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
 from jaxtyping import Int
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError
 
@@ -52,6 +53,21 @@ def build_tokenizer(item_ids: Sequence[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, pad_token=PAD_TOKEN, unk_token=UNKNOWN_TOKEN
     )
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model folder; no code of the folder is run, nothing is fetched.
+
+    Raises:
+        SeqRecError: the tokenizer's files are missing or broken.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers raises bare Exception for a broken file
+        raise SeqRecError(f"{folder}: the tokenizer files are missing or broken") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise SeqRecError(f"{folder}: holds no fast tokenizer (tokenizer.json)")
+    return tokenizer
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from seqrec.errors import SeqRecError
+from seqrec.training.loaders import PackedLoader
 
 LOSS = "train/loss_nats"
 
@@ -27,7 +28,7 @@ class EpochLog(Callback):
         self._seconds = 0.0
         self._started = 0.0
 
-    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Drop the lines of epochs that a resumed run will do again."""
         lines = read_log(self.file) if self.file.exists() else []
         lines = [line for line in lines if line["epoch"] < trainer.current_epoch]
@@ -76,21 +77,27 @@ class EpochLog(Callback):
         )
 
 
-class RandomState(Callback):
-    """Keeps the random state in checkpoints, so that a resumed run draws what it would have."""
+class ResumeState(Callback):
+    """Keeps in checkpoints what Lightning does not, so that a resumed run ends as if it had run on.
 
-    def __init__(self) -> None:
-        self._restored: torch.Tensor | None = None
+    That is the random state, and the loader's place, which Lightning forgets at the end of an
+    epoch.
+    """
+
+    def __init__(self, loader: PackedLoader) -> None:
+        self.loader = loader
+        self._random_state: torch.Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"torch": torch.get_rng_state()}
+        return {"random_state": torch.get_rng_state(), "loader": self.loader.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._restored = state["torch"]
+        self._random_state = state["random_state"]
+        self.loader.load_state_dict(state["loader"])
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        if self._restored is not None:
-            torch.set_rng_state(self._restored.cpu())
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state.cpu())
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:

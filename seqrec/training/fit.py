@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from seqrec.training.callbacks import EpochLog, RandomState
+from seqrec.training.callbacks import EpochLog, ResumeState
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
@@ -54,7 +54,7 @@ def fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), RandomState(), best]
+    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), ResumeState(loader), best]
     if monitor is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
     _quieten_lightning()

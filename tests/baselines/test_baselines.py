@@ -33,7 +33,9 @@ def test_transitions_rank_by_what_followed_the_last_item():
     ranked = build_baseline("transitions", histories, 5).rank([np.array([4, 0])], 3)
     scores = ranked.scores[0].tolist()
     assert ranked.items[0, :2].tolist() == [1, 2]
-    assert scores[0] == pytest.approx(3 / 4, abs=1e-2) and scores[1] == pytest.approx(1 / 4, abs=1e-2)
+    assert scores[0] == pytest.approx(3 / 4, abs=1e-2) and scores[1] == pytest.approx(
+        1 / 4, abs=1e-2
+    )
 
 
 def test_an_item_without_successors_is_answered_by_popularity():

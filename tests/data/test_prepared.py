@@ -136,9 +136,10 @@ def test_another_version_and_other_folders_are_refused(tmp_path, prepared):
     (path / "manifest.json").write_text(json.dumps(manifest | {"version": 2}))
     with pytest.raises(SeqRecError, match="prepared in format 2, this seqrec reads 1"):
         PreparedData.open(path)
-    (path / "manifest.json").write_text(json.dumps({"version": 1, "files": {}}))
-    with pytest.raises(SeqRecError, match="entries are missing"):
-        PreparedData.open(path)
+    for entries in ({"files": {}}, manifest | {"files": {"items.parquet": {"rows": 3}}}):
+        (path / "manifest.json").write_text(json.dumps(entries | {"version": 1}))
+        with pytest.raises(SeqRecError, match="entries are missing"):
+            PreparedData.open(path)
     for text in ("{", "[]", '"x"'):
         (path / "manifest.json").write_text(text)
         with pytest.raises(SeqRecError, match="not the manifest"):

@@ -63,6 +63,13 @@ def test_a_ragged_space_delimited_file_is_sequences(tmp_path):
     assert log.columns == Columns(user="user_id", item="item_id")
 
 
+@pytest.mark.parametrize("text", ["u,i\r\n", "u::i\r\n", "u i\r\n"])
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_ids(tmp_path, text):
+    file = tmp_path / "log.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode() * 2)
+    assert ids(read_source(file)) == [("u", "i")] * 2
+
+
 def test_format_overrides_what_the_lines_look_like(tmp_path):
     file = tmp_path / "log.txt"
     file.write_text("1 5 3 978300760\n2 5 4 978300761\n")
@@ -202,6 +209,12 @@ def test_usual_names_are_found_whatever_their_order_and_case(names):
 def test_a_log_without_a_user_column_lists_what_it_has():
     with pytest.raises(SeqRecError, match=r"no column looks like the user's.*'item'.*--user"):
         read_source(pl.DataFrame({"item": [1], "x": [1]}))
+
+
+def test_a_movielens_file_may_be_read_as_plain_text(tmp_path):
+    (tmp_path / "u.data").write_text("1\t2\t3\t881250949\n")
+    found = read_source(tmp_path / "u.data", format="csv").columns
+    assert found == Columns(user="1", item="2", rating="3", time="4")
 
 
 def test_movielens_100k_as_grouplens_ships_it(tmp_path):
