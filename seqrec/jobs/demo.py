@@ -29,7 +29,7 @@ from seqrec.training.fit import LOG_FILE
 
 MOVIELENS = "movielens-100k"
 SIMULATED = "simulated"
-RECIPE = "demo"
+RECIPE = "sft"
 RUN = "sft"
 COLUMNS = ("system", "retrieval", "recall@10", "ndcg@10", "mrr@10", "recall@50", "coverage@10")
 TESTED_METRIC = "ndcg@10"

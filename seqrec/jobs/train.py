@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
@@ -165,25 +166,17 @@ def _run(job: Job, recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 def _packed(recipe: Recipe, histories: Histories, tokens: ItemTokens) -> PackedHistories:
     """The training part of the histories, ready to be packed."""
-    num_train = np.add.reduceat(histories.split == TRAIN, histories.offsets[:-1])
+    num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
+    num_train = np.diff(num_before[histories.offsets])
     starts = histories.offsets[:-1]
     windows = training_windows(
         starts, starts + num_train, recipe.data.max_length, recipe.data.windows
     )
     if not len(windows.starts):
         raise SeqRecError("nothing to train on: no user has two interactions in the training part")
-    label_weight = np.ones(len(histories.items), dtype=np.float32)
-    if recipe.objective.weight:
-        label_weight = histories.columns[recipe.objective.weight].astype(np.float32)
-        in_training = label_weight[histories.split == TRAIN]
-        if not np.all(np.isfinite(in_training) & (in_training >= 0)):
-            raise SeqRecError(
-                f"objective.weight: column {recipe.objective.weight!r} holds empty or negative "
-                "values; a weight is 0 or more"
-            )
     return PackedHistories(
         histories.items,
-        label_weight,
+        _label_weight(recipe.objective.weight, histories),
         windows,
         tokens,
         row_length=recipe.data.max_length,
@@ -191,6 +184,22 @@ def _packed(recipe: Recipe, histories: Histories, tokens: ItemTokens) -> PackedH
         ignore_index=IGNORE_INDEX,
         seed=recipe.trainer.seed,
     )
+
+
+def _label_weight(column: str | None, histories: Histories) -> Float[np.ndarray, " N"]:
+    """How much every interaction counts as a target: the column's values, or 1."""
+    if column is None:
+        return np.ones(len(histories.items), dtype=np.float32)
+    weight = histories.columns[column].astype(np.float32)
+    in_training = weight[histories.split == TRAIN]
+    if not np.all(np.isfinite(in_training) & (in_training >= 0)):
+        raise SeqRecError(
+            f"objective.weight: column {column!r} holds empty or negative values; "
+            "a weight is 0 or more"
+        )
+    if not in_training.any():
+        raise SeqRecError(f"objective.weight: column {column!r} is 0 in all training rows")
+    return weight
 
 
 def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:

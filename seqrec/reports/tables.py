@@ -1,4 +1,4 @@
-"""Tables of results as aligned text, Markdown and HTML."""
+"""Tables of results as aligned text and as HTML."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -34,15 +34,6 @@ def text_table(rows: Rows) -> str:
         parts = zip(line, widths, is_number, strict=True)
         cells = [text.rjust(width) if right else text.ljust(width) for text, width, right in parts]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def markdown_table(rows: Rows) -> str:
-    """A Markdown table."""
-    columns = columns_of(rows)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        lines.append("| " + " | ".join(cell(row.get(column)) for column in columns) + " |")
     return "\n".join(lines)
 
 

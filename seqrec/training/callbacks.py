@@ -1,7 +1,6 @@
 """What stands around the loop: the line of every epoch, its log, and the state of chance."""
 
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -48,12 +47,12 @@ class EpochLog(Callback):
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._seconds = time.perf_counter() - self._started
+        _check_finite(trainer, module)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        _check_finite(trainer, module)
         seconds = self._seconds or time.perf_counter() - self._started
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        if not math.isfinite(metrics[LOSS]):
-            raise SeqRecError("the loss is not a number any more; lower trainer.learning_rate")
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -74,6 +73,14 @@ class EpochLog(Callback):
             f"  {line['tokens_per_second']:,} tokens/s  {seconds:.1f} s",
             file=sys.stderr,
             flush=True,
+        )
+
+
+def _check_finite(trainer: Trainer, module: LightningModule) -> None:
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise SeqRecError(
+            f"training diverged in epoch {trainer.current_epoch + 1}: weights are no finite "
+            "numbers any more; lower trainer.learning_rate"
         )
 
 

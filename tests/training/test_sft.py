@@ -1,1 +1,136 @@
-"""SFT reaches the best that a simulated world allows."""
+"""SFT on worlds whose best next item is known."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+from seqrec.data.prepared import PreparedData
+from seqrec.data.worlds import first_order_world, second_order_world, unordered_world
+from seqrec.evaluation.protocol import queries_of
+
+SMALL = ["data.max_length=20", "model.hidden_size=32", "model.dropout=0.1"]
+QUICK = [*SMALL, "trainer.learning_rate=0.005", "trainer.max_epochs=20", "data.batch_size=32"]
+
+
+def judged(world, tmp_path, num_users, overrides=QUICK):
+    """recall@1 of the model and the floors, and the best that anyone can expect."""
+    data = tmp_path / "data"
+    seqrec.prepare(world.simulate(num_users, 15, seed=3), out=data)
+    seqrec.train("sft", data=data, out=tmp_path / "model", overrides=overrides)
+    systems = [tmp_path / "model", "popularity", "transitions"]
+    rows = seqrec.evaluate(systems, data=data, k=[1, 10])["rows"]
+    prepared = PreparedData.open(data)
+    number_of = {item_id: number for number, item_id in enumerate(world.item_ids)}
+    numbers = np.array([number_of[item_id] for item_id in prepared.items()["item_id"]])
+    histories = queries_of(prepared.histories(), "test", prepared.targets).histories
+    best = world.best_recall([numbers[history] for history in histories], 1)
+    return {row["system"]: row["recall@1"] for row in rows} | {"best": best}
+
+
+@pytest.mark.slow
+def test_sft_reaches_the_optimum_of_a_first_order_world(tmp_path):
+    found = judged(first_order_world(num_items=50, seed=0), tmp_path, 1200)
+    noise = 2 * np.sqrt(found["best"] * (1 - found["best"]) / 1200)
+    assert found["model"] > found["best"] - noise
+    assert found["transitions"] > found["best"] - noise
+    assert found["popularity"] < 0.2 * found["best"]
+
+
+@pytest.mark.slow
+def test_sft_beats_counts_where_two_titles_decide(tmp_path):
+    found = judged(second_order_world(num_items=30, seed=0), tmp_path, 2500)
+    noise = 2 * np.sqrt(found["best"] * (1 - found["best"]) / 2500)
+    assert found["model"] > 0.9 * found["best"] - noise
+    assert found["model"] > found["transitions"] + 2 * noise
+
+
+def test_popularity_is_the_floor_and_the_ceiling_where_order_carries_nothing(tmp_path):
+    found = judged(
+        unordered_world(num_items=40, seed=0), tmp_path, 1000, [*QUICK, "trainer.max_epochs=8"]
+    )
+    noise = 2 * np.sqrt(found["best"] * (1 - found["best"]) / 1000)
+    assert found["popularity"] > found["best"] - noise
+    assert abs(found["model"] - found["popularity"]) < noise
+
+
+def test_a_title_of_weight_0_is_read_and_never_recommended(tmp_path):
+    world = first_order_world(num_items=40, seed=0)
+    log = world.simulate(400, 12, seed=1)
+    is_disliked = pl.col("item_id").str.ends_with("7")
+    log = log.with_columns(completion=pl.when(is_disliked).then(0.0).otherwise(1.0))
+    seqrec.prepare(log, out=tmp_path / "data")
+    disliked = {item_id for item_id in world.item_ids if item_id.endswith("7")}
+    shares = {}
+    for name, more in (("plain", []), ("weighted", ["objective.weight=completion"])):
+        overrides = [*QUICK, "trainer.max_epochs=6", *more]
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / name, overrides=overrides)
+        seqrec.recommend(
+            tmp_path / name, data=tmp_path / "data", k=3, out=tmp_path / f"{name}.parquet"
+        )
+        lists = pl.read_parquet(tmp_path / f"{name}.parquet")
+        shares[name] = lists["item_id"].is_in(disliked).mean()
+    assert shares["plain"] > 0.05 and shares["weighted"] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"), [(None, "empty or negative"), (-1.0, "empty or negative"), (0.0, "all")]
+)
+def test_a_weight_column_that_cannot_weigh_is_refused(tmp_path, value, complaint):
+    log = first_order_world(num_items=20, seed=0).simulate(30, 8, seed=1)
+    seqrec.prepare(log.with_columns(joy=pl.lit(value, pl.Float64)), out=tmp_path / "data")
+    with pytest.raises(seqrec.SeqRecError, match=f"objective.weight.*joy.*{complaint}"):
+        seqrec.train(
+            "sft", data=tmp_path / "data", out=tmp_path / "x", overrides=["objective.weight=joy"]
+        )
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_without_a_validation_part_the_last_weights_are_kept(tmp_path):
+    log = first_order_world(num_items=20, seed=0).simulate(30, 8, seed=1)
+    seqrec.prepare(log, out=tmp_path / "data", split_by="none")
+    overrides = [*SMALL, "trainer.max_epochs=2"]
+    result = seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "x", overrides=overrides)
+    assert (result["best_epoch"], result["validation"]) == (2, {})
+    assert seqrec.Recommender.from_pretrained(tmp_path / "x").recommend([["t01"]], k=2)
+
+
+def test_a_loss_that_is_no_number_ends_in_one_line(tmp_path):
+    log = first_order_world(num_items=20, seed=0).simulate(60, 8, seed=1)
+    seqrec.prepare(log, out=tmp_path / "data")
+    overrides = [*SMALL, "trainer.learning_rate=1e30", "trainer.warmup_steps=0"]
+    with pytest.raises(seqrec.SeqRecError, match="lower trainer.learning_rate"):
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "x", overrides=overrides)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_log_of_one_user_goes_all_the_way(tmp_path):
+    ids = ["a b", "<pad>", "🎬", '"q"', "123456789012345678901234567890", "1,2"]
+    pl.DataFrame({"user": "me", "item": ids, "time": range(6)}).write_csv(tmp_path / "log.csv")
+    seqrec.prepare(tmp_path / "log.csv", out=tmp_path / "data")
+    overrides = [*SMALL, "trainer.max_epochs=1"]
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "x", overrides=overrides)
+    (row,) = seqrec.evaluate([tmp_path / "x"], data=tmp_path / "data")["rows"]
+    assert 0 <= row["recall@10"] <= 1
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "x")
+    found = rec.recommend([ids[:2]], k=10)[0]
+    assert {item_id for item_id, _ in found} == set(ids[2:])
+
+
+@pytest.mark.parametrize("split_by", ["last-n:3", "global-time:.8"])
+@pytest.mark.parametrize("targets", ["last", "successive"])
+def test_other_splits_go_all_the_way(tmp_path, split_by, targets):
+    log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
+    data = tmp_path / "data"
+    seqrec.prepare(log, out=data, split_by=split_by, targets=targets)
+    overrides = [*SMALL, "trainer.max_epochs=1"]
+    seqrec.train("sft", data=data, out=tmp_path / "x", overrides=overrides)
+    result = seqrec.evaluate([tmp_path / "x", "popularity"], data=data)
+    assert split_by in result["protocol"] and len(result["rows"]) == 2
+    written = seqrec.recommend(tmp_path / "x", data=data, k=5, out=tmp_path / "recs.parquet")
+    lists = pl.read_parquet(tmp_path / "recs.parquet")
+    assert written["users"] == lists["user_id"].n_unique()
+    assert not lists.select("user_id", "item_id").is_duplicated().any()
+    json.dumps(result)

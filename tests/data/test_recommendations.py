@@ -1,0 +1,56 @@
+"""The recommendations file: written, read back, refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+from seqrec.data.prepared import PreparedData
+from seqrec.data.recommendations import read_recommendations, recommendations_table
+from seqrec.errors import SeqRecError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "prepared"
+    log = pl.DataFrame({"user": ["u", "u", "v", "v"], "item": ["a", "b", "c d", "<pad>"]})
+    seqrec.prepare(log, out=folder)
+    return PreparedData.open(folder)
+
+
+def test_lists_written_are_lists_read(data, tmp_path):
+    item_ids = data.items()["item_id"].to_list()
+    items = np.array([[3, 1, -1], [0, 2, 3]])
+    table = recommendations_table(["u", "v"], item_ids, items, -items.astype(float))
+    assert table.rows()[0] == ("u", "<pad>", 1, -3.0) and len(table) == 5
+    table.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "recs.parquet")
+    lists = read_recommendations(tmp_path / "recs.parquet", data, 3)
+    assert lists.items.tolist() == items.tolist()
+    assert (lists.num_unknown_users, lists.num_unknown_items) == (0, 0)
+
+
+def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
+    table = pl.DataFrame(
+        {"user_id": ["u", "u", "u", "w"], "item_id": ["x", "a", "b", "a"], "score": [9.0, 8.0, 7.0, 1.0]}
+    )
+    table.write_parquet(tmp_path / "recs.parquet")
+    lists = read_recommendations(tmp_path / "recs.parquet", data, 2)
+    assert lists.items.tolist() == [[-1, 0], [-1, -1]]
+    assert (lists.num_unknown_users, lists.num_unknown_items) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"user_id": ["u"], "item": ["a"], "rank": [1]}, "column 'item_id' is missing"),
+        ({"user_id": ["u"], "item_id": ["a"]}, "column 'score' is missing"),
+        ({"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]}, "not a number"),
+        ({"user_id": ["u"], "item_id": ["a"], "rank": ["first"]}, "not a number"),
+        ({"user_id": [None, "u"], "item_id": ["a", "b"], "rank": [1, 2]}, "empty values"),
+        ({"user_id": ["u", "u"], "item_id": ["a", "a"], "rank": [1, 2]}, "item 'a' twice"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused(data, tmp_path, columns, complaint):
+    pl.DataFrame(columns).write_parquet(tmp_path / "recs.parquet")
+    with pytest.raises(SeqRecError, match=complaint):
+        read_recommendations(tmp_path / "recs.parquet", data, 5)

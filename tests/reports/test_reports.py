@@ -1,0 +1,63 @@
+"""Tables, plots and pages, by what a reader finds in them."""
+
+import struct
+from html.parser import HTMLParser
+
+from seqrec.reports import html, plots
+from seqrec.reports.tables import html_table, text_table
+
+ROWS = [
+    {"system": "model", "ndcg@10": 0.5, "users": 1234},
+    {"system": "a <floor>", "ndcg@10": 0.25, "users": 5, "note": None},
+]
+
+
+def test_a_text_table_aligns_words_left_and_numbers_right():
+    assert text_table(ROWS).splitlines() == [
+        "system     ndcg@10  users  note",
+        "model       0.5000  1,234",
+        "a <floor>   0.2500      5",
+    ]
+
+
+def test_an_html_table_escapes_what_it_shows():
+    table = html_table(ROWS)
+    assert "<td>a &lt;floor&gt;</td><td>0.2500</td><td>5</td><td></td>" in table
+
+
+class Outline(HTMLParser):
+    """Tags that were opened and closed, and addresses that are referred to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_well_formed_and_refers_to_nothing_outside():
+    png = plots.bars(["model", "floor"], [0.5, 0.2], [(0.4, 0.6), (0.1, 0.3)], "recall", "model")
+    parts = [html.heading("<Results>"), html.wide(html_table(ROWS)), html.image(png, "bars")]
+    page = html.page("A & B", [*parts, html.preformatted("a: <b>"), html.note("n")])
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == [] and "A &amp; B" in page and "&lt;Results&gt;" in page
+    assert all(source.startswith("data:image/png;base64,") for source in outline.sources)
+
+
+def size(png):
+    assert png.startswith(b"\x89PNG")
+    return struct.unpack(">II", png[16:24])
+
+
+def test_plots_are_pictures_of_the_size_asked_for():
+    log = [{"epoch": e, "train/loss_nats": 3 - e, "val/ndcg@10": 0.1 * e} for e in range(3)]
+    assert size(plots.learning_curve(log, "ndcg@10")) == (921, 518)
+    names = ["a", "b", "c"]
+    assert size(plots.bars(names, [1, 2, 3], [(0, 2), (1, 3), (2, 4)], "x", "a"))[0] == 921

@@ -1,0 +1,60 @@
+"""What the README says runs: its Python on a simulated world, its commands through the parser."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+import seqrec.cli
+from seqrec.config.load import shipped_recipes
+from seqrec.data.worlds import first_order_world
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def commands():
+    """Every ``seqrec`` line of the shell blocks and of the prose."""
+    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    quoted = [" ".join(text.split()) for text in re.findall(r"`(seqrec [^`]*)`", TEXT)]
+    lines = [line for line in lines if line.startswith("seqrec ")]
+    return [*lines, *(text for text in quoted if "--help" not in text)]
+
+
+def test_the_python_blocks_run(tmp_path, monkeypatch):
+    log = first_order_world(num_items=30, seed=0).simulate(60, 10, seed=1)
+    log.write_csv(tmp_path / "ratings.csv")
+    monkeypatch.chdir(tmp_path)
+    assert len(blocks("python")) == 1
+    exec(blocks("python")[0], {})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_understood(command):
+    verb, *arguments = shlex.split(command, comments=True)[1:]
+    arguments = [argument for argument in arguments if "..." not in argument]
+    parser = typer.main.get_command(seqrec.cli.app).commands[verb]
+    complete = [argument.replace("[key.path=value", "trainer.seed=1") for argument in arguments]
+    parser.make_context(verb, list(complete))
+    if verb == "train" and complete[0] != "RECIPE":
+        assert complete[0] in shipped_recipes()
+
+
+def test_every_verb_and_every_make_target_is_named():
+    for verb in typer.main.get_command(seqrec.cli.app).commands:
+        assert f"`seqrec {verb}" in TEXT
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", "\n".join(blocks("bash"))):
+        assert f"\n{target}:" in makefile
+
+
+def test_the_tree_names_every_room():
+    for room in (ROOT / "seqrec").iterdir():
+        if room.is_dir() and room.name != "__pycache__":
+            assert f"  {room.name}/" in TEXT, room.name
