@@ -12,8 +12,8 @@ h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 p.note { color: #566172; font-size: 0.9rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 div.wide { overflow-x: auto; }
-th, td { padding: 0.3rem 0.8rem 0.3rem 0; text-align: right; border-bottom: 1px solid #e3e7ec; }
-th:first-child, td:first-child { text-align: left; }
+th, td { padding: 0.3rem 1.2rem 0.3rem 0; text-align: left; border-bottom: 1px solid #e3e7ec; }
+.number { text-align: right; }
 th { color: #566172; font-weight: 600; }
 img { max-width: 100%; }
 pre { background: #f5f7f9; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }

@@ -24,14 +24,7 @@ def learning_curve(lines: Sequence[Mapping[str, Any]], metric: str) -> bytes:
     right.plot(epochs, values, color=MODEL_COLOUR)
     best = max(range(len(values)), key=values.__getitem__)
     right.plot(epochs[best], values[best], "o", color=MODEL_COLOUR)
-    right.annotate(
-        f"best {values[best]:.4f}, epoch {epochs[best]}",
-        (epochs[best], values[best]),
-        xytext=(0, -14),
-        textcoords="offset points",
-        ha="center",
-        color=MODEL_COLOUR,
-    )
+    right.set_title(f"best {metric} {values[best]:.4f}, epoch {epochs[best]}", fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     for axis in (left, right):
         axis.spines["top"].set_visible(False)

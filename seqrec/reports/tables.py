@@ -23,12 +23,16 @@ def columns_of(rows: Rows) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
+def _is_numeric(rows: Rows, column: str) -> bool:
+    return any(isinstance(row.get(column), int | float) for row in rows)
+
+
 def text_table(rows: Rows) -> str:
     """Aligned text: words to the left, numbers to the right."""
     columns = columns_of(rows)
     table = [columns, *([cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
-    is_number = [any(isinstance(row.get(c), int | float) for row in rows) for c in columns]
+    is_number = [_is_numeric(rows, column) for column in columns]
     lines = []
     for line in table:
         parts = zip(line, widths, is_number, strict=True)
@@ -40,9 +44,16 @@ def text_table(rows: Rows) -> str:
 def html_table(rows: Rows) -> str:
     """An HTML table."""
     columns = columns_of(rows)
-    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell(row.get(c)))}</td>" for c in columns) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    numeric = {column for column in columns if _is_numeric(rows, column)}
+
+    def line(tag: str, values: Mapping[str, Any]) -> str:
+        cells = [
+            f"<{tag}{' class=number' if column in numeric else ''}>"
+            f"{escape(cell(values.get(column)))}</{tag}>"
+            for column in columns
+        ]
+        return f"<tr>{''.join(cells)}</tr>"
+
+    head = line("th", {column: column for column in columns})
+    body = "".join(line("td", row) for row in rows)
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"

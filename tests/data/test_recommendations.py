@@ -31,7 +31,11 @@ def test_lists_written_are_lists_read(data, tmp_path):
 
 def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
     table = pl.DataFrame(
-        {"user_id": ["u", "u", "u", "w"], "item_id": ["x", "a", "b", "a"], "score": [9.0, 8.0, 7.0, 1.0]}
+        {
+            "user_id": ["u", "u", "u", "w"],
+            "item_id": ["x", "a", "b", "a"],
+            "score": [9.0, 8.0, 7.0, 1.0],
+        }
     )
     table.write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 2)

@@ -22,7 +22,10 @@ def test_a_text_table_aligns_words_left_and_numbers_right():
 
 def test_an_html_table_escapes_what_it_shows():
     table = html_table(ROWS)
-    assert "<td>a &lt;floor&gt;</td><td>0.2500</td><td>5</td><td></td>" in table
+    assert (
+        "<td>a &lt;floor&gt;</td><td class=number>0.2500</td><td class=number>5</td><td></td>"
+        in table
+    )
 
 
 class Outline(HTMLParser):
