@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     if code == EXIT_INTERRUPTED:
         print("seqrec: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
@@ -84,7 +86,12 @@ def datasets(as_json: Json = False) -> None:
     from seqrec.reports.tables import text_table
 
     result = seqrec.datasets()
-    _print(result, as_json, text_table(result["datasets"]))
+    columns = ("name", "users", "items", "interactions", "licence")
+    rows = [
+        {key: known[key] for key in columns} | {"looked for": ", ".join(known["places"])}
+        for known in result["datasets"]
+    ]
+    _print(result, as_json, text_table(rows))
 
 
 @app.command()
@@ -261,7 +268,7 @@ def recommend(
         notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
     if result["fallback"]:
         notes.append(f"nothing known in the history: answered by {result['fallback']}")
-    if result["unseen_exhausted"]:
+    if len(result["recommendations"]) < k:
         notes.append(f"only {len(result['recommendations'])} unseen items exist")
     _print(result, as_json, text_table(result["recommendations"]), *notes)
 

@@ -19,7 +19,7 @@ from seqrec.data.catalog import catalog_fingerprint, read_items
 from seqrec.errors import SeqRecError
 from seqrec.models.next_item import SeqRecForNextItem, last_hidden
 from seqrec.models.saving import load_model
-from seqrec.retrieval.exact import SeenItems, TopK, top_k
+from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 from seqrec.retrieval.index import ItemIndex, search
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
@@ -35,7 +35,7 @@ class Ranker(ABC):
 
     name: str
     num_items: int
-    tile_items = 16_384
+    tile_items = TILE_ITEMS
     """Items scored at once."""
     batch_size = 512
     """Histories scored at once."""
@@ -55,8 +55,10 @@ class Ranker(ABC):
             exclude_seen: leave out what stands in the history.
 
         Returns:
-            Best first; item -1 where a history leaves fewer than ``k`` items.
+            On the CPU, best first; lists end with item -1 where a history leaves fewer items,
+            and with the catalog.
         """
+        k = min(k, self.num_items)
         lengths = np.array([len(history) for history in histories])
         order = np.argsort(lengths, kind="stable")
         batches = []
@@ -78,8 +80,8 @@ class Ranker(ABC):
             return TopK(torch.empty(0, k, dtype=torch.long), torch.empty(0, k))
         place = torch.from_numpy(np.argsort(order, kind="stable"))
         return TopK(
-            torch.cat([batch.items for batch in batches])[place],
-            torch.cat([batch.scores for batch in batches])[place],
+            torch.cat([batch.items.cpu() for batch in batches])[place],
+            torch.cat([batch.scores.cpu() for batch in batches])[place],
         )
 
 
@@ -151,7 +153,7 @@ class Recommender(ModelRanker):
             SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
                 belong together.
         """
-        folder = Path(folder)
+        folder = Path(folder).resolve()
         if not (folder / "config.json").exists() and (folder / "model").is_dir():
             folder = folder / "model"
         if not folder.is_dir():
@@ -190,6 +192,8 @@ class Recommender(ModelRanker):
         self, histories: Sequence[Sequence[str]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
         """Histories of item ids as items, and the ids that the catalog does not hold."""
+        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+            raise SeqRecError("histories must be lists of item ids: [['318', '527'], ['1']]")
         unknown: list[str] = []
         known = []
         for history in histories:
@@ -200,8 +204,6 @@ class Recommender(ModelRanker):
 
     def _known(self, histories: Sequence[Sequence[str]]) -> list[Int[np.ndarray, " T"]]:
         """Histories of item ids as items; what is skipped is said once."""
-        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
-            raise SeqRecError("histories must be lists of item ids: [['318', '527'], ['1']]")
         known, unknown = self.known_items(histories)
         if unknown:
             logger.warning(
@@ -217,10 +219,11 @@ class Recommender(ModelRanker):
         scores = super().score_tiles(histories)
         if not is_empty.any():
             return scores
+        device = self.model.device
+        is_empty = is_empty[:, None].to(device)
         counts = torch.from_numpy(self.items["num_interactions"].to_numpy().astype(np.float32))
-        return lambda start, stop: torch.where(
-            is_empty[:, None], counts[start:stop], scores(start, stop)
-        )
+        counts = counts.to(device)
+        return lambda start, stop: torch.where(is_empty, counts[start:stop], scores(start, stop))
 
     def embed(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "B D"]:
         """The vector of every history; its product with an item's vector is the item's score."""
@@ -230,7 +233,7 @@ class Recommender(ModelRanker):
         """``embed`` for histories of items."""
         starts = range(0, len(histories), self.batch_size)
         batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
-        return torch.cat([torch.empty(0, self.width), *batches]).numpy()
+        return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
 
     @property
     def fingerprint(self) -> str:
@@ -246,9 +249,15 @@ class Recommender(ModelRanker):
         exclude_seen: bool = True,
     ) -> TopK:
         """What ``rank`` answers, found through an index of this model's item vectors."""
+        k = min(k, self.num_items)
         seen = histories if exclude_seen else None
-        return search(index, self.vectors_of(histories), k, seen=seen)
+        found = search(index, self.vectors_of(histories), k, seen=seen)
+        empty = [row for row, history in enumerate(histories) if not len(history)]
+        if empty:
+            fallback = self.rank([histories[row] for row in empty], k)
+            found.items[empty], found.scores[empty] = fallback
+        return found
 
     def item_embeddings(self) -> Float[np.ndarray, "I D"]:
         """The vector of every item, in the order of ``item_ids``."""
-        return self.model.item_weight().detach().numpy()
+        return self.model.item_weight().detach().cpu().numpy()

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,8 +208,6 @@ def test_exported_vectors_reproduce_the_lists(capsys, run, prepared, tmp_path, k
 
 
 def test_the_model_folder_alone_recommends(run, tmp_path):
-    import shutil
-
     shutil.copytree(run / "model", tmp_path / "alone")
     script = (
         "import seqrec\n"
@@ -282,6 +281,20 @@ MISTAKES = {
         ["evaluate", "--recommendations", "{log}", "--data", "{data}"],
         "not a Parquet file",
     ),
+    "history and out": (["recommend", "{run}", "--history", "a", "--out", "{tmp}/x"], "--data"),
+    "index of a baseline": (
+        ["recommend", "popularity", "--data", "{data}", "--index", "{tmp}", "--out", "{tmp}/x"],
+        "no vectors",
+    ),
+    "a file as index": (
+        ["recommend", "{run}", "--history", "a", "--index", "{run}/metrics.json"],
+        "not the folder of an index",
+    ),
+    "a name too long": (["prepare", "{log}", "--out", "{tmp}/" + "x" * 300], "too long"),
+    "a huge seed": (
+        ["train", "sft", "trainer.seed=99999999999999", "--data", "{data}", "--out", "{tmp}/x"],
+        "trainer.seed",
+    ),
     "history and data": (["recommend", "{run}"], "one of the two"),
     "data without out": (["recommend", "{run}", "--data", "{data}"], "--out"),
     "index": (["recommend", "{run}", "--history", "a", "--index", "{tmp}"], "index"),
@@ -318,8 +331,6 @@ def test_data_of_another_catalog_and_a_foreign_index_are_refused(
 
 
 def test_an_edited_prepared_folder_is_refused(capsys, prepared, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(prepared, copy)
     pl.read_parquet(copy / "items.parquet").reverse().write_parquet(copy / "items.parquet")
@@ -379,3 +390,58 @@ def _config_of(capsys, prepared, tmp_path):
     run = tmp_path / "other"
     seqrec.train("sft", data=prepared, out=run, overrides=QUICK)
     return run / "config.yaml"
+
+
+@pytest.mark.slow
+def test_a_moved_run_keeps_its_best_weights_and_a_stopped_one_stays_stopped(prepared, tmp_path):
+    overrides = [*QUICK, "trainer.max_epochs=30", "trainer.patience=2"]
+    overrides += ["trainer.learning_rate=0.02", "data.batch_size=4"]
+    whole = seqrec.train("sft", data=prepared, out=tmp_path / "whole", overrides=overrides)
+    assert whole["num_epochs"] == whole["best_epoch"] + 2
+    shutil.copytree(tmp_path / "whole", tmp_path / "moved.partial")
+    for name in ("metrics.json", "model"):
+        path = tmp_path / "moved.partial" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    moved = seqrec.train(
+        "sft", data=prepared, out=tmp_path / "moved", overrides=overrides, resume=True
+    )
+    assert (moved["best_epoch"], moved["num_epochs"]) == (whole["best_epoch"], whole["num_epochs"])
+    weights = [
+        (tmp_path / name / "model" / "model.safetensors").read_bytes()
+        for name in ("whole", "moved")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_an_index_answers_an_empty_history_as_exact_search_does(capsys, run, tmp_path):
+    seqrec.export(run, to="faiss", out=tmp_path / "export")
+    arguments = ["recommend", run, "--history", "nobody", "--k", 3, "--json"]
+    index = tmp_path / "export" / "items" / "hnsw"
+    exact = json.loads(call(capsys, *arguments)[1])
+    assert json.loads(call(capsys, *arguments, "--index", index)[1]) == exact
+
+
+def test_a_baselines_lists_judged_as_a_file_equal_the_baseline(capsys, prepared, tmp_path):
+    file = tmp_path / "popularity.parquet"
+    seqrec.recommend("popularity", data=prepared, k=50, out=file)
+    result = seqrec.evaluate("popularity", data=prepared, recommendations=[file])
+    one, other = result["rows"]
+    assert one["ndcg@10"] == other["ndcg@10"] and one["system"] != other["system"]
+
+
+def test_seen_items_in_anybodys_lists_are_no_hits(tmp_path):
+    log = pl.DataFrame({"user": ["u"] * 4 + ["v"] * 4, "item": list("abca") + list("bcad")})
+    seqrec.prepare(log, out=tmp_path / "data")
+    lists = pl.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "d"], "rank": [1, 1]})
+    lists.write_parquet(tmp_path / "lists.parquet")
+    arguments = {"data": tmp_path / "data", "recommendations": [tmp_path / "lists.parquet"], "k": 1}
+    (row,) = seqrec.evaluate(**arguments)["rows"]
+    assert row["recall@1"] == 0.5 and row["seen_items_in_lists"] == 1
+    (row,) = seqrec.evaluate(**arguments, exclude_seen=False)["rows"]
+    assert row["recall@1"] == 1
+
+
+def test_an_absurd_k_asks_for_no_absurd_memory(capsys, run, prepared):
+    code, out, _ = call(capsys, "recommend", run, "--history", "x", "--k", 10**9, "--json")
+    assert code == 0 and len(json.loads(out)["recommendations"]) == 60
+    assert call(capsys, "evaluate", run, "--data", prepared, "--k", 10**7)[0] == 0

@@ -15,6 +15,10 @@ TIE_BREAKER = 1e-3
 """What popularity may add to a score, as a share of the smallest edge."""
 
 
+MAX_SCORES = 2**24
+"""Scores held at once: histories of a batch times items."""
+
+
 class TransitionGraph(Ranker):
     """Items weighted by how often, and how soon, they followed the last items of a history.
 
@@ -35,6 +39,7 @@ class TransitionGraph(Ranker):
     ) -> None:
         self.name = name
         self.num_items = num_items
+        self.batch_size = max(1, min(self.batch_size, MAX_SCORES // num_items))
         self.max_steps = max_steps
         self.step_decay = step_decay
         counts = item_counts(histories, num_items)

@@ -1,5 +1,7 @@
 """The ``trainer`` block: optimizer, epochs, selection."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from seqrec.config.block import Block
@@ -22,5 +24,7 @@ class TrainerConfig(Block):
     """Steps of linear warm-up."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    seed: int = Field(default=0, ge=0)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where it is trained; ``auto`` takes a GPU if there is one."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of weights, dropout and order."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqrec.data.prepared import Histories, PreparedData, TargetMode
@@ -72,6 +72,16 @@ def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queri
     )
 
 
+def hits_among(
+    items: Int[Tensor, "Q K"], targets: Sequence[Int[np.ndarray, " G"]]
+) -> tuple[Bool[Tensor, "Q K"], Int[Tensor, " Q"]]:
+    """Where lists hold their query's targets, and how many targets each query has."""
+    num_targets = torch.tensor([len(target) for target in targets], dtype=torch.long)
+    rows = torch.repeat_interleave(torch.arange(len(num_targets)), num_targets)
+    flat = np.concatenate([np.empty(0, np.int64), *targets]).astype(np.int64)
+    return hits_of(items, rows, torch.from_numpy(flat)), num_targets
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What lists of recommendations are worth."""
@@ -86,11 +96,7 @@ def judge(
     items: Int[Tensor, "Q K"], queries: Queries, ks: Sequence[int], num_items: int
 ) -> Judgement:
     """Recall, hit rate, NDCG, MRR and coverage of lists, best first, at every cut-off."""
-    num_targets = torch.tensor([len(target) for target in queries.targets], dtype=torch.long)
-    rows = torch.repeat_interleave(torch.arange(len(num_targets)), num_targets)
-    flat = np.concatenate(queries.targets) if queries.targets else np.empty(0)
-    targets = torch.from_numpy(flat.astype(np.int64))
-    hits = hits_of(items, rows, targets)
+    hits, num_targets = hits_among(items, queries.targets)
     metrics = {}
     for key, metric in metric_collection(ks, num_items).items():
         if key.startswith("coverage"):

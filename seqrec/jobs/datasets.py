@@ -6,7 +6,7 @@ from seqrec.data.cards import list_cards
 
 
 def datasets() -> dict[str, Any]:
-    """The known datasets: counts, licence, where a copy is looked for."""
+    """The known datasets: counts, licence, citation, where a copy is looked for."""
     return {
         "datasets": [
             {
@@ -15,7 +15,8 @@ def datasets() -> dict[str, Any]:
                 "items": card.items,
                 "interactions": card.interactions,
                 "licence": card.licence,
-                "looked for": ", ".join(card.places),
+                "citation": card.citation,
+                "places": card.places,
             }
             for card in list_cards()
         ]

@@ -17,7 +17,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Judgement, Queries, Split, judge, protocol_line, queries_of
-from seqrec.jobs.folders import new_folder
+from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_ranker
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
@@ -37,11 +37,11 @@ class Answers(NamedTuple):
 
 
 def evaluate(
-    models: Sequence[str | Path] = (),
+    models: str | Path | Sequence[str | Path] = (),
     *,
     data: str | Path,
     split: Split = "test",
-    k: Sequence[int] = (10, 50),
+    k: int | Sequence[int] = (10, 50),
     retrieval: Sequence[str] = ("exact",),
     recommendations: Sequence[str | Path] = (),
     exclude_seen: bool = True,
@@ -64,8 +64,11 @@ def evaluate(
     Returns:
         The protocol, counts, and a row a system: its name, retrieval, metrics, users/s.
     """
-    ks = sorted(set(k))
+    models = [models] if isinstance(models, str | Path) else models
+    ks = sorted({k} if isinstance(k, int) else set(k))
     _check(models, recommendations, split, ks, retrieval)
+    if out is not None:
+        refuse_existing(Path(out), overwrite)
     prepared = PreparedData.open(data)
     histories = prepared.histories()
     queries = queries_of(histories, split, prepared.targets)
@@ -77,9 +80,13 @@ def evaluate(
     answers: list[Answers] = []
     for model in models:
         ranker = open_ranker(model, prepared, histories)
+        if ranker.name in [answer.system for answer in answers]:
+            ranker.name = str(model)
         answers += _ranked(ranker, queries, ks[-1], retrieval, exclude_seen)
-    for file in recommendations:
-        answers.append(_from_file(Path(file), prepared, queries, ks[-1]))
+    for file in map(Path, recommendations):
+        answer = _from_file(file, prepared, queries, ks[-1], exclude_seen)
+        is_taken = answer.system in [answer.system for answer in answers]
+        answers.append(answer._replace(system=str(file)) if is_taken else answer)
     judgements = [judge(answer.items, queries, ks, prepared.num_items) for answer in answers]
     result: dict[str, Any] = {
         "protocol": protocol_line(prepared, split, queries, exclude_seen),
@@ -127,8 +134,13 @@ def _speed(queries: Queries, started: float) -> dict[str, float]:
     return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
 
 
-def _from_file(file: Path, prepared: PreparedData, queries: Queries, k: int) -> Answers:
-    """The lists of a recommendations file; a user whom it does not name has an empty one."""
+def _from_file(
+    file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
+) -> Answers:
+    """The lists of a recommendations file; a user whom it does not name has an empty one.
+
+    What a user has seen is no hit in them, as it is left out of other systems' lists.
+    """
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
             f"--recommendations {file}: has one list a user, but successive targets ask several "
@@ -136,11 +148,16 @@ def _from_file(file: Path, prepared: PreparedData, queries: Queries, k: int) -> 
         )
     lists = read_recommendations(file, prepared, k)
     items = lists.items[queries.users]
+    rows = zip(items, queries.histories, strict=True)
+    is_seen = np.array([np.isin(row, history) for row, history in rows])
     facts = {
-        "users_without_list": int((items[:, 0] < 0).sum()),
+        "users_without_list": int((items < 0).all(axis=1).sum()),
+        "seen_items_in_lists": int(is_seen.sum()),
         "unknown_users": lists.num_unknown_users,
         "unknown_items": lists.num_unknown_items,
     }
+    if exclude_seen:
+        items = np.where(is_seen, -1, items)
     return Answers(file.stem, "file", torch.from_numpy(items), facts)
 
 

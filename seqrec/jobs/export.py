@@ -10,7 +10,7 @@ from jaxtyping import Float
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.folders import new_folder
+from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_recommender
 from seqrec.retrieval.export import faiss, numpy, parquet
 
@@ -46,6 +46,7 @@ def export(
     """
     if to not in KINDS:
         raise SeqRecError(f"--to {to}: choose from {', '.join(KINDS)}")
+    refuse_existing(Path(out), overwrite)
     prepared = PreparedData.open(data) if data is not None else None
     recommender = open_recommender(model, prepared)
     tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
@@ -59,6 +60,7 @@ def export(
         "to": to,
         "width": recommender.width,
         "catalog_fingerprint": recommender.catalog_fingerprint,
+        "tokenizer_fingerprint": recommender.model.config.tokenizer_fingerprint,
         "model_fingerprint": recommender.fingerprint,
         "counts": {name: len(ids) for name, (ids, _) in tables.items()},
     }

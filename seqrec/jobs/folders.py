@@ -17,10 +17,19 @@ _RENAME_EXCHANGE = 2
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
     """Refuse to replace what is there, unless asked to; a file is never replaced by a folder."""
+    _recover(out)
     if out.is_file():
         raise SeqRecError(f"--out {out}: is a file; name a folder")
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise SeqRecError(f"--out {out}: exists; name another folder or add --overwrite")
+
+
+def refuse_existing_file(out: Path, overwrite: bool) -> None:
+    """``refuse_existing`` for a single file."""
+    if out.is_dir():
+        raise SeqRecError(f"--out {out}: is a folder; name a file")
+    if out.exists() and not overwrite:
+        raise SeqRecError(f"--out {out}: exists; name another file or add --overwrite")
 
 
 @contextmanager
@@ -51,13 +60,11 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
 @contextmanager
 def new_file(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """``new_folder`` for a single file."""
-    if out.is_dir():
-        raise SeqRecError(f"--out {out}: is a folder; name a file")
-    if out.exists() and not overwrite:
-        raise SeqRecError(f"--out {out}: exists; name another file or add --overwrite")
+    refuse_existing_file(out, overwrite)
     aside = out.parent / f".{out.name}.partial-{os.getpid()}"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(out)
         yield aside
         aside.replace(out)
     except OSError as error:
@@ -72,7 +79,7 @@ def swap_in(aside: Path, out: Path) -> None:
         aside.rename(out)
         return
     if not _exchange(aside, out):
-        old = aside.with_name(aside.name + "-old")
+        old = aside.with_name(f".{out.name}.replaced-{os.getpid()}")
         out.rename(old)
         aside.rename(out)
         aside = old
@@ -98,11 +105,31 @@ def _exchange(one: Path, other: Path) -> bool:
     return not failed
 
 
+def _recover(out: Path) -> None:
+    """Where no exchange is possible, a kill between two renames leaves the old one aside."""
+    for old in _leftovers(out, "replaced"):
+        if not out.exists():
+            old.rename(out)
+
+
 def _clear_leftovers(out: Path) -> None:
-    for folder in out.parent.glob(f".{out.name}.partial-*"):
-        owner = folder.name.rpartition("-")[2]
-        if not (owner.isdigit() and _is_running(int(owner))):
-            shutil.rmtree(folder, ignore_errors=True)
+    for path in (*_leftovers(out, "partial"), *_leftovers(out, "replaced")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _leftovers(out: Path, what: str) -> list[Path]:
+    """What processes that are no more left beside ``out``."""
+    start = f".{out.name}.{what}-"
+    siblings = out.parent.iterdir() if out.parent.is_dir() else ()
+    found = []
+    for path in siblings:
+        owner = path.name.removeprefix(start)
+        if path.name.startswith(start) and owner.isdigit() and not _is_running(int(owner)):
+            found.append(path)
+    return found
 
 
 def _is_running(process: int) -> bool:

@@ -1,22 +1,26 @@
 """``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from jaxtyping import Int
 
+from seqrec.data.catalog import write_parquet
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
-from seqrec.jobs.folders import new_file
-from seqrec.jobs.models import open_recommender
-from seqrec.recommender import Recommender
+from seqrec.jobs.folders import new_file, refuse_existing_file
+from seqrec.jobs.models import open_ranker, open_recommender
+from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.exact import TopK
-from seqrec.retrieval.index import ItemIndex, load_index
+from seqrec.retrieval.index import load_index
 
 WhichHistories = Literal["validation", "test", "all"]
+Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
 
 
 def recommend(
@@ -34,7 +38,7 @@ def recommend(
     """Recommend for one unseen history, or for all users of a prepared folder.
 
     Args:
-        model: run or model folder.
+        model: run or model folder; with ``data`` also a baseline's name.
         history: item ids, oldest first; new users need no retraining.
         data: prepared folder whose users are asked for, instead of ``history``.
         split: which histories of ``data``: what stands before the validation or test targets,
@@ -54,55 +58,48 @@ def recommend(
         raise SeqRecError(f"--k {k}: at least 1")
     if split not in get_args(WhichHistories):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(WhichHistories))}")
-    prepared = PreparedData.open(data) if data is not None else None
-    recommender = open_recommender(model, prepared)
-    found_by = None
-    if index is not None:
-        found_by = load_index(
-            Path(index),
-            catalog_fingerprint=recommender.catalog_fingerprint,
-            model_fingerprint=recommender.fingerprint,
-        )
-    if prepared is None:
-        assert history is not None
-        return _for_history(recommender, history, k, exclude_seen, found_by)
+    if history is not None:
+        if out is not None:
+            raise SeqRecError("--out goes with --data; the list of one --history is printed")
+        recommender = open_recommender(model)
+        how = _how(recommender, k, exclude_seen, index)
+        return _for_history(recommender, history, how)
     if out is None:
         raise SeqRecError("--data needs --out FILE.parquet to write the lists to")
-    return _for_users(recommender, prepared, split, k, exclude_seen, found_by, Path(out), overwrite)
+    refuse_existing_file(Path(out), overwrite)
+    prepared = PreparedData.open(data or "")
+    ranker = open_ranker(model, prepared, prepared.histories())
+    how = _how(ranker, k, exclude_seen, index)
+    return _for_users(prepared, split, how, Path(out), overwrite)
 
 
-def _rank(
-    recommender: Recommender,
-    histories: Sequence[np.ndarray],
-    k: int,
-    exclude_seen: bool,
-    index: ItemIndex | None,
-) -> TopK:
+def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
+    """How lists are made: exactly, or through an index that belongs to the model."""
     if index is None:
-        return recommender.rank(histories, k, exclude_seen=exclude_seen)
-    return recommender.rank_by_index(index, histories, k, exclude_seen=exclude_seen)
+        return partial(ranker.rank, k=k, exclude_seen=exclude_seen)
+    if not isinstance(ranker, Recommender):
+        raise SeqRecError(f"--index {index}: {ranker.name} has no vectors to search")
+    found = load_index(
+        Path(index),
+        catalog_fingerprint=ranker.catalog_fingerprint,
+        model_fingerprint=ranker.fingerprint,
+    )
+    return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
 
 
-def _for_history(
-    recommender: Recommender,
-    history: Sequence[str],
-    k: int,
-    exclude_seen: bool,
-    index: ItemIndex | None,
-) -> dict[str, Any]:
+def _for_history(recommender: Recommender, history: Sequence[str], rank: Rank) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
-    ranked = _rank(recommender, known, k, exclude_seen, index)
+    ranked = rank(known)
     titles = recommender.titles
+    pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
     rows = [
         {
-            "rank": rank,
+            "rank": place,
             "item_id": recommender.item_ids[item],
             "score": score,
             "title": titles[item],
         }
-        for rank, (item, score) in enumerate(
-            zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True), 1
-        )
+        for place, (item, score) in enumerate(pairs, 1)
         if item >= 0
     ]
     return {
@@ -111,20 +108,12 @@ def _for_history(
         ],
         "unknown_items": unknown,
         "fallback": None if len(known[0]) else "most watched in training",
-        "unseen_exhausted": len(rows) < k,
         "recommendations": rows,
     }
 
 
 def _for_users(
-    recommender: Recommender,
-    prepared: PreparedData,
-    split: WhichHistories,
-    k: int,
-    exclude_seen: bool,
-    index: ItemIndex | None,
-    out: Path,
-    overwrite: bool,
+    prepared: PreparedData, split: WhichHistories, rank: Rank, out: Path, overwrite: bool
 ) -> dict[str, Any]:
     histories = prepared.histories()
     if split == "all":
@@ -133,15 +122,22 @@ def _for_users(
     else:
         queries = queries_of(histories, split, _once(prepared.targets))
         users, asked = queries.users, queries.histories
-    ranked = _rank(recommender, asked, k, exclude_seen, index)
-    user_ids = prepared.users()["user_id"].gather(users).to_list()
+    if not len(users):
+        raise SeqRecError(
+            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
+            "ask for --split all"
+        )
+    ranked = rank(asked)
     table = recommendations_table(
-        user_ids, recommender.item_ids, ranked.items.numpy(), ranked.scores.numpy()
+        prepared.users()["user_id"].gather(users).to_list(),
+        prepared.items()["item_id"].to_list(),
+        ranked.items.numpy(),
+        ranked.scores.numpy(),
     )
     with new_file(out, overwrite=overwrite) as file:
-        table.write_parquet(file)
+        write_parquet(table, file)
     short = int((ranked.items[:, -1] < 0).sum())
-    return {"out": str(out), "users": len(users), "rows": len(table), "lists_under_k": short}
+    return {"users": len(users), "rows": len(table), "lists_cut_short": short, "out": str(out)}
 
 
 def _once(targets: TargetMode) -> TargetMode:

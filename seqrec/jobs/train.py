@@ -138,6 +138,7 @@ def _run(job: Job, recipe: Recipe, folder: Path) -> dict[str, Any]:
         patience=trainer.patience,
         selection_metric=trainer.selection_metric,
         gradient_clip=trainer.gradient_clip,
+        accelerator=trainer.accelerator,
     )
     model, model_folder = job.module.model.eval(), folder / "model"
     disable_progress_bar()
@@ -243,7 +244,8 @@ def _check_same(file: Path, config: dict[str, Any]) -> None:
     """Refuse to resume a run under another recipe or on other data."""
     try:
         before = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        before["provenance"]["data_fingerprint"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
         raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
     now = json.loads(json.dumps(config))
     for old in (before["provenance"], now["provenance"]):

@@ -53,8 +53,9 @@ class SeqRecDecoder(PreTrainedModel):
 
         Args:
             input_ids: tokens.
-            attention_mask: 0 where a position (row) may read another (column), minus infinity
-                where not; absent, each position reads itself and what is before it.
+            attention_mask: added to the attention's logits: 0 where a position (row) may read
+                another (column), hugely negative where not; absent, each position reads itself
+                and what is before it.
             position_ids: counted from 0 at the start of each history; absent, from column 0.
             _: what other transformers decoders take and this one has no use for.
         """

@@ -88,7 +88,7 @@ class SeqRecForNextItem(PreTrainedModel):
 
 
 def document_mask(documents: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T T"]:
-    """0 where a position may read another: the same document, not later; else minus infinity."""
+    """0 where a position may read another: the same document, not later; else the dtype's least."""
     length = documents.shape[1]
     not_later = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
     allowed = (documents[:, :, None] == documents[:, None, :]) & not_later

@@ -34,7 +34,7 @@ def load_model(folder: Path) -> SeqRecForNextItem:
             )
         config = AutoConfig.from_pretrained(folder)
         model = SeqRecForNextItem(config)
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error
     try:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from seqrec.errors import SeqRecError
 
+TILE_ITEMS = 16_384
+"""Items scored at once, unless told otherwise: the fastest of those measured on a CPU."""
+
 
 class TopK(NamedTuple):
     """Ranked lists: higher scores first, among equals the lower item."""

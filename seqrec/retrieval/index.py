@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
-from seqrec.retrieval.exact import SeenItems, TopK, best_first, top_k
+from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, best_first, top_k
 
 KINDS = ("flat", "hnsw", "ivf")
 
@@ -31,7 +31,6 @@ HNSW_SEARCH_BREADTH = 256
 IVF_TRAINING_ITEMS_PER_LIST = 39
 IVF_SEARCHED_SHARE = 1 / 4
 BREADTH_PER_FETCHED = 2
-RESCUE_TILE_ITEMS = 16_384
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,8 @@ def load_index(folder: Path, *, catalog_fingerprint: str, model_fingerprint: str
         fingerprints = description["catalog_fingerprint"], description["model_fingerprint"]
     except FileNotFoundError as error:
         raise SeqRecError(f"{error.filename} is missing: export the index again") from error
+    except OSError as error:
+        raise SeqRecError(f"{folder}: not the folder of an index; name .../items/flat") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SeqRecError(f"{folder / 'index.json'} is damaged: export the index again") from error
     for name, stored, wanted in zip(
@@ -244,5 +245,5 @@ def _rescue(
         index.num_items,
         k,
         seen=SeenItems.from_lists(seen),
-        tile_items=RESCUE_TILE_ITEMS,
+        tile_items=TILE_ITEMS,
     )

@@ -80,7 +80,7 @@ class PackedHistories:
             windows: stretches of ``items`` whose targets stand one place further on.
             tokens: from items to tokens.
             row_length: positions of a row.
-            batch_size: rows of a batch, about.
+            batch_size: rows of a batch.
             ignore_index: the label of positions that are not learned.
             seed: of the order.
         """
@@ -92,25 +92,24 @@ class PackedHistories:
         self.batch_size = batch_size
         self.ignore_index = ignore_index
         self.seed = seed
-
-    @property
-    def num_batches(self) -> int:
+        self.num_batches = -(-len(self._rows(0)) // batch_size)
         """Batches of an epoch, the same in every epoch."""
-        positions = int(self.windows.lengths.sum())
-        return -(-positions // (self.row_length * self.batch_size))
 
     def epoch(self, epoch: int) -> list[list[list[int]]]:
         """The batches of an epoch, as the windows of each of their rows.
 
-        Packing leaves a little padding, so a batch may hold a row more than ``batch_size``.
+        Another order packs into a few rows more or less, which the batches share.
         """
+        rows = self._rows(epoch)
+        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
+        return [rows[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+
+    def _rows(self, epoch: int) -> list[list[int]]:
         generator = np.random.default_rng((self.seed, epoch))
         order = generator.permutation(len(self.windows.starts))
         rows = pack_rows(self.windows.lengths[order], self.row_length)
         generator.shuffle(rows)
-        rows = [order[row].tolist() for row in rows]
-        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
-        return [rows[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+        return [order[row].tolist() for row in rows]
 
     def batch(self, rows: list[list[int]]) -> PackedBatch:
         """The arrays of a batch."""

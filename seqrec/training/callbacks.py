@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from seqrec.errors import SeqRecError
 from seqrec.training.loaders import PackedLoader
@@ -87,24 +88,56 @@ def _check_finite(trainer: Trainer, module: LightningModule) -> None:
 class ResumeState(Callback):
     """Keeps in checkpoints what Lightning does not, so that a resumed run ends as if it had run on.
 
-    That is the random state, and the loader's place, which Lightning forgets at the end of an
-    epoch.
+    That is the random state; the loader's place, which Lightning forgets at the end of an epoch;
+    and that the run had stopped early.
     """
 
     def __init__(self, loader: PackedLoader) -> None:
         self.loader = loader
-        self._random_state: torch.Tensor | None = None
+        self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"random_state": torch.get_rng_state(), "loader": self.loader.state_dict()}
+        return {
+            "random_state": torch.get_rng_state(),
+            "cuda_random_states": torch.cuda.get_rng_state_all(),
+            "loader": self.loader.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._random_state = state["random_state"]
+        self._restored = state
         self.loader.load_state_dict(state["loader"])
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        if self._random_state is not None:
-            torch.set_rng_state(self._random_state.cpu())
+        if self._restored is None:
+            return
+        torch.set_rng_state(self._restored["random_state"].cpu())
+        states = [state.cpu() for state in self._restored["cuda_random_states"]]
+        if len(states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(states)
+        for early in trainer.early_stopping_callbacks:
+            trainer.should_stop |= early.wait_count >= early.patience
+
+
+class EpochCheckpoint(ModelCheckpoint):
+    """One file, ``NAME.ckpt``: of the best epoch by a metric, or of the last one."""
+
+    def __init__(self, folder: Path, name: str, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=name,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Also where the run folder has another name by now."""
+        file = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
+        scores = list(state["best_k_models"].values())
+        models = {file: scores[0]} if scores else {}
+        here = {"dirpath": self.dirpath, "best_model_path": file, "kth_best_model_path": file}
+        super().load_state_dict({**state, **here, "best_k_models": models})
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 
-from seqrec.training.callbacks import EpochLog, ResumeState
+from seqrec.training.callbacks import EpochCheckpoint, EpochLog, ResumeState
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
-LAST_CHECKPOINT = "last.ckpt"
 LOG_FILE = "log.jsonl"
 
 
@@ -35,6 +34,7 @@ def fit(
     patience: int,
     selection_metric: str,
     gradient_clip: float,
+    accelerator: str,
 ) -> FitResult:
     """Train until the selection metric stops growing, and leave the best weights in the model.
 
@@ -45,21 +45,14 @@ def fit(
     checkpoints = folder / "checkpoints"
     has_validation = len(module.queries.users) > 0
     monitor = f"val/{selection_metric}" if has_validation else None
-    best = ModelCheckpoint(
-        dirpath=checkpoints,
-        filename="best",
-        monitor=monitor,
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), ResumeState(loader), best]
+    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), ResumeState(loader)]
     if monitor is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
+        callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
+    callbacks.append(EpochCheckpoint(checkpoints, "last", None))
     _quieten_lightning()
     trainer = Trainer(
-        accelerator="auto",
+        accelerator=accelerator,
         devices=1,
         max_epochs=max_epochs,
         gradient_clip_val=gradient_clip,
@@ -70,7 +63,7 @@ def fit(
         num_sanity_val_steps=0,
     )
     validation = QueryLoader(len(module.queries.users), module.ranker.batch_size)
-    last = checkpoints / LAST_CHECKPOINT
+    last = checkpoints / "last.ckpt"
     try:
         trainer.fit(
             module,
@@ -83,7 +76,8 @@ def fit(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    state = torch.load(best.best_model_path, weights_only=True)
+    best = checkpoints / "best.ckpt" if has_validation else last
+    state = torch.load(best, weights_only=True, map_location="cpu")
     module.load_state_dict(state["state_dict"])
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step)
 

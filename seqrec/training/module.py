@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from seqrec.evaluation.metrics import hits_of, metric_collection
-from seqrec.evaluation.protocol import Queries
+from seqrec.evaluation.metrics import metric_collection
+from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.recommender import Ranker
 from seqrec.training.callbacks import LOSS
@@ -65,11 +64,8 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, rows: Int[np.ndarray, " Q"], _: int) -> None:
         ranked = self.ranker.rank([self.queries.histories[row] for row in rows], self.depth)
-        targets = [self.queries.targets[row] for row in rows]
-        num_targets = torch.tensor([len(target) for target in targets])
-        owners = torch.repeat_interleave(torch.arange(len(rows)), num_targets)
-        flat = torch.from_numpy(np.concatenate(targets).astype(np.int64))
-        self.metrics.update(hits_of(ranked.items, owners, flat), num_targets)
+        hits, num_targets = hits_among(ranked.items, [self.queries.targets[row] for row in rows])
+        self.metrics.update(hits.to(self.device), num_targets.to(self.device))
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.metrics.compute())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from seqrec.retrieval.exact import top_k_of_product
+from seqrec.retrieval.exact import TILE_ITEMS, top_k_of_product
 from seqrec.retrieval.export.ids import read_ids, write_ids
 from seqrec.retrieval.index import (
     KINDS,
@@ -18,8 +18,6 @@ from seqrec.retrieval.index import (
     save_index,
     search,
 )
-
-EXACT_TILE_ITEMS = 16_384
 
 
 def write(
@@ -52,7 +50,7 @@ def write(
     target.mkdir(parents=True)
     write_ids(target, ids)
     exact = top_k_of_product(
-        torch.as_tensor(queries), torch.as_tensor(vectors), k, tile_items=EXACT_TILE_ITEMS
+        torch.as_tensor(queries), torch.as_tensor(vectors), k, tile_items=TILE_ITEMS
     )
     recalls = {}
     for kind in KINDS:
