@@ -333,6 +333,10 @@ def test_data_of_another_catalog_and_a_foreign_index_are_refused(
 def test_an_edited_prepared_folder_is_refused(capsys, prepared, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(prepared, copy)
+    manifest = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").write_text(manifest.replace('"leave-one-out"', '"last-n:5"'))
+    assert "manifest.json" in refused(capsys, "evaluate", "popularity", "--data", copy)
+    (copy / "manifest.json").write_text(manifest)
     pl.read_parquet(copy / "items.parquet").reverse().write_parquet(copy / "items.parquet")
     assert "items.parquet" in refused(capsys, "evaluate", "popularity", "--data", copy)
 

@@ -83,7 +83,7 @@ def place_columns(
     check_given(log, names, asked)
     roles = {2: ["user", "item"], 4: ["user", "item", "rating", "time"]}.get(len(names))
     if len(names) == 3:
-        roles = ["user", "item", "time" if _looks_like_time(first_row[2]) else "rating"]
+        roles = ["user", "item", "time" if looks_like_time(first_row[2]) else "rating"]
     taken = set(asked.given().values())
     by_place = dict(zip(roles or (), names, strict=False))
     found = {
@@ -110,7 +110,8 @@ def check_given(log: str, names: Sequence[str], asked: Columns) -> None:
         raise SeqRecError(f"{log}: --user and --item both name column {asked.user!r}")
 
 
-def _looks_like_time(value: str) -> bool:
+def looks_like_time(value: str) -> bool:
+    """Whether a value may be a time: not a number at all, or as large as epoch times are."""
     try:
         return float(value) >= LEAST_EPOCH_TIME
     except ValueError:

@@ -1,6 +1,7 @@
 """Files beside a log that tell about its items and users: MovieLens and RecBole."""
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def companions_of(log: Path) -> Companions:
     name = log.name.removesuffix(".gz")
     if name == "u.data":
         return _gather(log.parent / "u.item", _read_u_item, log.parent / "u.user", _read_u_user)
-    if name.startswith("ratings.") and (log.parent / "movies.csv").exists():
+    if name.startswith("ratings.") and _is_of_movielens(log.parent / "movies.csv"):
         return _gather(log.parent / "movies.csv", _read_movies_csv)
     if name.startswith("ratings."):
         folder = log.parent
@@ -89,11 +90,20 @@ def _read_users(path: Path) -> pl.DataFrame:
 
 
 def _read_movies_csv(path: Path) -> pl.DataFrame:
-    rows = list(csv.reader(_text(path).splitlines()))
-    if not rows or [plain(name) for name in rows[0][:3]] != ["movieid", "title", "genres"]:
-        raise SeqRecError(f"{path}: line 1: not movieId,title,genres, as MovieLens writes it")
-    table = _frame(path, rows[1:], ["item_id", "title", "genres"], first_line=2)
-    return _with_year(_with_genres(table))
+    names, *rows = csv.reader(io.StringIO(_text(path)))
+    place = {plain(name): place for place, name in enumerate(names)}
+    wanted = [place[name] for name in ("movieid", "title", "genres") if name in place]
+    picked = [[row[p] if p < len(row) else "" for p in wanted] for row in rows if row]
+    table = _frame(path, picked, ["item_id", "title", "genres"][: len(wanted)], first_line=2)
+    return _with_year(_with_genres(table) if "genres" in table.columns else table)
+
+
+def _is_of_movielens(path: Path) -> bool:
+    """Whether a ``movies.csv`` names movies as MovieLens' does; any other is left alone."""
+    if not path.is_file():
+        return False
+    names = next(csv.reader(io.StringIO(_text(path))), [])
+    return {"movieid", "title"} <= {plain(name) for name in names}
 
 
 def _read_atomic_items(path: Path) -> pl.DataFrame:
@@ -120,9 +130,14 @@ def _read_atomic_users(path: Path) -> pl.DataFrame:
     return table.rename({table.columns[0]: "user_id"})
 
 
+def _lines(path: Path) -> list[str]:
+    """The lines as editors count them: other separators of Unicode end none."""
+    return [line.rstrip("\r") for line in _text(path).removesuffix("\n").split("\n")]
+
+
 def _atomic(path: Path) -> pl.DataFrame:
     """A RecBole file: tabs, and a header of ``name:type``; ``token_seq`` is a list of words."""
-    lines = _text(path).splitlines()
+    lines = _lines(path)
     if not lines:
         raise SeqRecError(f"{path}: is empty; its first line names the fields")
     names, types = [], []

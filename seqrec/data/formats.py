@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from seqrec.data.columns import Columns
+from seqrec.data.columns import Columns, looks_like_time
 from seqrec.data.layout import Layout, first_lines, sniff
 from seqrec.errors import SeqRecError
 
@@ -52,8 +52,17 @@ def recognise(path: Path, asked: Columns, format: str | None) -> LogFile:
         return LogFile(path, found)
     layout = sniff(path, asked.given().values())
     if format is None and layout.delimiter == " " and not layout.has_header:
-        return LogFile(path, "sequences")
+        if not looks_like_ratings(path):
+            return LogFile(path, "sequences")
     return LogFile(path, "csv", layout)
+
+
+def looks_like_ratings(path: Path) -> bool:
+    """Whether every line holds four words as ``u.data`` has them, the last of them a time."""
+    rows = [line.split() for line in first_lines(path)]
+    return all(len(row) == 4 and looks_like_time(row[3]) for row in rows) and not any(
+        looks_like_time(row[2]) for row in rows
+    )
 
 
 def scan(file: LogFile) -> pl.LazyFrame:
@@ -109,6 +118,12 @@ def _scan_long_delimiter(path: Path, layout: Layout) -> pl.LazyFrame:
 def _scan_sequences(path: Path) -> pl.LazyFrame:
     """One line a user: its id, then the items that it interacted with, oldest first."""
     words = _scan_lines(path).select(pl.col("line").str.extract_all(r"\S+"))
+    alone = words.with_row_index("number").filter(pl.col("line").list.len() == 1)
+    for number, word in alone.head(1).collect().iter_rows():
+        raise SeqRecError(
+            f"{path}: line {number + 1}: {word[0]!r} alone; each line is a user and its items, or "
+            "say --format csv"
+        )
     histories = words.filter(pl.col("line").list.len() > 1).select(
         user_id=pl.col("line").list.first(), item_id=pl.col("line").list.slice(1)
     )

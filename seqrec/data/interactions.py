@@ -22,7 +22,7 @@ class Interactions:
     user_ids: pl.Series
     """In the order in which users first appear in the log, once it is filtered."""
     item_ids: pl.Series
-    """In the order in which items first appear in the log, once it is filtered."""
+    """Those of the training part in the order in which they appear there, then the others."""
     counts: dict[str, int]
     time_unit: str | None
     """Of the log's times: ``s``, ``ms``, ``us``, ``ns``, ``date``; None if it has none."""
@@ -97,6 +97,7 @@ def prepare_interactions(log: Log, filters: Filters, split_by: SplitBy) -> Inter
         rows.keep(is_kept, "repeats_dropped", "--repeats drop-consecutive")
     if cuts is None:
         _split_by_place(rows, split_by)
+    item_ids = _number_by_training(rows, item_ids)
     _count(rows, split_by, ordered_by)
     own = [name for name in OWN_COLUMNS if name in rows.table.columns]
     names = ("validation_from", "test_from")
@@ -138,6 +139,24 @@ def _number(rows: _Rows, role: str, ids: pl.Series) -> pl.Series:
     number = np.empty(len(ids), dtype=np.uint32)
     number[order] = np.arange(len(order), dtype=np.uint32)
     rows.table = rows.table.with_columns(pl.Series(role, number[codes]))
+    return ids.gather(order)
+
+
+def _number_by_training(rows: _Rows, ids: pl.Series) -> pl.Series:
+    """Number items so that equals in score, of which the lower is listed first, tell nothing.
+
+    Items of the training part come first, in the order in which they appear there; then, in an
+    order that no held-out row has a say in, those that are never trained on.
+    """
+    codes = rows.ints("item")
+    trained, first = np.unique(codes[rows.ints("split") == TRAIN], return_index=True)
+    unseen = np.setdiff1d(np.arange(len(ids)), trained)
+    by_id = unseen[ids.gather(unseen).arg_sort().to_numpy()]
+    shuffled = np.random.default_rng(0).permutation(by_id)
+    order = np.concatenate([trained[np.argsort(first)], shuffled])
+    number = np.empty(len(ids), dtype=np.uint32)
+    number[order] = np.arange(len(order), dtype=np.uint32)
+    rows.table = rows.table.with_columns(pl.Series("item", number[codes]))
     return ids.gather(order)
 
 

@@ -13,6 +13,7 @@ from seqrec.errors import SeqRecError
 
 DELIMITERS = ("::", "\t", ";", "|", ",", " ")
 SAMPLE_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 24
 SAMPLE_LINES = 100
 
 
@@ -36,7 +37,7 @@ class Layout:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed if its name ends with ``.gz``."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore
 
 
 def first_lines(path: Path) -> list[str]:
@@ -75,11 +76,35 @@ def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
     if scores[delimiter] == (0.0, 0):
         raise SeqRecError(f"{path}: line 1: one column only; a log has a user and an item a line")
     rows = [split_line(line, delimiter) for line in lines]
+    if delimiter != " " and len(rows[0]) < scores[delimiter][1]:
+        raise SeqRecError(
+            f"{path}: line 1: {len(rows[0])} fields where other lines have "
+            f"{scores[delimiter][1]}; a log starts with its header or its first interaction"
+        )
     header = has_header(rows[0], rows[1:], given_names)
     names = [name.strip() for name in rows[0]]
     if not header:
         names = numbered(len(names))
-    return checked(path, Layout(delimiter, header, names, rows[min(int(header), len(rows) - 1)]))
+    first_row = rows[min(int(header), len(rows) - 1)]
+    return checked(
+        path, Layout(delimiter, header, names, first_row, has_quotations(path, delimiter))
+    )
+
+
+def has_quotations(path: Path, delimiter: str) -> bool:
+    """Whether double quotes enclose fields: false if they only stand inside of fields."""
+    openings = (b'\n"', delimiter.encode() + b'"')
+    has_quotes, last = False, b"\n"
+    try:
+        with open_bytes(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                has_quotes = has_quotes or b'"' in chunk
+                if has_quotes and any(opening in last + chunk for opening in openings):
+                    return True
+                last = chunk[-2:]
+    except (OSError, EOFError, zlib.error):
+        return True  # a broken file is told about when it is read
+    return not has_quotes
 
 
 def numbered(num_columns: int) -> list[str]:
@@ -113,11 +138,9 @@ def split_line(line: str, delimiter: str) -> list[str]:
 
 
 def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
-    """Share of lines with as many fields as the first, and how many; nothing if it has one."""
+    """The largest share of lines with as many fields, of two or more; and how many fields."""
     counts = [len(split_line(line, delimiter)) for line in lines]
-    if counts[0] < 2:
-        return 0.0, 0
-    return counts.count(counts[0]) / len(counts), counts[0]
+    return max(((counts.count(n) / len(counts), n) for n in set(counts) if n > 1), default=(0.0, 0))
 
 
 def _is_number(field: str) -> bool:

@@ -1,5 +1,6 @@
 """The prepared folder: interactions, items, users and a manifest that vouches for them."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,8 +86,15 @@ def write_prepared(
             for name, table in tables.items()
         },
     }
+    manifest["sha256"] = _own_sha256(manifest)
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _own_sha256(manifest: dict[str, Any]) -> str:
+    """The checksum of what a manifest says, its own aside."""
+    said = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ class PreparedData:
             SeqRecError: a column that is not there or not numeric.
         """
         file = self.path / INTERACTIONS_FILE
-        schema = pl.read_parquet_schema(file)
+        schema = pl.scan_parquet(file, glob=False).collect_schema()
         numeric = [
             name
             for name, dtype in schema.items()
@@ -237,6 +245,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     )
     if not is_whole:
         raise SeqRecError(f"{file}: entries are missing; {mend}")
+    if manifest.get("sha256") != _own_sha256(manifest):
+        raise SeqRecError(f"{file}: was edited since it was written; prepare again")
     return manifest
 
 

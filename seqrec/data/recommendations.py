@@ -50,7 +50,7 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
             rank or score that is missing or not a number.
     """
     try:
-        table = pl.read_parquet(file)
+        table = pl.read_parquet(file, glob=False)
     except FileNotFoundError as error:
         raise SeqRecError(f"{file}: no such file") from error
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -59,6 +59,9 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
     for column in ("user_id", "item_id", order):
         if column not in table.columns:
             raise SeqRecError(f"{file}: column {column!r} is missing; it has {table.columns}")
+    nested = [name for name in ("user_id", "item_id") if table[name].dtype.is_nested()]
+    if nested:
+        raise SeqRecError(f"{file}: column {nested[0]!r} holds lists, not an id a row")
     if (
         not table[order].dtype.is_numeric()
         or table[order].cast(pl.Float64).is_finite().not_().any()

@@ -42,6 +42,8 @@ def parse_split(text: str, targets: str = "last") -> SplitBy:
         raise SeqRecError(f"--targets {targets}: choose one of {', '.join(get_args(Targets))}")
     kind, colon, value = text.partition(":")
     asked: Targets = "successive" if targets == "successive" else "last"
+    if asked == "successive" and kind != "global-time":
+        raise SeqRecError(f"--targets successive goes with --split-by global-time, not {text}")
     if kind in ("leave-one-out", "none") and not colon:
         return SplitBy(text, "none" if kind == "none" else "last-n", targets=asked)
     if kind == "last-n":

@@ -21,11 +21,27 @@ def rows(found, *columns) -> list[tuple]:
     return table.select("user", "item", *columns).rows()
 
 
-def test_numbers_follow_the_first_appearance_in_the_log(interactions):
+def test_items_that_only_targets_hold_stand_in_no_telling_order(interactions):
+    """Equals are listed by their number: held-out counts must not decide it."""
+    histories = {user: [f"t{user % 20}", f"x{user % 3}"] for user in range(60)}
+    pairs = [(user, item) for user, items in histories.items() for item in items]
+    frame = pl.DataFrame(pairs, schema=["user", "item"], orient="row")
+    found = interactions(frame).item_ids.to_list()
+    assert found[:20] == [f"t{n}" for n in range(20)] and set(found[20:]) == {"x0", "x1", "x2"}
+    only_x2 = frame.with_columns(
+        pl.when(pl.col("item").is_in(["x0", "x1"]) & (pl.col("user") > 2))
+        .then(pl.lit("x2"))
+        .otherwise("item")
+        .alias("item")
+    )
+    assert interactions(only_x2).item_ids.to_list() == found
+
+
+def test_numbers_follow_the_first_appearance_in_the_training_part(interactions):
     frame = pl.DataFrame({"user": ["z", "a", "z"], "item": [9, 1, 5], "time": [30, 20, 10]})
     found = interactions(frame)
     assert found.user_ids.to_list() == ["z", "a"]
-    assert found.item_ids.to_list() == ["9", "1", "5"]
+    assert found.item_ids.to_list() == ["5", "1", "9"]
     assert rows(found) == [("z", "5"), ("z", "9"), ("a", "1")]
 
 

@@ -64,8 +64,8 @@ def test_what_is_known_of_items_and_users_is_joined_in_item_order(tmp_path):
     items, users = PreparedData.open(tmp_path).items(), PreparedData.open(tmp_path).users()
     assert items.rows() == [
         (0, "<pad>", "P", ["c"], 3),
-        (1, "🎬", None, None, None),
-        (2, "x y", "X", ["a", "b"], 1),
+        (1, "x y", "X", ["a", "b"], 1),
+        (2, "🎬", None, None, None),
     ]
     assert users.rows() == [(0, "b", None), (1, "a", 3)]
 

@@ -22,7 +22,7 @@ def test_lists_written_are_lists_read(data, tmp_path):
     item_ids = data.items()["item_id"].to_list()
     items = np.array([[3, 1, -1], [0, 2, 3]])
     table = recommendations_table(["u", "v"], item_ids, items, -items.astype(float))
-    assert table.rows()[0] == ("u", "<pad>", 1, -3.0) and len(table) == 5
+    assert table.rows()[0] == ("u", item_ids[3], 1, -3.0) and len(table) == 5
     table.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 3)
     assert lists.items.tolist() == items.tolist()

@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from seqrec.data.columns import Columns
+from seqrec.data.sources import read_source
+from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
 
 GOOD = "user,item,rating,time\n1,a,3,978300760\n"
@@ -133,3 +135,23 @@ def test_a_time_split_without_times_is_refused(interactions):
     assert "--split-by global-time, which needs times, leaves none of 2 rows" in message
     frame = frame.with_columns(time=pl.lit(5))
     assert "leaves nothing to train on" in refusal(interactions, frame, split_by="global-time")
+
+
+def test_a_title_above_the_header_is_refused_not_read_as_a_history(tmp_path):
+    for first in ("my ratings 2024", "# my log"):
+        file = tmp_path / "log.csv"
+        file.write_text(f"{first}\nuser,item,time\nu1,a,1\nu1,b,2\n")
+        with pytest.raises(SeqRecError, match="log.csv: line 1: 1 fields where other lines have 3"):
+            read_source(file)
+
+
+def test_a_user_alone_on_a_line_of_sequences_is_refused(tmp_path):
+    file = tmp_path / "log.txt"
+    file.write_text("1 5 6 7\n2 5\nlonely\n")
+    with pytest.raises(SeqRecError, match="log.txt: line 3: 'lonely' alone"):
+        read_source(file)
+
+
+def test_successive_targets_of_another_split_are_refused():
+    with pytest.raises(SeqRecError, match="--targets successive goes with --split-by global-time"):
+        parse_split("leave-one-out", "successive")

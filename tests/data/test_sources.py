@@ -57,10 +57,31 @@ def test_a_space_delimited_file_with_a_header_is_a_table(tmp_path):
 
 def test_a_ragged_space_delimited_file_is_sequences(tmp_path):
     file = tmp_path / "Beauty.txt"
-    file.write_text("1 5 6 7\n2 5\nlonely\n\n3\t9  8\n")
+    file.write_text("1 5 6 7\n2 5\n\n3\t9  8\n")
     log = read_source(file)
     assert ids(log) == [("1", "5"), ("1", "6"), ("1", "7"), ("2", "5"), ("3", "9"), ("3", "8")]
     assert log.columns == Columns(user="user_id", item="item_id")
+
+
+def test_four_words_that_end_in_a_time_are_ratings_and_no_sequence(tmp_path):
+    file = tmp_path / "log.txt"
+    file.write_text("1 5 3 978300760\n2 6 4 978300761\n")
+    assert ids(read_source(file)) == [("1", "5"), ("2", "6")]
+
+
+def test_quotes_inside_of_ids_are_part_of_them(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text('user,item,time\nu5,7" vinyl,5\nu6,12" "single",6\n')
+    assert ids(read_source(file)) == [("u5", '7" vinyl'), ("u6", '12" "single"')]
+
+
+def test_a_neighbour_that_is_not_movielens_own_is_left_alone(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating\n1,2,3\n")
+    (tmp_path / "movies.csv").write_text("id,name\n2,Heat\n")
+    assert read_source(tmp_path).items is None
+    (tmp_path / "movies.csv").write_text("imdb,genres,title,movieId\n9,Crime|Drama,Heat (1995),2\n")
+    row = read_source(tmp_path).items.row(0, named=True)
+    assert (row["item_id"], row["genres"]) == ("2", ["Crime", "Drama"])
 
 
 @pytest.mark.parametrize("text", ["u,i\r\n", "u::i\r\n", "u i\r\n"])
@@ -72,8 +93,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_ids(tmp_path, te
 
 def test_format_overrides_what_the_lines_look_like(tmp_path):
     file = tmp_path / "log.txt"
-    file.write_text("1 5 3 978300760\n2 5 4 978300761\n")
-    assert len(ids(read_source(file))) == 6
+    file.write_text("1 5 3\n2 5 4\n")
+    assert len(ids(read_source(file))) == 4
     assert ids(read_source(file, format="csv")) == [("1", "5"), ("2", "5")]
     with pytest.raises(SeqRecError, match="--format xml: choose one of csv, parquet"):
         read_source(file, format="xml")

@@ -61,16 +61,15 @@ def test_a_title_of_weight_0_is_read_and_never_recommended(tmp_path):
     log = world.simulate(400, 12, seed=1)
     is_disliked = pl.col("item_id").str.ends_with("7")
     log = log.with_columns(completion=pl.when(is_disliked).then(0.0).otherwise(1.0))
-    seqrec.prepare(log, out=tmp_path / "data")
+    seqrec.prepare(log, out=tmp_path / "data", split_by="none")
     disliked = {item_id for item_id in world.item_ids if item_id.endswith("7")}
     shares = {}
     for name, more in (("plain", []), ("weighted", ["objective.weight=completion"])):
-        overrides = [*QUICK, "trainer.max_epochs=6", *more]
+        overrides = [*QUICK, "trainer.max_epochs=12", *more]
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / name, overrides=overrides)
-        seqrec.recommend(
-            tmp_path / name, data=tmp_path / "data", k=3, out=tmp_path / f"{name}.parquet"
-        )
-        lists = pl.read_parquet(tmp_path / f"{name}.parquet")
+        file = tmp_path / f"{name}.parquet"
+        seqrec.recommend(tmp_path / name, data=tmp_path / "data", split="all", k=3, out=file)
+        lists = pl.read_parquet(file)
         shares[name] = lists["item_id"].is_in(disliked).mean()
     assert shares["plain"] > 0.05 and shares["weighted"] < 0.01
 
@@ -119,8 +118,10 @@ def test_a_log_of_one_user_goes_all_the_way(tmp_path):
     assert {item_id for item_id, _ in found} == set(ids[2:])
 
 
-@pytest.mark.parametrize("split_by", ["last-n:3", "global-time:.8"])
-@pytest.mark.parametrize("targets", ["last", "successive"])
+@pytest.mark.parametrize(
+    ("split_by", "targets"),
+    [("last-n:3", "last"), ("global-time:.8", "last"), ("global-time:.8", "successive")],
+)
 def test_other_splits_go_all_the_way(tmp_path, split_by, targets):
     log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
     data = tmp_path / "data"
