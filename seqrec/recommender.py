@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.data.catalog import catalog_fingerprint, read_items
+from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
 from seqrec.models.next_item import SeqRecForNextItem, last_hidden
 from seqrec.models.saving import load_model
@@ -159,7 +159,7 @@ class Recommender(ModelRanker):
         if not folder.is_dir():
             raise SeqRecError(f"{folder}: no such model folder; name a run or its model/ folder")
         model = load_model(folder)
-        items = read_items(folder / ITEMS_FILE)
+        items = read_model_items(folder / ITEMS_FILE)
         item_ids = items["item_id"].to_list()
         fingerprint = catalog_fingerprint(item_ids)
         if fingerprint != model.config.catalog_fingerprint:

@@ -37,6 +37,23 @@ def read_items(file: Path) -> pl.DataFrame:
     return items
 
 
+def read_model_items(file: Path) -> pl.DataFrame:
+    """The rows of a model folder's ``items.parquet``, with ``num_interactions``, in item order.
+
+    Raises:
+        SeqRecError: what ``read_items`` refuses, and a table without whole, known counts.
+    """
+    items = read_items(file)
+    if "num_interactions" not in items.columns:
+        raise SeqRecError(
+            f"{file}: column num_interactions is missing; it has {items.columns}; train again"
+        )
+    counts = items["num_interactions"]
+    if not counts.dtype.is_integer() or counts.has_nulls():
+        raise SeqRecError(f"{file}: column num_interactions is not a whole number for every item")
+    return items
+
+
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:
     """Write an ``items.parquet`` that also says how often each item occurs in training."""
     counted = items.with_columns(num_interactions=pl.Series(num_interactions, dtype=pl.Int64))

@@ -36,7 +36,7 @@ def companions_of(log: Path) -> Companions:
     Raises:
         SeqRecError: a companion is there and cannot be read.
     """
-    name = log.name.removesuffix(".gz")
+    name = log.stem if log.suffix.lower() == ".gz" else log.name
     if name == "u.data":
         return _gather(log.parent / "u.item", _read_u_item, log.parent / "u.user", _read_u_user)
     if name.startswith("ratings.") and _is_of_movielens(log.parent / "movies.csv"):
@@ -138,7 +138,7 @@ def _lines(path: Path) -> list[str]:
 def _atomic(path: Path) -> pl.DataFrame:
     """A RecBole file: tabs, and a header of ``name:type``; ``token_seq`` is a list of words."""
     lines = _lines(path)
-    if not lines:
+    if not lines[0]:
         raise SeqRecError(f"{path}: is empty; its first line names the fields")
     names, types = [], []
     for field in lines[0].split("\t"):

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from seqrec.data.formats import LogFile
-from seqrec.data.layout import open_bytes
+from seqrec.data.layout import num_blank_above, open_bytes
 from seqrec.errors import SeqRecError
 
 
@@ -21,7 +21,7 @@ def line_of(file: LogFile, row: int) -> str:
         numbers = (number for number, _ in _records(file))
     else:
         numbers = (number for number, _ in _lines(file))
-    skipped = row + bool(file.layout and file.layout.has_header)
+    skipped = row + (num_blank_above(file.path) + file.layout.has_header if file.layout else 0)
     return f"{file.path}: line {next(itertools.islice(numbers, skipped, None))}"
 
 
@@ -78,11 +78,20 @@ def _records(file: LogFile, strict: bool = False) -> Iterator[tuple[int, list[st
     """The number of its first line and the fields, record by record.
 
     Raises:
-        csv.Error: if ``strict``, at a quotation that is not closed.
+        csv.Error: if ``strict``, at a quotation that is not closed, and at a double quote that
+            stands alone inside a field of a file where others enclose fields.
     """
     assert file.layout is not None
+    num_quotes = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal num_quotes
+        for _, line in _lines(file):
+            num_quotes += line.count('"')
+            yield line
+
     reader = csv.reader(
-        (line for _, line in _lines(file)),
+        counted(),
         delimiter=file.layout.delimiter,
         quoting=csv.QUOTE_MINIMAL if file.layout.is_quoted else csv.QUOTE_NONE,
         strict=strict,
@@ -95,6 +104,11 @@ def _records(file: LogFile, strict: bool = False) -> Iterator[tuple[int, list[st
             return
         except csv.Error as error:
             raise csv.Error(f"line {start}: a quotation is broken: {error}") from error
+        if strict and file.layout.is_quoted and num_quotes % 2:
+            raise csv.Error(
+                f"line {start}: a double quote inside a field, in a file with quoted fields; "
+                'write the field as "7"" vinyl"'
+            )
         yield start, fields
 
 

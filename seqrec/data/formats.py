@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from seqrec.data.columns import Columns, looks_like_time
-from seqrec.data.layout import Layout, first_lines, sniff
+from seqrec.data.layout import Layout, first_lines, is_number, num_blank_above, sniff
 from seqrec.errors import SeqRecError
 
 Format = Literal["csv", "parquet", "ndjson", "sequences"]
@@ -60,8 +60,12 @@ def recognise(path: Path, asked: Columns, format: str | None) -> LogFile:
 def looks_like_ratings(path: Path) -> bool:
     """Whether every line holds four words as ``u.data`` has them, the last of them a time."""
     rows = [line.split() for line in first_lines(path)]
-    return all(len(row) == 4 and looks_like_time(row[3]) for row in rows) and not any(
-        looks_like_time(row[2]) for row in rows
+    return all(
+        len(row) == 4
+        and not looks_like_time(row[2])
+        and is_number(row[3])
+        and looks_like_time(row[3])
+        for row in rows
     )
 
 
@@ -79,7 +83,7 @@ def scan(file: LogFile) -> pl.LazyFrame:
     return pl.scan_csv(
         file.path,
         has_header=False,
-        skip_rows=int(file.layout.has_header),
+        skip_lines=num_blank_above(file.path) + file.layout.has_header,
         separator=file.layout.delimiter,
         quote_char='"' if file.layout.is_quoted else None,
         schema=dict.fromkeys(file.layout.names, pl.String),
@@ -108,9 +112,7 @@ def as_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
 
 def _scan_long_delimiter(path: Path, layout: Layout) -> pl.LazyFrame:
     """Delimited by more than one character, which no CSV reader takes."""
-    lines = _scan_lines(path)
-    if layout.has_header:
-        lines = lines.slice(1)
+    lines = _scan_lines(path).slice(num_blank_above(path) + layout.has_header)
     fields = pl.col("line").str.splitn(layout.delimiter, len(layout.names))
     return lines.select(fields.struct.rename_fields(layout.names).alias("row")).unnest("row")
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -46,6 +47,19 @@ def first_lines(path: Path) -> list[str]:
     Raises:
         SeqRecError: the file is missing, empty or broken.
     """
+    lines = [line for line in _sample(path) if line.strip()]
+    if not lines:
+        raise SeqRecError(f"{path}: is empty; a log holds one interaction a line")
+    return lines[:SAMPLE_LINES]
+
+
+def num_blank_above(path: Path) -> int:
+    """Blank lines above the first one that is not."""
+    return sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), _sample(path)))
+
+
+def _sample(path: Path) -> list[str]:
+    """The file's first lines as editors count them: other separators of Unicode end none."""
     try:
         with open_bytes(path) as file:
             sample = file.read(SAMPLE_BYTES)
@@ -53,13 +67,10 @@ def first_lines(path: Path) -> list[str]:
         raise SeqRecError(f"{path}: no such file") from error
     except (OSError, EOFError, zlib.error) as error:
         raise SeqRecError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    lines = sample.decode("utf-8-sig", "replace").splitlines()
+    lines = sample.decode("utf-8-sig", "replace").split("\n")
     if len(sample) == SAMPLE_BYTES and len(lines) > 1:
         lines.pop()
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise SeqRecError(f"{path}: is empty; a log holds one interaction a line")
-    return lines[:SAMPLE_LINES]
+    return [line.rstrip("\r") for line in lines]
 
 
 def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
@@ -76,12 +87,13 @@ def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
     if scores[delimiter] == (0.0, 0):
         raise SeqRecError(f"{path}: line 1: one column only; a log has a user and an item a line")
     rows = [split_line(line, delimiter) for line in lines]
-    if delimiter != " " and len(rows[0]) < scores[delimiter][1]:
-        raise SeqRecError(
-            f"{path}: line 1: {len(rows[0])} fields where other lines have "
-            f"{scores[delimiter][1]}; a log starts with its header or its first interaction"
-        )
     header = has_header(rows[0], rows[1:], given_names)
+    surplus = len(rows[0]) - scores[delimiter][1]
+    if delimiter != " " and (surplus < 0 or (surplus > 0 and not header)):
+        raise SeqRecError(
+            f"{path}: line {num_blank_above(path) + 1}: {len(rows[0])} fields where other lines "
+            f"have {scores[delimiter][1]}; a log starts with its header or its first interaction"
+        )
     names = [name.strip() for name in rows[0]]
     if not header:
         names = numbered(len(names))
@@ -122,12 +134,12 @@ def checked(path: Path, layout: Layout) -> Layout:
 
 def has_header(first: list[str], rest: list[list[str]], given_names: Collection[str]) -> bool:
     """Whether the first line names columns: by usual or given names, or as text over numbers."""
-    if any(_is_number(field) for field in first):
+    if any(is_number(field) for field in first):
         return False
     if any(is_usual(field) or field.strip() in given_names for field in first):
         return True
     columns = zip(*rest, strict=False)
-    return bool(rest) and any(all(_is_number(field) for field in column) for column in columns)
+    return bool(rest) and any(all(is_number(field) for field in column) for column in columns)
 
 
 def split_line(line: str, delimiter: str) -> list[str]:
@@ -143,7 +155,8 @@ def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
     return max(((counts.count(n) / len(counts), n) for n in set(counts) if n > 1), default=(0.0, 0))
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Whether a field is written as a number."""
     try:
         float(field)
     except ValueError:

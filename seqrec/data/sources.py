@@ -96,7 +96,11 @@ def read_source(source: Any, *, columns: Columns | None = None, format: str | No
 
 def find_log(path: Path) -> Path:
     """The log's file: the path itself, or the one log of a folder."""
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise SeqRecError(f"{path}: {error.strerror}; name a file or folder") from error
+    if not exists:
         raise SeqRecError(f"{path}: no such file or folder")
     if not path.is_dir():
         return path

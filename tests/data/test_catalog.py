@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.catalog import catalog_fingerprint, read_items, write_items
+from seqrec.data.catalog import catalog_fingerprint, read_items, read_model_items, write_items
 from seqrec.errors import SeqRecError
 
 IDS = st.lists(st.text(max_size=4), max_size=5)
@@ -50,3 +50,16 @@ def test_a_table_of_something_else_is_refused(tmp_path, columns):
     file.write_bytes(b"x")
     with pytest.raises(SeqRecError, match="not a Parquet file"):
         read_items(file)
+
+
+def test_a_models_items_come_with_counts_or_are_refused(tmp_path):
+    file = tmp_path / "items.parquet"
+    items = pl.DataFrame({"item": [0, 1], "item_id": ["a", "b"]})
+    write_items(items, np.array([3, 0]), file)
+    assert read_model_items(file)["num_interactions"].to_list() == [3, 0]
+    items.write_parquet(file)
+    with pytest.raises(SeqRecError, match="items.parquet: column num_interactions is missing"):
+        read_model_items(file)
+    items.with_columns(num_interactions=pl.Series([1, None])).write_parquet(file)
+    with pytest.raises(SeqRecError, match="num_interactions is not a whole number"):
+        read_model_items(file)

@@ -159,3 +159,14 @@ def test_what_cannot_be_written_is_an_os_error(tmp_path):
     for folder in (tmp_path, tmp_path / "gone"):
         with pytest.raises(OSError):
             write_prepared(folder, found, source="x", log=log, filters=filters, split_by=split)
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_read(tmp_path):
+    folder = tmp_path / "br[1]*x"
+    folder.mkdir()
+    log, filters, split = read_source(FRAME), Filters(), parse_split("none")
+    found = prepare_interactions(log, filters, split)
+    write_prepared(folder, found, source="x", log=log, filters=filters, split_by=split)
+    data = PreparedData.open(folder)
+    assert len(data.histories(["rating"]).items) == 4
+    assert (len(data.items()), len(data.users())) == (3, 2)

@@ -51,6 +51,7 @@ def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
         ({"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]}, "not a number"),
         ({"user_id": ["u"], "item_id": ["a"], "rank": ["first"]}, "not a number"),
         ({"user_id": [None, "u"], "item_id": ["a", "b"], "rank": [1, 2]}, "empty values"),
+        ({"user_id": ["u"], "item_id": [["a"]], "rank": [1]}, "'item_id' holds lists"),
         ({"user_id": ["u", "u"], "item_id": ["a", "a"], "rank": [1, 2]}, "item 'a' twice"),
     ],
 )
@@ -58,3 +59,9 @@ def test_a_file_that_is_no_list_is_refused(data, tmp_path, columns, complaint):
     pl.DataFrame(columns).write_parquet(tmp_path / "recs.parquet")
     with pytest.raises(SeqRecError, match=complaint):
         read_recommendations(tmp_path / "recs.parquet", data, 5)
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read(data, tmp_path):
+    table = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "rank": [1]})
+    table.write_parquet(tmp_path / "recs[1].parquet")
+    assert read_recommendations(tmp_path / "recs[1].parquet", data, 1).items.tolist() == [[0], [-1]]

@@ -37,6 +37,8 @@ def refusal(interactions, source, **options) -> str:
         ),
         ("after.csv", GOOD + '"a\nb",c,4,5\n1,b,x,5\n', "after.csv: line 5: rating 'x'"),
         ("wide.csv", GOOD + "1,b,4,978300760,9\n", "wide.csv: line 3: 5 fields where"),
+        ("blank.csv", "\n\n" + GOOD + "1,b,good,5\n", "blank.csv: line 5: rating 'good'"),
+        ("inner.csv", GOOD + '"1",a,3,4\n1,7" vinyl,4,5\n', "inner.csv: line 4: a double quote"),
         ("open.csv", GOOD + '"1,b,4,978300760\n', "open.csv: line 3: a quotation"),
         ("empty.csv", "", "empty.csv: is empty"),
         ("header.csv", COLUMNS, "header.csv: holds no interactions"),
@@ -84,6 +86,7 @@ def test_a_broken_gzip_is_refused(tmp_path, interactions, cut):
 def test_a_missing_file_or_folder_is_named(tmp_path, interactions):
     assert "gone: no such file or folder" in refusal(interactions, tmp_path / "gone")
     assert "it has none" in refusal(interactions, tmp_path)
+    assert "x: File name too long" in refusal(interactions, tmp_path / ("x" * 5000))
 
 
 def test_rows_of_frames_and_parquet_are_counted_from_one(tmp_path, interactions):
@@ -143,6 +146,13 @@ def test_a_title_above_the_header_is_refused_not_read_as_a_history(tmp_path):
         file.write_text(f"{first}\nuser,item,time\nu1,a,1\nu1,b,2\n")
         with pytest.raises(SeqRecError, match="log.csv: line 1: 1 fields where other lines have 3"):
             read_source(file)
+
+
+def test_a_title_with_more_fields_than_the_rows_is_refused(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("my, own, log, 2024\nuser,item,time\nu1,a,1\nu1,b,2\n")
+    with pytest.raises(SeqRecError, match="log.csv: line 1: 4 fields where other lines have 3"):
+        read_source(file)
 
 
 def test_a_user_alone_on_a_line_of_sequences_is_refused(tmp_path):

@@ -67,6 +67,24 @@ def test_four_words_that_end_in_a_time_are_ratings_and_no_sequence(tmp_path):
     file = tmp_path / "log.txt"
     file.write_text("1 5 3 978300760\n2 6 4 978300761\n")
     assert ids(read_source(file)) == [("1", "5"), ("2", "6")]
+    file.write_text("1 5 3 abc\n2 6 4 def\n")
+    assert len(ids(read_source(file))) == 6
+
+
+@pytest.mark.parametrize("delimiter", [",", "::"])
+@pytest.mark.parametrize("header", ["user{0}item\n", ""])
+def test_blank_lines_above_a_log_are_harmless(tmp_path, delimiter, header):
+    file = tmp_path / "log.csv"
+    file.write_text(("\n \n" + header + "u{0}i\nv{0}j\n").format(delimiter))
+    assert ids(read_source(file)) == [("u", "i"), ("v", "j")]
+
+
+def test_separators_of_unicode_end_no_line_of_a_log_or_its_neighbours(tmp_path):
+    (tmp_path / "d.inter").write_text("user_id:token\titem_id:token\nu\u2028v\ta\n")
+    (tmp_path / "d.item").write_text("item_id:token\ttitle:token\r\na\tOne\u2028Two\r\n")
+    log = read_source(tmp_path)
+    assert ids(log) == [("u\u2028v", "a")]
+    assert log.items["title"].to_list() == ["One\u2028Two"]
 
 
 def test_quotes_inside_of_ids_are_part_of_them(tmp_path):
@@ -121,8 +139,9 @@ def test_two_unnamed_columns_are_user_and_item_and_five_must_be_named(tmp_path):
     assert ids(found) == [("5", "4")] * 2
 
 
-def test_compressed_text_reads_as_plain(tmp_path):
-    file = tmp_path / "log.csv.gz"
+@pytest.mark.parametrize("name", ["log.csv.gz", "LOG.CSV.GZ"])
+def test_compressed_text_reads_as_plain(tmp_path, name):
+    file = tmp_path / name
     with gzip.open(file, "wt") as out:
         out.write("user,item,rating,time\n007,i,3,978300760\n")
     assert ids(read_source(file)) == [("007", "i")]
