@@ -17,18 +17,23 @@ def catalog_fingerprint(item_ids: Iterable[str]) -> str:
     return hashlib.sha256(b"".join(b"%d:%b" % (len(text), text) for text in encoded)).hexdigest()
 
 
+def read_parquet(file: Path) -> pl.DataFrame:
+    """Read a table; a file that is missing, broken or not Parquet is a ``SeqRecError``."""
+    try:
+        return pl.read_parquet(file, glob=False)
+    except FileNotFoundError as error:
+        raise SeqRecError(f"{file}: no such file") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
+
+
 def read_items(file: Path) -> pl.DataFrame:
     """The rows of an ``items.parquet``, in item order.
 
     Raises:
         SeqRecError: no such file, not Parquet, or rows that are not items ``0, 1, 2, ...``.
     """
-    try:
-        items = pl.read_parquet(file, glob=False)
-    except FileNotFoundError as error:
-        raise SeqRecError(f"{file}: no such file") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
+    items = read_parquet(file)
     if not {"item", "item_id"} <= set(items.columns):
         raise SeqRecError(f"{file}: columns item and item_id are missing; it has {items.columns}")
     is_numbered = np.array_equal(items["item"].to_numpy(), np.arange(len(items)))

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
+from seqrec.data.catalog import read_parquet
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 
@@ -49,12 +50,7 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         SeqRecError: no such file, not Parquet, columns missing, an item twice in one list, a
             rank or score that is missing or not a number.
     """
-    try:
-        table = pl.read_parquet(file, glob=False)
-    except FileNotFoundError as error:
-        raise SeqRecError(f"{file}: no such file") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
+    table = read_parquet(file)
     order = "rank" if "rank" in table.columns else "score"
     for column in ("user_id", "item_id", order):
         if column not in table.columns:

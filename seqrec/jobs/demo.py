@@ -64,7 +64,7 @@ def demo(
         raise SeqRecError(f"--data {data}: choose {MOVIELENS} or {SIMULATED}")
     out = Path(out)
     refuse_existing(out, overwrite)
-    stages = Stages(say)
+    stages = Stages()
     if data == SIMULATED:
         origin = "SIMULATED DATA: an invented world in which nobody watched anything."
         world = second_order_world(num_items=NUM_SIMULATED_ITEMS, seed=SEED)
@@ -144,8 +144,7 @@ def demo(
 class Stages:
     """How long each stage took."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.data.catalog import write_parquet
-from seqrec.data.prepared import PreparedData, TargetMode
+from seqrec.data.prepared import Histories, PreparedData, TargetMode
 from seqrec.data.recommendations import recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
@@ -68,9 +68,10 @@ def recommend(
         raise SeqRecError("--data needs --out FILE.parquet to write the lists to")
     refuse_existing_file(Path(out), overwrite)
     prepared = PreparedData.open(data or "")
-    ranker = open_ranker(model, prepared, prepared.histories())
+    histories = prepared.histories()
+    ranker = open_ranker(model, prepared, histories)
     how = _how(ranker, k, exclude_seen, index)
-    return _for_users(prepared, split, how, Path(out), overwrite)
+    return _for_users(prepared, histories, split, how, Path(out), overwrite)
 
 
 def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
@@ -113,9 +114,13 @@ def _for_history(recommender: Recommender, history: Sequence[str], rank: Rank) -
 
 
 def _for_users(
-    prepared: PreparedData, split: WhichHistories, rank: Rank, out: Path, overwrite: bool
+    prepared: PreparedData,
+    histories: Histories,
+    split: WhichHistories,
+    rank: Rank,
+    out: Path,
+    overwrite: bool,
 ) -> dict[str, Any]:
-    histories = prepared.histories()
     if split == "all":
         users = np.arange(prepared.num_users)
         asked = np.split(histories.items, histories.offsets[1:-1])
