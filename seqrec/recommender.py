@@ -17,15 +17,20 @@ from torch import Tensor
 
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
-from seqrec.models.next_item import SeqRecForNextItem, last_hidden
+from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.saving import load_model
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 from seqrec.retrieval.index import ItemIndex, search
+from seqrec.tokens.packing import pack_inputs, pack_rows, place_windows
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
+from seqrec.tokens.windows import Windows
 
 logger = logging.getLogger(__name__)
 
 ITEMS_FILE = "items.parquet"
+
+ENCODED_POSITIONS = 2048
+"""Positions that a model reads at once: on a CPU, as many as stay in its caches."""
 
 ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
 
@@ -59,11 +64,9 @@ class Ranker(ABC):
             and with the catalog.
         """
         k = min(k, self.num_items)
-        lengths = np.array([len(history) for history in histories])
-        order = np.argsort(lengths, kind="stable")
         batches = []
-        for start in range(0, len(order), self.batch_size):
-            batch = [histories[row] for row in order[start : start + self.batch_size]]
+        for start in range(0, len(histories), self.batch_size):
+            batch = histories[start : start + self.batch_size]
             seen = SeenItems.from_lists(batch) if exclude_seen else None
             tile_items = min(self.tile_items, self.num_items)
             batches.append(
@@ -78,10 +81,9 @@ class Ranker(ABC):
             )
         if not batches:
             return TopK(torch.empty(0, k, dtype=torch.long), torch.empty(0, k))
-        place = torch.from_numpy(np.argsort(order, kind="stable"))
         return TopK(
-            torch.cat([batch.items.cpu() for batch in batches])[place],
-            torch.cat([batch.scores.cpu() for batch in batches])[place],
+            torch.cat([batch.items.cpu() for batch in batches]),
+            torch.cat([batch.scores.cpu() for batch in batches]),
         )
 
 
@@ -93,6 +95,7 @@ class ModelRanker(Ranker):
         self.model = model
         self.tokens = tokens
         self.num_items = model.config.num_items
+        self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.backbone.config.hidden_size
 
     @torch.inference_mode()
@@ -102,19 +105,32 @@ class ModelRanker(Ranker):
         Of a long history the last items are read, as many as the model was trained with. An
         empty one is read as a single unknown title.
         """
-        windows = [history[-self.model.config.max_length :] for history in histories]
         unknown = np.array([-1])
-        windows = [window if len(window) else unknown for window in windows]
-        length = max(map(len, windows))
-        input_ids = np.full((len(windows), length), self.tokens.pad_token_id, dtype=np.int64)
-        attention_mask = np.zeros((len(windows), length), dtype=np.int64)
-        for row, window in enumerate(windows):
-            input_ids[row, : len(window)] = self.tokens.encode(window)
-            attention_mask[row, : len(window)] = 1
-        device = self.model.device
-        mask = torch.from_numpy(attention_mask).to(device)
-        hidden = self.model.hidden_states(torch.from_numpy(input_ids).to(device), mask)
-        return last_hidden(hidden, mask)
+        read = [history[-self.model.config.max_length :] for history in histories]
+        read = [history if len(history) else unknown for history in read]
+        lengths = np.array([len(history) for history in read])
+        windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
+        items, row_length = np.concatenate(read), int(lengths.max())
+        rows = pack_rows(lengths, row_length)
+        num_rows = max(self.encoded_positions // row_length, 1)
+        states = [
+            self._encode_rows(items, windows, rows[start : start + num_rows], row_length)
+            for start in range(0, len(rows), num_rows)
+        ]
+        place = torch.from_numpy(np.argsort([history for row in rows for history in row]))
+        return torch.cat(states)[place.to(self.model.device)]
+
+    def _encode_rows(
+        self,
+        items: Int[np.ndarray, " N"],
+        windows: Windows,
+        rows: Sequence[Sequence[int]],
+        row_length: int,
+    ) -> Float[Tensor, "B D"]:
+        placement = place_windows(windows, rows, row_length)
+        packed = pack_inputs(items, placement, self.tokens, (len(rows), row_length))
+        input_ids, documents = (torch.from_numpy(part).to(self.model.device) for part in packed)
+        return self.model.document_states(input_ids, documents)
 
     @torch.inference_mode()
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:

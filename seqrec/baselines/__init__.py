@@ -2,7 +2,7 @@
 
 from seqrec.baselines.popularity import Popularity
 from seqrec.baselines.transitions import TransitionGraph, first_order_transitions
-from seqrec.data.prepared import Histories
+from seqrec.data.histories import Histories
 from seqrec.recommender import Ranker
 
 BASELINES = ("popularity", "transitions", "transition-graph")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from seqrec.data.prepared import Histories
+from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 from seqrec.recommender import Ranker, ScoreTile
 

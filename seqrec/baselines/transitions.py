@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 
 from seqrec.baselines.popularity import item_counts
-from seqrec.data.prepared import Histories
+from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 from seqrec.recommender import Ranker, ScoreTile
 

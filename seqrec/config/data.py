@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
 
@@ -12,5 +12,17 @@ class DataConfig(Block):
     """Items of a history that the model reads at once; also the length of a packed row."""
     windows: Literal["last", "all"] = "all"
     """Train on each history's last window, or on all windows of it."""
+    stride: int | None = Field(default=None, gt=0)
+    """Items between the windows of a long history; null: max_length, so that none overlap."""
     batch_size: int = Field(default=16, gt=0)
-    """Packed rows of a step."""
+    """Packed rows of a step, all devices together."""
+    pool_rows: int = Field(default=2_000_000, gt=0)
+    """Interactions held in memory, and shuffled, at once."""
+
+    @model_validator(mode="after")
+    def _stride_leaves_no_gap(self) -> "DataConfig":
+        if self.stride is not None and self.stride > self.max_length:
+            raise ValueError(f"stride {self.stride} is longer than max_length {self.max_length}")
+        if self.stride is not None and self.windows == "last":
+            raise ValueError("stride needs windows=all")
+        return self

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
@@ -78,25 +78,40 @@ def _apply(settings: dict[str, Any], override: str) -> None:
 def _first_complaint(error: ValidationError) -> str:
     """The first thing wrong, as ``key: what``; for an unknown key, the one that may be meant."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    path, known = _path_and_keys_beside(first["loc"])
+    key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        known = _keys_beside(first["loc"])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        near = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
     if first["type"] == "missing":
         return f"{key}: missing"
+    if first["type"] == "union_tag_not_found":
+        return f"{key}.name: missing"
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        tags = context["expected_tags"].replace("'", "")
+        return f"{key}.name: choose from {tags}, not {context['tag']!r}"
     reason = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
     return f"{key}: {reason[0].lower()}{reason[1:]}{given}"
 
 
-def _keys_beside(location: Sequence[str | int]) -> list[str]:
+def _path_and_keys_beside(location: tuple[str | int, ...]) -> tuple[list[str], list[str]]:
+    """A key's path as it is written in a recipe, and the keys known in its block.
+
+    The location of an error also names the member of a union that was chosen.
+    """
     block: Any = Recipe
-    for part in location[:-1]:
-        field = block.model_fields.get(part)
+    path = []
+    for part in map(str, location):
+        members = [member for member in get_args(block) if hasattr(member, "model_fields")]
+        if members:
+            block = next(m for m in members if part in get_args(m.model_fields["name"].annotation))
+            continue
+        path.append(part)
+        field = getattr(block, "model_fields", {}).get(part)
         if field is None:
             break
         block = field.annotation
-    is_block = isinstance(block, type) and issubclass(block, BaseModel)
-    return list(block.model_fields) if is_block else []
+    return path, list(getattr(block, "model_fields", {}))

@@ -1,6 +1,6 @@
 """The ``objective`` block: what is learned, and by which loss."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,14 +10,49 @@ from seqrec.config.block import Block
 class CrossEntropyConfig(Block):
     name: Literal["cross_entropy"] = "cross_entropy"
     """Full softmax over the catalog."""
-    chunk_size: int = Field(default=1024, gt=0)
-    """Positions scored at once."""
+    chunk_size: int | None = Field(default=None, gt=0)
+    """Positions scored at once; null: as many as suit catalog and device."""
+
+
+class SampledConfig(Block):
+    num_negatives: int = Field(default=256, gt=0)
+    """Items drawn for a step, shared by its positions."""
+    negatives: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
+    """What they are drawn from: the catalog, the training counts, the batch's targets, or half
+    the batch's targets and half the catalog."""
+    sparse: bool = True
+    """A step touches the rows of the items that it used, and no others."""
+
+
+class SampledSoftmaxConfig(SampledConfig):
+    name: Literal["sampled_softmax"]
+    """Softmax over the target and the negatives."""
+    log_q: bool = True
+    """Weigh negatives by how rarely they are drawn, as an estimate of the full softmax."""
+
+
+class BinaryCrossEntropyConfig(SampledConfig):
+    name: Literal["binary_cross_entropy"]
+    """The target against each negative, one by one."""
+
+
+class GBCEConfig(SampledConfig):
+    name: Literal["gbce"]
+    """Binary cross-entropy, calibrated for how few negatives are drawn."""
+    t: float = Field(default=0.75, ge=0, le=1)
+    """From 0, plain binary cross-entropy, to 1, fully calibrated."""
+
+
+LossConfig = Annotated[
+    CrossEntropyConfig | SampledSoftmaxConfig | BinaryCrossEntropyConfig | GBCEConfig,
+    Field(discriminator="name"),
+]
 
 
 class SFTConfig(Block):
     name: Literal["sft"]
     """Next-item prediction at every position."""
-    loss: CrossEntropyConfig = CrossEntropyConfig()
+    loss: LossConfig = CrossEntropyConfig()
     """The loss over the catalog."""
     weight: str | None = None
     """Column that says how much a target counts; 0 is read but not learned."""

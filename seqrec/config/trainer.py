@@ -20,11 +20,19 @@ class TrainerConfig(Block):
     """Peak of the schedule."""
     weight_decay: float = Field(default=0.1, ge=0)
     """AdamW's, on matrices."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Of the learning rate after the warm-up: to 0 at the end of ``max_epochs``, or flat."""
     warmup_steps: int = Field(default=100, ge=0)
     """Steps of linear warm-up."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where it is trained; ``auto`` takes a GPU if there is one."""
+    devices: int = Field(default=1, gt=0)
+    """Processes that share every batch: GPUs, or parts of a CPU."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products in training; ``auto``: bfloat16 where the device has it."""
+    checkpoint_minutes: float = Field(default=10, gt=0)
+    """Time between checkpoints within an epoch."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of weights, dropout and order."""

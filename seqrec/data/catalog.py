@@ -65,9 +65,9 @@ def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], fi
     write_parquet(counted, file)
 
 
-def write_parquet(table: pl.DataFrame, file: Path, row_group_size: int | None = None) -> None:
+def write_parquet(table: pl.DataFrame, file: Path) -> None:
     """Write a table; whatever goes wrong (a full disk, say) is an ``OSError``."""
     try:
-        table.write_parquet(file, row_group_size=row_group_size)
+        table.write_parquet(file)
     except pl.exceptions.PolarsError as error:
         raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error

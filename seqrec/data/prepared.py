@@ -3,16 +3,16 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int32, Int64, UInt8
 
 from seqrec.data.catalog import catalog_fingerprint, read_items, write_parquet
 from seqrec.data.filters import Filters
+from seqrec.data.histories import Blocks, Histories, write_blocks
 from seqrec.data.interactions import Interactions
 from seqrec.data.sources import Log, sha256_of
 from seqrec.data.splits import SplitBy
@@ -20,13 +20,12 @@ from seqrec.errors import SeqRecError
 
 TargetMode = Literal["together", "last", "successive"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 INTERACTIONS_FILE = "interactions.parquet"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.parquet"
 TABLES = (INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE)
-ROW_GROUP_SIZE = 1 << 16
 
 
 def write_prepared(
@@ -60,7 +59,8 @@ def write_prepared(
         USERS_FILE: _known_rows("user", interactions.user_ids, log.users),
     }
     for name, table in tables.items():
-        write_parquet(table, folder / name, ROW_GROUP_SIZE)
+        write = write_blocks if name == INTERACTIONS_FILE else write_parquet
+        write(table, folder / name)
     manifest = {
         "version": FORMAT_VERSION,
         "source": source,
@@ -95,18 +95,6 @@ def _own_sha256(manifest: dict[str, Any]) -> str:
     """The checksum of what a manifest says, its own aside."""
     said = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Histories:
-    """The histories of all users, end to end; user ``u`` owns ``offsets[u]:offsets[u + 1]``."""
-
-    offsets: Int64[np.ndarray, " U+1"]
-    items: Int32[np.ndarray, " N"]
-    split: UInt8[np.ndarray, " N"]
-    columns: dict[str, np.ndarray] = field(default_factory=dict)
-    """Other columns: float64 with NaN for missing values; ``time`` in int64 microseconds since
-    1970, the smallest int64 where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +163,22 @@ class PreparedData:
         Raises:
             SeqRecError: a column that is not there or not numeric.
         """
+        self._check_numeric(columns)
+        wanted = list(dict.fromkeys(["user", "item", "split", *columns]))
+        table = pl.read_parquet(self.path / INTERACTIONS_FILE, columns=wanted, glob=False)
+        lengths = np.bincount(table["user"].to_numpy(), minlength=self.num_users)
+        return Histories.of(table, columns, lengths)
+
+    def blocks(self, columns: Sequence[str] = ()) -> Blocks:
+        """The same histories, read a block at a time.
+
+        Raises:
+            SeqRecError: a column that is not there or not numeric.
+        """
+        self._check_numeric(columns)
+        return Blocks(self.path / INTERACTIONS_FILE, columns)
+
+    def _check_numeric(self, columns: Sequence[str]) -> None:
         file = self.path / INTERACTIONS_FILE
         schema = pl.scan_parquet(file, glob=False).collect_schema()
         numeric = [
@@ -188,22 +192,6 @@ class PreparedData:
                 raise SeqRecError(
                     f"{file}: no numeric column {name!r}; choose one of {', '.join(numeric)}"
                 )
-        wanted = list(dict.fromkeys(["user", "item", "split", *columns]))
-        table = pl.read_parquet(file, columns=wanted, glob=False)
-        lengths = np.bincount(table["user"].to_numpy(), minlength=self.num_users)
-        return Histories(
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            items=table["item"].cast(pl.Int32).to_numpy(),
-            split=table["split"].to_numpy(),
-            columns={name: _as_numbers(table[name]) for name in columns},
-        )
-
-
-def _as_numbers(values: pl.Series) -> np.ndarray:
-    if isinstance(values.dtype, pl.Datetime):
-        missing = np.iinfo(np.int64).min
-        return values.dt.cast_time_unit("us").cast(pl.Int64).fill_null(missing).to_numpy()
-    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def _known_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:

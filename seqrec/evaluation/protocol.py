@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from seqrec.data.prepared import Histories, PreparedData, TargetMode
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
 
@@ -37,6 +38,11 @@ class Queries:
         """Targets that stand in their own history."""
         pairs = zip(self.histories, self.targets, strict=True)
         return int(sum(np.isin(target, history).sum() for history, target in pairs))
+
+    def every(self, step: int, *, start: int) -> "Queries":
+        """Every ``step``-th query, from ``start`` on."""
+        part = slice(start, None, step)
+        return Queries(self.users[part], self.histories[part], self.targets[part], 0)
 
 
 def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queries:
@@ -112,13 +118,13 @@ def judge(
     return Judgement(metrics, per_query)
 
 
-def protocol_line(data: PreparedData, split: Split, queries: Queries, exclude_seen: bool) -> str:
+def protocol_line(data: PreparedData, split: Split, num_queries: int, exclude_seen: bool) -> str:
     """The conditions under which a table's numbers hold, in one line."""
     options = data.manifest["options"]
     parts = [
         f"{data.split_by} {split}"
         + (f", {data.targets} targets" if data.split_by.startswith("global-time") else ""),
-        f"{len(queries.users):,} queries",
+        f"{num_queries:,} queries",
         f"full catalog of {data.num_items:,} items",
         "seen items left out" if exclude_seen else "seen items kept",
         f"repeats: {options['repeats']}",

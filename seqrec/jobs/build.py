@@ -3,17 +3,31 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Int
 from torch import nn
 
 from seqrec.config.load import Recipe
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import SFTConfig
-from seqrec.losses.catalog import catalog_cross_entropy
+from seqrec.config.objective import (
+    CrossEntropyConfig,
+    GBCEConfig,
+    SampledConfig,
+    SampledSoftmaxConfig,
+    SFTConfig,
+)
+from seqrec.data.prepared import PreparedData
+from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.losses.negatives import NegativeSampler
+from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.tokens.windows import training_windows
 from seqrec.training.module import Objective
-from seqrec.training.optimizers import adamw, linear_warmup
-from seqrec.training.sft import sft_loss
+from seqrec.training.optimizers import adamw, warmup_and_decay
+from seqrec.training.sft import SampledLoss, sampled_sft_loss, sft_loss
 
 PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
@@ -63,14 +77,73 @@ def build_model(
     )
 
 
-def build_objective(config: SFTConfig) -> Objective:
+def build_stream(
+    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
+) -> PackedStream:
+    """The packed training batches of one of the run's processes."""
+    data, weight = recipe.data, recipe.objective.weight
+    return PackedStream(
+        prepared.blocks([weight] if weight else []),
+        tokens,
+        partial(
+            training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
+        ),
+        weight=weight,
+        row_length=data.max_length,
+        batch_size=data.batch_size,
+        pool_rows=data.pool_rows,
+        ignore_index=IGNORE_INDEX,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        num_ranks=recipe.trainer.devices,
+    )
+
+
+def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Objective:
     """The loss of a batch under a model."""
-    return partial(sft_loss, loss=partial(catalog_cross_entropy, chunk_size=config.loss.chunk_size))
+    settings = config.loss
+    if isinstance(settings, CrossEntropyConfig):
+        loss = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
+        return partial(sft_loss, loss=loss)
+    sampler = NegativeSampler(
+        num_negatives=settings.num_negatives,
+        distribution=settings.negatives,
+        item_counts=torch.from_numpy(item_counts),
+    )
+    return partial(
+        sampled_sft_loss, loss=build_sampled_loss(settings, len(item_counts)), sampler=sampler
+    )
 
 
-def build_optimizers(recipe: Recipe, model: nn.Module) -> dict[str, Any]:
+def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
+    """The loss of targets against negatives."""
+    match settings:
+        case SampledSoftmaxConfig():
+            return partial(sampled_softmax, log_q=settings.log_q)
+        case GBCEConfig():
+            return partial(gbce, num_items=num_items, t=settings.t)
+        case _:
+            return binary_cross_entropy
+
+
+def is_sparse(settings: CrossEntropyConfig | SampledConfig) -> bool:
+    """Whether a step touches only the rows that it used."""
+    return isinstance(settings, SampledConfig) and settings.sparse
+
+
+def num_scored(settings: CrossEntropyConfig | SampledConfig, num_items: int) -> int:
+    """Items that a target is scored against, itself among them."""
+    return settings.num_negatives + 1 if isinstance(settings, SampledConfig) else num_items
+
+
+def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:
     """Optimizer and schedule, as Lightning takes them."""
     trainer = recipe.trainer
     optimizer = adamw(model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay)
-    schedule = linear_warmup(optimizer, warmup_steps=trainer.warmup_steps)
+    schedule = warmup_and_decay(
+        optimizer,
+        schedule=trainer.schedule,
+        warmup_steps=trainer.warmup_steps,
+        total_steps=steps_per_epoch * trainer.max_epochs,
+    )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -24,7 +24,7 @@ from seqrec.jobs.train import CONFIG_FILE, train
 from seqrec.reports.demo import demo_page
 from seqrec.reports.tables import text_table
 from seqrec.retrieval.index import load_index
-from seqrec.training.callbacks import read_log
+from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
 
 MOVIELENS = "movielens-100k"

@@ -89,7 +89,7 @@ def evaluate(
         answers.append(answer._replace(system=str(file)) if is_taken else answer)
     judgements = [judge(answer.items, queries, ks, prepared.num_items) for answer in answers]
     result: dict[str, Any] = {
-        "protocol": protocol_line(prepared, split, queries, exclude_seen),
+        "protocol": protocol_line(prepared, split, len(queries.users), exclude_seen),
         "counts": {
             "queries": len(queries.users),
             "targets_without_history": queries.num_without_history,

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from seqrec.baselines import BASELINES, build_baseline
-from seqrec.data.prepared import Histories, PreparedData
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.recommender import Ranker, Recommender
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.data.catalog import write_parquet
-from seqrec.data.prepared import Histories, PreparedData, TargetMode
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of

@@ -1,8 +1,10 @@
 """``seqrec train``: a recipe and a prepared folder become a run folder."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,33 +15,44 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from jaxtyping import Float
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 import seqrec
-from seqrec.baselines.popularity import item_counts
 from seqrec.config.load import Recipe, load_recipe
 from seqrec.data.catalog import write_items
-from seqrec.data.prepared import Histories, PreparedData
-from seqrec.data.splits import TRAIN
+from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import protocol_line, queries_of
-from seqrec.jobs.build import build_model, build_objective, build_optimizers
+from seqrec.evaluation.protocol import protocol_line
+from seqrec.jobs.build import (
+    build_model,
+    build_objective,
+    build_optimizers,
+    build_stream,
+    is_sparse,
+    num_scored,
+)
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.jobs.ranks import other_ranks
 from seqrec.recommender import ITEMS_FILE, ModelRanker
-from seqrec.tokens.packing import PackedHistories
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
-from seqrec.tokens.windows import training_windows
-from seqrec.training.callbacks import read_log
-from seqrec.training.fit import LOG_FILE, fit
-from seqrec.training.loaders import PackedLoader
+from seqrec.training.accounting import training_dtype
+from seqrec.training.epoch_log import read_log
+from seqrec.training.fit import LOG_FILE, FitResult, fit
+from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 VALIDATION_KS = (10, 50)
+ACCOUNTS = (
+    "tokens_per_second",
+    "useful_share",
+    "decoder_gflops",
+    "head_gflops",
+    "share_of_product_rate",
+)
+"""Of an epoch, the median of all: what ``metrics.json`` takes from the log."""
 
 
 def train(
@@ -73,7 +86,7 @@ def train(
     job = Job.of(settings, prepared)
     try:
         _start(unfinished, config, resume, overwrite)
-        metrics = _run(job, settings, unfinished)
+        metrics = _run(job, settings, prepared.path, unfinished)
         swap_in(unfinished, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
@@ -86,15 +99,18 @@ class Job:
 
     module: TrainingModule
     loader: PackedLoader
+    validation: QueryLoader
     tokenizer: PreTrainedTokenizerFast
     save_items: Callable[[Path], None]
     """Writes the items and their training counts, which a model folder shows titles from."""
     protocol: str
 
     @classmethod
-    def of(cls, recipe: Recipe, prepared: PreparedData) -> "Job":
+    def of(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> "Job":
+        """Everything that one of the run's processes needs."""
         torch.manual_seed(recipe.trainer.seed)
-        item_ids = prepared.items()["item_id"].to_list()
+        items = prepared.items()
+        item_ids = items["item_id"].to_list()
         tokenizer = build_tokenizer(item_ids)
         tokens = ItemTokens.of(tokenizer, item_ids)
         model = build_model(
@@ -105,41 +121,56 @@ class Job:
             catalog_fingerprint=prepared.catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
         )
-        weight = recipe.objective.weight
-        histories = prepared.histories([weight] if weight else [])
-        queries = queries_of(histories, "validation", prepared.targets)
+        stream = build_stream(recipe, prepared, tokens, rank)
+        validation = QueryLoader(
+            prepared.blocks(),
+            prepared.targets,
+            memory_rows=recipe.data.pool_rows,
+            rank=rank,
+            num_ranks=recipe.trainer.devices,
+        )
         selection_k = int(recipe.trainer.selection_metric.partition("@")[2])
         module = TrainingModule(
             model,
-            build_objective(recipe.objective),
-            partial(build_optimizers, recipe),
+            build_objective(recipe.objective, stream.item_counts),
+            partial(build_optimizers, recipe, stream.num_batches),
             ModelRanker("validation", model, tokens),
-            queries,
             sorted({*VALIDATION_KS, selection_k}),
+            dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
+            gradient_clip=recipe.trainer.gradient_clip,
         )
-        return cls(
-            module,
-            PackedLoader(_packed(recipe, histories, tokens)),
-            tokenizer,
-            partial(write_items, prepared.items(), item_counts(histories, prepared.num_items)),
-            protocol_line(prepared, "validation", queries, exclude_seen=True),
+        protocol = protocol_line(prepared, "validation", validation.num_queries, exclude_seen=True)
+        save_items = partial(write_items, items, stream.item_counts)
+        return cls(module, PackedLoader(stream), validation, tokenizer, save_items, protocol)
+
+    def fit(self, recipe: Recipe, folder: Path) -> FitResult:
+        """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
+        trainer = recipe.trainer
+        self.module.model.use_sparse_gradients(is_sparse(recipe.objective.loss))
+        result = fit(
+            self.module,
+            self.loader,
+            self.validation,
+            folder,
+            max_epochs=trainer.max_epochs,
+            patience=trainer.patience,
+            selection_metric=trainer.selection_metric,
+            accelerator=trainer.accelerator,
+            devices=trainer.devices,
+            checkpoint_minutes=trainer.checkpoint_minutes,
+            num_scored=num_scored(recipe.objective.loss, self.module.model.config.num_items),
         )
+        self.module.model.use_sparse_gradients(False)
+        return result
 
 
-def _run(job: Job, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
+def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
+    """Train, with as many processes as devices, and write the model and its metrics."""
     started = time.perf_counter()
     trainer = recipe.trainer
-    result = fit(
-        job.module,
-        job.loader,
-        folder,
-        max_epochs=trainer.max_epochs,
-        patience=trainer.patience,
-        selection_metric=trainer.selection_metric,
-        gradient_clip=trainer.gradient_clip,
-        accelerator=trainer.accelerator,
-    )
+    others = {"recipe": recipe.model_dump(), "data": str(data), "folder": str(folder)}
+    with other_ranks(trainer.devices, "seqrec.jobs.train", others):
+        result = job.fit(recipe, folder)
     model, model_folder = job.module.model.eval(), folder / "model"
     disable_progress_bar()
     model.save_pretrained(model_folder)
@@ -158,49 +189,11 @@ def _run(job: Job, recipe: Recipe, folder: Path) -> dict[str, Any]:
         "validation": {key.removeprefix("val/"): value for key, value in validation.items()},
         "protocol": job.protocol,
         "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
-        "tokens_per_second": round(np.median([line["tokens_per_second"] for line in lines])),
+        **{key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS},
         "wall_seconds": round(time.perf_counter() - started, 1),
     }
     (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
-
-
-def _packed(recipe: Recipe, histories: Histories, tokens: ItemTokens) -> PackedHistories:
-    """The training part of the histories, ready to be packed."""
-    num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
-    num_train = np.diff(num_before[histories.offsets])
-    starts = histories.offsets[:-1]
-    windows = training_windows(
-        starts, starts + num_train, recipe.data.max_length, recipe.data.windows
-    )
-    if not len(windows.starts):
-        raise SeqRecError("nothing to train on: no user has two interactions in the training part")
-    return PackedHistories(
-        histories.items,
-        _label_weight(recipe.objective.weight, histories),
-        windows,
-        tokens,
-        row_length=recipe.data.max_length,
-        batch_size=recipe.data.batch_size,
-        ignore_index=IGNORE_INDEX,
-        seed=recipe.trainer.seed,
-    )
-
-
-def _label_weight(column: str | None, histories: Histories) -> Float[np.ndarray, " N"]:
-    """How much every interaction counts as a target: the column's values, or 1."""
-    if column is None:
-        return np.ones(len(histories.items), dtype=np.float32)
-    weight = histories.columns[column].astype(np.float32)
-    in_training = weight[histories.split == TRAIN]
-    if not np.all(np.isfinite(in_training) & (in_training >= 0)):
-        raise SeqRecError(
-            f"objective.weight: column {column!r} holds empty or negative values; "
-            "a weight is 0 or more"
-        )
-    if not in_training.any():
-        raise SeqRecError(f"objective.weight: column {column!r} is 0 in all training rows")
-    return weight
 
 
 def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
@@ -271,3 +264,15 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
+
+
+def _work_as_another_rank(arguments: dict[str, Any]) -> None:
+    """What the processes do that ``train`` starts for its other devices."""
+    rank = int(os.environ["LOCAL_RANK"])
+    recipe = Recipe.model_validate(arguments["recipe"])
+    job = Job.of(recipe, PreparedData.open(arguments["data"]), rank)
+    job.fit(recipe, Path(arguments["folder"]))
+
+
+if __name__ == "__main__":
+    _work_as_another_rank(json.loads(sys.argv[1]))

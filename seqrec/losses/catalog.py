@@ -1,6 +1,11 @@
-"""Losses over the whole catalog, a chunk of rows at a time."""
+"""Losses and log-probabilities over the whole catalog, a chunk of rows at a time.
 
-from typing import Any
+Both walk the same loop: a chunk's logits, their normalizers, and, where the gradient is known,
+the two products that form it. No more than a chunk's logits are ever held.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +14,14 @@ from torch.autograd.function import once_differentiable
 
 IGNORE_INDEX = -100
 
+MIN_CHUNK_ROWS = 64
+MAX_CHUNK_LOGITS = {"cpu": 2**21}
+"""Logits held at once, by device: on a CPU, as many as stay in its caches."""
+OTHER_CHUNK_LOGITS = 2**26
+
+SAFE_LOGIT = 60.0
+"""Exponentials of logits below it, summed over any catalog, stay finite in float32."""
+
 
 def catalog_cross_entropy(
     hidden: Float[Tensor, "N D"],
@@ -16,20 +29,24 @@ def catalog_cross_entropy(
     labels: Int[Tensor, " N"],
     *,
     label_weight: Float[Tensor, " N"] | None = None,
-    chunk_size: int,
+    total_weight: float | None = None,
+    chunk_size: int | None = None,
 ) -> Float[Tensor, ""]:
     """Next-item cross-entropy over the whole catalog, without holding all logits.
 
     Equal, up to float error, to ``F.cross_entropy(hidden @ item_weight.T, labels)``, its rows
     weighted by ``label_weight``. The gradient of each chunk is taken while its logits are at
-    hand, so memory grows with ``chunk_size * I`` and not with ``N * I``.
+    hand: three products in all, and memory for ``chunk_size * I`` logits instead of ``N * I``.
+    Under autocast the products have its precision; normalizers and sums are float32.
 
     Args:
         hidden: decoder outputs, one row per predicted position.
         item_weight: the output embedding of every item.
         labels: the item that comes next; rows of ``IGNORE_INDEX`` are dropped before the head.
         label_weight: how much each row counts, not negative; all alike if absent.
-        chunk_size: rows of ``hidden`` scored at once.
+        total_weight: what the weighted sum is divided by, where these rows are a part of a
+            batch; the weights' own sum if absent.
+        chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
 
     Returns:
         The weighted mean negative log-likelihood in nats; 0 if no row counts.
@@ -37,20 +54,141 @@ def catalog_cross_entropy(
     Source: Wijmans et al. 2024, arXiv:2411.09009, for the idea of never holding the logits. We
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
+    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
+    return _CatalogCrossEntropy.apply(hidden[rows], item_weight, labels[rows], share, chunk_size)
+
+
+def catalog_log_prob(
+    hidden: Float[Tensor, "N D"],
+    item_weight: Float[Tensor, "I D"],
+    items: Int[Tensor, " N"],
+    *,
+    chunk_size: int | None = None,
+) -> Float[Tensor, " N"]:
+    """The log-probability of one item a row under the whole catalog, in nats.
+
+    Equal, up to float error, to ``(hidden @ item_weight.T).log_softmax(-1)`` at ``items``. What
+    its gradient is multiplied by is unknown until the backward pass, which therefore scores each
+    chunk a second time: four products, and memory for ``chunk_size * I`` logits.
+
+    Args:
+        hidden: decoder outputs.
+        item_weight: the output embedding of every item.
+        items: the item asked for, one a row.
+        chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
+    """
+    return _CatalogLogProb.apply(hidden, item_weight, items, chunk_size)
+
+
+def counted_rows(
+    labels: Int[Tensor, " N"],
+    label_weight: Float[Tensor, " N"] | None,
+    total_weight: float | None,
+    dtype: torch.dtype,
+) -> tuple[Int[Tensor, " M"], Float[Tensor, " M"]]:
+    """The rows that a loss counts, and the share of each in it, in float32 or better."""
+    dtype = torch.promote_types(dtype, torch.float32)
     counted = labels != IGNORE_INDEX
     if label_weight is not None:
         counted = counted & (label_weight > 0)
     rows = counted.nonzero().squeeze(1)
-    if label_weight is None:
-        share = hidden.new_full((len(rows),), 1.0 / max(len(rows), 1))
-    else:
-        share = label_weight[rows].to(hidden.dtype)
-        share = share / share.sum().clamp_min(torch.finfo(share.dtype).tiny)
-    return _ChunkedCrossEntropy.apply(hidden[rows], item_weight, labels[rows], share, chunk_size)
+    weight = torch.ones(len(rows), dtype=dtype, device=labels.device)
+    if label_weight is not None:
+        weight = label_weight[rows].to(dtype)
+    total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
+    return rows, weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    """``sum(share * nll)``; both gradients are formed in ``forward`` and scaled in ``backward``."""
+def chunk_rows(num_items: int, device: torch.device) -> int:
+    """Rows scored at once against a catalog: as many as fit, but enough for a matrix product."""
+    logits = MAX_CHUNK_LOGITS.get(device.type, OTHER_CHUNK_LOGITS)
+    return max(logits // max(num_items, 1), MIN_CHUNK_ROWS)
+
+
+class _Chunk(NamedTuple):
+    """Some rows scored against the whole catalog."""
+
+    rows: slice
+    exponentials: Float[Tensor, "C I"]
+    """``exp(logit - shift)``, in the precision of the products."""
+    normalizer: Float[Tensor, "C 1"]
+    """Sum of the exponentials: they divided by it are the probabilities."""
+    log_prob: Float[Tensor, " C"]
+    """Of the rows' labels."""
+
+
+class _Products:
+    """Hidden states against the catalog: chunks of the softmax, and the gradients they give."""
+
+    def __init__(
+        self, hidden: Tensor, item_weight: Tensor, labels: Tensor, chunk_size: int | None
+    ) -> None:
+        self.labels = labels
+        self.chunk_size = chunk_size or chunk_rows(len(item_weight), hidden.device)
+        self.dtype = hidden.dtype
+        if torch.is_autocast_enabled(hidden.device.type):
+            self.dtype = torch.get_autocast_dtype(hidden.device.type)
+        self.sum_dtype = torch.promote_types(self.dtype, torch.float32)
+        self.hidden = hidden.to(self.dtype)
+        self.item_weight = item_weight.to(self.dtype)
+
+    def chunks(self) -> Iterator[_Chunk]:
+        """All rows, a chunk at a time; a chunk's exponentials live until the next one.
+
+        A softmax is the same whatever is subtracted from its logits. The row's maximum, which
+        keeps exponentials finite, costs two passes over the chunk; where no logit can be large
+        (Cauchy-Schwarz), nothing is subtracted.
+        """
+        hidden, item_weight = self.hidden, self.item_weight
+        largest_logit = self._largest_norm(hidden) * self._largest_norm(item_weight)
+        is_safe = bool(largest_logit < SAFE_LOGIT)
+        buffer = hidden.new_empty(min(self.chunk_size, len(hidden)), len(item_weight))
+        for start in range(0, len(hidden), self.chunk_size):
+            rows = slice(start, start + self.chunk_size)
+            part = hidden[rows]
+            logits = torch.mm(part, item_weight.T, out=buffer[: len(part)])
+            label_logit = logits.gather(1, self.labels[rows, None])
+            if not is_safe:
+                shift = logits.amax(dim=1, keepdim=True)
+                logits.sub_(shift)
+                label_logit.sub_(shift)
+            exponentials = logits.exp_()
+            normalizer = exponentials.sum(dim=1, keepdim=True, dtype=self.sum_dtype)
+            log_prob = (label_logit - normalizer.log()).squeeze(1)
+            yield _Chunk(rows, exponentials, normalizer, log_prob)
+
+    def _largest_norm(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+        if not len(rows):
+            return rows.new_zeros((), dtype=self.sum_dtype)
+        return torch.linalg.vector_norm(rows, dim=1, dtype=self.sum_dtype).amax()
+
+    def start_gradients(self) -> None:
+        """Room for the gradients, of which ``add_gradients`` adds a chunk's part."""
+        self.hidden_gradient = torch.empty_like(self.hidden, dtype=self.sum_dtype)
+        self.weight_gradient = torch.zeros_like(self.item_weight, dtype=self.sum_dtype)
+
+    def add_gradients(self, chunk: _Chunk, upstream: Float[Tensor, " C"]) -> None:
+        """The gradients of ``-(upstream * log_prob).sum()`` over the chunk's rows.
+
+        Those are ``upstream * (probabilities - one_hot(label))`` times the weights and the hidden
+        states. The probabilities are never formed: their normalizers scale the smaller factors.
+        """
+        label, hidden = self.labels[chunk.rows], self.hidden[chunk.rows].to(self.sum_dtype)
+        upstream = upstream[:, None]
+        scale = upstream / chunk.normalizer
+        towards_all = torch.mm(chunk.exponentials, self.item_weight).mul(scale)
+        towards_label = self.item_weight[label].mul(upstream)
+        torch.sub(towards_all, towards_label, out=self.hidden_gradient[chunk.rows])
+        scaled = (hidden * scale).to(self.dtype)
+        if self.dtype == self.sum_dtype:
+            self.weight_gradient.addmm_(chunk.exponentials.T, scaled)
+        else:
+            self.weight_gradient += torch.mm(chunk.exponentials.T, scaled)
+        self.weight_gradient.index_add_(0, label, hidden * -upstream)
+
+
+class _CatalogCrossEntropy(torch.autograd.Function):
+    """``-(share * log_prob).sum()``; both gradients are formed in ``forward``."""
 
     @staticmethod
     def forward(
@@ -59,29 +197,60 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         item_weight: Tensor,
         labels: Tensor,
         share: Tensor,
-        chunk_size: int,
+        chunk_size: int | None,
     ) -> Tensor:
+        products = _Products(hidden, item_weight, labels, chunk_size)
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        hidden_gradient = torch.zeros_like(hidden) if needs_gradient else None
-        weight_gradient = torch.zeros_like(item_weight) if needs_gradient else None
-        loss = hidden.new_zeros(())
-        for start in range(0, len(hidden), chunk_size):
-            rows = slice(start, start + chunk_size)
-            label, weight = labels[rows, None], share[rows, None]
-            logits = hidden[rows] @ item_weight.T
-            normalizer = logits.logsumexp(dim=1, keepdim=True)
-            loss += (weight * (normalizer - logits.gather(1, label))).sum()
-            if hidden_gradient is None or weight_gradient is None:
-                continue
-            slope = logits.sub_(normalizer).exp_().mul_(weight)
-            slope.scatter_add_(1, label, -weight)
-            torch.mm(slope, item_weight, out=hidden_gradient[rows])
-            weight_gradient.addmm_(slope.T, hidden[rows])
-        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        if needs_gradient:
+            products.start_gradients()
+        loss = share.new_zeros(())
+        for chunk in products.chunks():
+            loss -= (share[chunk.rows] * chunk.log_prob).sum()
+            if needs_gradient:
+                products.add_gradients(chunk, share[chunk.rows])
+        if needs_gradient:
+            ctx.save_for_backward(products.hidden_gradient, products.weight_gradient)
+            ctx.dtypes = hidden.dtype, item_weight.dtype
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * gradients[0], weight_gradient * gradients[0], None, None, None
+        hidden, item_weight = _scaled(ctx.saved_tensors, gradients[0])
+        return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None
+
+
+def _scaled(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
+    """The tensors times a factor, without a copy where it is 1, as it is at the end of a graph."""
+    return tensors if factor == 1 else tuple(tensor * factor for tensor in tensors)
+
+
+class _CatalogLogProb(torch.autograd.Function):
+    """``log_prob`` of every row; chunks are scored again in ``backward``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, item_weight: Tensor, items: Tensor, chunk_size: int | None
+    ) -> Tensor:
+        products = _Products(hidden, item_weight, items, chunk_size)
+        ctx.save_for_backward(hidden, item_weight, items)
+        ctx.chunk_size = chunk_size
+        ctx.autocast_dtype = products.dtype if products.dtype != hidden.dtype else None
+        parts = [chunk.log_prob for chunk in products.chunks()]
+        return torch.cat([hidden.new_empty(0, dtype=products.sum_dtype), *parts])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        hidden, item_weight, items = ctx.saved_tensors
+        with torch.autocast(hidden.device.type, ctx.autocast_dtype, ctx.autocast_dtype is not None):
+            products = _Products(hidden, item_weight, items, ctx.chunk_size)
+        products.start_gradients()
+        for chunk in products.chunks():
+            products.add_gradients(chunk, -gradients[0][chunk.rows])
+        return (
+            products.hidden_gradient.to(hidden.dtype),
+            products.weight_gradient.to(item_weight.dtype),
+            None,
+            None,
+        )

@@ -1,10 +1,11 @@
-"""Transformer blocks: the SASRec type and the Llama type, over one attention."""
+"""Transformer blocks: the SASRec type and the Llama type, over one attention and one dropout."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqrec.models.attention import attend
 from seqrec.models.configuration import SeqRecDecoderConfig
 
 Rotation = tuple[Float[Tensor, "B 1 T H"], Float[Tensor, "B 1 T H"]]
@@ -18,7 +19,7 @@ def rotary_angles(position_ids: Int[Tensor, "B T"], head_size: int, theta: float
     return angles.cos(), angles.sin()
 
 
-def rotate(x: Float[Tensor, "B A T H"], rotation: Rotation) -> Float[Tensor, "B A T H"]:
+def rotate(x: Float[Tensor, "*n B A T H"], rotation: Rotation) -> Float[Tensor, "*n B A T H"]:
     """Queries or keys turned by their positions, the halves of a head paired as in Llama."""
     cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
@@ -32,7 +33,6 @@ class Attention(nn.Module):
     def __init__(self, config: SeqRecDecoderConfig, *, has_bias: bool) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
-        self.dropout = config.dropout
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=has_bias)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=has_bias)
 
@@ -44,18 +44,55 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         batch, length, width = hidden.shape
         qkv = self.qkv_proj(hidden).view(batch, length, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        qkv = qkv.permute(2, 0, 3, 1, 4)
         if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
-        mixed = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=mask is None,
-        )
+            qkv = torch.cat((rotate(qkv[:2], rotation), qkv[2:]))
+        mixed = attend(qkv, mask)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, width))
+
+    def read(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        mask: Float[Tensor, "B 1 T T"],
+        rotation: Rotation | None,
+        read_at: Int[Tensor, "B M"],
+    ) -> Float[Tensor, "B M D"]:
+        """What ``forward`` answers at some positions of each row; the others only answer them."""
+        batch, length, width = hidden.shape
+        weight, bias = self.qkv_proj.weight, self.qkv_proj.bias
+        query_bias, pair_bias = (None, None) if bias is None else (bias[:width], bias[width:])
+        asked = F.linear(at_positions(hidden, read_at), weight[:width], query_bias)
+        query = asked.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
+        pairs = F.linear(hidden, weight[width:], pair_bias)
+        key, value = pairs.view(batch, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            angles = [angle.expand(batch, -1, -1, -1).squeeze(1) for angle in rotation]
+            here = [at_positions(angle, read_at)[:, None] for angle in angles]
+            query, key = rotate(query, (here[0], here[1])), rotate(key, rotation)
+        where = read_at[:, None, :, None].expand(-1, 1, -1, length)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask.gather(2, where))
+        return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn from 16 random bits an element: ``share`` to 1 in 65,536.
+
+    Torch's own draws a number an element, which on a CPU takes longer than the layers around it.
+    """
+
+    LEVELS = 1 << 16
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.dropped_levels = round(share * self.LEVELS)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        if not self.training or not self.dropped_levels:
+            return x
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+        bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+        kept = bits >= self.dropped_levels - self.LEVELS // 2
+        return x * (kept * (self.LEVELS / (self.LEVELS - self.dropped_levels))).to(x.dtype)
 
 
 class GELUFeedForward(nn.Module):
@@ -94,17 +131,31 @@ class Block(nn.Module):
         self.feed_forward_norm = build_norm(config)
         is_llama = config.block == "llama"
         self.feed_forward = GatedFeedForward(config) if is_llama else GELUFeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,
         hidden: Float[Tensor, "B T D"],
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
+        read_at: Int[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        mixed = self.attention(self.attention_norm(hidden), mask, rotation)
+        """The residual stream after this block; with ``read_at``, at those positions alone."""
+        normed = self.attention_norm(hidden)
+        if read_at is None or mask is None:
+            mixed = self.attention(normed, mask, rotation)
+        else:
+            mixed = self.attention.read(normed, mask, rotation, read_at)
+            hidden = at_positions(hidden, read_at)
         hidden = hidden + self.dropout(mixed)
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+def at_positions(
+    hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"]
+) -> Float[Tensor, "B M D"]:
+    """Some positions of each row."""
+    return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
 
 
 def build_norm(config: SeqRecDecoderConfig) -> nn.Module:

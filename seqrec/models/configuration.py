@@ -20,7 +20,7 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     num_attention_heads: int
     max_position_embeddings: int
     dropout: float
-    """Share of embeddings, attention weights and block outputs dropped in training."""
+    """Share of embeddings and block outputs dropped in training."""
     initializer_range: float
     """Standard deviation of the initial weights."""
     norm_eps: float

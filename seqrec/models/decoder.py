@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from seqrec.models.blocks import Block, build_norm, rotary_angles
+from seqrec.models.blocks import Block, Dropout, build_norm, rotary_angles
 from seqrec.models.configuration import SeqRecDecoderConfig
 
 
@@ -23,7 +23,7 @@ class SeqRecDecoder(PreTrainedModel):
         self.embed_positions = None
         if config.rope_theta is None:
             self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = build_norm(config)
         self.post_init()
@@ -47,6 +47,7 @@ class SeqRecDecoder(PreTrainedModel):
         input_ids: Int[Tensor, "B T"],
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
+        read_at: Int[Tensor, "B M"] | None = None,
         **_: object,
     ) -> BaseModelOutput:
         """The hidden state of every position.
@@ -57,6 +58,8 @@ class SeqRecDecoder(PreTrainedModel):
                 another (column), hugely negative where not; absent, each position reads itself
                 and what is before it.
             position_ids: counted from 0 at the start of each history; absent, from column 0.
+            read_at: positions of each row whose hidden states are asked for; all if absent. The
+                last block works for them alone. Needs ``attention_mask``.
             _: what other transformers decoders take and this one has no use for.
         """
         if position_ids is None:
@@ -70,6 +73,8 @@ class SeqRecDecoder(PreTrainedModel):
             head_size = self.config.hidden_size // self.config.num_attention_heads
             rotation = rotary_angles(position_ids, head_size, self.config.rope_theta)
         hidden = self.dropout(hidden)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             hidden = layer(hidden, attention_mask, rotation)
+        hidden = last(hidden, attention_mask, rotation, read_at)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

@@ -1,7 +1,8 @@
 """Catalog heads: the vector of every item, by which the decoder's output is scored."""
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -17,6 +18,10 @@ class TiedCatalogHead(nn.Module):
         """The item rows of the token embedding: a view, no padding and no special token in it."""
         return token_weight[self.first_item_token : self.first_item_token + self.num_items]
 
+    def rows(self, embedding: nn.Module, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
+        """The vectors of some items; their gradient is sparse if the embedding's is."""
+        return embedding(items + self.first_item_token)
+
 
 class UntiedCatalogHead(nn.Module):
     """Items are scored by rows of the head's own."""
@@ -25,7 +30,13 @@ class UntiedCatalogHead(nn.Module):
         super().__init__()
         self.num_items = num_items
         self.weight = nn.Parameter(torch.empty(padded_num_items, hidden_size))
+        self.sparse = False
+        """Whether the gradient of ``rows`` is sparse."""
 
     def forward(self, token_weight: Float[Tensor, "V D"]) -> Float[Tensor, "I D"]:
         """The head's rows without the padding; the token embedding is not read."""
         return self.weight[: self.num_items]
+
+    def rows(self, embedding: nn.Module, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
+        """The vectors of some items."""
+        return F.embedding(items, self.weight, sparse=self.sparse)

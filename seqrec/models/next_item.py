@@ -9,6 +9,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.decoder import SeqRecDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 
 
@@ -36,7 +37,7 @@ class SeqRecForNextItem(PreTrainedModel):
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
         self.backbone = AutoModel.from_config(config.backbone_config)
-        self.head: nn.Module
+        self.head: TiedCatalogHead | UntiedCatalogHead
         if config.head == "tied":
             self.head = TiedCatalogHead(config.num_items, config.first_item_token)
         else:
@@ -58,6 +59,17 @@ class SeqRecForNextItem(PreTrainedModel):
         """The vector of every item; a hidden state's product with it is the item's score."""
         return self.head(self.get_input_embeddings().weight)
 
+    def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
+        """The vectors of some items, without touching the others' rows."""
+        return self.head.rows(self.get_input_embeddings(), items)
+
+    def use_sparse_gradients(self, is_sparse: bool) -> None:
+        """Whether looking up tokens and items gives gradients of their rows alone."""
+        tables = [self.get_input_embeddings(), self.head]
+        for table in tables:
+            if isinstance(table, nn.Embedding | UntiedCatalogHead):
+                table.sparse = is_sparse
+
     def hidden_states(
         self,
         input_ids: Int[Tensor, "B T"],
@@ -66,10 +78,33 @@ class SeqRecForNextItem(PreTrainedModel):
         """The decoder's output at every position; histories that share a row never meet."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
+        return self._decode(input_ids, attention_mask)
+
+    def document_states(
+        self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]
+    ) -> Float[Tensor, "H D"]:
+        """The decoder's output at the last position of every history, row by row."""
+        is_last = documents > 0
+        is_last[:, :-1] &= documents[:, 1:] != documents[:, :-1]
+        rows, columns = is_last.nonzero(as_tuple=True)
+        place = is_last.cumsum(dim=1)[rows, columns] - 1
+        read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
+        read_at[rows, place] = columns
+        if isinstance(self.backbone, SeqRecDecoder):
+            return self._decode(input_ids, documents, read_at=read_at)[rows, place]
+        return self._decode(input_ids, documents)[rows, columns]
+
+    def _decode(
+        self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"], **more: Tensor
+    ) -> Float[Tensor, "B T D"]:
+        dtype = self.dtype
+        if torch.is_autocast_enabled(input_ids.device.type):
+            dtype = torch.get_autocast_dtype(input_ids.device.type)
         output = self.backbone(
             input_ids=input_ids,
-            attention_mask=document_mask(attention_mask, self.dtype),
-            position_ids=document_positions(attention_mask),
+            attention_mask=document_mask(documents, dtype),
+            position_ids=document_positions(documents),
+            **more,
         )
         return output.last_hidden_state
 

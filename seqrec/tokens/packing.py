@@ -4,10 +4,11 @@ The model keeps windows apart by their number in ``documents``, from which it ma
 attention mask and the positions.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
@@ -22,6 +23,9 @@ class PackedBatch(NamedTuple):
     labels: Int[np.ndarray, "B T"]
     """The item that comes next, in catalog rows; ``ignore_index`` where nothing is learned."""
     label_weight: Float[np.ndarray, "B T"]
+    total_weight: float
+    """What a sum over the batch's targets is divided by: their weight, unless the batch is one
+    process's part of a larger one."""
 
 
 def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
@@ -54,86 +58,90 @@ def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]
     return rows
 
 
-class PackedHistories:
-    """Windows of histories as packed batches, in a new order every epoch.
+class Examples(NamedTuple):
+    """What is learned from some histories."""
 
-    The order is a function of seed and epoch alone, so that any epoch can be made again.
+    items: Int[np.ndarray, " N"]
+    """Interactions, histories one after the other."""
+    label_weight: Float[np.ndarray, " N"]
+    """How much each interaction counts as a target; 0 is read, not learned."""
+    windows: Windows
+    """Stretches of ``items`` whose targets stand one place further on."""
+
+    def total_weight(self, windows: Int[np.ndarray, " W"]) -> float:
+        """The weight of all targets that some of the windows teach."""
+        starts = self.windows.starts[windows] + self.windows.num_context[windows] + 1
+        ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
+        pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+        return float(sum(self.label_weight[start:end].sum() for start, end in pairs))
+
+
+class Placement(NamedTuple):
+    """Where the positions of some windows come from, and where in the packed rows they stand."""
+
+    source: Int[np.ndarray, " N"]
+    """In the flat array of items."""
+    place: Int[np.ndarray, " N"]
+    """In the flat array of rows."""
+    document: Int[np.ndarray, " N"]
+    """Number of the window within its row, from 1."""
+    is_context: Bool[np.ndarray, " N"]
+
+
+def place_windows(windows: Windows, rows: Sequence[Sequence[int]], row_length: int) -> Placement:
+    """The windows of every row, one after the other from its first column on."""
+    chosen = np.array([window for row in rows for window in row], dtype=np.int64)
+    lengths = windows.lengths[chosen]
+    per_row = np.array([len(row) for row in rows], dtype=np.int64)
+    first = np.cumsum(per_row) - per_row
+    before = np.cumsum(lengths) - lengths
+    row_of = np.repeat(np.arange(len(rows)), per_row)
+    column = before - before[first][row_of]
+    number = np.arange(len(chosen)) - first[row_of] + 1
+    steps = np.arange(lengths.sum()) - np.repeat(before, lengths)
+    return Placement(
+        source=np.repeat(windows.starts[chosen], lengths) + steps,
+        place=np.repeat(row_of * row_length + column, lengths) + steps,
+        document=np.repeat(number, lengths),
+        is_context=steps < np.repeat(windows.num_context[chosen], lengths),
+    )
+
+
+def pack_inputs(
+    items: Int[np.ndarray, " N"], placement: Placement, tokens: ItemTokens, shape: tuple[int, int]
+) -> tuple[Int[np.ndarray, "B T"], Int[np.ndarray, "B T"]]:
+    """Tokens and document numbers of packed rows."""
+    input_ids = np.full(shape, tokens.pad_token_id, dtype=np.int64)
+    documents = np.zeros(shape, dtype=np.int64)
+    input_ids.flat[placement.place] = tokens.encode(items[placement.source])
+    documents.flat[placement.place] = placement.document
+    return input_ids, documents
+
+
+def pack_batch(
+    examples: Examples,
+    rows: Sequence[Sequence[int]],
+    tokens: ItemTokens,
+    *,
+    row_length: int,
+    ignore_index: int,
+) -> PackedBatch:
+    """The windows of some rows as arrays; without a row, one row of padding.
+
+    Args:
+        examples: where the windows are.
+        rows: the windows of every row, which fit in it.
+        tokens: from items to tokens.
+        row_length: positions of a row.
+        ignore_index: the label of positions that are not learned.
     """
-
-    def __init__(
-        self,
-        items: Int[np.ndarray, " N"],
-        label_weight: Float[np.ndarray, " N"],
-        windows: Windows,
-        tokens: ItemTokens,
-        *,
-        row_length: int,
-        batch_size: int,
-        ignore_index: int,
-        seed: int,
-    ) -> None:
-        """Hold the flat arrays that the windows point into.
-
-        Args:
-            items: interactions, histories one after the other.
-            label_weight: how much each interaction counts as a target; 0 is read, not learned.
-            windows: stretches of ``items`` whose targets stand one place further on.
-            tokens: from items to tokens.
-            row_length: positions of a row.
-            batch_size: rows of a batch.
-            ignore_index: the label of positions that are not learned.
-            seed: of the order.
-        """
-        self.items = items
-        self.label_weight = label_weight
-        self.windows = windows
-        self.tokens = tokens
-        self.row_length = row_length
-        self.batch_size = batch_size
-        self.ignore_index = ignore_index
-        self.seed = seed
-        self.num_batches = -(-len(self._rows(0)) // batch_size)
-        """Batches of an epoch, the same in every epoch."""
-
-    def epoch(self, epoch: int) -> list[list[list[int]]]:
-        """The batches of an epoch, as the windows of each of their rows.
-
-        Another order packs into a few rows more or less, which the batches share.
-        """
-        rows = self._rows(epoch)
-        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
-        return [rows[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
-
-    def _rows(self, epoch: int) -> list[list[int]]:
-        generator = np.random.default_rng((self.seed, epoch))
-        order = generator.permutation(len(self.windows.starts))
-        rows = pack_rows(self.windows.lengths[order], self.row_length)
-        generator.shuffle(rows)
-        return [order[row].tolist() for row in rows]
-
-    def batch(self, rows: list[list[int]]) -> PackedBatch:
-        """The arrays of a batch."""
-        shape = (len(rows), self.row_length)
-        windows = np.concatenate([np.asarray(row) for row in rows])
-        lengths = self.windows.lengths[windows]
-        per_row = [len(row) for row in rows]
-        first = np.cumsum(per_row) - per_row
-        before = np.cumsum(lengths) - lengths
-        row_of = np.repeat(np.arange(len(rows)), per_row)
-        column = before - before[first][row_of]
-        number = np.arange(len(windows)) - first[row_of] + 1
-
-        steps = np.arange(lengths.sum()) - np.repeat(before, lengths)
-        source = np.repeat(self.windows.starts[windows], lengths) + steps
-        place = np.repeat(row_of * self.row_length + column, lengths) + steps
-
-        input_ids = np.full(shape, self.tokens.pad_token_id, dtype=np.int64)
-        documents = np.zeros(shape, dtype=np.int64)
-        labels = np.full(shape, self.ignore_index, dtype=np.int64)
-        label_weight = np.zeros(shape, dtype=np.float32)
-        input_ids.flat[place] = self.tokens.encode(self.items[source])
-        documents.flat[place] = np.repeat(number, lengths)
-        weight = self.label_weight[source + 1]
-        labels.flat[place] = np.where(weight > 0, self.items[source + 1], self.ignore_index)
-        label_weight.flat[place] = weight
-        return PackedBatch(input_ids, documents, labels, label_weight)
+    shape = (max(len(rows), 1), row_length)
+    placement = place_windows(examples.windows, rows, row_length)
+    input_ids, documents = pack_inputs(examples.items, placement, tokens, shape)
+    labels = np.full(shape, ignore_index, dtype=np.int64)
+    label_weight = np.zeros(shape, dtype=np.float32)
+    target = placement.source + 1
+    weight = np.where(placement.is_context, 0, examples.label_weight[target])
+    labels.flat[placement.place] = np.where(weight > 0, examples.items[target], ignore_index)
+    label_weight.flat[placement.place] = weight
+    return PackedBatch(input_ids, documents, labels, label_weight, float(label_weight.sum()))

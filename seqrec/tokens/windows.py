@@ -14,6 +14,8 @@ class Windows(NamedTuple):
 
     starts: Int[np.ndarray, " W"]
     lengths: Int[np.ndarray, " W"]
+    num_context: Int[np.ndarray, " W"]
+    """Positions at the start whose targets an earlier window teaches: read, not learned."""
 
 
 def training_windows(
@@ -21,21 +23,31 @@ def training_windows(
     ends: Int[np.ndarray, " U"],
     max_length: int,
     which: Literal["last", "all"],
+    stride: int | None = None,
 ) -> Windows:
     """The windows of histories that stand at ``starts : ends`` of a flat array.
 
     A history of ``n`` items has ``n - 1`` inputs, each with the next item as its target.
-    ``last`` keeps the last ``max_length`` of them; ``all`` cuts the inputs, from the end
-    backwards, into windows of at most ``max_length``, so that each target counts once.
-    Histories of fewer than two items have no window.
+    ``last`` keeps the last ``max_length`` of them. ``all`` slides a window of ``max_length`` over
+    the inputs, from the end backwards by ``stride``; each target is learned once, in the first
+    window that reads up to it. Histories of fewer than two items have no window.
+
+    Args:
+        starts: where each history starts.
+        ends: one past its last item.
+        max_length: inputs of a window.
+        which: as above.
+        stride: at most ``max_length``, the value if absent: windows that do not overlap.
     """
+    stride = stride or max_length
     num_inputs = np.maximum(ends - starts - 1, 0)
-    if which == "last":
-        num_windows = np.minimum(num_inputs, 1)
-    else:
-        num_windows = -(-num_inputs // max_length)
+    num_windows = np.minimum(num_inputs, 1)
+    if which == "all":
+        num_windows += -(-np.maximum(num_inputs - max_length, 0) // stride)
     owner = np.repeat(np.arange(len(starts)), num_windows)
     back = np.arange(len(owner)) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
-    window_ends = (ends - 1)[owner] - back * max_length
+    window_ends = (ends - 1)[owner] - back * stride
     window_starts = np.maximum(window_ends - max_length, starts[owner])
-    return Windows(window_starts, window_ends - window_starts)
+    is_first = (back == num_windows[owner] - 1) | (which == "last")
+    num_context = np.where(is_first, 0, max_length - stride)
+    return Windows(window_starts, window_ends - window_starts, num_context)

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from seqrec.training.callbacks import EpochCheckpoint, EpochLog, ResumeState
+from seqrec.training.accounting import training_flops
+from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
+from seqrec.training.epoch_log import EpochLog
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
@@ -28,41 +31,55 @@ class FitResult(NamedTuple):
 def fit(
     module: TrainingModule,
     loader: PackedLoader,
+    validation: QueryLoader,
     folder: Path,
     *,
     max_epochs: int,
     patience: int,
     selection_metric: str,
-    gradient_clip: float,
     accelerator: str,
+    devices: int,
+    checkpoint_minutes: float,
+    num_scored: int,
 ) -> FitResult:
     """Train until the selection metric stops growing, and leave the best weights in the model.
 
     Without validation queries it trains for ``max_epochs`` and keeps the last weights.
-    Checkpoints go to ``folder/checkpoints`` at the end of every epoch; if one is there already,
-    training goes on from it and ends as it would have without the interruption.
+    Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones; if
+    one is there already, training goes on from it and ends as it would have without the
+    interruption. With several devices this is one of as many processes that call it.
     """
     checkpoints = folder / "checkpoints"
-    has_validation = len(module.queries.users) > 0
+    has_validation = validation.num_queries > 0
     monitor = f"val/{selection_metric}" if has_validation else None
-    callbacks: list[Callback] = [EpochLog(folder / LOG_FILE, monitor), ResumeState(loader)]
+    flops_of = partial(
+        training_flops,
+        module.model,
+        row_length=loader.stream.row_length,
+        num_scored=num_scored,
+    )
+    callbacks: list[Callback] = [
+        EpochLog(folder / LOG_FILE, monitor, flops_of, module.products_dtype),
+        ResumeState(loader),
+    ]
     if monitor is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
         callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
     callbacks.append(EpochCheckpoint(checkpoints, "last", None))
+    callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
     _quieten_lightning()
     trainer = Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        use_distributed_sampler=False,
         max_epochs=max_epochs,
-        gradient_clip_val=gradient_clip,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    validation = QueryLoader(len(module.queries.users), module.ranker.batch_size)
     last = checkpoints / "last.ckpt"
     try:
         trainer.fit(

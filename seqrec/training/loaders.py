@@ -1,50 +1,126 @@
 """Batches for the Trainer."""
 
+import queue
+import threading
 from collections.abc import Iterator
+from typing import TypeVar
 
-import numpy as np
-from jaxtyping import Int
-
-from seqrec.tokens.packing import PackedHistories
+from seqrec.data.histories import Blocks
+from seqrec.data.prepared import TargetMode
+from seqrec.evaluation.protocol import Queries, queries_of
+from seqrec.tokens.stream import PackedStream, Place
 from seqrec.training.sft import PackedTensors
+
+PREFETCHED = 8
+"""Batches made ahead."""
+
+T = TypeVar("T")
 
 
 class PackedLoader:
-    """Packed batches of one epoch after the other; it knows where it is, so a run can resume."""
+    """One epoch after the other, packed in the background; it knows where it is."""
 
-    def __init__(self, histories: PackedHistories) -> None:
-        self.histories = histories
-        self.epoch = 0
-        self.next_batch = 0
+    def __init__(self, stream: PackedStream) -> None:
+        self.stream = stream
+        self.place = Place()
 
     def __len__(self) -> int:
-        return self.histories.num_batches
+        return self.stream.num_batches
 
     def __iter__(self) -> Iterator[PackedTensors]:
-        batches = self.histories.epoch(self.epoch)
-        for number in range(self.next_batch, len(batches)):
-            self.next_batch = number + 1
-            if self.next_batch == len(batches):
-                self.epoch, self.next_batch = self.epoch + 1, 0
-            yield PackedTensors.of(self.histories.batch(batches[number]))
+        for place, batch in in_background(self.stream.batches(self.place), PREFETCHED):
+            self.place = place
+            yield PackedTensors.of(batch)
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "next_batch": self.next_batch}
+        return self.place._asdict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.epoch, self.next_batch = state["epoch"], state["next_batch"]
+        self.place = Place(**state)
+
+
+def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
+    """The same items, made by a thread that is up to ``num_ahead`` of them ahead.
+
+    What the thread raises is raised here; when nobody asks any more, it ends.
+    """
+    ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(num_ahead)
+    is_over = threading.Event()
+
+    def put(*message: object) -> bool:
+        while not is_over.is_set():
+            try:
+                ready.put(message, timeout=0.1)  # type: ignore[arg-type]
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(True, item):
+                    return
+            put(False, None)
+        except BaseException as error:
+            put(False, error)
+
+    thread = threading.Thread(target=work, name="seqrec-packing", daemon=True)
+    thread.start()
+    try:
+        while True:
+            is_item, item = ready.get()
+            if is_item:
+                yield item  # type: ignore[misc]
+            elif item is None:
+                return
+            else:
+                raise item  # type: ignore[misc]
+    finally:
+        is_over.set()
+        thread.join()
 
 
 class QueryLoader:
-    """Rows of the validation queries, a batch at a time."""
+    """The queries of a split, block by block; every process gets its share of each block's."""
 
-    def __init__(self, num_queries: int, batch_size: int) -> None:
-        self.num_queries = num_queries
-        self.batch_size = batch_size
+    def __init__(
+        self,
+        blocks: Blocks,
+        targets: TargetMode,
+        *,
+        memory_rows: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        """Count the queries of the validation.
+
+        Args:
+            blocks: the log.
+            targets: how they are asked for.
+            memory_rows: a log of at most so many interactions is read once and kept.
+            rank: which of the processes this is; it gets every ``num_ranks``-th query.
+            num_ranks: processes that train together.
+        """
+        self.blocks = blocks
+        self.targets = targets
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.is_kept = int(blocks.num_rows.sum()) <= memory_rows
+        self._kept: list[Queries] = []
+        self.num_queries = sum(len(queries.users) for queries in self._read())
+        """Of all processes together."""
 
     def __len__(self) -> int:
-        return -(-self.num_queries // self.batch_size)
+        return len(self.blocks)
 
-    def __iter__(self) -> Iterator[Int[np.ndarray, " Q"]]:
-        for start in range(0, self.num_queries, self.batch_size):
-            yield np.arange(start, min(start + self.batch_size, self.num_queries))
+    def __iter__(self) -> Iterator[Queries]:
+        for queries in self._kept or self._read():
+            yield queries.every(self.num_ranks, start=self.rank)
+
+    def _read(self) -> Iterator[Queries]:
+        for block in range(len(self.blocks)):
+            queries = queries_of(self.blocks.read([block]), "validation", self.targets)
+            if self.is_kept:
+                self._kept.append(queries)
+            yield queries

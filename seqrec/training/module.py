@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Float
 from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
@@ -13,7 +13,7 @@ from seqrec.evaluation.metrics import metric_collection
 from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.recommender import Ranker
-from seqrec.training.callbacks import LOSS
+from seqrec.training.optimizers import clip_gradients
 
 Objective = Callable[[SeqRecForNextItem, Any], Float[Tensor, ""]]
 
@@ -27,8 +27,10 @@ class TrainingModule(LightningModule):
         objective: Objective,
         optimizers: Callable[[nn.Module], dict[str, Any]],
         ranker: Ranker,
-        queries: Queries,
         ks: Sequence[int],
+        *,
+        dtype: torch.dtype,
+        gradient_clip: float,
     ) -> None:
         """Hold what the Trainer calls.
 
@@ -37,15 +39,17 @@ class TrainingModule(LightningModule):
             objective: loss of a batch under the model.
             optimizers: from the model to optimizer and schedule, as Lightning wants them.
             ranker: the same model, asked for lists.
-            queries: histories and targets of the validation.
             ks: cut-offs of the validation's metrics.
+            dtype: of the products in training.
+            gradient_clip: largest norm of the gradient.
         """
         super().__init__()
         self.model = model
         self.objective = objective
         self.optimizers_of = optimizers
         self.ranker = ranker
-        self.queries = queries
+        self.products_dtype = dtype
+        self.gradient_clip = gradient_clip
         self.depth = max(ks)
         metrics = metric_collection(ks, ranker.num_items)
         self.metrics = MetricCollection(
@@ -58,13 +62,22 @@ class TrainingModule(LightningModule):
         return self.optimizers_of(self.model)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        loss = self.objective(self.model, batch)
-        self.log(LOSS, loss, on_step=False, on_epoch=True, batch_size=1)
-        return loss
+        dtype = self.products_dtype
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            return self.objective(self.model, batch)
 
-    def validation_step(self, rows: Int[np.ndarray, " Q"], _: int) -> None:
-        ranked = self.ranker.rank([self.queries.histories[row] for row in rows], self.depth)
-        hits, num_targets = hits_among(ranked.items, [self.queries.targets[row] for row in rows])
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        clip_gradients(self.model, self.gradient_clip)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
+        """Queries stay as they are: the ranker makes its own tensors."""
+        if isinstance(batch, Queries):
+            return batch
+        return super().transfer_batch_to_device(batch, device, index)
+
+    def validation_step(self, queries: Queries, _: int) -> None:
+        ranked = self.ranker.rank(queries.histories, self.depth)
+        hits, num_targets = hits_among(ranked.items, queries.targets)
         self.metrics.update(hits.to(self.device), num_targets.to(self.device))
 
     def on_validation_epoch_end(self) -> None:

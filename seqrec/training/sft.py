@@ -6,15 +6,39 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.negatives import Negatives, NegativeSampler
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.packing import PackedBatch
 
 
 class CatalogLoss(Protocol):
-    """A loss over the catalog, its settings bound."""
+    """A loss over the whole catalog, its settings bound."""
 
     def __call__(
-        self, hidden: Tensor, item_weight: Tensor, labels: Tensor, *, label_weight: Tensor
+        self,
+        hidden: Tensor,
+        item_weight: Tensor,
+        labels: Tensor,
+        *,
+        label_weight: Tensor,
+        total_weight: float,
+    ) -> Tensor: ...
+
+
+class SampledLoss(Protocol):
+    """A loss over targets and shared negatives, its settings bound."""
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        labels: Tensor,
+        negatives: Negatives,
+        *,
+        label_weight: Tensor,
+        total_weight: float,
     ) -> Tensor: ...
 
 
@@ -25,10 +49,12 @@ class PackedTensors(NamedTuple):
     documents: Int[Tensor, "B T"]
     labels: Int[Tensor, "B T"]
     label_weight: Float[Tensor, "B T"]
+    total_weight: float
 
     @classmethod
     def of(cls, batch: PackedBatch) -> "PackedTensors":
-        return cls(*map(torch.from_numpy, batch))
+        input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
+        return cls(input_ids, documents, labels, label_weight, batch.total_weight)
 
 
 def sft_loss(
@@ -41,4 +67,24 @@ def sft_loss(
         model.item_weight(),
         batch.labels.flatten(),
         label_weight=batch.label_weight.flatten(),
+        total_weight=batch.total_weight,
+    )
+
+
+def sampled_sft_loss(
+    model: SeqRecForNextItem, batch: PackedTensors, *, loss: SampledLoss, sampler: NegativeSampler
+) -> Float[Tensor, ""]:
+    """``sft_loss`` against items drawn for the batch: no row of another item is touched."""
+    hidden = model.hidden_states(batch.input_ids, batch.documents)
+    learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
+    labels = batch.labels.flatten()[learned]
+    negatives = sampler.draw(labels)
+    return loss(
+        hidden.flatten(0, 1)[learned],
+        model.item_vectors(labels),
+        model.item_vectors(negatives.items),
+        labels,
+        negatives,
+        label_weight=batch.label_weight.flatten()[learned],
+        total_weight=batch.total_weight,
     )

@@ -5,7 +5,7 @@ import pytest
 
 from seqrec.baselines import BASELINES, build_baseline
 from seqrec.baselines.transitions import TransitionGraph
-from seqrec.data.prepared import Histories
+from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
 
 

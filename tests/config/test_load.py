@@ -1,12 +1,16 @@
 """Recipes: every shipped one parses, every mistake is one line that names the key."""
 
 import inspect
+from functools import partial
+from typing import get_args
 
+import numpy as np
 import pytest
 import yaml
 
 from seqrec.config.block import Block
 from seqrec.config.load import Recipe, load_recipe, shipped_recipes
+from seqrec.config.objective import LossConfig, SampledConfig
 from seqrec.errors import SeqRecError
 from seqrec.jobs.build import build_objective
 
@@ -21,15 +25,28 @@ def test_every_shipped_recipe_parses_and_is_short(name):
     assert Recipe.model_validate(resolved) == recipe
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+LOSSES = [
+    get_args(member.model_fields["name"].annotation)[0]
+    for member in get_args(get_args(LossConfig)[0])
+]
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_the_loss_function_takes_what_its_schema_holds(name):
     """Bind every schema member to its function, with the arguments that ``train`` will add."""
-    objective = build_objective(load_recipe(name).objective)
+    config = load_recipe("sft", [f"objective.loss={{name: {name}}}"]).objective
+    objective = build_objective(config, np.ones(5, dtype=np.int64))
     loss = objective.keywords["loss"]
-    inspect.signature(loss.func).bind("hidden", "item_weight", "labels", **loss.keywords)
+    settings = loss.keywords if isinstance(loss, partial) else {}
+    given = {"label_weight": "weight", "total_weight": 1.0}
+    tensors = ["hidden", "item_weight", "labels"]
+    if "sampler" in objective.keywords:
+        tensors = ["hidden", "positive", "negative", "labels", "negatives"]
+    inspect.signature(getattr(loss, "func", loss)).bind(*tensors, **settings, **given)
     inspect.signature(objective.func).bind("model", "batch", **objective.keywords)
-    schema = set(type(load_recipe(name).objective.loss).model_fields) - {"name"}
-    assert schema == set(loss.keywords)
+    shared = set(SampledConfig.model_fields) if isinstance(config.loss, SampledConfig) else set()
+    schema = set(type(config.loss).model_fields) - {"name"} - shared
+    assert schema == set(settings) - {"num_items"}
 
 
 def test_every_field_has_help():

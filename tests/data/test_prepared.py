@@ -84,7 +84,7 @@ def test_the_manifest_says_what_was_done(tmp_path, prepared):
     FRAME.select("user", "item", "time", "stars").write_csv(file)
     data = prepared(file, split_by="last-n:2", min_rating=1.0)
     manifest = data.manifest
-    assert manifest["version"] == 1 and list(manifest["sources"]) == ["log.csv"]
+    assert manifest["version"] == 2 and list(manifest["sources"]) == ["log.csv"]
     expected = {"user": "user", "item": "item", "time": "time", "rating": "stars"}
     assert manifest["columns"] == expected
     assert manifest["options"]["split_by"] == data.split_by == "last-n:2"
@@ -133,11 +133,11 @@ def test_another_version_and_other_folders_are_refused(tmp_path, prepared):
         PreparedData.open(tmp_path / "gone")
     path = prepared(FRAME).path
     manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps(manifest | {"version": 2}))
-    with pytest.raises(SeqRecError, match="prepared in format 2, this seqrec reads 1"):
+    (path / "manifest.json").write_text(json.dumps(manifest | {"version": 3}))
+    with pytest.raises(SeqRecError, match="prepared in format 3, this seqrec reads 2"):
         PreparedData.open(path)
     for entries in ({"files": {}}, manifest | {"files": {"items.parquet": {"rows": 3}}}):
-        (path / "manifest.json").write_text(json.dumps(entries | {"version": 1}))
+        (path / "manifest.json").write_text(json.dumps(entries | {"version": 2}))
         with pytest.raises(SeqRecError, match="entries are missing"):
             PreparedData.open(path)
     for text in ("{", "[]", '"x"'):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrec.data.prepared import Histories
+from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
 from seqrec.evaluation.protocol import judge, queries_of
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.losses.catalog import (
+    IGNORE_INDEX,
+    MAX_CHUNK_LOGITS,
+    MIN_CHUNK_ROWS,
+    catalog_cross_entropy,
+    catalog_log_prob,
+    chunk_rows,
+)
 
 
 def naive_cross_entropy(hidden, item_weight, labels, *, label_weight=None):
@@ -21,12 +28,22 @@ def naive_cross_entropy(hidden, item_weight, labels, *, label_weight=None):
     return total / weights if weights else total
 
 
+def from_log_probabilities(hidden, item_weight, labels, *, label_weight=None):
+    """The cross-entropy once more, by way of ``catalog_log_prob``."""
+    weight = torch.ones(len(labels)) if label_weight is None else label_weight
+    weight = (weight * (labels != IGNORE_INDEX)).to(hidden.dtype)
+    counted = weight > 0
+    found = catalog_log_prob(hidden[counted], item_weight, labels[counted], chunk_size=7)
+    return -(weight[counted] * found).sum() / weight.sum().clamp_min(1e-30)
+
+
 LOSSES = {
     "cross_entropy": (partial(catalog_cross_entropy, chunk_size=7), naive_cross_entropy),
     "cross_entropy, one chunk": (
         partial(catalog_cross_entropy, chunk_size=1000),
         naive_cross_entropy,
     ),
+    "log_prob": (from_log_probabilities, naive_cross_entropy),
 }
 
 
@@ -139,3 +156,58 @@ def test_no_array_of_rows_by_items_is_held():
 
     assert largest_array(naive_cross_entropy) >= rows * items
     assert largest_array(partial(catalog_cross_entropy, chunk_size=8)) < rows * items / 8
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_bfloat16_is_as_near_to_the_truth_as_the_naive_bfloat16(loss_and_twin, size):
+    """Small logits, whose exponentials are taken as they are, and large ones, which are shifted."""
+    loss, twin = loss_and_twin
+    hidden, item_weight, labels, _ = example(num_rows=300, num_items=500, width=32)
+    hidden, item_weight = (size * hidden).float(), item_weight.float() / 5
+    truth = value_and_gradients(twin, hidden.double(), item_weight.double(), labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        naive = value_and_gradients(twin, hidden, item_weight, labels)
+        found = value_and_gradients(loss, hidden, item_weight, labels)
+    for exact, plain, ours in zip(truth, naive, found, strict=True):
+        assert ours.dtype == torch.float32
+        plain_error, our_error = (
+            (one.double() - exact).abs().max() / exact.abs().max() for one in (plain, ours)
+        )
+        assert our_error <= 2 * plain_error + 1e-3
+
+
+def test_parts_of_a_batch_under_its_total_weight_add_up_to_the_whole():
+    hidden, item_weight, labels, label_weight = example()
+    loss = partial(catalog_cross_entropy, chunk_size=7)
+    whole = loss(hidden, item_weight, labels, label_weight=label_weight)
+    total = float(label_weight[labels != IGNORE_INDEX].sum())
+    parts = [
+        loss(
+            hidden[part],
+            item_weight,
+            labels[part],
+            label_weight=label_weight[part],
+            total_weight=total,
+        )
+        for part in (slice(0, 13), slice(13, None))
+    ]
+    torch.testing.assert_close(sum(parts), whole, rtol=1e-6, atol=0)
+
+
+def test_log_probabilities_of_a_catalog_sum_to_one_and_carry_any_gradient():
+    hidden, item_weight, _, _ = example(num_rows=4, num_items=6)
+    rows = torch.arange(4).repeat_interleave(6)
+    items = torch.arange(6).repeat(4)
+    hidden.requires_grad_()
+    found = catalog_log_prob(hidden[rows], item_weight, items, chunk_size=5).view(4, 6)
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(4, dtype=torch.float64))
+    upstream = torch.randn(4, 6, dtype=torch.float64)
+    (ours,) = torch.autograd.grad(found, hidden, upstream)
+    naive = torch.log_softmax(hidden @ item_weight.T, dim=1)
+    torch.testing.assert_close(ours, torch.autograd.grad(naive, hidden, upstream)[0])
+
+
+def test_rows_are_chunked_by_what_fits_and_never_too_few():
+    cpu = torch.device("cpu")
+    assert chunk_rows(1_000, cpu) * 1_000 <= MAX_CHUNK_LOGITS["cpu"]
+    assert chunk_rows(10_000_000, cpu) == MIN_CHUNK_ROWS

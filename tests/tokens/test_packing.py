@@ -1,16 +1,17 @@
 """Windows and packing against what the histories say."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.tokens.packing import PackedHistories, pack_rows
+from seqrec.tokens.packing import Examples, pack_batch, pack_rows
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import training_windows
 
 IGNORE = -100
 TOKENS = ItemTokens(first_item_token=2, num_items=50, pad_token_id=0, unknown_token_id=1)
+
+ENDS = np.array([0]), np.array([3])
 
 lengths_of_histories = st.lists(st.integers(0, 30), min_size=1, max_size=20)
 
@@ -52,20 +53,15 @@ def test_every_window_is_in_one_row_and_no_row_overflows(lengths):
     assert all(sum(lengths[window] for window in row) <= 12 for row in rows)
 
 
-def packed(lengths, *, row_length=10, batch_size=3, label_weight=None, seed=0):
+def packed(lengths, *, row_length=10, label_weight=None, stride=None):
+    """Histories of these lengths, and the arrays of all their windows, best fit."""
     items, starts, ends = histories_of(lengths)
-    windows = training_windows(starts, ends, row_length, "all")
+    windows = training_windows(starts, ends, row_length, "all", stride)
     weight = np.ones(len(items), np.float32) if label_weight is None else label_weight
-    return items, PackedHistories(
-        items,
-        weight,
-        windows,
-        TOKENS,
-        row_length=row_length,
-        batch_size=batch_size,
-        ignore_index=IGNORE,
-        seed=seed,
-    )
+    examples = Examples(items, weight, windows)
+    rows = pack_rows(windows.lengths, row_length)
+    batch = pack_batch(examples, rows, TOKENS, row_length=row_length, ignore_index=IGNORE)
+    return items, batch
 
 
 def transitions_of(batch):
@@ -82,43 +78,48 @@ def transitions_of(batch):
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=15))
-def test_an_epoch_teaches_every_transition_once(lengths):
-    items, histories = packed(lengths)
-    batches = [histories.batch(rows) for rows in histories.epoch(0)]
+def test_packed_rows_teach_every_transition_once(lengths):
+    items, batch = packed(lengths)
     ends = np.cumsum(lengths)
     expected = [
         (int(items[i]), int(items[i + 1]))
         for start, end in zip(ends - lengths, ends, strict=True)
         for i in range(start, end - 1)
     ]
-    assert sorted(pair for batch in batches for pair in transitions_of(batch)) == sorted(expected)
-    assert len(batches) == histories.num_batches
-    for batch in batches:
-        padding = batch.documents == 0
-        assert (batch.input_ids[padding] == 0).all()
-        assert (batch.labels[padding] == IGNORE).all()
-        assert (batch.label_weight[padding] == 0).all()
+    assert sorted(transitions_of(batch)) == sorted(expected)
+    padding = batch.documents == 0
+    assert (batch.input_ids[padding] == 0).all()
+    assert (batch.labels[padding] == IGNORE).all()
+    assert (batch.label_weight[padding] == 0).all()
+    assert batch.total_weight == len(expected)
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=8), st.integers(1, 10))
+def test_sliding_windows_teach_every_target_once_and_show_more_before_it(lengths, stride):
+    items, starts, ends = histories_of(lengths)
+    windows = training_windows(starts, ends, 10, "all", stride)
+    taught = []
+    for start, length, num_context in zip(*windows, strict=True):
+        taught += range(start + num_context, start + length)
+        assert num_context in (0, 10 - stride) and 0 < length <= 10
+        assert num_context == 0 or length == 10
+    wanted = [i for s, e in zip(starts, ends, strict=True) for i in range(s, e - 1)]
+    assert sorted(taught) == wanted
+    _, batch = packed(lengths, stride=stride)
+    assert (batch.labels != IGNORE).sum() == len(wanted)
 
 
 def test_a_target_of_weight_0_is_read_and_not_learned():
     weight = np.array([1, 0, 2, 0.5], np.float32)
-    items, histories = packed([4], label_weight=weight)
-    batch = histories.batch(histories.epoch(0)[0])
+    items, batch = packed([4], label_weight=weight)
     assert (batch.input_ids[0, :3] - 2).tolist() == items[:3].tolist()
     assert batch.labels[0, :3].tolist() == [IGNORE, items[2], items[3]]
     assert batch.label_weight[0, :3].tolist() == [0, 2, 0.5]
+    assert batch.total_weight == 2.5
 
 
-def test_epochs_differ_and_can_be_made_again():
-    _, histories = packed([5, 9, 14, 3, 8, 20, 2, 6], seed=4)
-    assert histories.epoch(3) == histories.epoch(3)
-    assert histories.epoch(3) != histories.epoch(4)
-
-
-@pytest.mark.parametrize(("mean", "row_length"), [(9, 50), (165, 200)])
-def test_at_least_97_percent_of_positions_are_useful(generator, mean, row_length):
-    lengths = 3 + generator.geometric(1 / mean, 3000)
-    _, histories = packed(lengths.tolist(), row_length=row_length, batch_size=32)
-    documents = [histories.batch(rows).documents for rows in histories.epoch(0)]
-    useful = sum((document > 0).sum() for document in documents)
-    assert useful / sum(document.size for document in documents) >= 0.97
+def test_a_batch_without_rows_is_one_row_of_padding():
+    examples = Examples(np.arange(3), np.ones(3, np.float32), training_windows(*ENDS, 10, "all"))
+    batch = pack_batch(examples, [], TOKENS, row_length=10, ignore_index=IGNORE)
+    assert batch.documents.shape == (1, 10) and not batch.documents.any()
+    assert (batch.labels == IGNORE).all() and batch.total_weight == 0

@@ -1,0 +1,100 @@
+"""Histories, all of them in memory or a block at a time.
+
+A block is a row group of ``interactions.parquet``; ``write_blocks`` sees to it that no user's
+history is cut by one, so that a log of any size can be streamed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int, Int32, Int64, UInt8
+
+BLOCK_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Histories of users, end to end; user ``u`` owns ``offsets[u]:offsets[u + 1]``."""
+
+    offsets: Int64[np.ndarray, " U+1"]
+    items: Int32[np.ndarray, " N"]
+    split: UInt8[np.ndarray, " N"]
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    """Other columns: float64 with NaN for missing values; ``time`` in int64 microseconds since
+    1970, the smallest int64 where it is missing."""
+
+    @classmethod
+    def of(cls, table: pl.DataFrame, columns: Sequence[str], lengths: np.ndarray) -> "Histories":
+        """The interactions of a table, of which each user has ``lengths`` in a row."""
+        return cls(
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            items=table["item"].cast(pl.Int32).to_numpy(),
+            split=table["split"].to_numpy(),
+            columns={name: _as_numbers(table[name]) for name in columns},
+        )
+
+
+def write_blocks(table: pl.DataFrame, file: Path) -> None:
+    """Write interactions, sorted by user, in row groups of whole users.
+
+    A row group ends with the user in whom it reaches ``BLOCK_ROWS`` rows.
+    """
+    try:
+        with pq.ParquetWriter(file, table[:0].to_arrow().schema, compression="zstd") as writer:
+            for start, stop in _whole_users(table["user"].to_numpy(), BLOCK_ROWS):
+                writer.write_table(table[start:stop].to_arrow(), row_group_size=stop - start)
+    except pa.ArrowException as error:
+        raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error
+
+
+def _whole_users(users: Int[np.ndarray, " N"], num_rows: int) -> list[tuple[int, int]]:
+    """Ranges of at least ``num_rows`` rows, the last one aside, that cut no user."""
+    ends = np.append(np.flatnonzero(users[1:] != users[:-1]) + 1, len(users))
+    ranges, start = [], 0
+    while start < len(users):
+        reached = np.searchsorted(ends, min(start + num_rows, len(users)))
+        ranges.append((start, int(ends[reached])))
+        start = int(ends[reached])
+    return ranges
+
+
+class Blocks:
+    """Histories of whole users, read from disk whenever they are asked for."""
+
+    def __init__(self, file: Path, columns: Sequence[str] = ()) -> None:
+        """Open the file.
+
+        Args:
+            file: what ``write_blocks`` wrote.
+            columns: numeric columns that come with the histories.
+        """
+        self.file = file
+        self.columns = list(columns)
+        metadata = pq.read_metadata(file)
+        groups = range(metadata.num_row_groups)
+        self.num_rows = np.array([metadata.row_group(g).num_rows for g in groups], dtype=np.int64)
+        """Interactions of every block."""
+
+    def __len__(self) -> int:
+        return len(self.num_rows)
+
+    def read(self, blocks: Sequence[int]) -> Histories:
+        """The histories of some blocks, in that order; users are counted from 0 within them."""
+        names = list(dict.fromkeys(["user", "item", "split", *self.columns]))
+        with pq.ParquetFile(self.file) as parquet:
+            table = pl.DataFrame(parquet.read_row_groups(list(blocks), columns=names))
+        users = table["user"].to_numpy()
+        starts = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: len(users)])
+        return Histories.of(table, self.columns, np.diff(np.append(starts, len(users))))
+
+
+def _as_numbers(values: pl.Series) -> np.ndarray:
+    if isinstance(values.dtype, pl.Datetime):
+        missing = np.iinfo(np.int64).min
+        return values.dt.cast_time_unit("us").cast(pl.Int64).fill_null(missing).to_numpy()
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -1,0 +1,291 @@
+"""Losses over the label and a few items drawn for the step.
+
+All positions of a step share the drawn items, so that one matrix product scores them all. The
+losses walk chunks of rows and form their gradients while the chunk's scores are at hand.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqrec.losses.catalog import chunk_rows, counted_rows
+from seqrec.losses.negatives import Negatives
+
+
+def sampled_softmax(
+    hidden: Float[Tensor, "N D"],
+    positive: Float[Tensor, "N D"],
+    negative: Float[Tensor, "S D"],
+    labels: Int[Tensor, " N"],
+    negatives: Negatives,
+    *,
+    log_q: bool,
+    label_weight: Float[Tensor, " N"] | None = None,
+    total_weight: float | None = None,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the label against itself and the negatives.
+
+    Equal to the mean of ``-log(exp(p) / (exp(p) + sum_j exp(s_j - log_count_j)))``, where ``p``
+    and ``s_j`` are the scores of label and negatives, and ``log_count_j`` is 0 without ``log_q``.
+    A negative that is the row's own label is left out of the row. With ``log_q`` the sum is
+    then an unbiased estimate of the same sum over all other items of the catalog, if every one of
+    them can be drawn and the expected counts are true; the loss, a logarithm, is biased towards
+    less. Under autocast the products with the negatives have its precision; all else is float32.
+
+    Args:
+        hidden: decoder outputs, one row per predicted position.
+        positive: the output embedding of each row's label; anything where the label is ignored.
+        negative: the output embeddings of ``negatives.items``.
+        labels: the item that comes next; rows of ``IGNORE_INDEX`` are dropped.
+        negatives: the items drawn.
+        log_q: weigh negatives by the inverse of their expected counts.
+        label_weight: how much each row counts, not negative; all alike if absent.
+        total_weight: what the weighted sum is divided by, where these rows are a part of a
+            batch; the weights' own sum if absent.
+
+    Returns:
+        The weighted mean loss in nats; 0 if no row counts.
+
+    Source: Bengio and Senecal 2008, "Adaptive importance sampling to accelerate training of a
+        neural probabilistic language model"; Jean et al. 2015, arXiv:1412.2007, section 3. The
+        label is not sampled and hence not corrected: see Khrylchenko et al. 2025,
+        arXiv:2507.09331. Our negatives are drawn anew at every step, for all its rows together.
+    """
+    log_count = negatives.log_count
+    importance = torch.exp(-log_count) if log_q else torch.ones_like(log_count)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, _softmax_terms)
+
+
+def binary_cross_entropy(
+    hidden: Float[Tensor, "N D"],
+    positive: Float[Tensor, "N D"],
+    negative: Float[Tensor, "S D"],
+    labels: Int[Tensor, " N"],
+    negatives: Negatives,
+    *,
+    label_weight: Float[Tensor, " N"] | None = None,
+    total_weight: float | None = None,
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of the label as a yes and every negative as a no.
+
+    Equal to the mean of ``-(log sigmoid(p) + sum_j log(1 - sigmoid(s_j))) / (S + 1)``. A negative
+    that is the row's own label is left out of the sum, not of ``S``. Expected counts are not read.
+    Arguments are those of ``sampled_softmax``; so is the value if no row counts.
+
+    Source: Kang and McAuley 2018, arXiv:1808.09781, with one negative; the mean over several is
+        that of Petrov and Macdonald 2023, arXiv:2308.07192. They draw negatives for each position;
+        ours are shared.
+    """
+    importance = torch.ones_like(negatives.log_count)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    terms_of = partial(_binary_terms, beta=1.0)
+    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, terms_of)
+
+
+def gbce(
+    hidden: Float[Tensor, "N D"],
+    positive: Float[Tensor, "N D"],
+    negative: Float[Tensor, "S D"],
+    labels: Int[Tensor, " N"],
+    negatives: Negatives,
+    *,
+    num_items: int,
+    t: float,
+    label_weight: Float[Tensor, " N"] | None = None,
+    total_weight: float | None = None,
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy in which the label's ``sigmoid(p)`` is raised to the power ``beta``.
+
+    Equal to the mean of ``-(log(sigmoid(p) ** beta) + sum_j log(1 - sigmoid(s_j))) / (S + 1)``,
+    where ``beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)`` and ``alpha = S / (num_items - 1)``.
+    Further arguments are those of ``sampled_softmax``; so is the value if no row counts.
+
+    Args:
+        num_items: items of the catalog, two at least.
+        t: from 0, which is ``binary_cross_entropy``, to 1, at which sigmoids of scores are
+            probabilities of items, if negatives are uniform.
+
+    Source: Petrov and Macdonald 2023, arXiv:2308.07192, the gBCE loss and its calibration
+        parameter ``t``. They draw negatives for each position, from the other items; ours are
+        shared, and those that turn out to be the row's label are left out, by which odds at
+        ``t=1`` are too high by one part in ``num_items``.
+    """
+    alpha = len(negative) / (num_items - 1)
+    beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)
+    importance = torch.ones_like(negatives.log_count)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    terms_of = partial(_binary_terms, beta=beta)
+    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, terms_of)
+
+
+class _Terms(NamedTuple):
+    """Losses of some rows, and their slopes by scores."""
+
+    loss: Float[Tensor, " C"]
+    positive_slope: Float[Tensor, " C"]
+    """By the label's score."""
+    negative_slope: Float[Tensor, "C S"]
+    """By the negatives' scores, but for ``scale`` of the row and the importance of the negative;
+    it takes the place of the scores."""
+    scale: Float[Tensor, " C"]
+
+
+_TermsOf = Callable[[Tensor, Tensor, Tensor], _Terms]
+"""From the scores of negatives and label, and the importance of each negative."""
+
+
+def _softmax_terms(
+    scores: Float[Tensor, "C S"],
+    positive_score: Float[Tensor, " C"],
+    importance: Float[Tensor, " S"],
+) -> _Terms:
+    """``-log(exp(p) / (exp(p) + sum_j importance_j * exp(s_j)))``."""
+    shift = torch.maximum(scores.amax(dim=1), positive_score)
+    positive_score = positive_score - shift
+    exponentials = scores.sub_(shift[:, None]).exp_()
+    of_negatives = torch.mv(exponentials, importance)
+    scale = 1 / (positive_score.exp() + of_negatives)
+    return _Terms(-scale.log() - positive_score, -of_negatives * scale, exponentials, scale)
+
+
+def _binary_terms(
+    scores: Float[Tensor, "C S"],
+    positive_score: Float[Tensor, " C"],
+    importance: Float[Tensor, " S"],
+    *,
+    beta: float,
+) -> _Terms:
+    """``-(beta * log sigmoid(p) + sum_j importance_j * log(1 - sigmoid(s_j))) / (S + 1)``."""
+    scale = 1 / (scores.shape[1] + 1)
+    of_negatives = torch.mv(F.softplus(scores), importance)
+    loss = (beta * F.softplus(-positive_score) + of_negatives) * scale
+    positive_slope = torch.sigmoid(-positive_score) * (-beta * scale)
+    return _Terms(loss, positive_slope, scores.sigmoid_(), torch.full_like(loss, scale))
+
+
+def _sampled_loss(
+    hidden: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    labels: Tensor,
+    items: Tensor,
+    importance: Tensor,
+    label_weight: Tensor | None,
+    total_weight: float | None,
+    terms_of: _TermsOf,
+) -> Tensor:
+    """The sum of a loss's terms over the rows that count, times their shares."""
+    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
+    if len(rows) < len(labels):
+        hidden, positive, labels = (
+            tensor.index_select(0, rows) for tensor in (hidden, positive, labels)
+        )
+    return _SampledLoss.apply(
+        hidden, positive, negative, labels, items, importance, share, terms_of
+    )
+
+
+class _SampledLoss(torch.autograd.Function):
+    """``(share * terms).sum()``; all gradients are formed in ``forward``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        labels: Tensor,
+        items: Tensor,
+        importance: Tensor,
+        share: Tensor,
+        terms_of: _TermsOf,
+    ) -> Tensor:
+        device = hidden.device.type
+        dtype = hidden.dtype
+        if torch.is_autocast_enabled(device) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(device)
+        needs_gradient = any(ctx.needs_input_grad[:3])
+        inputs = hidden, positive, negative
+        with torch.autocast(device, enabled=False):  # Which would lower the sums on a GPU.
+            loss, gradients = _loss_and_gradients(
+                *inputs, _Hits(labels, items), importance, share, terms_of, dtype, needs_gradient
+            )
+        if needs_gradient:
+            ctx.save_for_backward(*gradients)
+            ctx.dtypes = [tensor.dtype for tensor in inputs]
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        inputs = [(tensor * gradients[0]).to(dtype) for tensor, dtype in pairs]
+        return (*inputs, None, None, None, None, None)
+
+
+class _Hits:
+    """Where a negative is the row's own label."""
+
+    def __init__(self, labels: Int[Tensor, " N"], items: Int[Tensor, " S"]) -> None:
+        self.labels = labels
+        self.sorted_items, self.order = items.sort()
+
+    def of(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
+        """Row, counted from the first of ``rows``, and negative of each hit."""
+        labels = self.labels[rows]
+        first = torch.searchsorted(self.sorted_items, labels)
+        num_hits = torch.searchsorted(self.sorted_items, labels, right=True) - first
+        row = torch.repeat_interleave(num_hits)
+        hits_before = num_hits.cumsum(0) - num_hits
+        nth = torch.arange(len(row), device=row.device) - hits_before[row]
+        return row, self.order[first[row] + nth]
+
+
+def _loss_and_gradients(
+    hidden: Float[Tensor, "N D"],
+    positive: Float[Tensor, "N D"],
+    negative: Float[Tensor, "S D"],
+    hits: _Hits,
+    importance: Float[Tensor, " S"],
+    share: Float[Tensor, " N"],
+    terms_of: _TermsOf,
+    dtype: torch.dtype,
+    needs_gradient: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The loss, and its gradients by the first three, with products in ``dtype``."""
+    sum_dtype = torch.promote_types(dtype, torch.float32)
+    importance = importance.to(sum_dtype)
+    product_hidden, product_negative = hidden.to(dtype), negative.to(dtype)
+    weighted_negative = (negative * importance[:, None]).to(dtype)
+    hidden, positive = hidden.to(sum_dtype), positive.to(sum_dtype)
+    positive_score = (hidden * positive).sum(dim=1)
+    loss = share.new_zeros(())
+    hidden_gradient, positive_gradient = torch.empty_like(hidden), torch.empty_like(positive)
+    negative_gradient = torch.zeros_like(negative, dtype=sum_dtype)
+    chunk_size = chunk_rows(len(negative), hidden.device)
+    buffer = product_hidden.new_empty(min(chunk_size, len(hidden)), len(negative))
+    for start in range(0, len(hidden), chunk_size):
+        rows = slice(start, start + chunk_size)
+        part = product_hidden[rows]
+        scores = torch.mm(part, product_negative.T, out=buffer[: len(part)]).to(sum_dtype)
+        scores[hits.of(rows)] = -torch.inf
+        terms = terms_of(scores, positive_score[rows], importance)
+        loss += torch.dot(share[rows], terms.loss)
+        if not needs_gradient:
+            continue
+        slope = terms.negative_slope.to(dtype)
+        positive_slope = (share[rows] * terms.positive_slope)[:, None]
+        scale = (share[rows] * terms.scale)[:, None]
+        towards_negatives = torch.mm(slope, weighted_negative) * scale
+        torch.addcmul(towards_negatives, positive[rows], positive_slope, out=hidden_gradient[rows])
+        torch.mul(hidden[rows], positive_slope, out=positive_gradient[rows])
+        negative_gradient += torch.mm(slope.T, (hidden[rows] * scale).to(dtype))
+    negative_gradient *= importance[:, None]
+    return loss, (hidden_gradient, positive_gradient, negative_gradient)

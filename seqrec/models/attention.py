@@ -1,0 +1,66 @@
+"""Softmax attention under an additive mask: torch's fused kernel, or whole rows on a CPU."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+MAX_WHOLE_LENGTH = 512
+"""Longest rows whose attention weights are held whole."""
+
+
+def attend(
+    qkv: Float[Tensor, "3 B A T H"], mask: Float[Tensor, "B 1 T T"] | None
+) -> Float[Tensor, "B A T H"]:
+    """Scaled dot-product attention of queries, keys and values; causal without a mask.
+
+    Torch's fused kernel, except for short rows in bfloat16 on a CPU: there whole products are
+    faster than the kernel's blocks.
+    """
+    is_low = qkv.dtype == torch.bfloat16 and qkv.device.type == "cpu"
+    if mask is not None and is_low and qkv.shape[3] <= MAX_WHOLE_LENGTH:
+        return _WholeAttention.apply(qkv, mask)
+    query, key, value = qkv.unbind(0)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
+
+
+class _WholeAttention(torch.autograd.Function):
+    """Attention by batched products, its exponentials normalised after the second product.
+
+    The gradient is that of Dao et al. 2022, arXiv:2205.14135, Algorithm 4, in a single block.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, mask: Tensor) -> Tensor:
+        _, batch, num_heads, length, head_size = qkv.shape
+        query, key, value = qkv.contiguous().flatten(1, 2).unbind(0)
+        scale = head_size**-0.5
+        scores = query.new_empty(len(query), length, length)
+        torch.baddbmm(scores, query, key.transpose(1, 2), beta=0, alpha=scale, out=scores)
+        scores = scores.view(batch, num_heads, length, length)
+        scores.add_(mask)
+        scores.sub_(scores.amax(dim=-1, keepdim=True))
+        weights = scores.exp_().flatten(0, 1)
+        normalizer = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
+        mixed = (torch.bmm(weights, value) / normalizer).to(qkv.dtype)
+        ctx.save_for_backward(query, key, value, weights, normalizer, mixed)
+        return mixed.view(batch, num_heads, length, head_size)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        query, key, value, weights, normalizer, mixed = ctx.saved_tensors
+        batch, num_heads, _, head_size = gradients[0].shape
+        scale = head_size**-0.5
+        slope = gradients[0].reshape(mixed.shape) / normalizer
+        mean_slope = (slope * mixed).sum(dim=-1, keepdim=True).to(query.dtype)
+        slope = slope.to(query.dtype)
+        result = torch.empty((3, *query.shape), dtype=query.dtype)
+        score_slope = torch.bmm(slope, value.transpose(1, 2)).sub_(mean_slope).mul_(weights)
+        torch.bmm(score_slope, key, out=result[0]).mul_(scale)
+        torch.bmm(score_slope.transpose(1, 2), query, out=result[1]).mul_(scale)
+        torch.bmm(weights.transpose(1, 2), slope, out=result[2])
+        return result.view(3, batch, num_heads, *query.shape[1:]), None

@@ -1,0 +1,182 @@
+"""Packed batches of a log of any size, streamed from disk in a new order every epoch.
+
+An epoch goes through the blocks of the log in random order, a pool of them at a time; the windows
+of a pool are shuffled, packed and cut into batches. A log that fits in one pool is shuffled whole.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from seqrec.data.histories import Blocks, Histories
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_rows
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.tokens.windows import Windows
+
+MIN_POOL_BATCHES = 4
+
+
+class Place(NamedTuple):
+    """Where a run is: the next batch to come."""
+
+    epoch: int = 0
+    pool: int = 0
+    batch: int = 0
+    """Within the pool."""
+
+
+class Pool(NamedTuple):
+    """Some blocks, and how many batches of the epoch are made of them."""
+
+    blocks: Int[np.ndarray, " P"]
+    num_batches: int
+
+
+class PackedStream:
+    """Batches of windows of training histories; every choice follows from seed and place."""
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        tokens: ItemTokens,
+        windows_of: Callable[[Int[np.ndarray, " U"], Int[np.ndarray, " U"]], Windows],
+        *,
+        weight: str | None,
+        row_length: int,
+        batch_size: int,
+        pool_rows: int,
+        ignore_index: int,
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        """Survey the log: one pass over it, after which nothing of it is held.
+
+        Args:
+            blocks: the log.
+            tokens: from items to tokens.
+            windows_of: the windows of histories, from their starts and ends.
+            weight: the column that says how much each interaction counts as a target.
+            row_length: positions of a row.
+            batch_size: rows of a batch, all processes together.
+            pool_rows: interactions held in memory at once, about.
+            ignore_index: the label of positions that are not learned.
+            seed: of the order.
+            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            num_ranks: processes that train together.
+
+        Raises:
+            SeqRecError: nothing to train on, or a weight that is missing or negative.
+        """
+        self.blocks = blocks
+        self.tokens = tokens
+        self.windows_of = windows_of
+        self.weight = weight
+        self.row_length = row_length
+        self.batch_size = batch_size
+        self.pool_rows = max(pool_rows, MIN_POOL_BATCHES * batch_size * row_length)
+        self.ignore_index = ignore_index
+        self.seed = seed
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
+        """Training interactions of every item."""
+        self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
+        largest_weight = 0.0
+        for block in range(len(blocks)):
+            histories = blocks.read([block])
+            in_training = histories.split == TRAIN
+            self.item_counts += np.bincount(
+                histories.items[in_training], minlength=tokens.num_items
+            )
+            examples = self._examples(histories)
+            self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
+            largest_weight = max(largest_weight, examples.label_weight[in_training].max(initial=0))
+        if not self._packed_rows.any():
+            raise SeqRecError(
+                "nothing to train on: no user has two interactions in the training part"
+            )
+        if not largest_weight:
+            raise SeqRecError(f"objective.weight: column {weight!r} is 0 in all training rows")
+        self.num_batches = int(-(-self._packed_rows.sum() // batch_size))
+        """Batches of an epoch, the same in every epoch and process."""
+
+    def batches(self, place: Place) -> Iterator[tuple[Place, PackedBatch]]:
+        """The batches from a place to the end of its epoch, each with the place after it."""
+        pools = self._pools(place.epoch)
+        for number in range(place.pool, len(pools)):
+            pool = pools[number]
+            examples = self._examples(self.blocks.read(pool.blocks.tolist()))
+            generator = np.random.default_rng((self.seed, place.epoch, number))
+            order = generator.permutation(len(examples.windows.starts))
+            rows = pack_rows(examples.windows.lengths[order], self.row_length)
+            generator.shuffle(rows)
+            rows = [order[row].tolist() for row in rows]
+            cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
+            is_resumed = number == place.pool
+            for batch in range(place.batch if is_resumed else 0, pool.num_batches):
+                after = Place(place.epoch, number, batch + 1)
+                if after.batch == pool.num_batches:
+                    after = Place(place.epoch, number + 1)
+                if after.pool == len(pools):
+                    after = Place(place.epoch + 1)
+                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]])
+
+    def _pools(self, epoch: int) -> list[Pool]:
+        """The blocks of an epoch in random order, cut into pools of like size.
+
+        Each has its share of the epoch's batches, and at least one.
+        """
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
+        before = np.cumsum(self.blocks.num_rows[order]) - self.blocks.num_rows[order]
+        num_pools = max(round(self.blocks.num_rows.sum() / self.pool_rows), 1)
+        pool_of = before * num_pools // self.blocks.num_rows.sum()
+        done = np.cumsum(self._packed_rows[order]) * self.num_batches // self._packed_rows.sum()
+        pools, start, num_batches = [], 0, 0
+        for end in [*(np.flatnonzero(np.diff(pool_of)) + 1), len(order)]:
+            if done[end - 1] > num_batches:
+                pools.append(Pool(order[start:end], int(done[end - 1]) - num_batches))
+                start, num_batches = end, int(done[end - 1])
+        if start < len(order):
+            last = pools.pop()
+            pools.append(Pool(np.append(last.blocks, order[start:]), last.num_batches))
+        return pools
+
+    def _batch(self, examples: Examples, rows: list[list[int]]) -> PackedBatch:
+        """This process's part of a batch."""
+        batch = pack_batch(
+            examples,
+            rows[self.rank :: self.num_ranks],
+            self.tokens,
+            row_length=self.row_length,
+            ignore_index=self.ignore_index,
+        )
+        if self.num_ranks == 1:
+            return batch
+        windows = np.array([window for row in rows for window in row], dtype=np.int64)
+        return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
+
+    def _examples(self, histories: Histories) -> Examples:
+        """The training part of histories: what stands before each user's held-out rows."""
+        num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
+        starts = histories.offsets[:-1]
+        ends = starts + np.diff(num_before[histories.offsets])
+        return Examples(
+            histories.items, self._label_weight(histories), self.windows_of(starts, ends)
+        )
+
+    def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
+        if self.weight is None:
+            return np.ones(len(histories.items), dtype=np.float32)
+        weight = histories.columns[self.weight].astype(np.float32)
+        in_training = weight[histories.split == TRAIN]
+        if not np.all(np.isfinite(in_training) & (in_training >= 0)):
+            raise SeqRecError(
+                f"objective.weight: column {self.weight!r} holds empty or negative values; "
+                "a weight is 0 or more"
+            )
+        return weight

@@ -1,0 +1,82 @@
+"""What training costs: positions, floating-point operations, and the machine's own rate."""
+
+import time
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from seqrec.models.next_item import SeqRecForNextItem
+
+RATE_SIZE = 2048
+RATE_TRIES = 4
+
+
+class Counts(NamedTuple):
+    """What some steps went through."""
+
+    steps: int = 0
+    positions: int = 0
+    """Padding included."""
+    useful: int = 0
+    """Positions that hold a token."""
+    targets: int = 0
+    """Positions whose next item is learned."""
+
+    def plus(self, other: "Counts") -> "Counts":
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Flops(NamedTuple):
+    """Operations of the matrix products, forward and backward; an addition counts as one."""
+
+    decoder: int
+    head: int
+
+
+def training_flops(
+    model: SeqRecForNextItem, counts: Counts, row_length: int, num_scored: int
+) -> Flops:
+    """The operations of the products that the counted steps ran.
+
+    Six for each weight of a layer and position (two forward, four backward; Kaplan et al. 2020,
+    arXiv:2001.08361, section 2.1), as many for each scored item, weight and target, and twelve
+    for each layer, unit of width, position and position of its row in attention (no discount
+    for what the mask hides).
+
+    Args:
+        model: of which the backbone's linear layers count.
+        counts: of the steps.
+        row_length: positions of a row.
+        num_scored: items scored for a target: the catalog, or negatives and target.
+    """
+    layers = [layer for layer in model.backbone.modules() if isinstance(layer, nn.Linear)]
+    weights = sum(layer.weight.numel() for layer in layers)
+    config = model.backbone.config
+    attention = 12 * config.num_hidden_layers * config.hidden_size * row_length
+    return Flops(
+        decoder=counts.positions * (6 * weights + attention),
+        head=counts.targets * 6 * num_scored * config.hidden_size,
+    )
+
+
+def product_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second of a large square matrix product: the best of a few."""
+    left = torch.rand(RATE_SIZE, RATE_SIZE, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(RATE_TRIES):
+        start = time.perf_counter()
+        (left @ left)[0, 0].item()
+        best = min(best, time.perf_counter() - start)
+    return 2 * RATE_SIZE**3 / best
+
+
+def training_dtype(precision: str, accelerator: str) -> torch.dtype:
+    """The precision of the products; ``auto`` is bfloat16 where the device multiplies it."""
+    if precision != "auto":
+        return getattr(torch, precision)
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
+    able = torch.cpu.get_capabilities()
+    has_products = any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if has_products else torch.float32

@@ -1,0 +1,90 @@
+"""Checkpoints of the best epoch, of the last, and within long ones: all that resuming needs."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from seqrec.training.loaders import PackedLoader
+
+
+class ResumeState(Callback):
+    """Keeps in checkpoints what Lightning does not, so that a resumed run ends as if it had run on.
+
+    That is the random state of every process; the loader's place, which Lightning forgets at the
+    end of an epoch; and that the run had stopped early.
+    """
+
+    def __init__(self, loader: PackedLoader) -> None:
+        self.loader = loader
+        self._restored: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "random_states": _of_all_processes(torch.get_rng_state()),
+            "cuda_random_states": torch.cuda.get_rng_state_all(),
+            "loader": self.loader.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._restored = state
+        self.loader.load_state_dict(state["loader"])
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        rank = trainer.global_rank
+        if self._restored is None:
+            if rank:
+                torch.manual_seed(torch.initial_seed() + rank)
+            return
+        states = self._restored["random_states"]
+        if len(states) == trainer.world_size:
+            torch.set_rng_state(states[rank].cpu())
+        states = [state.cpu() for state in self._restored["cuda_random_states"]]
+        if len(states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(states)
+        for early in trainer.early_stopping_callbacks:
+            trainer.should_stop |= early.wait_count >= early.patience
+
+
+def _of_all_processes(value: Any) -> list[Any]:
+    if not torch.distributed.is_initialized():
+        return [value]
+    values = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+class EpochCheckpoint(ModelCheckpoint):
+    """One file, ``NAME.ckpt``: of the best epoch by a metric, or of the last one."""
+
+    def __init__(self, folder: Path, name: str, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename=name,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Also where the run folder has another name by now."""
+        file = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
+        scores = list(state["best_k_models"].values())
+        models = {file: scores[0]} if scores else {}
+        here = {"dirpath": self.dirpath, "best_model_path": file, "kth_best_model_path": file}
+        super().load_state_dict({**state, **here, "best_k_models": models})
+
+
+def timed_checkpoint(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
+    """The file ``NAME.ckpt`` every so often, also within an epoch."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=name,
+        train_time_interval=timedelta(minutes=minutes),
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )

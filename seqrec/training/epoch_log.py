@@ -1,0 +1,158 @@
+"""What an epoch did: a line of ``log.jsonl``, and one to read."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from seqrec.errors import SeqRecError
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.training.accounting import Counts, Flops, product_rate
+
+LOSS = "train/loss_nats"
+
+
+class EpochLog(Callback):
+    """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr."""
+
+    def __init__(
+        self,
+        file: Path,
+        monitor: str | None,
+        flops_of: Callable[[Counts], Flops],
+        dtype: torch.dtype,
+    ) -> None:
+        """Start counting.
+
+        Args:
+            file: the log.
+            monitor: the metric that chooses the best epoch, if there is one.
+            flops_of: the operations that the counted steps ran.
+            dtype: of the products in training.
+        """
+        self.file = file
+        self.monitor = monitor
+        self.flops_of = flops_of
+        self.dtype = dtype
+        self.best = float("-inf")
+        self.product_rate = 0.0
+        """Of the machine, all processes together."""
+        self._counts = Counts()
+        self._loss: Any = 0.0
+        self._seconds = 0.0
+        self._resumed_at: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        self._stop_clock()
+        loss = float(self._loss)
+        return {"counts": list(self._counts), "loss": loss, "seconds": self._seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._counts = Counts(*state["counts"])
+        self._loss, self._seconds = state["loss"], state["seconds"]
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Drop the lines of epochs that a resumed run will do again."""
+        rate = product_rate(self.dtype, trainer.strategy.root_device)
+        self.product_rate = float(_sum(trainer, rate))
+        if not trainer.is_global_zero:
+            return
+        lines = read_log(self.file) if self.file.exists() else []
+        lines = [line for line in lines if line["epoch"] < trainer.current_epoch]
+        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if self.monitor is not None:
+            self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
+    ) -> None:
+        if self._resumed_at is None:
+            self._resumed_at = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._loss = self._loss + outputs["loss"].detach()
+        useful = int((batch.documents > 0).sum())
+        targets = int((batch.labels != IGNORE_INDEX).sum())
+        here = Counts(1, batch.documents.numel(), useful, targets)
+        self._counts = self._counts.plus(here)
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._stop_clock()
+        _check_finite(trainer, module)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._stop_clock()
+        _check_finite(trainer, module)
+        steps = self._counts.steps
+        counts = Counts(*map(int, _sum(trainer, self._counts)))
+        loss = float(_sum(trainer, float(self._loss))) / (steps * trainer.world_size)
+        seconds = self._seconds
+        flops = self.flops_of(counts)
+        line = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            LOSS: loss,
+            **{key: float(value) for key, value in trainer.callback_metrics.items()},
+            "train_seconds": round(seconds, 3),
+            "tokens_per_second": round(counts.useful / seconds),
+            "useful_share": round(counts.useful / counts.positions, 4),
+            "decoder_gflops": round(flops.decoder / 1e9, 1),
+            "head_gflops": round(flops.head / 1e9, 1),
+            "share_of_product_rate": round(sum(flops) / seconds / self.product_rate, 4),
+        }
+        self._counts, self._loss, self._seconds = Counts(), 0.0, 0.0
+        if trainer.is_global_zero:
+            self._write(line)
+
+    def _stop_clock(self) -> None:
+        if self._resumed_at is not None:
+            self._seconds += time.perf_counter() - self._resumed_at
+            self._resumed_at = None
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self.file.open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        validation = ""
+        if self.monitor is not None:
+            value = line[self.monitor]
+            validation = f"  {self.monitor} {value:.4f}{' *' if value > self.best else '  '}"
+            self.best = max(self.best, value)
+        print(
+            f"epoch {line['epoch'] + 1:3d}  loss {line[LOSS]:.4f}{validation}"
+            f"  {line['tokens_per_second']:,} tokens/s"
+            f"  {line['share_of_product_rate']:.0%} of product rate"
+            f"  {line['train_seconds']:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _sum(trainer: Trainer, values: Any) -> Any:
+    """The sum over all processes."""
+    return trainer.strategy.reduce(torch.tensor(values, dtype=torch.float64), reduce_op="sum")
+
+
+def _check_finite(trainer: Trainer, module: LightningModule) -> None:
+    if not all(parameter.isfinite().all() for parameter in module.parameters()):
+        raise SeqRecError(
+            f"training diverged in epoch {trainer.current_epoch + 1}: weights are no finite "
+            "numbers any more; lower trainer.learning_rate"
+        )
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of a ``log.jsonl``; one cut short by a crash is left out."""
+    lines = []
+    for text in file.read_text().splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines

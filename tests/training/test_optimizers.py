@@ -1,0 +1,66 @@
+"""The lazy optimizer against torch's own, and clipping against arithmetic."""
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from seqrec.training.optimizers import LazyAdamW, clip_gradients
+
+
+def test_rows_used_in_every_step_move_as_under_adamw():
+    start = torch.randn(6, 3)
+    lazy, plain = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizers = [
+        LazyAdamW([lazy], lr=0.1, weight_decay=0.3, fused=True),
+        AdamW([plain], lr=0.1, weight_decay=0.3),
+    ]
+    for _ in range(5):
+        gradient = torch.randn(6, 3)
+        plain.grad = gradient
+        rows = torch.arange(6).repeat(2)[None]
+        lazy.grad = torch.sparse_coo_tensor(rows, torch.cat([gradient, gradient]) / 2, (6, 3))
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(lazy, plain)
+
+
+def test_rows_that_a_step_does_not_use_stand_still_with_their_moments():
+    parameter = nn.Parameter(torch.ones(4, 2))
+    optimizer = LazyAdamW([parameter], lr=0.1, weight_decay=0.3, fused=True)
+    for row in (1, 1, 3):
+        index, values = torch.tensor([[row]]), torch.ones(1, 2)
+        parameter.grad = torch.sparse_coo_tensor(index, values, (4, 2))
+        before = {key: value.clone() for key, value in optimizer.state[parameter].items()}
+        weights = parameter.detach().clone()
+        optimizer.step()
+        others = [other for other in range(4) if other != row]
+        assert torch.equal(parameter[others], weights[others])
+        for key in ("exp_avg", "exp_avg_sq"):
+            if before:
+                assert torch.equal(optimizer.state[parameter][key][others], before[key][others])
+        assert not torch.equal(parameter[row], weights[row])
+
+
+def test_dense_parameters_beside_sparse_ones_move_as_under_adamw():
+    table, dense = nn.Parameter(torch.ones(4, 2)), nn.Parameter(torch.ones(3))
+    alone = nn.Parameter(torch.ones(3))
+    together = LazyAdamW([table, dense], lr=0.1, fused=True)
+    plain = AdamW([alone], lr=0.1)
+    for _ in range(3):
+        dense.grad = alone.grad = torch.randn(3)
+        table.grad = torch.sparse_coo_tensor([[2]], torch.ones(1, 2), (4, 2))
+        together.step()
+        plain.step()
+    torch.testing.assert_close(dense, alone)
+
+
+def test_clipping_scales_sparse_and_dense_gradients_by_their_joint_norm():
+    model = nn.ParameterDict({"table": torch.zeros(5, 2), "dense": torch.zeros(2)})
+    values = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    model["table"].grad = torch.sparse_coo_tensor([[4, 4]], values, (5, 2))
+    model["dense"].grad = torch.tensor([0.0, 1.5])
+    clip_gradients(model, 1.0)  # the norm of (2, 1.5) is 2.5
+    torch.testing.assert_close(model["table"].grad.to_dense()[4], torch.tensor([0.8, 0.0]))
+    torch.testing.assert_close(model["dense"].grad, torch.tensor([0.0, 0.6]))
+    clip_gradients(model, 9.0)
+    torch.testing.assert_close(model["dense"].grad, torch.tensor([0.0, 0.6]))

@@ -1,0 +1,55 @@
+"""A run that is cut off within an epoch goes on and ends as if it had not been."""
+
+import json
+
+import pytest
+
+import seqrec
+from seqrec.data.worlds import first_order_world
+from seqrec.training.epoch_log import EpochLog
+
+SETTINGS = [
+    "data.max_length=20",
+    "data.batch_size=4",
+    "model.hidden_size=32",
+    "trainer.max_epochs=3",
+    "trainer.checkpoint_minutes=1e-9",
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(200, 15, seed=1)
+    seqrec.prepare(log, out=tmp_path / "data")
+    return tmp_path / "data"
+
+
+def weights(run):
+    return (run / "model" / "model.safetensors").read_bytes()
+
+
+def losses(run):
+    lines = (run / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["train/loss_nats"] for line in lines]
+
+
+@pytest.mark.parametrize("at_step", [3, 50, 77])
+def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
+    data, tmp_path, monkeypatch, at_step
+):
+    seqrec.train("sft", data=data, out=tmp_path / "whole", overrides=SETTINGS)
+    plain = EpochLog.on_train_batch_start
+
+    def cut_off(self, trainer, module, batch, index):
+        if trainer.global_step == at_step:
+            raise MemoryError("cut off")
+        plain(self, trainer, module, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "on_train_batch_start", cut_off)
+        with pytest.raises(MemoryError):
+            seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=SETTINGS)
+    assert not (tmp_path / "broken").exists()
+    seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=SETTINGS, resume=True)
+    assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
+    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
