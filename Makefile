@@ -1,9 +1,14 @@
-# demo, test and lint set up what they need, in .venv.
+# Every target sets up what it needs: in .venv, and the peers in environments of their own.
+# BENCH names some of the measurements: make bench BENCH="products ranking"
 PYTHON ?= python3
+PEER_PYTHON ?= python3.11
 PIP_FLAGS ?=
+BENCH ?=
 VENV := .venv
 
-.PHONY: demo test lint
+PEERS := benchmarks/peers
+
+.PHONY: demo test lint bench bench-peers
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
@@ -16,6 +21,12 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy seqrec
 
+bench: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks.engine $(BENCH)
+
+bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed
+	$(VENV)/bin/python -m benchmarks.engine.peers $(BENCH)
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqrec needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
@@ -24,4 +35,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(PEERS)/.venv-%/installed: $(PEERS)/%/requirements.txt
+	$(PEER_PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install $(PIP_FLAGS) --quiet -r $<
 	touch $@

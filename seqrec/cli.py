@@ -32,6 +32,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 KeepSeen = Annotated[bool, typer.Option("--keep-seen", help="Leave seen items in the lists.")]
 
+MemoryMb = Annotated[
+    float | None,
+    typer.Option(help="Memory for scores, in MiB; what suits the processor if absent."),
+]
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; a user's mistake is one line and exit code 2, Ctrl-C is 130."""
@@ -203,6 +208,7 @@ def evaluate(
         list[Path] | None, typer.Option(help="Anybody's recommendations file; may be repeated.")
     ] = None,
     keep_seen: KeepSeen = False,
+    memory_mb: MemoryMb = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics and per-user results.")
     ] = None,
@@ -220,6 +226,7 @@ def evaluate(
         retrieval=retrieval.split(","),
         recommendations=recommendations or (),
         exclude_seen=not keep_seen,
+        memory_mb=memory_mb,
         out=out,
         overwrite=overwrite,
     )
@@ -239,6 +246,7 @@ def recommend(
     ] = "test",
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 10,
     keep_seen: KeepSeen = False,
+    memory_mb: MemoryMb = None,
     index: Annotated[Path | None, typer.Option(help="Folder of an exported FAISS index.")] = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file, with --data.")] = None,
     overwrite: Overwrite = False,
@@ -254,6 +262,7 @@ def recommend(
         split=split,
         k=k,
         exclude_seen=not keep_seen,
+        memory_mb=memory_mb,
         index=index,
         out=out,
         overwrite=overwrite,

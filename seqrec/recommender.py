@@ -32,6 +32,9 @@ ITEMS_FILE = "items.parquet"
 ENCODED_POSITIONS = 2048
 """Positions that a model reads at once: on a CPU, as many as stay in its caches."""
 
+MIN_TILE_ITEMS = 1024
+SCORE_BYTES = 4
+
 ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
 
 
@@ -44,6 +47,17 @@ class Ranker(ABC):
     """Items scored at once."""
     batch_size = 512
     """Histories scored at once."""
+
+    def limit_memory(self, memory_mb: float) -> None:
+        """Score so little at once that two arrays of scores fit into ``memory_mb`` MiB.
+
+        Tiles shrink first, then batches; lists stay the same.
+        """
+        if memory_mb <= 0:
+            raise SeqRecError(f"--memory-mb {memory_mb:g}: more than 0")
+        num_scores = int(memory_mb * 2**20 / (2 * SCORE_BYTES))
+        self.tile_items = min(max(num_scores // self.batch_size, MIN_TILE_ITEMS), TILE_ITEMS)
+        self.batch_size = min(max(num_scores // self.tile_items, 1), self.batch_size)
 
     @abstractmethod
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:

@@ -125,3 +125,18 @@ def test_parts_of_different_models_are_refused(tmp_path, folder):
         Recommender.from_pretrained(folder)
     with pytest.raises(SeqRecError, match="no such model folder"):
         Recommender.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("memory_mb", [0.001, 0.02, 1, 10_000])
+def test_lists_are_the_same_within_any_memory(recommender, memory_mb):
+    plain = recommender.recommend(HISTORIES, k=7)
+    recommender.limit_memory(memory_mb)
+    held = 2 * 4 * recommender.batch_size * min(recommender.tile_items, recommender.num_items)
+    assert held <= memory_mb * 2**20
+    found = recommender.recommend(HISTORIES, k=7)
+    assert [[i for i, _ in one] for one in found] == [[i for i, _ in one] for one in plain]
+
+
+def test_no_memory_at_all_is_refused(recommender):
+    with pytest.raises(SeqRecError, match="--memory-mb 0"):
+        recommender.limit_memory(0)

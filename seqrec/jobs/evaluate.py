@@ -45,6 +45,7 @@ def evaluate(
     retrieval: Sequence[str] = ("exact",),
     recommendations: Sequence[str | Path] = (),
     exclude_seen: bool = True,
+    memory_mb: float | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def evaluate(
         retrieval: how a model's lists are found; exact is always shown beside.
         recommendations: recommendations files, of whatever system.
         exclude_seen: leave out what stands in the history.
+        memory_mb: how much memory scores may take; a good amount for the processor if absent.
         out: folder for ``metrics.json`` and ``per_user.parquet``.
         overwrite: replace ``out``.
 
@@ -80,6 +82,8 @@ def evaluate(
     answers: list[Answers] = []
     for model in models:
         ranker = open_ranker(model, prepared, histories)
+        if memory_mb is not None:
+            ranker.limit_memory(memory_mb)
         if ranker.name in [answer.system for answer in answers]:
             ranker.name = str(model)
         answers += _ranked(ranker, queries, ks[-1], retrieval, exclude_seen)

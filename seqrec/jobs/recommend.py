@@ -32,6 +32,7 @@ def recommend(
     split: WhichHistories = "test",
     k: int = 10,
     exclude_seen: bool = True,
+    memory_mb: float | None = None,
     index: str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -46,6 +47,7 @@ def recommend(
             or ``all`` of each user's interactions.
         k: length of the lists.
         exclude_seen: leave out what stands in the history.
+        memory_mb: how much memory scores may take; a good amount for the processor if absent.
         index: folder of an exported FAISS index to search; exact if not given.
         out: Parquet file for the lists, needed with ``data``.
         overwrite: replace ``out``.
@@ -63,6 +65,7 @@ def recommend(
         if out is not None:
             raise SeqRecError("--out goes with --data; the list of one --history is printed")
         recommender = open_recommender(model)
+        _limit(recommender, memory_mb)
         how = _how(recommender, k, exclude_seen, index)
         return _for_history(recommender, history, how)
     if out is None:
@@ -71,8 +74,14 @@ def recommend(
     prepared = PreparedData.open(data or "")
     histories = prepared.histories()
     ranker = open_ranker(model, prepared, histories)
+    _limit(ranker, memory_mb)
     how = _how(ranker, k, exclude_seen, index)
     return _for_users(prepared, histories, split, how, Path(out), overwrite)
+
+
+def _limit(ranker: Ranker, memory_mb: float | None) -> None:
+    if memory_mb is not None:
+        ranker.limit_memory(memory_mb)
 
 
 def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:

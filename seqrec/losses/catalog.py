@@ -19,6 +19,8 @@ MAX_CHUNK_LOGITS = {"cpu": 2**21}
 """Logits held at once, by device: on a CPU, as many as stay in its caches."""
 OTHER_CHUNK_LOGITS = 2**26
 
+SUM_PARTS = 32
+
 SAFE_LOGIT = 60.0
 """Exponentials of logits below it, summed over any catalog, stay finite in float32."""
 
@@ -153,7 +155,7 @@ class _Products:
                 logits.sub_(shift)
                 label_logit.sub_(shift)
             exponentials = logits.exp_()
-            normalizer = exponentials.sum(dim=1, keepdim=True, dtype=self.sum_dtype)
+            normalizer = _row_sums(exponentials, self.sum_dtype)
             log_prob = (label_logit - normalizer.log()).squeeze(1)
             yield _Chunk(rows, exponentials, normalizer, log_prob)
 
@@ -166,6 +168,7 @@ class _Products:
         """Room for the gradients, of which ``add_gradients`` adds a chunk's part."""
         self.hidden_gradient = torch.empty_like(self.hidden, dtype=self.sum_dtype)
         self.weight_gradient = torch.zeros_like(self.item_weight, dtype=self.sum_dtype)
+        self.chunk_gradient = torch.empty_like(self.item_weight)
 
     def add_gradients(self, chunk: _Chunk, upstream: Float[Tensor, " C"]) -> None:
         """The gradients of ``-(upstream * log_prob).sum()`` over the chunk's rows.
@@ -183,8 +186,21 @@ class _Products:
         if self.dtype == self.sum_dtype:
             self.weight_gradient.addmm_(chunk.exponentials.T, scaled)
         else:
-            self.weight_gradient += torch.mm(chunk.exponentials.T, scaled)
+            self.weight_gradient += torch.mm(chunk.exponentials.T, scaled, out=self.chunk_gradient)
         self.weight_gradient.index_add_(0, label, hidden * -upstream)
+
+
+def _row_sums(values: Float[Tensor, "C I"], dtype: torch.dtype) -> Float[Tensor, "C 1"]:
+    """Sums of rows in ``dtype``, without a copy of all values in it.
+
+    In a lower precision parts of a row are summed first, each rounded once; roundings average out.
+    """
+    if values.dtype == dtype:
+        return values.sum(dim=1, keepdim=True)
+    part = values.shape[1] // SUM_PARTS
+    whole = values[:, : part * SUM_PARTS].unflatten(1, (SUM_PARTS, part)).sum(dim=-1)
+    rest = values[:, part * SUM_PARTS :]
+    return torch.cat([whole, rest], dim=1).sum(dim=1, keepdim=True, dtype=dtype)
 
 
 class _CatalogCrossEntropy(torch.autograd.Function):

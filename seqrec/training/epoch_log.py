@@ -15,10 +15,14 @@ from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.training.accounting import Counts, Flops, product_rate
 
 LOSS = "train/loss_nats"
+PROGRESS_SECONDS = 30
 
 
 class EpochLog(Callback):
-    """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr."""
+    """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr.
+
+    Long epochs also say every now and then how far they are.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class EpochLog(Callback):
         self._loss: Any = 0.0
         self._seconds = 0.0
         self._resumed_at: float | None = None
+        self._reported_at = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         self._stop_clock()
@@ -72,7 +77,7 @@ class EpochLog(Callback):
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int
     ) -> None:
         if self._resumed_at is None:
-            self._resumed_at = time.perf_counter()
+            self._resumed_at = self._reported_at = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
@@ -82,6 +87,24 @@ class EpochLog(Callback):
         targets = int((batch.labels != IGNORE_INDEX).sum())
         here = Counts(1, batch.documents.numel(), useful, targets)
         self._counts = self._counts.plus(here)
+        now = time.perf_counter()
+        if now - self._reported_at > PROGRESS_SECONDS and trainer.is_global_zero:
+            self._reported_at = now
+            self._say_progress(trainer)
+
+    def _say_progress(self, trainer: Trainer) -> None:
+        """How far the epoch is; speed and loss are those of this process."""
+        counts, seconds = self._counts, self._seconds
+        if self._resumed_at is not None:
+            seconds += time.perf_counter() - self._resumed_at
+        share = counts.steps / trainer.num_training_batches
+        print(
+            f"epoch {trainer.current_epoch + 1:3d}  {share:4.0%}"
+            f"  loss {float(self._loss) / counts.steps:.4f}"
+            f"  {counts.useful / seconds:,.0f} tokens/s",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._stop_clock()
@@ -136,7 +159,8 @@ class EpochLog(Callback):
 
 def _sum(trainer: Trainer, values: Any) -> Any:
     """The sum over all processes."""
-    return trainer.strategy.reduce(torch.tensor(values, dtype=torch.float64), reduce_op="sum")
+    here = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
+    return trainer.strategy.reduce(here, reduce_op="sum")
 
 
 def _check_finite(trainer: Trainer, module: LightningModule) -> None:
