@@ -1,0 +1,113 @@
+"""The tables of ``benchmarks/README.md``, from the files of results.
+
+    python -m benchmarks.engine.page
+
+What stands between the two markers is replaced; the prose around them stays.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.plots import CATALOGS_FILE, PEERS_FILE
+from benchmarks.engine.rows import RESULTS, read
+
+START, END = "<!-- results -->", "<!-- /results -->"
+FILES = {"engine.json": CATALOGS_FILE, "peers.json": PEERS_FILE}
+"""Of results, and the plot that belongs to each."""
+TITLES = {
+    "products": "Matrix products in a step",
+    "packing": "Packed against padded",
+    "precision": "Precision",
+    "compile": "Compilation",
+    "catalogs": "Catalogs",
+    "ranking": "Ranking",
+    "prepare": "Preparing a log",
+    "stream": "Streaming",
+    "quality": "Time to quality",
+    "rectools-softmax": "Training, full softmax, beside RecTools",
+    "rectools-sampled": "Training, sampled softmax, beside RecTools",
+    "rectools-recommend": "Ranking, beside RecTools",
+    "recbole": "Training with validation, beside RecBole",
+}
+HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")
+MET = {True: "yes", False: "**no**", None: ""}
+COMMIT_LETTERS = 9
+
+
+def write_page(results: Path, page: Path) -> None:
+    """Put the tables of a folder of results between the markers of a page."""
+    text = page.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"{page}: must hold {START} and, after it, {END}")
+    body = "\n\n".join(
+        _section(results / name, plot, page)
+        for name, plot in FILES.items()
+        if (results / name).exists()
+    )
+    page.write_text(f"{before}{START}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+
+
+def _section(file: Path, plot: str, page: Path) -> str:
+    """The machine, the plot, and a table a measurement."""
+    results = read(file)
+    parts = [_machine_line(results)]
+    if (file.parent / plot).exists():
+        parts.append(f"![{file.stem}]({(file.parent / plot).relative_to(page.parent).as_posix()})")
+    order = [name for name in TITLES if any(row["name"] == name for row in results["rows"])]
+    rows = sorted(results["rows"], key=lambda row: order.index(row["name"]))
+    for name, group in groupby(rows, key=lambda row: row["name"]):
+        parts.append(_table(name, list(group)))
+    return "\n\n".join(parts)
+
+
+def _machine_line(results: dict[str, Any]) -> str:
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:g} GB"
+        f" ({', '.join(machine['flags'])}), {machine['threads']} threads; {versions}."
+    )
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]]) -> str:
+    commits = sorted({row["commit"] for row in rows})
+    short = ", ".join(c[:COMMIT_LETTERS] + "+" * c.endswith("+") for c in commits)
+    lines = [
+        f"### {TITLES[name]}",
+        "",
+        f"`{rows[0]['command']}`, commit {short}",
+        "",
+        _line(HEAD),
+        _line(["---"] * len(HEAD)),
+        *(_line(_cells(row)) for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["work"],
+        row["system"],
+        f"{_number(row['value'])} {row['unit']}".strip(),
+        _number(row["ratio"]),
+        (row["target"] or "").replace(">=", "≥").replace("<=", "≤"),
+        MET[row["is_met"]],
+        "" if row["spread"] is None else f"{row['spread']:.0%}",
+        row["note"],
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    write_page(RESULTS, RESULTS.parent / "README.md")

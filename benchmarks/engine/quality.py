@@ -1,0 +1,87 @@
+"""Time to quality: the recipes beside this folder, trained by three seeds and tested once."""
+
+import json
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.machine import ROOT
+from benchmarks.engine.measure import last_line
+from benchmarks.engine.prepared import FOLDER, Missing, prepared
+from benchmarks.engine.rows import Row, Target, at_least, at_most, not_measured, row
+
+NAME = Path(__file__).stem
+SEEDS = (0, 1, 2)
+FOLDERS = {"ml1m-a": "ml-1m", "beauty": "beauty"}
+"""Of recipes, and the data that they are for."""
+UNITS = {"recall@10": "", "ndcg@10": "", "seconds": "s"}
+TARGETS: dict[str, dict[str, Target]] = {
+    "ml1m-a": {
+        "recall@10": at_least(0.315),
+        "ndcg@10": at_least(0.182),
+        "seconds": at_most(12 * 60),
+    },
+    "beauty": {"ndcg@10": at_least(0.0531), "seconds": at_most(8 * 60)},
+}
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """Means over seeds, by recipe."""
+    for name, data in FOLDERS.items():
+        recipes = sorted((ROOT / "benchmarks" / name).glob("*.yaml"))
+        if not recipes:
+            yield not_measured(NAME, name, Missing(f"no recipe in benchmarks/{name}/"))
+            continue
+        try:
+            folder = prepared(data)
+        except Missing as reason:
+            yield not_measured(NAME, name, reason)
+            continue
+        for recipe in recipes:
+            yield from _rows_of(recipe, folder, quick)
+
+
+def _rows_of(recipe: Path, folder: Path, quick: bool) -> Iterator[Row]:
+    name = f"{recipe.parent.name}/{recipe.stem}"
+    runs = [run(recipe, folder, seed, quick) for seed in SEEDS[: 1 if quick else None]]
+    epochs = ", ".join(f"{run['best_epoch']} of {run['num_epochs']}" for run in runs)
+    for key, unit in UNITS.items():
+        values = [run[key] for run in runs]
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        yield row(
+            NAME,
+            f"{name}, {'training' if key == 'seconds' else 'test ' + key}, mean of seeds",
+            values,
+            unit,
+            target=TARGETS[recipe.parent.name].get(key),
+            average=statistics.fmean,
+            note=f"sd {deviation:.4g}; best epochs {epochs}",
+        )
+
+
+def run(recipe: Path, folder: Path, seed: int, quick: bool) -> dict[str, Any]:
+    """Train and test by the command line; ``seconds`` are those of the training command."""
+    out = FOLDER / "runs" / f"{recipe.parent.name}-{recipe.stem}-{seed}"
+    shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+    data = ["--data", str(folder), "--json"]
+    short = ["trainer.max_epochs=1"] if quick else []
+    settings = [f"trainer.seed={seed}", "trainer.accelerator=cpu", *short]
+    started = time.perf_counter()
+    trained = json.loads(
+        _seqrec("train", str(recipe), "--out", str(out), "--overwrite", *data, *settings)
+    )
+    seconds = time.perf_counter() - started
+    (tested,) = json.loads(_seqrec("evaluate", str(out), "--k", "10", *data))["rows"]
+    return {
+        "seconds": seconds,
+        **{key: tested[key] for key in UNITS if key in tested},
+        **{key: trained[key] for key in ("best_epoch", "num_epochs")},
+    }
+
+
+def _seqrec(*arguments: str) -> str:
+    return last_line([sys.executable, "-m", "seqrec", *arguments])

@@ -1,0 +1,145 @@
+"""A training step as the Trainer makes it, and the batches that go through it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from benchmarks.engine.measure import Failed
+from benchmarks.engine.prepared import Missing, prepared
+from benchmarks.engine.rows import Row, not_measured
+from seqrec.config.load import Recipe, load_recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.jobs.build import is_sparse
+from seqrec.jobs.train import Job
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.training.loaders import PackedLoader
+from seqrec.training.module import TrainingModule
+from seqrec.training.sft import PackedTensors
+
+NUM_WARM_UP = 5
+PARAMETER_BYTES = 4
+STATES = 3
+"""The weights and AdamW's two moments."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A data set, and how long histories are read and in which batches."""
+
+    data: str
+    title: str
+    max_length: int
+    batch_size: int
+
+    @property
+    def folder(self) -> str:
+        """Of the prepared data."""
+        return str(prepared(self.data))
+
+    @property
+    def overrides(self) -> list[str]:
+        """Of the shipped recipe ``sft``: SASRec, 2 blocks of width 64 and inner width 256."""
+        return [
+            "model.block=sasrec",
+            "model.hidden_size=64",
+            "model.intermediate_size=256",
+            "model.num_hidden_layers=2",
+            "model.num_attention_heads=2",
+            f"data.max_length={self.max_length}",
+            f"data.batch_size={self.batch_size}",
+            "trainer.accelerator=cpu",
+        ]
+
+
+WORKS = {
+    work.data: work
+    for work in (
+        Work("beauty", "Beauty, length 50", max_length=50, batch_size=64),
+        Work("ml-1m", "ML-1M A, length 200", max_length=200, batch_size=16),
+    )
+}
+
+
+def for_each_work(
+    name: str,
+    rows_of: Callable[[Work], Iterator[Row]],
+    module: str = "benchmarks.engine",
+) -> Iterator[Row]:
+    """The rows of both data sets, or a row that says why one has none."""
+    for work in WORKS.values():
+        try:
+            yield from rows_of(work)
+        except (Missing, Failed) as reason:
+            yield not_measured(name, work.title, reason, module)
+
+
+def job_of(work: Work, folder: str, *overrides: str) -> tuple[Recipe, Job]:
+    """What ``seqrec train sft`` would train on a prepared folder."""
+    recipe = load_recipe("sft", [*work.overrides, *overrides])
+    job = Job.of(recipe, PreparedData.open(folder))
+    job.module.model.use_sparse_gradients(is_sparse(recipe.objective.loss))
+    return recipe, job
+
+
+def batches_of(loader: PackedLoader, num_batches: int) -> list[PackedTensors]:
+    """The next batches, through as many epochs as that takes."""
+    batches: list[PackedTensors] = []
+    while len(batches) < num_batches:
+        batches += islice(loader, num_batches - len(batches))
+    return batches
+
+
+class TrainingStep:
+    """Loss, gradients, their clipping, and the optimizer's step: what the Trainer calls."""
+
+    def __init__(self, module: TrainingModule) -> None:
+        self.module = module.train()
+        configured = module.configure_optimizers()
+        self.optimizer: Optimizer = configured["optimizer"]
+        self.schedule = configured["lr_scheduler"]["scheduler"]
+
+    def __call__(self, batch: PackedTensors) -> float:
+        """Make a step and answer its seconds."""
+        started = time.perf_counter()
+        loss: Tensor = self.module.training_step(batch, 0)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.module.configure_gradient_clipping()
+        self.optimizer.step()
+        self.schedule.step()
+        return time.perf_counter() - started
+
+    def seconds_of(self, batches: Sequence[PackedTensors]) -> list[float]:
+        """The seconds of each step after a few that warm up."""
+        return [self(batch) for batch in batches][NUM_WARM_UP:]
+
+    def materialise_state(self) -> None:
+        """Give the optimizer the state it would make in its first step, every page touched."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                self.optimizer.state[parameter] = {
+                    "step": torch.zeros(()),
+                    "exp_avg": torch.empty_like(parameter).fill_(0.0),
+                    "exp_avg_sq": torch.empty_like(parameter).fill_(0.0),
+                }
+
+
+def state_mb(module: TrainingModule) -> float:
+    """The size of weights and optimizer state, in MiB."""
+    num_parameters = sum(parameter.numel() for parameter in module.model.parameters())
+    return num_parameters * PARAMETER_BYTES * STATES / 2**20
+
+
+def num_targets(batch: PackedTensors) -> int:
+    """Positions of a batch whose next item is learned."""
+    return int((batch.labels != IGNORE_INDEX).sum())
+
+
+def num_useful(batch: PackedTensors) -> int:
+    """Positions of a batch that hold a token."""
+    return int((batch.documents > 0).sum())
