@@ -107,10 +107,10 @@ class TrainingStep:
         """Make a step and answer its seconds."""
         started = time.perf_counter()
         loss: Tensor = self.module.training_step(batch, 0)
-        self.optimizer.zero_grad()
         loss.backward()
         self.module.configure_gradient_clipping()
         self.optimizer.step()
+        self.optimizer.zero_grad()
         self.schedule.step()
         return time.perf_counter() - started
 

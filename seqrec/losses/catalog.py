@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 
 IGNORE_INDEX = -100
 
-MIN_CHUNK_ROWS = 64
+MIN_CHUNK_ROWS = 128
+TILE_ITEMS = 2**17
 MAX_CHUNK_LOGITS = {"cpu": 2**21}
 """Logits held at once, by device: on a CPU, as many as stay in its caches."""
 OTHER_CHUNK_LOGITS = 2**26
@@ -101,18 +102,23 @@ def counted_rows(
     return rows, weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
-def chunk_rows(num_items: int, device: torch.device) -> int:
-    """Rows scored at once against a catalog: as many as fit, but enough for a matrix product."""
+def chunk_rows(num_rows: int, num_items: int, device: torch.device) -> int:
+    """Rows scored at once against a catalog: as many as fit, but enough for a matrix product.
+
+    Chunks are of like size: each walks the whole catalog, however few its rows are.
+    """
     logits = MAX_CHUNK_LOGITS.get(device.type, OTHER_CHUNK_LOGITS)
-    return max(logits // max(num_items, 1), MIN_CHUNK_ROWS)
+    most = max(logits // max(num_items, 1), MIN_CHUNK_ROWS)
+    num_chunks = max(-(-num_rows // most), 1)
+    return max(-(-num_rows // num_chunks), 1)
 
 
 class _Chunk(NamedTuple):
     """Some rows scored against the whole catalog."""
 
     rows: slice
-    exponentials: Float[Tensor, "C I"]
-    """``exp(logit - shift)``, in the precision of the products."""
+    exponentials: list[Float[Tensor, "C tile"]]
+    """``exp(logit - shift)`` by tile of the catalog, in the precision of the products."""
     normalizer: Float[Tensor, "C 1"]
     """Sum of the exponentials: they divided by it are the probabilities."""
     log_prob: Float[Tensor, " C"]
@@ -120,19 +126,26 @@ class _Chunk(NamedTuple):
 
 
 class _Products:
-    """Hidden states against the catalog: chunks of the softmax, and the gradients they give."""
+    """Hidden states against the catalog: chunks of the softmax, and the gradients they give.
+
+    The catalog is walked in tiles, so that what products need beside their result stays small.
+    """
 
     def __init__(
         self, hidden: Tensor, item_weight: Tensor, labels: Tensor, chunk_size: int | None
     ) -> None:
+        num_items = len(item_weight)
         self.labels = labels
-        self.chunk_size = chunk_size or chunk_rows(len(item_weight), hidden.device)
+        self.chunk_size = chunk_size or chunk_rows(len(hidden), num_items, hidden.device)
         self.dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
             self.dtype = torch.get_autocast_dtype(hidden.device.type)
         self.sum_dtype = torch.promote_types(self.dtype, torch.float32)
+        self.largest_logit = _largest_norm(hidden) * _largest_norm(item_weight)
         self.hidden = hidden.to(self.dtype)
         self.item_weight = item_weight.to(self.dtype)
+        starts = range(0, num_items, TILE_ITEMS)
+        self.tiles = [slice(start, min(start + TILE_ITEMS, num_items)) for start in starts]
 
     def chunks(self) -> Iterator[_Chunk]:
         """All rows, a chunk at a time; a chunk's exponentials live until the next one.
@@ -141,34 +154,33 @@ class _Products:
         keeps exponentials finite, costs two passes over the chunk; where no logit can be large
         (Cauchy-Schwarz), nothing is subtracted.
         """
-        hidden, item_weight = self.hidden, self.item_weight
-        largest_logit = self._largest_norm(hidden) * self._largest_norm(item_weight)
-        is_safe = bool(largest_logit < SAFE_LOGIT)
-        buffer = hidden.new_empty(min(self.chunk_size, len(hidden)), len(item_weight))
-        for start in range(0, len(hidden), self.chunk_size):
+        is_safe = bool(self.largest_logit < SAFE_LOGIT)
+        num_rows = min(self.chunk_size, len(self.hidden))
+        buffers = [self.hidden.new_empty(num_rows, t.stop - t.start) for t in self.tiles]
+        for start in range(0, len(self.hidden), self.chunk_size):
             rows = slice(start, start + self.chunk_size)
-            part = hidden[rows]
-            logits = torch.mm(part, item_weight.T, out=buffer[: len(part)])
-            label_logit = logits.gather(1, self.labels[rows, None])
+            part, label_vector = self.hidden[rows], self.item_weight[self.labels[rows]]
+            label_logit = (part.to(self.sum_dtype) * label_vector).sum(dim=1, keepdim=True)
+            label_logit = label_logit.to(self.dtype)  # rounded as the products are
+            scores = [buffer[: len(part)] for buffer in buffers]
+            for tile, out in zip(self.tiles, scores, strict=True):
+                torch.mm(part, self.item_weight[tile].T, out=out)
             if not is_safe:
-                shift = logits.amax(dim=1, keepdim=True)
-                logits.sub_(shift)
-                label_logit.sub_(shift)
-            exponentials = logits.exp_()
-            normalizer = _row_sums(exponentials, self.sum_dtype)
+                shift = torch.cat([s.amax(dim=1, keepdim=True) for s in scores], dim=1)
+                shift = shift.amax(dim=1, keepdim=True)
+                label_logit -= shift
+                scores = [s.sub_(shift) for s in scores]
+            exponentials = [s.exp_() for s in scores]
+            sums = torch.cat([_row_sums(e, self.sum_dtype) for e in exponentials], dim=1)
+            normalizer = sums.sum(dim=1, keepdim=True)
             log_prob = (label_logit - normalizer.log()).squeeze(1)
             yield _Chunk(rows, exponentials, normalizer, log_prob)
 
-    def _largest_norm(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
-        if not len(rows):
-            return rows.new_zeros((), dtype=self.sum_dtype)
-        return torch.linalg.vector_norm(rows, dim=1, dtype=self.sum_dtype).amax()
-
     def start_gradients(self) -> None:
         """Room for the gradients, of which ``add_gradients`` adds a chunk's part."""
-        self.hidden_gradient = torch.empty_like(self.hidden, dtype=self.sum_dtype)
+        self.hidden_gradient = torch.zeros_like(self.hidden, dtype=self.sum_dtype)
         self.weight_gradient = torch.zeros_like(self.item_weight, dtype=self.sum_dtype)
-        self.chunk_gradient = torch.empty_like(self.item_weight)
+        self.tile_gradient = torch.empty_like(self.item_weight[:TILE_ITEMS])
 
     def add_gradients(self, chunk: _Chunk, upstream: Float[Tensor, " C"]) -> None:
         """The gradients of ``-(upstream * log_prob).sum()`` over the chunk's rows.
@@ -179,15 +191,23 @@ class _Products:
         label, hidden = self.labels[chunk.rows], self.hidden[chunk.rows].to(self.sum_dtype)
         upstream = upstream[:, None]
         scale = upstream / chunk.normalizer
-        towards_all = torch.mm(chunk.exponentials, self.item_weight).mul(scale)
-        towards_label = self.item_weight[label].mul(upstream)
-        torch.sub(towards_all, towards_label, out=self.hidden_gradient[chunk.rows])
         scaled = (hidden * scale).to(self.dtype)
-        if self.dtype == self.sum_dtype:
-            self.weight_gradient.addmm_(chunk.exponentials.T, scaled)
-        else:
-            self.weight_gradient += torch.mm(chunk.exponentials.T, scaled, out=self.chunk_gradient)
+        towards_all = self.hidden_gradient[chunk.rows]
+        for tile, exponentials in zip(self.tiles, chunk.exponentials, strict=True):
+            towards_all += torch.mm(exponentials, self.item_weight[tile])
+            into = self.weight_gradient[tile]
+            if self.dtype == self.sum_dtype:
+                into.addmm_(exponentials.T, scaled)
+            else:
+                into += torch.mm(exponentials.T, scaled, out=self.tile_gradient[: len(into)])
+        towards_all.mul_(scale).sub_(self.item_weight[label] * upstream)
         self.weight_gradient.index_add_(0, label, hidden * -upstream)
+
+
+def _largest_norm(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+    if not len(rows):
+        return rows.new_zeros(())
+    return torch.linalg.vector_norm(rows, dim=1).amax()
 
 
 def _row_sums(values: Float[Tensor, "C I"], dtype: torch.dtype) -> Float[Tensor, "C 1"]:

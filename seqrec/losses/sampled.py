@@ -269,7 +269,7 @@ def _loss_and_gradients(
     loss = share.new_zeros(())
     hidden_gradient, positive_gradient = torch.empty_like(hidden), torch.empty_like(positive)
     negative_gradient = torch.zeros_like(negative, dtype=sum_dtype)
-    chunk_size = chunk_rows(len(negative), hidden.device)
+    chunk_size = chunk_rows(len(hidden), len(negative), hidden.device)
     buffer = product_hidden.new_empty(min(chunk_size, len(hidden)), len(negative))
     for start in range(0, len(hidden), chunk_size):
         rows = slice(start, start + chunk_size)

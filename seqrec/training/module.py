@@ -66,6 +66,11 @@ class TrainingModule(LightningModule):
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return self.objective(self.model, batch)
 
+    def optimizer_step(self, epoch: int, index: int, optimizer: Any, closure: Any = None) -> None:
+        """Gradients end with their step: the next forward pass needs the memory."""
+        optimizer.step(closure=closure)
+        optimizer.zero_grad()
+
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         clip_gradients(self.model, self.gradient_clip)
 

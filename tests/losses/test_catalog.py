@@ -209,5 +209,7 @@ def test_log_probabilities_of_a_catalog_sum_to_one_and_carry_any_gradient():
 
 def test_rows_are_chunked_by_what_fits_and_never_too_few():
     cpu = torch.device("cpu")
-    assert chunk_rows(1_000, cpu) * 1_000 <= MAX_CHUNK_LOGITS["cpu"]
-    assert chunk_rows(10_000_000, cpu) == MIN_CHUNK_ROWS
+    assert chunk_rows(10_000, 1_000, cpu) * 1_000 <= MAX_CHUNK_LOGITS["cpu"]
+    assert chunk_rows(640, 10_000_000, cpu) == MIN_CHUNK_ROWS
+    assert chunk_rows(MIN_CHUNK_ROWS + 2, 10_000_000, cpu) == MIN_CHUNK_ROWS / 2 + 1
+    assert chunk_rows(0, 0, cpu) == 1
