@@ -20,7 +20,8 @@ Three id spaces, told apart by name:
 
 Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
-    ``V`` tokens, ``K`` cut-off, ``S`` seen items of a batch, ``U`` users, ``Q`` queries.
+    ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
+    ``Q`` queries.
 """
 
 from importlib import import_module

@@ -45,13 +45,14 @@ def training_flops(
     for what the mask hides).
 
     Args:
-        model: of which the backbone's linear layers count.
+        model: of which the backbone's matrices count, embeddings aside.
         counts: of the steps.
         row_length: positions of a row.
         num_scored: items scored for a target: the catalog, or negatives and target.
     """
-    layers = [layer for layer in model.backbone.modules() if isinstance(layer, nn.Linear)]
-    weights = sum(layer.weight.numel() for layer in layers)
+    tables = [module for module in model.backbone.modules() if isinstance(module, nn.Embedding)]
+    weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
+    weights -= sum(table.weight.numel() for table in tables)
     config = model.backbone.config
     attention = 12 * config.num_hidden_layers * config.hidden_size * row_length
     return Flops(

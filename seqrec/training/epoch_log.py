@@ -73,9 +73,15 @@ class EpochLog(Callback):
         if self.monitor is not None:
             self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
 
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._start_clock()
+
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int
     ) -> None:
+        self._start_clock()
+
+    def _start_clock(self) -> None:
         if self._resumed_at is None:
             self._resumed_at = self._reported_at = time.perf_counter()
 

@@ -27,6 +27,32 @@ def model(request):
     return SeqRecForNextItem(small_config(backbone_config=backbone)).eval()
 
 
+def test_document_states_are_the_hidden_states_at_the_ends(model):
+    tokens = torch.randint(2, 102, (3, 16))
+    documents = torch.tensor([[1] * 5 + [2] + [3] * 10, [1] * 16, [1] * 3 + [2] * 4 + [0] * 9])
+    hidden = model.hidden_states(tokens, documents)
+    ends = [(0, 4), (0, 5), (0, 15), (1, 15), (2, 2), (2, 6)]
+    expected = torch.stack([hidden[row, column] for row, column in ends])
+    found = model.document_states(tokens, documents)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_vectors_of_some_items_are_rows_of_all_with_a_gradient_of_theirs(head, is_sparse):
+    model = SeqRecForNextItem(small_config(head=head))
+    model.use_sparse_gradients(is_sparse)
+    items = torch.tensor([7, 99, 7])
+    found = model.item_vectors(items)
+    assert torch.equal(found, model.item_weight()[items])
+    found.sum().backward()
+    (gradient,) = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradient.is_sparse == is_sparse
+    rows = gradient.to_dense().sum(dim=1).nonzero().squeeze(1)
+    first = 2 if head == "tied" else 0
+    assert rows.tolist() == [first + 7, first + 99]
+
+
 def test_packed_histories_give_what_they_give_alone(model):
     lengths = [5, 1, 7, 3]
     tokens = torch.randint(2, 102, (1, 16))

@@ -1,10 +1,11 @@
 """The lazy optimizer against torch's own, and clipping against arithmetic."""
 
+import pytest
 import torch
 from torch import nn
 from torch.optim import AdamW
 
-from seqrec.training.optimizers import LazyAdamW, clip_gradients
+from seqrec.training.optimizers import LazyAdamW, clip_gradients, warmup_and_decay
 
 
 def test_rows_used_in_every_step_move_as_under_adamw():
@@ -18,7 +19,8 @@ def test_rows_used_in_every_step_move_as_under_adamw():
         gradient = torch.randn(6, 3)
         plain.grad = gradient
         rows = torch.arange(6).repeat(2)[None]
-        lazy.grad = torch.sparse_coo_tensor(rows, torch.cat([gradient, gradient]) / 2, (6, 3))
+        values = torch.cat([gradient, gradient]) / 2
+        lazy.grad = torch.sparse_coo_tensor(rows, values, (6, 3), check_invariants=True)
         for optimizer in optimizers:
             optimizer.step()
     torch.testing.assert_close(lazy, plain)
@@ -64,3 +66,19 @@ def test_clipping_scales_sparse_and_dense_gradients_by_their_joint_norm():
     torch.testing.assert_close(model["dense"].grad, torch.tensor([0.0, 0.6]))
     clip_gradients(model, 9.0)
     torch.testing.assert_close(model["dense"].grad, torch.tensor([0.0, 0.6]))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle", "end"), [("constant", 1, 1), ("linear", 0.5, 0), ("cosine", 0.5, 0)]
+)
+def test_the_learning_rate_warms_up_and_follows_its_schedule(schedule, middle, end):
+    optimizer = AdamW([nn.Parameter(torch.ones(1))], lr=2.0)
+    scheduler = warmup_and_decay(optimizer, schedule=schedule, warmup_steps=3, total_steps=13)
+    rates = []
+    for _ in range(15):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert rates[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert rates[8] == pytest.approx(2 * middle)
+    assert rates[13] == rates[14] == pytest.approx(2 * end)
