@@ -22,6 +22,7 @@ NAMES = (
     "prepare",
     "stream",
     "quality",
+    "lazy",
 )
 
 Measurement = Callable[[bool], Iterator[Row]]

@@ -26,6 +26,7 @@ TITLES = {
     "prepare": "Preparing a log",
     "stream": "Streaming",
     "quality": "Time to quality",
+    "lazy": "Lazy AdamW against AdamW",
     "rectools-softmax": "Training, full softmax, beside RecTools",
     "rectools-sampled": "Training, sampled softmax, beside RecTools",
     "rectools-recommend": "Ranking, beside RecTools",

@@ -13,6 +13,7 @@ from benchmarks.engine.machine import ROOT
 from benchmarks.engine.measure import last_line
 from benchmarks.engine.prepared import FOLDER, Missing, prepared
 from benchmarks.engine.rows import Row, Target, at_least, at_most, not_measured, row
+from seqrec.jobs.evaluate import PER_USER_FILE
 
 NAME = Path(__file__).stem
 SEEDS = (0, 1, 2)
@@ -63,21 +64,29 @@ def _rows_of(recipe: Path, folder: Path, quick: bool) -> Iterator[Row]:
         )
 
 
-def run(recipe: Path, folder: Path, seed: int, quick: bool) -> dict[str, Any]:
-    """Train and test by the command line; ``seconds`` are those of the training command."""
-    out = FOLDER / "runs" / f"{recipe.parent.name}-{recipe.stem}-{seed}"
+def run(
+    recipe: Path, folder: Path, seed: int, quick: bool, label: str = "", *overrides: str
+) -> dict[str, Any]:
+    """Train and test by the command line; ``seconds`` are those of the training command.
+
+    ``per_user`` is the file that holds the metrics of each.
+    """
+    label = f"-{label}" if label else ""
+    out = FOLDER / "runs" / f"{recipe.parent.name}-{recipe.stem}{label}-{seed}"
     shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
-    data = ["--data", str(folder), "--json"]
+    data = ["--data", str(folder), "--json", "--overwrite"]
     short = ["trainer.max_epochs=1"] if quick else []
-    settings = [f"trainer.seed={seed}", "trainer.accelerator=cpu", *short]
+    settings = [f"trainer.seed={seed}", "trainer.accelerator=cpu", *overrides, *short]
     started = time.perf_counter()
-    trained = json.loads(
-        _seqrec("train", str(recipe), "--out", str(out), "--overwrite", *data, *settings)
-    )
+    trained = json.loads(_seqrec("train", str(recipe), "--out", str(out), *data, *settings))
     seconds = time.perf_counter() - started
-    (tested,) = json.loads(_seqrec("evaluate", str(out), "--k", "10", *data))["rows"]
+    judged = out / "test"
+    tested = json.loads(_seqrec("evaluate", str(out), "--k", "10", "--out", str(judged), *data))[
+        "rows"
+    ][0]
     return {
         "seconds": seconds,
+        "per_user": judged / PER_USER_FILE,
         **{key: tested[key] for key in UNITS if key in tested},
         **{key: trained[key] for key in ("best_epoch", "num_epochs")},
     }

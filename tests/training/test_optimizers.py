@@ -31,7 +31,7 @@ def test_rows_that_a_step_does_not_use_stand_still_with_their_moments():
     optimizer = LazyAdamW([parameter], lr=0.1, weight_decay=0.3, fused=True)
     for row in (1, 1, 3):
         index, values = torch.tensor([[row]]), torch.ones(1, 2)
-        parameter.grad = torch.sparse_coo_tensor(index, values, (4, 2))
+        parameter.grad = torch.sparse_coo_tensor(index, values, (4, 2), check_invariants=True)
         before = {key: value.clone() for key, value in optimizer.state[parameter].items()}
         weights = parameter.detach().clone()
         optimizer.step()
