@@ -148,10 +148,20 @@ class ModelRanker(Ranker):
 
     @torch.inference_mode()
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Products of the histories' hidden states with the items' vectors."""
-        hidden = self.encode(histories)
-        item_weight = self.model.item_weight()
-        return lambda start, stop: hidden @ item_weight[start:stop].T
+        """The model's scores after each history."""
+        score = self.model.scorer(self.encode(histories), self._last_items(histories))
+        return torch.inference_mode()(score)
+
+    def _last_items(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Int[Tensor, "B S"] | None:
+        """What the model's memory is asked with, if it has one."""
+        if self.model.memory is None:
+            return None
+        num_steps = self.model.memory.max_steps
+        asked = torch.full((len(histories), num_steps), -1)
+        for row, history in enumerate(histories):
+            last = history[-num_steps:][::-1]
+            asked[row, : len(last)] = torch.from_numpy(last.astype(np.int64))
+        return asked.to(self.model.device)
 
 
 class Recommender(ModelRanker):

@@ -33,6 +33,9 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
         "num_attention_heads": 2,
         "max_position_embeddings": 16,
         "dropout": 0.0,
+        "item_dropout": 0.0,
+        "relative_bias": False,
+        "gated_residual": False,
         "initializer_range": 0.1,
         "norm_eps": 1e-6,
         "rope_theta": 10_000.0 if block == "llama" else None,
@@ -47,6 +50,8 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
         "max_length": 16,
         "catalog_fingerprint": "catalog",
         "tokenizer_fingerprint": "tokenizer",
+        "content": None,
+        "memory": None,
     }
     return SeqRecConfig(**(fields | changes))
 

@@ -7,9 +7,32 @@ from pydantic import Field, model_validator
 from seqrec.config.block import Block
 
 
+class MemoryConfig(Block):
+    max_steps: int = Field(default=10, gt=0)
+    """How far apart two titles of a history may stand to be counted, and last titles asked with."""
+    step_decay: float = Field(default=0.7, gt=0, le=1)
+    """What a transition counts, relative to one that is a step shorter."""
+    smoothing: float = Field(default=10.0, gt=0)
+    """Transitions of any title that popularity stands for."""
+    strength: float | None = Field(default=None, gt=0)
+    """What the memory's log-probabilities are multiplied by; the decoder learns to add to them.
+    null: the decoder learns alone, and validation chooses the strength afterwards."""
+    max_edges: int | None = Field(default=None, gt=0)
+    """Followers that are kept of each title, the most frequent; null: all."""
+
+
+class ContentConfig(Block):
+    columns: list[str] = Field(default=["title", "genres"], min_length=1)
+    """Columns of the items whose texts are read, one after the other."""
+    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """The text encoder: a folder, or a name on a model hub."""
+    row_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of items known by their content alone, drawn anew at every use in training."""
+
+
 class ModelConfig(Block):
-    block: Literal["sasrec", "llama"] = "llama"
-    """Style of the blocks: SASRec's, pre-norm, or Llama's."""
+    block: Literal["sasrec", "llama", "hstu"] = "llama"
+    """Style of the blocks: SASRec's, pre-norm; Llama's; HSTU's, which has no softmax."""
     hidden_size: int = Field(default=64, gt=0)
     """Width."""
     intermediate_size: int = Field(default=256, gt=0)
@@ -20,10 +43,22 @@ class ModelConfig(Block):
     """Attention heads; the width is a multiple of them."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share dropped in training."""
+    item_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of whole titles of the history dropped in training."""
+    relative_bias: bool = False
+    """Add to attention a learned number for every head and distance."""
+    gated_residual: bool = False
+    """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
     head: Literal["tied", "untied"] = "tied"
     """Score items by their token embeddings, or by rows of the head's own."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
+
+    content: ContentConfig | None = None
+    """Add what a title is about to what its id has learned, so that titles that nobody watched
+    in training can be recommended; null: ids alone."""
+    memory: MemoryConfig | None = None
+    """Mix in what followed the last titles in the training data; null: the decoder alone."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelConfig":
@@ -32,4 +67,16 @@ class ModelConfig(Block):
                 f"hidden_size {self.hidden_size} must be a multiple of twice "
                 f"num_attention_heads {self.num_attention_heads}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _content_is_tied(self) -> "ModelConfig":
+        if self.content is not None and self.head != "tied":
+            raise ValueError("content needs head: tied, whose vectors are the tokens'")
+        return self
+
+    @model_validator(mode="after")
+    def _hstu_has_its_own_gates(self) -> "ModelConfig":
+        if self.gated_residual and self.block == "hstu":
+            raise ValueError("gated_residual goes with block sasrec or llama, not with hstu")
         return self

@@ -24,6 +24,9 @@ class TrainerConfig(Block):
     """Of the learning rate after the warm-up: to 0 at the end of ``max_epochs``, or flat."""
     warmup_steps: int = Field(default=100, ge=0)
     """Steps of linear warm-up."""
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Judge and keep an average of the weights, of which each step keeps this share; null: the
+    weights themselves."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -1,15 +1,16 @@
 """From recipe fields to objects: everything below gets built things and plain arguments."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import nn
 
 from seqrec.config.load import Recipe
-from seqrec.config.model import ModelConfig
+from seqrec.config.model import ContentConfig, MemoryConfig, ModelConfig
 from seqrec.config.objective import (
     CrossEntropyConfig,
     GBCEConfig,
@@ -18,10 +19,14 @@ from seqrec.config.objective import (
     SFTConfig,
 )
 from seqrec.data.prepared import PreparedData
+from seqrec.data.transitions import Transitions, count_transitions
+from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.models.content import ContentEmbedding
+from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import training_windows
@@ -34,6 +39,15 @@ NORM_EPS = 1e-6
 ROPE_THETA = 10_000.0
 
 
+class Knowledge(NamedTuple):
+    """What a model is told about the catalog and the log before it learns."""
+
+    content: Float[np.ndarray, "I F"] | None
+    transitions: Transitions | None
+    item_counts: Int[np.ndarray, " I"]
+    """Training interactions of every item."""
+
+
 def padded(size: int) -> int:
     """The next multiple of 64: the number of rows that matrix products like."""
     return -(-size // PADDING_MULTIPLE) * PADDING_MULTIPLE
@@ -42,13 +56,14 @@ def padded(size: int) -> int:
 def build_model(
     config: ModelConfig,
     tokens: ItemTokens,
+    knowledge: Knowledge | None = None,
     *,
     vocab_size: int,
     max_length: int,
     catalog_fingerprint: str,
     tokenizer_fingerprint: str,
 ) -> SeqRecForNextItem:
-    """A model with random weights, drawn from torch's generator."""
+    """A model with random weights, drawn from torch's generator, that holds some knowledge."""
     backbone = SeqRecDecoderConfig(
         block=config.block,
         vocab_size=padded(vocab_size),
@@ -58,12 +73,24 @@ def build_model(
         num_attention_heads=config.num_attention_heads,
         max_position_embeddings=max_length,
         dropout=config.dropout,
+        item_dropout=config.item_dropout,
+        relative_bias=config.relative_bias,
+        gated_residual=config.gated_residual,
         initializer_range=config.initializer_range,
         norm_eps=NORM_EPS,
         rope_theta=ROPE_THETA if config.block == "llama" else None,
         pad_token_id=tokens.pad_token_id,
     )
-    return SeqRecForNextItem(
+    knowledge = knowledge or Knowledge(None, None, np.zeros(tokens.num_items, np.int64))
+    memory = content = None
+    if config.content is not None and knowledge.content is not None:
+        content_width = knowledge.content.shape[1]
+        content = {"content_width": content_width, "row_dropout": config.content.row_dropout}
+    if config.memory is not None and knowledge.transitions is not None:
+        memory = config.memory.model_dump(exclude={"max_edges"})
+        memory["num_edges"] = len(knowledge.transitions.target)
+        memory["strength"] = config.memory.strength or 0.0
+    model = SeqRecForNextItem(
         SeqRecConfig(
             backbone_config=backbone,
             head=config.head,
@@ -73,7 +100,53 @@ def build_model(
             max_length=max_length,
             catalog_fingerprint=catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint,
+            content=content,
+            memory=memory,
         )
+    )
+    item_counts = torch.from_numpy(knowledge.item_counts)
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
+        embedding.hold(torch.from_numpy(knowledge.content), item_counts)
+    if model.memory is not None and knowledge.transitions is not None:
+        model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)
+    return model
+
+
+def build_knowledge(
+    config: ModelConfig, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
+) -> Knowledge:
+    """What the model's settings ask for."""
+    content = build_content(config.content, prepared.items()) if config.content else None
+    transitions = build_transitions(config.memory, prepared) if config.memory else None
+    return Knowledge(content, transitions, item_counts)
+
+
+def build_content(config: ContentConfig, items: pl.DataFrame) -> Float[np.ndarray, "I F"]:
+    """The vector of every item's text.
+
+    Raises:
+        SeqRecError: a column that the items lack, or no such encoder.
+    """
+    for column in config.columns:
+        if column not in items.columns:
+            raise SeqRecError(
+                f"model.content.columns: the items have no column {column!r}; they have "
+                f"{', '.join(items.columns)}"
+            )
+    texts = items.select(pl.concat_str(config.columns, separator=". ", ignore_nulls=True))
+    return TextEncoder.from_pretrained(config.encoder).encode(texts.to_series().to_list())
+
+
+def build_transitions(config: MemoryConfig, prepared: PreparedData) -> Transitions:
+    """What a transition memory holds, counted in one pass over the training part."""
+    blocks = prepared.blocks()
+    return count_transitions(
+        (blocks.read([block]) for block in range(len(blocks))),
+        prepared.num_items,
+        max_steps=config.max_steps,
+        step_decay=config.step_decay,
+        max_edges=config.max_edges,
     )
 
 

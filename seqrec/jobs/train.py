@@ -25,6 +25,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
 from seqrec.jobs.build import (
+    build_knowledge,
     build_model,
     build_objective,
     build_optimizers,
@@ -40,6 +41,7 @@ from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, fit
 from seqrec.training.loaders import PackedLoader, QueryLoader
+from seqrec.training.memory_strength import choose_strength
 from seqrec.training.module import TrainingModule
 
 CONFIG_FILE = "config.yaml"
@@ -113,15 +115,16 @@ class Job:
         item_ids = items["item_id"].to_list()
         tokenizer = build_tokenizer(item_ids)
         tokens = ItemTokens.of(tokenizer, item_ids)
+        stream = build_stream(recipe, prepared, tokens, rank)
         model = build_model(
             recipe.model,
             tokens,
+            build_knowledge(recipe.model, prepared, stream.item_counts),
             vocab_size=len(tokenizer),
             max_length=recipe.data.max_length,
             catalog_fingerprint=prepared.catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
         )
-        stream = build_stream(recipe, prepared, tokens, rank)
         validation = QueryLoader(
             prepared.blocks(),
             prepared.targets,
@@ -158,10 +161,26 @@ class Job:
             accelerator=trainer.accelerator,
             devices=trainer.devices,
             checkpoint_minutes=trainer.checkpoint_minutes,
+            ema_decay=trainer.ema_decay,
             num_scored=num_scored(recipe.objective.loss, self.module.model.config.num_items),
         )
         self.module.model.use_sparse_gradients(False)
         return result
+
+    def choose_memory_strength(self, recipe: Recipe) -> dict[str, float]:
+        """Tune what a recipe leaves open, and answer the validation's metrics under it."""
+        model, settings = self.module.model, recipe.model.memory
+        if model.memory is None or settings is None or settings.strength is not None:
+            return {}
+        metrics = choose_strength(
+            self.module.ranker,
+            model.memory,
+            self.validation,
+            recipe.trainer.selection_metric,
+            self.module.ks,
+        )
+        model.config.memory["strength"] = model.memory.strength
+        return metrics
 
 
 def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
@@ -172,13 +191,14 @@ def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
     with other_ranks(trainer.devices, "seqrec.jobs.train", others):
         result = job.fit(recipe, folder)
     model, model_folder = job.module.model.eval(), folder / "model"
+    tuned = job.choose_memory_strength(recipe) if result.has_validation else {}
     disable_progress_bar()
     model.save_pretrained(model_folder)
     job.tokenizer.save_pretrained(model_folder)
     job.save_items(model_folder / ITEMS_FILE)
     lines = read_log(folder / LOG_FILE)
     best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
-    validation = {key: best[key] for key in best if key.startswith("val/")}
+    validation = {key.removeprefix("val/"): best[key] for key in best if key.startswith("val/")}
     metrics = {
         "objective": recipe.objective.name,
         "best_epoch": result.best_epoch,
@@ -186,7 +206,8 @@ def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
         "num_steps": result.num_steps,
         "num_parameters": model.num_parameters(),
         "selection_metric": trainer.selection_metric,
-        "validation": {key.removeprefix("val/"): value for key, value in validation.items()},
+        "validation": validation | tuned,
+        **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
         "protocol": job.protocol,
         "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
         **{key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS},

@@ -4,7 +4,7 @@ Both walk the same loop: a chunk's logits, their normalizers, and, where the gra
 the two products that form it. No more than a chunk's logits are ever held.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +25,9 @@ SUM_PARTS = 32
 SAFE_LOGIT = 60.0
 """Exponentials of logits below it, summed over any catalog, stay finite in float32."""
 
+LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]]
+"""What is added to the logits of a range of rows and one of items; no gradient flows into it."""
+
 
 def catalog_cross_entropy(
     hidden: Float[Tensor, "N D"],
@@ -33,6 +36,7 @@ def catalog_cross_entropy(
     *,
     label_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
+    logit_bias: LogitBias | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, ""]:
     """Next-item cross-entropy over the whole catalog, without holding all logits.
@@ -49,6 +53,7 @@ def catalog_cross_entropy(
         label_weight: how much each row counts, not negative; all alike if absent.
         total_weight: what the weighted sum is divided by, where these rows are a part of a
             batch; the weights' own sum if absent.
+        logit_bias: added to the logits of the rows that are not dropped, counted from 0.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
 
     Returns:
@@ -58,7 +63,9 @@ def catalog_cross_entropy(
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
     rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
-    return _CatalogCrossEntropy.apply(hidden[rows], item_weight, labels[rows], share, chunk_size)
+    return _CatalogCrossEntropy.apply(
+        hidden[rows], item_weight, labels[rows], share, logit_bias, chunk_size
+    )
 
 
 def catalog_log_prob(
@@ -66,6 +73,7 @@ def catalog_log_prob(
     item_weight: Float[Tensor, "I D"],
     items: Int[Tensor, " N"],
     *,
+    logit_bias: LogitBias | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, " N"]:
     """The log-probability of one item a row under the whole catalog, in nats.
@@ -78,9 +86,10 @@ def catalog_log_prob(
         hidden: decoder outputs.
         item_weight: the output embedding of every item.
         items: the item asked for, one a row.
+        logit_bias: added to the logits.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
     """
-    return _CatalogLogProb.apply(hidden, item_weight, items, chunk_size)
+    return _CatalogLogProb.apply(hidden, item_weight, items, logit_bias, chunk_size)
 
 
 def counted_rows(
@@ -132,10 +141,16 @@ class _Products:
     """
 
     def __init__(
-        self, hidden: Tensor, item_weight: Tensor, labels: Tensor, chunk_size: int | None
+        self,
+        hidden: Tensor,
+        item_weight: Tensor,
+        labels: Tensor,
+        logit_bias: LogitBias | None,
+        chunk_size: int | None,
     ) -> None:
         num_items = len(item_weight)
         self.labels = labels
+        self.logit_bias = logit_bias
         self.chunk_size = chunk_size or chunk_rows(len(hidden), num_items, hidden.device)
         self.dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
@@ -154,7 +169,7 @@ class _Products:
         keeps exponentials finite, costs two passes over the chunk; where no logit can be large
         (Cauchy-Schwarz), nothing is subtracted.
         """
-        is_safe = bool(self.largest_logit < SAFE_LOGIT)
+        is_safe = self.logit_bias is None and bool(self.largest_logit < SAFE_LOGIT)
         num_rows = min(self.chunk_size, len(self.hidden))
         buffers = [self.hidden.new_empty(num_rows, t.stop - t.start) for t in self.tiles]
         for start in range(0, len(self.hidden), self.chunk_size):
@@ -165,6 +180,12 @@ class _Products:
             scores = [buffer[: len(part)] for buffer in buffers]
             for tile, out in zip(self.tiles, scores, strict=True):
                 torch.mm(part, self.item_weight[tile].T, out=out)
+                if self.logit_bias is not None:
+                    bias = self.logit_bias(rows, tile)
+                    out += bias
+                    is_here = (self.labels[rows] >= tile.start) & (self.labels[rows] < tile.stop)
+                    column = (self.labels[rows] - tile.start).where(is_here, 0)[:, None]
+                    label_logit += bias.gather(1, column) * is_here[:, None]
             if not is_safe:
                 shift = torch.cat([s.amax(dim=1, keepdim=True) for s in scores], dim=1)
                 shift = shift.amax(dim=1, keepdim=True)
@@ -233,9 +254,10 @@ class _CatalogCrossEntropy(torch.autograd.Function):
         item_weight: Tensor,
         labels: Tensor,
         share: Tensor,
+        logit_bias: LogitBias | None,
         chunk_size: int | None,
     ) -> Tensor:
-        products = _Products(hidden, item_weight, labels, chunk_size)
+        products = _Products(hidden, item_weight, labels, logit_bias, chunk_size)
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         if needs_gradient:
             products.start_gradients()
@@ -253,7 +275,7 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         hidden, item_weight = _scaled(ctx.saved_tensors, gradients[0])
-        return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None
+        return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None, None
 
 
 def _scaled(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
@@ -266,11 +288,16 @@ class _CatalogLogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, item_weight: Tensor, items: Tensor, chunk_size: int | None
+        ctx: Any,
+        hidden: Tensor,
+        item_weight: Tensor,
+        items: Tensor,
+        logit_bias: LogitBias | None,
+        chunk_size: int | None,
     ) -> Tensor:
-        products = _Products(hidden, item_weight, items, chunk_size)
+        products = _Products(hidden, item_weight, items, logit_bias, chunk_size)
         ctx.save_for_backward(hidden, item_weight, items)
-        ctx.chunk_size = chunk_size
+        ctx.logit_bias, ctx.chunk_size = logit_bias, chunk_size
         ctx.autocast_dtype = products.dtype if products.dtype != hidden.dtype else None
         parts = [chunk.log_prob for chunk in products.chunks()]
         return torch.cat([hidden.new_empty(0, dtype=products.sum_dtype), *parts])
@@ -280,13 +307,14 @@ class _CatalogLogProb(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         hidden, item_weight, items = ctx.saved_tensors
         with torch.autocast(hidden.device.type, ctx.autocast_dtype, ctx.autocast_dtype is not None):
-            products = _Products(hidden, item_weight, items, ctx.chunk_size)
+            products = _Products(hidden, item_weight, items, ctx.logit_bias, ctx.chunk_size)
         products.start_gradients()
         for chunk in products.chunks():
             products.add_gradients(chunk, -gradients[0][chunk.rows])
         return (
             products.hidden_gradient.to(hidden.dtype),
             products.weight_gradient.to(item_weight.dtype),
+            None,
             None,
             None,
         )

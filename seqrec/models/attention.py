@@ -1,11 +1,11 @@
-"""Softmax attention under an additive mask: torch's fused kernel, or whole rows on a CPU."""
+"""Attention under an additive mask, by torch's fused kernel or in whole rows on a CPU."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 MAX_WHOLE_LENGTH = 512
@@ -13,18 +13,41 @@ MAX_WHOLE_LENGTH = 512
 
 
 def attend(
-    qkv: Float[Tensor, "3 B A T H"], mask: Float[Tensor, "B 1 T T"] | None
+    qkv: Float[Tensor, "3 B A T H"],
+    mask: Float[Tensor, "B 1 T T"] | None,
+    bias: Float[Tensor, "A T T"] | None = None,
 ) -> Float[Tensor, "B A T H"]:
     """Scaled dot-product attention of queries, keys and values; causal without a mask.
 
     Torch's fused kernel, except for short rows in bfloat16 on a CPU: there whole products are
-    faster than the kernel's blocks.
+    faster than the kernel's blocks. A bias is added to the logits, and needs a mask.
     """
     is_low = qkv.dtype == torch.bfloat16 and qkv.device.type == "cpu"
     if mask is not None and is_low and qkv.shape[3] <= MAX_WHOLE_LENGTH:
-        return _WholeAttention.apply(qkv, mask)
+        return _WholeAttention.apply(qkv, mask, None if bias is None else bias.to(qkv.dtype))
     query, key, value = qkv.unbind(0)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
+    added = mask if mask is None or bias is None else mask + bias.to(mask.dtype)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=added, is_causal=mask is None
+    )
+
+
+class RelativeBias(nn.Module):
+    """A learned number for every head and distance between two positions.
+
+    Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1, each distance in a bucket of its
+        own.
+    """
+
+    def __init__(self, num_heads: int, max_length: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_heads, max_length))
+
+    def forward(self, length: int) -> Float[Tensor, "A T T"]:
+        """By query and key; what is not earlier is taken as distance 0."""
+        columns = torch.arange(length, device=self.weight.device)
+        distance = (columns[:, None] - columns).clamp(0, self.weight.shape[1] - 1)
+        return self.weight[:, distance]
 
 
 class _WholeAttention(torch.autograd.Function):
@@ -34,14 +57,14 @@ class _WholeAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, mask: Tensor, bias: Tensor | None) -> Tensor:
         _, batch, num_heads, length, head_size = qkv.shape
         query, key, value = qkv.contiguous().flatten(1, 2).unbind(0)
         scale = head_size**-0.5
         scores = query.new_empty(len(query), length, length)
         torch.baddbmm(scores, query, key.transpose(1, 2), beta=0, alpha=scale, out=scores)
         scores = scores.view(batch, num_heads, length, length)
-        scores.add_(mask)
+        scores.add_(mask if bias is None else mask + bias)
         scores.sub_(scores.amax(dim=-1, keepdim=True))
         weights = scores.exp_().flatten(0, 1)
         normalizer = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
@@ -63,4 +86,7 @@ class _WholeAttention(torch.autograd.Function):
         torch.bmm(score_slope, key, out=result[0]).mul_(scale)
         torch.bmm(score_slope.transpose(1, 2), query, out=result[1]).mul_(scale)
         torch.bmm(weights.transpose(1, 2), slope, out=result[2])
-        return result.view(3, batch, num_heads, *query.shape[1:]), None
+        bias_slope = None
+        if ctx.needs_input_grad[2]:
+            bias_slope = score_slope.unflatten(0, (batch, num_heads)).sum(dim=0)
+        return result.view(3, batch, num_heads, *query.shape[1:]), None, bias_slope

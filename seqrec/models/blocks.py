@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqrec.models.attention import attend
+from seqrec.models.attention import RelativeBias, attend
 from seqrec.models.configuration import SeqRecDecoderConfig
 
 Rotation = tuple[Float[Tensor, "B 1 T H"], Float[Tensor, "B 1 T H"]]
@@ -35,6 +35,7 @@ class Attention(nn.Module):
         self.num_heads = config.num_attention_heads
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=has_bias)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=has_bias)
+        self.relative_bias = build_relative_bias(config)
 
     def forward(
         self,
@@ -47,7 +48,8 @@ class Attention(nn.Module):
         qkv = qkv.permute(2, 0, 3, 1, 4)
         if rotation is not None:
             qkv = torch.cat((rotate(qkv[:2], rotation), qkv[2:]))
-        mixed = attend(qkv, mask)
+        bias = None if self.relative_bias is None else self.relative_bias(length)
+        mixed = attend(qkv, mask, bias)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, width))
 
     def read(
@@ -69,8 +71,10 @@ class Attention(nn.Module):
             angles = [angle.expand(batch, -1, -1, -1).squeeze(1) for angle in rotation]
             here = [at_positions(angle, read_at)[:, None] for angle in angles]
             query, key = rotate(query, (here[0], here[1])), rotate(key, rotation)
-        where = read_at[:, None, :, None].expand(-1, 1, -1, length)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask.gather(2, where))
+        added = rows_of_mask(mask, read_at)
+        if self.relative_bias is not None:
+            added = added + self.relative_bias(length)[:, read_at].transpose(0, 1).to(mask.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
 
 
@@ -121,11 +125,31 @@ class GatedFeedForward(nn.Module):
         return self.down_proj(F.silu(gate) * up)
 
 
+class ResidualGate(nn.Module):
+    """What a layer adds, weighed unit by unit by a logistic function of what it read.
+
+    Source: Borisyuk et al. 2024 (LiRank), arXiv:2402.06859, whose gate eSASRec takes, too
+        (arXiv:2508.06450). Ours starts half open.
+    """
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, added: Float[Tensor, "B T D"], read: Float[Tensor, "B T D"]
+    ) -> Float[Tensor, "B T D"]:
+        return added * self.proj(read).sigmoid()
+
+
 class Block(nn.Module):
     """Pre-norm attention and feed-forward, each added to the residual stream."""
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
         super().__init__()
+        self.attention_gate = self.feed_forward_gate = None
+        if config.gated_residual:
+            self.attention_gate, self.feed_forward_gate = (ResidualGate(config) for _ in range(2))
         self.attention_norm = build_norm(config)
         self.attention = Attention(config, has_bias=config.block == "sasrec")
         self.feed_forward_norm = build_norm(config)
@@ -146,9 +170,15 @@ class Block(nn.Module):
             mixed = self.attention(normed, mask, rotation)
         else:
             mixed = self.attention.read(normed, mask, rotation, read_at)
-            hidden = at_positions(hidden, read_at)
+            hidden, normed = at_positions(hidden, read_at), at_positions(normed, read_at)
+        if self.attention_gate is not None:
+            mixed = self.attention_gate(mixed, normed)
         hidden = hidden + self.dropout(mixed)
-        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+        normed = self.feed_forward_norm(hidden)
+        added = self.feed_forward(normed)
+        if self.feed_forward_gate is not None:
+            added = self.feed_forward_gate(added, normed)
+        return hidden + self.dropout(added)
 
 
 def at_positions(
@@ -156,6 +186,20 @@ def at_positions(
 ) -> Float[Tensor, "B M D"]:
     """Some positions of each row."""
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
+
+
+def rows_of_mask(
+    mask: Float[Tensor, "B 1 T T"], read_at: Int[Tensor, "B M"]
+) -> Float[Tensor, "B 1 M T"]:
+    """What some positions of each row may read."""
+    return mask.gather(2, read_at[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
+
+
+def build_relative_bias(config: SeqRecDecoderConfig) -> RelativeBias | None:
+    """The bias of a layer's attention, if it has one."""
+    if not config.relative_bias:
+        return None
+    return RelativeBias(config.num_attention_heads, config.max_position_embeddings)
 
 
 def build_norm(config: SeqRecDecoderConfig) -> nn.Module:

@@ -10,8 +10,9 @@ class SeqRecDecoderConfig(PreTrainedConfig):
 
     model_type = "seqrec_decoder"
 
-    block: Literal["sasrec", "llama"]
-    """``sasrec``: pre-norm LayerNorm, GELU, learned positions; ``llama``: RMSNorm, SwiGLU, RoPE."""
+    block: Literal["sasrec", "llama", "hstu"]
+    """``sasrec``: pre-norm LayerNorm, GELU, learned positions; ``llama``: RMSNorm, SwiGLU, RoPE;
+    ``hstu``: attention without a softmax, gated, no feed-forward, learned positions."""
     vocab_size: int
     """Rows of the token embedding, padding included."""
     hidden_size: int
@@ -21,6 +22,12 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     max_position_embeddings: int
     dropout: float
     """Share of embeddings and block outputs dropped in training."""
+    item_dropout: float
+    """Share of whole input vectors dropped in training."""
+    relative_bias: bool
+    """Whether attention has a learned bias for every head and distance."""
+    gated_residual: bool
+    """Whether what a block adds is gated by what it reads."""
     initializer_range: float
     """Standard deviation of the initial weights."""
     norm_eps: float
@@ -43,6 +50,10 @@ class SeqRecConfig(PreTrainedConfig):
     first_item_token: int
     max_length: int
     """Items of a history that the model reads: the last ones."""
+    content: dict | None
+    """Of item vectors made from content: ``content_width`` and ``row_dropout``."""
+    memory: dict | None
+    """Of a transition memory: ``num_edges`` and the settings of ``TransitionMemory``."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
 

@@ -8,6 +8,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from seqrec.models.blocks import Block, Dropout, build_norm, rotary_angles
 from seqrec.models.configuration import SeqRecDecoderConfig
+from seqrec.models.hstu import HSTUBlock
 
 
 class SeqRecDecoder(PreTrainedModel):
@@ -24,7 +25,9 @@ class SeqRecDecoder(PreTrainedModel):
         if config.rope_theta is None:
             self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.dropout = Dropout(config.dropout)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.item_dropout = Dropout(config.item_dropout)
+        block = HSTUBlock if config.block == "hstu" else Block
+        self.layers = nn.ModuleList(block(config) for _ in range(config.num_hidden_layers))
         self.norm = build_norm(config)
         self.post_init()
 
@@ -66,6 +69,8 @@ class SeqRecDecoder(PreTrainedModel):
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
             position_ids = position_ids.expand_as(input_ids)
         hidden = self.embed_tokens(input_ids)
+        if self.training and self.config.item_dropout:
+            hidden = hidden * self.item_dropout(torch.ones_like(hidden[..., :1]))
         rotation = None
         if self.embed_positions is not None:
             hidden = hidden + self.embed_positions(position_ids)

@@ -24,8 +24,11 @@ _JOINED = {
 def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
     """transformers' model with the same weights, and so the same outputs up to float error."""
     config = decoder.config
-    if config.block != "llama":
-        raise SeqRecError(f"a decoder of block {config.block!r} has no Llama twin; use block llama")
+    if config.block != "llama" or config.relative_bias or config.gated_residual:
+        raise SeqRecError(
+            f"a decoder of block {config.block!r}, relative_bias {config.relative_bias}, "
+            f"gated_residual {config.gated_residual} has no Llama twin; only plain block llama has"
+        )
     llama = LlamaModel(
         LlamaConfig(
             vocab_size=config.vocab_size,
@@ -86,6 +89,9 @@ def from_llama(llama: LlamaModel) -> SeqRecDecoder:
             num_attention_heads=config.num_attention_heads,
             max_position_embeddings=config.max_position_embeddings,
             dropout=0.0,
+            item_dropout=0.0,
+            relative_bias=False,
+            gated_residual=False,
             initializer_range=config.initializer_range,
             norm_eps=config.rms_norm_eps,
             rope_theta=rotation["rope_theta"],

@@ -1,5 +1,6 @@
 """The model that answers a history with the next title."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +10,10 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.content import ContentEmbedding
 from seqrec.models.decoder import SeqRecDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
+from seqrec.models.memory import TransitionMemory, last_items
 
 
 @dataclass
@@ -37,12 +40,25 @@ class SeqRecForNextItem(PreTrainedModel):
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
         self.backbone = AutoModel.from_config(config.backbone_config)
+        if config.content is not None:
+            tokens = self.get_input_embeddings()
+            self.set_input_embeddings(
+                ContentEmbedding(
+                    tokens.weight,
+                    num_items=config.num_items,
+                    first_item_token=config.first_item_token,
+                    **config.content,
+                )
+            )
         self.head: TiedCatalogHead | UntiedCatalogHead
         if config.head == "tied":
             self.head = TiedCatalogHead(config.num_items, config.first_item_token)
         else:
             width = self.backbone.config.hidden_size
             self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
+        self.memory: TransitionMemory | None = None
+        if config.memory is not None:
+            self.memory = TransitionMemory(config.num_items, **config.memory)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -57,11 +73,40 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def item_weight(self) -> Float[Tensor, "I D"]:
         """The vector of every item; a hidden state's product with it is the item's score."""
-        return self.head(self.get_input_embeddings().weight)
+        tokens = self.get_input_embeddings()
+        table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
+        return self.head(table)
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""
         return self.head.rows(self.get_input_embeddings(), items)
+
+    def items_of(self, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """The item of every token, -1 where it is none."""
+        items = input_ids - self.config.first_item_token
+        return items.where((items >= 0) & (items < self.config.num_items), -1)
+
+    def scorer(
+        self, hidden: Float[Tensor, "B D"], asked: Int[Tensor, "B S"] | None
+    ) -> Callable[[int, int], Float[Tensor, "B tile"]]:
+        """A function from a range of items, ``start`` to ``stop``, to their scores.
+
+        A score is the product with the item's vector, to which a memory adds its own; the
+        softmax of an item's score is its probability.
+
+        Args:
+            hidden: the state after each history.
+            asked: the last items of each, the most recent first, for a memory.
+        """
+        item_weight, memory = self.item_weight(), self.memory
+
+        def score(start: int, stop: int) -> Float[Tensor, "B tile"]:
+            logits = hidden @ item_weight[start:stop].T
+            if memory is None or asked is None or not memory.strength:
+                return logits
+            return logits + memory.logits(asked, start, stop)
+
+        return score
 
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Whether looking up tokens and items gives gradients of their rows alone."""
@@ -118,8 +163,14 @@ class SeqRecForNextItem(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         hidden = self.hidden_states(input_ids, attention_mask)
-        last = last_hidden(hidden, attention_mask)
-        return NextItemOutput(last_hidden_state=hidden, logits=last @ self.item_weight().T)
+        last = last_positions(attention_mask)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        asked = None
+        if self.memory is not None:
+            asked = last_items(self.items_of(input_ids), attention_mask, self.memory.max_steps)
+            asked = asked[rows, last]
+        score = self.scorer(hidden[rows, last], asked)
+        return NextItemOutput(last_hidden_state=hidden, logits=score(0, self.config.num_items))
 
 
 def document_mask(documents: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T T"]:
@@ -139,10 +190,7 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     return columns - columns.where(is_start, 0).cummax(dim=1).values
 
 
-def last_hidden(
-    hidden: Float[Tensor, "B T D"], attention_mask: Int[Tensor, "B T"]
-) -> Float[Tensor, "B D"]:
-    """The hidden state of each row's last position that is not padding."""
-    columns = torch.arange(attention_mask.shape[1], device=hidden.device)
-    last = columns.where(attention_mask > 0, 0).amax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+def last_positions(attention_mask: Int[Tensor, "B T"]) -> Int[Tensor, " B"]:
+    """The last column of each row that is not padding."""
+    columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return columns.where(attention_mask > 0, 0).amax(dim=1)

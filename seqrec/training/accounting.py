@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
 
 RATE_SIZE = 2048
@@ -50,7 +51,8 @@ def training_flops(
         row_length: positions of a row.
         num_scored: items scored for a target: the catalog, or negatives and target.
     """
-    tables = [module for module in model.backbone.modules() if isinstance(module, nn.Embedding)]
+    kinds = nn.Embedding | ContentEmbedding
+    tables = [module for module in model.backbone.modules() if isinstance(module, kinds)]
     weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
     weights -= sum(table.weight.numel() for table in tables)
     config = model.backbone.config

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.strategies import DDPStrategy
 
 from seqrec.training.accounting import training_flops
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
@@ -18,6 +19,9 @@ from seqrec.training.module import TrainingModule
 
 LOG_FILE = "log.jsonl"
 
+EMA_STEPS = 8
+"""Steps between two updates of averaged weights."""
+
 
 class FitResult(NamedTuple):
     """How training went."""
@@ -26,6 +30,7 @@ class FitResult(NamedTuple):
     """Counted from 1; its weights are the ones that the model now holds."""
     num_epochs: int
     num_steps: int
+    has_validation: bool
 
 
 def fit(
@@ -40,6 +45,7 @@ def fit(
     accelerator: str,
     devices: int,
     checkpoint_minutes: float,
+    ema_decay: float | None,
     num_scored: int,
 ) -> FitResult:
     """Train until the selection metric stops growing, and leave the best weights in the model.
@@ -67,11 +73,17 @@ def fit(
         callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
     callbacks.append(EpochCheckpoint(checkpoints, "last", None))
     callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
+    if ema_decay is not None:
+        callbacks.append(
+            EMAWeightAveraging(
+                use_buffers=False, update_every_n_steps=EMA_STEPS, decay=ema_decay**EMA_STEPS
+            )
+        )
     _quieten_lightning()
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        strategy=DDPStrategy(broadcast_buffers=False) if devices > 1 else "auto",
         use_distributed_sampler=False,
         max_epochs=max_epochs,
         callbacks=callbacks,
@@ -96,7 +108,7 @@ def fit(
     best = checkpoints / "best.ckpt" if has_validation else last
     state = torch.load(best, weights_only=True, map_location="cpu")
     module.load_state_dict(state["state_dict"])
-    return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step)
+    return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
 
 
 def _quieten_lightning() -> None:

@@ -115,8 +115,12 @@ class QueryLoader:
         return len(self.blocks)
 
     def __iter__(self) -> Iterator[Queries]:
-        for queries in self._kept or self._read():
+        for queries in self.of_all_processes():
             yield queries.every(self.num_ranks, start=self.rank)
+
+    def of_all_processes(self) -> Iterator[Queries]:
+        """All queries, whichever process would get them."""
+        yield from self._kept or self._read()
 
     def _read(self) -> Iterator[Queries]:
         for block in range(len(self.blocks)):

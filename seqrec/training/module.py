@@ -50,6 +50,7 @@ class TrainingModule(LightningModule):
         self.ranker = ranker
         self.products_dtype = dtype
         self.gradient_clip = gradient_clip
+        self.ks = ks
         self.depth = max(ks)
         metrics = metric_collection(ks, ranker.num_items)
         self.metrics = MetricCollection(

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
 from seqrec.losses.negatives import Negatives, NegativeSampler
+from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.packing import PackedBatch
 
@@ -23,6 +24,7 @@ class CatalogLoss(Protocol):
         *,
         label_weight: Tensor,
         total_weight: float,
+        logit_bias: LogitBias | None,
     ) -> Tensor: ...
 
 
@@ -68,7 +70,20 @@ def sft_loss(
         batch.labels.flatten(),
         label_weight=batch.label_weight.flatten(),
         total_weight=batch.total_weight,
+        logit_bias=memory_of(model, batch),
     )
+
+
+def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
+    """What the model's memory adds to the logits of the rows that are learned, if it has one."""
+    memory = model.memory
+    if memory is None or not memory.strength:
+        return None
+    learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
+    items = model.items_of(batch.input_ids)
+    asked = last_items(items, batch.documents, memory.max_steps).flatten(0, 1)[learned]
+    labels = batch.labels.flatten()[learned]
+    return lambda rows, tile: memory.logits(asked[rows], tile.start, tile.stop, labels[rows])
 
 
 def sampled_sft_loss(

@@ -28,12 +28,13 @@ def naive_cross_entropy(hidden, item_weight, labels, *, label_weight=None):
     return total / weights if weights else total
 
 
-def from_log_probabilities(hidden, item_weight, labels, *, label_weight=None):
+def from_log_probabilities(hidden, item_weight, labels, *, label_weight=None, logit_bias=None):
     """The cross-entropy once more, by way of ``catalog_log_prob``."""
     weight = torch.ones(len(labels)) if label_weight is None else label_weight
     weight = (weight * (labels != IGNORE_INDEX)).to(hidden.dtype)
     counted = weight > 0
-    found = catalog_log_prob(hidden[counted], item_weight, labels[counted], chunk_size=7)
+    more = {"logit_bias": logit_bias, "chunk_size": 7}
+    found = catalog_log_prob(hidden[counted], item_weight, labels[counted], **more)
     return -(weight[counted] * found).sum() / weight.sum().clamp_min(1e-30)
 
 
@@ -205,6 +206,35 @@ def test_log_probabilities_of_a_catalog_sum_to_one_and_carry_any_gradient():
     (ours,) = torch.autograd.grad(found, hidden, upstream)
     naive = torch.log_softmax(hidden @ item_weight.T, dim=1)
     torch.testing.assert_close(ours, torch.autograd.grad(naive, hidden, upstream)[0])
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_bias_is_added_to_the_logits_of_every_chunk_and_tile(
+    loss_and_twin, is_weighted, monkeypatch
+):
+    monkeypatch.setattr("seqrec.losses.catalog.TILE_ITEMS", 12)
+    loss, twin = loss_and_twin
+    hidden, item_weight, labels, label_weight = example()
+    more = {"label_weight": label_weight} if is_weighted else {}
+    counted = (labels != IGNORE_INDEX) & ((label_weight > 0) | (not is_weighted))
+    bias = torch.randn(len(labels), len(item_weight), dtype=torch.float64)
+    bias[0, 0] = 1e3
+
+    def biased_twin(hidden, item_weight, labels, **more):
+        """The bias as further columns of the hidden states, with a one-hot row an item."""
+        beside = torch.eye(len(item_weight), dtype=torch.float64)
+        return twin(
+            torch.cat([hidden, bias], 1), torch.cat([item_weight, beside], 1), labels, **more
+        )
+
+    def ours(hidden, item_weight, labels, **more):
+        kept = bias[counted]
+        return loss(hidden, item_weight, labels, logit_bias=lambda r, t: kept[r, t], **more)
+
+    found = value_and_gradients(ours, hidden, item_weight, labels, **more)
+    wanted = value_and_gradients(biased_twin, hidden, item_weight, labels, **more)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 def test_rows_are_chunked_by_what_fits_and_never_too_few():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqrec.models.attention import attend
+from seqrec.models.attention import RelativeBias, attend
 from seqrec.models.blocks import Dropout
 from seqrec.models.next_item import document_mask
 
@@ -36,6 +36,27 @@ def test_whole_attention_is_as_near_to_the_truth_as_plain_bfloat16(scale):
     for exact, one, other in zip(truth, naive, ours, strict=True):
         naive_error = (one.double() - exact).abs().max()
         assert (other.double() - exact).abs().max() <= 2 * naive_error
+
+
+def test_a_bias_is_added_to_the_logits_and_gets_their_gradient():
+    documents = torch.tensor([[1, 1, 1, 2, 2, 0], [1, 1, 1, 1, 1, 1]])
+    qkv, upstream = torch.randn(3, 2, 4, 6, 8).bfloat16(), torch.randn(2, 4, 6, 8)
+    table = RelativeBias(4, 6)
+    torch.nn.init.normal_(table.weight)
+    gradients = []
+    for dtype in (torch.bfloat16, torch.float64):
+        table.weight.grad = None
+        mask = document_mask(documents, dtype)
+        attend(qkv.to(dtype), mask, table(6).to(dtype)).backward(upstream.to(dtype))
+        gradients.append(table.weight.grad)
+    torch.testing.assert_close(*gradients, atol=0.05, rtol=0.05)
+    bias = table(6).double()
+    assert bias[1, 5, 2] == table.weight[1, 3] and bias[1, 2, 5] == table.weight[1, 0]
+    mask = document_mask(documents, torch.float64)
+    query, key, value = qkv.double().unbind(0)
+    scores = query @ key.transpose(-1, -2) * 8**-0.5 + mask + bias
+    found = attend(qkv.double(), mask, bias)
+    torch.testing.assert_close(found, scores.softmax(-1) @ value)
 
 
 def test_whole_attention_answers_as_the_fused_kernel_does():

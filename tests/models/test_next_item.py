@@ -11,11 +11,26 @@ from seqrec.models.next_item import document_positions
 from seqrec.models.saving import load_model
 from tests.conftest import small_config
 
+BLOCKS = {
+    "sasrec": {},
+    "llama": {},
+    "hstu": {},
+    "sasrec, biased and gated": {"relative_bias": True, "gated_residual": True},
+    "hstu, biased": {"relative_bias": True},
+}
 
-@pytest.fixture(params=["sasrec", "llama", "transformers' Llama"])
+
+@pytest.fixture(params=[*BLOCKS, "transformers' Llama"])
 def model(request):
-    if request.param in ("sasrec", "llama"):
-        return SeqRecForNextItem(small_config(request.param)).eval()
+    if request.param in BLOCKS:
+        config = small_config(request.param.partition(",")[0])
+        for name, value in BLOCKS[request.param].items():
+            setattr(config.backbone_config, name, value)
+        model = SeqRecForNextItem(config).eval()
+        for name, parameter in model.named_parameters():
+            if "relative_bias" in name:
+                torch.nn.init.normal_(parameter)
+        return model
     backbone = LlamaConfig(
         vocab_size=128,
         hidden_size=32,

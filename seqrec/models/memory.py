@@ -1,0 +1,158 @@
+"""The transition memory: what followed the last titles, mixed into the head's probabilities."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class TransitionMemory(nn.Module):
+    """A distribution over the next item that is looked up, and how much it has to say.
+
+    After items ``i_0, i_1, ...``, the most recent first, the memory's probability of ``j`` is the
+    mean over steps ``s``, weighted by ``step_decay ** s``, of ``(weight(i_s -> j) + smoothing *
+    popularity(j)) / (leaving(i_s) + smoothing)``. Its logarithm, times ``strength``, is added to
+    the head's logits: the softmax of the sum is proportional to ``softmax * memory ** strength``.
+
+    Source: Khandelwal et al. 2020, arXiv:1911.00172, for a memory beside a language model; the
+        neighbours here are titles instead of hidden states, and the two are mixed as logarithms
+        (Klakow 1998, "Log-linear interpolation of language models").
+    """
+
+    first_edge: Int[Tensor, " I+1"]
+    target: Int[Tensor, " E"]
+    weight: Float[Tensor, " E"]
+    leaving: Float[Tensor, " I"]
+    popularity: Float[Tensor, " I"]
+
+    def __init__(
+        self,
+        num_items: int,
+        num_edges: int,
+        *,
+        max_steps: int,
+        step_decay: float,
+        smoothing: float,
+        strength: float,
+    ) -> None:
+        """An empty memory.
+
+        Args:
+            num_items: the catalog's size.
+            num_edges: edges that it will hold.
+            max_steps: last items of a history that it is asked with.
+            step_decay: what an edge was counted, and is asked, relative to one a step shorter.
+            smoothing: transitions of any item that popularity stands for.
+            strength: what its log-probabilities are multiplied by.
+        """
+        super().__init__()
+        self.max_steps = max_steps
+        self.step_decay = step_decay
+        self.smoothing = smoothing
+        self.strength = strength
+        self.register_buffer("first_edge", torch.zeros(num_items + 1, dtype=torch.long))
+        self.register_buffer("target", torch.zeros(num_edges, dtype=torch.int32))
+        self.register_buffer("weight", torch.zeros(num_edges))
+        self.register_buffer("leaving", torch.zeros(num_items))
+        self.register_buffer("popularity", torch.full((num_items,), 1 / num_items))
+
+    def hold(
+        self,
+        first_edge: Int[Tensor, " I+1"],
+        target: Int[Tensor, " E"],
+        weight: Float[Tensor, " E"],
+        leaving: Float[Tensor, " I"],
+        item_counts: Int[Tensor, " I"],
+    ) -> None:
+        """Take in a matrix of transitions, and how often each item was met."""
+        self.first_edge.copy_(first_edge)
+        self.target.copy_(target)
+        self.weight.copy_(weight)
+        self.leaving.copy_(leaving)
+        self.popularity.copy_((item_counts + 1) / (item_counts + 1).sum())
+
+    def logits(
+        self,
+        last_items: Int[Tensor, "B S"],
+        start: int,
+        stop: int,
+        labels: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B tile"]:
+        """What is added to a head's logits of items ``start .. stop - 1`` after each history.
+
+        Args:
+            last_items: what ``last_items`` says of each history.
+            start: the first item.
+            stop: the item after the last one.
+            labels: in training, the item that each history went on with. Its own transitions are
+                taken out of the counts: the memory is asked as if it had never met it.
+        """
+        found = self.probabilities(last_items, start, stop, labels)
+        return found.log_().mul_(self.strength)
+
+    def probabilities(
+        self,
+        last_items: Int[Tensor, "B S"],
+        start: int,
+        stop: int,
+        labels: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B tile"]:
+        """Of the items ``start .. stop - 1`` after each history, under the memory alone."""
+        source = last_items.clamp_min(0)
+        own = self.step_decay ** torch.arange(self.max_steps, device=source.device)
+        step_weight = own * (last_items >= 0)
+        step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).clamp_min(own.min())
+        leaving = self.leaving[source]
+        if labels is not None:
+            leaving = (leaving - own).clamp_min(0)
+        share = step_weight / (leaving + self.smoothing)
+        of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
+        found = of_popularity[:, None] * self.popularity[start:stop]
+        rows = torch.arange(len(source), device=source.device)
+        for step in range(self.max_steps):
+            first, end = (self._place(source[:, step], item) for item in (start, stop))
+            num_edges = (end - first) * (last_items[:, step] >= 0)
+            row = rows.repeat_interleave(num_edges)
+            before = num_edges.cumsum(0) - num_edges
+            edge = torch.arange(len(row), device=row.device) + (first - before)[row]
+            target, weight = self.target[edge], self.weight[edge]
+            if labels is not None:
+                weight = (weight - own[step] * (target == labels[row])).clamp_min(0)
+            into = (row, target - start)
+            found.index_put_(into, weight * share[row, step], accumulate=True)
+        return found
+
+    def _place(self, source: Int[Tensor, " B"], item: int) -> Int[Tensor, " B"]:
+        """Of the edges of every source, the first that leads to ``item`` or beyond: a bisection."""
+        low, high = self.first_edge[source], self.first_edge[source + 1]
+        if item <= 0:
+            return low
+        if item >= len(self.leaving):
+            return high
+        last = max(len(self.target) - 1, 0)
+        while bool((low < high).any()):
+            middle = (low + high) // 2
+            is_below = (self.target[middle.clamp_max(last)] < item) & (middle < high)
+            low, high = torch.where(is_below, middle + 1, low), torch.where(is_below, high, middle)
+        return low
+
+
+def last_items(
+    items: Int[Tensor, "B T"], documents: Int[Tensor, "B T"], num_steps: int
+) -> Int[Tensor, "B T S"]:
+    """The last items up to every position, its own first; -1 where the history has no more.
+
+    Args:
+        items: the item at every position, -1 at positions that hold none.
+        documents: the number of the history that a position belongs to.
+        num_steps: how many.
+    """
+    rows = torch.arange(len(documents), device=documents.device)[:, None]
+    history = (documents + rows * (documents.max() + 1)).flatten()
+    is_item = (items >= 0).flatten()
+    found, owner = items.flatten()[is_item], history[is_item]
+    if not len(found):
+        return items.new_full((*items.shape, num_steps), -1)
+    place = is_item.cumsum(0)[:, None] - 1 - torch.arange(num_steps, device=items.device)
+    at = place.clamp_min(0)
+    is_own = (place >= 0) & (owner[at] == history[:, None])
+    return torch.where(is_own, found[at], -1).view(*items.shape, num_steps)

@@ -1,0 +1,59 @@
+"""Texts as vectors, by any encoder in transformers' format."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from seqrec.errors import SeqRecError
+
+BATCH_SIZE = 64
+
+
+class TextEncoder:
+    """Texts become vectors of length 1: the mean of an encoder's outputs over a text's tokens.
+
+    Source: Reimers and Gurevych 2019, arXiv:1908.10084, section 3, mean pooling.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.width: int = model.config.hidden_size
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> "TextEncoder":
+        """The encoder of a folder, or of that name on a model hub.
+
+        Raises:
+            SeqRecError: there is none.
+        """
+        try:
+            return cls(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name))
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise SeqRecError(f"text encoder {name}: cannot be loaded: {reason}") from error
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
+        """A vector a text; texts longer than the encoder reads are cut. An empty text is 0."""
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        vectors = torch.zeros(len(texts), self.width)
+        for start in range(0, len(order), BATCH_SIZE):
+            places = [place for place in order[start : start + BATCH_SIZE] if texts[place]]
+            if places:
+                vectors[places] = self._encode([texts[place] for place in places])
+        return vectors.numpy()
+
+    def _encode(self, texts: list[str]) -> Float[torch.Tensor, "B F"]:
+        longest = self.model.config.max_position_embeddings
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+        ).to(self.model.device)
+        states = self.model(**tokens).last_hidden_state
+        is_token = tokens["attention_mask"][:, :, None]
+        means = (states * is_token).sum(dim=1) / is_token.sum(dim=1)
+        return torch.nn.functional.normalize(means, dim=1).cpu()

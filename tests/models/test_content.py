@@ -1,0 +1,87 @@
+"""Item vectors made from content, and texts as vectors."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from seqrec.errors import SeqRecError
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.content import ContentEmbedding
+from seqrec.models.saving import load_model
+from seqrec.models.text_encoder import TextEncoder
+from seqrec.tokens.tokenizer import build_tokenizer
+from tests.conftest import small_config
+
+WIDTH = 5
+
+
+def model_with_content(row_dropout=0.0):
+    content = {"content_width": WIDTH, "row_dropout": row_dropout}
+    model = SeqRecForNextItem(small_config(content=content)).eval()
+    counts = torch.arange(100) % 4
+    model.get_input_embeddings().hold(torch.randn(100, WIDTH), counts)
+    return model
+
+
+def test_an_item_is_its_row_plus_its_content_and_a_new_one_is_its_content_alone():
+    model = model_with_content()
+    tokens = model.get_input_embeddings()
+    assert isinstance(tokens, ContentEmbedding)
+    from_content = tokens.content @ tokens.proj.weight.T
+    vectors = model.item_weight()
+    torch.testing.assert_close(vectors[7], tokens.weight[9] + from_content[7])
+    torch.testing.assert_close(vectors[8], from_content[8])
+    torch.testing.assert_close(tokens(torch.tensor([1])), tokens.weight[1:2])
+    torch.testing.assert_close(tokens(torch.tensor([[9, 10]]))[0], vectors[7:9])
+
+
+def test_a_share_of_the_rows_is_left_out_in_training_alone():
+    model = model_with_content(row_dropout=0.5)
+    tokens = model.get_input_embeddings()
+    assert torch.equal(tokens.table(), tokens.table())
+    tokens.train()
+    from_content = tokens.content @ tokens.proj.weight.T
+    with_rows = tokens.has_row.nonzero().squeeze(1)
+    is_left_out = torch.stack(
+        [torch.isclose(tokens.table()[2:102], from_content).all(dim=1) for _ in range(200)]
+    )[:, with_rows]
+    share = is_left_out.float().mean()
+    assert abs(share - 0.5) < 4 * 0.5 / is_left_out.numel() ** 0.5
+    assert is_left_out.any(dim=0).all() and not is_left_out.all(dim=0).any()
+
+
+def test_saved_and_loaded_it_scores_the_same(tmp_path):
+    model = model_with_content()
+    tokens = torch.randint(2, 102, (2, 9))
+    wanted = model(tokens).logits
+    model.save_pretrained(tmp_path)
+    assert torch.equal(load_model(tmp_path)(tokens).logits, wanted)
+
+
+@pytest.fixture
+def encoder_folder(tmp_path):
+    words = ["alien", "the", "thing", "heat"]
+    tokenizer = build_tokenizer(words)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=64, intermediate_size=16, max_position_embeddings=8, **sizes)
+    BertModel(config).save_pretrained(tmp_path / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+def test_a_text_is_the_mean_of_its_tokens_whatever_its_neighbours(encoder_folder):
+    encoder = TextEncoder.from_pretrained(encoder_folder)
+    texts = ["<item:alien>", "", "<item:the> <item:thing>", "<item:heat> " * 20]
+    found = encoder.encode(texts)
+    for place in (0, 2):
+        tokens = encoder.tokenizer(texts[place], return_tensors="pt")
+        mean = encoder.model(**tokens).last_hidden_state[0].mean(dim=0)
+        wanted = (mean / mean.norm()).detach().numpy()
+        np.testing.assert_allclose(found[place], wanted, atol=1e-5)
+    assert (found[1] == 0).all() and np.isclose(np.linalg.norm(found[3]), 1)
+
+
+def test_no_such_encoder_is_told_in_one_line(tmp_path):
+    with pytest.raises(SeqRecError, match="text encoder .*cannot be loaded"):
+        TextEncoder.from_pretrained(tmp_path)
