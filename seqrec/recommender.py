@@ -48,13 +48,16 @@ class Ranker(ABC):
     batch_size = 512
     """Histories scored at once."""
 
-    def limit_memory(self, memory_mb: float) -> None:
-        """Score so little at once that two arrays of scores fit into ``memory_mb`` MiB.
+    def limit_memory(self, memory_mb: float | None) -> None:
+        """Score so little at once that two arrays of scores fit into ``memory_mb`` MiB, if given.
 
-        Tiles shrink first, then batches; lists stay the same.
+        Tiles shrink first, then batches, down to one history and a small tile; lists stay the
+        same.
         """
-        if memory_mb <= 0:
-            raise SeqRecError(f"--memory-mb {memory_mb:g}: more than 0")
+        if memory_mb is None:
+            return
+        if not 0 < memory_mb < float("inf"):
+            raise SeqRecError(f"--memory-mb {memory_mb:g}: a number of MiB, more than 0")
         num_scores = int(memory_mb * 2**20 / (2 * SCORE_BYTES))
         self.tile_items = min(max(num_scores // self.batch_size, MIN_TILE_ITEMS), TILE_ITEMS)
         self.batch_size = min(max(num_scores // self.tile_items, 1), self.batch_size)

@@ -138,5 +138,8 @@ def test_lists_are_the_same_within_any_memory(recommender, memory_mb):
 
 
 def test_no_memory_at_all_is_refused(recommender):
+    for broken in (float("nan"), float("inf"), -1):
+        with pytest.raises(SeqRecError, match="a number of MiB"):
+            recommender.limit_memory(broken)
     with pytest.raises(SeqRecError, match="--memory-mb 0"):
         recommender.limit_memory(0)

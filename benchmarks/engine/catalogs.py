@@ -3,8 +3,8 @@
 Extra memory is the peak of a few steps above what the process held just before the first one,
 when weights and optimizer state were there already, every page touched. Gradients are extra, and
 so are the decoder's activations; ``loss alone`` has neither decoder nor optimizer, so that what
-is left is the head. Histories and targets are uniform over the catalog, the worst case for steps
-that touch only the rows they use.
+is left is the head. Histories and targets are uniform over the catalog and drawn anew for every
+step, the worst case for steps that touch only the rows they use.
 """
 
 import statistics
@@ -139,7 +139,10 @@ def probe(kind: str, num_items: int, num_targets: int, num_steps: int) -> dict[s
     else:
         step = TrainingStep(_module(load_recipe("sft", _overrides(kind)), num_items))
         step.materialise_state()
-        once = partial(step, _batch(num_items, num_targets))
+
+        def once() -> float:
+            return step(_batch(num_items, num_targets))
+
     forget_peak()
     before = memory_mb()
     seconds = [once() for _ in range(1 + num_steps)]
@@ -200,11 +203,11 @@ def _loss_alone(num_items: int, num_targets: int) -> Any:
     width = load_recipe("sft").model.hidden_size
     item_weight = torch.randn(num_items, width).mul_(0.02).requires_grad_()
     hidden = torch.randn(num_targets, width).requires_grad_()
-    labels = torch.randint(num_items, (num_targets,))
     dtype = training_dtype("auto", "cpu")
 
     def once() -> float:
         item_weight.grad = hidden.grad = None
+        labels = torch.randint(num_items, (num_targets,))
         started = time.perf_counter()
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             loss = catalog_cross_entropy(hidden, item_weight, labels)

@@ -15,10 +15,17 @@ from typing import Any
 from benchmarks.engine.__main__ import Measurement, parse_options, run
 from benchmarks.engine.machine import ROOT, threads
 from benchmarks.engine.measure import in_fresh_process, last_line
-from benchmarks.engine.prepared import Missing, prepared
+from benchmarks.engine.prepared import Missing
 from benchmarks.engine.ranking import K
 from benchmarks.engine.rows import Row, Target, at_least, row
-from benchmarks.engine.steps import Work, for_each_work
+from benchmarks.engine.steps import (
+    HIDDEN_SIZE,
+    INNER_SIZE,
+    NUM_BLOCKS,
+    NUM_HEADS,
+    Work,
+    for_each_work,
+)
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
 
@@ -37,6 +44,11 @@ LOSSES: dict[str, dict[str, list[str]]] = {
     },
 }
 TITLES = {"softmax": "full softmax", "sampled": "256 negatives"}
+NOTES = {
+    "softmax": "",
+    "sampled": "RecTools draws them for each position, seqrec for each step",
+}
+FLOAT32 = "trainer.precision=float32"
 TARGETS = {
     ("softmax", "beauty"): at_least(50),
     ("softmax", "ml-1m"): at_least(10),
@@ -85,6 +97,15 @@ def train_beside_rectools(loss: str, quick: bool) -> Iterator[Row]:
             label=f"batch {best}",
             target=TARGETS[loss, work.data],
             quick=quick,
+            note=NOTES[loss],
+        )
+        yield row(
+            name,
+            f"epoch, {TITLES[loss]}, {work.title}",
+            [epoch_seconds(work, [*settings, FLOAT32]) for _ in range(1 if quick else NUM_RUNS)],
+            "s",
+            system="seqrec, float32",
+            module=MODULE,
         )
 
     yield from for_each_work(name, rows_of, MODULE)
@@ -95,7 +116,7 @@ def recommend_beside_rectools(quick: bool) -> Iterator[Row]:
     name, repeats = "rectools-recommend", 1 if quick else 3
 
     def rows_of(work: Work) -> Iterator[Row]:
-        ours = {"data": work.data, "folder": work.folder, "num_repeats": repeats}
+        ours = {"data": work.data, "folder": work.folder, "num_repeats": repeats, "has_ids": True}
         options = [*work_options(work), "--k", str(K), "--repeats", str(repeats)]
         yield from beside(
             name,
@@ -115,8 +136,7 @@ def recommend_beside_rectools(quick: bool) -> Iterator[Row]:
 
 def train_beside_recbole(quick: bool) -> Iterator[Row]:
     """Epochs with their validation; a target of RecBole is a row, of seqrec a position."""
-    options = ["--data", str(prepared(RECBOLE_WORK.data)), "--threads", str(threads())]
-    options += ["--max-length", str(RECBOLE_WORK.max_length), "--epochs", "1"]
+    options = [*work_options(RECBOLE_WORK), "--epochs", "1"]
     short = ["--max-steps", "1", "--batch-size", "128"] if quick else []
     yield from beside(
         "recbole",
@@ -142,6 +162,7 @@ def beside(
     label: str,
     target: Target,
     quick: bool,
+    note: str = "",
     is_rate: bool = False,
 ) -> Iterator[Row]:
     """The peer's row and ours, whose ratio says how many times faster we are."""
@@ -154,8 +175,8 @@ def beside(
     ratio = statistics.median(of_peers) / statistics.median(of_ours)
     peak = max(answer["peak_memory_mb"] for answer in answers)
     system = ", ".join(filter(None, [answers[0]["system"], label]))
-    note = f"peak memory {peak:,.0f} MB"
-    yield row(name, work, of_peers, unit, system=system, note=note, module=MODULE)
+    memory = f"peak memory {peak:,.0f} MB"
+    yield row(name, work, of_peers, unit, system=system, note=memory, module=MODULE)
     yield row(
         name,
         work,
@@ -163,6 +184,7 @@ def beside(
         unit,
         ratio=1 / ratio if is_rate else ratio,
         target=target,
+        note=note,
         module=MODULE,
     )
 
@@ -194,9 +216,17 @@ def seqrec_train(work: Work, out: Path, settings: Sequence[str]) -> dict[str, An
 
 
 def work_options(work: Work) -> list[str]:
-    """The same data, length and threads, as a peer's script takes them."""
-    options = ["--data", work.folder, "--max-length", str(work.max_length)]
-    return [*options, "--threads", str(threads())]
+    """The same data, length, size and threads, as a peer's script takes them."""
+    values = {
+        "data": work.folder,
+        "max-length": work.max_length,
+        "hidden-size": HIDDEN_SIZE,
+        "inner-size": INNER_SIZE,
+        "blocks": NUM_BLOCKS,
+        "heads": NUM_HEADS,
+        "threads": threads(),
+    }
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
 
 
 def rectools(*arguments: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The top 50 of the whole catalog for all users of the test part, encoding included.
 
-The model is untrained: weights do not change how long this takes.
+The model is untrained: weights do not change how long this takes. ``has_ids`` asks for the table
+of user and item ids, ranks and scores, too, which is what other libraries answer.
 """
 
 import statistics
@@ -18,6 +19,7 @@ from benchmarks.engine.steps import (
     job_of,
 )
 from seqrec.data.prepared import PreparedData
+from seqrec.data.recommendations import recommendations_table
 from seqrec.evaluation.protocol import queries_of
 
 NAME = Path(__file__).stem
@@ -48,17 +50,22 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
     )
 
 
-def probe(data: str, folder: str, num_repeats: int) -> dict[str, Any]:
+def probe(data: str, folder: str, num_repeats: int, has_ids: bool = False) -> dict[str, Any]:
     """Users per second of a few repeats, the first one, which warms up, left out."""
     _, job = job_of(WORKS[data], folder)
     ranker = job.module.ranker
     job.module.eval()
     prepared = PreparedData.open(folder)
-    histories = queries_of(prepared.histories(), "test", prepared.targets).histories
+    queries = queries_of(prepared.histories(), "test", prepared.targets)
+    histories = queries.histories
+    user_ids = prepared.users()["user_id"].gather(queries.users).to_list()
+    item_ids = prepared.items()["item_id"].to_list()
     seconds = []
     for _ in range(1 + num_repeats):
         started = time.perf_counter()
-        ranker.rank(histories, K)
+        ranked = ranker.rank(histories, K)
+        if has_ids:
+            recommendations_table(user_ids, item_ids, ranked.items.numpy(), ranked.scores.numpy())
         seconds.append(time.perf_counter() - started)
     rates = [len(histories) / time for time in seconds[1:]]
     return {"num_users": len(histories), "users_per_second": rates}

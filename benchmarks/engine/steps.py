@@ -22,6 +22,8 @@ from seqrec.training.module import TrainingModule
 from seqrec.training.sft import PackedTensors
 
 NUM_WARM_UP = 5
+HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS = 64, 256, 2, 2
+"""Of all models that are timed, the peers' among them."""
 PARAMETER_BYTES = 4
 STATES = 3
 """The weights and AdamW's two moments."""
@@ -43,13 +45,13 @@ class Work:
 
     @property
     def overrides(self) -> list[str]:
-        """Of the shipped recipe ``sft``: SASRec, 2 blocks of width 64 and inner width 256."""
+        """Of the shipped recipe ``sft``: SASRec, of the size that the peers have, too."""
         return [
             "model.block=sasrec",
-            "model.hidden_size=64",
-            "model.intermediate_size=256",
-            "model.num_hidden_layers=2",
-            "model.num_attention_heads=2",
+            f"model.hidden_size={HIDDEN_SIZE}",
+            f"model.intermediate_size={INNER_SIZE}",
+            f"model.num_hidden_layers={NUM_BLOCKS}",
+            f"model.num_attention_heads={NUM_HEADS}",
             f"data.max_length={self.max_length}",
             f"data.batch_size={self.batch_size}",
             "trainer.accelerator=cpu",

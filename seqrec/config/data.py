@@ -17,7 +17,7 @@ class DataConfig(Block):
     batch_size: int = Field(default=16, gt=0)
     """Packed rows of a step, all devices together."""
     pool_rows: int = Field(default=2_000_000, gt=0)
-    """Interactions held in memory, and shuffled, at once."""
+    """Interactions held in memory, and shuffled, at once; at least those of a few batches."""
 
     @model_validator(mode="after")
     def _stride_leaves_no_gap(self) -> "DataConfig":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
@@ -24,6 +24,26 @@ class Recipe(Block):
     model: ModelConfig = ModelConfig()
     objective: SFTConfig
     trainer: TrainerConfig = TrainerConfig()
+
+    @model_validator(mode="after")
+    def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":
+        memory, loss = self.model.memory, self.objective.loss.name
+        if memory is not None and memory.strength is not None and loss != "cross_entropy":
+            raise ValueError(
+                f"model.memory.strength goes with objective.loss cross_entropy, not {loss}; "
+                "null lets validation choose it after training"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _devices_share_batches(self) -> "Recipe":
+        devices, batch_size = self.trainer.devices, self.data.batch_size
+        if devices > batch_size:
+            raise ValueError(
+                f"trainer.devices {devices} share batches of data.batch_size {batch_size} rows; "
+                "make these more, or those fewer"
+            )
+        return self
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -94,7 +114,7 @@ def _first_complaint(error: ValidationError) -> str:
         return f"{key}.name: choose from {tags}, not {context['tag']!r}"
     reason = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-    return f"{key}: {reason[0].lower()}{reason[1:]}{given}"
+    return f"{key}: {reason[0].lower()}{reason[1:]}{given}" if key else reason
 
 
 def _path_and_keys_beside(location: tuple[str | int, ...]) -> tuple[list[str], list[str]]:

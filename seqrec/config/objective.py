@@ -18,8 +18,12 @@ class SampledConfig(Block):
     num_negatives: int = Field(default=256, gt=0)
     """Items drawn for a step, shared by its positions."""
     negatives: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
-    """What they are drawn from: the catalog, the training counts, the batch's targets, or half
-    the batch's targets and half the catalog."""
+    """What they are drawn from: the catalog, the training counts, the batch's targets, or the
+    batch's targets and the catalog."""
+    power: float = Field(default=1.0, ge=0, le=1)
+    """Of the training counts under popularity: 0 makes titles alike."""
+    in_batch_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the batch's targets in mixed."""
     sparse: bool = True
     """A step touches the rows of the items that it used, and no others."""
 

@@ -35,7 +35,7 @@ class TrainerConfig(Block):
     """Processes that share every batch: GPUs, or parts of a CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products in training; ``auto``: bfloat16 where the device has it."""
-    checkpoint_minutes: float = Field(default=10, gt=0)
+    checkpoint_minutes: float = Field(default=10, gt=0, le=1e6)
     """Time between checkpoints within an epoch."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of weights, dropout and order."""

@@ -182,6 +182,8 @@ def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Ob
         num_negatives=settings.num_negatives,
         distribution=settings.negatives,
         item_counts=torch.from_numpy(item_counts),
+        power=settings.power,
+        in_batch_share=settings.in_batch_share,
     )
     return partial(
         sampled_sft_loss, loss=build_sampled_loss(settings, len(item_counts)), sampler=sampler

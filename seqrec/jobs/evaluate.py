@@ -82,8 +82,7 @@ def evaluate(
     answers: list[Answers] = []
     for model in models:
         ranker = open_ranker(model, prepared, histories)
-        if memory_mb is not None:
-            ranker.limit_memory(memory_mb)
+        ranker.limit_memory(memory_mb)
         if ranker.name in [answer.system for answer in answers]:
             ranker.name = str(model)
         answers += _ranked(ranker, queries, ks[-1], retrieval, exclude_seen)

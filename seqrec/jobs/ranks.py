@@ -1,58 +1,83 @@
-"""One training run in several processes: this one is the first and starts the others."""
+"""One training run in several processes, and this one, which watches over them."""
 
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from seqrec.errors import SeqRecError
+
+POLL_SECONDS = 0.1
 STOP_SECONDS = 10
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 
-@contextmanager
-def other_ranks(num_ranks: int, module: str, arguments: dict[str, Any]) -> Iterator[None]:
-    """While this process works as rank 0, the others run ``python -m MODULE ARGUMENTS``.
+def run_ranks(num_ranks: int, module: str, arguments: dict[str, Any]) -> None:
+    """Run ``python -m MODULE ARGUMENTS`` once for every rank, until all have ended.
 
-    Lightning finds its place among them in the environment; each gets its part of the threads.
-    Processes that are left when the block ends are stopped.
+    Lightning finds each one's place in the environment; each gets its part of the threads. When
+    one fails, or this process is interrupted, the others are stopped.
+
+    Raises:
+        SeqRecError: what the first process that failed complained of.
     """
-    if num_ranks == 1:
-        yield
-        return
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    threads = torch.get_num_threads()
-    before = dict(os.environ)
     shared = {
+        **os.environ,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(num_ranks),
         "NODE_RANK": "0",
-        "OMP_NUM_THREADS": str(max(threads // num_ranks, 1)),
+        "OMP_NUM_THREADS": str(max(torch.get_num_threads() // num_ranks, 1)),
     }
     command = [sys.executable, "-m", module, json.dumps(arguments)]
-    others = [
-        subprocess.Popen(command, env={**before, **shared, "LOCAL_RANK": str(rank)})
-        for rank in range(1, num_ranks)
+    processes = [
+        subprocess.Popen(
+            command, env={**shared, "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, text=True
+        )
+        for rank in range(num_ranks)
     ]
-    os.environ.update(shared, LOCAL_RANK="0")
-    torch.set_num_threads(max(threads // num_ranks, 1))
+    failed = None
     try:
-        yield
-        for other in others:
-            other.wait(STOP_SECONDS)
+        while failed is None and any(process.poll() is None for process in processes):
+            time.sleep(POLL_SECONDS)
+            failed = next((process for process in processes if process.poll()), None)
     finally:
-        for other in others:
-            if other.poll() is None:
-                other.terminate()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-        torch.set_num_threads(threads)
-        os.environ.clear()
-        os.environ.update(before)
+        said = [_stop(process) for process in processes]
+    if failed is not None:
+        rank = processes.index(failed)
+        raise SeqRecError(
+            said[rank]
+            or f"trainer.devices: process {rank} ended with exit code {failed.returncode}"
+        )
+
+
+def _stop(process: subprocess.Popen) -> str:
+    """End a process that has not ended, and answer what it said."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        said, _ = process.communicate(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, _ = process.communicate()
+    return said.strip()
+
+
+def work_as_rank(work: Callable[[int, dict[str, Any]], None]) -> None:
+    """Do this process's part; a mistake is said on stdout, where ``run_ranks`` reads it."""
+    try:
+        work(int(os.environ["LOCAL_RANK"]), json.loads(sys.argv[1]))
+    except SeqRecError as error:
+        print(error)
+        sys.exit(EXIT_MISTAKE)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

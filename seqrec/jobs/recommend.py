@@ -61,11 +61,13 @@ def recommend(
         raise SeqRecError(f"--k {k}: at least 1")
     if split not in get_args(WhichHistories):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(WhichHistories))}")
+    if index is not None and memory_mb is not None:
+        raise SeqRecError("--memory-mb is for exact lists; leave it out with --index")
     if history is not None:
         if out is not None:
             raise SeqRecError("--out goes with --data; the list of one --history is printed")
         recommender = open_recommender(model)
-        _limit(recommender, memory_mb)
+        recommender.limit_memory(memory_mb)
         how = _how(recommender, k, exclude_seen, index)
         return _for_history(recommender, history, how)
     if out is None:
@@ -74,14 +76,9 @@ def recommend(
     prepared = PreparedData.open(data or "")
     histories = prepared.histories()
     ranker = open_ranker(model, prepared, histories)
-    _limit(ranker, memory_mb)
+    ranker.limit_memory(memory_mb)
     how = _how(ranker, k, exclude_seen, index)
     return _for_users(prepared, histories, split, how, Path(out), overwrite)
-
-
-def _limit(ranker: Ranker, memory_mb: float | None) -> None:
-    if memory_mb is not None:
-        ranker.limit_memory(memory_mb)
 
 
 def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:

@@ -1,10 +1,8 @@
 """``seqrec train``: a recipe and a prepared folder become a run folder."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,12 +32,12 @@ from seqrec.jobs.build import (
     num_scored,
 )
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.ranks import other_ranks
+from seqrec.jobs.ranks import run_ranks, work_as_rank
 from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, fit
+from seqrec.training.fit import LOG_FILE, FitResult, check_devices, fit
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.memory_strength import choose_strength
 from seqrec.training.module import TrainingModule
@@ -85,10 +83,19 @@ def train(
     if resume and not unfinished.exists():
         return _finished(out, config)
     refuse_existing(out, overwrite)
+    trainer = settings.trainer
+    check_devices(trainer.accelerator, trainer.devices)
     job = Job.of(settings, prepared)
     try:
         _start(unfinished, config, resume, overwrite)
-        metrics = _run(job, settings, prepared.path, unfinished)
+        if trainer.devices == 1:
+            metrics = job.run(settings, unfinished)
+        else:
+            del job
+            arguments = {"recipe": settings.model_dump(), "data": str(data)}
+            arguments["folder"] = str(unfinished)
+            run_ranks(trainer.devices, "seqrec.jobs.train", arguments)
+            metrics = json.loads((unfinished / METRICS_FILE).read_text())
         swap_in(unfinished, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
@@ -146,10 +153,42 @@ class Job:
         save_items = partial(write_items, items, stream.item_counts)
         return cls(module, PackedLoader(stream), validation, tokenizer, save_items, protocol)
 
+    def run(self, recipe: Recipe, folder: Path) -> dict[str, Any]:
+        """Train, and write the model and its metrics, which are answered."""
+        started = time.perf_counter()
+        result = self.fit(recipe, folder)
+        model, model_folder = self.module.model.eval(), folder / "model"
+        tuned = self.choose_memory_strength(recipe) if result.has_validation else {}
+        disable_progress_bar()
+        model.save_pretrained(model_folder)
+        self.tokenizer.save_pretrained(model_folder)
+        self.save_items(model_folder / ITEMS_FILE)
+        lines = read_log(folder / LOG_FILE)
+        best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
+        validation = {k.removeprefix("val/"): best[k] for k in best if k.startswith("val/")}
+        metrics = {
+            "objective": recipe.objective.name,
+            "best_epoch": result.best_epoch,
+            "num_epochs": result.num_epochs,
+            "num_steps": result.num_steps,
+            "num_parameters": model.num_parameters(),
+            "selection_metric": recipe.trainer.selection_metric,
+            "validation": validation | tuned,
+            **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
+            "protocol": self.protocol,
+            "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
+            **{key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS},
+            "wall_seconds": round(time.perf_counter() - started, 1),
+        }
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+        return metrics
+
     def fit(self, recipe: Recipe, folder: Path) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
         trainer = recipe.trainer
-        self.module.model.use_sparse_gradients(is_sparse(recipe.objective.loss))
+        shares_gpus = trainer.devices > 1 and trainer.accelerator != "cpu"
+        has_sparse = not (shares_gpus and torch.cuda.is_available())  # NCCL cannot add them up
+        self.module.model.use_sparse_gradients(has_sparse and is_sparse(recipe.objective.loss))
         result = fit(
             self.module,
             self.loader,
@@ -181,40 +220,6 @@ class Job:
         )
         model.config.memory["strength"] = model.memory.strength
         return metrics
-
-
-def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
-    """Train, with as many processes as devices, and write the model and its metrics."""
-    started = time.perf_counter()
-    trainer = recipe.trainer
-    others = {"recipe": recipe.model_dump(), "data": str(data), "folder": str(folder)}
-    with other_ranks(trainer.devices, "seqrec.jobs.train", others):
-        result = job.fit(recipe, folder)
-    model, model_folder = job.module.model.eval(), folder / "model"
-    tuned = job.choose_memory_strength(recipe) if result.has_validation else {}
-    disable_progress_bar()
-    model.save_pretrained(model_folder)
-    job.tokenizer.save_pretrained(model_folder)
-    job.save_items(model_folder / ITEMS_FILE)
-    lines = read_log(folder / LOG_FILE)
-    best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
-    validation = {key.removeprefix("val/"): best[key] for key in best if key.startswith("val/")}
-    metrics = {
-        "objective": recipe.objective.name,
-        "best_epoch": result.best_epoch,
-        "num_epochs": result.num_epochs,
-        "num_steps": result.num_steps,
-        "num_parameters": model.num_parameters(),
-        "selection_metric": trainer.selection_metric,
-        "validation": validation | tuned,
-        **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
-        "protocol": job.protocol,
-        "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
-        **{key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS},
-        "wall_seconds": round(time.perf_counter() - started, 1),
-    }
-    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
-    return metrics
 
 
 def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
@@ -287,13 +292,13 @@ def _commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _work_as_another_rank(arguments: dict[str, Any]) -> None:
-    """What the processes do that ``train`` starts for its other devices."""
-    rank = int(os.environ["LOCAL_RANK"])
+def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:
+    """What each of the processes does that ``train`` starts for several devices."""
     recipe = Recipe.model_validate(arguments["recipe"])
     job = Job.of(recipe, PreparedData.open(arguments["data"]), rank)
-    job.fit(recipe, Path(arguments["folder"]))
+    work = job.fit if rank else job.run
+    work(recipe, Path(arguments["folder"]))
 
 
 if __name__ == "__main__":
-    _work_as_another_rank(json.loads(sys.argv[1]))
+    work_as_rank(_train_as_rank)

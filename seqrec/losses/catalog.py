@@ -23,7 +23,8 @@ OTHER_CHUNK_LOGITS = 2**26
 SUM_PARTS = 32
 
 SAFE_LOGIT = 60.0
-"""Exponentials of logits below it, summed over any catalog, stay finite in float32."""
+"""Exponentials of logits below it, summed over any catalog, stay finite where the exponent has
+the range of float32's."""
 
 LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]]
 """What is added to the logits of a range of rows and one of items; no gradient flows into it."""
@@ -169,7 +170,8 @@ class _Products:
         keeps exponentials finite, costs two passes over the chunk; where no logit can be large
         (Cauchy-Schwarz), nothing is subtracted.
         """
-        is_safe = self.logit_bias is None and bool(self.largest_logit < SAFE_LOGIT)
+        has_range = torch.finfo(self.dtype).max >= torch.finfo(torch.bfloat16).max
+        is_safe = self.logit_bias is None and has_range and bool(self.largest_logit < SAFE_LOGIT)
         num_rows = min(self.chunk_size, len(self.hidden))
         buffers = [self.hidden.new_empty(num_rows, t.stop - t.start) for t in self.tiles]
         for start in range(0, len(self.hidden), self.chunk_size):

@@ -31,8 +31,8 @@ class NegativeSampler:
         num_negatives: int,
         distribution: Distribution,
         item_counts: Int[Tensor, " I"],
-        power: float = 1.0,
-        in_batch_share: float = 0.5,
+        power: float,
+        in_batch_share: float,
     ) -> None:
         """What to draw, and from what.
 

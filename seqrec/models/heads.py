@@ -1,7 +1,5 @@
 """Catalog heads: the vector of every item, by which the decoder's output is scored."""
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -29,14 +27,12 @@ class UntiedCatalogHead(nn.Module):
     def __init__(self, num_items: int, padded_num_items: int, hidden_size: int) -> None:
         super().__init__()
         self.num_items = num_items
-        self.weight = nn.Parameter(torch.empty(padded_num_items, hidden_size))
-        self.sparse = False
-        """Whether the gradient of ``rows`` is sparse."""
+        self.table = nn.Embedding(padded_num_items, hidden_size)
 
     def forward(self, token_weight: Float[Tensor, "V D"]) -> Float[Tensor, "I D"]:
         """The head's rows without the padding; the token embedding is not read."""
-        return self.weight[: self.num_items]
+        return self.table.weight[: self.num_items]
 
     def rows(self, embedding: nn.Module, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items."""
-        return F.embedding(items, self.weight, sparse=self.sparse)
+        return self.table(items)

@@ -69,7 +69,7 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, UntiedCatalogHead):
-            nn.init.normal_(module.weight, std=self.backbone.config.initializer_range)
+            nn.init.normal_(module.table.weight, std=self.backbone.config.initializer_range)
 
     def item_weight(self) -> Float[Tensor, "I D"]:
         """The vector of every item; a hidden state's product with it is the item's score."""
@@ -110,9 +110,11 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Whether looking up tokens and items gives gradients of their rows alone."""
-        tables = [self.get_input_embeddings(), self.head]
+        tables = [self.get_input_embeddings()]
+        if isinstance(self.head, UntiedCatalogHead):
+            tables.append(self.head.table)
         for table in tables:
-            if isinstance(table, nn.Embedding | UntiedCatalogHead):
+            if isinstance(table, nn.Embedding):
                 table.sparse = is_sparse
 
     def hidden_states(

@@ -63,7 +63,8 @@ class PackedStream:
             weight: the column that says how much each interaction counts as a target.
             row_length: positions of a row.
             batch_size: rows of a batch, all processes together.
-            pool_rows: interactions held in memory at once, about.
+            pool_rows: interactions held in memory at once, about; those of a few batches at
+                least.
             ignore_index: the label of positions that are not learned.
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
@@ -78,7 +79,6 @@ class PackedStream:
         self.weight = weight
         self.row_length = row_length
         self.batch_size = batch_size
-        self.pool_rows = max(pool_rows, MIN_POOL_BATCHES * batch_size * row_length)
         self.ignore_index = ignore_index
         self.seed = seed
         self.rank = rank
@@ -102,6 +102,8 @@ class PackedStream:
             )
         if not largest_weight:
             raise SeqRecError(f"objective.weight: column {weight!r} is 0 in all training rows")
+        per_packed_row = blocks.num_rows.sum() / self._packed_rows.sum()
+        self.pool_rows = max(pool_rows, MIN_POOL_BATCHES * batch_size * per_packed_row)
         self.num_batches = int(-(-self._packed_rows.sum() // batch_size))
         """Batches of an epoch, the same in every epoch and process."""
 
@@ -125,6 +127,7 @@ class PackedStream:
                 if after.pool == len(pools):
                     after = Place(place.epoch + 1)
                 yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]])
+            del examples, rows  # before the next pool is read
 
     def _pools(self, epoch: int) -> list[Pool]:
         """The blocks of an epoch in random order, cut into pools of like size.
@@ -133,7 +136,7 @@ class PackedStream:
         """
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
         before = np.cumsum(self.blocks.num_rows[order]) - self.blocks.num_rows[order]
-        num_pools = max(round(self.blocks.num_rows.sum() / self.pool_rows), 1)
+        num_pools = int(np.ceil(self.blocks.num_rows.sum() / self.pool_rows))
         pool_of = before * num_pools // self.blocks.num_rows.sum()
         done = np.cumsum(self._packed_rows[order]) * self.num_batches // self._packed_rows.sum()
         pools, start, num_batches = [], 0, 0

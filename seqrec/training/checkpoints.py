@@ -23,9 +23,10 @@ class ResumeState(Callback):
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         return {
-            "random_states": _of_all_processes(torch.get_rng_state()),
-            "cuda_random_states": torch.cuda.get_rng_state_all(),
+            "random_states": of_all_processes(torch.get_rng_state()),
+            "cuda_random_states": of_all_processes(cuda),
             "loader": self.loader.state_dict(),
         }
 
@@ -39,17 +40,17 @@ class ResumeState(Callback):
             if rank:
                 torch.manual_seed(torch.initial_seed() + rank)
             return
-        states = self._restored["random_states"]
+        states, cuda = (self._restored[f"{kind}random_states"] for kind in ("", "cuda_"))
         if len(states) == trainer.world_size:
             torch.set_rng_state(states[rank].cpu())
-        states = [state.cpu() for state in self._restored["cuda_random_states"]]
-        if len(states) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(states)
+            if cuda[rank] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(cuda[rank].cpu())
         for early in trainer.early_stopping_callbacks:
             trainer.should_stop |= early.wait_count >= early.patience
 
 
-def _of_all_processes(value: Any) -> list[Any]:
+def of_all_processes(value: Any) -> list[Any]:
+    """The value that each process has, by rank."""
     if not torch.distributed.is_initialized():
         return [value]
     values = [None] * torch.distributed.get_world_size()

@@ -13,6 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.training.accounting import Counts, Flops, product_rate
+from seqrec.training.checkpoints import of_all_processes
 
 LOSS = "train/loss_nats"
 PROGRESS_SECONDS = 30
@@ -46,6 +47,7 @@ class EpochLog(Callback):
         self.best = float("-inf")
         self.product_rate = 0.0
         """Of the machine, all processes together."""
+        self._restored: list[dict[str, Any]] = []
         self._counts = Counts()
         self._loss: Any = 0.0
         self._seconds = 0.0
@@ -54,15 +56,18 @@ class EpochLog(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         self._stop_clock()
-        loss = float(self._loss)
-        return {"counts": list(self._counts), "loss": loss, "seconds": self._seconds}
+        here = {"counts": list(self._counts), "loss": float(self._loss), "seconds": self._seconds}
+        return {"processes": of_all_processes(here)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._counts = Counts(*state["counts"])
-        self._loss, self._seconds = state["loss"], state["seconds"]
+        self._restored = state["processes"]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Drop the lines of epochs that a resumed run will do again."""
+        if len(self._restored) == trainer.world_size:
+            here = self._restored[trainer.global_rank]
+            self._counts = Counts(*here["counts"])
+            self._loss, self._seconds = here["loss"], here["seconds"]
         rate = product_rate(self.dtype, trainer.strategy.root_device)
         self.product_rate = float(_sum(trainer, rate))
         if not trainer.is_global_zero:
@@ -153,10 +158,13 @@ class EpochLog(Callback):
             value = line[self.monitor]
             validation = f"  {self.monitor} {value:.4f}{' *' if value > self.best else '  '}"
             self.best = max(self.best, value)
+        gflops = line["decoder_gflops"] + line["head_gflops"]
+        gflops_per_second = gflops / line["train_seconds"]
         print(
             f"epoch {line['epoch'] + 1:3d}  loss {line[LOSS]:.4f}{validation}"
-            f"  {line['tokens_per_second']:,} tokens/s"
-            f"  {line['share_of_product_rate']:.0%} of product rate"
+            f"  {line['tokens_per_second']:,} tokens/s, {line['useful_share']:.0%} useful"
+            f"  {gflops_per_second:,.0f} GFLOP/s,"
+            f" {line['share_of_product_rate']:.0%} of product rate"
             f"  {line['train_seconds']:.1f} s",
             file=sys.stderr,
             flush=True,
@@ -165,6 +173,8 @@ class EpochLog(Callback):
 
 def _sum(trainer: Trainer, values: Any) -> Any:
     """The sum over all processes."""
+    if trainer.world_size == 1:
+        return torch.tensor(values, dtype=torch.float64)
     here = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
     return trainer.strategy.reduce(here, reduce_op="sum")
 

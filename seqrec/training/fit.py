@@ -10,7 +10,9 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from seqrec.errors import SeqRecError
 from seqrec.training.accounting import training_flops
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
 from seqrec.training.epoch_log import EpochLog
@@ -109,6 +111,22 @@ def fit(
     state = torch.load(best, weights_only=True, map_location="cpu")
     module.load_state_dict(state["state_dict"])
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
+
+
+def check_devices(accelerator: str, devices: int) -> None:
+    """See that there are such devices.
+
+    Raises:
+        SeqRecError: there are not.
+    """
+    _quieten_lightning()
+    try:
+        Trainer(accelerator=accelerator, devices=devices, logger=False, enable_checkpointing=False)
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise SeqRecError(
+            f"trainer.accelerator={accelerator}, trainer.devices={devices}: {reason}"
+        ) from error
 
 
 def _quieten_lightning() -> None:

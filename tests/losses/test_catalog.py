@@ -53,6 +53,13 @@ def loss_and_twin(request):
     return request.param
 
 
+@pytest.fixture(autouse=True, params=["one tile", "tiles of 7 items"])
+def _tiles(request, monkeypatch):
+    """The catalog is scored whole, or in tiles of which the last is smaller."""
+    if request.param != "one tile":
+        monkeypatch.setattr("seqrec.losses.catalog.TILE_ITEMS", 7)
+
+
 def example(dtype=torch.float64, num_rows=40, num_items=31, width=6):
     hidden = torch.randn(num_rows, width, dtype=dtype)
     item_weight = torch.randn(num_items, width, dtype=dtype)

@@ -11,12 +11,14 @@ DISTRIBUTIONS = ["uniform", "popularity", "in_batch", "mixed"]
 COUNTS = torch.tensor([1, 2, 3, 5, 8, 13, 21, 34])
 
 
+def sampler_of(**settings):
+    return NegativeSampler(**({"power": 1.0, "in_batch_share": 0.5} | settings))
+
+
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_the_corrected_sum_is_unbiased(distribution):
     """Batches come from the training data; their labels are not those of the rows scored."""
-    sampler = NegativeSampler(
-        num_negatives=6, distribution=distribution, item_counts=COUNTS, power=0.5
-    )
+    sampler = sampler_of(num_negatives=6, distribution=distribution, item_counts=COUNTS, power=0.5)
     item_weight = torch.randn(len(COUNTS), 4, dtype=torch.float64) / 2
     hidden, labels = torch.randn(8, 4, dtype=torch.float64), torch.arange(8)
     exponentials = (hidden @ item_weight.T).exp()
@@ -44,7 +46,7 @@ def test_the_corrected_sum_is_unbiased(distribution):
 def test_items_are_drawn_as_often_as_expected(distribution):
     """Of a batch that is the training data itself; chi-square within 5 standard deviations."""
     num_negatives = 50_000
-    sampler = NegativeSampler(
+    sampler = sampler_of(
         num_negatives=num_negatives,
         distribution=distribution,
         item_counts=COUNTS,
@@ -72,7 +74,7 @@ def test_items_are_drawn_as_often_as_expected(distribution):
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_popularity_never_draws_an_item_without_a_count(power):
     counts = torch.tensor([0, 0, 3, 0, 1, 2, 0, 0])
-    sampler = NegativeSampler(
+    sampler = sampler_of(
         num_negatives=10_000, distribution="popularity", item_counts=counts, power=power
     )
     items, log_count = sampler.draw(torch.tensor([0]))
@@ -83,7 +85,7 @@ def test_popularity_never_draws_an_item_without_a_count(power):
 @pytest.mark.parametrize(("point", "item"), [(0.0, 2), (0.5, 4), (1 - 2**-53, 5)])
 def test_popularity_at_the_ends_of_its_intervals(point, item, monkeypatch):
     counts = torch.tensor([0, 0, 3, 0, 1, 2, 0, 0])
-    sampler = NegativeSampler(num_negatives=1, distribution="popularity", item_counts=counts)
+    sampler = sampler_of(num_negatives=1, distribution="popularity", item_counts=counts)
     monkeypatch.setattr(torch, "rand", lambda *size, **more: torch.full(size, point, **more))
     items, log_count = sampler.draw(torch.tensor([0]))
     assert items.item() == item
@@ -92,7 +94,7 @@ def test_popularity_at_the_ends_of_its_intervals(point, item, monkeypatch):
 
 def test_in_batch_draws_labels_that_count_and_counts_each_once_at_least():
     counts = torch.tensor([0, 3, 1, 6])
-    sampler = NegativeSampler(num_negatives=400, distribution="in_batch", item_counts=counts)
+    sampler = sampler_of(num_negatives=400, distribution="in_batch", item_counts=counts)
     items, log_count = sampler.draw(torch.tensor([IGNORE_INDEX, 0, 3, IGNORE_INDEX, 3, 3]))
     assert set(items.tolist()) == {0, 3}
     found = log_count.exp()
@@ -102,7 +104,7 @@ def test_in_batch_draws_labels_that_count_and_counts_each_once_at_least():
 
 def test_mixed_draws_its_share_from_the_batch():
     num_items = 1_000_000
-    sampler = NegativeSampler(
+    sampler = sampler_of(
         num_negatives=100,
         distribution="mixed",
         item_counts=torch.ones(num_items, dtype=torch.int64),
@@ -116,7 +118,7 @@ def test_mixed_draws_its_share_from_the_batch():
 
 @pytest.mark.parametrize("distribution", ["in_batch", "mixed"])
 def test_a_batch_without_a_label_is_answered_uniformly(distribution):
-    sampler = NegativeSampler(
+    sampler = sampler_of(
         num_negatives=1000, distribution=distribution, item_counts=COUNTS, in_batch_share=0.9
     )
     items, log_count = sampler.draw(torch.full((9,), IGNORE_INDEX))
@@ -126,13 +128,13 @@ def test_a_batch_without_a_label_is_answered_uniformly(distribution):
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_seed_determines_the_draw_and_the_random_state_resumes_it(distribution):
-    sampler = NegativeSampler(num_negatives=64, distribution=distribution, item_counts=COUNTS)
+    sampler = sampler_of(num_negatives=64, distribution=distribution, item_counts=COUNTS)
     labels = torch.arange(len(COUNTS))
     sampler.draw(labels)
     state = torch.get_rng_state()
     first, second = sampler.draw(labels), sampler.draw(labels)
     torch.set_rng_state(state)
-    again = NegativeSampler(num_negatives=64, distribution=distribution, item_counts=COUNTS)
+    again = sampler_of(num_negatives=64, distribution=distribution, item_counts=COUNTS)
     for one, other in zip(first, again.draw(labels), strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(first.items, second.items)
@@ -142,7 +144,7 @@ def test_a_seed_determines_the_draw_and_the_random_state_resumes_it(distribution
 def test_ten_million_items_can_be_drawn_from(distribution):
     num_items = 10_000_000
     counts = torch.arange(num_items) % 2
-    sampler = NegativeSampler(
+    sampler = sampler_of(
         num_negatives=4096, distribution=distribution, item_counts=counts, power=0.75
     )
     for _ in range(10):

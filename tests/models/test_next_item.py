@@ -122,7 +122,7 @@ def test_a_head_can_be_swapped():
     model = SeqRecForNextItem(small_config()).eval()
     head = UntiedCatalogHead(100, 128, 32)
     with torch.no_grad():
-        head.weight.zero_()[7] = 1
+        head.table.weight.zero_()[7] = 1
     model.head = head
     logits = model(torch.randint(2, 102, (2, 5))).logits
     assert (logits[:, 7] != 0).all() and (logits[:, 8] == 0).all()
@@ -155,7 +155,9 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     SeqRecForNextItem(small_config(head="untied", padded_num_items=192)).save_pretrained(tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace("192", "128"))
-    with pytest.raises(SeqRecError, match=r"head.weight has shape \(192, 32\).* asks for \(128, 3"):
+    with pytest.raises(
+        SeqRecError, match=r"table.weight has shape \(192, 32\).* asks for \(128, 3"
+    ):
         load_model(tmp_path)
 
 

@@ -50,7 +50,7 @@ def test_dense_parameters_beside_sparse_ones_move_as_under_adamw():
     plain = AdamW([alone], lr=0.1)
     for _ in range(3):
         dense.grad = alone.grad = torch.randn(3)
-        table.grad = torch.sparse_coo_tensor([[2]], torch.ones(1, 2), (4, 2))
+        table.grad = torch.sparse_coo_tensor([[2]], torch.ones(1, 2), (4, 2), check_invariants=True)
         together.step()
         plain.step()
     torch.testing.assert_close(dense, alone)

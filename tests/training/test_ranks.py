@@ -1,15 +1,19 @@
 """Two processes train as one does, and judge every user once."""
 
 import json
+import time
 
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
+from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
+from seqrec.jobs.ranks import run_ranks
 from seqrec.training.loaders import QueryLoader
 
 SETTINGS = [
@@ -51,14 +55,50 @@ def test_two_processes_give_the_losses_weights_and_metrics_of_one(data, tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_train_with_sparse_gradients(data, tmp_path):
-    overrides = [*SETTINGS, "objective.loss={name: sampled_softmax, num_negatives: 16}"]
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
+    loss = "objective.loss={name: sampled_softmax, num_negatives: 16}"
+    overrides = [*SETTINGS, loss, f"model.head={head}"]
     for num in (1, 2):
         run = tmp_path / str(num)
         more = [f"trainer.devices={num}", "trainer.learning_rate=.01"]
         seqrec.train("sft", data=data, out=run, overrides=[*overrides, *more])
         first, last = lines(run)
         assert last["train/loss_nats"] < first["train/loss_nats"]
+
+
+@pytest.mark.slow
+def test_a_mistake_in_one_process_ends_all_and_is_told_in_one_line(data, tmp_path):
+    overrides = [*SETTINGS, "trainer.devices=2", "trainer.learning_rate=1e30"]
+    with pytest.raises(SeqRecError, match="training diverged in epoch 1"):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_dies_stops_the_others_and_is_named(tmp_path, monkeypatch):
+    (tmp_path / "dies.py").write_text(
+        "import os, sys, time\nsys.exit(7) if os.environ['LOCAL_RANK'] == '1' else time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    started = time.perf_counter()
+    with pytest.raises(SeqRecError, match="process 1 ended with exit code 7"):
+        run_ranks(3, "dies", {})
+    assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["trainer.accelerator=gpu"], "trainer.accelerator=gpu, trainer.devices=1: "),
+        (["trainer.devices=6"], "trainer.devices 6 share batches of data.batch_size 5 rows"),
+    ],
+)
+def test_devices_that_are_not_there_or_would_idle_are_refused(data, tmp_path, overrides, complaint):
+    if "gpu" in complaint and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=[*SETTINGS, *overrides])
+    assert not any(tmp_path.glob("run*"))
 
 
 @pytest.mark.parametrize("memory_rows", [0, 10**9])

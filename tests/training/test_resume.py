@@ -33,11 +33,15 @@ def losses(run):
     return [json.loads(line)["train/loss_nats"] for line in lines]
 
 
-@pytest.mark.parametrize("at_step", [3, 50, 77])
+SAMPLED = "objective.loss={name: sampled_softmax, num_negatives: 16}"
+
+
+@pytest.mark.parametrize(("at_step", "more"), [(3, []), (50, []), (77, []), (50, [SAMPLED])])
 def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
-    data, tmp_path, monkeypatch, at_step
+    data, tmp_path, monkeypatch, at_step, more
 ):
-    seqrec.train("sft", data=data, out=tmp_path / "whole", overrides=SETTINGS)
+    settings = [*SETTINGS, *more]
+    seqrec.train("sft", data=data, out=tmp_path / "whole", overrides=settings)
     plain = EpochLog.on_train_batch_start
 
     def cut_off(self, trainer, module, batch, index):
@@ -48,8 +52,8 @@ def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     with monkeypatch.context() as patch:
         patch.setattr(EpochLog, "on_train_batch_start", cut_off)
         with pytest.raises(MemoryError):
-            seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=SETTINGS)
+            seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings)
     assert not (tmp_path / "broken").exists()
-    seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=SETTINGS, resume=True)
+    seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings, resume=True)
     assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
     assert weights(tmp_path / "broken") == weights(tmp_path / "whole")

@@ -170,7 +170,7 @@ def settings(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "hidden_size": args.hidden_size,
         "inner_size": args.inner_size,
         "hidden_dropout_prob": 0.2,
-        "attn_dropout_prob": 0.2,
+        "attn_dropout_prob": 0.0,
         "loss_type": "CE",
         "train_neg_sample_args": None,
         "learning_rate": 1e-3,

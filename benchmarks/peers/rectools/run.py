@@ -28,13 +28,7 @@ from rectools.models.nn.transformers.sasrec import SASRecTransformerLayers
 TRAIN, VALIDATION = 0, 1
 """Codes of the column ``split`` of a prepared folder."""
 
-LAYERS: dict[str, dict[str, Any]] = {
-    "preln": {
-        "transformer_layers_type": PreLNTransformerLayers,
-        "transformer_layers_kwargs": {"ff_factors_multiplier": 4},
-    },
-    "sasrec": {"transformer_layers_type": SASRecTransformerLayers},
-}
+LAYERS: dict[str, Any] = {"preln": PreLNTransformerLayers, "sasrec": SASRecTransformerLayers}
 """Blocks that RecTools ships; in its default, ``sasrec``, the inner width is the outer one."""
 
 
@@ -72,6 +66,7 @@ def parse_args() -> argparse.Namespace:
     common.add_argument("--data", type=Path, required=True, help="a prepared folder")
     common.add_argument("--max-length", type=int, default=50)
     common.add_argument("--hidden-size", type=int, default=64)
+    common.add_argument("--inner-size", type=int, default=256, help="of preln")
     common.add_argument("--blocks", type=int, default=2)
     common.add_argument("--heads", type=int, default=2)
     common.add_argument("--layers", choices=sorted(LAYERS), default="preln")
@@ -215,7 +210,17 @@ def build_model(
         dataloader_num_workers=args.workers,
         item_net_block_types=(IdEmbeddingsItemNet,),
         recommend_torch_device="cpu",
-        **LAYERS[args.layers],
+        transformer_layers_type=LAYERS[args.layers],
+        transformer_layers_kwargs=layer_settings(args),
+    )
+
+
+def layer_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The inner width, where the blocks can be told."""
+    return (
+        {"ff_factors_multiplier": args.inner_size // args.hidden_size}
+        if args.layers == "preln"
+        else {}
     )
 
 
