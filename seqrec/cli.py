@@ -124,6 +124,9 @@ def prepare(
     min_user: Annotated[int, typer.Option(min=1, help="k-core: interactions a user.")] = 1,
     min_item: Annotated[int, typer.Option(min=1, help="k-core: interactions an item.")] = 1,
     repeats: Annotated[str, typer.Option(help="keep or drop-consecutive.")] = "keep",
+    cold_share: Annotated[
+        float, typer.Option(help="Share of items that stay for the test alone.")
+    ] = 0.0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -143,6 +146,7 @@ def prepare(
         min_user=min_user,
         min_item=min_item,
         repeats=repeats,
+        cold_share=cold_share,
         overwrite=overwrite,
     )
     counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]

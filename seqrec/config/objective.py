@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
 
@@ -58,5 +58,15 @@ class SFTConfig(Block):
     """Next-item prediction at every position."""
     loss: LossConfig = CrossEntropyConfig()
     """The loss over the catalog."""
+    num_targets: int = Field(default=1, gt=0)
+    """Titles to come that are learned at every position."""
+    target_decay: float = Field(default=0.5, gt=0, le=1)
+    """What a title counts, relative to the one before it, where several are learned."""
     weight: str | None = None
     """Column that says how much a target counts; 0 is read but not learned."""
+
+    @model_validator(mode="after")
+    def _several_targets_need_the_catalog(self) -> "SFTConfig":
+        if self.num_targets > 1 and self.loss.name != "cross_entropy":
+            raise ValueError(f"num_targets {self.num_targets} goes with loss cross_entropy")
+        return self

@@ -23,12 +23,16 @@ class Filters:
     """Interactions that every item keeps at least (k-core)."""
     repeats: Repeats = "keep"
     """``drop-consecutive``: of neighbours that name the same item the first is kept."""
+    cold_share: float = 0.0
+    """Share of the items of which only test interactions are kept."""
 
     def __post_init__(self) -> None:
         for option in ("min_user", "min_item"):
             if getattr(self, option) < 1:
                 name = option.replace("_", "-")
                 raise SeqRecError(f"--{name} {getattr(self, option)}: must be 1 or more")
+        if not 0 <= self.cold_share < 1:
+            raise SeqRecError(f"--cold-share {self.cold_share:g}: 0 or more, below 1")
         if self.repeats not in get_args(Repeats):
             choices = ", ".join(get_args(Repeats))
             raise SeqRecError(f"--repeats {self.repeats}: choose one of {choices}")

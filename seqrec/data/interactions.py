@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from seqrec.data.canonical import ORDER, OWN_COLUMNS, canonical
 from seqrec.data.filters import Filters, core, is_repeat
 from seqrec.data.sources import Log
-from seqrec.data.splits import TRAIN, SplitBy, cut_times, split_at, split_counts, split_last
+from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_times, split_at, split_counts, split_last
 from seqrec.errors import SeqRecError
 
 
@@ -97,8 +97,11 @@ def prepare_interactions(log: Log, filters: Filters, split_by: SplitBy) -> Inter
         rows.keep(is_kept, "repeats_dropped", "--repeats drop-consecutive")
     if cuts is None:
         _split_by_place(rows, split_by)
+    if filters.cold_share:
+        _withhold(rows, item_ids, filters.cold_share)
+        user_ids = _number(rows, "user", user_ids)
     item_ids = _number_by_training(rows, item_ids)
-    _count(rows, split_by, ordered_by)
+    _count(rows, split_by, ordered_by, len(item_ids))
     own = [name for name in OWN_COLUMNS if name in rows.table.columns]
     names = ("validation_from", "test_from")
     return Interactions(
@@ -128,6 +131,17 @@ def _split_by_place(rows: _Rows, split_by: SplitBy) -> None:
     if split_by.kind == "last-n":
         split = split_last(rows.ints("user"), split_by.num_held_out)
     rows.table = rows.table.with_columns(split=split)
+
+
+def _withhold(rows: _Rows, item_ids: pl.Series, share: float) -> None:
+    """Leave only test interactions of a fixed share of the items, chosen by their ids alone."""
+    by_id = np.random.default_rng(0).permutation(item_ids.arg_sort().to_numpy())
+    is_cold = np.zeros(len(item_ids), dtype=bool)
+    is_cold[by_id[: round(share * len(item_ids))]] = True
+    is_kept = ~is_cold[rows.ints("item")] | (rows.ints("split") == TEST)
+    rows.keep(is_kept, "withheld_as_cold", f"--cold-share {share:g}")
+    if not (rows.table["split"] == TRAIN).any():
+        raise SeqRecError(f"{rows.name}: --cold-share {share:g} leaves nothing to train on")
 
 
 def _number(rows: _Rows, role: str, ids: pl.Series) -> pl.Series:
@@ -186,7 +200,7 @@ def _order(rows: _Rows, log: Log, has_time_split: bool) -> str:
     return ordered_by
 
 
-def _count(rows: _Rows, split_by: SplitBy, ordered_by: str) -> None:
+def _count(rows: _Rows, split_by: SplitBy, ordered_by: str, num_items: int) -> None:
     """Add the counts of what is left."""
     table = rows.table
     users, items = rows.ints("user"), rows.ints("item")
@@ -194,7 +208,7 @@ def _count(rows: _Rows, split_by: SplitBy, ordered_by: str) -> None:
     rows.counts |= {
         "duplicate_rows": _num_duplicates(table, ordered_by),
         "users": int(users.max()) + 1,
-        "items": int(items.max()) + 1,
+        "items": num_items,
         "interactions": len(table),
         "one_interaction_users": int((np.bincount(users) == 1).sum()),
     }

@@ -77,6 +77,7 @@ def write_prepared(
             "min_user": filters.min_user,
             "min_item": filters.min_item,
             "repeats": filters.repeats,
+            "cold_share": filters.cold_share,
         },
         "split_points": interactions.cuts,
         "counts": interactions.counts,

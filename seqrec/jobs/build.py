@@ -134,7 +134,11 @@ def build_content(config: ContentConfig, items: pl.DataFrame) -> Float[np.ndarra
                 f"model.content.columns: the items have no column {column!r}; they have "
                 f"{', '.join(items.columns)}"
             )
-    texts = items.select(pl.concat_str(config.columns, separator=". ", ignore_nulls=True))
+    parts = [
+        pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)
+        for name in config.columns
+    ]
+    texts = items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True))
     return TextEncoder.from_pretrained(config.encoder).encode(texts.to_series().to_list())
 
 
@@ -177,7 +181,8 @@ def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Ob
     settings = config.loss
     if isinstance(settings, CrossEntropyConfig):
         loss = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
-        return partial(sft_loss, loss=loss)
+        targets = {"num_targets": config.num_targets, "target_decay": config.target_decay}
+        return partial(sft_loss, loss=loss, **targets)
     sampler = NegativeSampler(
         num_negatives=settings.num_negatives,
         distribution=settings.negatives,

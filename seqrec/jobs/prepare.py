@@ -37,6 +37,7 @@ def prepare(
     min_user: int = 1,
     min_item: int = 1,
     repeats: Repeats = "keep",
+    cold_share: float = 0.0,
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def prepare(
         min_user: k-core: interactions that every user keeps.
         min_item: k-core: interactions that every item keeps.
         repeats: ``keep``, or ``drop-consecutive``.
+        cold_share: share of the items of which only test interactions are kept, to see how
+            titles fare that nobody has watched yet.
         overwrite: replace ``out``.
         say: where the line goes that tells a known dataset's origin.
 
@@ -68,7 +71,7 @@ def prepare(
     """
     out = Path(out)
     split = parse_split(split_by, targets)
-    filters = Filters(min_rating, min_user, min_item, repeats)
+    filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
     refuse_existing(out, overwrite)
     name = str(source) if isinstance(source, str | Path) else "a frame"
     known = {card.name for card in list_cards()}

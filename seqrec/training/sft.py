@@ -60,18 +60,52 @@ class PackedTensors(NamedTuple):
 
 
 def sft_loss(
-    model: SeqRecForNextItem, batch: PackedTensors, *, loss: CatalogLoss
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    loss: CatalogLoss,
+    num_targets: int = 1,
+    target_decay: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """The loss of the next item at every position of packed histories, in nats."""
-    hidden = model.hidden_states(batch.input_ids, batch.documents)
-    return loss(
-        hidden.flatten(0, 1),
-        model.item_weight(),
-        batch.labels.flatten(),
-        label_weight=batch.label_weight.flatten(),
-        total_weight=batch.total_weight,
-        logit_bias=memory_of(model, batch),
-    )
+    """The loss of the next items at every position of packed histories, in nats.
+
+    Args:
+        model: what predicts.
+        batch: packed histories.
+        loss: of one target a position.
+        num_targets: how many of the items that come next are learned at a position.
+        target_decay: what the item after the next one counts, relative to the next; and so on.
+            The counts sum to 1.
+    """
+    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
+    item_weight = model.item_weight()
+    shares = torch.tensor(target_decay) ** torch.arange(num_targets)
+    total = hidden.new_zeros(())
+    for steps, share in enumerate((shares / shares.sum()).tolist()):
+        labels, label_weight = further_targets(batch, steps)
+        total = total + share * loss(
+            hidden,
+            item_weight,
+            labels.flatten(),
+            label_weight=label_weight.flatten(),
+            total_weight=batch.total_weight,
+            logit_bias=None if steps else memory_of(model, batch),
+        )
+    return total
+
+
+def further_targets(
+    batch: PackedTensors, steps: int
+) -> tuple[Int[Tensor, "B T"], Float[Tensor, "B T"]]:
+    """The item that comes ``steps`` after the next one in the same window, and its weight."""
+    if not steps:
+        return batch.labels, batch.label_weight
+    labels = torch.full_like(batch.labels, IGNORE_INDEX)
+    label_weight = torch.zeros_like(batch.label_weight)
+    is_same = batch.documents[:, steps:] == batch.documents[:, :-steps]
+    labels[:, :-steps] = batch.labels[:, steps:].where(is_same, IGNORE_INDEX)
+    label_weight[:, :-steps] = batch.label_weight[:, steps:] * is_same
+    return labels, label_weight
 
 
 def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:

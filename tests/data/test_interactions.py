@@ -175,3 +175,27 @@ def test_training_is_the_beginning_of_every_history(interactions, split_by):
     table = interactions(frame, split_by=split_by, min_user=3, min_item=2).table
     steps = table.select(pl.col("split").cast(pl.Int8).diff().over("user"))["split"].drop_nulls()
     assert (steps >= 0).all()
+
+
+def test_cold_items_stay_in_the_catalog_and_are_left_to_the_test(interactions):
+    generator = np.random.default_rng(0)
+    pairs = [(user, f"t{item}") for user in range(200) for item in generator.permutation(30)[:8]]
+    frame = pl.DataFrame(pairs, schema=["user", "item"], orient="row")
+    plain = interactions(frame, split_by="leave-one-out")
+    found = interactions(frame, split_by="leave-one-out", cold_share=0.2)
+    trained = {
+        item
+        for (_, item), part in zip(rows(found), found.table["split"], strict=True)
+        if part != TEST
+    }
+    in_test, before = (
+        {pair for pair, part in zip(rows(of), of.table["split"], strict=True) if part == TEST}
+        for of in (found, plain)
+    )
+    cold = set(found.item_ids) - trained
+    assert len(cold) == 6 and len(found.item_ids) == found.counts["items"] == 30
+    assert in_test == before and cold & {item for _, item in in_test}
+    assert found.counts["withheld_as_cold"] == len(plain.table) - len(found.table) > 0
+    again = interactions(frame.reverse(), split_by="none", cold_share=0.2)
+    left = {item for _, item in rows(again)}
+    assert set(again.item_ids) - left == cold

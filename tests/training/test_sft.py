@@ -5,11 +5,16 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world, second_order_world, unordered_world
 from seqrec.evaluation.protocol import queries_of
+from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.models import SeqRecForNextItem
+from seqrec.training.sft import PackedTensors, sft_loss
+from tests.conftest import small_config
 
 SMALL = ["data.max_length=20", "model.hidden_size=32", "model.dropout=0.1"]
 QUICK = [*SMALL, "trainer.learning_rate=0.005", "trainer.max_epochs=20", "data.batch_size=32"]
@@ -135,3 +140,23 @@ def test_other_splits_go_all_the_way(tmp_path, split_by, targets):
     assert written["users"] == lists["user_id"].n_unique()
     assert not lists.select("user_id", "item_id").is_duplicated().any()
     json.dumps(result)
+
+
+def test_several_targets_are_the_mean_of_the_losses_of_each():
+    model = SeqRecForNextItem(small_config())
+    documents = torch.tensor([[1, 1, 1, 1, 2, 2, 2, 0]])
+    items = torch.tensor([[4, 8, 15, 16, 23, 42, 7, -2]])
+    labels = torch.tensor([[8, 15, 16, 50, 42, 7, IGNORE_INDEX, IGNORE_INDEX]])
+    weight = torch.tensor([[1, 2, 0, 3, 1, 1, 0, 0.0]])
+    batch = PackedTensors(items + 2, documents, labels, weight, total_weight=8.0)
+    found = sft_loss(model, batch, loss=catalog_cross_entropy, num_targets=3, target_decay=0.5)
+    hidden = model.hidden_states(items + 2, documents)[0]
+    negative = -(hidden @ model.item_weight().T).log_softmax(1)
+    pairs = [
+        [(0, 8, 1), (1, 15, 2), (3, 50, 3), (4, 42, 1), (5, 7, 1)],
+        [(0, 15, 2), (2, 50, 3), (4, 7, 1)],
+        [(1, 50, 3)],
+    ]
+    sums = [sum(weight * negative[row, item] for row, item, weight in step) for step in pairs]
+    wanted = sum(share * part for share, part in zip((4 / 7, 2 / 7, 1 / 7), sums, strict=True)) / 8
+    torch.testing.assert_close(found, wanted)
