@@ -39,6 +39,13 @@ class Queries:
         pairs = zip(self.histories, self.targets, strict=True)
         return int(sum(np.isin(target, history).sum() for history, target in pairs))
 
+    def of_users(self, users: Int[np.ndarray, " U"]) -> "Queries":
+        """The queries of some users."""
+        places = np.flatnonzero(np.isin(self.users, users))
+        histories = [self.histories[place] for place in places]
+        targets = [self.targets[place] for place in places]
+        return Queries(self.users[places], histories, targets, self.num_without_history)
+
     def every(self, step: int, *, start: int) -> "Queries":
         """Every ``step``-th query, from ``start`` on."""
         part = slice(start, None, step)

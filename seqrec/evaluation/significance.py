@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from seqrec.errors import SeqRecError
 
@@ -22,11 +22,17 @@ class PairedTest(NamedTuple):
 
 
 def paired_randomization(
-    a: Float[np.ndarray, " U"], b: Float[np.ndarray, " U"], *, num_draws: int = 10_000, seed: int
+    a: Float[np.ndarray, " Q"],
+    b: Float[np.ndarray, " Q"],
+    *,
+    users: Int[np.ndarray, " Q"] | None = None,
+    num_draws: int = 10_000,
+    seed: int,
 ) -> PairedTest:
     """Tests the mean difference of two models' per-user scores by flipping its signs at random.
 
-    If the models are alike, each user's difference is as likely with either sign. The p-value is
+    If the models are alike, each user's difference is as likely with either sign; all queries of
+    a user, if there are several, take one sign together. The p-value is
     ``(1 + draws at least as extreme) / (1 + num_draws)``, which keeps its level for any number
     of draws. Draws that equal the observed mean up to float error are extreme.
 
@@ -35,7 +41,8 @@ def paired_randomization(
     """
     if len(a) != len(b):
         raise SeqRecError(f"{len(a)} users against {len(b)}: score the same users twice")
-    differences = _scores(a) - _scores(b)
+    queries = _scores(a) - _scores(b)
+    differences, _ = _by_user(queries, users)
     observed = differences.sum()
     candidates = differences[differences != 0]
     threshold = abs(observed) - 1e-9 * np.abs(candidates).sum()
@@ -46,26 +53,29 @@ def paired_randomization(
         is_flipped = np.unpackbits(bits, axis=1, count=len(candidates))
         sums = observed - 2 * (is_flipped.astype(np.float64) @ candidates)
         extreme += int((np.abs(sums) >= threshold).sum())
-    return PairedTest(float(differences.mean()), (1 + extreme) / (1 + num_draws), len(differences))
+    return PairedTest(float(queries.mean()), (1 + extreme) / (1 + num_draws), len(differences))
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, " U"],
+    values: Float[np.ndarray, " Q"],
     *,
+    users: Int[np.ndarray, " Q"] | None = None,
     num_draws: int = 10_000,
     seed: int,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean over users, of scores or of differences.
+    """The percentile bootstrap interval of the mean over queries, of scores or of differences.
+
+    Users are drawn, each with all of their queries; without ``users`` every query is one.
 
     Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3.
     """
-    values = _scores(values)
+    sums, counts = _by_user(_scores(values), users)
     rng = np.random.default_rng(seed)
-    means = [
-        values[rng.integers(0, len(values), size=(draws, len(values)))].mean(axis=1)
-        for draws in _chunks(num_draws, len(values))
-    ]
+    means = []
+    for draws in _chunks(num_draws, len(sums)):
+        drawn = rng.integers(0, len(sums), size=(draws, len(sums)))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)
@@ -82,6 +92,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
     return np.minimum(adjusted, 1).tolist()
+
+
+def _by_user(
+    values: Float[np.ndarray, " Q"], users: Int[np.ndarray, " Q"] | None
+) -> tuple[Float[np.ndarray, " U"], Int[np.ndarray, " U"]]:
+    """The sum of every user's values, and how many they are."""
+    if users is None:
+        return values, np.ones(len(values), dtype=np.int64)
+    _, user = np.unique(users, return_inverse=True)
+    return np.bincount(user, values), np.bincount(user)
 
 
 def _scores(values: np.ndarray) -> Float[np.ndarray, " U"]:

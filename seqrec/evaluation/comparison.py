@@ -1,0 +1,128 @@
+"""A table's verdicts: one system against every other, over the same queries."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.significance import bootstrap_interval, holm, paired_randomization
+
+LEVEL = 0.05
+MARGIN = 0.03
+"""What a system may lose of a metric, relative to another, and not be called inferior."""
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One system against another, by a metric averaged over seeds."""
+
+    system: str
+    other: str
+    metric: str
+    difference: float
+    """Mean over queries of the system's minus the other's."""
+    relative: float
+    """``difference`` over the other's mean."""
+    interval: tuple[float, float]
+    """95 % bootstrap interval of ``difference``."""
+    p_value: float
+    """Two-sided, by paired randomisation, adjusted by Holm over the table."""
+    has_one_sign: bool
+    """Whether the difference has the same sign in every seed."""
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether it is more than luck of users and seeds."""
+        return self.p_value < LEVEL and self.has_one_sign
+
+    @property
+    def is_not_inferior(self) -> bool:
+        """Whether the interval leaves out a loss of ``MARGIN``."""
+        mean = self.difference / self.relative if self.relative else 0.0
+        return self.interval[0] > -MARGIN * mean
+
+    def as_row(self) -> dict[str, Any]:
+        """The fields and verdicts, for JSON."""
+        verdicts = {name: getattr(self, name) for name in ("is_significant", "is_not_inferior")}
+        return {**asdict(self), "interval": list(self.interval), **verdicts}
+
+    def sentence(self) -> str:
+        """Who wins."""
+        if self.is_significant:
+            verdict = f"{self.system if self.difference > 0 else self.other} wins"
+        elif self.is_not_inferior:
+            verdict = f"may be chance; {self.system} is not inferior (margin {MARGIN:.0%})"
+        else:
+            verdict = "may be chance"
+        low, high = self.interval
+        return (
+            f"{self.metric}, {self.system} against {self.other}: {self.difference:+.4f} "
+            f"({self.relative:+.1%}; 95 % interval {low:+.4f} to {high:+.4f}; "
+            f"p = {self.p_value:.4f}): {verdict}"
+        )
+
+
+def compare(
+    scores: Mapping[str, Float[np.ndarray, "seeds Q"]],
+    users: Int[np.ndarray, " Q"],
+    *,
+    metric: str,
+    against: str | None = None,
+) -> list[Comparison]:
+    """One system against every other of a table.
+
+    Users are drawn, not queries: what a user asks several times is flipped and resampled
+    together. Seeds of two systems are set side by side where they are as many; else each of the
+    one is set beside the mean of the other.
+
+    Args:
+        scores: by system, the metric of every query, a row a seed.
+        users: whose query each one is.
+        metric: what it is called.
+        against: the system that is compared with the others; the first if absent.
+
+    Raises:
+        SeqRecError: no such system.
+    """
+    name = next(iter(scores)) if against is None else against
+    if name not in scores:
+        raise SeqRecError(f"--against {name}: choose from {', '.join(scores)}")
+    ours = scores[name]
+    others = {other: values for other, values in scores.items() if other != name}
+    tests = [
+        paired_randomization(ours.mean(axis=0), values.mean(axis=0), users=users, seed=SEED)
+        for values in others.values()
+    ]
+    adjusted = holm([test.p_value for test in tests])
+    found = []
+    for (other, values), test, p_value in zip(others.items(), tests, adjusted, strict=True):
+        differences = ours.mean(axis=0) - values.mean(axis=0)
+        base = float(values.mean())
+        found.append(
+            Comparison(
+                system=name,
+                other=other,
+                metric=metric,
+                difference=test.difference,
+                relative=test.difference / base if base else float("inf"),
+                interval=bootstrap_interval(differences, users=users, seed=SEED),
+                p_value=p_value,
+                has_one_sign=_has_one_sign(ours, values),
+            )
+        )
+    return found
+
+
+def _has_one_sign(
+    ours: Float[np.ndarray, "seeds Q"], others: Float[np.ndarray, "others Q"]
+) -> bool:
+    one, other = ours.mean(axis=1), others.mean(axis=1)
+    if len(one) != len(other):
+        if len(one) > 1 and len(other) > 1:
+            other = other.mean(keepdims=True)
+    signs = np.sign(one - other)
+    return bool((signs == signs[0]).all() and signs[0] != 0)
