@@ -38,7 +38,7 @@ from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, fit
+from seqrec.training.fit import LOG_FILE, FitResult, Watch, fit
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
@@ -77,16 +77,28 @@ def train(
     """
     settings = load_recipe(recipe, overrides)
     prepared = PreparedData.open(data)
-    out = Path(out)
+    return train_recipe(settings, prepared, Path(out), resume=resume, overwrite=overwrite)
+
+
+def train_recipe(
+    settings: Recipe,
+    prepared: PreparedData,
+    out: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """``train`` with a recipe and data that are open already; ``watch`` may end it early."""
     unfinished = out.with_name(out.name + ".partial")
-    config = _resolved(settings, prepared)
+    config = resolved(settings, prepared)
     if resume and not unfinished.exists():
         return _finished(out, config)
     refuse_existing(out, overwrite)
     job = Job.of(settings, prepared)
     try:
-        _start(unfinished, config, resume, overwrite)
-        metrics = _run(job, settings, prepared.path, unfinished)
+        start_folder(unfinished, config, resume, overwrite)
+        metrics = _run(job, settings, prepared.path, unfinished, watch)
         swap_in(unfinished, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
@@ -143,7 +155,7 @@ class Job:
         save_items = partial(write_items, items, stream.item_counts)
         return cls(module, PackedLoader(stream), validation, tokenizer, save_items, protocol)
 
-    def fit(self, recipe: Recipe, folder: Path) -> FitResult:
+    def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
         trainer = recipe.trainer
         self.module.model.use_sparse_gradients(is_sparse(recipe.objective.loss))
@@ -159,18 +171,19 @@ class Job:
             devices=trainer.devices,
             checkpoint_minutes=trainer.checkpoint_minutes,
             num_scored=num_scored(recipe.objective.loss, self.module.model.config.num_items),
+            watch=watch,
         )
         self.module.model.use_sparse_gradients(False)
         return result
 
 
-def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
+def _run(job: Job, recipe: Recipe, data: Path, folder: Path, watch: Watch | None) -> dict[str, Any]:
     """Train, with as many processes as devices, and write the model and its metrics."""
     started = time.perf_counter()
     trainer = recipe.trainer
     others = {"recipe": recipe.model_dump(), "data": str(data), "folder": str(folder)}
     with other_ranks(trainer.devices, "seqrec.jobs.train", others):
-        result = job.fit(recipe, folder)
+        result = job.fit(recipe, folder, watch)
     model, model_folder = job.module.model.eval(), folder / "model"
     disable_progress_bar()
     model.save_pretrained(model_folder)
@@ -196,7 +209,7 @@ def _run(job: Job, recipe: Recipe, data: Path, folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     """Every setting of the run, and where it comes from; itself a recipe."""
     provenance = {
         "version": seqrec.__version__,
@@ -208,10 +221,10 @@ def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     return {**recipe.model_dump(), "provenance": provenance}
 
 
-def _start(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
+def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
     """Make the folder to work in, or see that an interrupted run there is the one to resume."""
     if resume:
-        _check_same(folder / CONFIG_FILE, config)
+        check_same(folder / CONFIG_FILE, config)
         return
     if folder.exists():
         if not overwrite:
@@ -228,12 +241,12 @@ def _finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
     """What ``--resume`` answers where there is nothing to resume: the finished run's result."""
     if not (out / METRICS_FILE).exists():
         raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
-    _check_same(out / CONFIG_FILE, config)
+    check_same(out / CONFIG_FILE, config)
     metrics = json.loads((out / METRICS_FILE).read_text())
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
 
 
-def _check_same(file: Path, config: dict[str, Any]) -> None:
+def check_same(file: Path, config: dict[str, Any]) -> None:
     """Refuse to resume a run under another recipe or on other data."""
     try:
         before = yaml.safe_load(file.read_text())
@@ -246,7 +259,8 @@ def _check_same(file: Path, config: dict[str, Any]) -> None:
             old.pop(key)
     for block in now:
         if before.get(block) != now[block]:
-            keys = [key for key in now[block] if before.get(block, {}).get(key) != now[block][key]]
+            old = before.get(block) or {}
+            keys = [key for key in {**old, **now[block]} if old.get(key) != now[block].get(key)]
             raise SeqRecError(
                 f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
                 "give the same recipe and data, or --overwrite"
