@@ -35,6 +35,7 @@ _HOMES = {
     "datasets": "seqrec.jobs.datasets",
     "prepare": "seqrec.jobs.prepare",
     "train": "seqrec.jobs.train",
+    "tune": "seqrec.jobs.tune",
     "evaluate": "seqrec.jobs.evaluate",
     "recommend": "seqrec.jobs.recommend",
     "export": "seqrec.jobs.export",

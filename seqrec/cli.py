@@ -196,6 +196,62 @@ def train(
 
 
 @app.command()
+def tune(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings to change.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Prepared folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the search.")] = None,
+    trials: Annotated[int, typer.Option(metavar="N", help="Settings to try.")] = 20,
+    search: Annotated[
+        Path | None, typer.Option(help="YAML file with a search block, instead of the recipe's.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted search, or a finished one.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the recipe and what is searched, and stop.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Search a recipe's settings for the best validation; the test part is never touched."""
+    if dry_run:
+        import yaml
+
+        from seqrec.config.load import load_recipe, load_search
+        from seqrec.config.search import space_settings
+
+        settings = load_recipe(recipe, overrides or ()).model_dump()
+        settings["search"] = space_settings(load_search(recipe, overrides or (), search))
+        _print(settings, as_json, yaml.safe_dump(settings, sort_keys=False).rstrip())
+        return
+    if data is None or out is None:
+        raise SeqRecError(f"tune: {'--data' if data is None else '--out'} is missing")
+    result = seqrec.tune(
+        recipe,
+        data=data,
+        out=out,
+        trials=trials,
+        overrides=overrides or (),
+        search=search,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    best = result["best"]
+    _print(
+        result,
+        as_json,
+        result["table"],
+        f"({result['protocol']})",
+        f"best: trial {best['trial']}, {result['selection_metric']} "
+        f"{best[result['selection_metric']]:.4f}; recipe {result['recipe']}, "
+        f"model {result['model']}",
+    )
+
+
+@app.command()
 def evaluate(
     models: Annotated[
         list[str] | None,
@@ -211,6 +267,12 @@ def evaluate(
     recommendations: Annotated[
         list[Path] | None, typer.Option(help="Anybody's recommendations file; may be repeated.")
     ] = None,
+    tune_baselines: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Choose each baseline's settings by N trials on validation."
+        ),
+    ] = 0,
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     out: Annotated[
@@ -229,13 +291,15 @@ def evaluate(
         k=_cut_offs(k),
         retrieval=retrieval.split(","),
         recommendations=recommendations or (),
+        tune_baselines=tune_baselines,
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
         out=out,
         overwrite=overwrite,
     )
     counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
-    _print(result, as_json, text_table(_shown(result["rows"])), result["protocol"], counts)
+    lines = [text_table(_shown(result["rows"])), result["protocol"], counts]
+    _print(result, as_json, *lines, *_settings_lines(result["baselines"]))
 
 
 @app.command()
@@ -332,6 +396,16 @@ def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         and all(row[key] == row[key.replace("hit_rate", "recall")] for row in rows)
     }
     return [{key: row[key] for key in row if key not in same} for row in rows]
+
+
+def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:
+    """Each baseline that has settings, as it can be named again."""
+    return [
+        floor["name"]
+        + (f"  (validation {floor['validation']:.4f})" if "validation" in floor else "")
+        for floor in baselines
+        if floor["settings"]
+    ]
 
 
 def _cut_offs(text: str) -> list[int]:

@@ -51,6 +51,9 @@ HOMES = {
     "torchmetrics": {"evaluation", "training"},
     "faiss": {"retrieval"},
     "matplotlib": {"reports"},
+    "scipy": {"baselines"},
+    "implicit": {"baselines"},
+    "optuna": {"jobs"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors"}
 

@@ -61,7 +61,7 @@ def refused(capsys, *arguments):
     return lines[0]
 
 
-VERBS = ["datasets", "prepare", "train", "evaluate", "recommend", "export", "demo"]
+VERBS = ["datasets", "prepare", "train", "tune", "evaluate", "recommend", "export", "demo"]
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
@@ -127,6 +127,31 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(capsys, tmp_path)
     out = tmp_path / "run"
     code, shown, _ = call(capsys, "train", "sft", "trainer.max_epochs=7", "--out", out, "--dry-run")
     assert code == 0 and "max_epochs: 7" in shown and not out.exists()
+
+
+def test_tune_prints_its_trials_and_a_recipe_that_trains(capsys, prepared, tmp_path):
+    out = tmp_path / "search"
+    arguments = ["tune", "sft", "search={model.dropout: [0.1, 0.3]}", *QUICK, "--out", out]
+    code, shown, _ = call(capsys, *arguments, "--dry-run")
+    assert code == 0 and "model.dropout:\n  - 0.1" in shown and not out.exists()
+    code, shown, _ = call(capsys, *arguments, "--data", prepared, "--trials", 2)
+    lines = shown.splitlines()
+    assert code == 0 and lines[0].split()[:3] == ["trial", "state", "ndcg@10"]
+    assert lines[-1] == str(out) and "leave-one-out validation" in shown
+    assert call(capsys, "train", out / "best.yaml", "--dry-run")[0] == 0
+    code, shown, _ = call(
+        capsys, *arguments, "--data", prepared, "--trials", 2, "--resume", "--json"
+    )
+    assert code == 0 and len(json.loads(shown)["trials"]) == 2
+
+
+def test_evaluate_tunes_baselines_and_prints_names_that_can_be_given_again(capsys, prepared):
+    arguments = ["evaluate", "transition-graph", "popularity", "--data", prepared]
+    code, shown, said = call(capsys, *arguments, "--tune-baselines", 2)
+    (named,) = (line for line in shown.splitlines() if line.startswith("transition-graph:"))
+    assert code == 0 and "(validation 0." in named and said.count("transition-graph:") == 2
+    again = call(capsys, "evaluate", named.split()[0], "popularity", "--data", prepared)[1]
+    assert again.splitlines()[1].split()[2:-1] == shown.splitlines()[1].split()[2:-1]
 
 
 def test_evaluate_puts_models_and_floors_in_one_table(capsys, run, prepared, tmp_path):
@@ -266,6 +291,20 @@ MISTAKES = {
     "nothing to resume": (
         ["train", "sft", "--data", "{data}", "--out", "{tmp}/x", "--resume"],
         "start without --resume",
+    ),
+    "nothing to search": (["tune", "sft", "--data", "{data}"], "--out is missing"),
+    "no search file": (
+        ["tune", "sft", "--data", "{data}", "--out", "{tmp}/x", "--search", "{tmp}/s.yaml"],
+        "s.yaml: No such file",
+    ),
+    "no trials": (
+        ["tune", "sft", "--data", "{data}", "--out", "{tmp}/x", "--trials", "0"],
+        "--trials",
+    ),
+    "a baseline's setting": (["evaluate", "ease:l3=1", "--data", "{data}"], "known here: l2"),
+    "tuning by less than none": (
+        ["evaluate", "ease", "--data", "{data}", "--tune-baselines", "-1"],
+        "--tune-baselines -1",
     ),
     "no model": (["evaluate", "{tmp}", "--data", "{data}"], "config.json is missing"),
     "no baseline": (["evaluate", "popular", "--data", "{data}"], "popularity, transitions"),

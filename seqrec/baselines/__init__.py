@@ -1,17 +1,55 @@
 """Baselines that recommend as a model does, and their names on the command line."""
 
-from seqrec.baselines.popularity import Popularity
-from seqrec.baselines.transitions import TransitionGraph, first_order_transitions
+from collections.abc import Callable
+
+from seqrec.baselines.ease import EASE
+from seqrec.baselines.factorization import als, bpr
+from seqrec.baselines.neighbours import item_knn
+from seqrec.baselines.popularity import Popularity, RecentPopularity
+from seqrec.baselines.settings import Settings, check_settings, default_settings, parse_settings
+from seqrec.baselines.transitions import first_order_transitions, transition_graph
 from seqrec.data.histories import Histories
+from seqrec.errors import SeqRecError
 from seqrec.recommender import Ranker
 
-BASELINES = ("popularity", "transitions", "transition-graph")
+BASELINES: dict[str, Callable[..., Ranker]] = {
+    "popularity": Popularity,
+    "recent-popularity": RecentPopularity,
+    "transitions": first_order_transitions,
+    "transition-graph": transition_graph,
+    "item-knn": item_knn,
+    "ease": EASE,
+    "als": als,
+    "bpr": bpr,
+}
+"""What fits each to histories; its keywords are the baseline's settings."""
 
 
-def build_baseline(name: str, histories: Histories, num_items: int) -> Ranker:
-    """The baseline of that name, fitted to the training part of the histories."""
-    if name == "popularity":
-        return Popularity(histories, num_items)
-    if name == "transitions":
-        return first_order_transitions(histories, num_items)
-    return TransitionGraph("transition-graph", histories, num_items)
+def named_baseline(text: str) -> tuple[str, Settings]:
+    """Name and settings that ``NAME`` or ``NAME:setting=value,...`` means.
+
+    Raises:
+        SeqRecError: no such baseline or setting, a value out of range.
+    """
+    name, _, listed = text.partition(":")
+    if name not in BASELINES:
+        raise SeqRecError(f"{text}: no baseline; choose from {', '.join(BASELINES)}")
+    settings = parse_settings(name, listed, default_settings(BASELINES[name]))
+    check_settings(name, settings)
+    return name, settings
+
+
+def build_baseline(
+    name: str, histories: Histories, num_items: int, settings: Settings | None = None
+) -> Ranker:
+    """The baseline of that name, fitted to the training part of the histories.
+
+    Args:
+        name: one of ``BASELINES``.
+        histories: interactions with the part that each belongs to.
+        num_items: the catalog's size.
+        settings: those that are not to have their default.
+    """
+    settings = settings or {}
+    check_settings(name, settings)
+    return BASELINES[name](histories, num_items, **settings)

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from seqrec.baselines import BASELINES
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import second_order_world
 from seqrec.errors import SeqRecError
@@ -31,6 +30,7 @@ MOVIELENS = "movielens-100k"
 SIMULATED = "simulated"
 RECIPE = "sft"
 RUN = "sft"
+FLOORS = ("popularity", "transitions", "transition-graph")
 COLUMNS = ("system", "retrieval", "recall@10", "ndcg@10", "mrr@10", "recall@50", "coverage@10")
 TESTED_METRIC = "ndcg@10"
 PLOTTED_METRIC = "recall@10"
@@ -80,7 +80,7 @@ def demo(
     run = train(RECIPE, data=out / "prepared", out=out / RUN, overwrite=True)
     stages.end("train")
     judged = evaluate(
-        [out / RUN, *BASELINES],
+        [out / RUN, *FLOORS],
         data=out / "prepared",
         retrieval=["faiss-flat", "faiss-hnsw", "faiss-ivf"],
         out=out / "evaluation",
@@ -96,7 +96,7 @@ def demo(
         say(f"  last watched: {' | '.join(user['watched'])}")
         say(f"  recommended:  {' | '.join(user['recommended'])}")
     scores = _scores_of_systems(out / "evaluation" / PER_USER_FILE)
-    tests = _tests(scores[RUN], {name: scores[name] for name in BASELINES})
+    tests = _tests(scores[RUN], {name: scores[name] for name in FLOORS})
     findings = [_finding(test) for test in tests]
     table = [{key: row[key] for key in COLUMNS} for row in judged["rows"]]
     say("\n" + text_table(table))

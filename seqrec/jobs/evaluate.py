@@ -17,6 +17,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Judgement, Queries, Split, judge, protocol_line, queries_of
+from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_ranker
 from seqrec.recommender import Ranker, Recommender
@@ -44,6 +45,7 @@ def evaluate(
     k: int | Sequence[int] = (10, 50),
     retrieval: Sequence[str] = ("exact",),
     recommendations: Sequence[str | Path] = (),
+    tune_baselines: int = 0,
     exclude_seen: bool = True,
     memory_mb: float | None = None,
     out: str | Path | None = None,
@@ -52,19 +54,21 @@ def evaluate(
     """Judge models, baselines and anybody's recommendations on the same queries.
 
     Args:
-        models: run folders, model folders, names of baselines.
+        models: run folders, model folders, baselines as ``NAME`` or ``NAME:setting=value,...``.
         data: prepared folder.
         split: whose interactions are the targets.
         k: cut-offs.
         retrieval: how a model's lists are found; exact is always shown beside.
         recommendations: recommendations files, of whatever system.
+        tune_baselines: settings of each baseline to try on validation; 0: as they are named.
         exclude_seen: leave out what stands in the history.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
         out: folder for ``metrics.json`` and ``per_user.parquet``.
         overwrite: replace ``out``.
 
     Returns:
-        The protocol, counts, and a row a system: its name, retrieval, metrics, users/s.
+        The protocol, counts, a row a system: its name, retrieval, metrics, users/s; and the
+        baselines' settings.
     """
     models = [models] if isinstance(models, str | Path) else models
     ks = sorted({k} if isinstance(k, int) else set(k))
@@ -79,6 +83,9 @@ def evaluate(
             f"{data}: nobody has a {split} target under {prepared.split_by}; "
             "prepare with another --split-by"
         )
+    models, floors = settle_baselines(
+        models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
+    )
     answers: list[Answers] = []
     for model in models:
         ranker = open_ranker(model, prepared, histories)
@@ -92,7 +99,8 @@ def evaluate(
         answers.append(answer._replace(system=str(file)) if is_taken else answer)
     judgements = [judge(answer.items, queries, ks, prepared.num_items) for answer in answers]
     result: dict[str, Any] = {
-        "protocol": protocol_line(prepared, split, len(queries.users), exclude_seen),
+        "protocol": protocol_line(prepared, split, len(queries.users), exclude_seen)
+        + floors_line(floors),
         "counts": {
             "queries": len(queries.users),
             "targets_without_history": queries.num_without_history,
@@ -102,6 +110,7 @@ def evaluate(
             {"system": a.system, "retrieval": a.retrieval, **j.metrics, **a.facts}
             for a, j in zip(answers, judgements, strict=True)
         ],
+        "baselines": floors,
     }
     if out is not None:
         with new_folder(Path(out), overwrite=overwrite) as folder:

@@ -1,8 +1,9 @@
-"""What MODEL may be: a run folder, a model folder, or a baseline's name."""
+"""What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
 
 from pathlib import Path
 
-from seqrec.baselines import BASELINES, build_baseline
+from seqrec.baselines import BASELINES, build_baseline, named_baseline
+from seqrec.baselines.settings import Settings
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -20,12 +21,23 @@ def open_recommender(model: str | Path, data: PreparedData | None = None) -> Rec
     return recommender
 
 
-def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
-    """The ranker that MODEL names; a folder goes before a baseline of the same name."""
-    if str(model) in BASELINES and not Path(model).is_dir():
-        return build_baseline(str(model), histories, data.num_items)
-    if not Path(model).is_dir():
+def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
+    """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
+    if Path(model).is_dir():
+        return None
+    if str(model).partition(":")[0] not in BASELINES:
         raise SeqRecError(
             f"{model}: neither a run or model folder nor a baseline ({', '.join(BASELINES)})"
         )
-    return open_recommender(model, data)
+    return named_baseline(str(model))
+
+
+def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
+    """The ranker that MODEL names."""
+    named = baseline_of(model)
+    if named is None:
+        return open_recommender(model, data)
+    name, settings = named
+    if name == "recent-popularity":
+        histories = data.histories(["time"])
+    return build_baseline(name, histories, data.num_items, settings)

@@ -37,7 +37,7 @@ from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, check_devices, fit
+from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices, fit
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.memory_strength import choose_strength
 from seqrec.training.module import TrainingModule
@@ -77,9 +77,21 @@ def train(
     """
     settings = load_recipe(recipe, overrides)
     prepared = PreparedData.open(data)
-    out = Path(out)
+    return train_recipe(settings, prepared, Path(out), resume=resume, overwrite=overwrite)
+
+
+def train_recipe(
+    settings: Recipe,
+    prepared: PreparedData,
+    out: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """``train`` with a recipe and data that are open already; ``watch`` may end it early."""
     unfinished = out.with_name(out.name + ".partial")
-    config = _resolved(settings, prepared)
+    config = resolved(settings, prepared)
     if resume and not unfinished.exists():
         return _finished(out, config)
     refuse_existing(out, overwrite)
@@ -87,12 +99,12 @@ def train(
     check_devices(trainer.accelerator, trainer.devices)
     job = Job.of(settings, prepared)
     try:
-        _start(unfinished, config, resume, overwrite)
+        start_folder(unfinished, config, resume, overwrite)
         if trainer.devices == 1:
-            metrics = job.run(settings, unfinished)
+            metrics = job.run(settings, unfinished, watch)
         else:
             del job
-            arguments = {"recipe": settings.model_dump(), "data": str(data)}
+            arguments = {"recipe": settings.model_dump(), "data": str(prepared.path)}
             arguments["folder"] = str(unfinished)
             run_ranks(trainer.devices, "seqrec.jobs.train", arguments)
             metrics = json.loads((unfinished / METRICS_FILE).read_text())
@@ -153,10 +165,10 @@ class Job:
         save_items = partial(write_items, items, stream.item_counts)
         return cls(module, PackedLoader(stream), validation, tokenizer, save_items, protocol)
 
-    def run(self, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
         """Train, and write the model and its metrics, which are answered."""
         started = time.perf_counter()
-        result = self.fit(recipe, folder)
+        result = self.fit(recipe, folder, watch)
         model, model_folder = self.module.model.eval(), folder / "model"
         tuned = self.choose_memory_strength(recipe) if result.has_validation else {}
         disable_progress_bar()
@@ -183,7 +195,7 @@ class Job:
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
 
-    def fit(self, recipe: Recipe, folder: Path) -> FitResult:
+    def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
         trainer = recipe.trainer
         shares_gpus = trainer.devices > 1 and trainer.accelerator != "cpu"
@@ -202,6 +214,7 @@ class Job:
             checkpoint_minutes=trainer.checkpoint_minutes,
             ema_decay=trainer.ema_decay,
             num_scored=num_scored(recipe.objective.loss, self.module.model.config.num_items),
+            watch=watch,
         )
         self.module.model.use_sparse_gradients(False)
         return result
@@ -222,7 +235,7 @@ class Job:
         return metrics
 
 
-def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     """Every setting of the run, and where it comes from; itself a recipe."""
     provenance = {
         "version": seqrec.__version__,
@@ -234,10 +247,10 @@ def _resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     return {**recipe.model_dump(), "provenance": provenance}
 
 
-def _start(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
+def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
     """Make the folder to work in, or see that an interrupted run there is the one to resume."""
     if resume:
-        _check_same(folder / CONFIG_FILE, config)
+        check_same(folder / CONFIG_FILE, config)
         return
     if folder.exists():
         if not overwrite:
@@ -254,12 +267,12 @@ def _finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
     """What ``--resume`` answers where there is nothing to resume: the finished run's result."""
     if not (out / METRICS_FILE).exists():
         raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
-    _check_same(out / CONFIG_FILE, config)
+    check_same(out / CONFIG_FILE, config)
     metrics = json.loads((out / METRICS_FILE).read_text())
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
 
 
-def _check_same(file: Path, config: dict[str, Any]) -> None:
+def check_same(file: Path, config: dict[str, Any]) -> None:
     """Refuse to resume a run under another recipe or on other data."""
     try:
         before = yaml.safe_load(file.read_text())
@@ -272,7 +285,8 @@ def _check_same(file: Path, config: dict[str, Any]) -> None:
             old.pop(key)
     for block in now:
         if before.get(block) != now[block]:
-            keys = [key for key in now[block] if before.get(block, {}).get(key) != now[block][key]]
+            old = before.get(block) or {}
+            keys = [key for key in {**old, **now[block]} if old.get(key) != now[block].get(key)]
             raise SeqRecError(
                 f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
                 "give the same recipe and data, or --overwrite"

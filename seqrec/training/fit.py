@@ -2,12 +2,13 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -23,6 +24,9 @@ LOG_FILE = "log.jsonl"
 
 EMA_STEPS = 8
 """Steps between two updates of averaged weights."""
+
+Watch = Callable[[int, float], bool]
+"""Told an epoch, from 0, and its selection metric; True ends the training."""
 
 
 class FitResult(NamedTuple):
@@ -49,13 +53,15 @@ def fit(
     checkpoint_minutes: float,
     ema_decay: float | None,
     num_scored: int,
+    watch: Watch | None = None,
 ) -> FitResult:
     """Train until the selection metric stops growing, and leave the best weights in the model.
 
     Without validation queries it trains for ``max_epochs`` and keeps the last weights.
     Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones; if
     one is there already, training goes on from it and ends as it would have without the
-    interruption. With several devices this is one of as many processes that call it.
+    interruption. With several devices this is one of as many processes that call it; ``watch``
+    needs one device, and validation queries.
     """
     checkpoints = folder / "checkpoints"
     has_validation = validation.num_queries > 0
@@ -73,6 +79,8 @@ def fit(
     if monitor is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
         callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
+        if watch is not None:
+            callbacks.append(WatchEpochs(monitor, watch))
     callbacks.append(EpochCheckpoint(checkpoints, "last", None))
     callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
     if ema_decay is not None:
@@ -127,6 +135,18 @@ def check_devices(accelerator: str, devices: int) -> None:
         raise SeqRecError(
             f"trainer.accelerator={accelerator}, trainer.devices={devices}: {reason}"
         ) from error
+
+
+class WatchEpochs(Callback):
+    """Tells ``watch`` of every epoch, and stops where it says so."""
+
+    def __init__(self, monitor: str, watch: Watch) -> None:
+        self.monitor = monitor
+        self.watch = watch
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
+            trainer.should_stop = True
 
 
 def _quieten_lightning() -> None:

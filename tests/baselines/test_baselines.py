@@ -1,81 +1,17 @@
-"""Baselines against counts by hand and a brute-force twin."""
+"""What every baseline keeps to: the training part, unseen items, ties by popularity, settings."""
+
+import sys
 
 import numpy as np
 import pytest
 
-from seqrec.baselines import BASELINES, build_baseline
-from seqrec.baselines.transitions import TransitionGraph
-from seqrec.data.histories import Histories
-from seqrec.data.splits import TEST, TRAIN, VALIDATION
+from seqrec.baselines import BASELINES, build_baseline, named_baseline
+from seqrec.baselines.settings import baseline_text, default_settings
+from seqrec.config.search import BASELINE_SPACES
+from seqrec.errors import SeqRecError
+from tests.baselines.conftest import histories_of
 
-
-def histories_of(lists, num_held_out=0):
-    """Histories whose last items are held out: test, and before it validation."""
-    split = [np.full(len(items), TRAIN, np.uint8) for items in lists]
-    for part in split:
-        if num_held_out:
-            part[-1:] = TEST
-            part[-2:-1] = VALIDATION
-    offsets = np.cumsum([0, *map(len, lists)])
-    items = np.concatenate([np.array(items, np.int32) for items in lists])
-    return Histories(offsets, items, np.concatenate(split), {})
-
-
-def test_popularity_counts_the_training_part_only():
-    histories = histories_of([[0, 1, 2, 2], [1, 0, 2, 2], [1, 3, 2, 2]], num_held_out=1)
-    ranked = build_baseline("popularity", histories, 5).rank([np.array([3])], 4)
-    assert ranked.items.tolist() == [[1, 0, 2, 4]]
-    assert ranked.scores.tolist() == [[3, 2, 0, 0]]
-
-
-def test_transitions_rank_by_what_followed_the_last_item():
-    histories = histories_of([[0, 1, 2], [0, 1], [0, 2], [3, 0, 1], [2, 2]])
-    ranked = build_baseline("transitions", histories, 5).rank([np.array([4, 0])], 3)
-    scores = ranked.scores[0].tolist()
-    assert ranked.items[0, :2].tolist() == [1, 2]
-    assert scores[0] == pytest.approx(3 / 4, abs=1e-2) and scores[1] == pytest.approx(
-        1 / 4, abs=1e-2
-    )
-
-
-def test_an_item_without_successors_is_answered_by_popularity():
-    histories = histories_of([[0, 1], [2, 1], [0, 3]])
-    for name in ("transitions", "transition-graph"):
-        ranked = build_baseline(name, histories, 5).rank([np.array([4]), np.array([], int)], 3)
-        assert ranked.items.tolist() == [[0, 1, 2], [0, 1, 2]]
-
-
-def brute_force_scores(lists, history, num_items, max_steps, step_decay):
-    weight = np.zeros((num_items, num_items))
-    for items in lists:
-        for i, source in enumerate(items):
-            for distance, target in enumerate(items[i + 1 : i + 1 + max_steps], 1):
-                weight[source, target] += step_decay ** (distance - 1)
-    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
-    recent = list(reversed(history))[:max_steps]
-    return sum((step_decay**back * weight[item] for back, item in enumerate(recent)), np.zeros(1))
-
-
-@pytest.mark.parametrize(("max_steps", "step_decay"), [(1, 1.0), (3, 0.5), (10, 0.7)])
-def test_the_graph_equals_its_brute_force_twin(generator, max_steps, step_decay):
-    lists = [generator.integers(0, 12, generator.integers(1, 15)).tolist() for _ in range(30)]
-    graph = TransitionGraph(
-        "graph", histories_of(lists), 12, max_steps=max_steps, step_decay=step_decay
-    )
-    for history in lists[:10]:
-        found = graph.score_tiles([np.array(history)])(0, 12)[0].numpy()
-        wanted = brute_force_scores(lists, history, 12, max_steps, step_decay)
-        smallest = wanted[wanted > 0].min()
-        np.testing.assert_allclose(found, wanted, atol=smallest)
-        order = np.argsort(-found, kind="stable")
-        assert (np.diff(wanted[order]) <= 1e-9).all()
-
-
-def test_no_transition_joins_two_users_or_reads_held_out_items():
-    histories = histories_of([[0, 1, 2, 3], [4, 0, 2, 1]], num_held_out=1)
-    graph = TransitionGraph("graph", histories, 5)
-    scores = graph.score_tiles([np.array([i]) for i in range(5)])(0, 5).numpy()
-    assert {(i, j) for i, j in np.argwhere(scores > 0.5)} == {(0, 1), (4, 0)}
+PERSONAL = [name for name in BASELINES if "popularity" not in name]
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -84,3 +20,108 @@ def test_seen_items_are_left_out_and_lists_end_with_the_catalog(name):
     ranked = build_baseline(name, histories, 4).rank([np.array([1, 2]), np.arange(4)], 3)
     assert set(ranked.items[0].tolist()) == {0, 3, -1}
     assert ranked.items[1].tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_held_out_items_change_no_answer_and_two_fits_are_one(name, random_lists, generator):
+    others = [[*items[:-2], *generator.permutation(12)[:2].tolist()] for items in random_lists]
+    asked = [np.array(items) for items in random_lists[:20]]
+    one, other, again = (
+        build_baseline(name, histories_of(lists, num_held_out=1), 12).rank(asked, 5)
+        for lists in (random_lists, others, random_lists)
+    )
+    for ranked in (other, again):
+        assert ranked.items.tolist() == one.items.tolist()
+        assert ranked.scores.tolist() == one.scores.tolist()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_tiles_and_batches_change_no_list(name, random_lists):
+    ranker = build_baseline(name, histories_of(random_lists), 12)
+    asked = [np.array(items) for items in random_lists[:20]]
+    whole = ranker.rank(asked, 6)
+    ranker.tile_items, ranker.batch_size = 5, 7
+    parts = ranker.rank(asked, 6)
+    assert parts.items.tolist() == whole.items.tolist()
+    np.testing.assert_allclose(parts.scores.numpy(), whole.scores.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_who_has_no_history_is_answered_by_popularity(name):
+    histories = histories_of([[0, 1], [2, 1], [0, 3], [0, 1]])
+    settings = {"recent_share": 1.0} if name == "recent-popularity" else {}
+    ranked = build_baseline(name, histories, 5, settings).rank([np.array([], int)], 3)
+    if name == "bpr":
+        assert ranked.items[0, 0] in (0, 1)
+    else:
+        assert ranked.items.tolist() == [[0, 1, 2]]
+
+
+def world_of_blocks(generator, num_blocks=3, block_items=20):
+    """Histories of 150 people, each of whom watches a share of one block's items."""
+    blocks = np.arange(num_blocks * block_items).reshape(num_blocks, block_items)
+    return blocks, [
+        generator.permutation(blocks[user % num_blocks])[:12].tolist() for user in range(150)
+    ]
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_the_block_that_somebody_watches_is_found(name, generator):
+    blocks, lists = world_of_blocks(generator)
+    ranker = build_baseline(name, histories_of(lists), blocks.size)
+    asked = [generator.permutation(block)[:5] for block in blocks]
+    for block, items in zip(blocks, ranker.rank(asked, 10).items.tolist(), strict=True):
+        assert set(items) <= set(block.tolist())
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_search_space_holds_settings_and_their_defaults(name):
+    defaults = default_settings(BASELINES[name])
+    space = BASELINE_SPACES.get(name, {})
+    assert set(space) <= set(defaults)
+    assert bool(space) == bool(defaults)
+    for key, values in space.items():
+        known = values if isinstance(values, list) else (values.low, values.high)
+        assert {type(value) for value in known} == {type(defaults[key])}
+        build_baseline(name, histories_of([[0, 1]]), 2, {key: known[0], **_quick(defaults)})
+        is_member = values.has(defaults[key]) if not isinstance(values, list) else True
+        assert is_member, key
+
+
+def _quick(defaults):
+    return {"iterations": 1} if "iterations" in defaults else {}
+
+
+def test_a_name_holds_settings():
+    named = named_baseline("item-knn:num_neighbours=50,history_decay=.9")
+    assert named == ("item-knn", {"num_neighbours": 50, "history_decay": 0.9})
+    assert named_baseline("ease") == ("ease", {})
+    for name, builder in BASELINES.items():
+        settings = default_settings(builder)
+        assert named_baseline(baseline_text(name, settings)) == (name, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("popular", "choose from popularity"),
+        ("ease:l3=4", "no setting 'l3'; known here: l2, history_decay"),
+        ("popularity:k=4", "it has none"),
+        ("item-knn:num_neighbours=1.5", "write a whole number"),
+        ("item-knn:num_neighbours=0", "at least 1"),
+        ("ease:l2", "write a number"),
+        ("ease:l2=-1", "at least 0"),
+        ("ease:l2=nan", "at least 0"),
+        ("ease:history_decay=1.5", "at most 1"),
+    ],
+)
+def test_a_wrong_name_or_setting_is_named(text, named):
+    with pytest.raises(SeqRecError, match=named):
+        named_baseline(text)
+
+
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_without_implicit_the_extra_is_named(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "implicit.recommender_base", None)
+    with pytest.raises(SeqRecError, match=r"seqrec\[baselines\]"):
+        build_baseline(name, histories_of([[0, 1]]), 2)

@@ -1,0 +1,92 @@
+"""EASE: a linear model from a history's items to all items, in closed form."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.baselines.matrices import history_matrix, training_matrix, without_repeats
+from seqrec.baselines.popularity import tie_breaker
+from seqrec.data.histories import Histories
+from seqrec.errors import SeqRecError
+from seqrec.recommender import Ranker, ScoreTile
+
+MAX_ITEMS = 24_000
+"""The largest catalog: its dense float32 matrix takes 2.1 GiB, and two are held at once."""
+MAX_DOUBLE_ITEMS = 8_192
+"""Up to this size it is solved in float64."""
+
+
+class EASE(Ranker):
+    """Items weighted by a linear model that predicts each item of a user from the others.
+
+    Equals are ordered by popularity.
+
+    Source: Steck 2019, arXiv:1905.03375. We add the decay over the history; at 1 it is the paper's.
+    """
+
+    name = "ease"
+
+    def __init__(
+        self,
+        histories: Histories,
+        num_items: int,
+        *,
+        l2: float = 300.0,
+        history_decay: float = 1.0,
+    ) -> None:
+        """Fit.
+
+        Args:
+            histories: of which the training part is fitted to.
+            num_items: the catalog's size.
+            l2: of the penalty on the weights.
+            history_decay: of an item's weight, for every step back in the history.
+
+        Raises:
+            SeqRecError: a catalog too large for dense matrices; an ``l2`` too small to solve with.
+        """
+        if num_items > MAX_ITEMS:
+            raise SeqRecError(
+                f"ease: needs dense matrices of {num_items:,} x {num_items:,} items; catalogs up "
+                f"to {MAX_ITEMS:,} items are fitted, take item-knn instead"
+            )
+        self.num_items = num_items
+        self.history_decay = history_decay
+        matrix = training_matrix(histories, num_items)
+        dtype = torch.float64 if num_items <= MAX_DOUBLE_ITEMS else torch.float32
+        gram = (matrix.T @ matrix).tocsr()
+        self._weights = ease_weights(torch.from_numpy(gram.toarray()).to(dtype), l2).float()
+        self._tie_breaker = torch.from_numpy(tie_breaker(histories, num_items)).float()
+
+    def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
+        """The weights summed over a history's items, each counted where it stands last."""
+        read = [without_repeats(history) for history in histories]
+        asked = history_matrix(read, self.num_items, decay=self.history_decay)
+        given = torch.from_numpy(asked.toarray().astype(np.float32))
+
+        def score_tile(start: int, stop: int) -> Float[Tensor, "B tile"]:
+            return given @ self._weights[:, start:stop] + self._tie_breaker[start:stop]
+
+        return score_tile
+
+
+def ease_weights(gram: Float[Tensor, "I I"], l2: float) -> Float[Tensor, "I I"]:
+    """The weights ``B``, of zero diagonal, that minimise ``|X - XB|^2 + l2 |B|^2``.
+
+    Equal to ``-P / diag(P)`` off the diagonal, where ``P`` is the inverse of ``gram + l2``
+    (equation 8). ``gram``, which is ``X.T @ X``, is overwritten.
+
+    Raises:
+        SeqRecError: ``gram + l2`` cannot be inverted.
+    """
+    gram.diagonal().add_(l2)
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed:
+        raise SeqRecError(f"ease: l2={l2}: too small to solve with; raise it")
+    del gram
+    inverse = torch.cholesky_inverse(factor)
+    inverse /= -inverse.diagonal().clone()
+    return inverse.fill_diagonal_(0)

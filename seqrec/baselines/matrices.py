@@ -1,0 +1,49 @@
+"""Histories as sparse matrices: what was trained on, and what is asked for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import csr_array
+
+from seqrec.data.histories import Histories
+from seqrec.data.splits import TRAIN
+
+
+def training_matrix(histories: Histories, num_items: int) -> csr_array:
+    """Users times items: 1 where the training part has the user with the item, however often."""
+    lengths = np.diff(histories.offsets)
+    in_training = histories.split == TRAIN
+    users = np.repeat(np.arange(len(lengths)), lengths)[in_training]
+    items = histories.items[in_training]
+    ones = np.ones(len(items), dtype=np.float32)
+    matrix = csr_array((ones, (users, items)), shape=(len(lengths), num_items))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
+def history_matrix(
+    histories: Sequence[Int[np.ndarray, " T"]],
+    num_items: int,
+    *,
+    decay: float,
+    max_steps: int | None = None,
+) -> csr_array:
+    """Histories times items: ``decay ** steps`` for an item that stands ``steps`` before the last.
+
+    A row holds its last ``max_steps`` items, the last one first, a repeated item repeatedly:
+    products add up in that order, whatever the items' numbers are.
+    """
+    recent = [history[::-1][:max_steps] for history in histories]
+    lengths = np.array([len(items) for items in recent], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    steps = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+    items = np.concatenate([np.empty(0, np.int64), *recent])
+    return csr_array((decay**steps, items, starts), shape=(len(recent), num_items))
+
+
+def without_repeats(history: Int[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
+    """Each item of a history once, where it stands last."""
+    _, from_end = np.unique(history[::-1], return_index=True)
+    return history[np.sort(len(history) - 1 - from_end)]

@@ -1,0 +1,126 @@
+"""Search spaces: which settings ``tune`` tries, of a recipe or of a baseline."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from seqrec.config.block import Block
+from seqrec.errors import SeqRecError
+
+
+class Range(Block):
+    low: int | float
+    """The least value; with ``high`` a whole number, only whole numbers are tried."""
+    high: int | float
+    """The largest value."""
+    log: bool = False
+    """Try by the logarithm: as many values between 1 and 10 as between 10 and 100."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low} must be above 0 where log is true")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers are tried."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def examples(self) -> list[int | float]:
+        """Values by which to see whether what it is for takes them."""
+        between = [] if self.is_whole else [self.low + (self.high - self.low) / 2**0.5]
+        return [self.low, self.high, *between]
+
+    def has(self, value: Any) -> bool:
+        """Whether the value may be tried."""
+        is_number = isinstance(value, int if self.is_whole else int | float)
+        return is_number and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+Choice = Annotated[list[Any], Field(min_length=1)]
+SearchSpace = dict[str, Range | Choice]
+"""By dotted key, a range or the values to choose from."""
+
+
+def parse_space(settings: Any, where: str) -> SearchSpace:
+    """The search space that a ``search`` block says.
+
+    Args:
+        settings: what YAML makes of it: ``{key.path: {low: .., high: ..}, key.path: [..]}``.
+        where: what a message calls it.
+
+    Raises:
+        SeqRecError: another shape.
+    """
+    if not isinstance(settings, dict) or not settings:
+        raise SeqRecError(f"{where}: write key.path: {{low: .., high: ..}} or key.path: [..]")
+    space: SearchSpace = {}
+    for key, value in settings.items():
+        kind: Any = Choice if isinstance(value, list) else Range
+        try:
+            space[str(key)] = TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(map(str, (key, *first["loc"])))
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SeqRecError(f"{where}: {path}: {reason}") from error
+    return space
+
+
+def space_settings(space: SearchSpace) -> dict[str, Any]:
+    """The ``search`` block that ``parse_space`` reads as this space."""
+    return {
+        key: values.model_dump() if isinstance(values, Range) else values
+        for key, values in space.items()
+    }
+
+
+RECIPE_SPACE = parse_space(
+    {
+        "trainer.learning_rate": {"low": 3e-4, "high": 1e-2, "log": True},
+        "trainer.weight_decay": [0.0, 0.01, 0.1],
+        "model.dropout": {"low": 0.0, "high": 0.5},
+        "model.hidden_size": [64, 128],
+        "model.num_hidden_layers": [1, 2, 3],
+    },
+    "default search",
+)
+"""What ``tune`` tries where a recipe has no ``search`` block."""
+
+_DECAY = {"low": 0.5, "high": 1.0}
+
+BASELINE_SPACES = {
+    name: parse_space(settings, name)
+    for name, settings in {
+        "recent-popularity": {"recent_share": {"low": 0.001, "high": 1.0, "log": True}},
+        "transition-graph": {
+            "max_steps": {"low": 1, "high": 20},
+            "edge_decay": {"low": 0.3, "high": 1.0},
+            "history_decay": {"low": 0.3, "high": 1.0},
+        },
+        "item-knn": {
+            "num_neighbours": {"low": 20, "high": 2000, "log": True},
+            "shrinkage": {"low": 0.1, "high": 100.0, "log": True},
+            "target_power": {"low": 0.2, "high": 0.8},
+            "history_decay": _DECAY,
+        },
+        "ease": {"l2": {"low": 10.0, "high": 3000.0, "log": True}, "history_decay": _DECAY},
+        "als": {
+            "factors": [32, 64, 128],
+            "regularization": {"low": 0.001, "high": 100.0, "log": True},
+            "alpha": {"low": 0.5, "high": 50.0, "log": True},
+            "history_decay": _DECAY,
+        },
+        "bpr": {
+            "factors": [32, 64, 128],
+            "learning_rate": {"low": 0.01, "high": 0.2, "log": True},
+            "regularization": {"low": 0.0003, "high": 0.1, "log": True},
+            "iterations": [50, 100, 200],
+            "history_decay": _DECAY,
+        },
+    }.items()
+}
+"""What ``evaluate`` tries to tune a baseline; the others have nothing to tune."""

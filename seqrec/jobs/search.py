@@ -1,0 +1,73 @@
+"""Searching a space by Optuna, so that a trial depends on the trials before it and nothing else."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from seqrec.config.search import Range, SearchSpace
+from seqrec.errors import SeqRecError
+
+STARTUP_TRIALS = 5
+"""Trials drawn at random, before earlier ones guide the search."""
+DIGITS = 4
+"""Significant ones of a drawn number: more say nothing, and hinder reading."""
+
+
+def optuna_of(verb: str) -> Any:
+    """The module ``optuna``, which is an extra.
+
+    Raises:
+        SeqRecError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise SeqRecError(
+            f"{verb}: needs the package optuna; install it with pip install 'seqrec[tune]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def ask(study: Any, space: SearchSpace, seed: int, number: int) -> tuple[Any, dict[str, Any]]:
+    """Trial ``number`` of a study, and its values; drawn by TPE from a seed of its own.
+
+    Source: Bergstra et al. 2011, as Optuna has it.
+    """
+    from optuna.samplers import TPESampler
+
+    drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    study.sampler = TPESampler(seed=drawn, n_startup_trials=STARTUP_TRIALS)
+    trial = study.ask()
+    return trial, {key: _suggest(trial, key, values) for key, values in space.items()}
+
+
+def _suggest(trial: Any, key: str, values: Range | list[Any]) -> Any:
+    if not isinstance(values, Range):
+        by_label = {_label(value): value for value in values}
+        return by_label[trial.suggest_categorical(key, list(by_label))]
+    if values.is_whole:
+        return trial.suggest_int(key, values.low, values.high, log=values.log)
+    drawn = trial.suggest_float(key, values.low, values.high, log=values.log)
+    return min(max(float(f"{drawn:.{DIGITS}g}"), values.low), values.high)
+
+
+def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> None:
+    """Let the next trial try these settings, as far as the space has them; once is enough."""
+    if any(trial.state.name == "WAITING" for trial in study.get_trials(deepcopy=False)):
+        return
+    params = {}
+    for key, values in space.items():
+        if isinstance(values, Range):
+            if key in settings and values.has(settings[key]):
+                params[key] = settings[key]
+        elif key in settings and settings[key] in values:
+            params[key] = _label(settings[key])
+    study.enqueue_trial(params)
+
+
+def _label(value: Any) -> Any:
+    """What stands for a choice in a study: itself, or a block's JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
