@@ -10,9 +10,11 @@ from seqrec.config.block import Block
 class MemoryConfig(Block):
     max_steps: int = Field(default=10, gt=0)
     """How far apart two titles of a history may stand to be counted, and last titles asked with."""
-    step_decay: float = Field(default=0.7, gt=0, le=1)
+    step_decay: float = Field(default=0.5, gt=0, le=1)
     """What a transition counts, relative to one that is a step shorter."""
-    smoothing: float = Field(default=10.0, gt=0)
+    query_decay: float = Field(default=0.7, gt=0, le=1)
+    """What a last title is asked for, relative to the one after it."""
+    smoothing: float = Field(default=30.0, gt=0)
     """Transitions of any title that popularity stands for."""
     strength: float | None = Field(default=None, gt=0)
     """What the memory's log-probabilities are multiplied by; the decoder learns to add to them.

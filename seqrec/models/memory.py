@@ -9,7 +9,7 @@ class TransitionMemory(nn.Module):
     """A distribution over the next item that is looked up, and how much it has to say.
 
     After items ``i_0, i_1, ...``, the most recent first, the memory's probability of ``j`` is the
-    mean over steps ``s``, weighted by ``step_decay ** s``, of ``(weight(i_s -> j) + smoothing *
+    mean over steps ``s``, weighted by ``query_decay ** s``, of ``(weight(i_s -> j) + smoothing *
     popularity(j)) / (leaving(i_s) + smoothing)``. Its logarithm, times ``strength``, is added to
     the head's logits: the softmax of the sum is proportional to ``softmax * memory ** strength``.
 
@@ -31,6 +31,7 @@ class TransitionMemory(nn.Module):
         *,
         max_steps: int,
         step_decay: float,
+        query_decay: float,
         smoothing: float,
         strength: float,
     ) -> None:
@@ -40,13 +41,15 @@ class TransitionMemory(nn.Module):
             num_items: the catalog's size.
             num_edges: edges that it will hold.
             max_steps: last items of a history that it is asked with.
-            step_decay: what an edge was counted, and is asked, relative to one a step shorter.
+            step_decay: what a transition was counted, relative to one a step shorter.
+            query_decay: what an item is asked for, relative to the one after it.
             smoothing: transitions of any item that popularity stands for.
             strength: what its log-probabilities are multiplied by.
         """
         super().__init__()
         self.max_steps = max_steps
         self.step_decay = step_decay
+        self.query_decay = query_decay
         self.smoothing = smoothing
         self.strength = strength
         self.register_buffer("first_edge", torch.zeros(num_items + 1, dtype=torch.long))
@@ -98,9 +101,11 @@ class TransitionMemory(nn.Module):
     ) -> Float[Tensor, "B tile"]:
         """Of the items ``start .. stop - 1`` after each history, under the memory alone."""
         source = last_items.clamp_min(0)
-        own = self.step_decay ** torch.arange(self.max_steps, device=source.device)
-        step_weight = own * (last_items >= 0)
-        step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).clamp_min(own.min())
+        steps = torch.arange(self.max_steps, device=source.device)
+        own = self.step_decay**steps
+        step_weight = self.query_decay**steps * (last_items >= 0)
+        has_any = (last_items >= 0).any(dim=1, keepdim=True)
+        step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).where(has_any, 1)
         leaving = self.leaving[source]
         if labels is not None:
             leaving = (leaving - own).clamp_min(0)

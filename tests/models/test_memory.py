@@ -12,7 +12,7 @@ from seqrec.models.memory import last_items
 from seqrec.models.saving import load_model
 from tests.conftest import small_config
 
-NUM_ITEMS, STEPS, DECAY, SMOOTHING = 100, 3, 0.7, 1.3
+NUM_ITEMS, STEPS, DECAY, ASKED_DECAY, SMOOTHING = 100, 3, 0.7, 0.4, 1.3
 
 
 def transitions_of(lists):
@@ -26,8 +26,14 @@ def transitions_of(lists):
 
 def model_with_memory(lists):
     transitions = transitions_of(lists)
-    memory = {"max_steps": STEPS, "step_decay": DECAY, "smoothing": SMOOTHING, "strength": 0.6}
-    memory["num_edges"] = len(transitions.target)
+    memory = {
+        "num_edges": len(transitions.target),
+        "max_steps": STEPS,
+        "step_decay": DECAY,
+        "query_decay": ASKED_DECAY,
+        "smoothing": SMOOTHING,
+        "strength": 0.6,
+    }
     model = SeqRecForNextItem(small_config(memory=memory)).eval()
     model.memory.hold(*map(torch.from_numpy, transitions), torch.arange(NUM_ITEMS))
     return model
@@ -51,7 +57,7 @@ def test_probabilities_are_those_of_the_definition(lists):
     popularity = (np.arange(NUM_ITEMS) + 1) / (np.arange(NUM_ITEMS) + 1).sum()
     leaving = table.sum(axis=1, keepdims=True)
     after = (table + SMOOTHING * popularity) / (leaving + SMOOTHING)
-    weights = np.array([1, DECAY, DECAY**2])
+    weights = np.array([1, ASKED_DECAY, ASKED_DECAY**2])
     wanted = [
         weights @ after[[4, 7, 9]] / weights.sum(),
         after[3],
