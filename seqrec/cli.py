@@ -161,6 +161,9 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Prepared folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds with commas between: a run each, in --out/seed-N.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -182,8 +185,27 @@ def train(
     if data is None or out is None:
         raise SeqRecError(f"train: {'--data' if data is None else '--out'} is missing")
     result = seqrec.train(
-        recipe, data=data, out=out, overrides=overrides or (), resume=resume, overwrite=overwrite
+        recipe,
+        data=data,
+        out=out,
+        overrides=overrides or (),
+        seeds=None if seeds is None else _numbers(seeds, "--seeds"),
+        resume=resume,
+        overwrite=overwrite,
     )
+    if seeds is not None:
+        metrics = "  ".join(
+            f"{key} {value:.4f} (sd {result['sd'][key]:.4f})"
+            for key, value in result["validation"].items()
+        )
+        _print(
+            result,
+            as_json,
+            f"{len(result['runs'])} seeds, {result['train_seconds']:.0f} s of training",
+            f"validation: {metrics}",
+            f"({result['protocol']})",
+        )
+        return
     metrics = "  ".join(f"{key} {value:.4f}" for key, value in result["validation"].items())
     _print(
         result,
@@ -260,6 +282,15 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Prepared folder.")] = ...,  # type: ignore[assignment]
     split: Annotated[str, typer.Option(help="validation or test.")] = "test",
     k: Annotated[str, typer.Option(help="Cut-offs, with commas between.")] = "10,50",
+    metric: Annotated[
+        str | None, typer.Option(help="By which systems are compared; NDCG if absent.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="System compared with each other; the first if absent.")
+    ] = None,
+    users_sample: Annotated[
+        int | None, typer.Option(metavar="N", help="Ask N users only, for a quick look.")
+    ] = None,
     retrieval: Annotated[
         str,
         typer.Option(help="exact, faiss-flat, faiss-hnsw, faiss-ivf; several with commas between."),
@@ -288,7 +319,10 @@ def evaluate(
         models or (),
         data=data,
         split=split,
-        k=_cut_offs(k),
+        k=_numbers(k, "--k"),
+        metric=metric,
+        against=against,
+        users_sample=users_sample,
         retrieval=retrieval.split(","),
         recommendations=recommendations or (),
         tune_baselines=tune_baselines,
@@ -298,8 +332,9 @@ def evaluate(
         overwrite=overwrite,
     )
     counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
-    lines = [text_table(_shown(result["rows"])), result["protocol"], counts]
-    _print(result, as_json, *lines, *_settings_lines(result["baselines"]))
+    lines = [text_table(_shown(result["rows"])), result["protocol"], counts, *result["notes"]]
+    sentences = [comparison["sentence"] for comparison in result["comparisons"]]
+    _print(result, as_json, *lines, *_settings_lines(result["baselines"]), *sentences)
 
 
 @app.command()
@@ -388,14 +423,17 @@ def _say(as_json: bool) -> Any:
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without hit rates where these are the recalls (one target a query)."""
+    """Rows without what they hold on every metric, and without hit rates that are recalls."""
     same = {
         key
         for key in rows[0]
         if key.startswith("hit_rate@")
         and all(row[key] == row[key.replace("hit_rate", "recall")] for row in rows)
     }
-    return [{key: row[key] for key in row if key not in same} for row in rows]
+    nested = {"sd", "intervals"}
+    if all(row["seeds"] == 1 for row in rows):
+        nested.add("seeds")
+    return [{key: row[key] for key in row if key not in same | nested} for row in rows]
 
 
 def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:
@@ -408,11 +446,11 @@ def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _cut_offs(text: str) -> list[int]:
+def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise SeqRecError(f"--k {text}: write whole numbers with commas between") from error
+        raise SeqRecError(f"{option} {text}: write whole numbers with commas between") from error
 
 
 def _item_ids(text: str) -> list[str]:

@@ -62,7 +62,7 @@ class _Edges:
     def __init__(self, num_items: int) -> None:
         self.num_items = num_items
         self.pairs = np.empty(0, dtype=np.int64)
-        self.weights = np.empty(0)
+        self.weights: Float[np.ndarray, " E"] = np.empty(0)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._num_waiting = 0
 
@@ -85,7 +85,7 @@ class _Edges:
         """All of them, or the heaviest of every item."""
         self._merge()
         source, target = np.divmod(self.pairs, self.num_items)
-        weight = self.weights
+        weight: np.ndarray = self.weights
         leaving = np.bincount(source, weight, minlength=self.num_items)
         if max_edges is not None:
             order = np.lexsort((target, -weight, source))

@@ -125,17 +125,51 @@ def judge(
     return Judgement(metrics, per_query)
 
 
-def protocol_line(data: PreparedData, split: Split, num_queries: int, exclude_seen: bool) -> str:
+def protocol_line(
+    data: PreparedData,
+    split: Split,
+    num_queries: int,
+    exclude_seen: bool,
+    time_input: str = "no time input",
+) -> str:
     """The conditions under which a table's numbers hold, in one line."""
     options = data.manifest["options"]
+    filters = [
+        f"{option.replace('_', '-')} {options[option]:g}"
+        for option in ("min_rating", "min_user", "min_item")
+        if options[option] not in (None, 1)
+    ]
     parts = [
         f"{data.split_by} {split}"
         + (f", {data.targets} targets" if data.split_by.startswith("global-time") else ""),
         f"{num_queries:,} queries",
         f"full catalog of {data.num_items:,} items",
+        f"filters: {', '.join(filters)}" if filters else "no filters",
         "seen items left out" if exclude_seen else "seen items kept",
         f"repeats: {options['repeats']}",
         f"order: {data.manifest['ordered_by']}, ties as in the log",
-        "no time input",
+        time_input,
     ]
+    if options.get("cold_share"):
+        parts.append(f"{options['cold_share']:.0%} of the items kept from training")
     return "; ".join(parts)
+
+
+def evaluation_notes(data: PreparedData) -> list[str]:
+    """What a reader should know of the split before believing the numbers."""
+    counts = data.manifest["counts"]
+    notes = []
+    if data.split_by == "leave-one-out" or data.split_by.startswith("last-n"):
+        leaked = counts.get("leaked_interactions")
+        after = "some training interactions are later than other users' test targets"
+        if leaked is not None:
+            share = leaked / max(counts["train"], 1)
+            after = (
+                f"{leaked:,} training interactions ({share:.0%}) are later than the earliest "
+                "test target"
+            )
+        notes.append(f"{data.split_by} looks into the future: {after}; global-time does not")
+    for kind in ("users", "items"):
+        if counts.get(f"cold_{kind}"):
+            notes.append(f"{counts[f'cold_{kind}']:,} {kind} of the test have nothing in training")
+    return notes

@@ -19,7 +19,8 @@ from seqrec.jobs.export import export
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_recommender
 from seqrec.jobs.prepare import prepare
-from seqrec.jobs.train import CONFIG_FILE, train
+from seqrec.jobs.run_folder import CONFIG_FILE
+from seqrec.jobs.train import train
 from seqrec.reports.demo import demo_page
 from seqrec.reports.tables import text_table
 from seqrec.retrieval.index import load_index

@@ -1,40 +1,37 @@
 """``seqrec evaluate``: models and baselines side by side, over the full catalog."""
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Float
 
 from seqrec.data.prepared import PreparedData
-from seqrec.data.recommendations import read_recommendations
+from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import Judgement, Queries, Split, judge, protocol_line, queries_of
+from seqrec.evaluation.comparison import SEED, compare
+from seqrec.evaluation.protocol import (
+    Judgement,
+    Queries,
+    Split,
+    evaluation_notes,
+    judge,
+    protocol_line,
+    queries_of,
+)
+from seqrec.evaluation.significance import bootstrap_interval
+from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
-from seqrec.jobs.models import open_ranker
-from seqrec.recommender import Ranker, Recommender
-from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
+from seqrec.jobs.models import open_rankers, selection_of
 
-RETRIEVALS = ("exact", *(f"faiss-{kind}" for kind in KINDS))
 PER_USER_FILE = "per_user.parquet"
-
-
-class Answers(NamedTuple):
-    """A system's lists for all queries."""
-
-    system: str
-    retrieval: str
-    items: Int[Tensor, "Q K"]
-    facts: Mapping[str, float]
-    """What was measured on the way, such as ``users_per_second``."""
+COMPARED = (EXACT, "file")
+"""Retrievals whose lists are a system's own, not an index's."""
 
 
 def evaluate(
@@ -43,9 +40,12 @@ def evaluate(
     data: str | Path,
     split: Split = "test",
     k: int | Sequence[int] = (10, 50),
-    retrieval: Sequence[str] = ("exact",),
+    metric: str | None = None,
+    against: str | None = None,
+    retrieval: Sequence[str] = (EXACT,),
     recommendations: Sequence[str | Path] = (),
     tune_baselines: int = 0,
+    users_sample: int | None = None,
     exclude_seen: bool = True,
     memory_mb: float | None = None,
     out: str | Path | None = None,
@@ -54,25 +54,30 @@ def evaluate(
     """Judge models, baselines and anybody's recommendations on the same queries.
 
     Args:
-        models: run folders, model folders, baselines as ``NAME`` or ``NAME:setting=value,...``.
+        models: run folders, also those of several seeds, model folders, baselines as ``NAME`` or
+            ``NAME:setting=value,...``.
         data: prepared folder.
         split: whose interactions are the targets.
         k: cut-offs.
+        metric: by which systems are compared; NDCG at the smallest cut-off if absent.
+        against: the system that is compared with each other one; the first if absent.
         retrieval: how a model's lists are found; exact is always shown beside.
         recommendations: recommendations files, of whatever system.
         tune_baselines: settings of each baseline to try on validation; 0: as they are named.
+        users_sample: how many users are asked, drawn at random, for a quick look; all if absent.
         exclude_seen: leave out what stands in the history.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
         out: folder for ``metrics.json`` and ``per_user.parquet``.
         overwrite: replace ``out``.
 
     Returns:
-        The protocol, counts, a row a system: its name, retrieval, metrics, users/s; and the
-        baselines' settings.
+        The protocol, notes, counts; a row a system with the means over its seeds, their standard
+        deviations and 95 % intervals; comparisons; the baselines' settings.
     """
     models = [models] if isinstance(models, str | Path) else models
     ks = sorted({k} if isinstance(k, int) else set(k))
     _check(models, recommendations, split, ks, retrieval)
+    metric = metric or f"ndcg@{ks[0]}"
     if out is not None:
         refuse_existing(Path(out), overwrite)
     prepared = PreparedData.open(data)
@@ -83,33 +88,44 @@ def evaluate(
             f"{data}: nobody has a {split} target under {prepared.split_by}; "
             "prepare with another --split-by"
         )
+    num_users = len(np.unique(queries.users))
+    if users_sample is not None:
+        queries = _sample(queries, users_sample)
     models, floors = settle_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
     answers: list[Answers] = []
     for model in models:
-        ranker = open_ranker(model, prepared, histories)
-        ranker.limit_memory(memory_mb)
-        if ranker.name in [answer.system for answer in answers]:
-            ranker.name = str(model)
-        answers += _ranked(ranker, queries, ks[-1], retrieval, exclude_seen)
+        taken = {answer.system for answer in answers}
+        for seed, ranker in open_rankers(model, prepared, histories):
+            ranker.limit_memory(memory_mb)
+            if ranker.name in taken:
+                ranker.name = str(model)
+            answers += ranked(ranker, seed, queries, ks[-1], retrieval, exclude_seen)
     for file in map(Path, recommendations):
-        answer = _from_file(file, prepared, queries, ks[-1], exclude_seen)
+        answer = from_file(file, prepared, queries, ks[-1], exclude_seen)
         is_taken = answer.system in [answer.system for answer in answers]
         answers.append(answer._replace(system=str(file)) if is_taken else answer)
     judgements = [judge(answer.items, queries, ks, prepared.num_items) for answer in answers]
+    if metric not in judgements[0].per_query:
+        choices = ", ".join(judgements[0].per_query)
+        raise SeqRecError(f"--metric {metric}: choose from {choices}")
+    protocol = protocol_line(prepared, split, len(queries.users), exclude_seen)
+    if users_sample is not None:
+        protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
+    in_training = histories.split == TRAIN
+    is_known = np.bincount(histories.items[in_training], minlength=prepared.num_items) > 0
     result: dict[str, Any] = {
-        "protocol": protocol_line(prepared, split, len(queries.users), exclude_seen)
-        + floors_line(floors),
+        "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
+        "notes": evaluation_notes(prepared),
         "counts": {
             "queries": len(queries.users),
             "targets_without_history": queries.num_without_history,
             "targets_seen_before": queries.num_seen_targets,
+            "targets_never_trained_on": int((~is_known[np.concatenate(queries.targets)]).sum()),
         },
-        "rows": [
-            {"system": a.system, "retrieval": a.retrieval, **j.metrics, **a.facts}
-            for a, j in zip(answers, judgements, strict=True)
-        ],
+        "rows": table_rows(answers, judgements, queries),
+        "comparisons": _comparisons(answers, judgements, queries, metric, against),
         "baselines": floors,
     }
     if out is not None:
@@ -121,56 +137,69 @@ def evaluate(
     return result
 
 
-def _ranked(
-    ranker: Ranker, queries: Queries, k: int, retrieval: Sequence[str], exclude_seen: bool
-) -> Iterator[Answers]:
-    """A ranker's lists: exact, then through each index that was asked for."""
-    started = time.perf_counter()
-    exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    yield Answers(ranker.name, "exact", exact, _speed(queries, started))
-    if not isinstance(ranker, Recommender):
-        return
-    for name in retrieval:
-        if name == "exact":
-            continue
-        kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
-        index = build_index(ranker.item_embeddings(), kind)
-        started = time.perf_counter()
-        found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
-        facts = _speed(queries, started)
-        facts["recall_against_exact"] = recall_against_exact(found, exact)
-        yield Answers(ranker.name, name, found, facts)
+def _sample(queries: Queries, num_users: int) -> Queries:
+    """The queries of some users; every query still has the whole catalog to choose from."""
+    if num_users < 1:
+        raise SeqRecError(f"--users-sample {num_users}: at least 1")
+    users = np.unique(queries.users)
+    if num_users >= len(users):
+        return queries
+    return queries.of_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
 
 
-def _speed(queries: Queries, started: float) -> dict[str, float]:
-    return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
+def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
+    """The places of every system's seeds, by system and retrieval."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, answer in enumerate(answers):
+        places.setdefault((answer.system, answer.retrieval), []).append(place)
+    return places
 
 
-def _from_file(
-    file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
-) -> Answers:
-    """The lists of a recommendations file; a user whom it does not name has an empty one.
+def table_rows(
+    answers: Sequence[Answers], judgements: Sequence[Judgement], queries: Queries
+) -> list[dict[str, Any]]:
+    """A row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users."""
+    rows = []
+    for (system, retrieval), places in by_system(answers).items():
+        metrics = [judgements[place].metrics for place in places]
+        facts = [answers[place].facts for place in places]
+        per_query = [judgements[place].per_query for place in places]
+        row: dict[str, Any] = {"system": system, "retrieval": retrieval, "seeds": len(places)}
+        for found in (metrics, facts):
+            row |= {key: _mean([one[key] for one in found]) for key in found[0]}
+        if len(places) > 1:
+            row["sd"] = {
+                key: float(np.std([one[key] for one in metrics], ddof=1)) for key in metrics[0]
+            }
+        row["intervals"] = {
+            key: bootstrap_interval(
+                np.mean([one[key] for one in per_query], axis=0), users=queries.users, seed=SEED
+            )
+            for key in per_query[0]
+        }
+        rows.append(row)
+    return rows
 
-    What a user has seen is no hit in them, as it is left out of other systems' lists.
-    """
-    if len(np.unique(queries.users)) < len(queries.users):
-        raise SeqRecError(
-            f"--recommendations {file}: has one list a user, but successive targets ask several "
-            "times; prepare with --targets last"
-        )
-    lists = read_recommendations(file, prepared, k)
-    items = lists.items[queries.users]
-    rows = zip(items, queries.histories, strict=True)
-    is_seen = np.array([np.isin(row, history) for row, history in rows])
-    facts = {
-        "users_without_list": int((items < 0).all(axis=1).sum()),
-        "seen_items_in_lists": int(is_seen.sum()),
-        "unknown_users": lists.num_unknown_users,
-        "unknown_items": lists.num_unknown_items,
+
+def _mean(values: Sequence[float]) -> float:
+    """Of one value, itself: counts stay counts."""
+    return values[0] if len(values) == 1 else float(np.mean(values))
+
+
+def _comparisons(
+    answers: Sequence[Answers],
+    judgements: Sequence[Judgement],
+    queries: Queries,
+    metric: str,
+    against: str | None,
+) -> list[dict[str, Any]]:
+    scores: dict[str, Float[np.ndarray, "seeds Q"]] = {
+        system: np.stack([judgements[place].per_query[metric] for place in places])
+        for (system, retrieval), places in by_system(answers).items()
+        if retrieval in COMPARED
     }
-    if exclude_seen:
-        items = np.where(is_seen, -1, items)
-    return Answers(file.stem, "file", torch.from_numpy(items), facts)
+    found = compare(scores, queries.users, metric=metric, against=against)
+    return [{**comparison.as_row(), "sentence": comparison.sentence()} for comparison in found]
 
 
 def per_user_table(
@@ -179,13 +208,14 @@ def per_user_table(
     queries: Queries,
     prepared: PreparedData,
 ) -> pa.Table:
-    """A row a system and query: user, length of history, number of targets, metrics."""
+    """A row a system, seed and query: user, length of history, number of targets, metrics."""
     user_ids = prepared.users()["user_id"].to_arrow().take(pa.array(queries.users))
     tables = []
     for answer, judgement in zip(answers, judgements, strict=True):
         columns = {
             "system": pa.array([answer.system] * len(queries.users)),
             "retrieval": pa.array([answer.retrieval] * len(queries.users)),
+            "seed": pa.array([answer.seed] * len(queries.users)),
             "user_id": user_ids,
             "history_length": pa.array([len(history) for history in queries.histories]),
             "num_targets": pa.array([len(targets) for targets in queries.targets]),

@@ -1,5 +1,7 @@
 """What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
 
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seqrec.baselines import BASELINES, build_baseline, named_baseline
@@ -8,6 +10,9 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.recommender import Ranker, Recommender
+
+SEED_PREFIX = "seed-"
+"""Of the runs that a folder of several seeds holds."""
 
 
 def open_recommender(model: str | Path, data: PreparedData | None = None) -> Recommender:
@@ -41,3 +46,41 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
     if name == "recent-popularity":
         histories = data.histories(["time"])
     return build_baseline(name, histories, data.num_items, settings)
+
+
+def seed_folders(model: str | Path) -> dict[int, Path]:
+    """The runs of a folder that holds one a seed, by seed; empty for any other MODEL."""
+    folders = Path(model).glob(f"{SEED_PREFIX}*")
+    seeds = {folder.name.removeprefix(SEED_PREFIX): folder for folder in folders}
+    return {int(seed): seeds[seed] for seed in sorted(seeds, key=_as_number) if seed.isdigit()}
+
+
+def _as_number(text: str) -> int:
+    return int(text) if text.isdigit() else -1
+
+
+def open_rankers(
+    model: str | Path, data: PreparedData, histories: Histories
+) -> Iterator[tuple[int, Ranker]]:
+    """The rankers that MODEL names, each with its seed: one, or those of a run of several seeds."""
+    folders = seed_folders(model)
+    if not folders:
+        yield 0, open_ranker(model, data, histories)
+    for seed, folder in folders.items():
+        recommender = open_recommender(folder, data)
+        recommender.name = Path(model).name
+        yield seed, recommender
+
+
+def selection_of(models: Sequence[str | Path]) -> list[str]:
+    """How trained models were chosen, and of how many seeds; nothing of model folders."""
+    metrics, num_seeds = set(), set()
+    for model in models:
+        folders = list(seed_folders(model).values()) or [Path(model)]
+        files = [folder / "metrics.json" for folder in folders]
+        if all(file.is_file() for file in files):
+            metrics |= {json.loads(file.read_text()).get("selection_metric") for file in files}
+            num_seeds.add(len(folders))
+    chosen = sorted(filter(None, metrics))
+    parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []
+    return [*parts, f"seeds: {', '.join(map(str, sorted(num_seeds)))}"] if num_seeds else parts

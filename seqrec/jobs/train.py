@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import subprocess
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-import seqrec
 from seqrec.config.load import Recipe, load_recipe
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
@@ -32,7 +30,9 @@ from seqrec.jobs.build import (
     num_scored,
 )
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
+from seqrec.jobs.models import SEED_PREFIX
 from seqrec.jobs.ranks import run_ranks, work_as_rank
+from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
@@ -42,8 +42,6 @@ from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.memory_strength import choose_strength
 from seqrec.training.module import TrainingModule
 
-CONFIG_FILE = "config.yaml"
-METRICS_FILE = "metrics.json"
 VALIDATION_KS = (10, 50)
 ACCOUNTS = (
     "tokens_per_second",
@@ -61,6 +59,7 @@ def train(
     data: str | Path,
     out: str | Path,
     overrides: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -69,15 +68,57 @@ def train(
     The run is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
     interrupted one stays there, and ``resume`` goes on with it.
 
+    Args:
+        recipe: a shipped recipe's name or a YAML file.
+        data: prepared folder.
+        out: the run folder.
+        overrides: settings as ``key.path=value``.
+        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing.
+        resume: go on with an interrupted run.
+        overwrite: replace ``out``.
+
     Returns:
-        The run folder, its ``metrics.json``, and where the model is.
+        The run folder, its ``metrics.json``, and where the model is. With ``seeds``: means and
+        standard deviations of the validation's metrics, and every run's result.
 
     Raises:
-        SeqRecError: a mistake in recipe, data or folders.
+        SeqRecError: a mistake in recipe, data, seeds or folders.
     """
-    settings = load_recipe(recipe, overrides)
+    out = Path(out)
+    if seeds is None:
+        settings = load_recipe(recipe, overrides)
+        prepared = PreparedData.open(data)
+        return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
+    recipes = [load_recipe(recipe, [*overrides, f"trainer.seed={seed}"]) for seed in seeds]
     prepared = PreparedData.open(data)
-    return train_recipe(settings, prepared, Path(out), resume=resume, overwrite=overwrite)
+    if not resume:
+        refuse_existing(out, overwrite)
+        shutil.rmtree(out, ignore_errors=True)  # another seed's run would count as one of these
+    runs = []
+    for seed, settings in zip(seeds, recipes, strict=True):
+        folder = out / f"{SEED_PREFIX}{seed}"
+        is_begun = resume and (folder.exists() or unfinished(folder).exists())
+        runs.append(
+            train_recipe(settings, prepared, folder, resume=is_begun, overwrite=overwrite)
+        )
+    result = {"seeds": list(seeds), **_over_seeds(runs), "out": str(out)}
+    (out / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the runs have in common, and how far they are apart."""
+    values = {key: [run["validation"][key] for run in runs] for key in runs[0]["validation"]}
+    return {
+        "selection_metric": runs[0]["selection_metric"],
+        "protocol": runs[0]["protocol"],
+        "validation": {key: statistics.fmean(of) for key, of in values.items()},
+        "sd": {key: statistics.stdev(of) if len(of) > 1 else 0.0 for key, of in values.items()},
+        "train_seconds": round(sum(run["train_seconds"] for run in runs), 1),
+        "runs": list(runs),
+    }
 
 
 def train_recipe(
@@ -90,25 +131,25 @@ def train_recipe(
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """``train`` with a recipe and data that are open already; ``watch`` may end it early."""
-    unfinished = out.with_name(out.name + ".partial")
+    partial_run = unfinished(out)
     config = resolved(settings, prepared)
-    if resume and not unfinished.exists():
-        return _finished(out, config)
+    if resume and not partial_run.exists():
+        return finished(out, config)
     refuse_existing(out, overwrite)
     trainer = settings.trainer
     check_devices(trainer.accelerator, trainer.devices)
     job = Job.of(settings, prepared)
     try:
-        start_folder(unfinished, config, resume, overwrite)
+        start_folder(partial_run, config, resume, overwrite)
         if trainer.devices == 1:
-            metrics = job.run(settings, unfinished, watch)
+            metrics = job.run(settings, partial_run, watch)
         else:
             del job
             arguments = {"recipe": settings.model_dump(), "data": str(prepared.path)}
-            arguments["folder"] = str(unfinished)
+            arguments["folder"] = str(partial_run)
             run_ranks(trainer.devices, "seqrec.jobs.train", arguments)
-            metrics = json.loads((unfinished / METRICS_FILE).read_text())
-        swap_in(unfinished, out)
+            metrics = json.loads((partial_run / METRICS_FILE).read_text())
+        swap_in(partial_run, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
@@ -233,77 +274,6 @@ class Job:
         )
         model.config.memory["strength"] = model.memory.strength
         return metrics
-
-
-def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
-    """Every setting of the run, and where it comes from; itself a recipe."""
-    provenance = {
-        "version": seqrec.__version__,
-        "commit": _commit(),
-        "data": str(prepared.path),
-        "data_fingerprint": prepared.fingerprint,
-        "catalog_fingerprint": prepared.catalog_fingerprint,
-    }
-    return {**recipe.model_dump(), "provenance": provenance}
-
-
-def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
-    """Make the folder to work in, or see that an interrupted run there is the one to resume."""
-    if resume:
-        check_same(folder / CONFIG_FILE, config)
-        return
-    if folder.exists():
-        if not overwrite:
-            raise SeqRecError(
-                f"{folder}: an unfinished run is there; add --resume to go on with it, or "
-                "--overwrite to start anew"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
-
-
-def _finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """What ``--resume`` answers where there is nothing to resume: the finished run's result."""
-    if not (out / METRICS_FILE).exists():
-        raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
-    check_same(out / CONFIG_FILE, config)
-    metrics = json.loads((out / METRICS_FILE).read_text())
-    return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
-
-
-def check_same(file: Path, config: dict[str, Any]) -> None:
-    """Refuse to resume a run under another recipe or on other data."""
-    try:
-        before = yaml.safe_load(file.read_text())
-        before["provenance"]["data_fingerprint"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
-    now = json.loads(json.dumps(config))
-    for old in (before["provenance"], now["provenance"]):
-        for key in ("version", "commit", "data"):
-            old.pop(key)
-    for block in now:
-        if before.get(block) != now[block]:
-            old = before.get(block) or {}
-            keys = [key for key in {**old, **now[block]} if old.get(key) != now[block].get(key)]
-            raise SeqRecError(
-                f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
-                "give the same recipe and data, or --overwrite"
-            )
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that seqrec runs from, if it runs from one."""
-    root = Path(seqrec.__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
 
 
 def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:

@@ -1,0 +1,89 @@
+"""What each system answers to the queries: ranked lists, one set a seed."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqrec.data.prepared import PreparedData
+from seqrec.data.recommendations import read_recommendations
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import Queries
+from seqrec.recommender import Ranker, Recommender
+from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
+
+EXACT = "exact"
+RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
+
+
+class Answers(NamedTuple):
+    """One seed's lists for all queries."""
+
+    system: str
+    retrieval: str
+    seed: int
+    items: Int[Tensor, "Q K"]
+    facts: Mapping[str, float]
+    """What was measured on the way, such as ``users_per_second``."""
+
+
+def ranked(
+    ranker: Ranker,
+    seed: int,
+    queries: Queries,
+    k: int,
+    retrieval: Sequence[str],
+    exclude_seen: bool,
+) -> Iterator[Answers]:
+    """A ranker's lists: exact, then through each index that was asked for."""
+    started = time.perf_counter()
+    exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
+    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started))
+    if not isinstance(ranker, Recommender):
+        return
+    for name in retrieval:
+        if name == EXACT:
+            continue
+        kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
+        index = build_index(ranker.item_embeddings(), kind)
+        started = time.perf_counter()
+        found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
+        facts = _speed(queries, started)
+        facts["recall_against_exact"] = recall_against_exact(found, exact)
+        yield Answers(ranker.name, name, seed, found, facts)
+
+
+def _speed(queries: Queries, started: float) -> dict[str, float]:
+    return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
+
+
+def from_file(
+    file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
+) -> Answers:
+    """The lists of a recommendations file; a user whom it does not name has an empty one.
+
+    What a user has seen is no hit in them, as it is left out of other systems' lists.
+    """
+    if len(np.unique(queries.users)) < len(queries.users):
+        raise SeqRecError(
+            f"--recommendations {file}: has one list a user, but successive targets ask several "
+            "times; prepare with --targets last"
+        )
+    lists = read_recommendations(file, prepared, k)
+    items = lists.items[queries.users]
+    rows = zip(items, queries.histories, strict=True)
+    is_seen = np.array([np.isin(row, history) for row, history in rows])
+    facts = {
+        "users_without_list": int((items < 0).all(axis=1).sum()),
+        "seen_items_in_lists": int(is_seen.sum()),
+        "unknown_users": lists.num_unknown_users,
+        "unknown_items": lists.num_unknown_items,
+    }
+    if exclude_seen:
+        items = np.where(is_seen, -1, items)
+    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts)

@@ -1,0 +1,93 @@
+"""A run folder: what it says of its run, and how one that was interrupted is told from another."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import seqrec
+from seqrec.config.load import Recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+
+
+def unfinished(out: Path) -> Path:
+    """Where a run is worked on until it is whole."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """Every setting of the run, and where it comes from; itself a recipe."""
+    provenance = {
+        "version": seqrec.__version__,
+        "commit": _commit(),
+        "data": str(prepared.path),
+        "data_fingerprint": prepared.fingerprint,
+        "catalog_fingerprint": prepared.catalog_fingerprint,
+    }
+    return {**recipe.model_dump(), "provenance": provenance}
+
+
+def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    """Make the folder to work in, or see that an interrupted run there is the one to resume."""
+    if resume:
+        check_same(folder / CONFIG_FILE, config)
+        return
+    if folder.exists():
+        if not overwrite:
+            raise SeqRecError(
+                f"{folder}: an unfinished run is there; add --resume to go on with it, or "
+                "--overwrite to start anew"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """What ``--resume`` answers where there is nothing to resume: the finished run's result."""
+    if not (out / METRICS_FILE).exists():
+        raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
+    check_same(out / CONFIG_FILE, config)
+    metrics = json.loads((out / METRICS_FILE).read_text())
+    return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
+
+
+def check_same(file: Path, config: dict[str, Any]) -> None:
+    """Refuse to resume a run under another recipe or on other data."""
+    try:
+        before = yaml.safe_load(file.read_text())
+        before["provenance"]["data_fingerprint"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
+    now = json.loads(json.dumps(config))
+    for old in (before["provenance"], now["provenance"]):
+        for key in ("version", "commit", "data"):
+            old.pop(key)
+    for block in now:
+        if before.get(block) != now[block]:
+            old = before.get(block) or {}
+            keys = [key for key in {**old, **now[block]} if old.get(key) != now[block].get(key)]
+            raise SeqRecError(
+                f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
+                "give the same recipe and data, or --overwrite"
+            )
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that seqrec runs from, if it runs from one."""
+    root = Path(seqrec.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
