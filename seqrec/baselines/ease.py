@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -34,8 +35,8 @@ class EASE(Ranker):
         histories: Histories,
         num_items: int,
         *,
-        l2: float = 300.0,
-        history_decay: float = 1.0,
+        l2: float = 1000.0,
+        history_decay: float = 0.7,
     ) -> None:
         """Fit.
 
@@ -65,12 +66,15 @@ class EASE(Ranker):
         """The weights summed over a history's items, each counted where it stands last."""
         read = [without_repeats(history) for history in histories]
         asked = history_matrix(read, self.num_items, decay=self.history_decay)
-        given = torch.from_numpy(asked.toarray().astype(np.float32))
-
-        def score_tile(start: int, stop: int) -> Float[Tensor, "B tile"]:
-            return given @ self._weights[:, start:stop] + self._tie_breaker[start:stop]
-
-        return score_tile
+        scores = F.embedding_bag(
+            torch.from_numpy(asked.indices).long(),
+            self._weights,
+            torch.from_numpy(asked.indptr[:-1]).long(),
+            per_sample_weights=torch.from_numpy(asked.data).float(),
+            mode="sum",
+        )
+        scores += self._tie_breaker
+        return lambda start, stop: scores[:, start:stop]
 
 
 def ease_weights(gram: Float[Tensor, "I I"], l2: float) -> Float[Tensor, "I I"]:

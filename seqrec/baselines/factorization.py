@@ -70,11 +70,11 @@ def als(
     histories: Histories,
     num_items: int,
     *,
-    factors: int = 64,
-    regularization: float = 0.1,
-    alpha: float = 5.0,
+    factors: int = 128,
+    regularization: float = 0.01,
+    alpha: float = 10.0,
     iterations: int = 15,
-    history_decay: float = 1.0,
+    history_decay: float = 0.6,
 ) -> Factorization:
     """Weighted least squares between users' and items' vectors, in turns.
 

@@ -16,10 +16,10 @@ def item_knn(
     histories: Histories,
     num_items: int,
     *,
-    num_neighbours: int = 200,
-    shrinkage: float = 10.0,
-    target_power: float = 0.5,
-    history_decay: float = 0.8,
+    num_neighbours: int = 100,
+    shrinkage: float = 30.0,
+    target_power: float = 0.6,
+    history_decay: float = 0.5,
 ) -> ItemGraph:
     """Items by their similarity to those of a history, the last ones first.
 

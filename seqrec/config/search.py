@@ -90,7 +90,7 @@ RECIPE_SPACE = parse_space(
 )
 """What ``tune`` tries where a recipe has no ``search`` block."""
 
-_DECAY = {"low": 0.5, "high": 1.0}
+_DECAY = {"low": 0.3, "high": 1.0}
 
 BASELINE_SPACES = {
     name: parse_space(settings, name)
@@ -109,7 +109,7 @@ BASELINE_SPACES = {
         },
         "ease": {"l2": {"low": 10.0, "high": 3000.0, "log": True}, "history_decay": _DECAY},
         "als": {
-            "factors": [32, 64, 128],
+            "factors": [64, 128, 256],
             "regularization": {"low": 0.001, "high": 100.0, "log": True},
             "alpha": {"low": 0.5, "high": 50.0, "log": True},
             "history_decay": _DECAY,

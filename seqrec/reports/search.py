@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from seqrec.reports.plots import FLOOR_COLOUR, MODEL_COLOUR, SECOND_COLOUR
 
@@ -59,10 +60,21 @@ def _by_setting(
 ) -> None:
     values = [trial["settings"][key] for trial in trials]
     is_number = all(isinstance(value, int | float) and value is not True for value in values)
-    _points(panel, values if is_number else [str(value) for value in values], trials, metric)
+    _points(panel, values if is_number else [_label(value) for value in values], trials, metric)
     if is_log:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
+    if not is_number:
+        panel.margins(x=0.3)
+        panel.tick_params(axis="x", rotation=15)
     panel.set_xlabel(key)
+
+
+def _label(value: Any) -> str:
+    """A choice in few letters: of a block what it holds."""
+    return ", ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def _points(

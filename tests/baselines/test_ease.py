@@ -38,7 +38,7 @@ def test_scores_sum_the_weights_of_a_history(random_lists, monkeypatch, double_i
         x[user, items] = 1
     weights = weights_by_columns(x, 3.0)
     asked = [np.array(items) for items in random_lists]
-    plain = EASE(histories_of(random_lists), 12, l2=3.0)
+    plain = EASE(histories_of(random_lists), 12, l2=3.0, history_decay=1.0)
     np.testing.assert_allclose(plain.score_tiles(asked)(0, 12), x @ weights, atol=1e-4)
     decayed = EASE(histories_of(random_lists), 12, l2=3.0, history_decay=0.5)
     wanted = 0.5 * weights[4] + weights[7] + 0.25 * weights[1]

@@ -40,6 +40,6 @@ def test_neighbours_equal_their_dense_twin(random_lists, settings, monkeypatch):
 
 def test_cosine_by_hand():
     histories = histories_of([[0, 1], [0, 1], [0, 2], [0, 3]])
-    ranker = item_knn(histories, 4, num_neighbours=3, shrinkage=0.0)
+    ranker = item_knn(histories, 4, num_neighbours=3, shrinkage=0.0, target_power=0.5)
     scores = ranker.score_tiles([np.array([0])])(0, 4)[0].tolist()
     assert scores == pytest.approx([0, 2 / 8**0.5, 1 / 2, 1 / 2], abs=1e-8)

@@ -1,6 +1,8 @@
 """Searches: what they choose, what they leave behind, and that an interruption changes nothing."""
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -212,3 +214,18 @@ def test_without_optuna_the_extra_is_named(prepared, space, tmp_path, monkeypatc
         search(prepared, space, tmp_path / "out")
     with pytest.raises(SeqRecError, match=r"seqrec\[tune\]"):
         seqrec.evaluate("item-knn", data=prepared, tune_baselines=2)
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_within_the_trial_that_was_cut(searched, prepared, space, tmp_path):
+    command = [sys.executable, "-m", "seqrec", "tune", "sft", *QUICK, "--search", str(space)]
+    command += ["--data", str(prepared), "--out", str(tmp_path / "out"), "--trials", "3"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("epoch   2") and any(text.startswith("trial 0") for text in said):
+            process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    resumed = search(prepared, space, tmp_path / "out", resume=True)
+    assert without_seconds(resumed["trials"]) == without_seconds(searched["trials"])
