@@ -100,9 +100,7 @@ def train(
     for seed, settings in zip(seeds, recipes, strict=True):
         folder = out / f"{SEED_PREFIX}{seed}"
         is_begun = resume and (folder.exists() or unfinished(folder).exists())
-        runs.append(
-            train_recipe(settings, prepared, folder, resume=is_begun, overwrite=overwrite)
-        )
+        runs.append(train_recipe(settings, prepared, folder, resume=is_begun, overwrite=overwrite))
     result = {"seeds": list(seeds), **_over_seeds(runs), "out": str(out)}
     (out / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
     return result

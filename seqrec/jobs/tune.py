@@ -16,8 +16,8 @@ from seqrec.config.search import SearchSpace, space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.search import STARTUP_TRIALS, ask, optuna_of, start_with
 from seqrec.jobs.run_folder import CONFIG_FILE, check_same, resolved, start_folder
+from seqrec.jobs.search import STARTUP_TRIALS, ask, optuna_of, start_with
 from seqrec.jobs.train import train_recipe
 from seqrec.reports.search import search_plot
 from seqrec.reports.tables import text_table
