@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from seqrec.baselines.ease import EASE
 from seqrec.baselines.factorization import als, bpr
+from seqrec.baselines.nearest_text import NearestText
 from seqrec.baselines.neighbours import item_knn
 from seqrec.baselines.popularity import Popularity, RecentPopularity
 from seqrec.baselines.settings import Settings, check_settings, default_settings, parse_settings
@@ -21,6 +22,7 @@ BASELINES: dict[str, Callable[..., Ranker]] = {
     "ease": EASE,
     "als": als,
     "bpr": bpr,
+    "nearest-text": NearestText,
 }
 """What fits each to histories; its keywords are the baseline's settings."""
 

@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from seqrec.errors import SeqRecError
 
-Settings = dict[str, int | float]
+Settings = dict[str, Any]
+"""Numbers and names, by keyword."""
 
 SHARES = ("_decay", "_share", "_power")
 """How settings end that are at most 1."""
@@ -40,7 +42,7 @@ def parse_settings(name: str, text: str, defaults: Settings) -> Settings:
 
 def baseline_text(name: str, settings: Settings) -> str:
     """``NAME``, or ``NAME:setting=value,...`` if there are settings."""
-    listed = ",".join(f"{key}={value!r}" for key, value in settings.items())
+    listed = ",".join(f"{key}={value}" for key, value in settings.items())
     return f"{name}:{listed}" if listed else name
 
 
@@ -51,6 +53,8 @@ def check_settings(name: str, settings: Settings) -> None:
         SeqRecError: one of these.
     """
     for key, value in settings.items():
+        if isinstance(value, str):
+            continue
         lowest = 1 if isinstance(value, int) else 0
         if not lowest <= value < float("inf"):
             raise SeqRecError(f"{name}: {key}={value}: at least {lowest}")

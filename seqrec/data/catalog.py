@@ -1,7 +1,7 @@
 """The catalog: which items can be recommended, in which order, and a fingerprint of that."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,30 @@ def read_model_items(file: Path) -> pl.DataFrame:
     if not counts.dtype.is_integer() or counts.has_nulls():
         raise SeqRecError(f"{file}: column num_interactions is not a whole number for every item")
     return items
+
+
+def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[str]:
+    """What some columns say of every item, lists with commas and columns with full stops between.
+
+    Args:
+        items: a row an item.
+        columns: read in this order; an empty cell says nothing.
+        key: the setting that names the columns, for the error.
+
+    Raises:
+        SeqRecError: a column that the items lack.
+    """
+    for column in columns:
+        if column not in items.columns:
+            raise SeqRecError(
+                f"{key}: the items have no column {column!r}; they have {', '.join(items.columns)}"
+            )
+    parts = [
+        pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)
+        for name in columns
+    ]
+    texts = items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True))
+    return texts.to_series().to_list()
 
 
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:

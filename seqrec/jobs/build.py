@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import nn
@@ -18,9 +17,9 @@ from seqrec.config.objective import (
     SampledSoftmaxConfig,
     SFTConfig,
 )
+from seqrec.data.catalog import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.data.transitions import Transitions, count_transitions
-from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
@@ -117,29 +116,19 @@ def build_knowledge(
     config: ModelConfig, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
 ) -> Knowledge:
     """What the model's settings ask for."""
-    content = build_content(config.content, prepared.items()) if config.content else None
+    content = build_content(config.content, prepared) if config.content else None
     transitions = build_transitions(config.memory, prepared) if config.memory else None
     return Knowledge(content, transitions, item_counts)
 
 
-def build_content(config: ContentConfig, items: pl.DataFrame) -> Float[np.ndarray, "I F"]:
+def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
     """The vector of every item's text.
 
     Raises:
         SeqRecError: a column that the items lack, or no such encoder.
     """
-    for column in config.columns:
-        if column not in items.columns:
-            raise SeqRecError(
-                f"model.content.columns: the items have no column {column!r}; they have "
-                f"{', '.join(items.columns)}"
-            )
-    parts = [
-        pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)
-        for name in config.columns
-    ]
-    texts = items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True))
-    return TextEncoder.from_pretrained(config.encoder).encode(texts.to_series().to_list())
+    texts = item_texts(prepared.items(), config.columns, "model.content.columns")
+    return TextEncoder.from_pretrained(config.encoder).encode(texts)
 
 
 def build_transitions(config: MemoryConfig, prepared: PreparedData) -> Transitions:

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seqrec.baselines import BASELINES, build_baseline, named_baseline
-from seqrec.baselines.settings import Settings
+from seqrec.baselines.nearest_text import NearestText
+from seqrec.baselines.settings import Settings, default_settings
+from seqrec.data.catalog import item_texts
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.models.text_encoder import TextEncoder
 from seqrec.recommender import Ranker, Recommender
 
+TEXT_COLUMNS = ("title", "genres")
 SEED_PREFIX = "seed-"
 """Of the runs that a folder of several seeds holds."""
 
@@ -43,9 +47,22 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
     if named is None:
         return open_recommender(model, data)
     name, settings = named
+    if name == NearestText.name:
+        return nearest_text(data, settings)
     if name == "recent-popularity":
         histories = data.histories(["time"])
     return build_baseline(name, histories, data.num_items, settings)
+
+
+def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
+    """The floor that reads what the items' texts say, by a text encoder."""
+    items = data.items()
+    columns = [column for column in TEXT_COLUMNS if column in items.columns]
+    if not columns:
+        raise SeqRecError(f"{NearestText.name}: the items of {data.path} have no title")
+    settings = default_settings(NearestText) | settings
+    encoder = TextEncoder.from_pretrained(settings["encoder"])
+    return NearestText(encoder.encode(item_texts(items, columns, NearestText.name)), **settings)
 
 
 def seed_folders(model: str | Path) -> dict[int, Path]:
