@@ -44,6 +44,7 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
     fields = {
         "backbone_config": SeqRecDecoderConfig(**backbone),
         "head": head,
+        "cosine_scale": None,
         "num_items": 100,
         "padded_num_items": 128,
         "first_item_token": 2,

@@ -38,6 +38,11 @@ class Recipe(Block):
                 f"model.memory.strength goes with objective.loss cross_entropy, not {loss}; "
                 "null lets validation choose it after training"
             )
+        if memory is not None and memory.strength is not None and self.objective.num_targets > 1:
+            raise ValueError(
+                "model.memory.strength goes with objective.num_targets 1: the memory holds the "
+                "others; null lets validation choose it after training"
+            )
         return self
 
     @model_validator(mode="after")

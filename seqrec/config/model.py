@@ -53,6 +53,9 @@ class ModelConfig(Block):
     """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
     head: Literal["tied", "untied"] = "tied"
     """Score items by their token embeddings, or by rows of the head's own."""
+    cosine_scale: float | None = Field(default=None, gt=0)
+    """Score items by the cosine times this, 1 over the softmax's temperature; null: by the product,
+    which popular items win by the length of their vectors."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
 

@@ -93,6 +93,7 @@ def build_model(
         SeqRecConfig(
             backbone_config=backbone,
             head=config.head,
+            cosine_scale=config.cosine_scale,
             num_items=tokens.num_items,
             padded_num_items=padded(tokens.num_items),
             first_item_token=tokens.first_item_token,

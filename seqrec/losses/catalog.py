@@ -33,9 +33,9 @@ LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]]
 def catalog_cross_entropy(
     hidden: Float[Tensor, "N D"],
     item_weight: Float[Tensor, "I D"],
-    labels: Int[Tensor, " N"],
+    labels: Int[Tensor, "N *K"],
     *,
-    label_weight: Float[Tensor, " N"] | None = None,
+    label_weight: Float[Tensor, "N *K"] | None = None,
     total_weight: float | None = None,
     logit_bias: LogitBias | None = None,
     chunk_size: int | None = None,
@@ -50,34 +50,36 @@ def catalog_cross_entropy(
     Args:
         hidden: decoder outputs, one row per predicted position.
         item_weight: the output embedding of every item.
-        labels: the item that comes next; rows of ``IGNORE_INDEX`` are dropped before the head.
-        label_weight: how much each row counts, not negative; all alike if absent.
+        labels: the item that comes next, or several that may; ``IGNORE_INDEX`` is none, and rows
+            of none are dropped before the head.
+        label_weight: how much each label counts, not negative; all alike if absent.
         total_weight: what the weighted sum is divided by, where these rows are a part of a
             batch; the weights' own sum if absent.
         logit_bias: added to the logits of the rows that are not dropped, counted from 0.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
 
     Returns:
-        The weighted mean negative log-likelihood in nats; 0 if no row counts.
+        The weighted mean negative log-likelihood of the labels in nats; 0 if none counts.
 
     Source: Wijmans et al. 2024, arXiv:2411.09009, for the idea of never holding the logits. We
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
     rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
+    counted = labels[rows].where(share > 0, 0).view(len(rows), -1)
     return _CatalogCrossEntropy.apply(
-        hidden[rows], item_weight, labels[rows], share, logit_bias, chunk_size
+        hidden[rows], item_weight, counted, share.view_as(counted), logit_bias, chunk_size
     )
 
 
 def catalog_log_prob(
     hidden: Float[Tensor, "N D"],
     item_weight: Float[Tensor, "I D"],
-    items: Int[Tensor, " N"],
+    items: Int[Tensor, "N *K"],
     *,
     logit_bias: LogitBias | None = None,
     chunk_size: int | None = None,
-) -> Float[Tensor, " N"]:
-    """The log-probability of one item a row under the whole catalog, in nats.
+) -> Float[Tensor, "N *K"]:
+    """The log-probability of an item, or of several, a row under the whole catalog, in nats.
 
     Equal, up to float error, to ``(hidden @ item_weight.T).log_softmax(-1)`` at ``items``. What
     its gradient is multiplied by is unknown until the backward pass, which therefore scores each
@@ -86,28 +88,30 @@ def catalog_log_prob(
     Args:
         hidden: decoder outputs.
         item_weight: the output embedding of every item.
-        items: the item asked for, one a row.
+        items: those asked for. Several of one row cost little more than one.
         logit_bias: added to the logits.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
     """
-    return _CatalogLogProb.apply(hidden, item_weight, items, logit_bias, chunk_size)
+    asked = items.reshape(len(items), -1)
+    found = _CatalogLogProb.apply(hidden, item_weight, asked, logit_bias, chunk_size)
+    return found.view(items.shape)
 
 
 def counted_rows(
-    labels: Int[Tensor, " N"],
-    label_weight: Float[Tensor, " N"] | None,
+    labels: Int[Tensor, "N *K"],
+    label_weight: Float[Tensor, "N *K"] | None,
     total_weight: float | None,
     dtype: torch.dtype,
-) -> tuple[Int[Tensor, " M"], Float[Tensor, " M"]]:
-    """The rows that a loss counts, and the share of each in it, in float32 or better."""
+) -> tuple[Int[Tensor, " M"], Float[Tensor, "M *K"]]:
+    """The rows that a loss counts, and the share of their labels in it, in float32 or better."""
     dtype = torch.promote_types(dtype, torch.float32)
     counted = labels != IGNORE_INDEX
     if label_weight is not None:
         counted = counted & (label_weight > 0)
-    rows = counted.nonzero().squeeze(1)
-    weight = torch.ones(len(rows), dtype=dtype, device=labels.device)
+    rows = counted.reshape(len(labels), -1).any(dim=1).nonzero().squeeze(1)
+    weight = counted[rows].to(dtype)
     if label_weight is not None:
-        weight = label_weight[rows].to(dtype)
+        weight = weight * label_weight[rows].to(dtype)
     total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
     return rows, weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
 
@@ -131,7 +135,7 @@ class _Chunk(NamedTuple):
     """``exp(logit - shift)`` by tile of the catalog, in the precision of the products."""
     normalizer: Float[Tensor, "C 1"]
     """Sum of the exponentials: they divided by it are the probabilities."""
-    log_prob: Float[Tensor, " C"]
+    log_prob: Float[Tensor, "C K"]
     """Of the rows' labels."""
 
 
@@ -176,8 +180,8 @@ class _Products:
         buffers = [self.hidden.new_empty(num_rows, t.stop - t.start) for t in self.tiles]
         for start in range(0, len(self.hidden), self.chunk_size):
             rows = slice(start, start + self.chunk_size)
-            part, label_vector = self.hidden[rows], self.item_weight[self.labels[rows]]
-            label_logit = (part.to(self.sum_dtype) * label_vector).sum(dim=1, keepdim=True)
+            part, labels = self.hidden[rows], self.labels[rows]
+            label_logit = (part[:, None].to(self.sum_dtype) * self.item_weight[labels]).sum(dim=2)
             label_logit = label_logit.to(self.dtype)  # rounded as the products are
             scores = [buffer[: len(part)] for buffer in buffers]
             for tile, out in zip(self.tiles, scores, strict=True):
@@ -185,9 +189,9 @@ class _Products:
                 if self.logit_bias is not None:
                     bias = self.logit_bias(rows, tile)
                     out += bias
-                    is_here = (self.labels[rows] >= tile.start) & (self.labels[rows] < tile.stop)
-                    column = (self.labels[rows] - tile.start).where(is_here, 0)[:, None]
-                    label_logit += bias.gather(1, column) * is_here[:, None]
+                    is_here = (labels >= tile.start) & (labels < tile.stop)
+                    column = (labels - tile.start).where(is_here, 0)
+                    label_logit += bias.gather(1, column) * is_here
             if not is_safe:
                 shift = torch.cat([s.amax(dim=1, keepdim=True) for s in scores], dim=1)
                 shift = shift.amax(dim=1, keepdim=True)
@@ -196,8 +200,7 @@ class _Products:
             exponentials = [s.exp_() for s in scores]
             sums = torch.cat([_row_sums(e, self.sum_dtype) for e in exponentials], dim=1)
             normalizer = sums.sum(dim=1, keepdim=True)
-            log_prob = (label_logit - normalizer.log()).squeeze(1)
-            yield _Chunk(rows, exponentials, normalizer, log_prob)
+            yield _Chunk(rows, exponentials, normalizer, label_logit - normalizer.log())
 
     def start_gradients(self) -> None:
         """Room for the gradients, of which ``add_gradients`` adds a chunk's part."""
@@ -205,15 +208,14 @@ class _Products:
         self.weight_gradient = torch.zeros_like(self.item_weight, dtype=self.sum_dtype)
         self.tile_gradient = torch.empty_like(self.item_weight[:TILE_ITEMS])
 
-    def add_gradients(self, chunk: _Chunk, upstream: Float[Tensor, " C"]) -> None:
+    def add_gradients(self, chunk: _Chunk, upstream: Float[Tensor, "C K"]) -> None:
         """The gradients of ``-(upstream * log_prob).sum()`` over the chunk's rows.
 
         Those are ``upstream * (probabilities - one_hot(label))`` times the weights and the hidden
         states. The probabilities are never formed: their normalizers scale the smaller factors.
         """
-        label, hidden = self.labels[chunk.rows], self.hidden[chunk.rows].to(self.sum_dtype)
-        upstream = upstream[:, None]
-        scale = upstream / chunk.normalizer
+        labels, hidden = self.labels[chunk.rows], self.hidden[chunk.rows].to(self.sum_dtype)
+        scale = upstream.sum(dim=1, keepdim=True) / chunk.normalizer
         scaled = (hidden * scale).to(self.dtype)
         towards_all = self.hidden_gradient[chunk.rows]
         for tile, exponentials in zip(self.tiles, chunk.exponentials, strict=True):
@@ -223,8 +225,10 @@ class _Products:
                 into.addmm_(exponentials.T, scaled)
             else:
                 into += torch.mm(exponentials.T, scaled, out=self.tile_gradient[: len(into)])
-        towards_all.mul_(scale).sub_(self.item_weight[label] * upstream)
-        self.weight_gradient.index_add_(0, label, hidden * -upstream)
+        upstream = upstream[:, :, None]
+        towards_all.mul_(scale).sub_((self.item_weight[labels] * upstream).sum(dim=1))
+        from_labels = (hidden[:, None] * -upstream).flatten(0, 1)
+        self.weight_gradient.index_add_(0, labels.flatten(), from_labels)
 
 
 def _largest_norm(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
@@ -286,7 +290,7 @@ def _scaled(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
 
 
 class _CatalogLogProb(torch.autograd.Function):
-    """``log_prob`` of every row; chunks are scored again in ``backward``."""
+    """``log_prob`` of every label; chunks are scored again in ``backward``."""
 
     @staticmethod
     def forward(
@@ -302,7 +306,7 @@ class _CatalogLogProb(torch.autograd.Function):
         ctx.logit_bias, ctx.chunk_size = logit_bias, chunk_size
         ctx.autocast_dtype = products.dtype if products.dtype != hidden.dtype else None
         parts = [chunk.log_prob for chunk in products.chunks()]
-        return torch.cat([hidden.new_empty(0, dtype=products.sum_dtype), *parts])
+        return torch.cat([hidden.new_empty(0, items.shape[1], dtype=products.sum_dtype), *parts])
 
     @staticmethod
     @once_differentiable

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
@@ -75,11 +76,16 @@ class SeqRecForNextItem(PreTrainedModel):
         """The vector of every item; a hidden state's product with it is the item's score."""
         tokens = self.get_input_embeddings()
         table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
-        return self.head(table)
+        return self._scaled(self.head(table))
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""
-        return self.head.rows(self.get_input_embeddings(), items)
+        return self._scaled(self.head.rows(self.get_input_embeddings(), items))
+
+    def _scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """Of the length at which products of two are cosines times the head's scale, if it has one."""
+        scale = self.config.cosine_scale
+        return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
 
     def items_of(self, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
         """The item of every token, -1 where it is none."""
@@ -153,7 +159,7 @@ class SeqRecForNextItem(PreTrainedModel):
             position_ids=document_positions(documents),
             **more,
         )
-        return output.last_hidden_state
+        return self._scaled(output.last_hidden_state)
 
     def forward(
         self,

@@ -72,40 +72,42 @@ def sft_loss(
     Args:
         model: what predicts.
         batch: packed histories.
-        loss: of one target a position.
+        loss: over the catalog.
         num_targets: how many of the items that come next are learned at a position.
         target_decay: what the item after the next one counts, relative to the next; and so on.
             The counts sum to 1.
     """
-    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
-    item_weight = model.item_weight()
-    shares = torch.tensor(target_decay) ** torch.arange(num_targets)
-    total = hidden.new_zeros(())
+    labels, label_weight = batch.labels, batch.label_weight
+    if num_targets > 1:
+        labels, label_weight = next_targets(batch, num_targets, target_decay)
+    return loss(
+        model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1),
+        model.item_weight(),
+        labels.flatten(0, 1),
+        label_weight=label_weight.flatten(0, 1),
+        total_weight=batch.total_weight,
+        logit_bias=memory_of(model, batch),
+    )
+
+
+def next_targets(
+    batch: PackedTensors, num_targets: int, decay: float
+) -> tuple[Int[Tensor, "B T K"], Float[Tensor, "B T K"]]:
+    """The next item at every position and those after it in the same window, and their weights.
+
+    The weights of a position's items sum to that of its next item.
+    """
+    shape = (*batch.labels.shape, num_targets)
+    labels = batch.labels.new_full(shape, IGNORE_INDEX)
+    label_weight = batch.label_weight.new_zeros(shape)
+    shares = decay ** torch.arange(num_targets)
     for steps, share in enumerate((shares / shares.sum()).tolist()):
-        labels, label_weight = further_targets(batch, steps)
-        total = total + share * loss(
-            hidden,
-            item_weight,
-            labels.flatten(),
-            label_weight=label_weight.flatten(),
-            total_weight=batch.total_weight,
-            logit_bias=None if steps else memory_of(model, batch),
-        )
-    return total
-
-
-def further_targets(
-    batch: PackedTensors, steps: int
-) -> tuple[Int[Tensor, "B T"], Float[Tensor, "B T"]]:
-    """The item that comes ``steps`` after the next one in the same window, and its weight."""
-    if not steps:
-        return batch.labels, batch.label_weight
-    labels = torch.full_like(batch.labels, IGNORE_INDEX)
-    label_weight = torch.zeros_like(batch.label_weight)
-    is_same = batch.documents[:, steps:] == batch.documents[:, :-steps]
-    labels[:, :-steps] = batch.labels[:, steps:].where(is_same, IGNORE_INDEX)
-    label_weight[:, :-steps] = batch.label_weight[:, steps:] * is_same
-    return labels, label_weight
+        here, there = slice(None, batch.labels.shape[1] - steps), slice(steps, None)
+        is_same = batch.documents[:, there] == batch.documents[:, here]
+        labels[:, here, steps] = batch.labels[:, there].where(is_same, IGNORE_INDEX)
+        label_weight[:, here, steps] = batch.label_weight[:, there] * is_same * share
+    whole = label_weight.sum(dim=2, keepdim=True)
+    return labels, label_weight * (batch.label_weight[:, :, None] / whole.where(whole > 0, 1))
 
 
 def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:

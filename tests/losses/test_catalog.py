@@ -250,3 +250,48 @@ def test_rows_are_chunked_by_what_fits_and_never_too_few():
     assert chunk_rows(640, 10_000_000, cpu) == MIN_CHUNK_ROWS
     assert chunk_rows(MIN_CHUNK_ROWS + 2, 10_000_000, cpu) == MIN_CHUNK_ROWS / 2 + 1
     assert chunk_rows(0, 0, cpu) == 1
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_several_labels_a_row_equal_as_many_rows(has_bias):
+    hidden, item_weight, _, _ = example()
+    labels = torch.randint(31, (40, 3))
+    labels[::3, 1] = IGNORE_INDEX
+    labels[5] = IGNORE_INDEX
+    label_weight = torch.rand(40, 3)
+    label_weight[1::7, 0] = 0
+    counted = ((labels != IGNORE_INDEX) & (label_weight > 0)).any(dim=1)
+    bias = torch.randn(int(counted.sum()), 31, dtype=torch.float64)
+    logits_bias = torch.zeros(40, 31, dtype=torch.float64)
+    more = {}
+    if has_bias:
+        more["logit_bias"] = lambda rows, tile: bias[rows, tile]
+        logits_bias[counted] = bias
+
+    def twin(hidden, item_weight, labels, *, label_weight, **_):
+        log_probabilities = torch.log_softmax(hidden @ item_weight.T + logits_bias, dim=1)
+        weight = label_weight.double() * (labels != IGNORE_INDEX)
+        return -(weight * log_probabilities.gather(1, labels.clamp_min(0))).sum() / weight.sum()
+
+    arguments = hidden, item_weight, labels
+    loss = partial(catalog_cross_entropy, chunk_size=7)
+    found = value_and_gradients(loss, *arguments, label_weight=label_weight, **more)
+    wanted = value_and_gradients(twin, *arguments, label_weight=label_weight)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_log_probabilities_of_several_items_a_row():
+    hidden, item_weight, _, _ = example()
+    items, upstream = torch.randint(31, (40, 4)), torch.randn(40, 4, dtype=torch.float64)
+
+    def of(log_prob):
+        def loss(hidden, item_weight, items):
+            return (upstream * log_prob(hidden, item_weight, items)).sum()
+
+        return value_and_gradients(loss, hidden, item_weight, items)
+
+    found = of(partial(catalog_log_prob, chunk_size=7))
+    wanted = of(lambda h, w, i: torch.log_softmax(h @ w.T, dim=1).gather(1, i))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -175,3 +175,16 @@ def test_a_broken_config_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SeqRecError, match="config.json"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_scores_by_cosine_do_not_know_lengths(head):
+    model = SeqRecForNextItem(small_config(head=head, cosine_scale=9.0)).eval()
+    tokens = torch.randint(2, 102, (3, 8))
+    logits = model(tokens).logits
+    plain = SeqRecForNextItem(small_config(head=head)).eval()
+    plain.load_state_dict(model.state_dict())
+    state, vectors = plain.hidden_states(tokens)[:, -1], plain.item_weight()
+    wanted = 9 * torch.nn.functional.cosine_similarity(state[:, None], vectors[None], dim=-1)
+    torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.item_vectors(torch.tensor([4])), model.item_weight()[4:5])

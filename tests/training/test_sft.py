@@ -142,7 +142,7 @@ def test_other_splits_go_all_the_way(tmp_path, split_by, targets):
     json.dumps(result)
 
 
-def test_several_targets_are_the_mean_of_the_losses_of_each():
+def test_several_targets_share_the_weight_of_the_next_one():
     model = SeqRecForNextItem(small_config())
     documents = torch.tensor([[1, 1, 1, 1, 2, 2, 2, 0]])
     items = torch.tensor([[4, 8, 15, 16, 23, 42, 7, -2]])
@@ -152,11 +152,12 @@ def test_several_targets_are_the_mean_of_the_losses_of_each():
     found = sft_loss(model, batch, loss=catalog_cross_entropy, num_targets=3, target_decay=0.5)
     hidden = model.hidden_states(items + 2, documents)[0]
     negative = -(hidden @ model.item_weight().T).log_softmax(1)
-    pairs = [
-        [(0, 8, 1), (1, 15, 2), (3, 50, 3), (4, 42, 1), (5, 7, 1)],
-        [(0, 15, 2), (2, 50, 3), (4, 7, 1)],
-        [(1, 50, 3)],
+    by_hand = [
+        [(0, 8, 1 / 2), (0, 15, 1 / 2)],  # 4/7 of 1 against 2/7 of 2, together 1
+        [(1, 15, 2 * 8 / 11), (1, 50, 2 * 3 / 11)],
+        [(3, 50, 3)],
+        [(4, 42, 2 / 3), (4, 7, 1 / 3)],
+        [(5, 7, 1)],
     ]
-    sums = [sum(weight * negative[row, item] for row, item, weight in step) for step in pairs]
-    wanted = sum(share * part for share, part in zip((4 / 7, 2 / 7, 1 / 7), sums, strict=True)) / 8
+    wanted = sum(weight * negative[row, item] for of in by_hand for row, item, weight in of) / 8
     torch.testing.assert_close(found, wanted)
