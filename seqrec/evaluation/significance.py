@@ -64,21 +64,41 @@ def bootstrap_interval(
     seed: int,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean over queries, of scores or of differences.
+    """``bootstrap_intervals`` of one column."""
+    more = {"num_draws": num_draws, "seed": seed, "confidence": confidence}
+    ((low, high),) = bootstrap_intervals(_scores(values)[:, None], users=users, **more)
+    return low, high
 
-    Users are drawn, each with all of their queries; without ``users`` every query is one.
+
+def bootstrap_intervals(
+    values: Float[np.ndarray, "Q M"],
+    *,
+    users: Int[np.ndarray, " Q"] | None = None,
+    num_draws: int = 10_000,
+    seed: int,
+    confidence: float = 0.95,
+) -> list[tuple[float, float]]:
+    """Percentile bootstrap intervals of means over queries, of scores or of differences.
+
+    Users are drawn, each with all of their queries; without ``users`` every query is one. The
+    draws are the same for every column, and for every call with as many users.
 
     Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3.
     """
-    sums, counts = _by_user(_scores(values), users)
+    sums, num_queries = _by_user(_scores(values), users)
+    columns = np.column_stack([sums, num_queries])
     rng = np.random.default_rng(seed)
+    num_users = len(columns)
     means = []
-    for draws in _chunks(num_draws, len(sums)):
-        drawn = rng.integers(0, len(sums), size=(draws, len(sums)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    for draws in _chunks(num_draws, num_users):
+        drawn = rng.integers(0, num_users, size=(draws, num_users), dtype=np.int32)
+        drawn += np.arange(draws, dtype=np.int32)[:, None] * num_users
+        times = np.bincount(drawn.ravel(), minlength=draws * num_users)
+        totals = times.reshape(draws, num_users).astype(np.float64) @ columns
+        means.append(totals[:, :-1] / totals[:, -1:])
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -95,13 +115,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _by_user(
-    values: Float[np.ndarray, " Q"], users: Int[np.ndarray, " Q"] | None
-) -> tuple[Float[np.ndarray, " U"], Int[np.ndarray, " U"]]:
-    """The sum of every user's values, and how many they are."""
+    values: Float[np.ndarray, "Q *M"], users: Int[np.ndarray, " Q"] | None
+) -> tuple[Float[np.ndarray, "U *M"], Int[np.ndarray, " U"]]:
+    """The sums of every user's values, and how many they are."""
     if users is None:
         return values, np.ones(len(values), dtype=np.int64)
-    _, user = np.unique(users, return_inverse=True)
-    return np.bincount(user, values), np.bincount(user)
+    known, user = np.unique(users, return_inverse=True)
+    sums = np.zeros((len(known), *values.shape[1:]))
+    np.add.at(sums, user, values)
+    return sums, np.bincount(user)
 
 
 def _scores(values: np.ndarray) -> Float[np.ndarray, " U"]:

@@ -23,7 +23,7 @@ from seqrec.evaluation.protocol import (
     protocol_line,
     queries_of,
 )
-from seqrec.evaluation.significance import bootstrap_interval
+from seqrec.evaluation.significance import bootstrap_intervals
 from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
@@ -171,12 +171,9 @@ def table_rows(
             row["sd"] = {
                 key: float(np.std([one[key] for one in metrics], ddof=1)) for key in metrics[0]
             }
-        row["intervals"] = {
-            key: bootstrap_interval(
-                np.mean([one[key] for one in per_query], axis=0), users=queries.users, seed=SEED
-            )
-            for key in per_query[0]
-        }
+        means = [np.mean([one[key] for one in per_query], axis=0) for key in per_query[0]]
+        intervals = bootstrap_intervals(np.column_stack(means), users=queries.users, seed=SEED)
+        row["intervals"] = dict(zip(per_query[0], intervals, strict=True))
         rows.append(row)
     return rows
 

@@ -83,7 +83,7 @@ class SeqRecForNextItem(PreTrainedModel):
         return self._scaled(self.head.rows(self.get_input_embeddings(), items))
 
     def _scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
-        """Of the length at which products of two are cosines times the head's scale, if it has one."""
+        """Of the length at which products are cosines times the head's scale, if it has one."""
         scale = self.config.cosine_scale
         return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
 
