@@ -288,6 +288,9 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="System compared with each other; the first if absent.")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="cold or warm: targets that training never met, or met.")
+    ] = None,
     users_sample: Annotated[
         int | None, typer.Option(metavar="N", help="Ask N users only, for a quick look.")
     ] = None,
@@ -322,6 +325,7 @@ def evaluate(
         k=_numbers(k, "--k"),
         metric=metric,
         against=against,
+        only=only,
         users_sample=users_sample,
         retrieval=retrieval.split(","),
         recommendations=recommendations or (),

@@ -14,8 +14,8 @@ from benchmarks.engine.plots import CATALOGS_FILE, PEERS_FILE
 from benchmarks.engine.rows import RESULTS, read
 
 START, END = "<!-- results -->", "<!-- /results -->"
-FILES = {"engine.json": CATALOGS_FILE, "peers.json": PEERS_FILE}
-"""Of results, and the plot that belongs to each."""
+FILES = {"quality.json": None, "engine.json": CATALOGS_FILE, "peers.json": PEERS_FILE}
+"""Of results, and the plot that belongs to each, if any."""
 TITLES = {
     "products": "Matrix products in a step",
     "packing": "Packed against padded",
@@ -27,6 +27,10 @@ TITLES = {
     "stream": "Streaming",
     "quality": "Time to quality",
     "lazy": "Lazy AdamW against AdamW",
+    "recipes": "Recipes beside floors and baselines, leave-one-out",
+    "later": "Global-time splits",
+    "cold": "Titles that training never met",
+    "ablations": "What each switch is worth",
     "rectools-softmax": "Training, full softmax, beside RecTools",
     "rectools-sampled": "Training, sampled softmax, beside RecTools",
     "rectools-recommend": "Ranking, beside RecTools",
@@ -52,11 +56,11 @@ def write_page(results: Path, page: Path) -> None:
     page.write_text(f"{before}{START}\n\n{body}\n\n{END}{after}", encoding="utf-8")
 
 
-def _section(file: Path, plot: str, page: Path) -> str:
+def _section(file: Path, plot: str | None, page: Path) -> str:
     """The machine, the plot, and a table a measurement."""
     results = read(file)
     parts = [_machine_line(results)]
-    if (file.parent / plot).exists():
+    if plot is not None and (file.parent / plot).exists():
         parts.append(f"![{file.stem}]({(file.parent / plot).relative_to(page.parent).as_posix()})")
     order = [name for name in TITLES if any(row["name"] == name for row in results["rows"])]
     rows = sorted(results["rows"], key=lambda row: order.index(row["name"]))

@@ -28,10 +28,16 @@ class Known:
     """A column that some copies have, which is each user's order already."""
 
 
+SUCCESSIVE = ("--targets", "successive")
 KNOWN = {
     "beauty": Known("amazon-beauty"),
     "ml-1m": Known("movielens-1m", ("--min-item", "5"), order="position"),
     "ml-100k": Known("movielens-100k"),
+    "ml-1m-later": Known("movielens-1m", ("--split-by", "global-time:.9", *SUCCESSIVE)),
+    "ml-100k-later": Known("movielens-100k", ("--split-by", "global-time:.9", *SUCCESSIVE)),
+    "ml-1m-cold": Known(
+        "movielens-1m", ("--min-item", "5", "--cold-share", ".1"), order="position"
+    ),
 }
 
 

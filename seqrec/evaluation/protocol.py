@@ -41,7 +41,10 @@ class Queries:
 
     def of_users(self, users: Int[np.ndarray, " U"]) -> "Queries":
         """The queries of some users."""
-        places = np.flatnonzero(np.isin(self.users, users))
+        return self.at(np.flatnonzero(np.isin(self.users, users)))
+
+    def at(self, places: Int[np.ndarray, " P"]) -> "Queries":
+        """Some of the queries."""
         histories = [self.histories[place] for place in places]
         targets = [self.targets[place] for place in places]
         return Queries(self.users[places], histories, targets, self.num_without_history)

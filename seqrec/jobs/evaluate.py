@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
@@ -30,6 +30,7 @@ from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_rankers, selection_of
 
 PER_USER_FILE = "per_user.parquet"
+ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
 COMPARED = (EXACT, "file")
 """Retrievals whose lists are a system's own, not an index's."""
 
@@ -45,6 +46,7 @@ def evaluate(
     retrieval: Sequence[str] = (EXACT,),
     recommendations: Sequence[str | Path] = (),
     tune_baselines: int = 0,
+    only: Literal["cold", "warm"] | None = None,
     users_sample: int | None = None,
     exclude_seen: bool = True,
     memory_mb: float | None = None,
@@ -64,6 +66,7 @@ def evaluate(
         retrieval: how a model's lists are found; exact is always shown beside.
         recommendations: recommendations files, of whatever system.
         tune_baselines: settings of each baseline to try on validation; 0: as they are named.
+        only: ask for targets that training never met, or for those that it met; all if absent.
         users_sample: how many users are asked, drawn at random, for a quick look; all if absent.
         exclude_seen: leave out what stands in the history.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
@@ -88,6 +91,10 @@ def evaluate(
             f"{data}: nobody has a {split} target under {prepared.split_by}; "
             "prepare with another --split-by"
         )
+    in_training = histories.split == TRAIN
+    is_known = np.bincount(histories.items[in_training], minlength=prepared.num_items) > 0
+    if only is not None:
+        queries = _only(queries, is_known, only)
     num_users = len(np.unique(queries.users))
     if users_sample is not None:
         queries = _sample(queries, users_sample)
@@ -111,13 +118,14 @@ def evaluate(
         choices = ", ".join(judgements[0].per_query)
         raise SeqRecError(f"--metric {metric}: choose from {choices}")
     protocol = protocol_line(prepared, split, len(queries.users), exclude_seen)
+    if only is not None:
+        protocol += f"; {ONLY[only]} alone"
     if users_sample is not None:
         protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
-    in_training = histories.split == TRAIN
-    is_known = np.bincount(histories.items[in_training], minlength=prepared.num_items) > 0
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
         "notes": evaluation_notes(prepared),
+        "catalog": prepared.num_items,
         "counts": {
             "queries": len(queries.users),
             "targets_without_history": queries.num_without_history,
@@ -145,6 +153,16 @@ def _sample(queries: Queries, num_users: int) -> Queries:
     if num_users >= len(users):
         return queries
     return queries.of_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
+
+
+def _only(queries: Queries, is_known: Bool[np.ndarray, " I"], which: str) -> Queries:
+    """The queries all of whose targets training met, or none."""
+    if which not in ONLY:
+        raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
+    is_kept = [(is_known[targets] == (which == "warm")).all() for targets in queries.targets]
+    if not any(is_kept):
+        raise SeqRecError(f"--only {which}: no query has {ONLY[which]} alone")
+    return queries.at(np.flatnonzero(is_kept))
 
 
 def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:

@@ -1,0 +1,1 @@
+"""What recipes reach beside floors and baselines, and what each switch is worth."""

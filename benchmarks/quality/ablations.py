@@ -1,0 +1,43 @@
+"""What each switch is worth: one run each, judged on validation alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from benchmarks.engine.prepared import FOLDER, prepared
+from benchmarks.engine.rows import Row, row
+from benchmarks.quality.table import MODULE, RECIPES, seqrec
+
+NAME = Path(__file__).stem
+METRIC = "ndcg@10"
+DATA = {"beauty": "beauty", "ml1m-a": "ml-1m"}
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """A row a switch, beside the recipe without it."""
+    for name, data in DATA.items():
+        folder = prepared(data)
+        switches = yaml.safe_load((RECIPES / name / "ablations.yaml").read_text())
+        base = None
+        for label, overrides in list(switches.items())[: 2 if quick else None]:
+            out = FOLDER / ("quick" if quick else "runs") / f"{name}-ablation-{label}"
+            short = ["trainer.max_epochs=1"] if quick else []
+            found = seqrec(
+                *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),
+                *("--out", str(out), "--overwrite", "trainer.accelerator=cpu"),
+                *(overrides or ()),
+                *short,
+            )
+            value = found["validation"][METRIC]
+            base = base or value
+            yield row(
+                NAME,
+                f"{data}, validation {METRIC}: {label}",
+                [value],
+                "",
+                ratio=value / base,
+                note=f"recall@10 {found['validation']['recall@10']:.4f}; "
+                f"{found['train_seconds']:.0f} s; {' '.join(overrides or ['the recipe itself'])}",
+                module=MODULE,
+            )

@@ -1,0 +1,20 @@
+"""Global-time splits: nothing that comes later is learned from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.engine.prepared import prepared
+from benchmarks.engine.rows import Row
+from benchmarks.quality.table import RECIPES, judged, rows_of, trained
+
+NAME = Path(__file__).stem
+DATA = ("ml-1m-later", "ml-100k-later")
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """A table a data set."""
+    for data in DATA:
+        folder = prepared(data)
+        recipe = next((RECIPES / data).glob("*.yaml"))
+        run = trained(recipe, folder, quick=quick, name=data)
+        yield from rows_of(NAME, data, judged(data, [run], folder, quick=quick), {})

@@ -1,0 +1,127 @@
+"""Recipes of several seeds and tuned baselines in one table of ``seqrec evaluate``."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.machine import ROOT, commit
+from benchmarks.engine.measure import last_line
+from benchmarks.engine.prepared import FOLDER
+from benchmarks.engine.rows import Row, Target, row
+
+MODULE = "benchmarks.quality"
+SEEDS = (0, 1, 2)
+NUM_TRIALS = 20
+FLOORS = (
+    "popularity",
+    "recent-popularity",
+    "transitions",
+    "transition-graph",
+    "item-knn",
+    "ease",
+    "als",
+    "bpr",
+)
+METRICS = ("recall@10", "ndcg@10")
+TOLERANCE = 0.002
+"""What another machine's mean may differ by from ``expected.json``."""
+
+
+def trained(recipe: Path, data: Path, *overrides: str, quick: bool = False, name: str = "") -> Path:
+    """The folder of a recipe's seeds; one that was begun goes on."""
+    out = FOLDER / "runs" / (name or f"{recipe.parent.name}-{recipe.stem}-seeds")
+    if quick:
+        out = FOLDER / "quick" / out.name
+        shutil.rmtree(out, ignore_errors=True)
+    seeds = SEEDS[: 1 if quick else None]
+    short = ["trainer.max_epochs=1"] if quick else []
+    settings = ["trainer.accelerator=cpu", *overrides, *short]
+    seqrec(
+        *("train", str(recipe), "--data", str(data), "--out", str(out)),
+        *("--seeds", ",".join(map(str, seeds)), *(["--resume"] if out.exists() else [])),
+        *settings,
+    )
+    return out
+
+
+def judged(
+    name: str,
+    systems: Sequence[str | Path],
+    data: Path,
+    *options: str,
+    floors: Sequence[str] = FLOORS,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """What ``seqrec evaluate`` answers; its report stays in a folder of that name."""
+    folder = FOLDER / ("quick" if quick else "tables") / name
+    if quick:
+        floors = floors[:1]
+    return seqrec(
+        *("evaluate", *map(str, systems), *floors, "--data", str(data)),
+        *("--tune-baselines", str(NUM_TRIALS), *options),
+        *("--out", str(folder), "--overwrite"),
+    )
+
+
+def rows_of(
+    name: str,
+    work: str,
+    result: Mapping[str, Any],
+    targets: Mapping[tuple[str, str], Target],
+    metrics: Sequence[str] = METRICS,
+) -> Iterator[Row]:
+    """A row a system and metric, and one a comparison."""
+    for entry in result["rows"]:
+        for metric in metrics:
+            low, high = entry["intervals"][metric]
+            spread = f"sd {entry['sd'][metric]:.4f} of {entry['seeds']} seeds, "
+            yield row(
+                name,
+                f"{work}, {metric}",
+                [entry[metric]],
+                "",
+                system=entry["system"],
+                target=targets.get((entry["system"], metric)),
+                note=f"{spread if 'sd' in entry else ''}95 % interval {low:.4f} to {high:.4f}",
+                module=MODULE,
+            )
+    for found in result["comparisons"]:
+        verdict = "significant" if found["is_significant"] else "not significant"
+        yield row(
+            name,
+            f"{work}, {found['metric']} against {found['other']}",
+            [found["difference"]],
+            "",
+            system=found["system"],
+            ratio=None,
+            note=f"{found['relative']:+.1%}, p = {found['p_value']:.4f}: {verdict}",
+            module=MODULE,
+        )
+
+
+def write_expected(folder: Path, system: str, result: Mapping[str, Any], command: str) -> None:
+    """``expected.json`` beside a recipe: what it reached."""
+    entry = next(entry for entry in result["rows"] if entry["system"] == system)
+    metrics = {
+        metric: {"mean": entry[metric], "sd": entry["sd"][metric], "tolerance": TOLERANCE}
+        for metric in METRICS
+    }
+    expected = {
+        "command": command,
+        "seeds": list(SEEDS),
+        "metrics": metrics,
+        "protocol": result["protocol"],
+        "commit": commit(),
+    }
+    (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
+def seqrec(*arguments: str) -> dict[str, Any]:
+    """What a verb answers, run from the root of the repository."""
+    return json.loads(last_line([sys.executable, "-m", "seqrec", *arguments, "--json"]))
+
+
+RECIPES = ROOT / "benchmarks"
