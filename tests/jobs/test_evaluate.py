@@ -1,0 +1,120 @@
+"""Evaluation: seeds, samples of users, titles that training never met, verdicts."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+from seqrec.data.worlds import first_order_world
+from seqrec.errors import SeqRecError
+
+QUICK = [
+    "data.max_length=16",
+    "model.hidden_size=16",
+    "model.intermediate_size=16",
+    "model.num_hidden_layers=1",
+    "model.memory={}",
+    "trainer.ema_decay=0.9",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
+    return seqrec.prepare(log, out=folder / "data")["out"]
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    return seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0, 3])
+
+
+def test_a_run_of_several_seeds_is_a_run_each(runs, data, tmp_path):
+    assert [run["run"].rpartition("/")[2] for run in runs["runs"]] == ["seed-0", "seed-3"]
+    alone = seqrec.train("sft", data=data, out=tmp_path / "x", overrides=[*QUICK, "trainer.seed=3"])
+    assert alone["validation"] == runs["runs"][1]["validation"]
+    values = [run["validation"]["ndcg@10"] for run in runs["runs"]]
+    assert runs["validation"]["ndcg@10"] == pytest.approx(np.mean(values))
+    assert runs["sd"]["ndcg@10"] == pytest.approx(np.std(values, ddof=1))
+    assert alone["memory_strength"] >= 0
+
+
+def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
+    for run in runs["runs"]:
+        log = [json.loads(line) for line in open(f"{run['run']}/log.jsonl")]
+        alone = max(line["val/ndcg@10"] for line in log)
+        assert run["validation"]["ndcg@10"] >= alone - 1e-9
+
+
+def test_seeds_go_on_where_they_were(runs, data, tmp_path):
+    out = tmp_path / "mine"
+    seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0])
+    before = (out / "seed-0" / "log.jsonl").stat().st_mtime_ns
+    result = seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0, 3], resume=True)
+    assert (out / "seed-0" / "log.jsonl").stat().st_mtime_ns == before
+    assert result["validation"] == runs["validation"]
+    with pytest.raises(SeqRecError, match="--overwrite"):
+        seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0])
+    with pytest.raises(SeqRecError, match="name different seeds"):
+        seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[1, 1])
+
+
+def test_a_table_has_means_spreads_intervals_and_verdicts(runs, data, tmp_path):
+    mine = tmp_path / "mine"
+    result = seqrec.evaluate([runs["out"], "transitions", "popularity"], data=data, out=mine)
+    ours, transitions, popularity = result["rows"]
+    parts = [seqrec.evaluate(run["run"], data=data)["rows"][0]["ndcg@10"] for run in runs["runs"]]
+    assert ours["system"] == "mine" and ours["seeds"] == 2
+    assert ours["ndcg@10"] == pytest.approx(np.mean(parts))
+    assert ours["sd"]["ndcg@10"] == pytest.approx(np.std(parts, ddof=1))
+    low, high = ours["intervals"]["ndcg@10"]
+    assert low < ours["ndcg@10"] < high
+    assert "sd" not in popularity
+    names = [(found["system"], found["other"]) for found in result["comparisons"]]
+    assert names == [("mine", "transitions"), ("mine", "popularity")]
+    assert result["comparisons"][0]["metric"] == "ndcg@10"
+    assert "models chosen by validation ndcg@10; seeds: 2" in result["protocol"]
+    assert "looks into the future" in result["notes"][0]
+    per_user = pl.read_parquet(mine / "per_user.parquet")
+    assert per_user.filter(system="mine")["seed"].unique().sort().to_list() == [0, 3]
+    against = seqrec.evaluate(
+        ["transitions", "popularity"], data=data, metric="mrr@10", against="popularity"
+    )["comparisons"]
+    assert against[0]["system"] == "popularity" and against[0]["metric"] == "mrr@10"
+    with pytest.raises(SeqRecError, match="--metric ndcg@7: choose from"):
+        seqrec.evaluate("popularity", data=data, metric="ndcg@7")
+
+
+def test_a_sample_is_one_of_users_and_says_so(data):
+    whole = seqrec.evaluate("transitions", data=data)
+    result = seqrec.evaluate("transitions", data=data, users_sample=20)
+    assert result["counts"]["queries"] == 20
+    assert "20 users drawn at random of 150, all candidates" in result["protocol"]
+    assert "drawn" not in whole["protocol"]
+    assert seqrec.evaluate("transitions", data=data, users_sample=20)["rows"][0] | {
+        "users_per_second": 0
+    } == result["rows"][0] | {"users_per_second": 0}
+    with pytest.raises(SeqRecError, match="--users-sample 0: at least 1"):
+        seqrec.evaluate("transitions", data=data, users_sample=0)
+
+
+def test_cold_and_warm_targets_part_the_queries(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
+    data = seqrec.prepare(log, out=tmp_path / "data", cold_share=0.2)["out"]
+    whole, cold, warm = (
+        seqrec.evaluate("popularity", data=data, only=only) for only in (None, "cold", "warm")
+    )
+    counts = [result["counts"]["queries"] for result in (whole, cold, warm)]
+    assert counts[0] == counts[1] + counts[2] and min(counts) > 0
+    assert cold["counts"]["targets_never_trained_on"] == counts[1]
+    assert warm["counts"]["targets_never_trained_on"] == 0
+    assert cold["rows"][0]["recall@10"] == 0 < warm["rows"][0]["recall@10"]
+    assert "targets that training never met alone" in cold["protocol"]
+    with pytest.raises(SeqRecError, match="--only lukewarm: choose from cold, warm"):
+        seqrec.evaluate("popularity", data=data, only="lukewarm")
