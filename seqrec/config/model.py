@@ -51,6 +51,8 @@ class ModelConfig(Block):
     """Add to attention a learned number for every head and distance."""
     gated_residual: bool = False
     """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
+    num_members: int = Field(default=1, gt=0)
+    """Decoders that learn each for itself from other random weights, and answer together."""
     head: Literal["tied", "untied"] = "tied"
     """Score items by their token embeddings, or by rows of the head's own."""
     cosine_scale: float | None = Field(default=None, gt=0)
@@ -78,6 +80,12 @@ class ModelConfig(Block):
     def _content_is_tied(self) -> "ModelConfig":
         if self.content is not None and self.head != "tied":
             raise ValueError("content needs head: tied, whose vectors are the tokens'")
+        return self
+
+    @model_validator(mode="after")
+    def _members_have_vectors_of_their_own(self) -> "ModelConfig":
+        if self.num_members > 1 and (self.content is not None or self.cosine_scale is not None):
+            raise ValueError("num_members goes neither with content nor with cosine_scale")
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
@@ -63,7 +64,7 @@ def build_model(
     tokenizer_fingerprint: str,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
-    backbone = SeqRecDecoderConfig(
+    backbone: SeqRecDecoderConfig | EnsembleConfig = SeqRecDecoderConfig(
         block=config.block,
         vocab_size=padded(vocab_size),
         hidden_size=config.hidden_size,
@@ -80,6 +81,8 @@ def build_model(
         rope_theta=ROPE_THETA if config.block == "llama" else None,
         pad_token_id=tokens.pad_token_id,
     )
+    if config.num_members > 1:
+        backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
     knowledge = knowledge or Knowledge(None, None, np.zeros(tokens.num_items, np.int64))
     memory = content = None
     if config.content is not None and knowledge.content is not None:

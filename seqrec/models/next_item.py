@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.decoder import SeqRecDecoder
+from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.memory import TransitionMemory, last_items
 
@@ -114,6 +115,16 @@ class SeqRecForNextItem(PreTrainedModel):
 
         return score
 
+    def members(
+        self, hidden: Float[Tensor, "N D"], item_weight: Float[Tensor, "I D"]
+    ) -> list[tuple[Float[Tensor, "N d"], Float[Tensor, "I d"]]]:
+        """Every member's states and item vectors; of a model without members, its own."""
+        if not isinstance(self.backbone, EnsembleDecoder):
+            return [(hidden, item_weight)]
+        number = self.backbone.config.num_members
+        states, vectors = hidden.chunk(number, dim=1), item_weight.chunk(number, dim=1)
+        return [(number * state, own) for state, own in zip(states, vectors, strict=True)]
+
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Whether looking up tokens and items gives gradients of their rows alone."""
         tables = [self.get_input_embeddings()]
@@ -143,7 +154,7 @@ class SeqRecForNextItem(PreTrainedModel):
         place = is_last.cumsum(dim=1)[rows, columns] - 1
         read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
         read_at[rows, place] = columns
-        if isinstance(self.backbone, SeqRecDecoder):
+        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             return self._decode(input_ids, documents, read_at=read_at)[rows, place]
         return self._decode(input_ids, documents)[rows, columns]
 
