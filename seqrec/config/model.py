@@ -51,6 +51,9 @@ class ModelConfig(Block):
     """Add to attention a learned number for every head and distance."""
     gated_residual: bool = False
     """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
+    causal: bool = True
+    """A title reads what is before it alone, so that every position can be learned from; if not,
+    also what is after it: then data.windows is prefixes."""
     num_members: int = Field(default=1, gt=0)
     """Decoders that learn each for itself from other random weights, and answer together."""
     head: Literal["tied", "untied"] = "tied"

@@ -96,6 +96,7 @@ def build_model(
         SeqRecConfig(
             backbone_config=backbone,
             head=config.head,
+            causal=config.causal,
             cosine_scale=config.cosine_scale,
             num_items=tokens.num_items,
             padded_num_items=padded(tokens.num_items),

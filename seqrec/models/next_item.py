@@ -166,7 +166,7 @@ class SeqRecForNextItem(PreTrainedModel):
             dtype = torch.get_autocast_dtype(input_ids.device.type)
         output = self.backbone(
             input_ids=input_ids,
-            attention_mask=document_mask(documents, dtype),
+            attention_mask=document_mask(documents, dtype, is_causal=self.config.causal),
             position_ids=document_positions(documents),
             **more,
         )
@@ -192,11 +192,17 @@ class SeqRecForNextItem(PreTrainedModel):
         return NextItemOutput(last_hidden_state=hidden, logits=score(0, self.config.num_items))
 
 
-def document_mask(documents: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T T"]:
-    """0 where a position may read another: the same document, not later; else the dtype's least."""
-    length = documents.shape[1]
-    not_later = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
-    allowed = (documents[:, :, None] == documents[:, None, :]) & not_later
+def document_mask(
+    documents: Int[Tensor, "B T"], dtype: torch.dtype, *, is_causal: bool = True
+) -> Float[Tensor, "B 1 T T"]:
+    """0 where a position may read another; else the dtype's least.
+
+    It reads the positions of its own document: if causal, those that are not later.
+    """
+    allowed = documents[:, :, None] == documents[:, None, :]
+    if is_causal:
+        length = documents.shape[1]
+        allowed &= torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
     mask = torch.zeros(allowed.shape, dtype=dtype, device=documents.device)
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
 
