@@ -67,6 +67,7 @@ def test_an_ensemble_is_trained_and_served_as_any_model(tmp_path):
     log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
     data = seqrec.prepare(log, out=tmp_path / "data")["out"]
     overrides = ["model.num_members=2", "model.hidden_size=16", "trainer.max_epochs=2"]
+    overrides += ["model.initial_vectors=associations"]
     run = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
     rec = seqrec.Recommender.from_pretrained(run["model"])
     assert rec.item_embeddings().shape == (40, 32)
