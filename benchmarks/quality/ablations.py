@@ -21,7 +21,7 @@ def measure(quick: bool) -> Iterator[Row]:
         switches = yaml.safe_load((RECIPES / name / "ablations.yaml").read_text())
         base = None
         for label, overrides in list(switches.items())[: 2 if quick else None]:
-            out = FOLDER / ("quick" if quick else "runs") / f"{name}-ablation-{label}"
+            out = FOLDER / ("quick" if quick else "runs") / f"{name}-ablation-{label.replace(' ', '-')}"
             short = ["trainer.max_epochs=1"] if quick else []
             found = seqrec(
                 *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),
