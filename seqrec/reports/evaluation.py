@@ -1,0 +1,255 @@
+"""The page of an evaluation: what was found, under which conditions, by what was trained how."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from seqrec.reports import html, plots
+from seqrec.reports.tables import Estimate, html_table, without_equal_hit_rates
+
+ACCURACY = ("recall@", "hit_rate@", "ndcg@", "mrr@")
+"""How the keys of the first table begin; other keys with a cut-off belong to the second."""
+NOT_SHOWN = ("sd", "intervals")
+"""Keys of a row that hold more on each metric."""
+METHOD = (
+    "Differences are means over queries, with 95 % bootstrap intervals over users; p by paired "
+    "randomisation over users, adjusted by Holm over the table. Who wins, wins in every seed."
+)
+
+
+class SeedRun(NamedTuple):
+    """What one training run says of itself."""
+
+    seed: int
+    metrics: Mapping[str, Any]
+    """Of its ``metrics.json``."""
+    log: Sequence[Mapping[str, Any]]
+    """The lines of its ``log.jsonl``."""
+
+
+class TrainedModel(NamedTuple):
+    """A system that was trained, and its runs."""
+
+    system: str
+    settings: str
+    """The resolved recipe; of several seeds the first one's."""
+    runs: Sequence[SeedRun]
+    """Empty if nothing but the model is there."""
+
+
+def evaluation_page(
+    title: str,
+    result: Mapping[str, Any],
+    models: Sequence[TrainedModel],
+    environment: Mapping[str, str],
+) -> str:
+    """One self-contained HTML page of what ``evaluate`` found."""
+    return html.page(
+        title, [*findings(result), *provenance(result["baselines"], models, environment)]
+    )
+
+
+def findings(result: Mapping[str, Any]) -> list[str]:
+    """The conditions, the tables, the plots and the verdicts."""
+    counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
+    return [
+        html.note(result["protocol"]),
+        *map(html.warning, result["notes"]),
+        html.note("; ".join(counts)),
+        *_results(result),
+        *_comparisons(result["comparisons"]),
+        *_beyond_accuracy(result["rows"]),
+        *_strata(result),
+        *_order(result.get("order", ())),
+    ]
+
+
+def provenance(
+    baselines: Sequence[Mapping[str, Any]],
+    models: Sequence[TrainedModel],
+    environment: Mapping[str, str],
+) -> list[str]:
+    """How baselines and models came to be, and where they were judged."""
+    parts = [*_baselines(baselines)]
+    for model in models:
+        parts += _model(model)
+    rows = [{"": name, "in this run": value} for name, value in environment.items()]
+    return [*parts, html.heading("Environment"), html.wide(html_table(rows))]
+
+
+def compared(result: Mapping[str, Any]) -> str:
+    """The system that is set against the others."""
+    comparisons = result["comparisons"]
+    return comparisons[0]["system"] if comparisons else result["rows"][0]["system"]
+
+
+def _results(result: Mapping[str, Any]) -> list[str]:
+    metric, rows = result["metric"], result["rows"]
+    own = {row["system"]: row for row in reversed(rows)}  # a system's own lists, not its indexes'
+    names = list(reversed(own))
+    legend = "Means over queries; beneath, 95 % bootstrap intervals over users."
+    if any("sd" in row for row in rows):
+        legend = (
+            "Means over seeds and queries; beneath, ± the standard deviation over seeds, and 95 % "
+            "bootstrap intervals over users."
+        )
+    png = plots.bars(
+        names,
+        [own[name][metric] for name in names],
+        [own[name]["intervals"][metric] for name in names],
+        metric,
+        compared(result),
+    )
+    return [
+        html.heading("Results"),
+        html.wide(html_table(_table(rows, lambda key: key.startswith(ACCURACY)))),
+        html.note(legend),
+        html.image(png, f"{metric} of every system, with intervals"),
+    ]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], is_shown: Any) -> list[dict[str, Any]]:
+    """The rows' names and the metrics that are asked for, with what is known of their doubt."""
+    names = ["system"]
+    names += ["retrieval"] if any(row["retrieval"] != rows[0]["retrieval"] for row in rows) else []
+    names += ["seeds"] if any(row["seeds"] > 1 for row in rows) else []
+    return [
+        {key: row[key] for key in names}
+        | {key: estimate(row, key) for key in row if key not in names and is_shown(key)}
+        for row in without_equal_hit_rates(rows)
+    ]
+
+
+def estimate(row: Mapping[str, Any], key: str) -> Any:
+    """A metric of a row with its spread and interval; what has neither, as it is."""
+    spread, interval = row.get("sd", {}).get(key), row.get("intervals", {}).get(key)
+    if spread is None and interval is None:
+        return row[key]
+    return Estimate(row[key], spread, None if interval is None else tuple(interval))
+
+
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not comparisons:
+        return []
+    system, metric = comparisons[0]["system"], comparisons[0]["metric"]
+    label = f"{metric}: {system} minus the other"
+    png = plots.differences(
+        [comparison["other"] for comparison in comparisons],
+        [comparison["difference"] for comparison in comparisons],
+        [comparison["interval"] for comparison in comparisons],
+        [comparison["is_significant"] for comparison in comparisons],
+        label,
+    )
+    return [
+        html.heading(f"{system} against the others"),
+        html.image(png, label),
+        html.bullets([comparison["sentence"] for comparison in comparisons]),
+        html.note(f"{METHOD} Filled dots are significant."),
+    ]
+
+
+def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    table = _table(rows, lambda key: "@" in key and not key.startswith(ACCURACY))
+    facts = _table(rows, lambda key: "@" not in key and key not in NOT_SHOWN)
+    parts = []
+    if any("@" in key for row in table for key in row):
+        parts += [html.heading("Beyond accuracy"), html.wide(html_table(table))]
+    if set(facts[0]) - set(table[0]):
+        parts += [html.heading("How the lists were found"), html.wide(html_table(facts))]
+    return parts
+
+
+def _strata(result: Mapping[str, Any]) -> list[str]:
+    """A plot for each way to divide the queries, and the figures folded away."""
+    strata = result.get("strata", ())
+    if not strata:
+        return []
+    metrics = [key for key in strata[0] if "@" in key]
+    metric = result["metric"] if result["metric"] in metrics else metrics[0]
+    parts = [html.heading(f"Where the systems differ: {metric} by stratum")]
+    for by in dict.fromkeys(row["by"] for row in strata):
+        rows = [row for row in strata if row["by"] == by]
+        groups = list(dict.fromkeys(str(row["group"]) for row in rows))
+        systems: dict[str, list[Any]] = {row["system"]: [None] * len(groups) for row in rows}
+        for row in rows:
+            found = (row[metric], row.get("interval")) if row.get(metric) is not None else None
+            systems[row["system"]][groups.index(str(row["group"]))] = found
+        title = f"{metric} by {by.replace('_', ' ')}"
+        png = plots.by_group(groups, systems, metric, title, compared(result))
+        parts.append(html.image(png, title))
+    table = [
+        {
+            **{key: row[key] for key in row if key != "interval"},
+            metric: Estimate(row[metric], interval=tuple(row["interval"]))
+            if row.get("interval") and row.get(metric) is not None
+            else row.get(metric),
+        }
+        for row in strata
+    ]
+    return [*parts, html.details("The figures", html.wide(html_table(table)))]
+
+
+def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not order:
+        return []
+    table = [
+        {
+            "system": row["system"],
+            "metric": row["metric"],
+            "in order": row["in_order"],
+            "shuffled": row["shuffled"],
+            "relative": f"{row['relative']:+.1%}",
+        }
+        for row in order
+    ]
+    return [
+        html.heading("How much order matters"),
+        html.wide(html_table(table)),
+        html.note("The same histories, their items in order and shuffled."),
+    ]
+
+
+def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not baselines:
+        return []
+    table = [
+        {
+            "baseline": floor["baseline"],
+            "settings": ", ".join(f"{key} = {value:g}" for key, value in floor["settings"].items()),
+            "trials": floor.get("num_trials", 0),
+            **(
+                {f"validation {floor['selection_metric']}": floor["validation"]}
+                if "validation" in floor
+                else {}
+            ),
+        }
+        for floor in baselines
+    ]
+    return [
+        html.heading("Baselines"),
+        html.wide(html_table(table)),
+        html.note("Trials: settings tried on validation; 0: as named, or the defaults."),
+    ]
+
+
+def _model(model: TrainedModel) -> list[str]:
+    parts = [html.heading(f"Model {model.system}")]
+    if model.runs:
+        metric = model.runs[0].metrics["selection_metric"]
+        png = plots.learning_curve([run.log for run in model.runs], metric)
+        parts += [
+            html.wide(html_table([_run_row(run, metric, len(model.runs)) for run in model.runs])),
+            html.image(png, f"learning curve of {model.system}"),
+            html.note("Validation chose the epoch, where the dots are; test is scored once."),
+        ]
+    return [*parts, html.details("Resolved settings", html.preformatted(model.settings))]
+
+
+def _run_row(run: SeedRun, metric: str, num_runs: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"seed": run.seed} if num_runs > 1 else {}
+    named = {
+        "best epoch": run.metrics["best_epoch"],
+        "epochs": run.metrics["num_epochs"],
+        "parameters": run.metrics["num_parameters"],
+        "training (s)": round(run.metrics["train_seconds"]),
+    }
+    return row | named | {f"validation {metric}": run.metrics["validation"].get(metric)}
