@@ -1,6 +1,6 @@
 """The page of an evaluation: what was found, under which conditions, by what was trained how."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seqrec.reports import html, plots
@@ -101,25 +101,32 @@ def _results(result: Mapping[str, Any]) -> list[str]:
     )
     return [
         html.heading("Results"),
-        html.wide(html_table(_table(rows, lambda key: key.startswith(ACCURACY)))),
+        html.wide(html_table(accuracy_rows(rows))),
         html.note(legend),
         html.image(png, f"{metric} of every system, with intervals"),
     ]
 
 
-def _table(rows: Sequence[Mapping[str, Any]], is_shown: Any) -> list[dict[str, Any]]:
+def accuracy_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a system: its accuracy at every cut-off, with spreads and intervals."""
+    return _table(rows, lambda key: key.startswith(ACCURACY))
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]], is_shown: Callable[[str], bool]
+) -> list[dict[str, Any]]:
     """The rows' names and the metrics that are asked for, with what is known of their doubt."""
     names = ["system"]
     names += ["retrieval"] if any(row["retrieval"] != rows[0]["retrieval"] for row in rows) else []
     names += ["seeds"] if any(row["seeds"] > 1 for row in rows) else []
     return [
         {key: row[key] for key in names}
-        | {key: estimate(row, key) for key in row if key not in names and is_shown(key)}
+        | {key: _estimate(row, key) for key in row if key not in names and is_shown(key)}
         for row in without_equal_hit_rates(rows)
     ]
 
 
-def estimate(row: Mapping[str, Any], key: str) -> Any:
+def _estimate(row: Mapping[str, Any], key: str) -> Any:
     """A metric of a row with its spread and interval; what has neither, as it is."""
     spread, interval = row.get("sd", {}).get(key), row.get("intervals", {}).get(key)
     if spread is None and interval is None:
@@ -237,19 +244,25 @@ def _model(model: TrainedModel) -> list[str]:
         metric = model.runs[0].metrics["selection_metric"]
         png = plots.learning_curve([run.log for run in model.runs], metric)
         parts += [
-            html.wide(html_table([_run_row(run, metric, len(model.runs)) for run in model.runs])),
+            html.wide(html_table(runs_table(model.runs))),
             html.image(png, f"learning curve of {model.system}"),
             html.note("Validation chose the epoch, where the dots are; test is scored once."),
         ]
     return [*parts, html.details("Resolved settings", html.preformatted(model.settings))]
 
 
-def _run_row(run: SeedRun, metric: str, num_runs: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"seed": run.seed} if num_runs > 1 else {}
-    named = {
-        "best epoch": run.metrics["best_epoch"],
-        "epochs": run.metrics["num_epochs"],
-        "parameters": run.metrics["num_parameters"],
-        "training (s)": round(run.metrics["train_seconds"]),
-    }
-    return row | named | {f"validation {metric}": run.metrics["validation"].get(metric)}
+def runs_table(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
+    """A row a seed: how long it trained, and what validation said of the best epoch."""
+    rows = []
+    for run in runs:
+        metric = run.metrics["selection_metric"]
+        row: dict[str, Any] = {"seed": run.seed} if len(runs) > 1 else {}
+        row |= {
+            "best epoch": run.metrics["best_epoch"],
+            "epochs": run.metrics["num_epochs"],
+            "parameters": run.metrics["num_parameters"],
+            "training (s)": round(run.metrics["train_seconds"]),
+            f"validation {metric}": run.metrics["validation"].get(metric),
+        }
+        rows.append(row)
+    return rows
