@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom, over runs of a simulated world, and are kept without outputs."""
+"""Notebooks run from top to bottom, over a simulated world, and are kept without outputs."""
 
 import re
 from pathlib import Path
@@ -83,7 +83,8 @@ def test_two_runs_of_one_evaluation_are_compared(root):
 
 
 def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root):
-    same, _ = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", SECOND_SYSTEM="long")
+    named = {"FIRST_SYSTEM": "long", "SECOND_SYSTEM": "long"}
+    same, _ = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
     assert "long (1) against long (2): +0.0000" in same and "may be chance" in same
     named = {"FIRST_SYSTEM": "popularity", "SECOND_SYSTEM": None}
     floor, num_pictures = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)

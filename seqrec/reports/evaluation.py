@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seqrec.reports import html, plots
-from seqrec.reports.tables import Estimate, html_table, without_equal_hit_rates
+from seqrec.reports.tables import Estimate, columns_of, html_table, without_equal_hit_rates
 
 ACCURACY = ("recall@", "hit_rate@", "ndcg@", "mrr@")
 """How the keys of the first table begin; other keys with a cut-off belong to the second."""
-NOT_SHOWN = ("sd", "intervals")
-"""Keys of a row that hold more on each metric."""
+NAMES = ("system", "retrieval", "seeds")
+DOUBTS = ("sd", "intervals")
+"""Keys of a row that are no metrics: of what it is, and of how sure its metrics are."""
 METHOD = (
     "Differences are means over queries, with 95 % bootstrap intervals over users; p by paired "
     "randomisation over users, adjusted by Holm over the table. Who wins, wins in every seed."
@@ -72,7 +73,7 @@ def provenance(
     parts = [*_baselines(baselines)]
     for model in models:
         parts += _model(model)
-    rows = [{"": name, "in this run": value} for name, value in environment.items()]
+    rows = [{"what": name, "which": value} for name, value in environment.items()]
     return [*parts, html.heading("Environment"), html.wide(html_table(rows))]
 
 
@@ -116,12 +117,14 @@ def _table(
     rows: Sequence[Mapping[str, Any]], is_shown: Callable[[str], bool]
 ) -> list[dict[str, Any]]:
     """The rows' names and the metrics that are asked for, with what is known of their doubt."""
-    names = ["system"]
-    names += ["retrieval"] if any(row["retrieval"] != rows[0]["retrieval"] for row in rows) else []
-    names += ["seeds"] if any(row["seeds"] > 1 for row in rows) else []
+    is_title = {
+        "system": True,
+        "retrieval": any(row["retrieval"] != rows[0]["retrieval"] for row in rows),
+        "seeds": any(row["seeds"] > 1 for row in rows),
+    }
     return [
-        {key: row[key] for key in names}
-        | {key: _estimate(row, key) for key in row if key not in names and is_shown(key)}
+        {name: row[name] for name in NAMES if is_title[name]}
+        | {key: _estimate(row, key) for key in row if is_shown(key)}
         for row in without_equal_hit_rates(rows)
     ]
 
@@ -131,7 +134,7 @@ def _estimate(row: Mapping[str, Any], key: str) -> Any:
     spread, interval = row.get("sd", {}).get(key), row.get("intervals", {}).get(key)
     if spread is None and interval is None:
         return row[key]
-    return Estimate(row[key], spread, None if interval is None else tuple(interval))
+    return Estimate(row[key], spread, None if interval is None else (interval[0], interval[1]))
 
 
 def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -156,12 +159,11 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     table = _table(rows, lambda key: "@" in key and not key.startswith(ACCURACY))
-    facts = _table(rows, lambda key: "@" not in key and key not in NOT_SHOWN)
+    facts = _table(rows, lambda key: "@" not in key and key not in NAMES + DOUBTS)
     parts = []
-    if any("@" in key for row in table for key in row):
-        parts += [html.heading("Beyond accuracy"), html.wide(html_table(table))]
-    if set(facts[0]) - set(table[0]):
-        parts += [html.heading("How the lists were found"), html.wide(html_table(facts))]
+    for title, found in (("Beyond accuracy", table), ("How the lists were found", facts)):
+        if set(columns_of(found)) - set(NAMES):
+            parts += [html.heading(title), html.wide(html_table(found))]
     return parts
 
 
@@ -172,25 +174,24 @@ def _strata(result: Mapping[str, Any]) -> list[str]:
         return []
     metrics = [key for key in strata[0] if "@" in key]
     metric = result["metric"] if result["metric"] in metrics else metrics[0]
+    estimates = [
+        None if row.get(metric) is None else Estimate(row[metric], interval=row.get("interval"))
+        for row in strata
+    ]
     parts = [html.heading(f"Where the systems differ: {metric} by stratum")]
     for by in dict.fromkeys(row["by"] for row in strata):
-        rows = [row for row in strata if row["by"] == by]
-        groups = list(dict.fromkeys(str(row["group"]) for row in rows))
-        systems: dict[str, list[Any]] = {row["system"]: [None] * len(groups) for row in rows}
-        for row in rows:
-            found = (row[metric], row.get("interval")) if row.get(metric) is not None else None
-            systems[row["system"]][groups.index(str(row["group"]))] = found
+        groups = list(dict.fromkeys(str(row["group"]) for row in strata if row["by"] == by))
+        systems: dict[str, list[Estimate | None]] = {}
+        for row, found in zip(strata, estimates, strict=True):
+            if row["by"] == by:
+                cells = systems.setdefault(row["system"], [None] * len(groups))
+                cells[groups.index(str(row["group"]))] = found
         title = f"{metric} by {by.replace('_', ' ')}"
         png = plots.by_group(groups, systems, metric, title, compared(result))
         parts.append(html.image(png, title))
     table = [
-        {
-            **{key: row[key] for key in row if key != "interval"},
-            metric: Estimate(row[metric], interval=tuple(row["interval"]))
-            if row.get("interval") and row.get(metric) is not None
-            else row.get(metric),
-        }
-        for row in strata
+        {key: row[key] for key in row if key != "interval"} | {metric: found}
+        for row, found in zip(strata, estimates, strict=True)
     ]
     return [*parts, html.details("The figures", html.wide(html_table(table)))]
 

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seqrec.reports.tables import Estimate
+
 MODEL_COLOUR = "#1f5fa8"
 FLOOR_COLOUR = "#b8bfc9"
 SECOND_COLOUR = "#c8642b"
@@ -104,7 +106,7 @@ def differences(
 
 def by_group(
     groups: Sequence[str],
-    systems: Mapping[str, Sequence[tuple[float, tuple[float, float] | None] | None]],
+    systems: Mapping[str, Sequence[Estimate | None]],
     label: str,
     title: str,
     highlight: str,
@@ -119,11 +121,11 @@ def by_group(
         shift = (number - (len(systems) - 1) / 2) * step
         colour = MODEL_COLOUR if name == highlight else next(others)
         marker = "o" if name == highlight else MARKERS[number % len(MARKERS)]
-        shown = [(place + shift, *found) for place, found in enumerate(cells) if found is not None]
-        for place, _, interval in shown:
-            if interval is not None:
-                axis.plot([place, place], interval, color=colour, linewidth=1.2)
-        places, values = [place for place, *_ in shown], [value for _, value, _ in shown]
+        shown = [(place + shift, found) for place, found in enumerate(cells) if found is not None]
+        for place, found in shown:
+            if found.interval is not None:
+                axis.plot([place, place], found.interval, color=colour, linewidth=1.2)
+        places, values = [place for place, _ in shown], [found.mean for _, found in shown]
         handles += axis.plot(places, values, marker, color=colour, markersize=5)
     axis.set_xticks(range(len(groups)), [_short(group) for group in groups], parse_math=False)
     axis.set_xlim(-0.6, len(groups) - 0.4)

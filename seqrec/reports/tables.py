@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+LARGE = 1000
+"""From here on a number's fraction says nothing."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -23,14 +26,14 @@ class Estimate(NamedTuple):
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it: shares to four places, counts with separators."""
+    """A value as a table shows it: shares to four places, counts and means of such in whole."""
     if value is None:
         return ""
     if isinstance(value, Estimate):
         doubts = "; ".join(value.doubts())
         return f"{cell(value.mean)} ({doubts})" if doubts else cell(value.mean)
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if abs(value) < LARGE else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
