@@ -217,8 +217,6 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not baselines:
-        return []
     table = [
         {
             "baseline": floor["baseline"],
@@ -231,9 +229,12 @@ def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
             ),
         }
         for floor in baselines
+        if floor["settings"]
     ]
+    if not table:
+        return []
     return [
-        html.heading("Baselines"),
+        html.heading("Settings of the baselines"),
         html.wide(html_table(table)),
         html.note("Trials: settings tried on validation; 0: as named, or the defaults."),
     ]

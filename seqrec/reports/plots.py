@@ -46,8 +46,11 @@ def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> 
         right.plot(epochs, values, color=MODEL_COLOUR, linewidth=1.2)
         top = max(range(len(values)), key=values.__getitem__)
         right.plot(epochs[top], values[top], "o", color=MODEL_COLOUR)
-        best.append(f"{values[top]:.4f} (epoch {epochs[top]})")
-    right.set_title(f"best {metric}: {', '.join(best)}", fontsize=10)
+        best.append((values[top], epochs[top]))
+    found = [f"{value:.4f}, epoch {epoch}" for value, epoch in best]
+    if len(found) > 1:
+        found = [f"{sum(value for value, _ in best) / len(best):.4f}, mean of {len(best)} seeds"]
+    right.set_title(f"best {metric} {found[0]}", fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     right.spines["top"].set_visible(False)
     return _png(figure)

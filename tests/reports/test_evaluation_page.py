@@ -58,7 +58,8 @@ def result(name="ours", *, seeds=1, **more):
                 "num_trials": 7,
                 "selection_metric": "ndcg@10",
                 "validation": 0.2468,
-            }
+            },
+            {"baseline": "popularity", "settings": {}, "name": "popularity"},
         ],
         **more,
     }
