@@ -61,6 +61,7 @@ def findings(result: Mapping[str, Any]) -> list[str]:
         *_beyond_accuracy(result["rows"]),
         *_strata(result),
         *_order(result.get("order", ())),
+        *_lists(result["rows"], result["metric"]),
     ]
 
 
@@ -84,9 +85,7 @@ def compared(result: Mapping[str, Any]) -> str:
 
 
 def _results(result: Mapping[str, Any]) -> list[str]:
-    metric, rows = result["metric"], result["rows"]
-    own = {row["system"]: row for row in reversed(rows)}  # a system's own lists, not its indexes'
-    names = list(reversed(own))
+    metric, rows = result["metric"], _own(result["rows"])
     legend = "Means over queries; beneath, 95 % bootstrap intervals over users."
     if any("sd" in row for row in rows):
         legend = (
@@ -94,9 +93,9 @@ def _results(result: Mapping[str, Any]) -> list[str]:
             "bootstrap intervals over users."
         )
     png = plots.bars(
-        names,
-        [own[name][metric] for name in names],
-        [own[name]["intervals"][metric] for name in names],
+        [row["system"] for row in rows],
+        [row[metric] for row in rows],
+        [row["intervals"][metric] for row in rows],
         metric,
         compared(result),
     )
@@ -106,6 +105,12 @@ def _results(result: Mapping[str, Any]) -> list[str]:
         html.note(legend),
         html.image(png, f"{metric} of every system, with intervals"),
     ]
+
+
+def _own(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first row of each system: its own lists, after which those of its indexes come."""
+    first = {row["system"]: row for row in reversed(rows)}
+    return list(first.values())[::-1]
 
 
 def accuracy_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -158,13 +163,10 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    table = _table(rows, lambda key: "@" in key and not key.startswith(ACCURACY))
-    facts = _table(rows, lambda key: "@" not in key and key not in NAMES + DOUBTS)
-    parts = []
-    for title, found in (("Beyond accuracy", table), ("How the lists were found", facts)):
-        if set(columns_of(found)) - set(NAMES):
-            parts += [html.heading(title), html.wide(html_table(found))]
-    return parts
+    table = _table(_own(rows), lambda key: "@" in key and not key.startswith(ACCURACY))
+    if not set(columns_of(table)) - set(NAMES):
+        return []
+    return [html.heading("Beyond accuracy"), html.wide(html_table(table))]
 
 
 def _strata(result: Mapping[str, Any]) -> list[str]:
@@ -214,6 +216,15 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
         html.wide(html_table(table)),
         html.note("The same histories, their items in order and shuffled."),
     ]
+
+
+def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
+    """What was measured on the way, of indexes too."""
+    facts = {key for key in columns_of(rows) if "@" not in key and key not in NAMES + DOUBTS}
+    if not facts:
+        return []
+    table = _table(rows, lambda key: key == metric or key in facts)
+    return [html.heading("How the lists were found"), html.wide(html_table(table))]
 
 
 def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,14 +17,14 @@ p.warning { background: var(--warn); border-left: 4px solid var(--edge); padding
 ul { padding-left: 1.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 div.wide { overflow-x: auto; }
-th, td { padding: 0.3rem 1.2rem 0.3rem 0; text-align: left; vertical-align: top;
+th, td { padding: 0.3rem 0.9rem 0.3rem 0; text-align: left; vertical-align: top;
          border-bottom: 1px solid var(--line); }
 div.wide th:first-child, div.wide td:first-child { position: sticky; left: 0;
                                                    background: var(--page); }
 .number { text-align: right; }
 td small { display: block; color: var(--quiet); font-size: 0.75rem; white-space: nowrap; }
 th { color: var(--quiet); font-weight: 600; }
-img { max-width: 100%; }
+img { width: 40rem; max-width: 100%; }
 summary { cursor: pointer; color: var(--quiet); }
 pre { background: var(--block); padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
 @media (prefers-color-scheme: dark) {
