@@ -310,7 +310,7 @@ def evaluate(
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics and per-user results.")
+        Path | None, typer.Option(help="Folder for metrics, per-user results and an HTML report.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -428,16 +428,13 @@ def _say(as_json: bool) -> Any:
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows without what they hold on every metric, and without hit rates that are recalls."""
-    same = {
-        key
-        for key in rows[0]
-        if key.startswith("hit_rate@")
-        and all(row[key] == row[key.replace("hit_rate", "recall")] for row in rows)
-    }
+    from seqrec.reports.tables import without_equal_hit_rates
+
     nested = {"sd", "intervals"}
     if all(row["seeds"] == 1 for row in rows):
         nested.add("seeds")
-    return [{key: row[key] for key in row if key not in same | nested} for row in rows]
+    rows = without_equal_hit_rates(rows)
+    return [{key: row[key] for key in row if key not in nested} for row in rows]
 
 
 def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:

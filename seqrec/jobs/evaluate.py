@@ -28,6 +28,8 @@ from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_rankers, selection_of
+from seqrec.jobs.report import REPORT_FILE, environment, trained_models
+from seqrec.reports.evaluation import evaluation_page
 
 PER_USER_FILE = "per_user.parquet"
 ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
@@ -70,12 +72,13 @@ def evaluate(
         users_sample: how many users are asked, drawn at random, for a quick look; all if absent.
         exclude_seen: leave out what stands in the history.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
-        out: folder for ``metrics.json`` and ``per_user.parquet``.
+        out: folder for ``metrics.json``, ``per_user.parquet`` and ``report.html``.
         overwrite: replace ``out``.
 
     Returns:
-        The protocol, notes, counts; a row a system with the means over its seeds, their standard
-        deviations and 95 % intervals; comparisons; the baselines' settings.
+        The protocol, notes, counts; what each system was named by; a row a system with the means
+        over its seeds, their standard deviations and 95 % intervals; comparisons; the baselines'
+        settings.
     """
     models = [models] if isinstance(models, str | Path) else models
     ks = sorted({k} if isinstance(k, int) else set(k))
@@ -102,12 +105,14 @@ def evaluate(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
     answers: list[Answers] = []
+    systems: dict[str, str] = {}
     for model in models:
         taken = {answer.system for answer in answers}
         for seed, ranker in open_rankers(model, prepared, histories):
             ranker.limit_memory(memory_mb)
             if ranker.name in taken:
                 ranker.name = str(model)
+            systems[ranker.name] = str(model)
             answers += ranked(ranker, seed, queries, ks[-1], retrieval, exclude_seen)
     for file in map(Path, recommendations):
         answer = from_file(file, prepared, queries, ks[-1], exclude_seen)
@@ -132,6 +137,8 @@ def evaluate(
             "targets_seen_before": queries.num_seen_targets,
             "targets_never_trained_on": int((~is_known[np.concatenate(queries.targets)]).sum()),
         },
+        "models": systems,
+        "metric": metric,
         "rows": table_rows(answers, judgements, queries),
         "comparisons": _comparisons(answers, judgements, queries, metric, against),
         "baselines": floors,
@@ -141,6 +148,9 @@ def evaluate(
             (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
             table = per_user_table(answers, judgements, queries, prepared)
             pq.write_table(table, folder / PER_USER_FILE)
+            title = f"seqrec evaluation: {Path(prepared.manifest['source']).name}"
+            page = evaluation_page(title, result, trained_models(systems), environment())
+            (folder / REPORT_FILE).write_text(page, encoding="utf-8")
         result["out"] = str(out)
     return result
 
