@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.significance import bootstrap_interval
-from seqrec.jobs.evaluate import COMPARED, PER_USER_FILE
+from seqrec.jobs.evaluate import PER_USER_FILE
+from seqrec.jobs.judging import COMPARED
 from seqrec.jobs.report import trained_models
 from seqrec.jobs.run_folder import METRICS_FILE
 from seqrec.reports.evaluation import TrainedModel
