@@ -4,7 +4,7 @@ Every function takes plain tensors: ``B`` histories, ``G`` slates of each, ``K``
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 EPS = 1e-6
@@ -106,35 +106,3 @@ def share_clipped(
     is_up = (ratio > 1 + clip_high) & (advantage > 0)
     is_down = (ratio < 1 - clip_low) & (advantage < 0)
     return (is_up | is_down).float().mean()
-
-
-def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
-    """The log-probability of every title of a slate that is drawn without replacement.
-
-    Given the titles before it, a title's probability is its own over what they left:
-    ``log p_k - log(1 - sum of p_j, j < k)``.
-
-    Args:
-        log_prob: of the titles, in their order, under one distribution.
-
-    Source: Plackett 1975, "The Analysis of Permutations".
-    """
-    taken = log_prob.exp().cumsum(dim=-1) - log_prob.exp()
-    left = (1 - taken).clamp_min(torch.finfo(log_prob.dtype).eps)
-    return log_prob - left.log()
-
-
-def top_titles(
-    logits: Float[Tensor, "R I"], num_titles: int, generator: torch.Generator | None
-) -> Int[Tensor, "R K"]:
-    """A slate a row, drawn without replacement from the softmax of the row's logits.
-
-    The order in which Gumbel-perturbed logits come is a Plackett-Luce draw; without a generator
-    the most probable titles, in their order.
-
-    Source: Kool et al. 2019, arXiv:1903.06059, section 2.3.
-    """
-    if generator is not None:
-        exponential = torch.empty_like(logits).exponential_(generator=generator)
-        logits = logits - exponential.log()
-    return logits.topk(num_titles, dim=1).indices

@@ -1,8 +1,5 @@
-"""Advantages and policy losses by hand, slates by enumeration."""
+"""Advantages and policy losses by hand, gradients by enumeration."""
 
-from itertools import permutations
-
-import pytest
 import torch
 
 from seqrec.losses.policy import (
@@ -12,9 +9,7 @@ from seqrec.losses.policy import (
     leave_one_out_advantages,
     policy_gradient,
     share_clipped,
-    slate_log_prob,
     standardized_advantages,
-    top_titles,
 )
 
 REWARDS = torch.tensor([[1.0, 2.0, 3.0, 6.0], [0.5, 0.5, 0.5, 0.5]])
@@ -77,31 +72,3 @@ def test_clipping_by_hand():
     (gradient,) = torch.autograd.grad(loss, log_prob)
     torch.testing.assert_close(gradient.flatten(), torch.tensor([0, 1.5 / 4, -0.5 / 4, 0]))
     assert share_clipped(log_prob, old, advantages, **bounds) == 0.5
-
-
-@pytest.mark.parametrize("num_titles", [1, 3])
-def test_all_slates_of_a_small_catalog_sum_to_one(num_titles):
-    """Six titles, two of them masked: every ordered slate of the others, enumerated."""
-    logits = torch.randn(6, dtype=torch.float64)
-    logits[[1, 4]] = -1e9
-    log_prob = logits.log_softmax(0)
-    slates = torch.tensor(list(permutations([0, 2, 3, 5], num_titles)))
-    found = slate_log_prob(log_prob[slates]).sum(dim=1)
-    torch.testing.assert_close(found.exp().sum(), torch.ones((), dtype=torch.float64))
-
-
-def test_slates_are_drawn_as_often_as_their_probability():
-    logits = torch.randn(6)
-    logits[2] = -1e9
-    generator = torch.Generator().manual_seed(0)
-    drawn = top_titles(logits.expand(40_000, -1), 2, generator)
-    slates, counts = drawn.unique(dim=0, return_counts=True)
-    wanted = slate_log_prob(logits.log_softmax(0)[slates]).sum(dim=1).exp()
-    error = (wanted * (1 - wanted) / 40_000).sqrt()
-    assert ((counts / 40_000 - wanted).abs() < 4.5 * error).all()
-    assert len(slates) == 5 * 4 and not (drawn == 2).any()
-
-
-def test_without_a_generator_the_most_probable_titles_come_in_their_order():
-    logits = torch.tensor([[0.1, 3.0, -1.0, 2.0]])
-    assert top_titles(logits, 3, None).tolist() == [[1, 3, 0]]
