@@ -69,6 +69,8 @@ class Step(NamedTuple):
 
     scores: Scores
     items: Int[Tensor, "R L"]
+    gone: Int[Tensor, "R M"]
+    """Items that were left out of each row; -1 where there are fewer."""
     weight: float
     """Of a row in the mean over a slate's titles, so that those of a history sum to 1."""
 
@@ -87,13 +89,13 @@ def steps_of(
     if drawing == "one_pass":
         states = encode(model, prompts, items[:, :, :0])
         scores = _scores(model, states.after_history, states.asked, seen, temperature)
-        return [Step(scores, items.flatten(1), 1.0)]
+        return [Step(scores, items.flatten(1), seen, 1.0)]
     states = encode(model, prompts, items[:, :, :-1])
     asked, of_titles = states.asked, None
     if asked is not None:
         asked, of_titles = asked[:, 0], asked[:, 1:].flatten(0, 1)
     first = _scores(model, states.after_history, asked, seen, temperature)
-    steps = [Step(first, items[:, :, 0], 1 / num_titles)]
+    steps = [Step(first, items[:, :, 0], seen, 1 / num_titles)]
     if num_titles > 1:
         gone = torch.cat(
             [
@@ -101,16 +103,16 @@ def steps_of(
                 _before(items[:, :, :-1]),
             ],
             dim=3,
-        )
+        ).flatten(0, 2)
         rest = _scores(
             model,
             states.after_title.flatten(0, 2),
             of_titles,
-            gone.flatten(0, 2),
+            gone,
             temperature,
         )
         weight = 1 / (num_slates * num_titles)
-        steps.append(Step(rest, items[:, :, 1:].reshape(-1, 1), weight))
+        steps.append(Step(rest, items[:, :, 1:].reshape(-1, 1), gone, weight))
     return steps
 
 
