@@ -1,4 +1,4 @@
-"""The controller: generate, score, guard, update; who works when, and what is done with bad weights.
+"""The controller: who works when, and what is done with bad weights.
 
 for update in range(num_updates):
     rollouts = executor.generate(tasks)
