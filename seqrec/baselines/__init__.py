@@ -22,9 +22,11 @@ BASELINES: dict[str, Callable[..., Ranker]] = {
     "ease": EASE,
     "als": als,
     "bpr": bpr,
-    "nearest-text": NearestText,
 }
 """What fits each to histories; its keywords are the baseline's settings."""
+
+NAMES = (*BASELINES, NearestText.name)
+"""Of all baselines, also of the one that reads texts instead of histories."""
 
 
 def named_baseline(text: str) -> tuple[str, Settings]:
@@ -34,11 +36,16 @@ def named_baseline(text: str) -> tuple[str, Settings]:
         SeqRecError: no such baseline or setting, a value out of range.
     """
     name, _, listed = text.partition(":")
-    if name not in BASELINES:
-        raise SeqRecError(f"{text}: no baseline; choose from {', '.join(BASELINES)}")
-    settings = parse_settings(name, listed, default_settings(BASELINES[name]))
+    if name not in NAMES:
+        raise SeqRecError(f"{text}: no baseline; choose from {', '.join(NAMES)}")
+    settings = parse_settings(name, listed, settings_of(name))
     check_settings(name, settings)
     return name, settings
+
+
+def settings_of(name: str) -> Settings:
+    """Every setting of a baseline, at its default."""
+    return default_settings(BASELINES.get(name, NearestText))
 
 
 def build_baseline(

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrec.baselines import BASELINES
-from seqrec.baselines.settings import Settings, baseline_text, default_settings
+from seqrec.baselines import settings_of
+from seqrec.baselines.settings import Settings, baseline_text
 from seqrec.config.search import BASELINE_SPACES, SearchSpace
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -63,7 +63,7 @@ def settle_baselines(
         space = BASELINE_SPACES.get(name, {})
         space = {key: values for key, values in space.items() if key not in given}
         floor: dict[str, Any] = {"baseline": name}
-        settings = default_settings(BASELINES[name]) | given
+        settings = settings_of(name) | given
         if space and queries is not None:
             value_of = partial(_value_of, prepared, histories, queries, exclude_seen)
             settings, value = best_settings(name, settings, space, num_trials, value_of)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seqrec.baselines import BASELINES, build_baseline, named_baseline
+from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
 from seqrec.baselines.nearest_text import NearestText
-from seqrec.baselines.settings import Settings, default_settings
+from seqrec.baselines.settings import Settings
 from seqrec.data.catalog import item_texts
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -34,9 +34,9 @@ def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
     """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
     if Path(model).is_dir():
         return None
-    if str(model).partition(":")[0] not in BASELINES:
+    if str(model).partition(":")[0] not in NAMES:
         raise SeqRecError(
-            f"{model}: neither a run or model folder nor a baseline ({', '.join(BASELINES)})"
+            f"{model}: neither a run or model folder nor a baseline ({', '.join(NAMES)})"
         )
     return named_baseline(str(model))
 
@@ -60,7 +60,7 @@ def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
     columns = [column for column in TEXT_COLUMNS if column in items.columns]
     if not columns:
         raise SeqRecError(f"{NearestText.name}: the items of {data.path} have no title")
-    settings = default_settings(NearestText) | settings
+    settings = settings_of(NearestText.name) | settings
     encoder = TextEncoder.from_pretrained(settings["encoder"])
     return NearestText(encoder.encode(item_texts(items, columns, NearestText.name)), **settings)
 

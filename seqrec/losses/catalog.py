@@ -65,9 +65,9 @@ def catalog_cross_entropy(
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
     rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
-    counted = labels[rows].where(share > 0, 0).view(len(rows), -1)
+    counted = _several(labels[rows].where(share > 0, 0))
     return _CatalogCrossEntropy.apply(
-        hidden[rows], item_weight, counted, share.view_as(counted), logit_bias, chunk_size
+        hidden[rows], item_weight, counted, _several(share), logit_bias, chunk_size
     )
 
 
@@ -92,8 +92,7 @@ def catalog_log_prob(
         logit_bias: added to the logits.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
     """
-    asked = items.reshape(len(items), -1)
-    found = _CatalogLogProb.apply(hidden, item_weight, asked, logit_bias, chunk_size)
+    found = _CatalogLogProb.apply(hidden, item_weight, _several(items), logit_bias, chunk_size)
     return found.view(items.shape)
 
 
@@ -108,12 +107,17 @@ def counted_rows(
     counted = labels != IGNORE_INDEX
     if label_weight is not None:
         counted = counted & (label_weight > 0)
-    rows = counted.reshape(len(labels), -1).any(dim=1).nonzero().squeeze(1)
+    rows = _several(counted).any(dim=1).nonzero().squeeze(1)
     weight = counted[rows].to(dtype)
     if label_weight is not None:
         weight = weight * label_weight[rows].to(dtype)
     total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
     return rows, weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def _several(of_rows: Tensor) -> Tensor:
+    """As a matrix: one of a row is several, too."""
+    return of_rows if of_rows.ndim == 2 else of_rows[:, None]
 
 
 def chunk_rows(num_rows: int, num_items: int, device: torch.device) -> int:

@@ -53,5 +53,5 @@ def test_what_the_native_block_lacks_is_refused():
     )
     with pytest.raises(SeqRecError, match="grouped keys"):
         from_llama(LlamaModel(config))
-    with pytest.raises(SeqRecError, match="use block llama"):
+    with pytest.raises(SeqRecError, match="only plain block llama"):
         to_llama(SeqRecDecoder(small_config("sasrec").backbone_config))
