@@ -128,6 +128,8 @@ class Controller:
     def run(self) -> Outcome:
         """Until the updates are done, or the guard says stop."""
         if not self.good:
+            self._publish()
+            self.guard.start(self.held.metric())
             self._check()
         reason = "all updates done"
         while self.update < self.num_updates:

@@ -52,7 +52,6 @@ class Guard:
         budget_nats: float,
         tolerance: float,
         metric: str,
-        reference_metric: float,
         max_rollbacks: int,
     ) -> None:
         """Set the limits.
@@ -61,15 +60,18 @@ class Guard:
             budget_nats: largest divergence from the reference.
             tolerance: largest fall of the metric, relative to the reference's.
             metric: its name.
-            reference_metric: what the reference reaches.
             max_rollbacks: times that it goes on after going back; at the next one it stops.
         """
         self.budget_nats = budget_nats
         self.tolerance = tolerance
         self.metric = metric
-        self.reference_metric = reference_metric
+        self.reference_metric = float("-inf")
         self.max_rollbacks = max_rollbacks
         self.num_rollbacks = 0
+
+    def start(self, reference_metric: float) -> None:
+        """Say what the reference reaches, before anything is learned."""
+        self.reference_metric = reference_metric
 
     def judge(self, drift_nats: float, metric: float) -> Verdict:
         """Of weights whose divergence and metric were measured on held-out histories."""
@@ -94,7 +96,11 @@ class Guard:
         return self.num_rollbacks <= self.max_rollbacks
 
     def state_dict(self) -> dict[str, Any]:
-        return {"num_rollbacks": self.num_rollbacks}
+        return {
+            "num_rollbacks": self.num_rollbacks,
+            "reference_metric": self.reference_metric,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.num_rollbacks = state["num_rollbacks"]
+        self.reference_metric = state["reference_metric"]

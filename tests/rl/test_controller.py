@@ -105,7 +105,6 @@ def controller(
             budget_nats=budget_nats,
             tolerance=0.05,
             metric="ndcg@10",
-            reference_metric=1.0,
             max_rollbacks=2,
         ),
         penalty=Penalty(0.0, None),
@@ -167,7 +166,7 @@ def test_a_reward_that_is_hacked_is_stopped_by_the_metric_that_is_not_it(tmp_pat
     )
     outcome = run.run()
     assert outcome.reason.startswith("stopped: ndcg@10 fell to")
-    assert outcome.metric >= 0.95 and len(outcome.rollbacks) == 3
+    assert outcome.metric >= 0.95 * run.guard.reference_metric and len(outcome.rollbacks) == 3
 
 
 def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):

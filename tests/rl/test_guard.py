@@ -10,10 +10,11 @@ def guard(**changes):
         "budget_nats": 0.2,
         "tolerance": 0.05,
         "metric": "ndcg@10",
-        "reference_metric": 0.1,
         "max_rollbacks": 1,
     }
-    return Guard(**(limits | changes))
+    made = Guard(**(limits | changes))
+    made.start(0.1)
+    return made
 
 
 def test_good_weights_stay_within_both_limits():
