@@ -1,5 +1,6 @@
 """The loop in a world whose best policy is known, under guards that bite, cut and gone on with."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -62,6 +63,14 @@ ALGORITHMS = {
 }
 
 
+ASKING = Asking(num_slates=8, num_titles=2, drawing="sequential", temperature=1.0, max_length=10)
+
+
+def small_policy_model():
+    torch.manual_seed(0)
+    return SeqRecForNextItem(small_config("sasrec", num_items=NUM_ITEMS, padded_num_items=64))
+
+
 def controller(
     folder,
     algorithm="grpo",
@@ -75,12 +84,8 @@ def controller(
     num_workers=2,
     say=lambda line: None,
 ):
-    def model():
-        torch.manual_seed(0)
-        config = small_config("sasrec", num_items=NUM_ITEMS, padded_num_items=64)
-        return SeqRecForNextItem(config)
-
-    asking = Asking(num_slates=8, num_titles=2, drawing=drawing, temperature=1.0, max_length=10)
+    asking = replace(ASKING, drawing=drawing)
+    model = small_policy_model
     advantages, loss, num_passes = ALGORITHMS[algorithm]
     policy = model()
     learner = Learner(
