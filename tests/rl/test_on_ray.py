@@ -13,8 +13,6 @@ from seqrec.rl.on_ray import OnRay
 from seqrec.rl.roles import RolloutWorker, Scorer
 from tests.rl.test_controller import Worth, controller, small_policy_model, tasks_of
 
-pytest.importorskip("ray")
-
 
 class Broken:
     name = "mine"
