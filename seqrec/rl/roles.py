@@ -199,9 +199,9 @@ class Learner:
         """
         device = self.model.device
         prompts = prompts_of(self.model, rollouts.tasks, self.asking)
-        items = torch.from_numpy(rollouts.items).to(device)
-        old = torch.from_numpy(rollouts.log_prob).to(device)
-        gains = torch.from_numpy(rewards).to(device, torch.float32)
+        items = torch.tensor(rollouts.items).to(device)
+        old = torch.tensor(rollouts.log_prob).to(device)
+        gains = torch.tensor(rewards, device=device, dtype=torch.float32)
         advantages = self.advantages(gains)
         stats: dict[str, float] = {"groups_with_spread": float(has_spread(gains).float().mean())}
         with self._autocast():
@@ -247,7 +247,7 @@ class Learner:
     def drift_on(self, rollouts: Rollouts) -> float:
         """The divergence from the reference on held-out histories, in nats a title, in float32."""
         prompts = prompts_of(self.model, rollouts.tasks, self.asking)
-        items = torch.from_numpy(rollouts.items)
+        items = torch.tensor(rollouts.items)
         steps = steps_of(
             self.model,
             prompts,

@@ -49,8 +49,8 @@ class Prompts:
         known = [np.unique(history) for history in histories]
         seen = torch.full((len(read), max(len(items) for items in known)), -1)
         for row, (items, of_row) in enumerate(zip(read, known, strict=True)):
-            input_ids[row, : len(items)] = torch.from_numpy(items) + first_item_token
-            seen[row, : len(of_row)] = torch.from_numpy(of_row)
+            input_ids[row, : len(items)] = torch.tensor(items) + first_item_token
+            seen[row, : len(of_row)] = torch.tensor(of_row)
         return cls(input_ids, torch.tensor([len(items) for items in read]), seen)
 
     def __len__(self) -> int:
