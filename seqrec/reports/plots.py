@@ -28,7 +28,7 @@ def learning_curve(lines: Sequence[Mapping[str, Any]], metric: str) -> bytes:
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     for axis in (left, right):
         axis.spines["top"].set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def bars(
@@ -57,10 +57,11 @@ def bars(
     axis.set_xlabel(label)
     axis.set_xlim(0, 1.15 * max(high for _, high in intervals))
     axis.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """The figure as a picture."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=144)
     return content.getvalue()
