@@ -95,7 +95,8 @@ def row_divergences(
 ) -> Float[Tensor, " N"]:
     """The divergence of every row, in nats, without gradients; as ``catalog_divergence`` says."""
     form = _Form(kind, share, 1.0, chunk_size)
-    none = torch.zeros(len(student.hidden), device=student.hidden.device)
+    dtype = torch.promote_types(student.hidden.dtype, torch.float32)
+    none = torch.zeros(len(student.hidden), dtype=dtype, device=student.hidden.device)
     return _CatalogDivergence.apply(
         student.hidden, student.item_weight, none, student.logit_bias, tuple(teachers), form
     )[1]
