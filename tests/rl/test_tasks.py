@@ -10,9 +10,9 @@ from tests.baselines.conftest import histories_of
 LISTS = [[10 * user + n for n in range(6)] for user in range(20)]
 
 
-def source(num_held_out=2, **changes):
+def source(**changes):
     settings = {"num_tasks": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
-    histories = histories_of(LISTS, num_held_out=num_held_out)
+    histories = histories_of(LISTS, num_held_out=2)
     return TaskSource(histories, **(settings | changes))
 
 
@@ -46,6 +46,12 @@ def test_the_same_update_asks_the_same_in_whatever_order():
 
 def test_nobody_to_ask_is_said():
     with pytest.raises(SeqRecError, match="nobody has two interactions"):
-        source(num_held_out=5)
+        TaskSource(
+            histories_of([[1, 2, 3]], num_held_out=1),
+            num_tasks=1,
+            held_out_share=0.0,
+            max_later=1,
+            seed=0,
+        )
     with pytest.raises(SeqRecError, match="leaves nobody"):
         source(held_out_share=1.0)
