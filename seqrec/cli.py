@@ -20,6 +20,8 @@ from seqrec.errors import SeqRecError
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
+BEYOND_ACCURACY = ("coverage@", "novelty@", "popularity_share@", "diversity@", "miscalibration@")
+
 app = typer.Typer(
     name="seqrec",
     help="Watch histories as language: train, judge and serve sequential recommenders.",
@@ -294,6 +296,12 @@ def evaluate(
     users_sample: Annotated[
         int | None, typer.Option(metavar="N", help="Ask N users only, for a quick look.")
     ] = None,
+    shuffle_test: Annotated[
+        bool, typer.Option("--shuffle-test", help="Ask again with histories out of order.")
+    ] = False,
+    strata: Annotated[
+        bool, typer.Option("--strata", help="Also print accuracy by target and history.")
+    ] = False,
     retrieval: Annotated[
         str,
         typer.Option(help="exact, faiss-flat, faiss-hnsw, faiss-ivf; several with commas between."),
@@ -310,13 +318,13 @@ def evaluate(
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics and per-user results.")
+        Path | None, typer.Option(help="Folder for metrics, per-user results and an HTML report.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Rank the full catalog for every held-out target, systems side by side."""
-    from seqrec.reports.tables import text_table
+    from seqrec.reports.tables import text_table, without_equal_hit_rates
 
     result = seqrec.evaluate(
         models or (),
@@ -327,6 +335,7 @@ def evaluate(
         against=against,
         only=only,
         users_sample=users_sample,
+        shuffle_test=shuffle_test,
         retrieval=retrieval.split(","),
         recommendations=recommendations or (),
         tune_baselines=tune_baselines,
@@ -337,8 +346,17 @@ def evaluate(
     )
     counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
     lines = [text_table(_shown(result["rows"])), result["protocol"], counts, *result["notes"]]
-    sentences = [comparison["sentence"] for comparison in result["comparisons"]]
-    _print(result, as_json, *lines, *_settings_lines(result["baselines"]), *sentences)
+    lines += ["", text_table(_beyond_accuracy(result["rows"]))]
+    if strata:
+        lines += ["", text_table(without_equal_hit_rates(_strata(result["strata"])))]
+    lines += _settings_lines(result["baselines"])
+    lines += [comparison["sentence"] for comparison in result["comparisons"]]
+    lines += [
+        f"{row['metric']} of {row['system']}: {row['in_order']:.4f} in order, "
+        f"{row['shuffled']:.4f} with histories shuffled ({row['relative']:+.1%})"
+        for row in result.get("order", ())
+    ]
+    _print(result, as_json, *lines)
 
 
 @app.command()
@@ -427,17 +445,32 @@ def _say(as_json: bool) -> Any:
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without what they hold on every metric, and without hit rates that are recalls."""
-    same = {
-        key
-        for key in rows[0]
-        if key.startswith("hit_rate@")
-        and all(row[key] == row[key.replace("hit_rate", "recall")] for row in rows)
-    }
-    nested = {"sd", "intervals"}
+    """Rows of accuracy: without what they hold on every metric, and hit rates that are recalls."""
+    from seqrec.reports.tables import without_equal_hit_rates
+
+    hidden = {"sd", "intervals", *(key for key in rows[0] if key.startswith(BEYOND_ACCURACY))}
     if all(row["seeds"] == 1 for row in rows):
-        nested.add("seeds")
-    return [{key: row[key] for key in row if key not in same | nested} for row in rows]
+        hidden.add("seeds")
+    rows = without_equal_hit_rates(rows)
+    return [{key: row[key] for key in row if key not in hidden} for row in rows]
+
+
+def _beyond_accuracy(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the lists are like, at the smallest cut-off."""
+    shown = []
+    for key in rows[0]:
+        name, _, cut_off = key.partition("@")
+        if f"{name}@" in BEYOND_ACCURACY and f"@{cut_off}" == _smallest_cut_off(rows[0]):
+            shown.append(key)
+    return [{key: row[key] for key in ("system", "retrieval", *shown)} for row in rows]
+
+
+def _smallest_cut_off(row: dict[str, Any]) -> str:
+    return next(f"@{key.partition('@')[2]}" for key in row if "@" in key)
+
+
+def _strata(strata: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key != "interval"} for row in strata]
 
 
 def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:

@@ -44,6 +44,7 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
     fields = {
         "backbone_config": SeqRecDecoderConfig(**backbone),
         "head": head,
+        "causal": True,
         "cosine_scale": None,
         "num_items": 100,
         "padded_num_items": 128,

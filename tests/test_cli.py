@@ -268,9 +268,10 @@ def test_the_demo_on_a_simulated_world(capsys, tmp_path):
     for name in ("popularity", "transitions", "transition-graph", "recommended:"):
         assert name in shown
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
-    assert "http" not in page.replace("http-equiv", "")
-    assert "the model wins" in shown
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page
+    assert "ndcg@10, sft against popularity: +" in shown and ": sft wins" in shown
+    assert "looks into the future" in shown and "Holm" in shown
     assert refused(capsys, "demo", "--data", "simulated", "--out", out).endswith("add --overwrite")
 
 

@@ -18,10 +18,11 @@ def measure(quick: bool) -> Iterator[Row]:
     """A row a switch, beside the recipe without it."""
     for name, data in DATA.items():
         folder = prepared(data)
-        switches = yaml.safe_load((RECIPES / name / "ablations.yaml").read_text())
+        switches = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text())
         base = None
         for label, overrides in list(switches.items())[: 2 if quick else None]:
-            out = FOLDER / ("quick" if quick else "runs") / f"{name}-ablation-{label}"
+            folder_name = f"{name}-ablation-{label}".replace(" ", "-")
+            out = FOLDER / ("quick" if quick else "runs") / folder_name
             short = ["trainer.max_epochs=1"] if quick else []
             found = seqrec(
                 *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),

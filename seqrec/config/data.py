@@ -10,8 +10,8 @@ from seqrec.config.block import Block
 class DataConfig(Block):
     max_length: int = Field(default=200, gt=0)
     """Items of a history that the model reads at once; also the length of a packed row."""
-    windows: Literal["last", "all"] = "all"
-    """Train on each history's last window, or on all windows of it."""
+    windows: Literal["last", "all", "prefixes"] = "all"
+    """Train on each history's last window, on all windows of it, or on one for each target."""
     stride: int | None = Field(default=None, gt=0)
     """Items between the windows of a long history; null: max_length, so that none overlap."""
     batch_size: int = Field(default=16, gt=0)

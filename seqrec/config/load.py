@@ -46,6 +46,24 @@ class Recipe(Block):
         return self
 
     @model_validator(mode="after")
+    def _nobody_reads_the_target(self) -> "Recipe":
+        if not self.model.causal and self.data.windows != "prefixes":
+            raise ValueError(
+                f"model.causal false goes with data.windows prefixes, not {self.data.windows}: "
+                "in other windows titles would read the targets"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _members_learn_with_the_whole_catalog(self) -> "Recipe":
+        if self.model.num_members > 1 and self.objective.loss.name != "cross_entropy":
+            raise ValueError(
+                f"model.num_members {self.model.num_members} goes with objective.loss "
+                f"cross_entropy, not {self.objective.loss.name}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _devices_share_batches(self) -> "Recipe":
         devices, batch_size = self.trainer.devices, self.data.batch_size
         if devices > batch_size:

@@ -51,6 +51,11 @@ class ModelConfig(Block):
     """Add to attention a learned number for every head and distance."""
     gated_residual: bool = False
     """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
+    causal: bool = True
+    """A title reads what is before it alone, so that every position can be learned from; if not,
+    also what is after it: then data.windows is prefixes."""
+    num_members: int = Field(default=1, gt=0)
+    """Decoders that learn each for itself from other random weights, and answer together."""
     head: Literal["tied", "untied"] = "tied"
     """Score items by their token embeddings, or by rows of the head's own."""
     cosine_scale: float | None = Field(default=None, gt=0)
@@ -58,6 +63,8 @@ class ModelConfig(Block):
     which popular items win by the length of their vectors."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
+    initial_vectors: Literal["random", "associations"] = "random"
+    """Of titles: drawn at random, or made from what stands near what in the training histories."""
 
     content: ContentConfig | None = None
     """Add what a title is about to what its id has learned, so that titles that nobody watched
@@ -78,6 +85,12 @@ class ModelConfig(Block):
     def _content_is_tied(self) -> "ModelConfig":
         if self.content is not None and self.head != "tied":
             raise ValueError("content needs head: tied, whose vectors are the tokens'")
+        return self
+
+    @model_validator(mode="after")
+    def _members_have_vectors_of_their_own(self) -> "ModelConfig":
+        if self.num_members > 1 and (self.content is not None or self.cosine_scale is not None):
+            raise ValueError("num_members goes neither with content nor with cosine_scale")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from seqrec.errors import SeqRecError
 
@@ -81,6 +81,27 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
     ]
     texts = items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True))
     return texts.to_series().to_list()
+
+
+def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
+    """Which genres every item has; None if the items have no column ``genres``.
+
+    A genre is an entry of a list, or a part of a text between ``|``.
+    """
+    if "genres" not in items.columns:
+        return None
+    genres = items["genres"]
+    if genres.dtype == pl.String:
+        genres = genres.str.split("|")
+    if not isinstance(genres.dtype, pl.List):
+        return None
+    pairs = pl.DataFrame({"item": np.arange(len(items)), "genre": genres}).explode("genre")
+    pairs = pairs.drop_nulls()
+    names = pairs["genre"].unique().sort()
+    found = np.zeros((len(items), len(names)), dtype=bool)
+    places = names.search_sorted(pairs["genre"]).to_numpy() if len(pairs) else []
+    found[pairs["item"].to_numpy(), places] = True
+    return found
 
 
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:

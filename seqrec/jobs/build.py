@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from seqrec.config.load import Recipe
-from seqrec.config.model import ContentConfig, MemoryConfig, ModelConfig
+from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.config.objective import (
     CrossEntropyConfig,
     GBCEConfig,
@@ -25,6 +25,9 @@ from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
+from seqrec.models.heads import UntiedCatalogHead
+from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
@@ -35,6 +38,9 @@ from seqrec.training.sft import SampledLoss, sampled_sft_loss, sft_loss
 
 PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
+NEIGHBOUR_STEPS = 10
+NEIGHBOUR_DECAY = 0.8
+"""Of neighbours that vectors are made from: how far apart, and what a step more counts."""
 ROPE_THETA = 10_000.0
 
 
@@ -43,6 +49,9 @@ class Knowledge(NamedTuple):
 
     content: Float[np.ndarray, "I F"] | None
     transitions: Transitions | None
+    """What a memory holds."""
+    neighbours: Transitions | None
+    """What vectors are made from."""
     item_counts: Int[np.ndarray, " I"]
     """Training interactions of every item."""
 
@@ -63,7 +72,7 @@ def build_model(
     tokenizer_fingerprint: str,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
-    backbone = SeqRecDecoderConfig(
+    backbone: SeqRecDecoderConfig | EnsembleConfig = SeqRecDecoderConfig(
         block=config.block,
         vocab_size=padded(vocab_size),
         hidden_size=config.hidden_size,
@@ -80,7 +89,9 @@ def build_model(
         rope_theta=ROPE_THETA if config.block == "llama" else None,
         pad_token_id=tokens.pad_token_id,
     )
-    knowledge = knowledge or Knowledge(None, None, np.zeros(tokens.num_items, np.int64))
+    if config.num_members > 1:
+        backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
+    knowledge = knowledge or Knowledge(None, None, None, np.zeros(tokens.num_items, np.int64))
     memory = content = None
     if config.content is not None and knowledge.content is not None:
         content_width = knowledge.content.shape[1]
@@ -93,6 +104,7 @@ def build_model(
         SeqRecConfig(
             backbone_config=backbone,
             head=config.head,
+            causal=config.causal,
             cosine_scale=config.cosine_scale,
             num_items=tokens.num_items,
             padded_num_items=padded(tokens.num_items),
@@ -106,6 +118,8 @@ def build_model(
     )
     item_counts = torch.from_numpy(knowledge.item_counts)
     embedding = model.get_input_embeddings()
+    if knowledge.neighbours is not None:
+        start_from(model, tokens, knowledge.neighbours, config.initializer_range)
     if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
         embedding.hold(torch.from_numpy(knowledge.content), item_counts)
     if model.memory is not None and knowledge.transitions is not None:
@@ -118,8 +132,33 @@ def build_knowledge(
 ) -> Knowledge:
     """What the model's settings ask for."""
     content = build_content(config.content, prepared) if config.content else None
-    transitions = build_transitions(config.memory, prepared) if config.memory else None
-    return Knowledge(content, transitions, item_counts)
+    transitions = neighbours = None
+    if config.memory is not None:
+        memory = config.memory
+        transitions = build_transitions(
+            prepared, memory.max_steps, memory.step_decay, memory.max_edges
+        )
+    if config.initial_vectors == "associations":
+        neighbours = build_transitions(prepared, NEIGHBOUR_STEPS, NEIGHBOUR_DECAY, None)
+    return Knowledge(content, transitions, neighbours, item_counts)
+
+
+def start_from(
+    model: SeqRecForNextItem, tokens: ItemTokens, neighbours: Transitions, std: float
+) -> None:
+    """Give the titles vectors made from their neighbours; every member its own turn of them."""
+    tables = [model.get_input_embeddings()]
+    if isinstance(model.backbone, EnsembleDecoder):
+        tables = [member.get_input_embeddings() for member in model.backbone.members]
+    if isinstance(model.head, UntiedCatalogHead):
+        tables.append(model.head.table)
+    edges = neighbours.first_edge, neighbours.target, neighbours.weight
+    for table in tables:
+        is_head = isinstance(model.head, UntiedCatalogHead) and table is model.head.table
+        first = 0 if is_head else tokens.first_item_token
+        with torch.no_grad():
+            rows = table.weight[first : first + tokens.num_items]
+            rows.copy_(std * association_vectors(*edges, rows.shape[1]))
 
 
 def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
@@ -132,15 +171,17 @@ def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.nda
     return TextEncoder.from_pretrained(config.encoder).encode(texts)
 
 
-def build_transitions(config: MemoryConfig, prepared: PreparedData) -> Transitions:
-    """What a transition memory holds, counted in one pass over the training part."""
+def build_transitions(
+    prepared: PreparedData, max_steps: int, step_decay: float, max_edges: int | None
+) -> Transitions:
+    """What followed what, counted in one pass over the training part."""
     blocks = prepared.blocks()
     return count_transitions(
         (blocks.read([block]) for block in range(len(blocks))),
         prepared.num_items,
-        max_steps=config.max_steps,
-        step_decay=config.step_decay,
-        max_edges=config.max_edges,
+        max_steps=max_steps,
+        step_decay=step_decay,
+        max_edges=max_edges,
     )
 
 

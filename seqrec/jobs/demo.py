@@ -6,26 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from jaxtyping import Float
 
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import second_order_world
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
-from seqrec.evaluation.significance import bootstrap_interval, holm, paired_randomization
-from seqrec.jobs.evaluate import PER_USER_FILE, evaluate
+from seqrec.jobs.evaluate import evaluate
 from seqrec.jobs.export import export
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_recommender
 from seqrec.jobs.prepare import prepare
-from seqrec.jobs.run_folder import CONFIG_FILE
+from seqrec.jobs.report import REPORT_FILE, environment, trained_models
 from seqrec.jobs.train import train
 from seqrec.reports.demo import demo_page
+from seqrec.reports.evaluation import METHOD
 from seqrec.reports.tables import text_table
 from seqrec.retrieval.index import load_index
-from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE
 
 MOVIELENS = "movielens-100k"
 SIMULATED = "simulated"
@@ -33,8 +29,6 @@ RECIPE = "sft"
 RUN = "sft"
 FLOORS = ("popularity", "transitions", "transition-graph")
 COLUMNS = ("system", "retrieval", "recall@10", "ndcg@10", "mrr@10", "recall@50", "coverage@10")
-TESTED_METRIC = "ndcg@10"
-PLOTTED_METRIC = "recall@10"
 NUM_USERS_SHOWN = 3
 NUM_TITLES_SHOWN = 5
 NUM_SIMULATED_ITEMS = 150
@@ -59,7 +53,7 @@ def demo(
         say: where the lines go.
 
     Returns:
-        The table, the tests of significance, the paths, and the seconds of each stage.
+        The table, the comparisons, the paths, and the seconds of each stage.
     """
     if data not in (MOVIELENS, SIMULATED):
         raise SeqRecError(f"--data {data}: choose {MOVIELENS} or {SIMULATED}")
@@ -78,7 +72,7 @@ def demo(
     say(origin)
     prepare(source, out=out / "prepared", overwrite=True, say=say)
     stages.end("prepare")
-    run = train(RECIPE, data=out / "prepared", out=out / RUN, overwrite=True)
+    train(RECIPE, data=out / "prepared", out=out / RUN, overwrite=True)
     stages.end("train")
     judged = evaluate(
         [out / RUN, *FLOORS],
@@ -96,46 +90,34 @@ def demo(
         say(f"\nuser {user['user_id']}")
         say(f"  last watched: {' | '.join(user['watched'])}")
         say(f"  recommended:  {' | '.join(user['recommended'])}")
-    scores = _scores_of_systems(out / "evaluation" / PER_USER_FILE)
-    tests = _tests(scores[RUN], {name: scores[name] for name in FLOORS})
-    findings = [_finding(test) for test in tests]
     table = [{key: row[key] for key in COLUMNS} for row in judged["rows"]]
     say("\n" + text_table(table))
-    say(judged["protocol"] + "\n")
-    for finding in findings:
-        say(finding)
+    say(judged["protocol"])
+    for note in judged["notes"]:
+        say(note)
+    say("")
+    for comparison in judged["comparisons"]:
+        say(comparison["sentence"])
+    say(METHOD + "\n")
     page = demo_page(
         title=f"seqrec demo: {data}",
         origin=origin,
-        table=table,
-        protocol=judged["protocol"],
-        findings=findings,
+        result=judged,
         users=users,
-        log=read_log(out / RUN / LOG_FILE),
-        selection_metric=run["selection_metric"],
-        bars=[
-            (
-                name,
-                float(of[PLOTTED_METRIC].mean()),
-                bootstrap_interval(of[PLOTTED_METRIC], seed=SEED),
-            )
-            for name, of in scores.items()
-        ],
-        bars_label=PLOTTED_METRIC,
-        model_name=RUN,
-        settings=(out / RUN / CONFIG_FILE).read_text(),
+        models=trained_models(judged["models"]),
+        environment=environment(),
     )
-    report = out / "report.html"
+    report = out / REPORT_FILE
     report.write_text(page, encoding="utf-8")
     stages.end("report")
     say(stages.line())
-    for name in ("prepared", RUN, "evaluation", "export", "report.html"):
+    for name in ("prepared", RUN, "evaluation", "export", REPORT_FILE):
         say(f"{name:12s} {out / name}")
     return {
         "data": data,
         "table": table,
         "protocol": judged["protocol"],
-        "tests": tests,
+        "comparisons": judged["comparisons"],
         "seconds": stages.seconds,
         "report": str(report),
         "out": str(out),
@@ -182,48 +164,3 @@ def _people(out: Path) -> list[dict[str, Any]]:
         }
         for place, history, items in zip(places, histories, found.items.tolist(), strict=True)
     ]
-
-
-def _scores_of_systems(file: Path) -> dict[str, dict[str, Float[np.ndarray, " Q"]]]:
-    """By system, the metrics of every query under exact retrieval."""
-    table = pq.read_table(file, filters=[("retrieval", "==", "exact")])
-    systems = np.array(table["system"].to_pylist())
-    columns = {key: table[key].to_numpy() for key in (TESTED_METRIC, PLOTTED_METRIC)}
-    return {
-        str(name): {key: column[systems == name] for key, column in columns.items()}
-        for name in dict.fromkeys(systems.tolist())
-    }
-
-
-def _tests(
-    model: dict[str, Float[np.ndarray, " Q"]],
-    floors: dict[str, dict[str, Float[np.ndarray, " Q"]]],
-) -> list[dict[str, Any]]:
-    """The model against every floor, by paired randomisation over users, Holm over all."""
-    ours = model[TESTED_METRIC]
-    tests = [
-        paired_randomization(ours, floor[TESTED_METRIC], seed=SEED) for floor in floors.values()
-    ]
-    adjusted = holm([test.p_value for test in tests])
-    return [
-        {
-            "floor": name,
-            "difference": test.difference,
-            "relative": test.difference / floor[TESTED_METRIC].mean(),
-            "p_value": p_value,
-        }
-        for (name, floor), test, p_value in zip(floors.items(), tests, adjusted, strict=True)
-    ]
-
-
-def _finding(test: dict[str, Any]) -> str:
-    """Who wins, in a sentence."""
-    if test["p_value"] >= 0.05:
-        verdict = "the difference may be chance"
-    else:
-        verdict = "the model wins" if test["difference"] > 0 else f"{test['floor']} wins"
-    return (
-        f"{TESTED_METRIC} against {test['floor']}: {test['difference']:+.4f} "
-        f"({test['relative']:+.0%}), p = {test['p_value']:.4f} "
-        f"(paired randomisation over users, Holm over the floors): {verdict}."
-    )

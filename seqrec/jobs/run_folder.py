@@ -26,7 +26,7 @@ def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     """Every setting of the run, and where it comes from; itself a recipe."""
     provenance = {
         "version": seqrec.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "data": str(prepared.path),
         "data_fingerprint": prepared.fingerprint,
         "catalog_fingerprint": prepared.catalog_fingerprint,
@@ -80,7 +80,7 @@ def check_same(file: Path, config: dict[str, Any]) -> None:
             )
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout that seqrec runs from, if it runs from one."""
     root = Path(seqrec.__file__).parent.parent
     if not (root / ".git").exists():

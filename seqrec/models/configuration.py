@@ -45,6 +45,8 @@ class SeqRecConfig(PreTrainedConfig):
     backbone_config: dict | PreTrainedConfig
     head: Literal["tied", "untied"]
     """``tied``: the catalog head scores with the items' token embeddings; or with its own rows."""
+    causal: bool
+    """Whether a position reads what is before it alone, or the whole history."""
     cosine_scale: float | None
     """What the cosine of state and item is multiplied by; None: their product is the score."""
     num_items: int

@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.decoder import SeqRecDecoder
+from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.memory import TransitionMemory, last_items
 
@@ -114,6 +115,16 @@ class SeqRecForNextItem(PreTrainedModel):
 
         return score
 
+    def members(
+        self, hidden: Float[Tensor, "N D"], item_weight: Float[Tensor, "I D"]
+    ) -> list[tuple[Float[Tensor, "N d"], Float[Tensor, "I d"]]]:
+        """Every member's states and item vectors; of a model without members, its own."""
+        if not isinstance(self.backbone, EnsembleDecoder):
+            return [(hidden, item_weight)]
+        number = self.backbone.config.num_members
+        states, vectors = hidden.chunk(number, dim=1), item_weight.chunk(number, dim=1)
+        return [(number * state, own) for state, own in zip(states, vectors, strict=True)]
+
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Whether looking up tokens and items gives gradients of their rows alone."""
         tables = [self.get_input_embeddings()]
@@ -143,7 +154,7 @@ class SeqRecForNextItem(PreTrainedModel):
         place = is_last.cumsum(dim=1)[rows, columns] - 1
         read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
         read_at[rows, place] = columns
-        if isinstance(self.backbone, SeqRecDecoder):
+        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             return self._decode(input_ids, documents, read_at=read_at)[rows, place]
         return self._decode(input_ids, documents)[rows, columns]
 
@@ -170,7 +181,11 @@ class SeqRecForNextItem(PreTrainedModel):
     ) -> Float[Tensor, "B T D"]:
         output = self.backbone(
             input_ids=input_ids,
+<<<<<<< HEAD
             attention_mask=document_mask(documents, self._products_dtype(input_ids.device)),
+=======
+            attention_mask=document_mask(documents, dtype, is_causal=self.config.causal),
+>>>>>>> quality
             position_ids=document_positions(documents),
             **more,
         )
@@ -196,11 +211,17 @@ class SeqRecForNextItem(PreTrainedModel):
         return NextItemOutput(last_hidden_state=hidden, logits=score(0, self.config.num_items))
 
 
-def document_mask(documents: Int[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T T"]:
-    """0 where a position may read another: the same document, not later; else the dtype's least."""
-    length = documents.shape[1]
-    not_later = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
-    allowed = (documents[:, :, None] == documents[:, None, :]) & not_later
+def document_mask(
+    documents: Int[Tensor, "B T"], dtype: torch.dtype, *, is_causal: bool = True
+) -> Float[Tensor, "B 1 T T"]:
+    """0 where a position may read another; else the dtype's least.
+
+    It reads the positions of its own document: if causal, those that are not later.
+    """
+    allowed = documents[:, :, None] == documents[:, None, :]
+    if is_causal:
+        length = documents.shape[1]
+        allowed &= torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
     mask = torch.zeros(allowed.shape, dtype=dtype, device=documents.device)
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
 

@@ -4,30 +4,55 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from seqrec.reports.tables import Estimate
 
 MODEL_COLOUR = "#1f5fa8"
 FLOOR_COLOUR = "#b8bfc9"
 SECOND_COLOUR = "#c8642b"
+OTHER_COLOURS = ("#c8642b", "#6b7f2a", "#8a5aa8", "#8f98a5", "#2a8a8a", "#a8803a", "#444c57")
+MARKERS = "sD^vPX<"
+NAME_LETTERS = 28
 
 
-def learning_curve(lines: Sequence[Mapping[str, Any]], metric: str) -> bytes:
-    """Training loss and the validation metric by epoch, from the lines of a ``log.jsonl``."""
+def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> bytes:
+    """Training loss and the validation metric by epoch, a line a seed; dots are the best epochs.
+
+    Args:
+        logs: the lines of each seed's ``log.jsonl``.
+        metric: that chose the epoch; without validation its curve is left out.
+    """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    epochs = [line["epoch"] + 1 for line in lines]
     left = figure.subplots()
-    left.plot(epochs, [line["train/loss_nats"] for line in lines], color=SECOND_COLOUR)
+    for lines in logs:
+        epochs = [line["epoch"] + 1 for line in lines]
+        losses = [line["train/loss_nats"] for line in lines]
+        left.plot(epochs, losses, color=SECOND_COLOUR, linewidth=1.2)
     left.set_xlabel("epoch")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("training loss (nats)", color=SECOND_COLOUR)
+    left.spines["top"].set_visible(False)
+    validated = [lines for lines in logs if lines and f"val/{metric}" in lines[0]]
+    if not validated:
+        return png_of(figure)
     right = left.twinx()
-    values = [line[f"val/{metric}"] for line in lines]
-    right.plot(epochs, values, color=MODEL_COLOUR)
-    best = max(range(len(values)), key=values.__getitem__)
-    right.plot(epochs[best], values[best], "o", color=MODEL_COLOUR)
-    right.set_title(f"best {metric} {values[best]:.4f}, epoch {epochs[best]}", fontsize=10)
+    best = []
+    for lines in validated:
+        values = [line[f"val/{metric}"] for line in lines]
+        epochs = [line["epoch"] + 1 for line in lines]
+        right.plot(epochs, values, color=MODEL_COLOUR, linewidth=1.2)
+        top = max(range(len(values)), key=values.__getitem__)
+        right.plot(epochs[top], values[top], "o", color=MODEL_COLOUR)
+        best.append((values[top], epochs[top]))
+    found = [f"{value:.4f}, epoch {epoch}" for value, epoch in best]
+    if len(found) > 1:
+        found = [f"{sum(value for value, _ in best) / len(best):.4f}, mean of {len(best)} seeds"]
+    right.set_title(f"best {metric} {found[0]}", fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
-    for axis in (left, right):
-        axis.spines["top"].set_visible(False)
+    right.spines["top"].set_visible(False)
     return png_of(figure)
 
 
@@ -52,12 +77,83 @@ def bars(
         axis.annotate(
             f"{value:.3f}", (high, place), xytext=(6, 0), textcoords="offset points", va="center"
         )
-    axis.set_yticks(places, names)
-    axis.invert_yaxis()
+    _name_rows(axis, names)
     axis.set_xlabel(label)
     axis.set_xlim(0, 1.15 * max(high for _, high in intervals))
     axis.spines[["top", "right"]].set_visible(False)
     return png_of(figure)
+
+
+def differences(
+    names: Sequence[str],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    are_clear: Sequence[bool],
+    label: str,
+) -> bytes:
+    """A dot a difference with its interval, filled if clear, beside the line of no difference."""
+    figure = Figure(figsize=(6.4, 0.7 + 0.4 * len(names)), layout="constrained")
+    axis = figure.subplots()
+    axis.axvline(0, color=FLOOR_COLOUR, linewidth=1.2)
+    rows = zip(values, intervals, are_clear, strict=True)
+    for place, (value, (low, high), is_clear) in enumerate(rows):
+        axis.plot([low, high], [place, place], color="#444")
+        face = MODEL_COLOUR if is_clear else "white"
+        axis.plot(value, place, "o", color=MODEL_COLOUR, markerfacecolor=face)
+    _name_rows(axis, names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlabel(label, parse_math=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return png_of(figure)
+
+
+def by_group(
+    groups: Sequence[str],
+    systems: Mapping[str, Sequence[Estimate | None]],
+    label: str,
+    title: str,
+    highlight: str,
+) -> bytes:
+    """Each system's value in every group, with its interval; a missing one is left out."""
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axis = figure.subplots()
+    others = iter(OTHER_COLOURS * len(systems))
+    step = 0.7 / len(systems)
+    handles = []
+    for number, (name, cells) in enumerate(systems.items()):
+        shift = (number - (len(systems) - 1) / 2) * step
+        colour = MODEL_COLOUR if name == highlight else next(others)
+        marker = "o" if name == highlight else MARKERS[number % len(MARKERS)]
+        shown = [(place + shift, found) for place, found in enumerate(cells) if found is not None]
+        for place, found in shown:
+            if found.interval is not None:
+                axis.plot([place, place], found.interval, color=colour, linewidth=1.2)
+        places, values = [place for place, _ in shown], [found.mean for _, found in shown]
+        handles += axis.plot(places, values, marker, color=colour, markersize=5)
+    axis.set_xticks(range(len(groups)), [_short(group) for group in groups], parse_math=False)
+    axis.set_xlim(-0.6, len(groups) - 0.4)
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel(label)
+    axis.set_title(title, fontsize=10, parse_math=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    names = [_short(name) for name in systems]
+    legend = figure.legend(
+        handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return png_of(figure)
+
+
+def _name_rows(axis: Axes, names: Sequence[str]) -> None:
+    """The names downwards, read as they are: a dollar begins no formula."""
+    axis.set_yticks(range(len(names)), [_short(name) for name in names], parse_math=False)
+    axis.invert_yaxis()
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what it names."""
+    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 
 def png_of(figure: Figure) -> bytes:

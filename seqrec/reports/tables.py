@@ -2,20 +2,52 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
+
+LARGE = 1000
+"""From here on a number's fraction says nothing."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
+class Estimate(NamedTuple):
+    """A mean, and how sure it is."""
+
+    mean: float
+    sd: float | None = None
+    """Over seeds."""
+    interval: tuple[float, float] | None = None
+    """Over users."""
+
+    def doubts(self) -> list[str]:
+        """The spread and the interval, as far as they are known."""
+        spread = [] if self.sd is None else [f"± {cell(self.sd)}"]
+        return spread if self.interval is None else [*spread, " to ".join(map(cell, self.interval))]
+
+
 def cell(value: Any) -> str:
-    """A value as a table shows it: shares to four places, counts with separators."""
+    """A value as a table shows it: shares to four places, counts and means of such in whole."""
     if value is None:
         return ""
+    if isinstance(value, Estimate):
+        doubts = "; ".join(value.doubts())
+        return f"{cell(value.mean)} ({doubts})" if doubts else cell(value.mean)
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.4f}" if abs(value) < LARGE else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
+
+
+def without_equal_hit_rates(rows: Rows) -> list[dict[str, Any]]:
+    """The rows without hit rates that are recalls, as they are where each query has one target."""
+    keys = [key for key in columns_of(rows) if key.startswith("hit_rate@")]
+    same = {
+        key
+        for key in keys
+        if all(row.get(key) == row.get(key.replace("hit_rate", "recall")) for row in rows)
+    }
+    return [{key: row[key] for key in row if key not in same} for row in rows]
 
 
 def columns_of(rows: Rows) -> list[str]:
@@ -24,7 +56,7 @@ def columns_of(rows: Rows) -> list[str]:
 
 
 def _is_numeric(rows: Rows, column: str) -> bool:
-    return any(isinstance(row.get(column), int | float) for row in rows)
+    return any(isinstance(row.get(column), int | float | Estimate) for row in rows)
 
 
 def text_table(rows: Rows) -> str:
@@ -42,14 +74,14 @@ def text_table(rows: Rows) -> str:
 
 
 def html_table(rows: Rows) -> str:
-    """An HTML table."""
+    """An HTML table; what an estimate is not sure of stands beneath it."""
     columns = columns_of(rows)
     numeric = {column for column in columns if _is_numeric(rows, column)}
 
     def line(tag: str, values: Mapping[str, Any]) -> str:
         cells = [
             f"<{tag}{' class=number' if column in numeric else ''}>"
-            f"{escape(cell(values.get(column)))}</{tag}>"
+            f"{_content(values.get(column))}</{tag}>"
             for column in columns
         ]
         return f"<tr>{''.join(cells)}</tr>"
@@ -57,3 +89,10 @@ def html_table(rows: Rows) -> str:
     head = line("th", {column: column for column in columns})
     body = "".join(line("td", row) for row in rows)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _content(value: Any) -> str:
+    if isinstance(value, Estimate):
+        doubts = "".join(f"<small>{escape(doubt)}</small>" for doubt in value.doubts())
+        return escape(cell(value.mean)) + doubts
+    return escape(cell(value))

@@ -22,7 +22,7 @@ def training_windows(
     starts: Int[np.ndarray, " U"],
     ends: Int[np.ndarray, " U"],
     max_length: int,
-    which: Literal["last", "all"],
+    which: Literal["last", "all", "prefixes"],
     stride: int | None = None,
 ) -> Windows:
     """The windows of histories that stand at ``starts : ends`` of a flat array.
@@ -30,7 +30,8 @@ def training_windows(
     A history of ``n`` items has ``n - 1`` inputs, each with the next item as its target.
     ``last`` keeps the last ``max_length`` of them. ``all`` slides a window of ``max_length`` over
     the inputs, from the end backwards by ``stride``; each target is learned once, in the first
-    window that reads up to it. Histories of fewer than two items have no window.
+    window that reads up to it. ``prefixes`` gives each target a window of its own, which ends
+    before it. Histories of fewer than two items have no window.
 
     Args:
         starts: where each history starts.
@@ -44,10 +45,16 @@ def training_windows(
     num_windows = np.minimum(num_inputs, 1)
     if which == "all":
         num_windows += -(-np.maximum(num_inputs - max_length, 0) // stride)
+    if which == "prefixes":
+        num_windows = num_inputs
+        stride = 1
     owner = np.repeat(np.arange(len(starts)), num_windows)
     back = np.arange(len(owner)) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
     window_ends = (ends - 1)[owner] - back * stride
     window_starts = np.maximum(window_ends - max_length, starts[owner])
+    lengths = window_ends - window_starts
+    if which == "prefixes":
+        return Windows(window_starts, lengths, lengths - 1)
     is_first = (back == num_windows[owner] - 1) | (which == "last")
     num_context = np.where(is_first, 0, max_length - stride)
-    return Windows(window_starts, window_ends - window_starts, num_context)
+    return Windows(window_starts, lengths, num_context)

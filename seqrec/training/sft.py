@@ -69,6 +69,8 @@ def sft_loss(
 ) -> Float[Tensor, ""]:
     """The loss of the next items at every position of packed histories, in nats.
 
+    Members of an ensemble learn each for itself: the mean of their losses.
+
     Args:
         model: what predicts.
         batch: packed histories.
@@ -80,14 +82,19 @@ def sft_loss(
     labels, label_weight = batch.labels, batch.label_weight
     if num_targets > 1:
         labels, label_weight = next_targets(batch, num_targets, target_decay)
-    return loss(
-        model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1),
-        model.item_weight(),
-        labels.flatten(0, 1),
-        label_weight=label_weight.flatten(0, 1),
-        total_weight=batch.total_weight,
-        logit_bias=memory_of(model, batch),
-    )
+    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
+    losses = [
+        loss(
+            states,
+            vectors,
+            labels.flatten(0, 1),
+            label_weight=label_weight.flatten(0, 1),
+            total_weight=batch.total_weight,
+            logit_bias=memory_of(model, batch),
+        )
+        for states, vectors in model.members(hidden, model.item_weight())
+    ]
+    return torch.stack(losses).mean()
 
 
 def next_targets(

@@ -68,7 +68,7 @@ def world_of_blocks(generator, num_blocks=3, block_items=20):
 @pytest.mark.parametrize("name", PERSONAL)
 def test_the_block_that_somebody_watches_is_found(name, generator):
     blocks, lists = world_of_blocks(generator)
-    settings = {"factors": 16} if name == "als" else {}
+    settings = {"factors": 8, "regularization": 1.0} if name == "als" else {}
     ranker = build_baseline(name, histories_of(lists), blocks.size, settings)
     asked = [generator.permutation(block)[:5] for block in blocks]
     for block, items in zip(blocks, ranker.rank(asked, 10).items.tolist(), strict=True):

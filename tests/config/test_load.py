@@ -102,3 +102,9 @@ def test_missing_and_broken_recipes_are_refused(tmp_path):
     (tmp_path / "c.yaml").write_text("data: {max_length: 5}")
     with pytest.raises(SeqRecError, match="objective: missing"):
         load_recipe(tmp_path / "c.yaml")
+
+
+def test_readers_of_the_future_need_windows_that_end_before_the_target():
+    with pytest.raises(SeqRecError, match="model.causal false goes with data.windows prefixes"):
+        load_recipe("sft", ["model.causal=false"])
+    load_recipe("sft", ["model.causal=false", "data.windows=prefixes"])

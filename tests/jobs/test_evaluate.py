@@ -118,3 +118,42 @@ def test_cold_and_warm_targets_part_the_queries(tmp_path):
     assert "targets that training never met alone" in cold["protocol"]
     with pytest.raises(SeqRecError, match="--only lukewarm: choose from cold, warm"):
         seqrec.evaluate("popularity", data=data, only="lukewarm")
+
+
+def test_a_table_goes_beyond_accuracy(runs, data):
+    result = seqrec.evaluate([runs["out"], "popularity"], data=data, k=5, shuffle_test=True)
+    ours, popularity = result["rows"]
+    assert popularity["popularity_share@5"] > ours["popularity_share@5"]
+    assert popularity["novelty@5"] < ours["novelty@5"]
+    assert "diversity@5" not in ours
+    low, high = ours["intervals"]["novelty@5"]
+    assert low < ours["novelty@5"] < high
+    for system in ("mine", "popularity"):
+        for by in ("target popularity", "history length"):
+            parts = [s for s in result["strata"] if (s["system"], s["by"]) == (system, by)]
+            weights = [part["queries"] for part in parts]
+            mean = np.average([part["recall@5"] for part in parts], weights=weights)
+            row = ours if system == "mine" else popularity
+            assert sum(weights) == result["counts"]["queries"]
+            assert mean == pytest.approx(row["recall@5"])
+    mine, floor = result["order"]
+    assert floor["in_order"] == floor["shuffled"] and floor["relative"] == 0
+    assert mine["in_order"] == pytest.approx(ours["ndcg@5"])
+    assert mine["shuffled"] != mine["in_order"]
+
+
+def test_genres_are_read_from_the_items(tmp_path):
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n"
+        + "".join(f"{u},{(u + i) % 8},5,{i}\n" for u in range(8) for i in range(5))
+    )
+    (log / "movies.csv").write_text(
+        "movieId,title,genres\n"
+        + "".join(f"{i},Film {i},{'Drama|War' if i % 2 else 'Comedy'}\n" for i in range(8))
+    )
+    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    (row,) = seqrec.evaluate("popularity", data=data, k=2)["rows"]
+    assert 0 <= row["diversity@2"] <= 1 and row["miscalibration@2"] >= 0
+    assert "miscalibration@2" in row and "diversity@2" in row["intervals"]

@@ -188,3 +188,17 @@ def test_scores_by_cosine_do_not_know_lengths(head):
     wanted = 9 * torch.nn.functional.cosine_similarity(state[:, None], vectors[None], dim=-1)
     torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(model.item_vectors(torch.tensor([4])), model.item_weight()[4:5])
+
+
+def test_without_causality_a_position_reads_the_whole_history_and_no_other():
+    model = SeqRecForNextItem(small_config("sasrec", causal=False)).eval()
+    tokens = torch.randint(2, 102, (1, 7))
+    documents = torch.tensor([[1, 1, 1, 1, 2, 2, 2]])
+    found = model.hidden_states(tokens, documents)
+    torch.testing.assert_close(found[:, :4], model.hidden_states(tokens[:, :4]))
+    changed = tokens.clone()
+    changed[0, 3] = tokens[0, 3] % 100 + 2
+    moved = (model.hidden_states(changed, documents) - found).abs().amax(dim=2)[0]
+    assert (moved[:4] > 1e-4).all() and (moved[4:] < 1e-6).all()
+    last = model.document_states(tokens, documents)
+    torch.testing.assert_close(last, found[0, [3, 6]])

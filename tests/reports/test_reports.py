@@ -4,7 +4,7 @@ import struct
 from html.parser import HTMLParser
 
 from seqrec.reports import html, plots
-from seqrec.reports.tables import html_table, text_table
+from seqrec.reports.tables import Estimate, html_table, text_table
 
 ROWS = [
     {"system": "model", "ndcg@10": 0.5, "users": 1234},
@@ -26,6 +26,14 @@ def test_an_html_table_escapes_what_it_shows():
         "<td>a &lt;floor&gt;</td><td class=number>0.2500</td><td class=number>5</td><td></td>"
         in table
     )
+
+
+def test_what_an_estimate_is_not_sure_of_stands_beside_it():
+    rows = [{"x": Estimate(0.5, 0.01, (0.4, 0.6))}, {"x": Estimate(0.25)}]
+    assert text_table(rows).splitlines()[1] == "0.5000 (± 0.0100; 0.4000 to 0.6000)"
+    doubts = "<small>± 0.0100</small><small>0.4000 to 0.6000</small>"
+    assert f"<td class=number>0.5000{doubts}</td>" in html_table(rows)
+    assert "<td class=number>0.2500</td>" in html_table(rows)
 
 
 class Outline(HTMLParser):
@@ -61,6 +69,7 @@ def size(png):
 
 def test_plots_are_pictures_of_the_size_asked_for():
     log = [{"epoch": e, "train/loss_nats": 3 - e, "val/ndcg@10": 0.1 * e} for e in range(3)]
-    assert size(plots.learning_curve(log, "ndcg@10")) == (921, 518)
+    for logs in ([log], [log, log]):
+        assert size(plots.learning_curve(logs, "ndcg@10")) == (921, 518)
     names = ["a", "b", "c"]
     assert size(plots.bars(names, [1, 2, 3], [(0, 2), (1, 3), (2, 4)], "x", "a"))[0] == 921

@@ -46,6 +46,19 @@ def test_last_windows_hold_the_last_inputs_of_each_history(lengths, max_length):
     assert [(int(s), int(e)) for s, e in found] == expected
 
 
+@given(lengths_of_histories, st.integers(1, 9))
+def test_prefixes_give_every_target_a_window_that_ends_before_it(lengths, max_length):
+    _, starts, ends = histories_of(lengths)
+    windows = training_windows(starts, ends, max_length, "prefixes")
+    found = sorted((int(s), int(s + n), int(c)) for s, n, c in zip(*windows, strict=True))
+    wanted = []
+    for s, e in zip(starts, ends, strict=True):
+        for target in range(s + 1, e):
+            start = max(s, target - max_length)
+            wanted.append((start, target, target - start - 1))
+    assert found == sorted(wanted)
+
+
 @given(st.lists(st.integers(1, 12), max_size=60))
 def test_every_window_is_in_one_row_and_no_row_overflows(lengths):
     rows = pack_rows(np.array(lengths, dtype=int), 12)

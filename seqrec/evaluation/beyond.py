@@ -1,0 +1,141 @@
+"""What lists are like, whether or not they hit: new, popular, varied, true to a person's taste.
+
+Every function answers a number a query, of lists that may be short (-1 where they end).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+HEAD_SHARE = 0.5
+"""Of the training interactions, what the head of the catalog holds."""
+SMOOTHING = 0.01
+"""Of the history's genres in a list's: keeps the divergence finite."""
+NUMBERS_HELD = 2**24
+
+
+def novelty(
+    lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
+) -> Float[np.ndarray, " Q"]:
+    """The mean self-information of a list's items, in bits; 0 of an empty list.
+
+    An item's is ``-log2`` of its share of the training interactions, one more counted of each.
+
+    Source: Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender
+        systems", equation 5; Vargas and Castells 2011, "Rank and relevance in novelty and
+        diversity metrics", section 3.
+    """
+    counts = item_counts + 1.0
+    return _mean_over_list(lists, -np.log2(counts / counts.sum()))
+
+
+def popularity_share(
+    lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
+) -> Float[np.ndarray, " Q"]:
+    """The share of a list's items that belong to the catalog's head; 0 of an empty list.
+
+    The head is the fewest items that hold half of the training interactions.
+    """
+    return _mean_over_list(lists, head_of(item_counts).astype(np.float64))
+
+
+def head_of(item_counts: Int[np.ndarray, " I"]) -> Bool[np.ndarray, " I"]:
+    """The fewest items that hold ``HEAD_SHARE`` of the interactions; of equals, the first."""
+    order = np.argsort(-item_counts, kind="stable")
+    held = np.cumsum(item_counts[order])
+    num_items = int(np.searchsorted(held, HEAD_SHARE * held[-1])) + 1 if len(held) else 0
+    is_head = np.zeros(len(item_counts), dtype=bool)
+    is_head[order[:num_items]] = True
+    return is_head & (item_counts > 0)
+
+
+def diversity(
+    lists: Int[np.ndarray, "Q K"], genres: Bool[np.ndarray, "I C"]
+) -> Float[np.ndarray, " Q"]:
+    """1 minus the mean Jaccard similarity of a list's items' genres, over its pairs.
+
+    Two items without genres are alike; a list of fewer than two items has diversity 0.
+
+    Source: Smyth and McClave 2001, "Similarity vs. Diversity", with genres as features.
+    """
+    values = []
+    first, second = np.triu_indices(lists.shape[1], 1)
+    for part in _parts(lists, lists.shape[1] ** 2 + lists.shape[1] * genres.shape[1]):
+        is_there = part >= 0
+        of_list = (genres[part] & is_there[:, :, None]).astype(np.float32)
+        shared = np.matmul(of_list, of_list.swapaxes(1, 2))
+        sizes = of_list.sum(axis=2)
+        either = sizes[:, :, None] + sizes[:, None, :] - shared
+        similarity = np.where(either > 0, shared / np.maximum(either, 1), 1.0)[:, first, second]
+        is_pair = is_there[:, first] & is_there[:, second]
+        num_pairs = is_pair.sum(axis=1)
+        total = (similarity * is_pair).sum(axis=1)
+        values.append(np.where(num_pairs > 0, 1 - total / np.maximum(num_pairs, 1), 0.0))
+    return np.concatenate(values)
+
+
+def miscalibration(
+    lists: Int[np.ndarray, "Q K"],
+    histories: Sequence[Int[np.ndarray, " T"]],
+    genres: Bool[np.ndarray, "I C"],
+) -> Float[np.ndarray, " Q"]:
+    """How far a list's genres are from the history's: ``KL(history | list)``, in nats.
+
+    Each item spreads a weight of 1 evenly over its genres. The list's distribution is mixed with
+    a little of the history's, so that a genre which it lacks costs much, and not everything.
+    NaN where history or list has no genre.
+
+    Source: Steck 2018, "Calibrated recommendations", equations 2 to 5.
+    """
+    weight = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)
+    wanted = np.stack([weight[history].sum(axis=0) for history in histories])
+    is_there = (lists >= 0)[:, :, None]
+    given = np.concatenate(
+        [
+            (weight[part] * there).sum(axis=1)
+            for part, there in zip(
+                _parts(lists, lists.shape[1] * genres.shape[1]),
+                _parts(is_there, lists.shape[1] * genres.shape[1]),
+                strict=True,
+            )
+        ]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = wanted / wanted.sum(axis=1, keepdims=True)
+        q = given / given.sum(axis=1, keepdims=True)
+        mixed = (1 - SMOOTHING) * q + SMOOTHING * p
+        return np.where(p > 0, p * np.log(p / mixed), 0 * mixed).sum(axis=1)
+
+
+def _mean_over_list(
+    lists: Int[np.ndarray, "Q K"], values: Float[np.ndarray, " I"]
+) -> Float[np.ndarray, " Q"]:
+    is_there = lists >= 0
+    return (values[lists] * is_there).sum(axis=1) / np.maximum(is_there.sum(axis=1), 1)
+
+
+def _parts(values: np.ndarray, numbers_each: int) -> Iterator[np.ndarray]:
+    """Some rows at a time, so that no more than ``NUMBERS_HELD`` are held."""
+    size = max(1, NUMBERS_HELD // max(numbers_each, 1))
+    for start in range(0, max(len(values), 1), size):
+        yield values[start : start + size]
+
+
+def describe(
+    lists: Int[np.ndarray, "Q K"],
+    histories: Sequence[Int[np.ndarray, " T"]],
+    ks: Sequence[int],
+    item_counts: Int[np.ndarray, " I"],
+    genres: Bool[np.ndarray, "I C"] | None,
+) -> dict[str, Float[np.ndarray, " Q"]]:
+    """All of the above at every cut-off, by key: ``novelty@10``, ...; of genres, if known."""
+    found = {}
+    for k in ks:
+        first = lists[:, :k]
+        found[f"novelty@{k}"] = novelty(first, item_counts)
+        found[f"popularity_share@{k}"] = popularity_share(first, item_counts)
+        if genres is not None:
+            found[f"diversity@{k}"] = diversity(first, genres)
+            found[f"miscalibration@{k}"] = miscalibration(first, histories, genres)
+    return found

@@ -1,0 +1,106 @@
+"""Several decoders that answer together, as one wide decoder does."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+
+class EnsembleConfig(PreTrainedConfig):
+    """Decoders of one shape, each with weights of its own."""
+
+    model_type = "seqrec_ensemble"
+    sub_configs = {"member_config": AutoConfig}
+
+    member_config: dict | PreTrainedConfig
+    num_members: int
+
+    def __post_init__(self, **kwargs):
+        if isinstance(self.member_config, dict):
+            fields = dict(self.member_config)
+            self.member_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """Of all members side by side."""
+        return self.num_members * self.member_config.hidden_size
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.member_config.num_hidden_layers
+
+    @property
+    def max_position_embeddings(self) -> int:
+        return self.member_config.max_position_embeddings
+
+    @property
+    def initializer_range(self) -> float:
+        return self.member_config.initializer_range
+
+    @property
+    def pad_token_id(self) -> int | None:
+        return self.member_config.pad_token_id
+
+
+class EnsembleDecoder(PreTrainedModel):
+    """The members' states side by side, over their number; the embeddings side by side.
+
+    A state's product with an item's vector is then the mean of the members' scores: the softmax
+    of it is the normalised geometric mean of their distributions.
+
+    Source: Hinton 2002, "Training Products of Experts", for the mean of scores; Lakshminarayanan
+        et al. 2017, arXiv:1612.01474, for members that differ in their random start alone.
+    """
+
+    config_class = EnsembleConfig
+    base_model_prefix = "backbone"
+    config: EnsembleConfig
+
+    def __init__(self, config: EnsembleConfig) -> None:
+        super().__init__(config)
+        members = range(config.num_members)
+        self.members = nn.ModuleList(AutoModel.from_config(config.member_config) for _ in members)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Members have drawn theirs."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        return SideBySide([member.get_input_embeddings() for member in self.members])
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Float[Tensor, "B 1 T T"] | None = None,
+        position_ids: Int[Tensor, "B T"] | None = None,
+        **more: Tensor,
+    ) -> BaseModelOutput:
+        """The hidden state of every position."""
+        states = [
+            member(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                **more,
+            ).last_hidden_state
+            for member in self.members
+        ]
+        return BaseModelOutput(last_hidden_state=torch.cat(states, dim=-1) / len(states))
+
+
+class SideBySide(nn.Module):
+    """Embeddings of several tables as one wide table; it holds none itself."""
+
+    def __init__(self, tables: list[nn.Module]) -> None:
+        super().__init__()
+        self._tables = tuple(tables)  # a tuple is not registered: the members own them
+
+    @property
+    def weight(self) -> Float[Tensor, "V D"]:
+        """The whole table."""
+        return torch.cat([table.weight for table in self._tables], dim=1)
+
+    def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
+        return torch.cat([table(tokens) for table in self._tables], dim=-1)

@@ -1,0 +1,281 @@
+"""The page of an evaluation: what was found, under which conditions, by what was trained how."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from seqrec.reports import html, plots
+from seqrec.reports.tables import Estimate, columns_of, html_table, without_equal_hit_rates
+
+ACCURACY = ("recall@", "hit_rate@", "ndcg@", "mrr@")
+"""How the keys of the first table begin; other keys with a cut-off belong to the second."""
+NAMES = ("system", "retrieval", "seeds")
+DOUBTS = ("sd", "intervals")
+"""Keys of a row that are no metrics: of what it is, and of how sure its metrics are."""
+METHOD = (
+    "Differences are means over queries, with 95 % bootstrap intervals over users; p by paired "
+    "randomisation over users, adjusted by Holm over the table. Who wins, wins in every seed."
+)
+
+
+class SeedRun(NamedTuple):
+    """What one training run says of itself."""
+
+    seed: int
+    metrics: Mapping[str, Any]
+    """Of its ``metrics.json``."""
+    log: Sequence[Mapping[str, Any]]
+    """The lines of its ``log.jsonl``."""
+
+
+class TrainedModel(NamedTuple):
+    """A system that was trained, and its runs."""
+
+    system: str
+    settings: str
+    """The resolved recipe; of several seeds the first one's."""
+    runs: Sequence[SeedRun]
+    """Empty if nothing but the model is there."""
+
+
+def evaluation_page(
+    title: str,
+    result: Mapping[str, Any],
+    models: Sequence[TrainedModel],
+    environment: Mapping[str, str],
+) -> str:
+    """One self-contained HTML page of what ``evaluate`` found."""
+    return html.page(
+        title, [*findings(result), *provenance(result["baselines"], models, environment)]
+    )
+
+
+def findings(result: Mapping[str, Any]) -> list[str]:
+    """The conditions, the tables, the plots and the verdicts."""
+    counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
+    return [
+        html.note(result["protocol"]),
+        *map(html.warning, result["notes"]),
+        html.note("; ".join(counts)),
+        *_results(result),
+        *_comparisons(result["comparisons"]),
+        *_beyond_accuracy(result["rows"]),
+        *_strata(result),
+        *_order(result.get("order", ())),
+        *_lists(result["rows"], result["metric"]),
+    ]
+
+
+def provenance(
+    baselines: Sequence[Mapping[str, Any]],
+    models: Sequence[TrainedModel],
+    environment: Mapping[str, str],
+) -> list[str]:
+    """How baselines and models came to be, and where they were judged."""
+    parts = [*_baselines(baselines)]
+    for model in models:
+        parts += _model(model)
+    rows = [{"what": name, "which": value} for name, value in environment.items()]
+    return [*parts, html.heading("Environment"), html.wide(html_table(rows))]
+
+
+def compared(result: Mapping[str, Any]) -> str:
+    """The system that is set against the others."""
+    comparisons = result["comparisons"]
+    return comparisons[0]["system"] if comparisons else result["rows"][0]["system"]
+
+
+def _results(result: Mapping[str, Any]) -> list[str]:
+    metric, rows = result["metric"], _own(result["rows"])
+    legend = "Means over queries; beneath, 95 % bootstrap intervals over users."
+    if any("sd" in row for row in rows):
+        legend = (
+            "Means over seeds and queries; beneath, ± the standard deviation over seeds, and 95 % "
+            "bootstrap intervals over users."
+        )
+    png = plots.bars(
+        [row["system"] for row in rows],
+        [row[metric] for row in rows],
+        [row["intervals"][metric] for row in rows],
+        metric,
+        compared(result),
+    )
+    return [
+        html.heading("Results"),
+        html.wide(html_table(accuracy_rows(rows))),
+        html.note(legend),
+        html.image(png, f"{metric} of every system, with intervals"),
+    ]
+
+
+def _own(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first row of each system: its own lists, after which those of its indexes come."""
+    first = {row["system"]: row for row in reversed(rows)}
+    return list(first.values())[::-1]
+
+
+def accuracy_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a system: its accuracy at every cut-off, with spreads and intervals."""
+    return _table(rows, lambda key: key.startswith(ACCURACY))
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]], is_shown: Callable[[str], bool]
+) -> list[dict[str, Any]]:
+    """The rows' names and the metrics that are asked for, with what is known of their doubt."""
+    is_title = {
+        "system": True,
+        "retrieval": any(row["retrieval"] != rows[0]["retrieval"] for row in rows),
+        "seeds": any(row["seeds"] > 1 for row in rows),
+    }
+    return [
+        {name: row[name] for name in NAMES if is_title[name]}
+        | {key: _estimate(row, key) for key in row if is_shown(key)}
+        for row in without_equal_hit_rates(rows)
+    ]
+
+
+def _estimate(row: Mapping[str, Any], key: str) -> Any:
+    """A metric of a row with its spread and interval; what has neither, as it is."""
+    spread, interval = row.get("sd", {}).get(key), row.get("intervals", {}).get(key)
+    if spread is None and interval is None:
+        return row[key]
+    return Estimate(row[key], spread, None if interval is None else (interval[0], interval[1]))
+
+
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not comparisons:
+        return []
+    system, metric = comparisons[0]["system"], comparisons[0]["metric"]
+    label = f"{metric}: {system} minus the other"
+    png = plots.differences(
+        [comparison["other"] for comparison in comparisons],
+        [comparison["difference"] for comparison in comparisons],
+        [comparison["interval"] for comparison in comparisons],
+        [comparison["is_significant"] for comparison in comparisons],
+        label,
+    )
+    return [
+        html.heading(f"{system} against the others"),
+        html.image(png, label),
+        html.bullets([comparison["sentence"] for comparison in comparisons]),
+        html.note(f"{METHOD} Filled dots are significant."),
+    ]
+
+
+def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    table = _table(_own(rows), lambda key: "@" in key and not key.startswith(ACCURACY))
+    if not set(columns_of(table)) - set(NAMES):
+        return []
+    return [html.heading("Beyond accuracy"), html.wide(html_table(table))]
+
+
+def _strata(result: Mapping[str, Any]) -> list[str]:
+    """A plot for each way to divide the queries, and the figures folded away."""
+    strata = result.get("strata", ())
+    if not strata:
+        return []
+    metrics = [key for key in strata[0] if "@" in key]
+    metric = result["metric"] if result["metric"] in metrics else metrics[0]
+    estimates = [
+        None if row.get(metric) is None else Estimate(row[metric], interval=row.get("interval"))
+        for row in strata
+    ]
+    parts = [html.heading(f"Where the systems differ: {metric} by stratum")]
+    for by in dict.fromkeys(row["by"] for row in strata):
+        groups = list(dict.fromkeys(str(row["group"]) for row in strata if row["by"] == by))
+        systems: dict[str, list[Estimate | None]] = {}
+        for row, found in zip(strata, estimates, strict=True):
+            if row["by"] == by:
+                cells = systems.setdefault(row["system"], [None] * len(groups))
+                cells[groups.index(str(row["group"]))] = found
+        title = f"{metric} by {by.replace('_', ' ')}"
+        png = plots.by_group(groups, systems, metric, title, compared(result))
+        parts.append(html.image(png, title))
+    table = [
+        {key: row[key] for key in row if key != "interval"} | {metric: found}
+        for row, found in zip(strata, estimates, strict=True)
+    ]
+    return [*parts, html.details("The figures", html.wide(html_table(table)))]
+
+
+def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not order:
+        return []
+    table = [
+        {
+            "system": row["system"],
+            "metric": row["metric"],
+            "in order": row["in_order"],
+            "shuffled": row["shuffled"],
+            "relative": f"{row['relative']:+.1%}",
+        }
+        for row in order
+    ]
+    return [
+        html.heading("How much order matters"),
+        html.wide(html_table(table)),
+        html.note("The same histories, their items in order and shuffled."),
+    ]
+
+
+def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
+    """What was measured on the way, of indexes too."""
+    facts = {key for key in columns_of(rows) if "@" not in key and key not in NAMES + DOUBTS}
+    if not facts:
+        return []
+    table = _table(rows, lambda key: key == metric or key in facts)
+    return [html.heading("How the lists were found"), html.wide(html_table(table))]
+
+
+def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
+    table = [
+        {
+            "baseline": floor["baseline"],
+            "settings": ", ".join(f"{key} = {value:g}" for key, value in floor["settings"].items()),
+            "trials": floor.get("num_trials", 0),
+            **(
+                {f"validation {floor['selection_metric']}": floor["validation"]}
+                if "validation" in floor
+                else {}
+            ),
+        }
+        for floor in baselines
+        if floor["settings"]
+    ]
+    if not table:
+        return []
+    return [
+        html.heading("Settings of the baselines"),
+        html.wide(html_table(table)),
+        html.note("Trials: settings tried on validation; 0: as named, or the defaults."),
+    ]
+
+
+def _model(model: TrainedModel) -> list[str]:
+    parts = [html.heading(f"Model {model.system}")]
+    if model.runs:
+        metric = model.runs[0].metrics["selection_metric"]
+        png = plots.learning_curve([run.log for run in model.runs], metric)
+        parts += [
+            html.wide(html_table(runs_table(model.runs))),
+            html.image(png, f"learning curve of {model.system}"),
+            html.note("Validation chose the epoch, where the dots are; test is scored once."),
+        ]
+    return [*parts, html.details("Resolved settings", html.preformatted(model.settings))]
+
+
+def runs_table(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
+    """A row a seed: how long it trained, and what validation said of the best epoch."""
+    rows = []
+    for run in runs:
+        metric = run.metrics["selection_metric"]
+        row: dict[str, Any] = {"seed": run.seed} if len(runs) > 1 else {}
+        row |= {
+            "best epoch": run.metrics["best_epoch"],
+            "epochs": run.metrics["num_epochs"],
+            "parameters": run.metrics["num_parameters"],
+            "training (s)": round(run.metrics["train_seconds"]),
+            f"validation {metric}": run.metrics["validation"].get(metric),
+        }
+        rows.append(row)
+    return rows

@@ -1,0 +1,51 @@
+"""Strata by hand."""
+
+import numpy as np
+
+from seqrec.evaluation.protocol import Queries
+from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffled
+
+
+def queries(histories, targets):
+    users = np.arange(len(histories))
+    return Queries(users, [np.array(h) for h in histories], [np.array(t) for t in targets], 0)
+
+
+def test_each_third_of_the_interactions_is_a_stratum():
+    assert popularity_strata(np.array([1, 4, 0, 1, 3, 3])).tolist() == [2, 0, 3, 2, 1, 1]
+    assert popularity_strata(np.array([5, 0])).tolist() == [0, 3]
+
+
+def test_targets_are_parted_by_popularity():
+    asked = queries([[0], [1], [4]], [[1, 0], [2], [4]])
+    found = by_popularity(asked, np.array([1, 4, 0, 1, 3, 3]))
+    assert [(name, places.tolist()) for name, places, _ in found] == [
+        ("head", [0]),
+        ("middle", [2]),
+        ("tail", [0]),
+        ("cold", [1]),
+    ]
+    assert [[t.tolist() for t in part.targets] for *_, part in found] == [
+        [[1]],
+        [[4]],
+        [[0]],
+        [[2]],
+    ]
+
+
+def test_histories_are_parted_by_length():
+    found = by_length(queries([[0] * n for n in (1, 9, 10, 100, 250)], [[1]] * 5))
+    assert [(name, places.tolist()) for name, places, _ in found] == [
+        ("1-9", [0, 1]),
+        ("10-19", [2]),
+        ("100+", [3, 4]),
+    ]
+
+
+def test_shuffling_keeps_what_was_watched_and_what_is_asked():
+    asked = queries([list(range(30)), [5]], [[40], [41]])
+    mixed = shuffled(asked, 0)
+    assert sorted(mixed.histories[0].tolist()) == list(range(30))
+    assert mixed.histories[0].tolist() != list(range(30))
+    assert mixed.targets is asked.targets
+    assert np.array_equal(mixed.histories[0], shuffled(asked, 0).histories[0])

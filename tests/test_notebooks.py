@@ -1,0 +1,118 @@
+"""Notebooks run from top to bottom, over a simulated world, and are kept without outputs."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import seqrec
+from seqrec.data.worlds import first_order_world
+from seqrec.errors import SeqRecError
+from seqrec.jobs.evaluation_folder import (
+    check_same_queries,
+    differences_by_length,
+    read_system,
+)
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+COMPARE = next(file for file in NOTEBOOKS if file.name == "compare_two_runs.ipynb")
+QUICK = ["data.max_length=10", "model.hidden_size=16", "data.batch_size=16"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with two runs, one of two seeds, an evaluation of both, and one of the first."""
+    root = tmp_path_factory.mktemp("root")
+    log = first_order_world(num_items=40, seed=1).simulate(120, 9, seed=2)
+    data, runs = root / "prepared", root / "runs"
+    seqrec.prepare(log, out=data)
+    seqrec.train("sft", data=data, out=runs / "long", overrides=[*QUICK, "trainer.max_epochs=9"])
+    overrides = [*QUICK, "trainer.max_epochs=1"]
+    seqrec.train("sft", data=data, out=runs / "short", overrides=overrides, seeds=[3, 4])
+    systems = [runs / "long", runs / "short", "popularity"]
+    seqrec.evaluate(systems, data=data, out=root / "all")
+    seqrec.evaluate(runs / "long", data=data, split="validation", out=root / "validation")
+    return root
+
+
+def ran(file, **parameters):
+    """The text that a notebook shows, and how many pictures, under other parameters."""
+    notebook = nbformat.read(file, as_version=4)
+    place = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+    known = re.findall(r"^[A-Z_, ]+(?= = )", notebook.cells[place].source, re.MULTILINE)
+    assert set(parameters) <= {name for line in known for name in line.split(", ")}
+    lines = [f"{name} = {value!r}" for name, value in parameters.items()]
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    texts, num_pictures = [], 0
+    for output in outputs:
+        data = output.get("data", {})
+        num_pictures += "image/png" in data
+        texts += [output.get("text", ""), data.get("text/html", "")]
+    return "\n".join(texts), num_pictures
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_is_kept_without_outputs(file):
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+def test_two_runs_of_one_evaluation_are_compared(root):
+    text, num_pictures = ran(
+        COMPARE,
+        ROOT=str(root),
+        FIRST="all",
+        SECOND="all",
+        FIRST_SYSTEM="long",
+        SECOND_SYSTEM="short",
+    )
+    assert num_pictures == 5
+    assert "long: leave-one-out test; 120 queries" in text
+    assert "ndcg@10, long against short: +" in text and "long wins" in text
+    assert "-  max_epochs: 9" in text and "+  max_epochs: 1" in text
+    queries = re.findall(r"<td>\d+ to \d+</td><td class=number>(\d+)</td>", text)
+    assert len(queries) == 4 and sum(map(int, queries)) == 120
+    table = seqrec.evaluate(root / "runs" / "long", data=root / "prepared")["rows"][0]
+    assert f"{table['ndcg@10']:.4f}" in text
+
+
+def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root):
+    named = {"FIRST_SYSTEM": "long", "SECOND_SYSTEM": "long"}
+    same, _ = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
+    assert "long (1) against long (2): +0.0000" in same and "may be chance" in same
+    named = {"FIRST_SYSTEM": "popularity", "SECOND_SYSTEM": None}
+    floor, num_pictures = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
+    assert "popularity: no run folder" in floor and num_pictures == 4
+
+
+def test_a_system_read_again_has_the_evaluations_means(root):
+    short = read_system(root / "all", "short")
+    assert short.per_query["ndcg@10"].shape == (2, 120)
+    assert short.per_query["ndcg@10"].mean() == pytest.approx(short.row["ndcg@10"], abs=1e-6)
+    assert [run.seed for run in short.trained.runs] == [3, 4]
+    assert read_system(root / "all", "popularity").trained is None
+
+
+def test_groups_by_length_add_up_to_the_whole_difference(root):
+    one, other = read_system(root / "all"), read_system(root / "all", "short")
+    for num_groups in (1, 4, 50):
+        groups = differences_by_length(one, other, "ndcg@10", num_groups)
+        total = sum(group["difference"] * group["queries"] for group in groups)
+        whole = one.per_query["ndcg@10"].mean() - other.per_query["ndcg@10"].mean()
+        assert total / 120 == pytest.approx(whole)
+        assert sum(group["queries"] for group in groups) == 120
+
+
+def test_what_cannot_be_compared_is_refused_in_a_line(root, tmp_path):
+    with pytest.raises(SeqRecError, match="not an evaluation folder"):
+        read_system(tmp_path)
+    with pytest.raises(SeqRecError, match="no system ease; choose from long, short, popularity"):
+        read_system(root / "all", "ease")
+    with pytest.raises(SeqRecError, match="different queries"):
+        check_same_queries(read_system(root / "all"), read_system(root / "validation"))
