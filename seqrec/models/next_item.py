@@ -181,11 +181,11 @@ class SeqRecForNextItem(PreTrainedModel):
     ) -> Float[Tensor, "B T D"]:
         output = self.backbone(
             input_ids=input_ids,
-<<<<<<< HEAD
-            attention_mask=document_mask(documents, self._products_dtype(input_ids.device)),
-=======
-            attention_mask=document_mask(documents, dtype, is_causal=self.config.causal),
->>>>>>> quality
+            attention_mask=document_mask(
+                documents,
+                self._products_dtype(input_ids.device),
+                is_causal=self.config.causal,
+            ),
             position_ids=document_positions(documents),
             **more,
         )

@@ -71,6 +71,11 @@ class TaskSource:
         users = rng.choice(self.users, size=self._num_tasks)
         return self._cut(users, rng)
 
+    def most_seen(self) -> int:
+        """Different items that a task's history may hold at most."""
+        pairs = zip(self._starts, self._starts + self._lengths, strict=True)
+        return max(len(np.unique(self._histories.items[a:b])) for a, b in pairs)
+
     def held(self, num_tasks: int) -> Tasks:
         """Tasks of users that training never asks, the same whenever they are wanted."""
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, HOLDING, 1]))
