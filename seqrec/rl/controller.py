@@ -21,6 +21,7 @@ from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.rewards import Tasks
 from seqrec.rl.roles import Learner, Rollouts, Weights
 
+STATE_FILE = "controller.pt"
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
 
@@ -131,6 +132,7 @@ class Controller:
             self._publish()
             self.guard.start(self.held.metric())
             self._check()
+            self.save()
         reason = "all updates done"
         while self.update < self.num_updates:
             self._publish()
@@ -223,7 +225,7 @@ class Controller:
             "guard": self.guard.state_dict(),
             "penalty": self.penalty.coefficient,
             "rollbacks": self.rollbacks,
-            "started": self.log.started,
+            "log": self.log.state_dict(),
         }
         file = self.folder / STATE_FILE
         torch.save(state, file.with_suffix(".new"))
@@ -238,7 +240,4 @@ class Controller:
         self.guard.load_state_dict(state["guard"])
         self.penalty.coefficient = state["penalty"]
         self.rollbacks = state["rollbacks"]
-        self.log.started = state["started"]
-
-
-STATE_FILE = "controller.pt"
+        self.log.load_state_dict(state["log"])

@@ -21,6 +21,16 @@ class EventLog:
         self._file = file
         self.started = time.time() if started is None else started
 
+    def state_dict(self) -> dict[str, Any]:
+        """When the run began, and how long the log is."""
+        return {"started": self.started, "num_bytes": self._file.stat().st_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there: lines that were written later are done again."""
+        self.started = state["started"]
+        with open(self._file, "r+b") as log:
+            log.truncate(state["num_bytes"])
+
     @contextmanager
     def stage(self, name: str, update: int, role: str = "controller") -> Iterator[dict[str, Any]]:
         """Note what happens inside; what is put into the dictionary stands in its line."""
