@@ -29,15 +29,8 @@ class Recipe(Block):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: Annotated[SFTConfig | RLConfig, Field(discriminator="name")]
+    """What is learned."""
     trainer: TrainerConfig = TrainerConfig()
-
-    @model_validator(mode="after")
-    def _reinforcement_starts_from_a_model(self) -> "Recipe":
-        if isinstance(self.objective, RLConfig) and self.model.from_pretrained is None:
-            raise ValueError(
-                "objective rl starts from a trained model: model.from_pretrained=RUN is missing"
-            )
-        return self
 
     @model_validator(mode="after")
     def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":

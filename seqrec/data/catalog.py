@@ -84,7 +84,7 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
 
 
 def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
-    """Which genres every item has; None if the items have no column ``genres``.
+    """Which genres every item has; None if no item has any.
 
     A genre is an entry of a list, or a part of a text between ``|``.
     """
@@ -97,10 +97,11 @@ def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
         return None
     pairs = pl.DataFrame({"item": np.arange(len(items)), "genre": genres}).explode("genre")
     pairs = pairs.drop_nulls()
+    if not len(pairs):
+        return None
     names = pairs["genre"].unique().sort()
     found = np.zeros((len(items), len(names)), dtype=bool)
-    places = names.search_sorted(pairs["genre"]).to_numpy() if len(pairs) else []
-    found[pairs["item"].to_numpy(), places] = True
+    found[pairs["item"].to_numpy(), names.search_sorted(pairs["genre"]).to_numpy()] = True
     return found
 
 

@@ -2,13 +2,18 @@
 
 import copy
 import json
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe
@@ -43,7 +48,15 @@ from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess
 from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.on_ray import OnRay
-from seqrec.rl.roles import Advantages, Asking, Learner, PolicyLoss, Reference, RolloutWorker
+from seqrec.rl.roles import (
+    Advantages,
+    Asking,
+    Learner,
+    PolicyLoss,
+    Reference,
+    RolloutWorker,
+    Scorer,
+)
 from seqrec.rl.tasks import TaskSource
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
@@ -55,108 +68,155 @@ TIMELINE_FILE = "timeline.png"
 FROM_PRETRAINED = "model.from_pretrained"
 
 
-def reinforce(recipe: Recipe, prepared: PreparedData, folder: Path) -> dict[str, Any]:
-    """Run a recipe of reinforcement learning in a folder, or go on with one that was cut.
+@dataclass(frozen=True)
+class RLJob:
+    """What a recipe of reinforcement learning and a prepared folder make together."""
 
-    Returns:
-        What ``metrics.json`` holds.
+    recipe: Recipe
+    settings: RLConfig
+    prepared: PreparedData
+    policy: SeqRecForNextItem
+    tokenizer: PreTrainedTokenizerFast
+    tokens: ItemTokens
+    item_counts: Int[np.ndarray, " I"]
+    source: TaskSource
+    asking: Asking
+    make_scorer: Callable[[], Scorer]
+    validation: QueryLoader
 
-    Raises:
-        SeqRecError: a mistake in recipe, data or reward; Ray missing or refusing.
-    """
-    started = time.perf_counter()
-    settings = recipe.objective
-    assert isinstance(settings, RLConfig)
-    torch.manual_seed(recipe.trainer.seed)
-    items = prepared.items()
-    item_ids = items["item_id"].to_list()
-    tokenizer = build_tokenizer(item_ids)
-    fingerprint = tokenizer_fingerprint(tokenizer)
-    policy = pretrained_model(
-        recipe.model.from_pretrained or "", prepared, fingerprint, FROM_PRETRAINED
-    )
-    if not policy.config.causal:
-        raise SeqRecError(f"{FROM_PRETRAINED}: slates need a model that reads forwards only")
-    tokens = ItemTokens.of(tokenizer, item_ids)
-    wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
-    histories = prepared.histories(["rating"] if wants_ratings else [])
-    source = TaskSource(
-        histories,
-        num_tasks=settings.num_tasks,
-        held_out_share=settings.held_out_share,
-        max_later=settings.max_later,
-        seed=recipe.trainer.seed,
-    )
-    asking = Asking(
-        num_slates=settings.slates.num_slates,
-        num_titles=settings.slates.num_titles,
-        drawing=settings.slates.drawing,
-        temperature=settings.slates.temperature,
-        max_length=policy.config.max_length,
-    )
-    _check_room(source, asking, prepared.num_items)
-    validation = QueryLoader(prepared.blocks(), prepared.targets, memory_rows=recipe.data.pool_rows)
-    if not validation.num_queries:
-        raise SeqRecError(
-            f"{prepared.path}: nobody has a validation target under {prepared.split_by}, and the "
-            "guard watches them; prepare with another --split-by"
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: PreparedData) -> "RLJob":
+        """Everything that can be seen before anything is written.
+
+        Raises:
+            SeqRecError: a mistake in recipe, data or rewards.
+        """
+        settings = recipe.objective
+        assert isinstance(settings, RLConfig)
+        if recipe.model.from_pretrained is None:
+            raise SeqRecError(f"objective rl starts from a trained model: {FROM_PRETRAINED}=RUN")
+        torch.manual_seed(recipe.trainer.seed)
+        item_ids = prepared.items()["item_id"].to_list()
+        tokenizer = build_tokenizer(item_ids)
+        policy = pretrained_model(
+            recipe.model.from_pretrained,
+            prepared,
+            tokenizer_fingerprint(tokenizer),
+            FROM_PRETRAINED,
         )
-    learner = build_learner(recipe, settings, policy, asking)
-    executor = build_executor(settings, prepared, policy, asking, recipe.trainer.seed)
-    metric = partial(ranking_metric, policy, tokens, validation, settings.guard.metric)
-    log = EventLog(folder / EVENTS_FILE)
-    controller = Controller(
-        source=source,
-        held=Held(source.held(settings.num_held_tasks), metric),
-        executor=executor,
-        learner=learner,
-        guard=Guard(
-            budget_nats=settings.guard.budget_nats,
-            tolerance=settings.guard.tolerance,
-            metric=settings.guard.metric,
-            max_rollbacks=settings.guard.max_rollbacks,
-        ),
-        penalty=Penalty(settings.guard.penalty, settings.guard.target_nats),
-        log=log,
-        folder=folder,
-        num_updates=settings.num_updates,
-        check_every=settings.guard.check_every,
-    )
-    if (folder / STATE_FILE).exists():
-        controller.resume()
-    try:
-        outcome = controller.run()
-    finally:
-        executor.close()
-    events = read_events(folder / EVENTS_FILE)
-    (folder / TIMELINE_FILE).write_bytes(timeline(events))
-    disable_progress_bar()
-    policy.eval().save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    in_training = histories.items[histories.split == TRAIN]
-    item_counts = np.bincount(in_training, minlength=prepared.num_items)
-    write_items(items, item_counts, folder / "model" / ITEMS_FILE)
-    first = next(event for event in events if event["stage"] == "guard")
-    seconds = stage_seconds(events)
-    metrics = {
-        "objective": settings.name,
-        "num_updates": outcome.num_updates,
-        "reason": outcome.reason,
-        "rollbacks": outcome.rollbacks,
-        "reward_before": first["reward"],
-        "reward": outcome.reward,
-        "drift_nats": outcome.drift_nats,
-        "num_parameters": policy.num_parameters(),
-        "selection_metric": settings.guard.metric,
-        "validation_before": {settings.guard.metric: first["metric"]},
-        "validation": {settings.guard.metric: outcome.metric},
-        "protocol": protocol_line(prepared, "validation", validation.num_queries, True),
-        "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
-        "train_seconds": round(sum(seconds.values()), 1),
-        "wall_seconds": round(time.perf_counter() - started, 1),
-    }
-    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
-    return metrics
+        if not policy.config.causal:
+            raise SeqRecError(f"{FROM_PRETRAINED}: slates need a model that reads forwards only")
+        wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
+        histories = prepared.histories(["rating"] if wants_ratings else [])
+        source = TaskSource(
+            histories,
+            num_tasks=settings.num_tasks,
+            held_out_share=settings.held_out_share,
+            max_later=settings.max_later,
+            seed=recipe.trainer.seed,
+        )
+        asking = Asking(
+            num_slates=settings.slates.num_slates,
+            num_titles=settings.slates.num_titles,
+            drawing=settings.slates.drawing,
+            temperature=settings.slates.temperature,
+            max_length=policy.config.max_length,
+        )
+        _check_room(source, asking, prepared.num_items)
+        validation = QueryLoader(
+            prepared.blocks(), prepared.targets, memory_rows=recipe.data.pool_rows
+        )
+        if not validation.num_queries:
+            raise SeqRecError(
+                f"{prepared.path}: nobody has a validation target under {prepared.split_by}, and "
+                "the guard watches them; prepare with another --split-by"
+            )
+        in_training = histories.items[histories.split == TRAIN]
+        return cls(
+            recipe,
+            settings,
+            prepared,
+            policy,
+            tokenizer,
+            ItemTokens.of(tokenizer, item_ids),
+            np.bincount(in_training, minlength=prepared.num_items),
+            source,
+            asking,
+            build_scorer(settings.rewards, prepared),
+            validation,
+        )
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Learn in a folder, or go on with a run that was cut there, and leave a model.
+
+        Returns:
+            What ``metrics.json`` holds.
+
+        Raises:
+            SeqRecError: a reward that fails, Ray missing or refusing.
+        """
+        started = time.perf_counter()
+        executor = build_executor(self)
+        try:
+            outcome = self._controller(folder, executor).run()
+        finally:
+            executor.close()
+        events = read_events(folder / EVENTS_FILE)
+        (folder / TIMELINE_FILE).write_bytes(timeline(events))
+        disable_progress_bar()
+        self.policy.eval().save_pretrained(folder / "model")
+        self.tokenizer.save_pretrained(folder / "model")
+        write_items(self.prepared.items(), self.item_counts, folder / "model" / ITEMS_FILE)
+        metric = self.settings.guard.metric
+        first = next(event for event in events if event["stage"] == "guard")
+        seconds = stage_seconds(events)
+        num_queries = self.validation.num_queries
+        metrics = {
+            "objective": self.settings.name,
+            "num_updates": outcome.num_updates,
+            "reason": outcome.reason,
+            "rollbacks": outcome.rollbacks,
+            "reward_before": first["reward"],
+            "reward": outcome.reward,
+            "drift_nats": outcome.drift_nats,
+            "num_parameters": self.policy.num_parameters(),
+            "selection_metric": metric,
+            "validation_before": {metric: first["metric"]},
+            "validation": {metric: outcome.metric},
+            "protocol": protocol_line(self.prepared, "validation", num_queries, exclude_seen=True),
+            "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
+            "train_seconds": round(sum(seconds.values()), 1),
+            "wall_seconds": round(time.perf_counter() - started, 1),
+        }
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+        return metrics
+
+    def _controller(self, folder: Path, executor: Executor) -> Controller:
+        settings = self.settings
+        metric = partial(
+            ranking_metric, self.policy, self.tokens, self.validation, settings.guard.metric
+        )
+        controller = Controller(
+            source=self.source,
+            held=Held(self.source.held(settings.num_held_tasks), metric),
+            executor=executor,
+            learner=build_learner(self.recipe, settings, self.policy, self.asking),
+            guard=Guard(
+                budget_nats=settings.guard.budget_nats,
+                tolerance=settings.guard.tolerance,
+                metric=settings.guard.metric,
+                max_rollbacks=settings.guard.max_rollbacks,
+            ),
+            penalty=Penalty(settings.guard.penalty, settings.guard.target_nats),
+            log=EventLog(folder / EVENTS_FILE),
+            folder=folder,
+            num_updates=settings.num_updates,
+            check_every=settings.guard.check_every,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        if (folder / STATE_FILE).exists():
+            controller.resume()
+        return controller
 
 
 def build_learner(
@@ -205,26 +265,20 @@ def _without_ratio(
     return policy_gradient(log_prob, advantages)
 
 
-def build_executor(
-    settings: RLConfig,
-    prepared: PreparedData,
-    policy: SeqRecForNextItem,
-    asking: Asking,
-    seed: int,
-) -> Executor:
+def build_executor(job: RLJob) -> Executor:
     """Where rollout workers and reward run."""
-    make_scorer = build_scorer(settings.rewards, prepared)
-    make_worker = partial(_worker, policy.config, asking, seed)
-    executor = settings.executor
+    make_worker = partial(_worker, job.policy.config, job.asking, job.recipe.trainer.seed)
+    executor = job.settings.executor
     if isinstance(executor, RayConfig):
         return OnRay(
             make_worker,
             executor.num_workers,
-            make_scorer,
+            job.make_scorer,
             num_threads=executor.num_threads,
             address=executor.address,
         )
-    return InProcess([make_worker(number) for number in range(executor.num_workers)], make_scorer())
+    workers = [make_worker(number) for number in range(executor.num_workers)]
+    return InProcess(workers, job.make_scorer())
 
 
 def _worker(config: Any, asking: Asking, seed: int, number: int) -> RolloutWorker:

@@ -33,7 +33,7 @@ from seqrec.jobs.build import (
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.models import SEED_PREFIX
 from seqrec.jobs.ranks import run_ranks, work_as_rank
-from seqrec.jobs.rl import reinforce
+from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
@@ -139,11 +139,11 @@ def train_recipe(
     trainer = settings.trainer
     check_devices(trainer.accelerator, trainer.devices)
     is_rl = isinstance(settings.objective, RLConfig)
-    job = None if is_rl else Job.of(settings, prepared)
+    job = RLJob.of(settings, prepared) if is_rl else Job.of(settings, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
-        if job is None:
-            metrics = reinforce(settings, prepared, partial_run)
+        if isinstance(job, RLJob):
+            metrics = job.run(partial_run)
         elif trainer.devices == 1:
             metrics = job.run(settings, partial_run, watch)
         else:

@@ -101,7 +101,7 @@ def own(tmp_path, monkeypatch, body):
 
 
 def test_a_function_of_ones_own_is_learned_from(world, tmp_path, monkeypatch):
-    body = "return [[sum(title < '2' for title in slate) for slate in of] for of in slates]"
+    body = "return [[sum(title[-1] < '3' for title in slate) for slate in of] for of in slates]"
     reward = own(tmp_path, monkeypatch, body)
     more = ["objective.num_updates=30", "objective.guard.budget_nats=5"]
     found = train(world, tmp_path / "x", reward, *more)
@@ -129,9 +129,8 @@ def test_a_bad_reward_ends_in_one_line_with_the_good_weights_on_disk(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.from_pretrained=null", "model.from_pretrained=RUN is missing"),
+        ("model.from_pretrained=null", "starts from a trained model"),
         ("model.hidden_size=32", "hidden_size is settled by from_pretrained"),
-        ("objective.rewards=[{name: rating}]", "rating"),
         ("objective.rewards=[{name: diversity}]", "diversity needs genres"),
         ("objective.rewards=[{name: freshness}]", "no column 'year'"),
         ("objective.rewards=[{name: function, function: 'nowhere:x'}]", "no module nowhere"),
@@ -144,7 +143,16 @@ def test_a_bad_reward_ends_in_one_line_with_the_good_weights_on_disk(
 def test_mistakes_are_named(world, tmp_path, override, message):
     with pytest.raises(SeqRecError, match=message):
         train(world, tmp_path / "x", override)
-    assert not list(tmp_path.iterdir()) or override == "objective.slates.num_titles=39"
+    assert not list(tmp_path.iterdir())
+
+
+def test_ratings_are_rewarded_where_there_are_some(world, tmp_path):
+    rated = train(world, tmp_path / "rated", "objective.rewards=[{name: rating}]")
+    assert 0 < rated["reward"] < 1
+    log = first_order_world(num_items=40, seed=0).simulate(80, 12, seed=1).drop("rating")
+    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    with pytest.raises(SeqRecError, match="rating"):
+        train((None, data, world[2]), tmp_path / "x", "objective.rewards=[{name: rating}]")
 
 
 def test_a_model_of_another_catalog_is_refused(world, tmp_path):
