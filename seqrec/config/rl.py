@@ -162,6 +162,9 @@ class RLConfig(Block):
     """Share of the users that are never asked: the guard looks at them."""
     num_held_tasks: int = Field(default=256, gt=0)
     """Histories of theirs that it looks at."""
+    max_age: int = Field(default=0, ge=0)
+    """Updates that slates may be older than the policy, drawn while it learns from others; 0: one
+    after the other, the only way that can be repeated exactly."""
     entropy_bonus: float = Field(default=0.0, ge=0)
     """What a nat of entropy is worth."""
 
@@ -171,4 +174,13 @@ class RLConfig(Block):
         repeated = {name for name in names if names.count(name) > 1 and name != "function"}
         if repeated:
             raise ValueError(f"rewards: {', '.join(sorted(repeated))} stands there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _old_slates_are_corrected_for(self) -> "RLConfig":
+        if self.max_age and not isinstance(self.algorithm, ClippedConfig):
+            raise ValueError(
+                f"max_age {self.max_age} goes with algorithm grpo or dr_grpo, whose ratio corrects "
+                f"for it, not with {self.algorithm.name}"
+            )
         return self

@@ -212,6 +212,7 @@ class RLJob:
             folder=folder,
             num_updates=settings.num_updates,
             check_every=settings.guard.check_every,
+            max_age=settings.max_age,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
         if (folder / STATE_FILE).exists():
@@ -278,7 +279,8 @@ def build_executor(job: RLJob) -> Executor:
             address=executor.address,
         )
     workers = [make_worker(number) for number in range(executor.num_workers)]
-    return InProcess(workers, job.make_scorer())
+    in_background = job.settings.max_age > 0
+    return InProcess(workers, job.make_scorer(), in_background=in_background)
 
 
 def _worker(config: Any, asking: Asking, seed: int, number: int) -> RolloutWorker:

@@ -1,12 +1,13 @@
 """The controller: who works when, and what is done with bad weights.
 
 for update in range(num_updates):
-    rollouts = executor.generate(tasks)
+    rollouts = executor.collect(executor.start(tasks))
     rewards = executor.score(rollouts)
     learner.update(rollouts, rewards, penalty)
     every few updates: guard, on held-out histories; roll back, or keep the weights
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,12 @@ class Executor(Protocol):
         """Give every worker new weights."""
         ...
 
-    def generate(self, tasks: Tasks, update: int) -> Rollouts:
-        """Slates for every task."""
+    def start(self, tasks: Tasks, update: int) -> Any:
+        """Ask for slates for every task, under the weights that were loaded last."""
+        ...
+
+    def collect(self, started: Any) -> Rollouts:
+        """The slates that were asked for."""
         ...
 
     def best(self, tasks: Tasks) -> Rollouts:
@@ -94,6 +99,7 @@ class Controller:
         folder: Path,
         num_updates: int,
         check_every: int,
+        max_age: int = 0,
         say: Callable[[str], None] = print,
     ) -> None:
         """Put the roles together.
@@ -109,6 +115,9 @@ class Controller:
             folder: for the state that a run goes on from.
             num_updates: after which it ends.
             check_every: updates between the guard's looks.
+            max_age: updates that rollouts may be behind the learner: so many batches are drawn
+                while others are learned from. What they were drawn by is corrected for by the
+                ratio of new to old probabilities, which is clipped. 0: one after the other.
             say: where lines go.
         """
         self.source = source
@@ -121,10 +130,13 @@ class Controller:
         self.folder = folder
         self.num_updates = num_updates
         self.check_every = check_every
+        self.max_age = max_age
         self.say = say
         self.update = 0
         self.rollbacks: list[str] = []
         self.good: dict[str, Any] = {}
+        self._started: deque[Any] = deque()
+        """Batches that were asked for, the next update's first."""
 
     def run(self) -> Outcome:
         """Until the updates are done, or the guard says stop."""
@@ -157,11 +169,17 @@ class Controller:
             self.executor.load(self.learner.weights(), self.learner.version)
 
     def _one_update(self) -> None:
-        tasks = self.source(self.update)
-        with self.log.stage("generate", self.update, "workers") as counts:
-            rollouts = self.executor.generate(tasks, self.update)
-            counts["slates"] = int(np.prod(rollouts.items.shape[:2]))
-            counts["titles"] = len(np.unique(rollouts.items))
+        last = min(self.update + self.max_age, self.num_updates - 1)
+        for update in range(self.update + len(self._started), last + 1):
+            self._started.append(self.executor.start(self.source(update), update))
+        rollouts = self.executor.collect(self._started.popleft())
+        counts = {
+            "slates": int(np.prod(rollouts.items.shape[:2])),
+            "titles": len(np.unique(rollouts.items)),
+            "age": self.learner.version - rollouts.version,
+        }
+        for span in rollouts.spans:
+            self.log.note("generate", self.update, *span, **counts)
         with self.log.stage("score", self.update, "reward") as counts:
             rewards = self.executor.score(rollouts)
             counts["reward"] = float(rewards.mean())
@@ -177,7 +195,7 @@ class Controller:
         """Judge the weights on held-out histories, and keep them if they are good."""
         self._publish()
         with self.log.stage("guard", self.update, "reference") as counts:
-            rollouts = self.executor.generate(self.held.tasks, self.update)
+            rollouts = self.executor.collect(self.executor.start(self.held.tasks, self.update))
             counts["drift_nats"] = self.learner.drift_on(rollouts)
             best = self.executor.best(self.held.tasks)
             counts["reward"] = float(self.executor.score(best).mean())
@@ -203,6 +221,7 @@ class Controller:
 
     def _roll_back(self) -> bool:
         """Return to the last good weights; whether to go on, more carefully."""
+        self._started.clear()
         with self.log.stage("roll back", self.update, "learner") as counts:
             counts["reason"] = self.rollbacks[-1]
             version = self.learner.version

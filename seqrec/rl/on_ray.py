@@ -1,7 +1,7 @@
 """Rollout workers and reward as Ray actors; the learner and the controller stay here."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -88,36 +88,38 @@ class OnRay:
         if self._weights is not None:
             self._workers[number].call.remote("load", self._weights, self._version)
 
-    def generate(self, tasks: Tasks, update: int) -> Rollouts:
-        """Slates for every task, each worker its share, all at once."""
-        return self._from_workers("generate", tasks, update)
+    def start(self, tasks: Tasks, update: int) -> "_Started":
+        """Ask for slates for every task, each worker its share, all at once."""
+        return self._ask("generate", tasks, update)
+
+    def collect(self, started: "_Started") -> Rollouts:
+        """What was asked for, once it is there."""
+        return together([self._delivered(number, started) for number in range(len(started.parts))])
 
     def best(self, tasks: Tasks) -> Rollouts:
         """The most probable slate of every task."""
-        return self._from_workers("best", tasks)
+        return self.collect(self._ask("best", tasks))
 
-    def _from_workers(self, method: str, tasks: Tasks, *arguments: Any) -> Rollouts:
+    def _ask(self, method: str, tasks: Tasks, *arguments: Any) -> "_Started":
         parts = [part_of(tasks, part) for part in shards(len(tasks), len(self._workers))]
-        waiting = [
+        answers = [
             self._workers[number].call.remote(method, part, *arguments)
             for number, part in enumerate(parts)
         ]
-        return together(
-            [
-                self._delivered(number, answer, method, (part, *arguments))
-                for number, (answer, part) in enumerate(zip(waiting, parts, strict=True))
-            ]
-        )
+        return _Started(method, parts, arguments, answers)
 
-    def _delivered(self, number: int, answer: Any, method: str, arguments: Sequence[Any]) -> Any:
+    def _delivered(self, number: int, started: "_Started") -> Any:
         """A worker's answer; one that died is replaced and asked the same."""
+        answer = started.answers[number]
         for _ in range(MAX_DEATHS):
             try:
                 return self._ray.get(answer)
             except self._ray.exceptions.RayActorError:
                 self._workers[number] = self._start_worker(number)
                 self._tell(number)
-                answer = self._workers[number].call.remote(method, *arguments)
+                answer = self._workers[number].call.remote(
+                    started.method, started.parts[number], *started.arguments
+                )
             except self._ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
         raise SeqRecError(f"rollout worker {number}: died {MAX_DEATHS} times in a row")
@@ -143,6 +145,15 @@ class OnRay:
             self._ray.kill(actor)
         if self._owns_cluster:
             self._ray.shutdown()
+
+
+class _Started(NamedTuple):
+    """What workers were asked for, so that they can be asked again."""
+
+    method: str
+    parts: list[Tasks]
+    arguments: tuple[Any, ...]
+    answers: list[Any]
 
 
 class _Actor:

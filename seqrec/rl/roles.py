@@ -5,9 +5,10 @@ titles were before it all began, a learner moves the weights. The controller dec
 works when.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from seqrec.losses.policy import has_spread, share_clipped
 from seqrec.losses.slate import left_out
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.rewards import Reward, Tasks, checked
-from seqrec.rl.slates import Drawing, Prompts, Step, draw, drift, log_probs, steps_of
+from seqrec.rl.slates import Drawing, Prompts, Slates, Step, draw, drift, log_probs, steps_of
 from seqrec.training.optimizers import clip_gradients
 
 Weights = dict[str, Tensor]
@@ -49,6 +50,14 @@ class Asking:
     """Items of a history that are read."""
 
 
+class Span(NamedTuple):
+    """When somebody worked, by ``time.time()``."""
+
+    role: str
+    start: float
+    end: float
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """Tasks, and the slates that were drawn for each, by weights of a version."""
@@ -57,6 +66,9 @@ class Rollouts:
     items: Int[np.ndarray, "B G K"]
     log_prob: Float[np.ndarray, "B G K"]
     version: int
+    """Updates that the oldest of the weights had seen."""
+    spans: list[Span]
+    """Who drew them, and when."""
 
 
 def prompts_of(model: SeqRecForNextItem, tasks: Tasks, asking: Asking) -> Prompts:
@@ -87,7 +99,7 @@ class RolloutWorker:
 
     def generate(self, tasks: Tasks, update: int) -> Rollouts:
         """Slates for every task; the same for the same weights, tasks, seed and update."""
-        asking = self.asking
+        asking, start = self.asking, time.time()
         seed = np.random.SeedSequence([self.seed, update, self.number]).generate_state(1)[0]
         slates = draw(
             self.model,
@@ -98,10 +110,11 @@ class RolloutWorker:
             temperature=asking.temperature,
             generator=torch.Generator().manual_seed(int(seed)),
         )
-        return Rollouts(tasks, slates.items.numpy(), slates.log_prob.numpy(), self.version)
+        return self._rollouts(tasks, slates, start)
 
     def best(self, tasks: Tasks) -> Rollouts:
         """The most probable titles of every task, nothing sampled."""
+        start = time.time()
         slates = draw(
             self.model,
             prompts_of(self.model, tasks, self.asking),
@@ -111,7 +124,12 @@ class RolloutWorker:
             temperature=1.0,
             generator=None,
         )
-        return Rollouts(tasks, slates.items.numpy(), slates.log_prob.numpy(), self.version)
+        return self._rollouts(tasks, slates, start)
+
+    def _rollouts(self, tasks: Tasks, slates: Slates, start: float) -> Rollouts:
+        span = Span(f"worker {self.number}", start, time.time())
+        items, log_prob = slates.items.numpy(), slates.log_prob.numpy()
+        return Rollouts(tasks, items, log_prob, self.version, [span])
 
 
 class Scorer:
@@ -318,4 +336,5 @@ def together(rollouts: Sequence[Rollouts]) -> Rollouts:
         np.concatenate([one.items for one in rollouts]),
         np.concatenate([one.log_prob for one in rollouts]),
         min(one.version for one in rollouts),
+        [span for one in rollouts for span in one.spans],
     )

@@ -82,6 +82,7 @@ def controller(
     reward=None,
     metric=lambda: 1.0,
     num_workers=2,
+    max_age=0,
     say=lambda line: None,
 ):
     asking = replace(ASKING, drawing=drawing)
@@ -104,7 +105,7 @@ def controller(
     return Controller(
         source=lambda update: tasks_of(1000 + update),
         held=Held(tasks_of(1, 40), metric),
-        executor=InProcess(workers, Scorer(reward or Worth())),
+        executor=InProcess(workers, Scorer(reward or Worth()), in_background=max_age > 0),
         learner=learner,
         guard=Guard(
             budget_nats=budget_nats,
@@ -117,6 +118,7 @@ def controller(
         folder=folder,
         num_updates=num_updates,
         check_every=check_every,
+        max_age=max_age,
         say=say,
     )
 
@@ -150,7 +152,7 @@ def test_the_budget_stops_what_drifts_and_good_weights_are_kept(tmp_path):
     assert outcome.drift_nats <= 0.05 and outcome.rollbacks
     assert "over the budget of 0.05" in outcome.rollbacks[0]
     assert any("back to good weights" in line for line in lines)
-    again = run.learner.drift_on(run.executor.generate(run.held.tasks, 0))
+    again = run.learner.drift_on(run.executor.collect(run.executor.start(run.held.tasks, 0)))
     assert again <= 0.06
     kinds = {event["stage"] for event in read_events(tmp_path / "events.jsonl")}
     assert kinds == {"publish", "generate", "score", "update", "guard", "roll back"}
@@ -185,6 +187,16 @@ def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
     outcome = controller(tmp_path, reward=Flat(), num_updates=1, say=lines.append).run()
     assert outcome.drift_nats == pytest.approx(0, abs=1e-6)
     assert any("nothing is learned" in line for line in lines)
+
+
+def test_rollouts_that_are_behind_still_teach(tmp_path):
+    run = controller(tmp_path, num_updates=80, max_age=2)
+    outcome = run.run()
+    run.executor.close()
+    assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
+    drawn = [event for event in read_events(tmp_path / "events.jsonl") if "age" in event]
+    assert {event["age"] for event in drawn} == {0, 1, 2}
+    assert sorted({event["update"] for event in drawn}) == list(range(80))
 
 
 def test_tasks_are_split_without_a_gap_or_an_empty_part():

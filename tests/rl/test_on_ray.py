@@ -35,6 +35,10 @@ def on_ray():
     executor.close()
 
 
+def drawn(executor, tasks, update):
+    return executor.collect(executor.start(tasks, update))
+
+
 def controller_asking():
     from tests.rl.test_controller import ASKING
 
@@ -59,12 +63,11 @@ def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_onc
     run = controller(tmp_path)
     tasks = tasks_of(5)
     on_ray.load(run.learner.weights(), 3)
-    wanted = on_ray.generate(tasks, 7)
+    wanted = drawn(on_ray, tasks, 7)
     victim = on_ray.process_of(1)
-    part = on_ray._workers[1].call.remote("generate", tasks, 7)
+    started = on_ray.start(tasks, 7)
     os.kill(victim, signal.SIGKILL)
-    found = on_ray.generate(tasks, 7)
-    del part
+    found = on_ray.collect(started)
     assert on_ray.process_of(1) != victim
     assert np.array_equal(found.items, wanted.items) and found.version == 3
     assert np.array_equal(found.tasks.users, tasks.users)
@@ -77,7 +80,7 @@ def test_what_a_role_raises_is_said_here(on_ray, monkeypatch):
     scorer = on_ray._scorer
     actor = on_ray._ray.remote(num_cpus=0)(type(on_ray).__init__.__globals__["_Actor"])
     on_ray._scorer = actor.remote(lambda: Scorer(Broken()), (), 1)
-    run_rollouts = on_ray.generate(tasks_of(5), 0)
+    run_rollouts = drawn(on_ray, tasks_of(5), 0)
     with pytest.raises(SeqRecError, match="reward mine: raised ZeroDivisionError"):
         on_ray.score(run_rollouts)
     on_ray._scorer = scorer
