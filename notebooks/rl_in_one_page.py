@@ -79,7 +79,7 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
             before = steps_of(reference, prompts, slates.items, **asked)
         distance = drift(steps, before)
         if distance > BUDGET_NATS:
-            print(f"update {update}: {float(distance):.3f} nats a title: the budget is spent")
+            print(f"update {update}: {distance.item():.3f} nats a title: the budget is spent")
             break
 
         # update: what was better than its group becomes likelier
@@ -93,7 +93,7 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
         optimizer.zero_grad()
         (loss + PENALTY * distance).backward()
         optimizer.step()
-        print(f"update {update:3d}  reward {rewards.mean():.4f}  drift {float(distance):.4f} nats")
+        print(f"update {update:3d}  reward {rewards.mean():.4f}  drift {distance.item():.4f} nats")
     return float(rewards.mean())
 
 
