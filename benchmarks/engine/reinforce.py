@@ -1,4 +1,4 @@
-"""An update of reinforcement learning: slates drawn, scored, held against the reference, learned."""
+"""An update of reinforcement learning: slates drawn, scored, held to the reference, learned."""
 
 import copy
 import time
