@@ -212,8 +212,7 @@ def train(
     _print(
         result,
         as_json,
-        f"best epoch {result['best_epoch']} of {result['num_epochs']}, "
-        f"{result['train_seconds']:.0f} s of training",
+        _how_it_went(result),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
         f"({result['protocol']})",
     )
@@ -442,6 +441,20 @@ def _say(as_json: bool) -> Any:
     """Where a verb of many stages tells what it does: stdout, unless that is for JSON."""
     stream = sys.stderr if as_json else sys.stdout
     return lambda text: print(text, file=stream, flush=True)
+
+
+def _how_it_went(result: dict[str, Any]) -> str:
+    """Of a run of training, or of reinforcement."""
+    if "num_updates" in result:
+        return (
+            f"{result['num_updates']} updates ({result['reason']}); reward "
+            f"{result['reward_before']:.4f} -> {result['reward']:.4f}, drift "
+            f"{result['drift_nats']:.3f} nats a title, {result['train_seconds']:.0f} s"
+        )
+    return (
+        f"best epoch {result['best_epoch']} of {result['num_epochs']}, "
+        f"{result['train_seconds']:.0f} s of training"
+    )
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -167,6 +167,20 @@ class ModelRanker(Ranker):
         return asked.to(self.model.device)
 
 
+def model_folder(folder: str | Path) -> Path:
+    """The model folder that is meant: itself, or that of a run folder.
+
+    Raises:
+        SeqRecError: there is none.
+    """
+    found = Path(folder).resolve()
+    if not (found / "config.json").exists() and (found / "model").is_dir():
+        found = found / "model"
+    if not found.is_dir():
+        raise SeqRecError(f"{found}: no such model folder; name a run or its model/ folder")
+    return found
+
+
 class Recommender(ModelRanker):
     """A model folder, ready to answer.
 
@@ -196,11 +210,7 @@ class Recommender(ModelRanker):
             SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
                 belong together.
         """
-        folder = Path(folder).resolve()
-        if not (folder / "config.json").exists() and (folder / "model").is_dir():
-            folder = folder / "model"
-        if not folder.is_dir():
-            raise SeqRecError(f"{folder}: no such model folder; name a run or its model/ folder")
+        folder = model_folder(folder)
         model = load_model(folder)
         items = read_model_items(folder / ITEMS_FILE)
         item_ids = items["item_id"].to_list()

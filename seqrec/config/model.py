@@ -33,6 +33,9 @@ class ContentConfig(Block):
 
 
 class ModelConfig(Block):
+    from_pretrained: str | None = None
+    """Run or model folder that training starts from, which settles all else here; null: random
+    weights."""
     block: Literal["sasrec", "llama", "hstu"] = "llama"
     """Style of the blocks: SASRec's, pre-norm; Llama's; HSTU's, which has no softmax."""
     hidden_size: int = Field(default=64, gt=0)
@@ -71,6 +74,14 @@ class ModelConfig(Block):
     in training can be recommended; null: ids alone."""
     memory: MemoryConfig | None = None
     """Mix in what followed the last titles in the training data; null: the decoder alone."""
+
+    @model_validator(mode="after")
+    def _a_pretrained_model_is_as_it_is(self) -> "ModelConfig":
+        if self.from_pretrained is not None:
+            for name, field in ModelConfig.model_fields.items():
+                if name != "from_pretrained" and getattr(self, name) != field.default:
+                    raise ValueError(f"{name} is settled by from_pretrained; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelConfig":

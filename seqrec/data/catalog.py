@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
 
@@ -103,6 +103,21 @@ def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
     found = np.zeros((len(items), len(names)), dtype=bool)
     found[pairs["item"].to_numpy(), names.search_sorted(pairs["genre"]).to_numpy()] = True
     return found
+
+
+def number_column(items: pl.DataFrame, column: str, key: str) -> Float[np.ndarray, " I"]:
+    """A column of numbers, NaN where it is empty.
+
+    Raises:
+        SeqRecError: the items lack it, or it holds no numbers. ``key`` is the setting that asks.
+    """
+    if column not in items.columns:
+        raise SeqRecError(
+            f"{key}: the items have no column {column!r}; they have {', '.join(items.columns)}"
+        )
+    if not items[column].dtype.is_numeric():
+        raise SeqRecError(f"{key}: column {column!r} of the items holds no numbers")
+    return items[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:

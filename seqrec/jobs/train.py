@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe, load_recipe
+from seqrec.config.rl import RLConfig
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -32,6 +33,7 @@ from seqrec.jobs.build import (
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.models import SEED_PREFIX
 from seqrec.jobs.ranks import run_ranks, work_as_rank
+from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.recommender import ITEMS_FILE, ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
@@ -136,10 +138,13 @@ def train_recipe(
     refuse_existing(out, overwrite)
     trainer = settings.trainer
     check_devices(trainer.accelerator, trainer.devices)
-    job = Job.of(settings, prepared)
+    is_rl = isinstance(settings.objective, RLConfig)
+    job = RLJob.of(settings, prepared) if is_rl else Job.of(settings, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
-        if trainer.devices == 1:
+        if isinstance(job, RLJob):
+            metrics = job.run(partial_run)
+        elif trainer.devices == 1:
             metrics = job.run(settings, partial_run, watch)
         else:
             del job
