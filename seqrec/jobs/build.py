@@ -13,12 +13,15 @@ from seqrec.config.model import ContentConfig, MemoryConfig, ModelConfig
 from seqrec.config.objective import (
     CrossEntropyConfig,
     GBCEConfig,
+    LossConfig,
+    PreferenceLossConfig,
     SampledConfig,
     SampledSoftmaxConfig,
     SFTConfig,
 )
 from seqrec.data.catalog import item_texts
 from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import Transitions, count_transitions
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
@@ -148,6 +151,7 @@ def build_stream(
     recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
 ) -> PackedStream:
     """The packed training batches of one of the run's processes."""
+    assert isinstance(recipe.objective, SFTConfig)
     data, weight = recipe.data, recipe.objective.weight
     return PackedStream(
         prepared.blocks([weight] if weight else []),
@@ -196,12 +200,22 @@ def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
             return binary_cross_entropy
 
 
-def is_sparse(settings: CrossEntropyConfig | SampledConfig) -> bool:
+def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
+    """Training interactions of every item."""
+    blocks, counts = prepared.blocks(), np.zeros(prepared.num_items, dtype=np.int64)
+    for block in range(len(blocks)):
+        histories = blocks.read([block])
+        in_training = histories.items[histories.split == TRAIN]
+        counts += np.bincount(in_training, minlength=prepared.num_items)
+    return counts
+
+
+def is_sparse(settings: LossConfig | PreferenceLossConfig) -> bool:
     """Whether a step touches only the rows that it used."""
     return isinstance(settings, SampledConfig) and settings.sparse
 
 
-def num_scored(settings: CrossEntropyConfig | SampledConfig, num_items: int) -> int:
+def num_scored(settings: LossConfig | PreferenceLossConfig, num_items: int) -> int:
     """Items that a target is scored against, itself among them."""
     return settings.num_negatives + 1 if isinstance(settings, SampledConfig) else num_items
 
