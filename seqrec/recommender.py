@@ -167,17 +167,22 @@ class ModelRanker(Ranker):
         return asked.to(self.model.device)
 
 
-def model_folder(folder: str | Path) -> Path:
+def model_folder(path: str | Path, key: str | None = None) -> Path:
     """The model folder that is meant: itself, or that of a run folder.
+
+    Args:
+        path: either.
+        key: the setting that names it, for the error.
 
     Raises:
         SeqRecError: there is none.
     """
-    found = Path(folder).resolve()
+    found = Path(path).resolve()
     if not (found / "config.json").exists() and (found / "model").is_dir():
         found = found / "model"
     if not found.is_dir():
-        raise SeqRecError(f"{found}: no such model folder; name a run or its model/ folder")
+        named = f"{path}" if key is None else f"{key}={path}"
+        raise SeqRecError(f"{named}: no such model folder; name a run or its model/ folder")
     return found
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import SFTConfig
+from seqrec.config.objective import PreferenceConfig, SFTConfig
 from seqrec.config.rl import RLConfig
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
 from seqrec.config.trainer import TrainerConfig
@@ -28,9 +28,26 @@ class Recipe(Block):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    objective: Annotated[SFTConfig | RLConfig, Field(discriminator="name")]
+    objective: Annotated[SFTConfig | PreferenceConfig | RLConfig, Field(discriminator="name")]
     """What is learned."""
     trainer: TrainerConfig = TrainerConfig()
+
+    @model_validator(mode="after")
+    def _preference_needs_its_settings_and_others_none_of_them(self) -> "Recipe":
+        data, metric = self.data, self.trainer.selection_metric
+        is_preference = isinstance(self.objective, PreferenceConfig)
+        if not is_preference and data.pairs is not None:
+            raise ValueError(
+                f"data.pairs goes with objective preference, not {self.objective.name}"
+            )
+        if metric == "pair_accuracy" and not (is_preference and data.held_out_share):
+            raise ValueError(
+                "trainer.selection_metric pair_accuracy goes with objective preference and a "
+                "data.held_out_share above 0"
+            )
+        if is_preference and (data.windows != "all" or data.stride is not None):
+            raise ValueError("data.windows and data.stride go with objective sft, not preference")
+        return self
 
     @model_validator(mode="after")
     def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":

@@ -30,9 +30,9 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
-from seqrec.jobs.pretrained import pretrained_model
 from seqrec.jobs.rewards import build_scorer
 from seqrec.jobs.run_folder import METRICS_FILE
+from seqrec.jobs.start import KEY, start_model
 from seqrec.losses.policy import (
     centred_advantages,
     clipped_policy_gradient,
@@ -58,14 +58,13 @@ from seqrec.rl.roles import (
     Scorer,
 )
 from seqrec.rl.tasks import TaskSource
-from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
+from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
-FROM_PRETRAINED = "model.from_pretrained"
 
 
 @dataclass(frozen=True)
@@ -94,18 +93,12 @@ class RLJob:
         settings = recipe.objective
         assert isinstance(settings, RLConfig)
         if recipe.model.from_pretrained is None:
-            raise SeqRecError(f"objective rl starts from a trained model: {FROM_PRETRAINED}=RUN")
+            raise SeqRecError(f"objective rl starts from a trained model: {KEY}=RUN")
         torch.manual_seed(recipe.trainer.seed)
         item_ids = prepared.items()["item_id"].to_list()
-        tokenizer = build_tokenizer(item_ids)
-        policy = pretrained_model(
-            recipe.model.from_pretrained,
-            prepared,
-            tokenizer_fingerprint(tokenizer),
-            FROM_PRETRAINED,
-        )
+        policy, tokenizer = start_model(recipe, prepared)
         if not policy.config.causal:
-            raise SeqRecError(f"{FROM_PRETRAINED}: slates need a model that reads forwards only")
+            raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
         wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
         source = TaskSource(

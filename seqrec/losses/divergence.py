@@ -8,16 +8,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses.catalog import TILE_ITEMS, LogitBias, chunk_rows
+from seqrec.losses.catalog import (
+    SAFE_LOGIT,
+    TILE_ITEMS,
+    LogitBias,
+    catalog_cross_entropy,
+    chunk_rows,
+    largest_norm,
+    row_sums,
+    scaled_by,
+)
 
 DivergenceKind = Literal["forward_kl", "reverse_kl", "jensen_shannon"]
 
-ARRAYS_HELD = 3
-"""Arrays of a chunk's size that live at once: as many fewer rows are scored at once."""
+HELD_BYTES = 2**28
+"""Of one array of a chunk's logits, at most, however large the catalog is."""
 
 
 class Scores(NamedTuple):
@@ -36,6 +45,8 @@ def catalog_divergence(
     kind: DivergenceKind = "forward_kl",
     share: float = 0.5,
     temperature: float = 1.0,
+    labels: Int[Tensor, " N"] | None = None,
+    label_share: float = 0.0,
     row_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
     chunk_size: int | None = None,
@@ -50,8 +61,10 @@ def catalog_divergence(
     - ``jensen_shannon``: ``share * KL(q | m) + (1 - share) * KL(p | m)``, where ``m`` is
       ``share * q + (1 - share) * p``.
 
-    The result is multiplied by ``temperature ** 2``, which keeps gradients alike. Those of the
-    student are formed while a chunk is at hand; teachers get none.
+    It is multiplied by ``temperature ** 2``, which keeps gradients alike. Those of the student
+    are formed while a chunk is at hand: as many products as cross-entropy takes, and one for each
+    teacher. Teachers get no gradient. Under autocast logits and exponentials have its precision;
+    normalizers and sums are float32.
 
     Args:
         student: what is trained.
@@ -59,7 +72,11 @@ def catalog_divergence(
         kind: which divergence.
         share: of ``jensen_shannon``.
         temperature: above 1, more is asked about what is unlikely.
-        row_weight: how much each row counts, not negative; all alike if absent.
+        labels: the item that came next in every row.
+        label_share: share of the loss that is the labels' cross-entropy, at temperature 1. In
+            ``forward_kl`` at temperature 1 it costs nothing, else three products more.
+        row_weight: how much each row counts: not negative, and more than 0 where there are
+            labels; all alike if absent.
         total_weight: what the weighted sum is divided by, where these rows are a part of a
             batch; the weights' own sum if absent.
         chunk_size: rows scored at once; chosen by the catalog's size if absent.
@@ -70,18 +87,36 @@ def catalog_divergence(
     Source: Hinton et al. 2015, arXiv:1503.02531, for the temperature; Agarwal et al. 2024,
         arXiv:2306.13649, equations 1 and 4, for the generalised divergence.
     """
-    num_rows = len(student.hidden)
-    dtype = torch.promote_types(student.hidden.dtype, torch.float32)
-    weight = torch.ones(num_rows, dtype=dtype, device=student.hidden.device)
-    if row_weight is not None:
-        weight = row_weight.to(dtype)
-    total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
-    row_share = weight / total.clamp_min(torch.finfo(dtype).tiny) * temperature**2
-    form = _Form(kind, share, temperature, chunk_size)
+    row_share = share_of_rows(student.hidden, row_weight, total_weight)
+    if not label_share:
+        labels = None
+    is_joint = kind == "forward_kl" and temperature == 1
+    form = Form(kind, share, temperature, chunk_size)
+    scale = temperature**2
+    if labels is not None and is_joint:
+        form = form._replace(label_share=label_share)
+    elif labels is not None:
+        scale *= 1 - label_share
     loss, _ = _CatalogDivergence.apply(
-        student.hidden, student.item_weight, row_share, student.logit_bias, tuple(teachers), form
+        student.hidden,
+        student.item_weight,
+        row_share * scale,
+        labels if is_joint else None,
+        student.logit_bias,
+        tuple(teachers),
+        form,
     )
-    return loss
+    if labels is None or is_joint:
+        return loss
+    return loss + label_share * catalog_cross_entropy(
+        student.hidden,
+        student.item_weight,
+        labels,
+        label_weight=row_weight,
+        total_weight=total_weight,
+        logit_bias=student.logit_bias,
+        chunk_size=chunk_size,
+    )
 
 
 @torch.no_grad()
@@ -94,80 +129,269 @@ def row_divergences(
     chunk_size: int | None = None,
 ) -> Float[Tensor, " N"]:
     """The divergence of every row, in nats, without gradients; as ``catalog_divergence`` says."""
-    form = _Form(kind, share, 1.0, chunk_size)
-    dtype = torch.promote_types(student.hidden.dtype, torch.float32)
-    none = torch.zeros(len(student.hidden), dtype=dtype, device=student.hidden.device)
+    form = Form(kind, share, 1.0, chunk_size)
+    none = share_of_rows(student.hidden, None, None)
     return _CatalogDivergence.apply(
-        student.hidden, student.item_weight, none, student.logit_bias, tuple(teachers), form
+        student.hidden, student.item_weight, none, None, student.logit_bias, tuple(teachers), form
     )[1]
 
 
-class _Form(NamedTuple):
+@torch.no_grad()
+def most_likely(
+    teachers: Sequence[Scores], k: int, *, chunk_size: int | None = None
+) -> tuple[Int[Tensor, "N K"], Float[Tensor, "N K"], Float[Tensor, " N"]]:
+    """The ``k`` likeliest items of every row, their log-probabilities, and the mass of the rest.
+
+    Args:
+        teachers: one or several, whose probabilities are averaged.
+        k: how many; at most the catalog.
+        chunk_size: rows scored at once; chosen by the catalog's size if absent.
+    """
+    guides = [Logits(teacher) for teacher in teachers]
+    first = guides[0]
+    found = []
+    for rows in first.chunks(chunk_size):
+        tiles = mean_logits(guides, rows)
+        candidates = [tile.topk(min(k, tile.shape[1]), dim=1) for tile in tiles]
+        items = [c.indices + t.start for c, t in zip(candidates, first.tiles, strict=True)]
+        values, place = torch.cat([c.values for c in candidates], dim=1).topk(k, dim=1)
+        normalizer = _exponential_sums(tiles, first)
+        log_prob = values.to(first.sum_dtype) - normalizer.log()
+        rest = (1 - log_prob.exp().sum(dim=1)).clamp_min(0)
+        found.append((torch.cat(items, dim=1).gather(1, place), log_prob, rest))
+    if not found:
+        values = first.hidden.new_empty(0, k, dtype=first.sum_dtype)
+        return values.long(), values, values.sum(dim=1)
+    best, log_probs, rests = zip(*found, strict=True)
+    return torch.cat(best), torch.cat(log_probs), torch.cat(rests)
+
+
+class Form(NamedTuple):
+    """Which divergence, and how it is computed."""
+
     kind: DivergenceKind
     share: float
     temperature: float
     chunk_size: int | None
+    label_share: float = 0.0
 
 
-class _Chunks:
-    """Logits of rows against the catalog, in tiles, in the precision of products."""
+class Logits:
+    """A model's logits against the catalog, a chunk of rows at a time, in tiles of items.
 
-    def __init__(self, scores: Scores, temperature: float) -> None:
-        hidden = scores.hidden
+    They have the precision of the products, and are divided by a temperature.
+    """
+
+    def __init__(self, scores: Scores, temperature: float = 1.0) -> None:
+        hidden, num_items = scores.hidden, len(scores.item_weight)
         self.dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
             self.dtype = torch.get_autocast_dtype(hidden.device.type)
         self.sum_dtype = torch.promote_types(self.dtype, torch.float32)
         self.temperature = temperature
-        self.hidden = (hidden / temperature).to(self.dtype)
+        self.hidden = (hidden if temperature == 1 else hidden / temperature).to(self.dtype)
         self.item_weight = scores.item_weight.to(self.dtype)
         self.logit_bias = scores.logit_bias
+        starts = range(0, num_items, TILE_ITEMS)
+        self.tiles = [slice(start, min(start + TILE_ITEMS, num_items)) for start in starts]
+        has_range = torch.finfo(self.dtype).max >= torch.finfo(torch.bfloat16).max
+        largest = largest_norm(hidden) * largest_norm(scores.item_weight) / temperature
+        self.is_safe = self.logit_bias is None and has_range and bool(largest < SAFE_LOGIT)
+        self._buffers: list[Tensor] = []
 
-    def log_probabilities(
-        self, rows: slice, tiles: Sequence[slice]
-    ) -> list[Float[Tensor, "C tile"]]:
-        """The log-softmax of a chunk, by tile."""
-        logits = []
-        for tile in tiles:
-            of_tile = (self.hidden[rows] @ self.item_weight[tile].T).to(self.sum_dtype)
+    def chunks(self, chunk_size: int | None) -> Iterator[slice]:
+        """Rows scored at once: two models' logits of them stay in the caches, or in memory."""
+        num_rows, num_items = len(self.hidden), len(self.item_weight)
+        if chunk_size is None:
+            chunk_size = chunk_rows(num_rows, 2 * num_items, self.hidden.device)
+            most = HELD_BYTES // (max(num_items, 1) * self.hidden.element_size())
+            chunk_size = min(chunk_size, max(most, 1))
+        for start in range(0, num_rows, chunk_size):
+            yield slice(start, min(start + chunk_size, num_rows))
+
+    def fill(self, rows: slice) -> list[Float[Tensor, "C tile"]]:
+        """The logits of some rows, by tile; they live until the next call.
+
+        From each row a number may be subtracted, so that exponentials are finite.
+        """
+        part = self.hidden[rows]
+        if not self._buffers or len(self._buffers[0]) < len(part):
+            self._buffers = [part.new_empty(len(part), t.stop - t.start) for t in self.tiles]
+        logits = [buffer[: len(part)] for buffer in self._buffers]
+        for tile, out in zip(self.tiles, logits, strict=True):
+            torch.mm(part, self.item_weight[tile].T, out=out)
             if self.logit_bias is not None:
-                of_tile += self.logit_bias(rows, tile) / self.temperature
-            logits.append(of_tile)
-        parts = torch.stack([of_tile.logsumexp(dim=1) for of_tile in logits])
-        normalizer = parts.logsumexp(dim=0)[:, None]
-        return [of_tile.sub_(normalizer) for of_tile in logits]
+                bias = self.logit_bias(rows, tile)
+                out += bias if self.temperature == 1 else bias / self.temperature
+        if not self.is_safe:
+            shift = torch.stack([of_tile.amax(dim=1) for of_tile in logits]).amax(dim=0)
+            for of_tile in logits:
+                of_tile -= shift[:, None]
+        return logits
 
 
-def _mean_of(
-    teachers: Sequence[_Chunks], rows: slice, tiles: Sequence[slice]
-) -> list[Float[Tensor, "C tile"]]:
-    """The log of the mean of the teachers' probabilities."""
-    first, *others = (teacher.log_probabilities(rows, tiles) for teacher in teachers)
-    for other in others:
-        first = [torch.logaddexp(one, two) for one, two in zip(first, other, strict=True)]
-    if others:
-        for of_tile in first:
-            of_tile -= torch.log(of_tile.new_tensor(float(len(teachers))))
-    return first
+class HeadGradients:
+    """The gradients of hidden states and item vectors, gathered chunk by chunk."""
+
+    def __init__(self, logits: Logits) -> None:
+        self.logits = logits
+        self.hidden = torch.zeros_like(logits.hidden, dtype=logits.sum_dtype)
+        self.item_weight = torch.zeros_like(logits.item_weight, dtype=logits.sum_dtype)
+        self._of_tile = torch.empty_like(logits.item_weight[:TILE_ITEMS])
+
+    def add(
+        self, rows: slice, tiles: Sequence[Float[Tensor, "C tile"]], scale: Float[Tensor, "C 1"]
+    ) -> None:
+        """Add what logits of some rows give whose gradients are ``tiles``, row by row scaled."""
+        logits, is_whole = self.logits, self.logits.dtype == self.logits.sum_dtype
+        scaled = (logits.hidden[rows].to(logits.sum_dtype) * scale).to(logits.dtype)
+        towards = self.hidden[rows]
+        for tile, gradient in zip(logits.tiles, tiles, strict=True):
+            towards += torch.mm(gradient, logits.item_weight[tile])
+            into = self.item_weight[tile]
+            if is_whole:
+                into.addmm_(gradient.T, scaled)
+            else:
+                into += torch.mm(gradient.T, scaled, out=self._of_tile[: len(into)])
+        towards *= scale / logits.temperature
 
 
-def _divergence_of(
-    log_p: Float[Tensor, "C tile"], log_q: Float[Tensor, "C tile"], form: _Form
-) -> tuple[Float[Tensor, " C"], Float[Tensor, "C tile"], Float[Tensor, "C tile"]]:
-    """A tile's part of the rows' divergences; ``p``; and what ``p`` is multiplied by in the
-    gradient, but for the mean of that under ``p``."""
-    p = log_p.exp()
-    if form.kind == "forward_kl":
-        q = log_q.exp()
-        return (q * (log_q - log_p)).sum(dim=1), p, q
-    if form.kind == "reverse_kl":
-        slope = log_p - log_q
-        return (p * slope).sum(dim=1), p, slope
-    q = log_q.exp()
-    log_m = (form.share * q + (1 - form.share) * p).clamp_min(torch.finfo(p.dtype).tiny).log()
-    slope = (1 - form.share) * (log_p - log_m)
-    value = form.share * (q * (log_q - log_m)).sum(dim=1) + (p * slope).sum(dim=1)
-    return value, p, slope
+def share_of_rows(
+    hidden: Float[Tensor, "N D"],
+    row_weight: Float[Tensor, " N"] | None,
+    total_weight: float | None,
+) -> Float[Tensor, " N"]:
+    """The share of every row in a weighted mean, in float32 or better."""
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    weight = torch.ones(len(hidden), dtype=dtype, device=hidden.device)
+    if row_weight is not None:
+        weight = row_weight.to(dtype)
+    total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
+    return weight / total.clamp_min(torch.finfo(dtype).tiny)
+
+
+def mean_logits(teachers: Sequence[Logits], rows: slice) -> list[Float[Tensor, "C tile"]]:
+    """Logits of the mean of the teachers' probabilities, by tile."""
+    mean = teachers[0].fill(rows)
+    if len(teachers) == 1:
+        return mean
+    for number, teacher in enumerate(teachers):
+        tiles = teacher.fill(rows) if number else mean
+        sums = torch.cat([row_sums(of_tile.exp_(), teacher.sum_dtype) for of_tile in tiles], dim=1)
+        share = (1 / (len(teachers) * sums.sum(dim=1, keepdim=True))).to(teacher.dtype)
+        for of_mean, of_tile in zip(mean, tiles, strict=True):
+            if number:
+                of_mean.addcmul_(of_tile, share)
+            else:
+                of_mean *= share
+    for of_mean in mean:
+        of_mean.clamp_min_(torch.finfo(of_mean.dtype).tiny).log_()
+    return mean
+
+
+def at_items(
+    tiles: Sequence[Float[Tensor, "C tile"]], logits: Logits, items: Int[Tensor, "C K"]
+) -> Float[Tensor, "C K"]:
+    """What tiles hold at some items of every row, in the precision of sums."""
+    found = torch.zeros(items.shape, dtype=logits.sum_dtype, device=items.device)
+    for tile, of_tile in zip(logits.tiles, tiles, strict=True):
+        is_here = (items >= tile.start) & (items < tile.stop)
+        found += of_tile.gather(1, (items - tile.start).where(is_here, 0)) * is_here
+    return found
+
+
+def add_at_items(
+    tiles: Sequence[Float[Tensor, "C tile"]],
+    logits: Logits,
+    items: Int[Tensor, "C K"],
+    values: Float[Tensor, "C K"],
+) -> None:
+    """Add values to what tiles hold at some items of every row."""
+    values = values.to(logits.dtype)
+    for tile, of_tile in zip(logits.tiles, tiles, strict=True):
+        is_here = (items >= tile.start) & (items < tile.stop)
+        of_tile.scatter_add_(1, (items - tile.start).where(is_here, 0), values * is_here)
+
+
+class _Compared(NamedTuple):
+    """A chunk of rows of two models."""
+
+    values: Float[Tensor, "C 1"]
+    """The divergences."""
+    gradients: list[Float[Tensor, "C tile"]]
+    """Of the student's logits, but for the scale."""
+    scale: Float[Tensor, "C 1"]
+
+
+Tiles = list[Tensor]
+"""Logits of a chunk, by tile; what compares two models may write to them."""
+
+
+def _exponential_sums(tiles: Tiles, logits: Logits) -> Float[Tensor, "C 1"]:
+    return sum(row_sums(of_tile.exp(), logits.sum_dtype) for of_tile in tiles)  # type: ignore[return-value]
+
+
+def _forward_kl(
+    student: Logits, ours: Tiles, theirs: Tiles, labels: Tensor | None, form: Form
+) -> _Compared:
+    """Gradient ``p - q``, up to the student's normalizer: one pass over the exponentials."""
+    label_logit = 0.0 if labels is None else at_items(ours, student, labels)
+    gap: Any = 0.0
+    our_sum: Any = 0.0
+    their_sum: Any = 0.0
+    scratch = torch.empty_like(ours[0])
+    for p, q in zip(ours, theirs, strict=True):
+        difference = torch.sub(q, p, out=scratch.narrow(1, 0, p.shape[1]))
+        their_sum = their_sum + row_sums(q.exp_(), student.sum_dtype)
+        our_sum = our_sum + row_sums(p.exp_(), student.sum_dtype)
+        gap = gap + row_sums(difference.mul_(q), student.sum_dtype)
+    teacher_share = 1 - form.label_share
+    values = teacher_share * (gap / their_sum + our_sum.log() - their_sum.log())
+    ratio = (teacher_share * our_sum / their_sum).to(student.dtype)
+    for p, q in zip(ours, theirs, strict=True):
+        p.addcmul_(q, ratio, value=-1)
+    if labels is not None:
+        values = values + form.label_share * (our_sum.log() - label_logit)
+        add_at_items(ours, student, labels, -form.label_share * our_sum)
+    return _Compared(values, ours, our_sum.reciprocal())
+
+
+def _reverse_kl(student: Logits, ours: Tiles, theirs: Tiles) -> _Compared:
+    """Gradient ``p * (log p - log q - their mean under p)``."""
+    their_sum = _exponential_sums(theirs, student)
+    gap: Any = 0.0
+    our_sum: Any = 0.0
+    for p, q in zip(ours, theirs, strict=True):
+        torch.sub(p, q, out=q)
+        our_sum = our_sum + row_sums(p.exp_(), student.sum_dtype)
+        gap = gap + row_sums(q.mul_(p), student.sum_dtype)
+    mean = gap / our_sum
+    for p, q in zip(ours, theirs, strict=True):
+        q.addcmul_(p, mean.to(student.dtype), value=-1)
+    return _Compared(mean - our_sum.log() + their_sum.log(), theirs, our_sum.reciprocal())
+
+
+def _jensen_shannon(student: Logits, ours: Tiles, theirs: Tiles, form: Form) -> _Compared:
+    """Gradient ``(1 - share) * p * (log p - log m - their mean under p)``."""
+    our_log_sum, their_log_sum = (_exponential_sums(t, student).log() for t in (ours, theirs))
+    log_share = torch.tensor([form.share, 1 - form.share], dtype=student.sum_dtype).log()
+    log_share = log_share.to(our_log_sum.device)
+    value: Any = 0.0
+    mean: Any = 0.0
+    for p, q in zip(ours, theirs, strict=True):
+        log_p, log_q = p - our_log_sum, q - their_log_sum
+        ratio = log_p - log_q
+        over_q = torch.logaddexp(ratio + log_share[1], log_share[0])  # log m - log q
+        torch.exp(log_p, out=log_p)
+        slope = (ratio - over_q).mul_(1 - form.share).mul_(log_p)
+        here = slope.sum(dim=1, keepdim=True)
+        mean = mean + here
+        value = value + here - form.share * (log_q.exp_() * over_q).sum(dim=1, keepdim=True)
+        p.copy_(log_p)
+        q.copy_(slope)
+    for p, q in zip(ours, theirs, strict=True):
+        q.addcmul_(p, mean.to(student.dtype), value=-1)
+    return _Compared(value, theirs, torch.ones_like(value))
 
 
 class _CatalogDivergence(torch.autograd.Function):
@@ -179,35 +403,31 @@ class _CatalogDivergence(torch.autograd.Function):
         hidden: Tensor,
         item_weight: Tensor,
         row_share: Tensor,
+        labels: Tensor | None,
         logit_bias: LogitBias | None,
         teachers: tuple[Scores, ...],
-        form: _Form,
+        form: Form,
     ) -> tuple[Tensor, Tensor]:
-        student = _Chunks(Scores(hidden, item_weight, logit_bias), form.temperature)
-        guides = [_Chunks(teacher, form.temperature) for teacher in teachers]
-        num_items = len(item_weight)
-        starts = range(0, num_items, TILE_ITEMS)
-        tiles = [slice(start, min(start + TILE_ITEMS, num_items)) for start in starts]
+        student = Logits(Scores(hidden, item_weight, logit_bias), form.temperature)
+        guides = [Logits(teacher, form.temperature) for teacher in teachers]
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        if needs_gradient:
-            towards_hidden = torch.zeros_like(hidden, dtype=student.sum_dtype)
-            towards_weight = torch.zeros_like(item_weight, dtype=student.sum_dtype)
-        for rows in _row_slices(len(hidden), num_items, form.chunk_size, hidden.device):
-            log_p = student.log_probabilities(rows, tiles)
-            log_q = _mean_of(guides, rows, tiles)
-            parts = [_divergence_of(*pair, form) for pair in zip(log_p, log_q, strict=True)]
-            values[rows] = torch.stack([part[0] for part in parts]).sum(dim=0)
-            if not needs_gradient:
-                continue
-            scale = (row_share[rows] / form.temperature)[:, None]
-            for tile, gradient in zip(tiles, _gradients(parts, scale, form), strict=True):
-                gradient = gradient.to(student.dtype)
-                towards_hidden[rows] += gradient @ student.item_weight[tile]
-                towards_weight[tile] += gradient.T @ student.hidden[rows]
-        if needs_gradient:
-            towards_weight *= form.temperature  # the hidden states were divided by it
-            ctx.save_for_backward(towards_hidden, towards_weight)
+        gradients = HeadGradients(student) if needs_gradient else None
+        for rows in student.chunks(form.chunk_size):
+            ours, theirs = student.fill(rows), mean_logits(guides, rows)
+            of_rows = None if labels is None else labels[rows, None]
+            match form.kind:
+                case "forward_kl":
+                    found = _forward_kl(student, ours, theirs, of_rows, form)
+                case "reverse_kl":
+                    found = _reverse_kl(student, ours, theirs)
+                case _:
+                    found = _jensen_shannon(student, ours, theirs, form)
+            values[rows] = found.values.squeeze(1)
+            if gradients is not None:
+                gradients.add(rows, found.gradients, found.scale * row_share[rows, None])
+        if gradients is not None:
+            ctx.save_for_backward(gradients.hidden, gradients.item_weight)
             ctx.dtypes = hidden.dtype, item_weight.dtype
         ctx.mark_non_differentiable(values)
         return (row_share * values).sum(), values
@@ -215,29 +435,6 @@ class _CatalogDivergence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden, item_weight = (saved * gradients[0] for saved in ctx.saved_tensors)
-        return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None, None
-
-
-def _gradients(
-    parts: Sequence[tuple[Tensor, Tensor, Tensor]], scale: Float[Tensor, "C 1"], form: _Form
-) -> Iterator[Float[Tensor, "C tile"]]:
-    """The gradients of a chunk's logits, by tile.
-
-    Of the forward divergence ``p - q``; of the others ``p * (slope - mean of slope under p)``.
-    """
-    if form.kind == "forward_kl":
-        for _, p, q in parts:
-            yield p.sub_(q).mul_(scale)
-        return
-    mean = torch.stack([(p * slope).sum(dim=1) for _, p, slope in parts]).sum(dim=0)[:, None]
-    for _, p, slope in parts:
-        yield slope.sub_(mean).mul_(p).mul_(scale)
-
-
-def _row_slices(
-    num_rows: int, num_items: int, chunk_size: int | None, device: torch.device
-) -> Iterator[slice]:
-    size = chunk_size or -(-chunk_rows(num_rows, num_items, device) // ARRAYS_HELD)
-    for start in range(0, num_rows, size):
-        yield slice(start, min(start + size, num_rows))
+        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0])
+        towards = hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1])
+        return *towards, None, None, None, None, None

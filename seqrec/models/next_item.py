@@ -46,7 +46,7 @@ class SeqRecForNextItem(PreTrainedModel):
             tokens = self.get_input_embeddings()
             self.set_input_embeddings(
                 ContentEmbedding(
-                    tokens.weight,
+                    tokens.weight,  # type: ignore[arg-type]
                     num_items=config.num_items,
                     first_item_token=config.first_item_token,
                     **config.content,

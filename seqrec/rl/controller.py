@@ -173,22 +173,22 @@ class Controller:
         for update in range(self.update + len(self._started), last + 1):
             self._started.append(self.executor.start(self.source(update), update))
         rollouts = self.executor.collect(self._started.popleft())
-        counts = {
+        counts: dict[str, Any] = {
             "slates": int(np.prod(rollouts.items.shape[:2])),
             "titles": len(np.unique(rollouts.items)),
             "age": self.learner.version - rollouts.version,
         }
         for span in rollouts.spans:
             self.log.note("generate", self.update, *span, **counts)
-        with self.log.stage("score", self.update, "reward") as counts:
+        with self.log.stage("score", self.update, "reward") as found:
             rewards = self.executor.score(rollouts)
-            counts["reward"] = float(rewards.mean())
-            counts["spread"] = float(rewards.std(axis=1).mean())
-        with self.log.stage("update", self.update, "learner") as counts:
-            counts |= self.learner.update(rollouts, rewards, self.penalty.coefficient)
-            counts["penalty"] = self.penalty.coefficient
-        self.penalty.learn(counts["drift_nats"])
-        if not counts["groups_with_spread"]:
+            found["reward"] = float(rewards.mean())
+            found["spread"] = float(rewards.std(axis=1).mean())
+        with self.log.stage("update", self.update, "learner") as found:
+            found |= self.learner.update(rollouts, rewards, self.penalty.coefficient)
+            found["penalty"] = self.penalty.coefficient
+        self.penalty.learn(found["drift_nats"])
+        if not found["groups_with_spread"]:
             self.say(f"update {self.update}: all rewards of every group agree; nothing is learned")
 
     def _check(self) -> bool:
