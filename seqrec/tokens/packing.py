@@ -26,6 +26,8 @@ class PackedBatch(NamedTuple):
     total_weight: float
     """What a sum over the batch's targets is divided by: their weight, unless the batch is one
     process's part of a larger one."""
+    sources: Int[np.ndarray, "B T"] | None = None
+    """The row of the log that every position shows, -1 for padding; where it is asked for."""
 
 
 def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
@@ -67,6 +69,8 @@ class Examples(NamedTuple):
     """How much each interaction counts as a target; 0 is read, not learned."""
     windows: Windows
     """Stretches of ``items`` whose targets stand one place further on."""
+    rows: Int[np.ndarray, " N"] | None = None
+    """Of every interaction, its row of the log, where batches shall say it."""
 
     def total_weight(self, windows: Int[np.ndarray, " W"]) -> float:
         """The weight of all targets that some of the windows teach."""
@@ -144,4 +148,9 @@ def pack_batch(
     weight = np.where(placement.is_context, 0, examples.label_weight[target])
     labels.flat[placement.place] = np.where(weight > 0, examples.items[target], ignore_index)
     label_weight.flat[placement.place] = weight
-    return PackedBatch(input_ids, documents, labels, label_weight, float(label_weight.sum()))
+    sources = None
+    if examples.rows is not None:
+        sources = np.full(shape, -1, dtype=np.int64)
+        sources.flat[placement.place] = examples.rows[placement.source]
+    total_weight = float(label_weight.sum())
+    return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources)

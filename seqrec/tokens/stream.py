@@ -4,7 +4,7 @@ An epoch goes through the blocks of the log in random order, a pool of them at a
 of a pool are shuffled, packed and cut into batches. A log that fits in one pool is shuffled whole.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +53,7 @@ class PackedStream:
         seed: int,
         rank: int = 0,
         num_ranks: int = 1,
+        has_sources: bool = False,
     ) -> None:
         """Survey the log: one pass over it, after which nothing of it is held.
 
@@ -69,6 +70,7 @@ class PackedStream:
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
+            has_sources: batches say which row of the log each position shows.
 
         Raises:
             SeqRecError: nothing to train on, or a weight that is missing or negative.
@@ -83,6 +85,7 @@ class PackedStream:
         self.seed = seed
         self.rank = rank
         self.num_ranks = num_ranks
+        self.has_sources = has_sources
         self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
         """Training interactions of every item."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
@@ -93,7 +96,7 @@ class PackedStream:
             self.item_counts += np.bincount(
                 histories.items[in_training], minlength=tokens.num_items
             )
-            examples = self._examples(histories)
+            examples = self._examples([block], histories)
             self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
             largest_weight = max(largest_weight, examples.label_weight[in_training].max(initial=0))
         if not self._packed_rows.any():
@@ -112,7 +115,8 @@ class PackedStream:
         pools = self._pools(place.epoch)
         for number in range(place.pool, len(pools)):
             pool = pools[number]
-            examples = self._examples(self.blocks.read(pool.blocks.tolist()))
+            chosen = pool.blocks.tolist()
+            examples = self._examples(chosen, self.blocks.read(chosen))
             generator = np.random.default_rng((self.seed, place.epoch, number))
             order = generator.permutation(len(examples.windows.starts))
             rows = pack_rows(examples.windows.lengths[order], self.row_length)
@@ -128,6 +132,25 @@ class PackedStream:
                     after = Place(place.epoch + 1)
                 yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]])
             del examples, rows  # before the next pool is read
+
+    def in_order(self, first: int = 0) -> Iterator[PackedBatch]:
+        """Batches of the whole log, block by block, never shuffled, from the ``first`` on."""
+        number = 0
+        for block, num_rows in enumerate(self._packed_rows.tolist()):
+            num_batches = -(-num_rows // self.batch_size)
+            number += num_batches
+            if number <= first:
+                continue
+            examples = self._examples([block], self.blocks.read([block]))
+            rows = pack_rows(examples.windows.lengths, self.row_length)
+            skipped = max(first - (number - num_batches), 0) * self.batch_size
+            for start in range(skipped, len(rows), self.batch_size):
+                yield self._batch(examples, rows[start : start + self.batch_size])
+
+    @property
+    def num_in_order(self) -> int:
+        """Batches that ``in_order`` makes."""
+        return int((-(-self._packed_rows // self.batch_size)).sum())
 
     def _pools(self, epoch: int) -> list[Pool]:
         """The blocks of an epoch in random order, cut into pools of like size.
@@ -163,14 +186,19 @@ class PackedStream:
         windows = np.array([window for row in rows for window in row], dtype=np.int64)
         return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
 
-    def _examples(self, histories: Histories) -> Examples:
+    def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
         """The training part of histories: what stands before each user's held-out rows."""
         num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
         starts = histories.offsets[:-1]
         ends = starts + np.diff(num_before[histories.offsets])
-        return Examples(
-            histories.items, self._label_weight(histories), self.windows_of(starts, ends)
-        )
+        rows = None
+        if self.has_sources:
+            first = np.cumsum(self.blocks.num_rows) - self.blocks.num_rows
+            counts = self.blocks.num_rows[blocks]
+            before = np.cumsum(counts) - counts
+            rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
+        windows = self.windows_of(starts, ends)
+        return Examples(histories.items, self._label_weight(histories), windows, rows)
 
     def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
         if self.weight is None:

@@ -52,11 +52,13 @@ class PackedTensors(NamedTuple):
     labels: Int[Tensor, "B T"]
     label_weight: Float[Tensor, "B T"]
     total_weight: float
+    sources: Int[Tensor, "B T"] | None = None
 
     @classmethod
     def of(cls, batch: PackedBatch) -> "PackedTensors":
         input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
-        return cls(input_ids, documents, labels, label_weight, batch.total_weight)
+        sources = None if batch.sources is None else torch.from_numpy(batch.sources)
+        return cls(input_ids, documents, labels, label_weight, batch.total_weight, sources)
 
     @property
     def num_targets(self) -> int:
