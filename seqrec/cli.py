@@ -329,21 +329,40 @@ def pairs(
 
 @app.command()
 def cache(
-    model: Annotated[str, typer.Argument(help="Run or model folder.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Run or model folders, averaged.")
+    ],
     data: Annotated[Path, typer.Option(help="Prepared folder.")],
-    pairs: Annotated[Path, typer.Option(help="Pairs file.")],
-    out: Annotated[Path, typer.Option(help="Parquet file, for objective.reference.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder, for objective.cache; with --pairs a Parquet file.")
+    ],
+    pairs: Annotated[
+        Path | None, typer.Option(help="Pairs file; then for objective.reference.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Likeliest titles kept of a place.")] = 100,
     max_length: Annotated[
         int | None, typer.Option(help="Titles read of a history, if data.max_length is set.")
     ] = None,
+    windows: Annotated[str, typer.Option(help="all or last, as data.windows.")] = "all",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compute a model's log-probabilities over a pairs file, to train against without the model."""
+    """Compute what models say at every place, or of pairs, to train without the models."""
     result = seqrec.cache(
-        model, data=data, pairs=pairs, out=out, max_length=max_length, overwrite=overwrite
+        models,
+        data=data,
+        out=out,
+        pairs=pairs,
+        k=k,
+        max_length=max_length,
+        windows=windows,  # type: ignore[arg-type]
+        overwrite=overwrite,
     )
-    lines = [f"log-probabilities of {result['pairs']:,} pairs"]
+    if pairs is not None:
+        lines = [f"log-probabilities of {result['pairs']:,} pairs"]
+    else:
+        size = f"{result['bytes'] / 1e6:,.0f} MB"
+        lines = [f"{result['k']} titles at each of {result['places']:,} places, {size}"]
     if result["parts_resumed"]:
         lines.append(f"went on after {result['parts_resumed']} of {result['parts']} parts")
     _print(result, as_json, *lines)

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import PreferenceConfig, SFTConfig
+from seqrec.config.objective import DistillationConfig, PreferenceConfig, SFTConfig
 from seqrec.config.rl import RLConfig
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
 from seqrec.config.trainer import TrainerConfig
@@ -28,7 +28,9 @@ class Recipe(Block):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    objective: Annotated[SFTConfig | PreferenceConfig | RLConfig, Field(discriminator="name")]
+    objective: Annotated[
+        SFTConfig | PreferenceConfig | DistillationConfig | RLConfig, Field(discriminator="name")
+    ]
     """What is learned."""
     trainer: TrainerConfig = TrainerConfig()
 

@@ -121,6 +121,75 @@ class PreferenceConfig(Block):
         return self
 
 
+class ForwardKLConfig(Block):
+    name: Literal["forward_kl"] = "forward_kl"
+    """The teacher's distribution against the student's: the student covers the teacher."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Logits of both are divided by it."""
+
+
+class ReverseKLConfig(Block):
+    name: Literal["reverse_kl"]
+    """The student's distribution against the teacher's: the student stays inside the teacher."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Logits of both are divided by it."""
+
+
+class JensenShannonConfig(Block):
+    name: Literal["jensen_shannon"]
+    """Both against their mixture."""
+    share: float = Field(default=0.5, gt=0, lt=1)
+    """The teacher's share of the mixture: towards 0 as forward_kl, towards 1 as reverse_kl."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Logits of both are divided by it."""
+
+
+DivergenceConfig = Annotated[
+    ForwardKLConfig | ReverseKLConfig | JensenShannonConfig, Field(discriminator="name")
+]
+
+
+class ContinuationConfig(Block):
+    num_titles: int = Field(default=3, gt=0)
+    """Titles of the student's that a history goes on with."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the student's distribution that they are drawn from."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Of the loss."""
+
+
+class DistillationConfig(Block):
+    name: Literal["distillation"]
+    """Answer as a teacher does, over the whole catalog."""
+    loss: DivergenceConfig = ForwardKLConfig()
+    """The divergence from the teacher."""
+    teachers: list[str] = []
+    """Run or model folders; of several, the mean of their probabilities is learned."""
+    cache: str | None = None
+    """What seqrec cache wrote of the teachers' answers, instead of the teachers."""
+    cache_rest: bool = True
+    """Titles that the cache does not hold share what the others leave; false: they are taken to
+    be impossible."""
+    sft_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the loss that is next-item prediction."""
+    state_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the loss that is what the student's hidden states cannot say of the teachers'."""
+    on_policy: ContinuationConfig | None = None
+    """Also learn at titles that the student itself continues histories with; null: do not."""
+
+    @model_validator(mode="after")
+    def _a_cache_stands_for_teachers(self) -> "DistillationConfig":
+        if self.cache is None:
+            return self
+        if self.teachers:
+            raise ValueError("teachers and cache: name one of them")
+        if self.loss != ForwardKLConfig():
+            raise ValueError("cache goes with loss forward_kl at temperature 1; name teachers")
+        if self.state_share or self.on_policy is not None:
+            raise ValueError("cache holds answers alone; state_share and on_policy need teachers")
+        return self
+
+
 class SFTConfig(Block):
     name: Literal["sft"]
     """Next-item prediction at every position."""

@@ -1,7 +1,8 @@
-"""``seqrec cache``: a model's log-probabilities over a pairs file, computed once."""
+"""``seqrec cache``: what a model says, computed once: of pairs, or at every place of the log."""
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqrec.data.cache import CachedLogProbs, join_parts, made_of, write_part
 from seqrec.data.pairs import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.jobs.answer_cache import WindowKind, cache_answers
 from seqrec.jobs.folders import new_file, reason_of, refuse_existing_file
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
@@ -25,13 +27,43 @@ PART_ROWS = 64
 
 
 def cache(
+    models: str | Path | Sequence[str | Path],
+    *,
+    data: str | Path,
+    out: str | Path,
+    pairs: str | Path | None = None,
+    k: int = 100,
+    max_length: int | None = None,
+    windows: WindowKind = "all",
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write what models say, for training that then does without them.
+
+    With ``pairs``, one model's log-probabilities of their answers, for ``objective.reference``;
+    else, for ``objective.cache``, the likeliest items after every place of the training part.
+
+    Raises:
+        SeqRecError: a mistake in models, data, pairs or output.
+    """
+    named = [models] if isinstance(models, str | Path) else list(models)
+    if pairs is None:
+        more = {"max_length": max_length, "overwrite": overwrite}
+        return cache_answers(named, data=data, out=out, k=k, windows=windows, **more)  # type: ignore[arg-type]
+    if len(named) != 1:
+        raise SeqRecError(f"--pairs: goes with one model, not {len(named)}")
+    return cache_pairs(
+        named[0], data=data, pairs=pairs, out=out, max_length=max_length, overwrite=overwrite
+    )
+
+
+def cache_pairs(
     model: str | Path,
     *,
     data: str | Path,
     pairs: str | Path,
     out: str | Path,
-    max_length: int | None = None,
-    overwrite: bool = False,
+    max_length: int | None,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Write a model's log-probabilities of the answers of a pairs file, in float32.
 

@@ -45,6 +45,7 @@ def build_stream(
     tokens: ItemTokens,
     rank: int,
     weight: str | None = None,
+    has_sources: bool = False,
 ) -> PackedStream:
     """The packed training batches of one of the run's processes."""
     data = recipe.data
@@ -62,6 +63,7 @@ def build_stream(
         seed=recipe.trainer.seed,
         rank=rank,
         num_ranks=recipe.trainer.devices,
+        has_sources=has_sources,
     )
 
 

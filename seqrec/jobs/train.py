@@ -27,6 +27,7 @@ from seqrec.jobs.build import (
     build_model,
     build_optimizers,
 )
+from seqrec.jobs.distillation import build_distillation, serving_costs
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.learning import Learning
 from seqrec.jobs.models import SEED_PREFIX
@@ -55,7 +56,11 @@ ACCOUNTS = (
     "share_of_product_rate",
 )
 """Of an epoch, the median of all: what ``metrics.json`` takes from the log."""
-BUILDERS = {"sft": build_sft, "preference": build_preference}
+BUILDERS = {
+    "sft": build_sft,
+    "preference": build_preference,
+    "distillation": build_distillation,
+}
 """By an objective's name, what makes it of a recipe."""
 
 
@@ -167,6 +172,7 @@ def train_recipe(
 class Job:
     """What a recipe and a prepared folder make together, before anything is written."""
 
+    prepared: PreparedData
     module: TrainingModule
     learning: Learning
     validation: QueryLoader
@@ -188,6 +194,7 @@ class Job:
             tokenizer = build_tokenizer(item_ids)
         tokens = ItemTokens.of(tokenizer, item_ids)
         learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank)
+        torch.manual_seed(recipe.trainer.seed)  # again: other models may have been opened
         model = started or build_model(
             recipe.model,
             tokens,
@@ -223,7 +230,7 @@ class Job:
         )
         protocol = protocol_line(prepared, "validation", validation.num_queries, exclude_seen=True)
         save_items = partial(write_items, items, learning.item_counts)
-        return cls(module, learning, validation, tokenizer, save_items, protocol)
+        return cls(prepared, module, learning, validation, tokenizer, save_items, protocol)
 
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
         """Train, and write the model and its metrics, which are answered."""
@@ -251,6 +258,7 @@ class Job:
             "validation": validation | tuned,
             **({"start": _plain(start)} if start else {}),
             **self.learning.facts,
+            **self.costs(recipe, saved),
             **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
             "protocol": self.protocol,
             "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
@@ -259,6 +267,12 @@ class Job:
         }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
+
+    def costs(self, recipe: Recipe, saved: Path) -> dict[str, Any]:
+        """Of a distilled student beside its teachers."""
+        queries = next(iter(self.validation), None)
+        histories = [] if queries is None else queries.histories
+        return serving_costs(recipe, self.module.ranker, saved, self.prepared, histories)
 
     def judge_start(self, recipe: Recipe) -> dict[str, float]:
         """How the model of a preference recipe fares before training, which sets its tolerance.

@@ -88,6 +88,8 @@ class PackedStream:
         self.has_sources = has_sources
         self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
         """Training interactions of every item."""
+        self.num_targets = 0
+        """Positions of an epoch that are learned."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
         largest_weight = 0.0
         for block in range(len(blocks)):
@@ -97,6 +99,8 @@ class PackedStream:
                 histories.items[in_training], minlength=tokens.num_items
             )
             examples = self._examples([block], histories)
+            windows = examples.windows
+            self.num_targets += int((windows.lengths - windows.num_context).sum())
             self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
             largest_weight = max(largest_weight, examples.label_weight[in_training].max(initial=0))
         if not self._packed_rows.any():

@@ -22,10 +22,9 @@ from seqrec.losses.preference import (
     pair_margin,
     slate_log_prob,
 )
-from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.pairs import PairBatch
-from seqrec.training.sft import PackedTensors, memory_of
+from seqrec.training.sft import PackedTensors, memory_at, memory_of
 
 
 class PreferenceLoss(Protocol):
@@ -160,15 +159,8 @@ def log_probs(
 
 def _memory_at(model: SeqRecForNextItem, batch: PairTensors, as_served: bool) -> LogitBias | None:
     """What the model's memory adds to the logits at the batch's places, if it has one."""
-    memory = model.memory
-    if memory is None or not memory.strength:
-        return None
-    items = model.items_of(batch.input_ids)
-    asked = last_items(items, batch.documents, memory.max_steps)[batch.rows, batch.columns]
-    labels = None if as_served else batch.following
-    return lambda rows, tile: memory.logits(
-        asked[rows], tile.start, tile.stop, None if labels is None else labels[rows]
-    )
+    place = batch.rows * batch.input_ids.shape[1] + batch.columns
+    return memory_at(model, batch.histories, place, None if as_served else batch.following)
 
 
 class FrozenReference:

@@ -126,14 +126,29 @@ def next_targets(
 
 def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
     """What the model's memory adds to the logits of the rows that are learned, if it has one."""
+    learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
+    place = learned.nonzero().squeeze(1)
+    return memory_at(model, batch, place, batch.labels.flatten()[place])
+
+
+def memory_at(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    place: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"] | None,
+) -> LogitBias | None:
+    """What the model's memory adds to the logits at some positions, counted row by row.
+
+    With the titles that came next, it is asked as if it had never met them.
+    """
     memory = model.memory
     if memory is None or not memory.strength:
         return None
-    learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
     items = model.items_of(batch.input_ids)
-    asked = last_items(items, batch.documents, memory.max_steps).flatten(0, 1)[learned]
-    labels = batch.labels.flatten()[learned]
-    return lambda rows, tile: memory.logits(asked[rows], tile.start, tile.stop, labels[rows])
+    asked = last_items(items, batch.documents, memory.max_steps).flatten(0, 1)[place]
+    return lambda rows, tile: memory.logits(
+        asked[rows], tile.start, tile.stop, None if labels is None else labels[rows]
+    )
 
 
 def sampled_sft_loss(

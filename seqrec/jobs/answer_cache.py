@@ -1,0 +1,179 @@
+"""``seqrec cache`` without pairs: teachers' answers at every place that training learns."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from seqrec.data.answer_cache import (
+    BYTES_A_ROW,
+    BYTES_A_TITLE,
+    CACHE_FILE,
+    KIND,
+    CachedAnswers,
+    shard_name,
+    write_shard,
+)
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.jobs.distillation import open_teachers
+from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
+from seqrec.jobs.models import open_recommender
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.divergence import most_likely
+from seqrec.models.saving import folder_fingerprint
+from seqrec.recommender import model_folder
+from seqrec.tokens.stream import PackedStream
+from seqrec.tokens.windows import training_windows
+from seqrec.training.distillation import Learned, Teachers
+from seqrec.training.sft import PackedTensors
+
+SHARD_ROWS = 128
+"""Packed rows of a shard: what an interruption loses, at most."""
+WindowKind = Literal["last", "all"]
+FORWARD_ROWS = 16
+"""Packed rows that are read at once."""
+
+
+def cache_answers(
+    models: Sequence[str | Path],
+    *,
+    data: str | Path,
+    out: str | Path,
+    k: int,
+    max_length: int | None = None,
+    windows: WindowKind = "all",
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write what teachers answer at every place of the training part that SFT learns.
+
+    Shards are kept in ``OUT.partial`` until all are there; the same command goes on with them.
+
+    Args:
+        models: run or model folders; of several, the mean of their probabilities is kept.
+        data: prepared folder.
+        out: folder, which ``objective.cache`` takes.
+        k: how many of the likeliest items are kept of a place.
+        max_length: items of a window, as the student's recipe will say in ``data.max_length``; as
+            many as all teachers read if absent.
+        windows: as the student's recipe will say in ``data.windows``.
+        overwrite: replace ``out``.
+
+    Returns:
+        The folder, how many places it holds, the bytes that were foreseen, and how many shards an
+        earlier run had done.
+
+    Raises:
+        SeqRecError: a mistake in models, data or folder; too little room on the disk.
+    """
+    out = Path(out)
+    if windows not in get_args(WindowKind):
+        raise SeqRecError(f"--windows {windows}: choose from {', '.join(get_args(WindowKind))}")
+    refuse_existing(out, overwrite)
+    prepared = PreparedData.open(data)
+    if not 1 <= k <= prepared.num_items:
+        raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
+    folders = [model_folder(model, "MODEL") for model in models]
+    first = open_recommender(folders[0], prepared)
+    if max_length is None:
+        max_length = first.model.config.max_length
+    if max_length < 1:
+        raise SeqRecError(f"--max-length {max_length}: at least 1")
+    teachers = open_teachers(folders, prepared, first.tokens, max_length, key="MODEL")
+    stream = PackedStream(
+        prepared.blocks(),
+        first.tokens,
+        partial(training_windows, max_length=max_length, which=windows),
+        weight=None,
+        row_length=max_length,
+        batch_size=SHARD_ROWS,
+        pool_rows=1,
+        ignore_index=IGNORE_INDEX,
+        seed=0,
+        has_sources=True,
+    )
+    header = {
+        "kind": KIND,
+        "teachers": [folder_fingerprint(folder) for folder in folders],
+        "catalog_fingerprint": prepared.catalog_fingerprint,
+        "data_fingerprint": prepared.fingerprint,
+        "max_length": max_length,
+        "windows": windows,
+        "stride": None,
+        "k": k,
+    }
+    foreseen = stream.num_targets * (BYTES_A_ROW + k * BYTES_A_TITLE)
+    try:
+        parts = out.with_name(f"{out.name}.partial")
+        done = _resumed(parts, header)
+        free = shutil.disk_usage(parts).free
+        print(
+            f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB",
+            file=sys.stderr,
+        )
+        if foreseen > free:
+            raise SeqRecError(
+                f"--out {out}: needs up to {foreseen / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+                "lower --k"
+            )
+        guide = Teachers([teacher.model for teacher in teachers])
+        for number, answers in enumerate(_answers(guide, stream, k, done), done):
+            aside = parts / "part.partial"
+            write_shard(answers, aside)
+            aside.replace(parts / shard_name(number))
+        whole = {**header, "num_rows": stream.num_targets, "num_shards": stream.num_in_order}
+        (parts / CACHE_FILE).write_text(json.dumps(whole, indent=2) + "\n")
+        swap_in(parts, out)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    return {
+        "places": stream.num_targets,
+        "k": k,
+        "foreseen_bytes": foreseen,
+        "bytes": sum(file.stat().st_size for file in out.iterdir()),
+        "parts": stream.num_in_order,
+        "parts_resumed": done,
+        "out": str(out),
+    }
+
+
+def _resumed(parts: Path, header: dict[str, Any]) -> int:
+    """Shards that an interrupted run of the same left, from the first on; else a new folder."""
+    file = parts / CACHE_FILE
+    if not file.exists() or json.loads(file.read_text() or "null") != header:
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir(parents=True)
+        file.write_text(json.dumps(header))
+    number = 0
+    while (parts / shard_name(number)).exists():
+        number += 1
+    return number
+
+
+@torch.no_grad()
+def _answers(
+    teachers: Teachers, stream: PackedStream, k: int, first: int
+) -> Iterator[CachedAnswers]:
+    """Of every shard, what the teachers say, in float32."""
+    for shard in stream.in_order(first):
+        batch = PackedTensors.of(shard)
+        found = []
+        for start in range(0, len(batch.input_ids), FORWARD_ROWS):
+            rows = slice(start, start + FORWARD_ROWS)
+            part = batch._replace(
+                **{
+                    name: getattr(batch, name)[rows]
+                    for name in ("input_ids", "documents", "labels", "label_weight", "sources")
+                }
+            )
+            learned = Learned.of(part)
+            assert part.sources is not None
+            kept = most_likely(teachers.scores(part, learned.place, learned.labels), k)
+            found.append((part.sources.flatten()[learned.place], *kept))
+        columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
+        yield CachedAnswers(*columns)

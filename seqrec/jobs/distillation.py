@@ -1,0 +1,205 @@
+"""From a distillation recipe to objects: teachers or their cached answers, and what both cost."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqrec.config.load import Recipe
+from seqrec.config.objective import DistillationConfig, DivergenceConfig
+from seqrec.data.answer_cache import KIND, read_answers, read_header
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.jobs.learning import Learning
+from seqrec.jobs.models import open_recommender
+from seqrec.jobs.sft import build_stream
+from seqrec.losses.divergence import catalog_divergence
+from seqrec.models import SeqRecForNextItem
+from seqrec.recommender import Ranker, Recommender, model_folder
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.training.distillation import (
+    CacheReader,
+    Continuation,
+    Divergence,
+    Teachers,
+    distillation_loss,
+    kept_answers_loss,
+)
+from seqrec.training.loaders import PackedLoader
+
+TEACHERS_KEY = "objective.teachers"
+CACHE_KEY = "objective.cache"
+BATCH = 256
+NUM_TURNS = 3
+NUM_SINGLE = 100
+LIST_LENGTH = 10
+
+
+def build_distillation(
+    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
+) -> Learning:
+    """Everything beside the student that a distillation recipe names.
+
+    Raises:
+        SeqRecError: teachers of another catalog or tokenizer, or that read less than the student;
+            a cache made of something else.
+    """
+    config = recipe.objective
+    assert isinstance(config, DistillationConfig)
+    if config.cache is not None:
+        return _from_cache(recipe, config, prepared, tokens, rank)
+    if not config.teachers:
+        raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
+    teachers = open_teachers(config.teachers, prepared, tokens, recipe.data.max_length)
+    stream = build_stream(recipe, prepared, tokens, rank)
+    continuation = None
+    if config.on_policy is not None:
+        if config.on_policy.num_titles >= recipe.data.max_length:
+            raise SeqRecError("objective.on_policy.num_titles: fewer than data.max_length")
+        continuation = Continuation(**config.on_policy.model_dump())
+    objective = partial(
+        distillation_loss,
+        teachers=Teachers([teacher.model for teacher in teachers]),
+        divergence=build_divergence(config.loss),
+        sft_share=config.sft_share,
+        state_share=config.state_share,
+        continuation=continuation,
+    )
+    loader = PackedLoader(stream)
+    return Learning(loader, objective, stream.item_counts, num_scored=prepared.num_items)
+
+
+def _from_cache(
+    recipe: Recipe,
+    config: DistillationConfig,
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    rank: int,
+) -> Learning:
+    folder = Path(str(config.cache))
+    read_header(folder)
+    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
+    answers = read_answers(folder, made_of(recipe, prepared))
+    reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.cache_rest)
+    objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
+    loader = PackedLoader(stream)
+    facts = {"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}}
+    return Learning(
+        loader, objective, stream.item_counts, num_scored=prepared.num_items, facts=facts
+    )
+
+
+def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """What a cache that the recipe's batches ask must have been made of."""
+    return {
+        "kind": KIND,
+        "catalog_fingerprint": prepared.catalog_fingerprint,
+        "data_fingerprint": prepared.fingerprint,
+        "max_length": recipe.data.max_length,
+        "windows": recipe.data.windows,
+        "stride": recipe.data.stride,
+    }
+
+
+def build_divergence(config: DivergenceConfig) -> Divergence:
+    """The divergence that the settings name."""
+    settings = config.model_dump(exclude={"name"})
+    return partial(catalog_divergence, kind=config.name, **settings)
+
+
+def open_teachers(
+    paths: Sequence[str | Path],
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    max_length: int,
+    key: str = TEACHERS_KEY,
+) -> list[Recommender]:
+    """The teachers of the data's catalog, who read the tokens that it gives.
+
+    Raises:
+        SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items.
+    """
+    teachers = [open_recommender(model_folder(path, key), prepared) for path in paths]
+    for path, teacher in zip(paths, teachers, strict=True):
+        longest = teacher.model.config.max_length
+        if teacher.tokens != tokens:
+            raise SeqRecError(f"{key} {path}: has another tokenizer than seqrec makes of the data")
+        if longest < max_length:
+            raise SeqRecError(
+                f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "
+                "(data.max_length)"
+            )
+    return teachers
+
+
+def serving_costs(
+    recipe: Recipe, student: Ranker, folder: Path, prepared: PreparedData, histories: Sequence[Any]
+) -> dict[str, Any]:
+    """What the student and its teachers take on disk, and how fast they answer side by side.
+
+    Empty for other objectives; a cache's teachers are not asked.
+
+    Args:
+        recipe: which says who the teachers are.
+        student: with its trained weights.
+        folder: its model folder.
+        prepared: the data.
+        histories: to answer.
+    """
+    config = recipe.objective
+    if not isinstance(config, DistillationConfig) or not len(histories):
+        return {}
+    named: dict[str, tuple[Ranker, Path]] = {"student": (student, folder)}
+    for path in config.teachers:
+        found = model_folder(path, TEACHERS_KEY)
+        named[str(path)] = (open_recommender(found, prepared), found)
+    times: dict[str, list[float]] = {name: [] for name in named}
+    single: dict[str, list[float]] = {name: [] for name in named}
+    batch = [histories[number % len(histories)] for number in range(BATCH)]
+    for _ in range(1 + NUM_TURNS):  # the first warms up; all meet the same load
+        for name, (ranker, _folder) in named.items():
+            times[name].append(_seconds(ranker, batch))
+    for number in range(NUM_SINGLE):
+        for name, (ranker, _folder) in named.items():
+            single[name].append(_seconds(ranker, batch[number : number + 1]))
+    return {
+        "serving": {
+            name: {
+                "megabytes": round(_size(path) / 1e6, 2),
+                "parameters": _parameters(ranker)[0],
+                "non_embedding_parameters": _parameters(ranker)[1],
+                f"histories_per_second_batch_{BATCH}": round(
+                    BATCH / statistics.median(times[name][1:]), 1
+                ),
+                "p50_ms": round(1000 * float(np.percentile(single[name], 50)), 2),
+                "p99_ms": round(1000 * float(np.percentile(single[name], 99)), 2),
+            }
+            for name, (ranker, path) in named.items()
+        }
+    }
+
+
+def _seconds(ranker: Ranker, histories: Any) -> float:
+    started = time.perf_counter()
+    ranker.rank(histories, LIST_LENGTH)
+    return time.perf_counter() - started
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _parameters(ranker: Any) -> tuple[int, int]:
+    """All of a model's parameters, and those that are not vectors of tokens or items."""
+    model: SeqRecForNextItem = ranker.model
+    tables = {id(p) for p in model.get_input_embeddings().parameters()}
+    tables |= {id(p) for p in model.head.parameters()}
+    parameters = list(model.parameters())
+    return (
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in parameters if id(p) not in tables),
+    )

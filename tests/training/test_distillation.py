@@ -1,0 +1,248 @@
+"""Distillation: what a student's batch loses, how it goes on, and runs from end to end."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import seqrec
+from seqrec.data.answer_cache import shard_name
+from seqrec.data.worlds import first_order_world
+from seqrec.errors import SeqRecError
+from seqrec.jobs.models import open_recommender
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.divergence import catalog_divergence
+from seqrec.training.distillation import (
+    Continuation,
+    Teachers,
+    continue_histories,
+    distillation_loss,
+    unexplained_share,
+)
+from seqrec.training.sft import PackedTensors
+
+QUICK = [
+    "data.max_length=20",
+    "trainer.accelerator=cpu",
+    "trainer.precision=float32",
+    "trainer.learning_rate=0.01",
+]
+LARGE = [*QUICK, "model.hidden_size=32", "model.num_hidden_layers=2", "trainer.max_epochs=6"]
+SMALL = [*QUICK, "model.hidden_size=16", "model.num_hidden_layers=1", "trainer.max_epochs=14"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distillation")
+    log = first_order_world(num_items=40, seed=0).simulate(150, 14, seed=1)
+    data = seqrec.prepare(log, out=folder / "data")["out"]
+    teacher = seqrec.train("sft", data=data, out=folder / "teacher", overrides=LARGE)["out"]
+    student = seqrec.train("sft", data=data, out=folder / "student", overrides=SMALL)["out"]
+    return folder, data, teacher, student
+
+
+def distill(world, out, *overrides, **more):
+    _, data, teacher, _ = world
+    settings = [*SMALL, f"objective.teachers=[{teacher}]", *overrides]
+    return seqrec.train("distill", data=data, out=out, overrides=settings, **more)
+
+
+def packed(model):
+    """Two rows: windows of 6 and 3 titles, then padding; one of 10."""
+    first = model.config.first_item_token
+    generator = np.random.default_rng(0)
+    items = torch.from_numpy(generator.integers(0, 40, (2, 10)))
+    documents = torch.tensor([[1] * 6 + [2] * 3 + [0], [1] * 10])
+    labels = torch.from_numpy(generator.integers(0, 40, (2, 10)))
+    labels = labels.where(documents > 0, IGNORE_INDEX)
+    weight = (labels != IGNORE_INDEX).float()
+    input_ids = (items + first).where(documents > 0, 0)
+    return PackedTensors(input_ids, documents, labels, weight, float(weight.sum()))
+
+
+def test_the_loss_is_the_sum_that_it_says(world):
+    _, data, teacher, student = world
+    models = [open_recommender(path).model.eval() for path in (student, teacher)]
+    batch = packed(models[0])
+    log_p, log_q, states = [], [], []
+    for model, found in zip(models, (log_p, log_q), strict=True):
+        hidden = model.hidden_states(batch.input_ids, batch.documents)[batch.labels >= 0]
+        states.append(hidden)
+        found.append((hidden @ model.item_weight().T).log_softmax(1))
+    (log_p,), (log_q,) = log_p, log_q
+    labels = batch.labels[batch.labels >= 0]
+    divergence = (log_q.exp() * (log_q - log_p)).sum(1).mean()
+    entropy = -log_p.gather(1, labels[:, None]).mean()
+    missed = unexplained_share(*states)
+    wanted = 0.75 * (0.8 * divergence + 0.2 * entropy) + 0.25 * missed
+    found = distillation_loss(
+        models[0],
+        batch,
+        teachers=Teachers(models[1:]),
+        divergence=partial(catalog_divergence, kind="forward_kl", temperature=1.0),
+        sft_share=0.2,
+        state_share=0.25,
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_states_of_a_linear_function_are_explained_and_noise_is_not():
+    states = torch.randn(400, 8)
+    assert unexplained_share(states, states @ torch.randn(8, 20)) < 1e-3
+    assert unexplained_share(states, torch.randn(400, 20)) > 0.9
+    half = torch.cat([states[:, :1], torch.randn(400, 1)], dim=1)
+    assert unexplained_share(states, half) == pytest.approx(0.5, abs=0.1)
+
+
+def test_histories_are_continued_where_they_are_long_enough_and_nowhere_else(world):
+    model = open_recommender(world[3]).model.train()
+    batch = packed(model)
+    seen = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        found, place = continue_histories(model, model.item_weight(), batch, Continuation(3, 1, 1))
+        assert model.training and len(place) == 6  # the window of 3 has no room
+        is_changed = (found.input_ids != batch.input_ids).flatten().nonzero().squeeze(1)
+        assert set(is_changed.tolist()) <= set(place.tolist())
+        rows, columns = place // 10, place % 10
+        assert (batch.documents[rows, columns] == 1).all()
+        assert (columns.view(2, 3).diff(dim=1) == 1).all() and (columns >= 1).all()
+        seen |= {tuple(pair) for pair in columns.view(2, 3)[:, 0].unsqueeze(0).tolist()}
+    short, long = ({pair[row] for pair in seen} for row in (0, 1))
+    assert short == {1, 2, 3} and long == set(range(1, 8))
+
+
+def test_continued_titles_follow_the_students_distribution(world):
+    model = open_recommender(world[3]).model.eval()
+    first = model.config.first_item_token
+    num = 4000
+    batch = PackedTensors(
+        torch.tensor([[first + 5, first]]).repeat(num, 1),
+        torch.ones(num, 2, dtype=torch.long),
+        torch.zeros(num, 2, dtype=torch.long),
+        torch.ones(num, 2),
+        2.0 * num,
+    )
+    torch.manual_seed(0)
+    found, _ = continue_histories(model, model.item_weight(), batch, Continuation(1, 0.7, 1))
+    counts = torch.bincount(found.input_ids[:, 1] - first, minlength=40).double() / num
+    logits = model(batch.input_ids[:1, :1]).logits[0].double() / 0.7
+    assert (counts - logits.softmax(0)).abs().max() < 4 * (0.25 / num) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["objective.loss={name: reverse_kl, temperature: 2}"],
+        ["objective.loss={name: jensen_shannon}", "objective.state_share=0.2"],
+        ["objective.on_policy={num_titles: 2, share: 0.3}"],
+    ],
+    ids=["forward", "reverse", "jensen-shannon and states", "on policy"],
+)
+def test_a_student_comes_nearer_to_its_teacher_than_one_that_only_saw_the_log(
+    world, tmp_path, more
+):
+    _, data, teacher, student = world
+    result = distill(world, tmp_path / "run", *more, "objective.sft_share=0")
+    serving = result["serving"]
+    assert list(serving) == ["student", str(teacher)]
+    small, large = serving.values()
+    assert small["non_embedding_parameters"] < large["non_embedding_parameters"] / 4
+    assert 0 < small["p50_ms"] <= small["p99_ms"] and small["megabytes"] < large["megabytes"]
+    model = open_recommender(teacher).model.eval()
+    batch = packed(model)
+    distances = []
+    for run in (student, tmp_path / "run"):
+        own = open_recommender(run).model.eval()
+        log_p, log_q = (
+            (m.hidden_states(batch.input_ids, batch.documents) @ m.item_weight().T).log_softmax(-1)
+            for m in (own, model)
+        )
+        distances.append(float((log_q.exp() * (log_q - log_p)).sum(-1).mean()))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path):
+    _, data, teacher, _ = world
+    made = seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, max_length=20)
+    assert made["bytes"] <= made["foreseen_bytes"] + 4096 * (made["parts"] + 1)
+    distill(world, tmp_path / "live")
+    more = ["objective.teachers=[]", f"objective.cache={tmp_path / 'cache'}"]
+    cached = distill(world, tmp_path / "cached", *more)
+    losses = [
+        [json.loads(line)["train/loss_nats"] for line in (run / "log.jsonl").open()]
+        for run in (tmp_path / "live", tmp_path / "cached")
+    ]
+    np.testing.assert_allclose(*losses, rtol=2e-3)
+    assert cached["cache"] == {"places": made["places"], "k": 40}
+
+
+def test_a_killed_cache_goes_on_and_ends_equal(world, tmp_path, monkeypatch):
+    _, data, teacher, _ = world
+    monkeypatch.setattr("seqrec.jobs.answer_cache.SHARD_ROWS", 4)
+    seqrec.cache(teacher, data=data, out=tmp_path / "whole", k=5)
+    calls = []
+
+    def failing(answers, file):
+        calls.append(file)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        write(answers, file)
+
+    from seqrec.data.answer_cache import write_shard as write
+
+    monkeypatch.setattr("seqrec.jobs.answer_cache.write_shard", failing)
+    with pytest.raises(KeyboardInterrupt):
+        seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
+    assert not (tmp_path / "cut").exists()
+    result = seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
+    assert result["parts_resumed"] == 2 and result["parts"] > 3
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "cut" / file.name).read_bytes()
+
+
+def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
+    _, data, teacher, student = world
+    cache = tmp_path / "cache"
+    seqrec.cache([teacher, student], data=data, out=cache, k=5)
+    by_cache = ["objective.teachers=[]", f"objective.cache={cache}"]
+    for overrides, message in (
+        (["objective.teachers=[]"], "teachers: none"),
+        (["objective.teachers=[nowhere]"], "nowhere: no such model folder"),
+        (["objective.loss={name: forward_kl, temperature: 0}"], "temperature.*greater than 0"),
+        (["data.max_length=30"], "reads 20 items of a history"),
+        ([f"objective.cache={cache}"], "teachers and cache"),
+        ([*by_cache, "data.max_length=10"], "windows of another length"),
+        ([*by_cache, "data.windows=last"], "other windows"),
+        ([*by_cache, "objective.loss={name: reverse_kl}"], "cache goes with loss forward_kl"),
+    ):
+        with pytest.raises(SeqRecError, match=message) as mistake:
+            distill(world, tmp_path / "run", *overrides)
+        assert "\n" not in str(mistake.value)
+    other = first_order_world(num_items=41, seed=0).simulate(100, 12, seed=3)
+    seqrec.prepare(other, out=tmp_path / "other")
+    with pytest.raises(SeqRecError, match="another catalog"):
+        seqrec.train(
+            "distill",
+            data=tmp_path / "other",
+            out=tmp_path / "run",
+            overrides=[*SMALL, f"objective.teachers=[{teacher}]"],
+        )
+    shard = cache / shard_name(0)
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(SeqRecError, match="cut short"):
+        distill(world, tmp_path / "run", *by_cache)
+    (cache / "cache.json").write_text(json.dumps({"kind": "pairs"}))
+    with pytest.raises(SeqRecError, match="holds no teacher's answers"):
+        distill(world, tmp_path / "run", *by_cache)
+    for arguments, message in (
+        ({"k": 0}, "--k 0"),
+        ({"windows": "some"}, "--windows some: choose from last, all"),
+        ({"max_length": 21}, "reads 20 items"),
+    ):
+        with pytest.raises(SeqRecError, match=message):
+            seqrec.cache(teacher, data=data, out=tmp_path / "run", **{"k": 5, **arguments})
+    assert not (tmp_path / "run").exists() and not (tmp_path / "run.partial").exists()
