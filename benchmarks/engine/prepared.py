@@ -35,6 +35,9 @@ KNOWN = {
     "ml-100k": Known("movielens-100k"),
     "ml-1m-later": Known("movielens-1m", ("--split-by", "global-time:.9", *SUCCESSIVE)),
     "ml-100k-later": Known("movielens-100k", ("--split-by", "global-time:.9", *SUCCESSIVE)),
+    "ml-1m-last": Known(
+        "movielens-1m", ("--min-item", "5", "--split-by", "last-n:10"), order="position"
+    ),
     "ml-1m-cold": Known(
         "movielens-1m", ("--min-item", "5", "--cold-share", ".1"), order="position"
     ),

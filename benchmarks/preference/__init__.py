@@ -1,0 +1,1 @@
+"""Preference optimisation on MovieLens-1M: what it does to what people later liked."""

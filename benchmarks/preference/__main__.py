@@ -1,0 +1,22 @@
+"""``python -m benchmarks.preference [NAME ...] [--quick]``: train, judge, write results and page."""
+
+import sys
+from importlib import import_module
+
+from benchmarks.engine.__main__ import parse_options, run
+
+NAMES = ("recipes", "screening", "cost")
+MODULE = "benchmarks.preference"
+
+
+def main() -> None:
+    """Measure what is named, or everything."""
+    options = parse_options(__doc__, NAMES)
+    measurements = {
+        name: import_module(f"{MODULE}.{name}").measure for name in options.names or NAMES
+    }
+    sys.exit(run(measurements, "preference", options.quick, MODULE))
+
+
+if __name__ == "__main__":
+    main()
