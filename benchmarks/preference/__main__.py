@@ -1,4 +1,4 @@
-"""``python -m benchmarks.preference [NAME ...] [--quick]``: train, judge, write results and page."""
+"""``python -m benchmarks.preference [NAME ...] [--quick]``: train, judge, write results."""
 
 import sys
 from importlib import import_module
