@@ -60,6 +60,7 @@ from seqrec.rl.roles import (
 from seqrec.rl.tasks import TaskSource
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
+from seqrec.training.fit import device_of
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw
 
@@ -97,6 +98,7 @@ class RLJob:
         torch.manual_seed(recipe.trainer.seed)
         item_ids = prepared.items()["item_id"].to_list()
         policy, tokenizer = start_model(recipe, prepared)
+        policy.to(device_of(recipe.trainer.accelerator))  # type: ignore[arg-type]
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
         wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
@@ -262,7 +264,7 @@ def _without_ratio(
 def build_executor(job: RLJob) -> Executor:
     """Where rollout workers and reward run."""
     make_worker = partial(_worker, job.policy.config, job.asking, job.recipe.trainer.seed)
-    executor = job.settings.executor
+    executor, device = job.settings.executor, job.policy.device
     if isinstance(executor, RayConfig):
         return OnRay(
             make_worker,
@@ -271,13 +273,17 @@ def build_executor(job: RLJob) -> Executor:
             num_threads=executor.num_threads,
             address=executor.address,
         )
-    workers = [make_worker(number) for number in range(executor.num_workers)]
+    workers = [make_worker(number, device) for number in range(executor.num_workers)]
     in_background = job.settings.max_age > 0
     return InProcess(workers, job.make_scorer(), in_background=in_background)
 
 
-def _worker(config: Any, asking: Asking, seed: int, number: int) -> RolloutWorker:
-    return RolloutWorker(SeqRecForNextItem(copy.deepcopy(config)), asking, seed, number)
+def _worker(
+    config: Any, asking: Asking, seed: int, number: int, device: torch.device | None = None
+) -> RolloutWorker:
+    model = SeqRecForNextItem(copy.deepcopy(config))
+    model.to(device)  # type: ignore[arg-type]
+    return RolloutWorker(model, asking, seed, number)
 
 
 def ranking_metric(

@@ -79,6 +79,7 @@ def prompts_of(model: SeqRecForNextItem, tasks: Tasks, asking: Asking) -> Prompt
         first_item_token=model.config.first_item_token,
         pad_token_id=model.backbone.config.pad_token_id or 0,
         max_length=asking.max_length - room,
+        device=model.device,
     )
 
 
@@ -108,7 +109,7 @@ class RolloutWorker:
             num_titles=asking.num_titles,
             drawing=asking.drawing,
             temperature=asking.temperature,
-            generator=torch.Generator().manual_seed(int(seed)),
+            generator=torch.Generator(self.model.device).manual_seed(int(seed)),
         )
         return self._rollouts(tasks, slates, start)
 
@@ -128,7 +129,7 @@ class RolloutWorker:
 
     def _rollouts(self, tasks: Tasks, slates: Slates, start: float) -> Rollouts:
         span = Span(f"worker {self.number}", start, time.time())
-        items, log_prob = slates.items.numpy(), slates.log_prob.numpy()
+        items, log_prob = slates.items.cpu().numpy(), slates.log_prob.cpu().numpy()
         return Rollouts(tasks, items, log_prob, self.version, [span])
 
 
@@ -265,7 +266,7 @@ class Learner:
     def drift_on(self, rollouts: Rollouts) -> float:
         """The divergence from the reference on held-out histories, in nats a title, in float32."""
         prompts = prompts_of(self.model, rollouts.tasks, self.asking)
-        items = torch.tensor(rollouts.items)
+        items = torch.tensor(rollouts.items).to(self.model.device)
         steps = steps_of(
             self.model,
             prompts,

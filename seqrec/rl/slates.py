@@ -41,6 +41,7 @@ class Prompts:
         first_item_token: int,
         pad_token_id: int,
         max_length: int,
+        device: torch.device | None = None,
     ) -> "Prompts":
         """Of histories of items, of which the last ``max_length`` are read and all are seen."""
         read = [history[-max_length:] for history in histories]
@@ -51,7 +52,8 @@ class Prompts:
         for row, (items, of_row) in enumerate(zip(read, known, strict=True)):
             input_ids[row, : len(items)] = torch.tensor(items) + first_item_token
             seen[row, : len(of_row)] = torch.tensor(of_row)
-        return cls(input_ids, torch.tensor([len(items) for items in read]), seen)
+        lengths = torch.tensor([len(items) for items in read])
+        return cls(input_ids.to(device), lengths.to(device), seen.to(device))
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -172,10 +174,11 @@ def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J
     num_slates, num_titles = items.shape[1:]
     first_token = model.config.first_item_token
     input_ids = torch.cat([prompts.input_ids, items.flatten(1) + first_token], dim=1)
-    columns = torch.arange(length)
+    device = input_ids.device
+    columns = torch.arange(length, device=device)
     in_history = columns < prompts.lengths[:, None]
-    place = torch.arange(num_titles).repeat(num_slates)
-    slate = torch.arange(num_slates).repeat_interleave(num_titles)
+    place = torch.arange(num_titles, device=device).repeat(num_slates)
+    slate = torch.arange(num_slates, device=device).repeat_interleave(num_titles)
     positions = torch.cat(
         [columns.expand(num_histories, -1), prompts.lengths[:, None] + place], dim=1
     )
@@ -185,7 +188,7 @@ def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J
     top = torch.cat([causal, causal.new_zeros(num_histories, length, len(place))], dim=2)
     below = torch.cat([of_titles, among.expand(num_histories, -1, -1)], dim=2)
     hidden = model.states_under(input_ids, torch.cat([top, below], dim=1), positions)
-    rows = torch.arange(num_histories)
+    rows = torch.arange(num_histories, device=device)
     asked = None
     if model.memory is not None and model.memory.strength:
         asked = _asked(model, prompts, items, model.memory.max_steps)
@@ -201,10 +204,11 @@ def _asked(
 ) -> Int[Tensor, "B 1+G*J S"]:
     """The last items after the history, and after each title, the most recent first."""
     num_histories, num_slates, num_titles = items.shape
-    columns = torch.arange(prompts.input_ids.shape[1])
+    device = prompts.input_ids.device
+    columns = torch.arange(prompts.input_ids.shape[1], device=device)
     documents = (columns < prompts.lengths[:, None]).long()
     of_all = last_items(model.items_of(prompts.input_ids), documents, num_steps)
-    base = of_all[torch.arange(num_histories), prompts.lengths - 1]
+    base = of_all[torch.arange(num_histories, device=device), prompts.lengths - 1]
     found = [base[:, None]]
     before = base[:, None].expand(-1, num_slates, -1)
     steps = []
@@ -219,7 +223,7 @@ def _asked(
 def _before(items: Int[Tensor, "B G J"]) -> Int[Tensor, "B G J J"]:
     """The titles of a slate up to each of them; -1 for those after it."""
     size = items.shape[2]
-    is_before = torch.ones(size, size, dtype=torch.bool).tril()
+    is_before = torch.ones(size, size, dtype=torch.bool, device=items.device).tril()
     return items[:, :, None].expand(-1, -1, size, -1).where(is_before, -1)
 
 
@@ -262,16 +266,15 @@ def draw(
         generator: of the draws; None: the most probable titles, the same for every slate.
     """
     shape = (len(prompts), num_slates, num_titles)
+    none = prompts.input_ids.new_empty(len(prompts), num_slates, 0)
     with torch.no_grad():
         if drawing == "one_pass":
-            none = torch.empty(len(prompts), num_slates, 0, dtype=torch.long)
             (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
             logits = _logits(step.scores).repeat_interleave(num_slates, dim=0)
             drawn = top_titles(logits, num_titles, generator)
             log_prob = logits.log_softmax(dim=1).gather(1, drawn)
             return Slates(drawn.view(shape), slate_log_prob(log_prob).view(shape))
-        items = torch.empty(len(prompts), num_slates, 0, dtype=torch.long)
-        found = []
+        items, found = none, []
         for _ in range(num_titles):
             unknown = torch.cat([items, items.new_zeros(*items.shape[:2], 1)], dim=2)
             step = steps_of(model, prompts, unknown, drawing=drawing, temperature=temperature)[-1]

@@ -125,6 +125,12 @@ def fit(
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
 
 
+def device_of(accelerator: str) -> torch.device:
+    """The device that work outside Lightning is done on: a GPU, if wanted and there."""
+    wants_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if wants_gpu else "cpu")
+
+
 def check_devices(accelerator: str, devices: int) -> None:
     """See that there are such devices.
 
