@@ -25,7 +25,7 @@ from seqrec.config.rl import (
     RLConfig,
     RLOOConfig,
 )
-from seqrec.data.catalog import write_items
+from seqrec.data.catalog import genre_matrix, write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
@@ -193,7 +193,11 @@ class RLJob:
         )
         controller = Controller(
             source=self.source,
-            held=Held(self.source.held(settings.num_held_tasks), metric),
+            held=Held(
+                self.source.held(settings.num_held_tasks),
+                metric,
+                genre_matrix(self.prepared.items()),
+            ),
             executor=executor,
             learner=build_learner(self.recipe, settings, self.policy, self.asking),
             guard=Guard(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from seqrec.rl.events import EventLog
 from seqrec.rl.guard import Guard, Penalty
@@ -66,6 +66,8 @@ class Held:
     tasks: Tasks
     metric: Callable[[], float]
     """A ranking metric that is not the reward, of the policy as it is."""
+    genres: Bool[np.ndarray, "I G"] | None = None
+    """Of every item, where genres are known: how their mix changes is watched."""
 
 
 @dataclass
@@ -135,6 +137,8 @@ class Controller:
         self.update = 0
         self.rollbacks: list[str] = []
         self.good: dict[str, Any] = {}
+        self.first_mix: list[float] | None = None
+        """Share of every genre in what was recommended at the start."""
         self._started: deque[Any] = deque()
         """Batches that were asked for, the next update's first."""
 
@@ -200,6 +204,7 @@ class Controller:
             best = self.executor.best(self.held.tasks)
             counts["reward"] = float(self.executor.score(best).mean())
             counts["share_of_catalog"] = len(np.unique(best.items)) / self._num_items
+            counts["genre_shift"] = self._genre_shift(best.items)
             counts["metric"] = self.held.metric()
             verdict = self.guard.judge(counts["drift_nats"], counts["metric"])
             counts["is_good"], counts["reason"] = verdict.is_good, verdict.reason
@@ -207,6 +212,7 @@ class Controller:
             f"update {self.update:4d}  reward {counts['reward']:.4f}  "
             f"drift {counts['drift_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
             f"{counts['share_of_catalog']:.1%} of the catalog"
+            + (f", genres {counts['genre_shift']:.1%} off" if self.first_mix else "")
         )
         if verdict.is_good:
             keys = ("reward", "drift_nats", "metric")
@@ -214,6 +220,16 @@ class Controller:
             return True
         self.rollbacks.append(verdict.reason)
         return False
+
+    def _genre_shift(self, items: Int[np.ndarray, "B G K"]) -> float:
+        """The total variation of the genres' mix from that of the start; 0 without genres."""
+        if self.held.genres is None:
+            return 0.0
+        counts = self.held.genres[items].sum(axis=(0, 1, 2))
+        mix = counts / max(counts.sum(), 1)
+        if self.first_mix is None:
+            self.first_mix = mix.tolist()
+        return float(np.abs(mix - self.first_mix).sum() / 2)
 
     @property
     def _num_items(self) -> int:
@@ -244,6 +260,7 @@ class Controller:
             "guard": self.guard.state_dict(),
             "penalty": self.penalty.coefficient,
             "rollbacks": self.rollbacks,
+            "first_mix": self.first_mix,
             "log": self.log.state_dict(),
         }
         file = self.folder / STATE_FILE
@@ -259,4 +276,5 @@ class Controller:
         self.guard.load_state_dict(state["guard"])
         self.penalty.coefficient = state["penalty"]
         self.rollbacks = state["rollbacks"]
+        self.first_mix = state["first_mix"]
         self.log.load_state_dict(state["log"])

@@ -176,6 +176,30 @@ def test_a_reward_that_is_hacked_is_stopped_by_the_metric_that_is_not_it(tmp_pat
     assert outcome.metric >= 0.95 * run.guard.reference_metric and len(outcome.rollbacks) == 3
 
 
+def test_the_mix_of_genres_is_watched_and_a_run_that_goes_on_knows_the_first(tmp_path):
+    """Two genres, the odd and the even titles; the reward pays for even ones alone."""
+
+    class Even:
+        name = "even"
+
+        def score(self, tasks, slates):
+            return (slates % 2 == 0).mean(axis=2)
+
+    genres = np.stack([np.arange(NUM_ITEMS) % 2 == 0, np.arange(NUM_ITEMS) % 2 == 1], axis=1)
+    lines = []
+    run = controller(tmp_path, reward=Even(), say=lines.append)
+    run.held.genres = genres
+    first = run.executor.best(run.held.tasks).items % 2 == 0
+    run.run()
+    last = run.executor.best(run.held.tasks).items % 2 == 0
+    shifts = [e["genre_shift"] for e in read_events(tmp_path / "events.jsonl") if "reason" in e]
+    assert shifts[0] == 0 and shifts[-1] == pytest.approx(abs(last.mean() - first.mean()))
+    assert shifts[-1] > 0.1 and f"genres {shifts[-1]:.1%} off" in lines[-1]
+    again = controller(tmp_path)
+    again.resume()
+    assert again.first_mix == pytest.approx([first.mean(), 1 - first.mean()])
+
+
 def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
     class Flat:
         name = "flat"
