@@ -227,11 +227,17 @@ def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
     return [html.heading("How the lists were found"), html.wide(html_table(table))]
 
 
+def _said(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
     table = [
         {
             "baseline": floor["baseline"],
-            "settings": ", ".join(f"{key} = {value:g}" for key, value in floor["settings"].items()),
+            "settings": ", ".join(
+                f"{key} = {_said(value)}" for key, value in floor["settings"].items()
+            ),
             "trials": floor.get("num_trials", 0),
             **(
                 {f"validation {floor['selection_metric']}": floor["validation"]}
