@@ -24,7 +24,7 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.engine $(BENCH)
 
-bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed
+bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed $(PEERS)/.venv-trl/installed
 	$(VENV)/bin/python -m benchmarks.engine.peers $(BENCH)
 
 $(VENV)/installed: pyproject.toml constraints.txt

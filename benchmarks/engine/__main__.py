@@ -21,6 +21,7 @@ NAMES = (
     "ranking",
     "prepare",
     "stream",
+    "reinforce",
     "quality",
     "lazy",
 )

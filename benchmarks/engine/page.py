@@ -14,7 +14,12 @@ from benchmarks.engine.plots import CATALOGS_FILE, PEERS_FILE
 from benchmarks.engine.rows import RESULTS, read
 
 START, END = "<!-- results -->", "<!-- /results -->"
-FILES = {"quality.json": None, "engine.json": CATALOGS_FILE, "peers.json": PEERS_FILE}
+FILES = {
+    "quality.json": None,
+    "preference.json": None,
+    "engine.json": CATALOGS_FILE,
+    "peers.json": PEERS_FILE,
+}
 """Of results, and the plot that belongs to each, if any."""
 TITLES = {
     "products": "Matrix products in a step",
@@ -35,6 +40,10 @@ TITLES = {
     "rectools-sampled": "Training, sampled softmax, beside RecTools",
     "rectools-recommend": "Ranking, beside RecTools",
     "recbole": "Training with validation, beside RecBole",
+    "reinforce": "An update of reinforcement learning",
+    "trl": "An update of reinforcement learning, beside TRL",
+    "liked": "Preferences: pairs, and what was liked later",
+    "screening": "Objectives, pairs and SFT shares on validation",
 }
 HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")
 MET = {True: "yes", False: "**no**", None: ""}

@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.engine.machine import ROOT, threads
 from benchmarks.engine.measure import in_fresh_process, last_line
 from benchmarks.engine.prepared import Missing
 from benchmarks.engine.ranking import K
+from benchmarks.engine.reinforce import NUM_SLATES, NUM_TASKS, NUM_TITLES
 from benchmarks.engine.rows import Row, Target, at_least, row
 from benchmarks.engine.steps import (
     HIDDEN_SIZE,
@@ -56,6 +58,7 @@ TARGETS = {
     ("sampled", "ml-1m"): at_least(12),
 }
 RANKING_TARGET, RECBOLE_TARGET = at_least(6), at_least(150)
+TRL_TARGETS = {"sequential": at_least(20), "one_pass": at_least(40)}
 RECBOLE_WORK = Work("ml-100k", "ML-100K, length 50", max_length=50, batch_size=64)
 FEW_EPOCHS, MANY_EPOCHS = 1, 5
 """Of two runs, whose difference is epochs and validations alone."""
@@ -149,6 +152,29 @@ def train_beside_recbole(quick: bool) -> Iterator[Row]:
         target=RECBOLE_TARGET,
         quick=quick,
     )
+
+
+def reinforce_beside_trl(quick: bool) -> Iterator[Row]:
+    """The median update: generation, reward, reference and learning."""
+    num_updates = 2 if quick else 20
+    sizes = ["--updates", str(num_updates), "--threads", str(threads())]
+
+    def of_ours(drawing: str) -> float:
+        answer = in_fresh_process("reinforce", drawing=drawing, num_updates=num_updates)
+        return statistics.median(answer["update_seconds"])
+
+    for drawing, target in TRL_TARGETS.items():
+        yield from beside(
+            "trl",
+            f"update of {NUM_TASKS} x {NUM_SLATES} slates of {NUM_TITLES}, {drawing}",
+            "s",
+            ours=partial(of_ours, drawing),
+            peers=lambda: peer("trl", *sizes),
+            figure=lambda answer: statistics.median(answer["update_seconds"]),
+            label="GRPO",
+            target=target,
+            quick=quick,
+        )
 
 
 def beside(
@@ -251,6 +277,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "rectools-sampled": lambda quick: train_beside_rectools("sampled", quick),
     "rectools-recommend": recommend_beside_rectools,
     "recbole": train_beside_recbole,
+    "trl": reinforce_beside_trl,
 }
 
 

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.engine.__main__ import parse_options, run
 
-NAMES = ("recipes", "screening", "cost")
+NAMES = ("liked", "screening")
 MODULE = "benchmarks.preference"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, row
-from benchmarks.preference.recipes import DATA, MODULE, pairs_file, sft_run, trained
+from benchmarks.preference.liked import DATA, MODULE, pairs_file, sft_run, trained
 from benchmarks.quality.table import RECIPES, seqrec
 
 NAME = Path(__file__).stem

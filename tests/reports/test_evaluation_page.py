@@ -124,7 +124,13 @@ def test_a_page_shows_the_conditions_first_then_every_system_and_verdict():
     for said in ("targets seen before: 0", "0.5000", "0.4500 to 0.5678", "0.7500", "1,200"):
         assert said in text
     assert "p = 0.0123: ours wins" in text and "Holm" in text
-    for said in ("l2 = 250, encoder = folder/of-an-encoder", "0.2468", "head: tied", "1,234", "today"):
+    for said in (
+        "l2 = 250, encoder = folder/of-an-encoder",
+        "0.2468",
+        "head: tied",
+        "1,234",
+        "today",
+    ):
         assert said in text
     assert "hit_rate@10" not in text, "equal to recall, it is shown once"
     assert "details" in outline.tags and outline.tags.count("img") == 3
