@@ -17,7 +17,9 @@ class Failed(Exception):
 
 
 def in_fresh_process(name: str, **arguments: Any) -> dict[str, Any]:
-    """What ``probe(**arguments)`` of a module of this package answers in a process of its own.
+    """What ``probe(**arguments)`` of a module answers in a process of its own.
+
+    A name without a dot is a module of this package.
 
     ``process_seconds``, from its start to its end, comes with the answer.
     """
@@ -45,5 +47,5 @@ def last_line(command: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    module = import_module(f"benchmarks.engine.{sys.argv[1]}")
-    print(json.dumps(module.probe(**json.loads(sys.argv[2]))))
+    name = sys.argv[1] if "." in sys.argv[1] else f"benchmarks.engine.{sys.argv[1]}"
+    print(json.dumps(import_module(name).probe(**json.loads(sys.argv[2]))))

@@ -17,6 +17,7 @@ START, END = "<!-- results -->", "<!-- /results -->"
 FILES = {
     "quality.json": None,
     "preference.json": None,
+    "distillation.json": None,
     "engine.json": CATALOGS_FILE,
     "peers.json": PEERS_FILE,
 }
@@ -43,6 +44,9 @@ TITLES = {
     "reinforce": "An update of reinforcement learning",
     "trl": "An update of reinforcement learning, beside TRL",
     "liked": "Preferences: pairs, and what was liked later",
+    "students": "Distillation: teachers and students",
+    "epochs": "Distillation: what an epoch costs",
+    "memory": "Distillation: memory",
     "screening": "Objectives, pairs and SFT shares on validation",
 }
 HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")

@@ -1,0 +1,73 @@
+"""The teacher, the student alone, and the student taught live or from a cache; three seeds each."""
+
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.prepared import FOLDER, prepared
+from benchmarks.engine.rows import Row, at_least, row
+from benchmarks.quality.table import RECIPES, judged, rows_of, seqrec, trained
+
+NAME = Path(__file__).stem
+MODULE = "benchmarks.distillation"
+DATA = {"ml-1m": "ml1m", "beauty": "beauty"}
+"""The data, and what its recipes' names begin with."""
+CACHE_SIZE = 200
+FASTER = at_least(4)
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """Tables of accuracy, and what student and teacher cost to serve."""
+    for data, name in DATA.items():
+        folder = prepared(data)
+        recipes = {
+            role: RECIPES / "distillation" / f"{name}-{role}.yaml"
+            for role in ("teacher", "student")
+        }
+        teacher = trained(recipes["teacher"], folder, quick=quick)
+        plain = trained(recipes["student"], folder, quick=quick)
+        first = teacher / "seed-0"
+        taught = ["objective.name=distillation", f"objective.teachers=[{first}]"]
+        live = trained(recipe, folder, *taught, quick=quick, name=f"{name}-student-live")
+        cache = cached(first, folder, quick)
+        from_cache = ["objective.name=distillation", f"objective.cache={cache}"]
+        kept = trained(recipe, folder, *from_cache, quick=quick, name=f"{name}-student-cache")
+        systems = [live, kept, plain, teacher]
+        result = judged(f"{data}-students", systems, folder, quick=quick)
+        yield from rows_of(NAME, data, result, {})
+        yield from costs(data, live, teacher)
+
+
+def cached(teacher: Path, data: Path, quick: bool) -> Path:
+    """The teacher's answers; made once."""
+    out = FOLDER / ("quick" if quick else "runs") / f"{teacher.parent.name}-answers"
+    options = ["--data", str(data), "--out", str(out), "--k", str(CACHE_SIZE), "--overwrite"]
+    seqrec("cache", str(teacher), *options)
+    return out
+
+
+def costs(data: str, live: Path, teacher: Path) -> Iterator[Row]:
+    """What ``metrics.json`` says of serving, the median over seeds."""
+    runs = [json.loads((run / "metrics.json").read_text()) for run in sorted(live.glob("seed-*"))]
+    serving = [list(run["serving"].values()) for run in runs]
+    speed = "histories_per_second_batch_256"
+    for place, system in enumerate((live.name, teacher.name)):
+        of: list[dict[str, Any]] = [run[place] for run in serving]
+        ratio = statistics.median(run[0][speed] / run[1][speed] for run in serving)
+        first = of[0]
+        share = first["non_embedding_parameters"] / serving[0][1]["non_embedding_parameters"]
+        yield row(
+            NAME,
+            f"{data}, serving in batches of 256",
+            [run[speed] for run in of],
+            "histories/s",
+            system=system,
+            ratio=ratio if place == 0 else None,
+            target=FASTER if place == 0 else None,
+            note=f"{first['megabytes']} MB, {first['non_embedding_parameters']:,} parameters "
+            f"beside titles' vectors ({share:.1%} of the teacher's); one history: p50 "
+            f"{first['p50_ms']} ms, p99 {first['p99_ms']} ms",
+            module=MODULE,
+        )
