@@ -65,6 +65,8 @@ from seqrec.training.optimizers import adamw
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
+OF_RATINGS = ("rating", "model")
+"""Rewards that read ratings: those that followed, or those of the history."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class RLJob:
         policy, tokenizer = start_model(recipe, prepared)
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
-        wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
+        wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
         source = TaskSource(
             histories,

@@ -63,7 +63,8 @@ class TaskSource:
         self._max_later = max_later
         self._seed = seed
         ratings = histories.columns.get("rating")
-        self._ratings = None if ratings is None else _from_0_to_1(ratings)
+        self._ratings = ratings
+        self._worth = None if ratings is None else _from_0_to_1(ratings)
 
     def __call__(self, update: int) -> Tasks:
         """The tasks of an update."""
@@ -85,15 +86,18 @@ class TaskSource:
     def _cut(self, users: Sequence[int] | Int[np.ndarray, " B"], rng: np.random.Generator) -> Tasks:
         users = np.asarray(users)
         cuts = rng.integers(1, self._lengths[users])
-        histories, later, ratings = [], [], []
+        histories, later, worth, past = [], [], [], []
         for user, cut in zip(users, cuts, strict=True):
             start = self._starts[user]
             end = min(start + cut + self._max_later, start + self._lengths[user])
             histories.append(self._histories.items[start : start + cut])
             later.append(self._histories.items[start + cut : end])
-            if self._ratings is not None:
-                ratings.append(self._ratings[start + cut : end])
-        return Tasks(users, histories, later, None if self._ratings is None else ratings)
+            if self._ratings is not None and self._worth is not None:
+                worth.append(self._worth[start + cut : end])
+                past.append(self._ratings[start : start + cut])
+        if self._ratings is None:
+            return Tasks(users, histories, later)
+        return Tasks(users, histories, later, later_ratings=worth, past_ratings=past)
 
 
 def _from_0_to_1(ratings: np.ndarray) -> np.ndarray:
