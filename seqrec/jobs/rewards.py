@@ -101,8 +101,8 @@ def check_reward_model(config: ModelRewardConfig, prepared: PreparedData) -> Non
     model = load_reward_model(reward_folder(config))
     if model.config.catalog_fingerprint != prepared.catalog_fingerprint:
         raise SeqRecError(
-            f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; name "
-            "the data that it was trained on, or train on these"
+            f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; "
+            "name the data that it was trained on, or train on these"
         )
 
 

@@ -1,8 +1,11 @@
 """Tasks know the training part alone, and are the same whenever they are asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.rl.tasks import TaskSource
 from tests.baselines.conftest import histories_of
@@ -24,6 +27,25 @@ def test_a_task_is_a_prefix_and_what_follows_it_in_training():
             whole = LISTS[user][:4]
             assert history.tolist() == whole[: len(history)] and len(history) >= 1
             assert later.tolist() == whole[len(history) :][:2] and len(later) >= 1
+
+
+def test_past_ratings_are_those_of_the_history_alone():
+    """Whatever was rated after the training part changes nothing."""
+    histories = histories_of(LISTS, num_held_out=2)
+    given = np.random.default_rng(0).integers(1, 6, len(histories.items)).astype(float)
+    given[::7] = np.nan
+    later = np.where(histories.split == TRAIN, given, 6 - given)
+    batches = []
+    for ratings in (given, later):
+        rated = replace(histories, columns={"rating": ratings})
+        batches.append(TaskSource(rated, num_tasks=8, held_out_share=0.1, max_later=2, seed=0)(3))
+    one, other = batches
+    of_item = dict(zip(histories.items.tolist(), given, strict=True))
+    for history, past, again in zip(
+        one.histories, one.past_ratings, other.past_ratings, strict=True
+    ):
+        np.testing.assert_array_equal(past, [of_item[item] for item in history.tolist()])
+        np.testing.assert_array_equal(past, again)
 
 
 def test_held_out_users_are_never_asked():
