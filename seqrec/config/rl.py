@@ -175,7 +175,8 @@ class RLConfig(Block):
     max_later: int = Field(default=10, gt=0)
     """Interactions after a history, inside the training part, that rewards may know."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the users that are never asked: the guard looks at them."""
+    """Share of the users, by a hash of their ids, that are never asked: the guard looks at them.
+    A reward model that leaves out no fewer has not met them either."""
     num_held_tasks: int = Field(default=256, gt=0)
     """Histories of theirs that it looks at."""
     max_age: int = Field(default=0, ge=0)

@@ -26,6 +26,7 @@ from seqrec.config.rl import (
     RLOOConfig,
 )
 from seqrec.data.catalog import write_items
+from seqrec.data.held_out import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
@@ -105,6 +106,7 @@ class RLJob:
         histories = prepared.histories(["rating"] if wants_ratings else [])
         source = TaskSource(
             histories,
+            held_out_levels(prepared.users()["user_id"]),
             num_tasks=settings.num_tasks,
             held_out_share=settings.held_out_share,
             max_later=settings.max_later,

@@ -100,12 +100,11 @@ def test_a_run_leaves_a_model_and_its_metrics(world, trained):
 
 def test_nobody_held_out_and_nothing_of_the_later_parts_is_learned(world, trained, tmp_path):
     """A log in which all that differs at random gives the same weights."""
-    _, log, data = world
-    prepared = PreparedData.open(data)
+    log = world[1]
     rng = np.random.default_rng(0)
     users = log["user_id"].to_numpy()
-    level = dict(zip(*(prepared.users()["user_id"], held_out_levels(prepared.users()["user_id"]))))
-    is_judge = np.array([0.15 <= level[user] < 0.3 for user in users])
+    level = held_out_levels(users)
+    is_judge = (level >= 0.15) & (level < 0.3)
     rank = log.select(pl.int_range(pl.len()).reverse().over("user_id")).to_series().to_numpy()
     is_hidden = is_judge | (rank < 3)
     ratings = np.where(is_hidden, rng.permuted(log["rating"].to_numpy()), log["rating"].to_numpy())
@@ -205,7 +204,12 @@ def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
 def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
     prepared = PreparedData.open(world[2])
     source = TaskSource(
-        prepared.histories(["rating"]), num_tasks=6, held_out_share=0.1, max_later=3, seed=0
+        prepared.histories(["rating"]),
+        np.zeros(prepared.num_users),
+        num_tasks=6,
+        held_out_share=0.1,
+        max_later=3,
+        seed=0,
     )
     make = build_scorer([ModelRewardConfig(name="model", path=trained["out"])], prepared)
     items = np.random.default_rng(0).integers(0, NUM_ITEMS, (6, 4, 3))

@@ -10,13 +10,14 @@ from seqrec.errors import SeqRecError
 from seqrec.rl.tasks import TaskSource
 from tests.baselines.conftest import histories_of
 
+LEVELS = np.random.default_rng(0).random(20)
 LISTS = [[10 * user + n for n in range(6)] for user in range(20)]
 
 
 def source(**changes):
     settings = {"num_tasks": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
     histories = histories_of(LISTS, num_held_out=2)
-    return TaskSource(histories, **(settings | changes))
+    return TaskSource(histories, LEVELS, **(settings | changes))
 
 
 def test_a_task_is_a_prefix_and_what_follows_it_in_training():
@@ -38,7 +39,8 @@ def test_past_ratings_are_those_of_the_history_alone():
     batches = []
     for ratings in (given, later):
         rated = replace(histories, columns={"rating": ratings})
-        batches.append(TaskSource(rated, num_tasks=8, held_out_share=0.1, max_later=2, seed=0)(3))
+        settings = {"num_tasks": 8, "held_out_share": 0.1, "max_later": 2, "seed": 0}
+        batches.append(TaskSource(rated, LEVELS, **settings)(3))
     one, other = batches
     of_item = dict(zip(histories.items.tolist(), given, strict=True))
     for history, past, again in zip(
@@ -53,6 +55,8 @@ def test_held_out_users_are_never_asked():
     asked = np.concatenate([tasks(update).users for update in range(50)])
     assert set(asked) == set(tasks.users) and not set(asked) & set(tasks.held_users)
     assert len(tasks.held_users) == 5
+    assert LEVELS[tasks.held_users].max() < LEVELS[tasks.users].min()
+    assert set(tasks.held_users) < set(source(held_out_share=0.5).held_users)
     assert set(tasks.held(99).users) == set(tasks.held_users)
 
 
@@ -70,6 +74,7 @@ def test_nobody_to_ask_is_said():
     with pytest.raises(SeqRecError, match="nobody has two interactions"):
         TaskSource(
             histories_of([[1, 2, 3]], num_held_out=1),
+            np.zeros(1),
             num_tasks=1,
             held_out_share=0.0,
             max_later=1,
