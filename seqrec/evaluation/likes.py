@@ -2,8 +2,8 @@
 
 Ann liked the first and the third of three titles, and was thought to like them by .9, .6 and .2:
 
->>> likes, chances = np.array([True, False, True]), np.array([0.9, 0.6, 0.2])
->>> auc(chances, likes)  # of the pairs (first, second) and (third, second), one is in order
+>>> likes, chances = np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.6, 0.2])
+>>> auc(chances, likes > 0)  # of the pairs (first, second) and (third, second), one is in order
 0.5
 >>> round(calibration_error(chances, likes), 4)  # off by .1, .6 and .8
 0.5
@@ -28,33 +28,36 @@ def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> fl
 
 
 def calibration_error(
-    probabilities: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]
+    probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
 ) -> float:
-    """The mean over events of how far their bin's mean probability is from its share of likes.
+    """The mean over events of how far their bin's mean probability is from its mean label.
 
-    Ten bins of equal width.
+    Ten bins of equal width. A label is 1 for a like and 0 for none, or between.
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
     """
     place = (probabilities * NUM_BINS).astype(np.int64).clip(0, NUM_BINS - 1)
-    gap = np.bincount(place, probabilities - is_liked, minlength=NUM_BINS)
+    gap = np.bincount(place, probabilities - labels, minlength=NUM_BINS)
     return float(np.abs(gap).sum() / len(probabilities))
 
 
-def log_loss(probabilities: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> float:
-    """The mean negative log-likelihood of what was liked and what was not, in nats."""
-    said = np.where(is_liked, probabilities, 1 - probabilities)
-    return float(-np.log(np.maximum(said, np.finfo(np.float64).tiny)).mean())
+def log_loss(probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]) -> float:
+    """The mean cross-entropy of labels from 0 to 1 under the probabilities, in nats."""
+    likes, rest = (
+        np.log(np.maximum(said, np.finfo(np.float64).tiny))
+        for said in (probabilities, 1 - probabilities)
+    )
+    return float(-(labels * likes + (1 - labels) * rest).mean())
 
 
 def metrics_of_likes(
-    probabilities: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]
+    probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
 ) -> dict[str, float]:
-    """``auc``, ``calibration_error`` and ``log_loss_nats``."""
+    """``auc`` of labels of at least a half, ``calibration_error`` and ``log_loss_nats``."""
     return {
-        "auc": auc(probabilities, is_liked),
-        "calibration_error": calibration_error(probabilities, is_liked),
-        "log_loss_nats": log_loss(probabilities, is_liked),
+        "auc": auc(probabilities, labels >= 0.5),
+        "calibration_error": calibration_error(probabilities, labels),
+        "log_loss_nats": log_loss(probabilities, labels),
     }
 
 

@@ -167,13 +167,14 @@ class RewardJob:
         floors = RatingFloors(self.learned, self.prepared.num_items, liked=self._liked)
         chances = floors.chances(log)
         hardest = chances[RatingFloors.names[-1]]
-        gain = auc_difference(said.probabilities, hardest, said.is_liked, log.users, seed=SEED)
+        is_liked = said.labels >= 0.5
+        gain = auc_difference(said.probabilities, hardest, is_liked, log.users, seed=SEED)
         return {
             "users": len(np.unique(log.users)),
             "events": len(log.items),
-            "liked_share": float(said.is_liked.mean()),
+            "liked_share": float(is_liked.mean()),
             "model": said.metrics,
-            **{name: metrics_of_likes(of, said.is_liked) for name, of in chances.items()},
+            **{name: metrics_of_likes(of, said.labels) for name, of in chances.items()},
             "auc_gain": gain._asdict(),
         }
 

@@ -79,7 +79,7 @@ class Judged(NamedTuple):
 
     events: Int[np.ndarray, " N"]
     probabilities: Float[np.ndarray, " N"]
-    is_liked: Bool[np.ndarray, " N"]
+    labels: Float[np.ndarray, " N"]
 
     @classmethod
     def of(cls, model: SeqRecForReward, batch: RatedTensors) -> "Judged":
@@ -88,20 +88,20 @@ class Judged(NamedTuple):
         return cls(
             batch.events[is_asked].cpu().numpy(),
             said.cpu().numpy(),
-            batch.labels[is_asked].cpu().numpy() > 0,
+            batch.labels[is_asked].double().cpu().numpy(),
         )
 
     @classmethod
     def together(cls, parts: Iterable["Judged"]) -> "Judged":
         """In the order of the events."""
-        events, probabilities, is_liked = map(np.concatenate, zip(*parts, strict=True))
+        events, probabilities, labels = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(events)
-        return cls(events[order], probabilities[order], is_liked[order])
+        return cls(events[order], probabilities[order], labels[order])
 
     @property
     def metrics(self) -> dict[str, float]:
         """``auc``, ``calibration_error`` and ``log_loss_nats``."""
-        return metrics_of_likes(self.probabilities, self.is_liked)
+        return metrics_of_likes(self.probabilities, self.labels)
 
 
 @torch.no_grad()

@@ -35,13 +35,16 @@ def test_auc_by_hand():
 
 def test_calibration_error_by_hand():
     chances = np.array([0.05, 0.15, 0.12, 0.95, 1.0])
-    is_liked = np.array([False, True, False, True, False])
+    labels = np.array([0.0, 1, 0, 1, 0])
     # bins: {.05} off by .05; {.15, .12} off by |.27 - 1|; {.95, 1} off by |1.95 - 1|
     expected = (0.05 + 0.73 + 0.95) / 5
-    assert calibration_error(chances, is_liked) == pytest.approx(expected)
-    assert calibration_error(is_liked.astype(float), is_liked) == 0
-    assert log_loss(chances[:2], is_liked[:2]) == pytest.approx(-np.log([0.95, 0.15]).mean())
-    assert np.isfinite(log_loss(np.array([0.0]), np.array([True])))
+    assert calibration_error(chances, labels) == pytest.approx(expected)
+    assert calibration_error(labels, labels) == 0
+    assert calibration_error(np.array([0.3, 0.3]), np.array([0.1, 0.5])) == pytest.approx(0)
+    assert log_loss(chances[:2], labels[:2]) == pytest.approx(-np.log([0.95, 0.15]).mean())
+    half = -(0.5 * np.log(0.2) + 0.5 * np.log(0.8))
+    assert log_loss(np.array([0.2]), np.array([0.5])) == pytest.approx(half)
+    assert np.isfinite(log_loss(np.array([0.0]), np.array([1.0])))
 
 
 def test_a_difference_of_aucs_is_judged_by_drawing_people(generator):

@@ -38,7 +38,7 @@ def test_floors_order_and_are_calibrated_on_other_people(generator):
     title, both = floors.chances(log).values()
     assert auc(title, is_liked) > 0.6 and auc(both, is_liked) > auc(title, is_liked) + 0.1
     for chances in (title, both):
-        assert calibration_error(chances, is_liked) < 0.05
+        assert calibration_error(chances, is_liked.astype(float)) < 0.05
 
 
 def test_a_floor_knows_of_a_person_what_was_rated_before_alone(generator):
