@@ -216,6 +216,7 @@ def train(
         _how_it_went(result),
         *(["before: " + "  ".join(before)] if before else []),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
+        *_held_out(result.get("held_out")),
         f"({result['protocol']})",
     )
 
@@ -549,6 +550,20 @@ def _how_it_went(result: dict[str, Any]) -> str:
     if not result["best_epoch"]:
         best = "every epoch lost more than objective.tolerance: the weights of the start are kept"
     return f"{best}, {result['train_seconds']:.0f} s of training"
+
+
+def _held_out(found: dict[str, Any] | None) -> list[str]:
+    """How a reward model fares on people whom it never met, beside what needs no model."""
+    if found is None:
+        return []
+    lines = [f"held out: {found['users']:,} users, {found['events']:,} rated titles"]
+    for name in ("model", "title_mean", "title_mean_and_user"):
+        metrics = "  ".join(f"{key} {value:.4f}" for key, value in found[name].items())
+        lines.append(f"  {name.replace('_', ' ')}: {metrics}")
+    gain = found["auc_gain"]
+    difference = f"auc over title mean and user: {gain['difference']:+.4f}"
+    interval = f"[{gain['low']:+.4f}, {gain['high']:+.4f}], p {gain['p_value']:.3g}"
+    return [*lines, f"  {difference} {interval}"]
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,12 +13,27 @@ from pydantic import Field, ValidationError, model_validator
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import DistillationConfig, PreferenceConfig, SFTConfig
+from seqrec.config.objective import (
+    DistillationConfig,
+    PreferenceConfig,
+    RewardModelConfig,
+    SFTConfig,
+)
 from seqrec.config.rl import RLConfig
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
 from seqrec.config.trainer import TrainerConfig
 from seqrec.errors import SeqRecError
 
+OF_NEXT_ITEM = (
+    "from_pretrained",
+    "causal",
+    "num_members",
+    "cosine_scale",
+    "initial_vectors",
+    "content",
+    "memory",
+)
+"""Keys of the model block that a reward model has no use for."""
 BESIDE = ("provenance", "search")
 """What a recipe's file may hold beside the blocks: where a run came from, what ``tune`` tries."""
 
@@ -29,7 +44,8 @@ class Recipe(Block):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: Annotated[
-        SFTConfig | PreferenceConfig | DistillationConfig | RLConfig, Field(discriminator="name")
+        SFTConfig | PreferenceConfig | DistillationConfig | RLConfig | RewardModelConfig,
+        Field(discriminator="name"),
     ]
     """What is learned."""
     trainer: TrainerConfig = TrainerConfig()
@@ -47,8 +63,28 @@ class Recipe(Block):
                 "trainer.selection_metric pair_accuracy goes with objective preference and a "
                 "data.held_out_share above 0"
             )
-        if is_preference and (data.windows != "all" or data.stride is not None):
-            raise ValueError("data.windows and data.stride go with objective sft, not preference")
+        is_reward_model = isinstance(self.objective, RewardModelConfig)
+        has_windows = data.windows != "all" or data.stride is not None
+        if has_windows and (is_preference or is_reward_model):
+            raise ValueError(
+                f"data.windows and data.stride go with objective sft, not {self.objective.name}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reward_model_judges_by_likes_and_starts_anew(self) -> "Recipe":
+        is_reward_model = isinstance(self.objective, RewardModelConfig)
+        if (self.trainer.selection_metric == "auc") != is_reward_model:
+            raise ValueError(
+                f"trainer.selection_metric {self.trainer.selection_metric} does not go with "
+                f"objective {self.objective.name}: auc and reward_model go together"
+            )
+        if not is_reward_model:
+            return self
+        for key in OF_NEXT_ITEM:
+            plain = ModelConfig.model_fields[key].default
+            if getattr(self.model, key) != plain:
+                raise ValueError(f"model.{key} goes with other objectives, not reward_model")
         return self
 
     @model_validator(mode="after")

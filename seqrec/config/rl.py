@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
 
+MANY = ("function", "model")
+"""Rewards of which a recipe may name several."""
+
 
 class SlatesConfig(Block):
     num_slates: int = Field(default=8, gt=1)
@@ -86,6 +89,13 @@ class FreshnessConfig(RewardConfig):
     """Of the items, which grows with freshness."""
 
 
+class ModelRewardConfig(RewardConfig):
+    name: Literal["model"]
+    """How probable it is that the user likes the titles, by a reward model: their mean."""
+    path: str
+    """Run or model folder of seqrec train reward-model."""
+
+
 class FunctionConfig(RewardConfig):
     name: Literal["function"]
     """A function of one's own: from histories and slates of item ids to a number a slate."""
@@ -96,7 +106,13 @@ class FunctionConfig(RewardConfig):
 
 
 RewardsConfig = Annotated[
-    HitConfig | RatingConfig | DiversityConfig | NoveltyConfig | FreshnessConfig | FunctionConfig,
+    HitConfig
+    | RatingConfig
+    | DiversityConfig
+    | NoveltyConfig
+    | FreshnessConfig
+    | ModelRewardConfig
+    | FunctionConfig,
     Field(discriminator="name"),
 ]
 
@@ -159,7 +175,8 @@ class RLConfig(Block):
     max_later: int = Field(default=10, gt=0)
     """Interactions after a history, inside the training part, that rewards may know."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the users that are never asked: the guard looks at them."""
+    """Share of the users, by a hash of their ids, that are never asked: the guard looks at them.
+    A reward model that leaves out no fewer has not met them either."""
     num_held_tasks: int = Field(default=256, gt=0)
     """Histories of theirs that it looks at."""
     max_age: int = Field(default=0, ge=0)
@@ -171,7 +188,7 @@ class RLConfig(Block):
     @model_validator(mode="after")
     def _a_reward_stands_once(self) -> "RLConfig":
         names = [reward.name for reward in self.rewards]
-        repeated = {name for name in names if names.count(name) > 1 and name != "function"}
+        repeated = {name for name in names if names.count(name) > 1 and name not in MANY}
         if repeated:
             raise ValueError(f"rewards: {', '.join(sorted(repeated))} stands there twice")
         return self

@@ -11,7 +11,6 @@ Parquet that a person can read, a comparison a row:
     weight    how much it counts, 1 if absent.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from seqrec.data.catalog import read_parquet, write_parquet
+from seqrec.data.held_out import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
 from seqrec.data.splits import TRAIN
@@ -82,17 +82,13 @@ class Pairs:
         A user's id decides; of a pair without one, its history.
         """
         starts = self.histories.starts
-        level = {}
-        found = np.zeros(len(self), dtype=bool)
-        for row, user_id in enumerate(self.user_ids):
-            key = user_id
-            if key is None:
-                key = self.histories.of(row, starts[row]).tobytes().hex()
-            if key not in level:
-                digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-                level[key] = int.from_bytes(digest[:8], "big") / 2**64
-            found[row] = level[key] < share
-        return found
+        keys = [
+            self.histories.of(row, starts[row]).tobytes().hex() if user_id is None else user_id
+            for row, user_id in enumerate(self.user_ids)
+        ]
+        known = list(dict.fromkeys(keys))
+        level = dict(zip(known, held_out_levels(known).tolist(), strict=True))
+        return np.array([level[key] < share for key in keys], dtype=bool)
 
     def unrelated(self) -> Int[np.ndarray, "P L"]:
         """For every pair an answer of another one, chosen without regard to what either says."""

@@ -92,18 +92,23 @@ def bootstrap_intervals(
     """
     sums, num_queries = _by_user(_scores(values), users)
     columns = np.column_stack([sums, num_queries])
-    rng = np.random.default_rng(seed)
-    num_users = len(columns)
     means = []
-    for draws in _chunks(num_draws, num_users):
-        drawn = rng.integers(0, num_users, size=(draws, num_users), dtype=np.int32)
-        drawn += np.arange(draws, dtype=np.int32)[:, None] * num_users
-        times = np.bincount(drawn.ravel(), minlength=draws * num_users)
-        totals = times.reshape(draws, num_users).astype(np.float64) @ columns
+    for times in user_draws(len(columns), num_draws, seed):
+        totals = times.astype(np.float64) @ columns
         means.append(totals[:, :-1] / totals[:, -1:])
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def user_draws(num_users: int, num_draws: int, seed: int) -> Iterator[Int[np.ndarray, "draws U"]]:
+    """Bootstrap draws, some at a time: how often each user is drawn in each of them."""
+    rng = np.random.default_rng(seed)
+    for draws in _chunks(num_draws, num_users):
+        drawn = rng.integers(0, num_users, size=(draws, num_users), dtype=np.int32)
+        drawn += np.arange(draws, dtype=np.int32)[:, None] * num_users
+        times = np.bincount(drawn.ravel(), minlength=draws * num_users)
+        yield times.reshape(draws, num_users)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

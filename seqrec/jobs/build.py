@@ -58,22 +58,8 @@ def build_model(
     tokenizer_fingerprint: str,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
-    backbone: SeqRecDecoderConfig | EnsembleConfig = SeqRecDecoderConfig(
-        block=config.block,
-        vocab_size=padded(vocab_size),
-        hidden_size=config.hidden_size,
-        intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        max_position_embeddings=max_length,
-        dropout=config.dropout,
-        item_dropout=config.item_dropout,
-        relative_bias=config.relative_bias,
-        gated_residual=config.gated_residual,
-        initializer_range=config.initializer_range,
-        norm_eps=NORM_EPS,
-        rope_theta=ROPE_THETA if config.block == "llama" else None,
-        pad_token_id=tokens.pad_token_id,
+    backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
+        config, tokens, vocab_size=vocab_size, max_length=max_length
     )
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
@@ -111,6 +97,29 @@ def build_model(
     if model.memory is not None and knowledge.transitions is not None:
         model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
     return model
+
+
+def decoder_config(
+    config: ModelConfig, tokens: ItemTokens, *, vocab_size: int, max_length: int
+) -> SeqRecDecoderConfig:
+    """The native decoder that the settings describe."""
+    return SeqRecDecoderConfig(
+        block=config.block,
+        vocab_size=padded(vocab_size),
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        max_position_embeddings=max_length,
+        dropout=config.dropout,
+        item_dropout=config.item_dropout,
+        relative_bias=config.relative_bias,
+        gated_residual=config.gated_residual,
+        initializer_range=config.initializer_range,
+        norm_eps=NORM_EPS,
+        rope_theta=ROPE_THETA if config.block == "llama" else None,
+        pad_token_id=tokens.pad_token_id,
+    )
 
 
 def build_knowledge(

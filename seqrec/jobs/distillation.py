@@ -141,7 +141,7 @@ def serving_costs(
 ) -> dict[str, Any]:
     """What the student and its teachers take on disk, and how fast they answer side by side.
 
-    Empty for other objectives; a cache's teachers are not asked.
+    A cache's teachers are not asked; nobody is without histories.
 
     Args:
         recipe: which says who the teachers are.
@@ -151,7 +151,8 @@ def serving_costs(
         histories: to answer.
     """
     config = recipe.objective
-    if not isinstance(config, DistillationConfig) or not len(histories):
+    assert isinstance(config, DistillationConfig)
+    if not len(histories):
         return {}
     named: dict[str, tuple[Ranker, Path]] = {"student": (student, folder)}
     for path in config.teachers:

@@ -13,6 +13,7 @@ from seqrec.config.rl import (
     FreshnessConfig,
     FunctionConfig,
     HitConfig,
+    ModelRewardConfig,
     NoveltyConfig,
     RatingConfig,
     RewardConfig,
@@ -21,11 +22,14 @@ from seqrec.data.catalog import genre_matrix, number_column
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
+from seqrec.models.saving import load_reward_model
+from seqrec.recommender import model_folder
 from seqrec.rl.rewards import (
     Diversity,
     Freshness,
     FunctionReward,
     Hit,
+    LearnedReward,
     Mixture,
     Novelty,
     Rating,
@@ -33,6 +37,8 @@ from seqrec.rl.rewards import (
     RewardFunction,
 )
 from seqrec.rl.roles import Scorer
+
+REWARD_KEY = "objective.rewards.path"
 
 
 def build_scorer(configs: Sequence[RewardConfig], prepared: PreparedData) -> Callable[[], Scorer]:
@@ -71,11 +77,37 @@ def _maker(config: RewardConfig, prepared: PreparedData) -> Callable[[], Reward]
         case FreshnessConfig(column=column):
             numbers = number_column(items, column, "objective.rewards: freshness")
             return partial(Freshness, numbers)
+        case ModelRewardConfig():
+            check_reward_model(config, prepared)
+            return partial(_learned, reward_folder(config))
         case FunctionConfig(function=name, max_seconds=max_seconds):
             own_function(name)
             item_ids = items["item_id"].to_list()
             return partial(_own, name, item_ids, max_seconds)
     raise AssertionError(config)
+
+
+def reward_folder(config: ModelRewardConfig) -> Path:
+    """Where the model is that a reward names."""
+    return model_folder(config.path, REWARD_KEY)
+
+
+def check_reward_model(config: ModelRewardConfig, prepared: PreparedData) -> None:
+    """See that what a reward names is a reward model of the data's catalog.
+
+    Raises:
+        SeqRecError: it is not.
+    """
+    model = load_reward_model(reward_folder(config))
+    if model.config.catalog_fingerprint != prepared.catalog_fingerprint:
+        raise SeqRecError(
+            f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; "
+            "name the data that it was trained on, or train on these"
+        )
+
+
+def _learned(folder: Path) -> LearnedReward:
+    return LearnedReward(load_reward_model(folder))
 
 
 def _own(name: str, item_ids: Sequence[str], max_seconds: float) -> FunctionReward:

@@ -26,6 +26,7 @@ from seqrec.config.rl import (
     RLOOConfig,
 )
 from seqrec.data.catalog import genre_matrix, write_items
+from seqrec.data.held_out import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
@@ -66,6 +67,8 @@ from seqrec.training.optimizers import adamw
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
+OF_RATINGS = ("rating", "model")
+"""Rewards that read ratings: those that followed, or those of the history."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,11 @@ class RLJob:
         policy.to(device_of(recipe.trainer.accelerator))  # type: ignore[arg-type]
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
-        wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
+        wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
         source = TaskSource(
             histories,
+            held_out_levels(prepared.users()["user_id"]),
             num_tasks=settings.num_tasks,
             held_out_share=settings.held_out_share,
             max_later=settings.max_later,

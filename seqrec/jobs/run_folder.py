@@ -10,9 +10,11 @@ import yaml
 
 import seqrec
 from seqrec.config.load import Recipe
+from seqrec.config.rl import ModelRewardConfig, RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
+from seqrec.jobs.rewards import reward_folder
 from seqrec.jobs.start import KEY
 from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import model_folder
@@ -40,7 +42,7 @@ def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
 
 
 def _made_from(recipe: Recipe) -> dict[str, str]:
-    """Fingerprints of the model and the pairs that the recipe names, if it names any."""
+    """Fingerprints of the models and the pairs that the recipe names, if it names any."""
     found = {}
     if recipe.model.from_pretrained is not None:
         folder = model_folder(recipe.model.from_pretrained, KEY)
@@ -49,6 +51,11 @@ def _made_from(recipe: Recipe) -> dict[str, str]:
         if not Path(recipe.data.pairs).is_file():
             raise SeqRecError(f"data.pairs={recipe.data.pairs}: no such file")
         found["pairs_fingerprint"] = sha256_of(Path(recipe.data.pairs))
+    rewards = recipe.objective.rewards if isinstance(recipe.objective, RLConfig) else []
+    for reward in rewards:
+        if isinstance(reward, ModelRewardConfig):
+            folder = reward_folder(reward)
+            found[f"fingerprint_of {reward.path}"] = folder_fingerprint(folder)
     return found
 
 

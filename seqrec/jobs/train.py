@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe, load_recipe
-from seqrec.config.objective import PreferenceConfig
+from seqrec.config.objective import DistillationConfig, PreferenceConfig, RewardModelConfig
 from seqrec.config.rl import RLConfig
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
@@ -29,10 +28,11 @@ from seqrec.jobs.build import (
 )
 from seqrec.jobs.distillation import build_distillation, serving_costs
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.learning import Learning
+from seqrec.jobs.learning import Learning, cost_of, fit_recipe
 from seqrec.jobs.models import SEED_PREFIX
 from seqrec.jobs.preference import build_preference
 from seqrec.jobs.ranks import run_ranks, work_as_rank
+from seqrec.jobs.reward_model import RewardJob
 from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.jobs.sft import build_sft
@@ -42,20 +42,12 @@ from seqrec.recommender import ITEMS_FILE, ModelRanker, model_folder
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices, fit
+from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.memory_strength import choose_strength, validation_metrics
 from seqrec.training.module import PAST_TOLERANCE, SELECTION, Tolerance, TrainingModule
 
 VALIDATION_KS = (10, 50)
-ACCOUNTS = (
-    "tokens_per_second",
-    "useful_share",
-    "decoder_gflops",
-    "head_gflops",
-    "share_of_product_rate",
-)
-"""Of an epoch, the median of all: what ``metrics.json`` takes from the log."""
 BUILDERS = {
     "sft": build_sft,
     "preference": build_preference,
@@ -149,7 +141,7 @@ def train_recipe(
     trainer = settings.trainer
     check_devices(trainer.accelerator, trainer.devices)
     is_rl = isinstance(settings.objective, RLConfig)
-    job = RLJob.of(settings, prepared) if is_rl else Job.of(settings, prepared)
+    job = RLJob.of(settings, prepared) if is_rl else job_of(settings, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
         if isinstance(job, RLJob):
@@ -166,6 +158,12 @@ def train_recipe(
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
+
+
+def job_of(recipe: Recipe, prepared: PreparedData, rank: int = 0) -> "Job | RewardJob":
+    """What one of the run's processes does that step through batches of the log."""
+    is_reward_model = isinstance(recipe.objective, RewardModelConfig)
+    return (RewardJob if is_reward_model else Job).of(recipe, prepared, rank)
 
 
 @dataclass(frozen=True)
@@ -261,15 +259,16 @@ class Job:
             **self.costs(recipe, saved),
             **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
             "protocol": self.protocol,
-            "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
-            **{key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS},
+            **cost_of(lines),
             "wall_seconds": round(time.perf_counter() - started, 1),
         }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
 
     def costs(self, recipe: Recipe, saved: Path) -> dict[str, Any]:
-        """Of a distilled student beside its teachers."""
+        """Of a distilled student beside its teachers; nothing of other models."""
+        if not isinstance(recipe.objective, DistillationConfig):
+            return {}
         queries = next(iter(self.validation), None)
         histories = [] if queries is None else queries.histories
         return serving_costs(recipe, self.module.ranker, saved, self.prepared, histories)
@@ -314,18 +313,12 @@ class Job:
         self.module.model.use_sparse_gradients(has_sparse and self.learning.is_sparse)
         if self.module.tolerance is None:
             self.judge_start(recipe)
-        result = fit(
+        result = fit_recipe(
+            recipe,
             self.module,
             self.learning.loader,
             self.validation,
             folder,
-            max_epochs=trainer.max_epochs,
-            patience=trainer.patience,
-            selection_metric=trainer.selection_metric,
-            accelerator=trainer.accelerator,
-            devices=trainer.devices,
-            checkpoint_minutes=trainer.checkpoint_minutes,
-            ema_decay=trainer.ema_decay,
             num_scored=self.learning.num_scored,
             watch=watch,
         )
@@ -355,7 +348,7 @@ def _plain(metrics: dict[str, float]) -> dict[str, float]:
 def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:
     """What each of the processes does that ``train`` starts for several devices."""
     recipe = Recipe.model_validate(arguments["recipe"])
-    job = Job.of(recipe, PreparedData.open(arguments["data"]), rank)
+    job = job_of(recipe, PreparedData.open(arguments["data"]), rank)
     work = job.fit if rank else job.run
     work(recipe, Path(arguments["folder"]))
 

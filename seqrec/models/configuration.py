@@ -62,7 +62,46 @@ class SeqRecConfig(PreTrainedConfig):
     tokenizer_fingerprint: str
 
     def __post_init__(self, **kwargs):
-        if isinstance(self.backbone_config, dict):
-            fields = dict(self.backbone_config)
-            self.backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        self.backbone_config = _config_of(self.backbone_config)
         super().__post_init__(**kwargs)
+
+
+class SeqRecRewardConfig(PreTrainedConfig):
+    """A decoder over rated titles, under a head that says whether a title is liked."""
+
+    model_type = "seqrec_reward"
+    sub_configs = {"backbone_config": AutoConfig}
+
+    backbone_config: dict | PreTrainedConfig
+    """The native decoder's."""
+    head: Literal["tied", "untied"]
+    """``tied``: candidates have the vectors of the titles that are read; or rows of their own."""
+    intermediate_size: int
+    """Inner width of the head."""
+    dropout: float
+    """Share of the head's inner units dropped in training."""
+    num_items: int
+    padded_num_items: int
+    first_item_token: int
+    max_length: int
+    """Positions of a history: its start and its last titles."""
+    rating_levels: list[float]
+    """Ratings that have a vector, in order; others are read as the nearest."""
+    num_rating_rows: int
+    """Rows of the rating embedding: the start, no rating, and the levels."""
+    liked: float
+    """Least rating of a title that is liked."""
+    catalog_fingerprint: str
+    tokenizer_fingerprint: str
+
+    def __post_init__(self, **kwargs):
+        self.backbone_config = _config_of(self.backbone_config)
+        super().__post_init__(**kwargs)
+
+
+def _config_of(fields: dict | PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration that its fields, or a file's, say."""
+    if isinstance(fields, PreTrainedConfig):
+        return fields
+    fields = dict(fields)
+    return AutoConfig.for_model(fields.pop("model_type"), **fields)

@@ -47,10 +47,11 @@ class SeqRecDecoder(PreTrainedModel):
 
     def forward(
         self,
-        input_ids: Int[Tensor, "B T"],
+        input_ids: Int[Tensor, "B T"] | None = None,
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
         read_at: Int[Tensor, "B M"] | None = None,
+        inputs_embeds: Float[Tensor, "B T D"] | None = None,
         **_: object,
     ) -> BaseModelOutput:
         """The hidden state of every position.
@@ -63,12 +64,13 @@ class SeqRecDecoder(PreTrainedModel):
             position_ids: counted from 0 at the start of each history; absent, from column 0.
             read_at: positions of each row whose hidden states are asked for; all if absent. The
                 last block works for them alone. Needs ``attention_mask``.
+            inputs_embeds: what is read instead of the tokens' vectors.
             _: what other transformers decoders take and this one has no use for.
         """
+        hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
-            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
-            position_ids = position_ids.expand_as(input_ids)
-        hidden = self.embed_tokens(input_ids)
+            position_ids = torch.arange(hidden.shape[1], device=hidden.device)
+            position_ids = position_ids.expand(hidden.shape[:2])
         if self.training and self.config.item_dropout:
             hidden = hidden * self.item_dropout(torch.ones_like(hidden[..., :1]))
         rotation = None

@@ -148,15 +148,10 @@ class SeqRecForNextItem(PreTrainedModel):
         self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]
     ) -> Float[Tensor, "H D"]:
         """The decoder's output at the last position of every history, row by row."""
-        is_last = documents > 0
-        is_last[:, :-1] &= documents[:, 1:] != documents[:, :-1]
-        rows, columns = is_last.nonzero(as_tuple=True)
-        place = is_last.cumsum(dim=1)[rows, columns] - 1
-        read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
-        read_at[rows, place] = columns
+        rows, place, read_at = ends_of_documents(documents)
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             return self._decode(input_ids, documents, read_at=read_at)[rows, place]
-        return self._decode(input_ids, documents)[rows, columns]
+        return self._decode(input_ids, documents)[rows, read_at[rows, place]]
 
     def states_under(
         self,
@@ -232,6 +227,19 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     is_start = torch.ones_like(documents, dtype=torch.bool)
     is_start[:, 1:] = documents[:, 1:] != documents[:, :-1]
     return columns - columns.where(is_start, 0).cummax(dim=1).values
+
+
+def ends_of_documents(
+    documents: Int[Tensor, "B T"],
+) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"], Int[Tensor, "B M"]]:
+    """Where every document ends: its row, its place among the row's, and the columns by both."""
+    is_last = documents > 0
+    is_last[:, :-1] &= documents[:, 1:] != documents[:, :-1]
+    rows, columns = is_last.nonzero(as_tuple=True)
+    place = is_last.cumsum(dim=1)[rows, columns] - 1
+    read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
+    read_at[rows, place] = columns
+    return rows, place, read_at
 
 
 def last_positions(attention_mask: Int[Tensor, "B T"]) -> Int[Tensor, " B"]:

@@ -3,16 +3,24 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 
 from seqrec.errors import SeqRecError
-from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.reward import SeqRecForReward
 
 WEIGHTS_FILE = "model.safetensors"
+MODEL_TYPES: dict[type[PreTrainedModel], str] = {
+    SeqRecForNextItem: SeqRecConfig.model_type,
+    SeqRecForReward: SeqRecRewardConfig.model_type,
+}
+
+M = TypeVar("M", SeqRecForNextItem, SeqRecForReward)
 
 
 def load_model(folder: Path) -> SeqRecForNextItem:
@@ -22,19 +30,28 @@ def load_model(folder: Path) -> SeqRecForNextItem:
         SeqRecError: no such folder, a file that is missing or broken, or weights whose names or
             shapes are not those of ``config.json``.
     """
+    return _load(folder, SeqRecForNextItem, "name the model/ folder of a run")
+
+
+def load_reward_model(folder: Path) -> SeqRecForReward:
+    """``load_model`` of a reward model."""
+    return _load(folder, SeqRecForReward, "name a run of seqrec train reward-model")
+
+
+def _load(folder: Path, kind: type[M], mend: str) -> M:
     config_file, weights_file = folder / "config.json", folder / WEIGHTS_FILE
     for file in (config_file, weights_file):
         if not file.is_file():
             raise SeqRecError(f"{folder}: not a model folder, {file.name} is missing")
     try:
         fields = json.loads(config_file.read_text())
-        if fields.get("model_type") != SeqRecConfig.model_type:
+        wanted = MODEL_TYPES[kind]
+        if fields.get("model_type") != wanted:
             raise SeqRecError(
-                f"{config_file}: model_type is {fields.get('model_type')!r}, not 'seqrec'; "
-                "name the model/ folder of a run"
+                f"{config_file}: model_type is {fields.get('model_type')!r}, not {wanted!r}; {mend}"
             )
         config = AutoConfig.from_pretrained(folder)
-        model = SeqRecForNextItem(config)
+        model = kind(config)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
+from seqrec.models.reward import SeqRecForReward
+from seqrec.tokens.rated import pack_prompts, rating_rows
+from seqrec.tokens.tokenizer import ItemTokens
 
 Slates = Int[np.ndarray, "B G K"]
 Scores = Float[np.ndarray, "B G"]
@@ -24,6 +28,8 @@ class Tasks:
     """Items that follow the history and belong to the training part."""
     later_ratings: list[Float[np.ndarray, " L"]] | None = None
     """How the user rated these, from 0, the worst of the log, to 1, the best."""
+    past_ratings: list[Float[np.ndarray, " T"]] | None = None
+    """How the user rated the titles of the history, as in the log; NaN where not."""
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -128,6 +134,48 @@ class Freshness:
 
     def score(self, tasks: Tasks, slates: Slates) -> Scores:
         return self._share[slates].mean(axis=2)
+
+
+class LearnedReward:
+    """The mean over a slate's titles of the chance that they are liked, by a reward model.
+
+    A history is encoded once for all that is asked after it.
+    """
+
+    name = "model"
+
+    def __init__(self, model: SeqRecForReward) -> None:
+        self._model = model.eval()
+        config = model.config
+        self._tokens = ItemTokens(
+            config.first_item_token,
+            config.num_items,
+            pad_token_id=model.backbone.config.pad_token_id or 0,
+            unknown_token_id=model.backbone.config.pad_token_id or 0,
+        )
+
+    @torch.no_grad()
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        items = torch.from_numpy(np.asarray(slates, dtype=np.int64))
+        states = self.states(tasks)[:, None, None].expand(*items.shape, -1)
+        return torch.sigmoid(self._model.judge(states, items).double()).mean(dim=2).numpy()
+
+    @torch.no_grad()
+    def states(self, tasks: Tasks) -> Float[torch.Tensor, "B D"]:
+        """What the model knows after every history."""
+        if tasks.past_ratings is None:
+            raise SeqRecError("reward model: the log has no column rating")
+        levels = self._model.config.rating_levels
+        packed, history_of = pack_prompts(
+            tasks.histories,
+            [rating_rows(ratings, levels) for ratings in tasks.past_ratings],
+            self._tokens,
+            self._model.config.max_length,
+        )
+        read = self._model.states(*map(torch.from_numpy, packed[:3]))
+        states = torch.empty_like(read)
+        states[torch.from_numpy(history_of)] = read
+        return states
 
 
 RewardFunction = Callable[[list[list[str]], list[list[list[str]]]], Sequence[Sequence[float]]]

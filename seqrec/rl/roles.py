@@ -311,26 +311,24 @@ def _unevenness(step: Step) -> Float[Tensor, ""]:
 
 def part_of(tasks: Tasks, part: slice) -> Tasks:
     """Some of the tasks."""
-    ratings = None if tasks.later_ratings is None else tasks.later_ratings[part]
     return replace(
         tasks,
         users=tasks.users[part],
         histories=tasks.histories[part],
         later=tasks.later[part],
-        later_ratings=ratings,
+        later_ratings=None if tasks.later_ratings is None else tasks.later_ratings[part],
+        past_ratings=None if tasks.past_ratings is None else tasks.past_ratings[part],
     )
 
 
 def together(rollouts: Sequence[Rollouts]) -> Rollouts:
     """Those of several workers as one batch, in their order."""
-    ratings = [one.tasks.later_ratings for one in rollouts]
     tasks = Tasks(
         users=np.concatenate([one.tasks.users for one in rollouts]),
         histories=[history for one in rollouts for history in one.tasks.histories],
         later=[later for one in rollouts for later in one.tasks.later],
-        later_ratings=None
-        if any(of is None for of in ratings)
-        else [rating for of in ratings for rating in of or []],
+        later_ratings=_all_of([one.tasks.later_ratings for one in rollouts]),
+        past_ratings=_all_of([one.tasks.past_ratings for one in rollouts]),
     )
     return Rollouts(
         tasks,
@@ -339,3 +337,9 @@ def together(rollouts: Sequence[Rollouts]) -> Rollouts:
         min(one.version for one in rollouts),
         [span for one in rollouts for span in one.spans],
     )
+
+
+def _all_of(ratings: Sequence[list[np.ndarray] | None]) -> list[np.ndarray] | None:
+    """The ratings of several batches as those of one; None if one of them knows none."""
+    known = [of for of in ratings if of is not None]
+    return [rating for of in known for rating in of] if len(known) == len(ratings) else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
@@ -12,7 +12,7 @@ from seqrec.rl.rewards import Tasks
 
 HOLDING = 0
 DRAWING = 1
-"""Streams of random numbers: who is held out, and what is asked when."""
+"""Streams of random numbers: what the guard asks, and what is asked when."""
 
 
 class TaskSource:
@@ -25,6 +25,7 @@ class TaskSource:
     def __init__(
         self,
         histories: Histories,
+        levels: Float[np.ndarray, " U"],
         *,
         num_tasks: int,
         held_out_share: float,
@@ -35,6 +36,7 @@ class TaskSource:
 
         Args:
             histories: interactions, with the column ``rating`` if rewards need it.
+            levels: of the users; those of the lowest are held out, as by all who go by the same.
             num_tasks: of an update.
             held_out_share: of the users, those that are never asked in training.
             max_later: interactions after the cut that rewards may know.
@@ -52,8 +54,7 @@ class TaskSource:
         users = np.flatnonzero(self._lengths >= 2)
         if not len(users):
             raise SeqRecError("nobody has two interactions in the training part: nothing to reward")
-        rng = np.random.default_rng(np.random.SeedSequence([seed, HOLDING]))
-        users = rng.permutation(users)
+        users = users[np.argsort(levels[users], kind="stable")]
         num_held = round(held_out_share * len(users))
         self.held_users = np.sort(users[:num_held])
         self.users = np.sort(users[num_held:])
@@ -63,7 +64,8 @@ class TaskSource:
         self._max_later = max_later
         self._seed = seed
         ratings = histories.columns.get("rating")
-        self._ratings = None if ratings is None else _from_0_to_1(ratings)
+        self._ratings = ratings
+        self._worth = None if ratings is None else _from_0_to_1(ratings)
 
     def __call__(self, update: int) -> Tasks:
         """The tasks of an update."""
@@ -85,15 +87,18 @@ class TaskSource:
     def _cut(self, users: Sequence[int] | Int[np.ndarray, " B"], rng: np.random.Generator) -> Tasks:
         users = np.asarray(users)
         cuts = rng.integers(1, self._lengths[users])
-        histories, later, ratings = [], [], []
+        histories, later, worth, past = [], [], [], []
         for user, cut in zip(users, cuts, strict=True):
             start = self._starts[user]
             end = min(start + cut + self._max_later, start + self._lengths[user])
             histories.append(self._histories.items[start : start + cut])
             later.append(self._histories.items[start + cut : end])
-            if self._ratings is not None:
-                ratings.append(self._ratings[start + cut : end])
-        return Tasks(users, histories, later, None if self._ratings is None else ratings)
+            if self._ratings is not None and self._worth is not None:
+                worth.append(self._worth[start + cut : end])
+                past.append(self._ratings[start : start + cut])
+        if self._ratings is None:
+            return Tasks(users, histories, later)
+        return Tasks(users, histories, later, later_ratings=worth, past_ratings=past)
 
 
 def _from_0_to_1(ratings: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import nn
 
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.reward import SeqRecForReward
 
 RATE_SIZE = 2048
 RATE_TRIES = 4
@@ -36,7 +37,7 @@ class Flops(NamedTuple):
 
 
 def training_flops(
-    model: SeqRecForNextItem, counts: Counts, row_length: int, num_scored: int
+    model: SeqRecForNextItem | SeqRecForReward, counts: Counts, row_length: int, num_scored: int
 ) -> Flops:
     """The operations of the products that the counted steps ran.
 

@@ -17,8 +17,8 @@ from seqrec.errors import SeqRecError
 from seqrec.training.accounting import training_flops
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
 from seqrec.training.epoch_log import EpochLog
-from seqrec.training.loaders import PackedLoader, QueryLoader
-from seqrec.training.module import PAST_TOLERANCE, SELECTION, TrainingModule
+from seqrec.training.loaders import PackedLoader, Validation
+from seqrec.training.module import PAST_TOLERANCE, SELECTION, LearningModule
 
 LOG_FILE = "log.jsonl"
 
@@ -40,9 +40,9 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    module: TrainingModule,
+    module: LearningModule,
     loader: PackedLoader,
-    validation: QueryLoader,
+    validation: Validation,
     folder: Path,
     *,
     max_epochs: int,

@@ -91,6 +91,17 @@ def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
         thread.join()
 
 
+class Validation(Protocol):
+    """Batches that are not learned from, but judged by."""
+
+    num_queries: int
+    """Of all processes together; 0: nobody judges."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
 class QueryLoader:
     """The queries of a split, block by block; every process gets its share of each block's."""
 

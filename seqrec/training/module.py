@@ -1,4 +1,4 @@
-"""The Lightning module: an objective, an optimizer, validation by full-catalog ranking."""
+"""The Lightning modules: an objective and an optimizer, and validation by full-catalog ranking."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,10 +12,12 @@ from torchmetrics import MetricCollection
 from seqrec.evaluation.metrics import metric_collection
 from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.reward import SeqRecForReward
 from seqrec.recommender import Ranker
 from seqrec.training.optimizers import clip_gradients
 
-Objective = Callable[[SeqRecForNextItem, Any], Float[Tensor, ""]]
+Model = SeqRecForNextItem | SeqRecForReward
+Objective = Callable[[Any, Any], Float[Tensor, ""]]
 Watched = Callable[[SeqRecForNextItem], dict[str, float]]
 """What else is measured at every validation."""
 
@@ -39,8 +41,54 @@ class Tolerance(NamedTuple):
         return metrics[self.selection_metric]
 
 
-class TrainingModule(LightningModule):
-    """A model under an objective; objectives differ in nothing else."""
+class LearningModule(LightningModule):
+    """A model under an objective; how it is validated is left to those who fill that in."""
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        optimizers: Callable[[nn.Module], dict[str, Any]],
+        *,
+        dtype: torch.dtype,
+        gradient_clip: float,
+    ) -> None:
+        """Hold what the Trainer calls.
+
+        Args:
+            model: what is trained.
+            objective: loss of a batch under the model.
+            optimizers: from the model to optimizer and schedule, as Lightning wants them.
+            dtype: of the products in training.
+            gradient_clip: largest norm of the gradient.
+        """
+        super().__init__()
+        self.model: Any = model
+        self.objective = objective
+        self.optimizers_of = optimizers
+        self.products_dtype = dtype
+        self.gradient_clip = gradient_clip
+        self.tolerance: Tolerance | None = None
+
+    def configure_optimizers(self) -> Any:
+        return self.optimizers_of(self.model)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        dtype = self.products_dtype
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            return self.objective(self.model, batch)
+
+    def optimizer_step(self, epoch: int, index: int, optimizer: Any, closure: Any = None) -> None:
+        """Gradients end with their step: the next forward pass needs the memory."""
+        optimizer.step(closure=closure)
+        optimizer.zero_grad()
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        clip_gradients(self.model, self.gradient_clip)
+
+
+class TrainingModule(LearningModule):
+    """Validated by ranking the full catalog; objectives differ in nothing else."""
 
     def __init__(
         self,
@@ -66,15 +114,9 @@ class TrainingModule(LightningModule):
             gradient_clip: largest norm of the gradient.
             watched: what else is measured at every validation.
         """
-        super().__init__()
-        self.model = model
-        self.objective = objective
-        self.optimizers_of = optimizers
+        super().__init__(model, objective, optimizers, dtype=dtype, gradient_clip=gradient_clip)
         self.ranker = ranker
-        self.products_dtype = dtype
-        self.gradient_clip = gradient_clip
         self.watched = watched
-        self.tolerance: Tolerance | None = None
         self.ks = ks
         self.depth = max(ks)
         metrics = metric_collection(ks, ranker.num_items)
@@ -83,22 +125,6 @@ class TrainingModule(LightningModule):
             compute_groups=False,
             prefix="val/",
         )
-
-    def configure_optimizers(self) -> Any:
-        return self.optimizers_of(self.model)
-
-    def training_step(self, batch: Any, _: int) -> Tensor:
-        dtype = self.products_dtype
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            return self.objective(self.model, batch)
-
-    def optimizer_step(self, epoch: int, index: int, optimizer: Any, closure: Any = None) -> None:
-        """Gradients end with their step: the next forward pass needs the memory."""
-        optimizer.step(closure=closure)
-        optimizer.zero_grad()
-
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        clip_gradients(self.model, self.gradient_clip)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
         """Queries stay as they are: the ranker makes its own tensors."""

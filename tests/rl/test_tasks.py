@@ -1,19 +1,23 @@
 """Tasks know the training part alone, and are the same whenever they are asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.rl.tasks import TaskSource
 from tests.baselines.conftest import histories_of
 
+LEVELS = np.random.default_rng(0).random(20)
 LISTS = [[10 * user + n for n in range(6)] for user in range(20)]
 
 
 def source(**changes):
     settings = {"num_tasks": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
     histories = histories_of(LISTS, num_held_out=2)
-    return TaskSource(histories, **(settings | changes))
+    return TaskSource(histories, LEVELS, **(settings | changes))
 
 
 def test_a_task_is_a_prefix_and_what_follows_it_in_training():
@@ -26,11 +30,33 @@ def test_a_task_is_a_prefix_and_what_follows_it_in_training():
             assert later.tolist() == whole[len(history) :][:2] and len(later) >= 1
 
 
+def test_past_ratings_are_those_of_the_history_alone():
+    """Whatever was rated after the training part changes nothing."""
+    histories = histories_of(LISTS, num_held_out=2)
+    given = np.random.default_rng(0).integers(1, 6, len(histories.items)).astype(float)
+    given[::7] = np.nan
+    later = np.where(histories.split == TRAIN, given, 6 - given)
+    batches = []
+    for ratings in (given, later):
+        rated = replace(histories, columns={"rating": ratings})
+        settings = {"num_tasks": 8, "held_out_share": 0.1, "max_later": 2, "seed": 0}
+        batches.append(TaskSource(rated, LEVELS, **settings)(3))
+    one, other = batches
+    of_item = dict(zip(histories.items.tolist(), given, strict=True))
+    for history, past, again in zip(
+        one.histories, one.past_ratings, other.past_ratings, strict=True
+    ):
+        np.testing.assert_array_equal(past, [of_item[item] for item in history.tolist()])
+        np.testing.assert_array_equal(past, again)
+
+
 def test_held_out_users_are_never_asked():
     tasks = source()
     asked = np.concatenate([tasks(update).users for update in range(50)])
     assert set(asked) == set(tasks.users) and not set(asked) & set(tasks.held_users)
     assert len(tasks.held_users) == 5
+    assert LEVELS[tasks.held_users].max() < LEVELS[tasks.users].min()
+    assert set(tasks.held_users) < set(source(held_out_share=0.5).held_users)
     assert set(tasks.held(99).users) == set(tasks.held_users)
 
 
@@ -48,6 +74,7 @@ def test_nobody_to_ask_is_said():
     with pytest.raises(SeqRecError, match="nobody has two interactions"):
         TaskSource(
             histories_of([[1, 2, 3]], num_held_out=1),
+            np.zeros(1),
             num_tasks=1,
             held_out_share=0.0,
             max_later=1,

@@ -1,0 +1,136 @@
+"""How well likes are told from the rest: order, calibration, and whether one judge is better.
+
+Ann liked the first and the third of three titles, and was thought to like them by .9, .6 and .2:
+
+>>> likes, chances = np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.6, 0.2])
+>>> auc(chances, likes > 0)  # of the pairs (first, second) and (third, second), one is in order
+0.5
+>>> round(calibration_error(chances, likes), 4)  # off by .1, .6 and .8
+0.5
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from seqrec.evaluation.significance import user_draws
+
+NUM_BINS = 10
+
+
+def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> float:
+    """The share of pairs of a liked and another event that scores order rightly; a tie is half.
+
+    NaN if all events are liked, or none is.
+    """
+    return float(_weighted_auc(_Groups.of(scores, is_liked), np.ones(len(scores)))[()])
+
+
+def calibration_error(
+    probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
+) -> float:
+    """The mean over events of how far their bin's mean probability is from its mean label.
+
+    Ten bins of equal width. A label is 1 for a like and 0 for none, or between.
+
+    Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
+    """
+    place = (probabilities * NUM_BINS).astype(np.int64).clip(0, NUM_BINS - 1)
+    gap = np.bincount(place, probabilities - labels, minlength=NUM_BINS)
+    return float(np.abs(gap).sum() / len(probabilities))
+
+
+def log_loss(probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]) -> float:
+    """The mean cross-entropy of labels from 0 to 1 under the probabilities, in nats."""
+    likes, rest = (
+        np.log(np.maximum(said, np.finfo(np.float64).tiny))
+        for said in (probabilities, 1 - probabilities)
+    )
+    return float(-(labels * likes + (1 - labels) * rest).mean())
+
+
+def metrics_of_likes(
+    probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
+) -> dict[str, float]:
+    """``auc`` of labels of at least a half, ``calibration_error`` and ``log_loss_nats``."""
+    return {
+        "auc": auc(probabilities, labels >= 0.5),
+        "calibration_error": calibration_error(probabilities, labels),
+        "log_loss_nats": log_loss(probabilities, labels),
+    }
+
+
+class AUCDifference(NamedTuple):
+    """One judge's AUC minus another's, and what it might be with other people."""
+
+    difference: float
+    low: float
+    """Of the percentile bootstrap interval."""
+    high: float
+    p_value: float
+    """Two-sided: twice the share of draws on the rarer side of 0, at least 2 over the draws."""
+    num_users: int
+
+
+def auc_difference(
+    first: Float[np.ndarray, " N"],
+    second: Float[np.ndarray, " N"],
+    is_liked: Bool[np.ndarray, " N"],
+    users: Int[np.ndarray, " N"],
+    *,
+    num_draws: int = 1000,
+    confidence: float = 0.95,
+    seed: int,
+) -> AUCDifference:
+    """Bootstrap of the difference of two AUCs over the same events: users are drawn, each with
+    all of their events.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", sections 13.3 and 15.4.
+    """
+    _, user = np.unique(users, return_inverse=True)
+    num_users = int(user.max()) + 1
+    judges = [_Groups.of(scores, is_liked) for scores in (first, second)]
+    gaps = []
+    for times in user_draws(num_users, num_draws, seed):
+        for of_users in times:
+            weight = of_users[user]
+            gaps.append(np.subtract(*(_weighted_auc(judge, weight) for judge in judges)))
+    drawn = np.array(gaps)
+    drawn = drawn[~np.isnan(drawn)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
+    rarer = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return AUCDifference(
+        difference=auc(first, is_liked) - auc(second, is_liked),
+        low=float(low),
+        high=float(high),
+        p_value=float(min(2 * max(rarer, 1) / max(len(drawn), 1), 1)),
+        num_users=num_users,
+    )
+
+
+class _Groups(NamedTuple):
+    """Events in the order of their scores, and where a new score begins."""
+
+    order: Int[np.ndarray, " N"]
+    starts: Int[np.ndarray, " S"]
+    is_liked: Bool[np.ndarray, " N"]
+    """In that order."""
+
+    @classmethod
+    def of(cls, scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> "_Groups":
+        order = np.argsort(scores, kind="stable")
+        ordered = scores[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+        return cls(order, starts, is_liked[order])
+
+
+def _weighted_auc(groups: _Groups, weight: np.ndarray) -> np.ndarray:
+    """The AUC of events that count more or less."""
+    weight = weight[groups.order].astype(np.float64)
+    liked = np.add.reduceat(weight * groups.is_liked, groups.starts)
+    others = np.add.reduceat(weight * ~groups.is_liked, groups.starts)
+    below = np.cumsum(others) - others / 2
+    with np.errstate(invalid="ignore"):
+        return (liked * below).sum() / (liked.sum() * others.sum())

@@ -1,0 +1,241 @@
+"""Reward models by the verb: what they learn, what they leave, and as the reward of RL."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+from seqrec.cli import main
+from seqrec.config.rl import ModelRewardConfig
+from seqrec.data.held_out import held_out_levels
+from seqrec.data.prepared import PreparedData
+from seqrec.data.worlds import first_order_world, opposed_tastes
+from seqrec.errors import SeqRecError
+from seqrec.jobs.rewards import build_scorer
+from seqrec.rl.roles import Rollouts
+from seqrec.rl.tasks import TaskSource
+from seqrec.training.epoch_log import EpochLog
+
+NUM_ITEMS = 40
+QUICK = [
+    "data.max_length=16",
+    "data.batch_size=16",
+    "model.hidden_size=32",
+    "model.num_hidden_layers=1",
+    "objective.held_out_share=0.3",
+    "trainer.max_epochs=8",
+    "trainer.learning_rate=0.01",
+    "trainer.warmup_steps=10",
+    "trainer.accelerator=cpu",
+    "trainer.precision=float32",
+]
+FLOORS = ("title_mean", "title_mean_and_user")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("likes")
+    log = opposed_tastes(num_items=NUM_ITEMS, seed=0).simulate(600, 16, seed=1)
+    data = seqrec.prepare(log, out=folder / "data", split_by="last-n:3")["out"]
+    return folder, log, data
+
+
+def train(world, out, *overrides, **more):
+    return seqrec.train(
+        "reward-model", data=world[2], out=out, overrides=[*QUICK, *overrides], **more
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(world):
+    return train(world, world[0] / "reward")
+
+
+@pytest.fixture(scope="module")
+def policy(world):
+    settings = [
+        "data.max_length=20",
+        "model.hidden_size=16",
+        "model.num_hidden_layers=1",
+        "trainer.max_epochs=3",
+        "trainer.accelerator=cpu",
+    ]
+    return seqrec.train("sft", data=world[2], out=world[0] / "sft", overrides=settings)["out"]
+
+
+def test_taste_is_learned_that_no_mean_can_tell(trained):
+    held_out = trained["held_out"]
+    assert held_out["model"]["auc"] > 0.85
+    assert all(held_out[floor]["auc"] < 0.65 for floor in FLOORS)
+    assert held_out["auc_gain"]["low"] > 0.1
+    assert held_out["model"]["calibration_error"] < 0.1
+    assert held_out["model"]["log_loss_nats"] < min(held_out[f]["log_loss_nats"] for f in FLOORS)
+
+
+def test_a_run_leaves_a_model_and_its_metrics(world, trained):
+    run = world[0] / "reward"
+    names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
+    assert names >= {
+        "config.yaml",
+        "log.jsonl",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/tokenizer.json",
+        "model/items.parquet",
+    }
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["validation"].keys() == {"auc", "calibration_error", "log_loss_nats"}
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert metrics["validation"]["auc"] == max(line["val/auc"] for line in lines)
+    prepared = PreparedData.open(world[2])
+    config = json.loads((run / "model" / "config.json").read_text())
+    assert config["catalog_fingerprint"] == prepared.catalog_fingerprint
+    assert config["rating_levels"] == [1.0, 2.0, 4.0, 5.0]
+    level = held_out_levels(prepared.users()["user_id"])
+    is_judge = (level >= 0.15) & (level < 0.3)
+    assert metrics["held_out"]["users"] == is_judge.sum()
+
+
+def test_nobody_held_out_and_nothing_of_the_later_parts_is_learned(world, trained, tmp_path):
+    """A log in which all that differs at random gives the same weights."""
+    log = world[1]
+    rng = np.random.default_rng(0)
+    users = log["user_id"].to_numpy()
+    level = held_out_levels(users)
+    is_judge = (level >= 0.15) & (level < 0.3)
+    rank = log.select(pl.int_range(pl.len()).reverse().over("user_id")).to_series().to_numpy()
+    is_hidden = is_judge | (rank < 3)
+    ratings = np.where(is_hidden, rng.permuted(log["rating"].to_numpy()), log["rating"].to_numpy())
+    changed = log.with_columns(rating=pl.Series(ratings))
+    other = seqrec.prepare(changed, out=tmp_path / "data", split_by="last-n:3")["out"]
+    found = train((None, None, other), tmp_path / "run")
+    weights = [
+        (folder / "model" / "model.safetensors").read_bytes()
+        for folder in (world[0] / "reward", tmp_path / "run")
+    ]
+    assert weights[0] == weights[1]
+    assert found["held_out"]["model"]["auc"] < trained["held_out"]["model"]["auc"]
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_end(world, trained, tmp_path, monkeypatch):
+    plain = EpochLog.on_train_batch_start
+
+    def cut_off(self, trainer, module, batch, index):
+        if trainer.global_step == 100:
+            raise MemoryError("cut off")
+        plain(self, trainer, module, batch, index)
+
+    settings = ["trainer.checkpoint_minutes=1e-9"]
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "on_train_batch_start", cut_off)
+        with pytest.raises(MemoryError):
+            train(world, tmp_path / "out", *settings)
+    resumed = train(world, tmp_path / "out", *settings, resume=True)
+    assert resumed["held_out"] == trained["held_out"]
+    assert resumed["validation"] == trained["validation"]
+
+
+def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, capsys):
+    arguments = ["train", "reward-model", "--data", world[2], "--out", tmp_path / "out"]
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, arguments), *QUICK, "trainer.max_epochs=1"])
+    out = capsys.readouterr().out
+    assert end.value.code == 0 and out.splitlines()[-1] == str(tmp_path / "out")
+    for words in ("validation: auc", "title mean and user: auc", "calibration_error", "p "):
+        assert words in out
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective.liked=6", "who are learned from rated .* and liked 0 of them"),
+        ("objective.held_out_share=0.001", "who choose the epoch rated 0 titles"),
+        ("objective.held_out_share=0", "objective.held_out_share: .*greater than 0"),
+        ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
+        ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
+        ("model.num_members=2", "model.num_members goes with other objectives"),
+        ("data.windows=last", "go with objective sft, not reward_model"),
+        ("data.pairs=x.parquet", "data.pairs goes with objective preference"),
+    ],
+)
+def test_mistakes_are_named(world, tmp_path, override, message):
+    with pytest.raises(SeqRecError, match=message):
+        train(world, tmp_path / "x", override)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_without_ratings_is_refused(world, tmp_path):
+    data = seqrec.prepare(world[1].drop("rating"), out=tmp_path / "data")["out"]
+    with pytest.raises(SeqRecError, match="no numeric column 'rating'"):
+        train((None, None, data), tmp_path / "x")
+
+
+REWARD = "objective.rewards=[{{name: model, path: {}}}]"
+RL = [
+    "objective.num_updates=20",
+    "objective.num_tasks=16",
+    "objective.num_held_tasks=64",
+    "objective.guard.check_every=10",
+    "objective.guard.tolerance=0.9",
+    "objective.guard.budget_nats=5",
+    "trainer.learning_rate=0.01",
+    "trainer.accelerator=cpu",
+]
+
+
+def reinforce(data, policy, out, reward, *more):
+    overrides = [*RL, f"model.from_pretrained={policy}", REWARD.format(reward), *more]
+    return seqrec.train("grpo", data=data, out=out, overrides=overrides)
+
+
+def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
+    found = reinforce(world[2], policy, tmp_path / "x", trained["out"])
+    assert 0 < found["reward_before"] < found["reward"] < 1
+    assert found["reward"] > found["reward_before"] + 0.05
+    with pytest.raises(SeqRecError, match="provenance"):
+        (tmp_path / "x").rename(tmp_path / "x.partial")
+        other = train(world, tmp_path / "other", "trainer.max_epochs=1")["out"]
+        again = [*RL, f"model.from_pretrained={policy}", REWARD.format(other)]
+        seqrec.train("grpo", data=world[2], out=tmp_path / "x", overrides=again, resume=True)
+
+
+def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
+    prepared = PreparedData.open(world[2])
+    source = TaskSource(
+        prepared.histories(["rating"]),
+        np.zeros(prepared.num_users),
+        num_tasks=6,
+        held_out_share=0.1,
+        max_later=3,
+        seed=0,
+    )
+    make = build_scorer([ModelRewardConfig(name="model", path=trained["out"])], prepared)
+    items = np.random.default_rng(0).integers(0, NUM_ITEMS, (6, 4, 3))
+    tasks = source(0)
+
+    def score(of):
+        return make().score(Rollouts(tasks, of, np.zeros(of.shape), 0, []))
+
+    found = score(items)
+    each = np.concatenate([score(items[:, :, place, None]) for place in range(3)]).reshape(3, 6, 4)
+    np.testing.assert_allclose(found, each.mean(axis=0), rtol=1e-6)
+    assert ((found > 0) & (found < 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["another catalog", "no reward model", "nothing"])
+def test_a_reward_model_that_does_not_fit_is_refused(world, trained, policy, tmp_path, kind):
+    reward, message = trained["out"], "trained on another catalog"
+    data = world[2]
+    if kind == "another catalog":
+        log = first_order_world(num_items=41, seed=0).simulate(80, 12, seed=1)
+        data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+        settings = ["model.hidden_size=16", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+        policy = seqrec.train("sft", data=data, out=tmp_path / "sft", overrides=settings)["out"]
+    elif kind == "no reward model":
+        reward, message = policy, "name a run of seqrec train reward-model"
+    else:
+        reward, message = tmp_path / "nowhere", "objective.rewards.path=.*no such model folder"
+    with pytest.raises(SeqRecError, match=message):
+        reinforce(data, policy, tmp_path / "x", reward)
