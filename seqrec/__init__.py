@@ -21,7 +21,7 @@ Three id spaces, told apart by name:
 Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
     ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
-    ``Q`` queries.
+    ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer.
 """
 
 from importlib import import_module
@@ -36,6 +36,8 @@ _HOMES = {
     "prepare": "seqrec.jobs.prepare",
     "train": "seqrec.jobs.train",
     "tune": "seqrec.jobs.tune",
+    "pairs": "seqrec.jobs.pairs",
+    "cache": "seqrec.jobs.cache",
     "evaluate": "seqrec.jobs.evaluate",
     "recommend": "seqrec.jobs.recommend",
     "export": "seqrec.jobs.export",

@@ -209,11 +209,12 @@ def train(
         )
         return
     metrics = "  ".join(f"{key} {value:.4f}" for key, value in result["validation"].items())
+    before = [f"{key} {value:.4f}" for key, value in result.get("start", {}).items()]
     _print(
         result,
         as_json,
-        f"best epoch {result['best_epoch']} of {result['num_epochs']}, "
-        f"{result['train_seconds']:.0f} s of training",
+        _how_it_went(result),
+        *(["before: " + "  ".join(before)] if before else []),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
         f"({result['protocol']})",
     )
@@ -273,6 +274,79 @@ def tune(
         f"{best[result['selection_metric']]:.4f}; recipe {result['recipe']}, "
         f"model {result['model']}",
     )
+
+
+@app.command()
+def pairs(
+    data: Annotated[Path, typer.Option(help="Prepared folder.")],
+    out: Annotated[Path, typer.Option(help="The pairs file (Parquet).")],
+    source: Annotated[
+        str,
+        typer.Option(help="ratings, implicit (needs --model) or file (needs --file)."),
+    ],
+    file: Annotated[
+        Path | None, typer.Option(help="Comparisons made by people: Parquet, NDJSON, CSV, TSV.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The policy whose own lists are rejected: a run.")
+    ] = None,
+    k: Annotated[int, typer.Option(help="Length of those lists.")] = 50,
+    num_rejected: Annotated[int, typer.Option(help="Titles drawn from a list, at random.")] = 5,
+    per_user: Annotated[int, typer.Option(help="Pairs of a user, at most.")] = 20,
+    liked: Annotated[float, typer.Option(help="Least rating of a chosen title.")] = 4.0,
+    disliked: Annotated[float, typer.Option(help="Largest rating of a rejected title.")] = 2.0,
+    horizon: Annotated[
+        int, typer.Option(help="Interactions after a history that rated titles are drawn from.")
+    ] = 50,
+    min_history: Annotated[int, typer.Option(help="Titles of a history, at least.")] = 5,
+    max_history: Annotated[int, typer.Option(help="Titles of a history that are written.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write preference data: after a history, what was preferred to what."""
+    result = seqrec.pairs(
+        data=data,
+        out=out,
+        source=source,
+        file=file,
+        model=model,
+        k=k,
+        num_rejected=num_rejected,
+        per_user=per_user,
+        liked=liked,
+        disliked=disliked,
+        horizon=horizon,
+        min_history=min_history,
+        max_history=max_history,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    lines = [f"{result['pairs']:,} pairs of {result['users']:,} users"]
+    lines += [f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items() if n]
+    _print(result, as_json, *lines)
+
+
+@app.command()
+def cache(
+    model: Annotated[str, typer.Argument(help="Run or model folder.")],
+    data: Annotated[Path, typer.Option(help="Prepared folder.")],
+    pairs: Annotated[Path, typer.Option(help="Pairs file.")],
+    out: Annotated[Path, typer.Option(help="Parquet file, for objective.reference.")],
+    max_length: Annotated[
+        int | None, typer.Option(help="Titles read of a history, if data.max_length is set.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compute a model's log-probabilities over a pairs file, to train against without the model."""
+    result = seqrec.cache(
+        model, data=data, pairs=pairs, out=out, max_length=max_length, overwrite=overwrite
+    )
+    lines = [f"log-probabilities of {result['pairs']:,} pairs"]
+    if result["parts_resumed"]:
+        lines.append(f"went on after {result['parts_resumed']} of {result['parts']} parts")
+    _print(result, as_json, *lines)
 
 
 @app.command()
@@ -442,6 +516,20 @@ def _say(as_json: bool) -> Any:
     """Where a verb of many stages tells what it does: stdout, unless that is for JSON."""
     stream = sys.stderr if as_json else sys.stdout
     return lambda text: print(text, file=stream, flush=True)
+
+
+def _how_it_went(result: dict[str, Any]) -> str:
+    """Of a run of training, whatever its objective."""
+    if "num_updates" in result:
+        return (
+            f"{result['num_updates']} updates ({result['reason']}); reward "
+            f"{result['reward_before']:.4f} -> {result['reward']:.4f}, drift "
+            f"{result['drift_nats']:.3f} nats a title, {result['train_seconds']:.0f} s"
+        )
+    best = f"best epoch {result['best_epoch']} of {result['num_epochs']}"
+    if not result["best_epoch"]:
+        best = "every epoch lost more than objective.tolerance: the weights of the start are kept"
+    return f"{best}, {result['train_seconds']:.0f} s of training"
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

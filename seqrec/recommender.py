@@ -167,6 +167,25 @@ class ModelRanker(Ranker):
         return asked.to(self.model.device)
 
 
+def model_folder(path: str | Path, key: str | None = None) -> Path:
+    """The model folder that is meant: itself, or that of a run folder.
+
+    Args:
+        path: either.
+        key: the setting that names it, for the error.
+
+    Raises:
+        SeqRecError: there is none.
+    """
+    found = Path(path).resolve()
+    if not (found / "config.json").exists() and (found / "model").is_dir():
+        found = found / "model"
+    if not found.is_dir():
+        named = f"{path}" if key is None else f"{key}={path}"
+        raise SeqRecError(f"{named}: no such model folder; name a run or its model/ folder")
+    return found
+
+
 class Recommender(ModelRanker):
     """A model folder, ready to answer.
 
@@ -196,11 +215,7 @@ class Recommender(ModelRanker):
             SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
                 belong together.
         """
-        folder = Path(folder).resolve()
-        if not (folder / "config.json").exists() and (folder / "model").is_dir():
-            folder = folder / "model"
-        if not folder.is_dir():
-            raise SeqRecError(f"{folder}: no such model folder; name a run or its model/ folder")
+        folder = model_folder(folder)
         model = load_model(folder)
         items = read_model_items(folder / ITEMS_FILE)
         item_ids = items["item_id"].to_list()

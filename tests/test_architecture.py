@@ -35,6 +35,7 @@ LOWER = {
         "evaluation",
     },
 }
+LOWER["rl"] = {*LOWER, "rl"} - {"reports"}
 LOWER["jobs"] = {*LOWER, "seqrec"}
 LOWER["__main__"] = {"cli"}
 LOWER["cli"] = {"config", "jobs", "reports", "seqrec"}
@@ -54,6 +55,7 @@ HOMES = {
     "scipy": {"baselines"},
     "implicit": {"baselines"},
     "optuna": {"jobs"},
+    "ray": {"rl"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors"}
 

@@ -61,7 +61,8 @@ def refused(capsys, *arguments):
     return lines[0]
 
 
-VERBS = ["datasets", "prepare", "train", "tune", "evaluate", "recommend", "export", "demo"]
+VERBS = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
+VERBS += ["export", "demo"]
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
@@ -143,6 +144,35 @@ def test_tune_prints_its_trials_and_a_recipe_that_trains(capsys, prepared, tmp_p
         capsys, *arguments, "--data", prepared, "--trials", 2, "--resume", "--json"
     )
     assert code == 0 and len(json.loads(shown)["trials"]) == 2
+
+
+def test_pairs_cache_and_a_preference_run_end_to_end(capsys, run, prepared, tmp_path):
+    file, cache, out = (tmp_path / name for name in ("pairs.parquet", "cache.parquet", "dpo"))
+    arguments = ["pairs", "--data", prepared, "--out", file, "--source", "implicit"]
+    code, shown, _ = call(capsys, *arguments, "--model", run, "--per-user", 5, "--k", 20)
+    assert code == 0 and " pairs of 200 users" in shown and shown.splitlines()[-1] == str(file)
+    assert pl.read_parquet(file).columns == [
+        "user_id",
+        "history",
+        "chosen",
+        "rejected",
+        "source",
+        "weight",
+    ]
+    arguments = ["cache", run, "--data", prepared, "--pairs", file, "--out", cache]
+    code, shown, _ = call(capsys, *arguments)
+    assert code == 0 and "log-probabilities of" in shown
+    overrides = [f"model.from_pretrained={run}", f"data.pairs={file}", "trainer.max_epochs=1"]
+    overrides += [f"objective.reference={cache}", "objective.tolerance=0.9"]
+    arguments = ["train", "dpo", *overrides, "--data", prepared, "--out", out]
+    code, shown, _ = call(capsys, *arguments)
+    assert code == 0 and "before: " in shown and "pair_accuracy" in shown
+    again = json.loads(call(capsys, *arguments, "--resume", "--json")[1])
+    assert again["best_epoch"] == 1
+    line = refused(capsys, *arguments, "--resume", "objective.sft_share=0.5")
+    assert "objective.sft_share differs" in line
+    rows = json.loads(call(capsys, "evaluate", out, run, "--data", prepared, "--json")[1])["rows"]
+    assert [row["system"] for row in rows] == ["dpo", "first"]
 
 
 def test_evaluate_tunes_baselines_and_prints_names_that_can_be_given_again(capsys, prepared):
@@ -268,7 +298,7 @@ def test_the_demo_on_a_simulated_world(capsys, tmp_path):
     for name in ("popularity", "transitions", "transition-graph", "recommended:"):
         assert name in shown
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 5
     assert "http" not in page
     assert "ndcg@10, sft against popularity: +" in shown and ": sft wins" in shown
     assert "looks into the future" in shown and "Holm" in shown
@@ -306,6 +336,39 @@ MISTAKES = {
     "tuning by less than none": (
         ["evaluate", "ease", "--data", "{data}", "--tune-baselines", "-1"],
         "--tune-baselines -1",
+    ),
+    "no source of pairs": (
+        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "stars"],
+        "choose from ratings, implicit, file",
+    ),
+    "a policy without a model": (
+        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "implicit"],
+        "needs --model",
+    ),
+    "ratings that are not apart": (
+        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "ratings", "--liked", "2"],
+        "must be above --disliked 2",
+    ),
+    "nobody who rated so": (
+        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "ratings", "--liked", "9"],
+        "no pairs",
+    ),
+    "people's file": (
+        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "file", "--file", "{tmp}/y"],
+        "y: no such file",
+    ),
+    "no pairs to learn": (
+        ["train", "dpo", "model.from_pretrained={run}", "--data", "{data}", "--out", "{tmp}/x"],
+        "data.pairs: missing",
+    ),
+    "no start": (["train", "dpo", "--data", "{data}", "--out", "{tmp}/x"], "model.from_pretrained"),
+    "no pairs to cache": (
+        ["cache", "{run}", "--data", "{data}", "--pairs", "{log}", "--out", "{tmp}/x"],
+        "not a Parquet file",
+    ),
+    "a baseline to cache": (
+        ["cache", "popularity", "--data", "{data}", "--pairs", "{log}", "--out", "{tmp}/x"],
+        "no such model folder",
     ),
     "no model": (["evaluate", "{tmp}", "--data", "{data}"], "config.json is missing"),
     "no baseline": (["evaluate", "popular", "--data", "{data}"], "popularity, transitions"),

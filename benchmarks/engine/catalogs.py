@@ -21,7 +21,9 @@ from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
 from benchmarks.engine.steps import TrainingStep
 from seqrec.config.load import Recipe, load_recipe
-from seqrec.jobs.build import build_model, build_objective, build_optimizers, is_sparse
+from seqrec.config.objective import SampledConfig
+from seqrec.jobs.build import build_model, build_optimizers
+from seqrec.jobs.sft import build_objective
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.recommender import ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens
@@ -173,7 +175,8 @@ def _module(recipe: Recipe, num_items: int) -> TrainingModule:
         catalog_fingerprint="",
         tokenizer_fingerprint="",
     )
-    model.use_sparse_gradients(is_sparse(recipe.objective.loss))
+    settings = recipe.objective.loss
+    model.use_sparse_gradients(isinstance(settings, SampledConfig) and settings.sparse)
     item_counts = torch.ones(num_items, dtype=torch.long).numpy()
     return TrainingModule(
         model,

@@ -70,7 +70,7 @@ def probe(data: str, folder: str, is_compiled: bool, num_steps: int) -> dict[str
         if is_compiled:
             job.module.model.backbone.compile(dynamic=False)
         step = TrainingStep(job.module)
-        seconds = [step(batch) for batch in batches_of(job.loader, num_steps)]
+        seconds = [step(batch) for batch in batches_of(job.learning.loader, num_steps)]
     steady = statistics.median(seconds[num_steps // 2 :])
     cold = sum(max(time - steady, 0.0) for time in seconds)
     return {"step_ms": steady * 1000, "cold_seconds": cold}

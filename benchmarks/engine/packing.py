@@ -66,7 +66,7 @@ def probe(data: str, folder: str, num_batches: int) -> dict[str, Any]:
     """Microseconds per useful position, by part and arm; batches alternate between arms."""
     _, job = job_of(WORKS[data], folder)
     step = TrainingStep(job.module)
-    packed = batches_of(job.loader, NUM_WARM_UP + num_batches)
+    packed = batches_of(job.learning.loader, NUM_WARM_UP + num_batches)
     pad_token_id = job.module.model.backbone.config.pad_token_id
     padded = [unpacked(batch, pad_token_id) for batch in packed]
     useful = sum(map(num_useful, packed[NUM_WARM_UP:]))

@@ -51,5 +51,5 @@ def probe(data: str, folder: str, precision: str, num_steps: int) -> dict[str, A
     """The median step."""
     _, job = job_of(WORKS[data], folder, f"trainer.precision={precision}")
     step = TrainingStep(job.module)
-    seconds = step.seconds_of(batches_of(job.loader, NUM_WARM_UP + num_steps))
+    seconds = step.seconds_of(batches_of(job.learning.loader, NUM_WARM_UP + num_steps))
     return {"step_ms": statistics.median(seconds) * 1000}

@@ -73,7 +73,7 @@ def probe(data: str, folder: str, num_steps: int, num_replays: int) -> dict[str,
     """The median step, and the median of each of its products, summed by part."""
     _, job = job_of(WORKS[data], folder)
     step = TrainingStep(job.module)
-    batches = batches_of(job.loader, NUM_WARM_UP + num_steps)
+    batches = batches_of(job.learning.loader, NUM_WARM_UP + num_steps)
     seconds = step.seconds_of(batches)
     middle = statistics.median_low(map(num_targets, batches))
     typical = next(batch for batch in batches if num_targets(batch) == middle)

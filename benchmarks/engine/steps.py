@@ -14,7 +14,6 @@ from benchmarks.engine.prepared import Missing, prepared
 from benchmarks.engine.rows import Row, not_measured
 from seqrec.config.load import Recipe, load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.jobs.build import is_sparse
 from seqrec.jobs.train import Job
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.training.loaders import PackedLoader
@@ -84,7 +83,7 @@ def job_of(work: Work, folder: str, *overrides: str) -> tuple[Recipe, Job]:
     """What ``seqrec train sft`` would train on a prepared folder."""
     recipe = load_recipe("sft", [*work.overrides, *overrides])
     job = Job.of(recipe, PreparedData.open(folder))
-    job.module.model.use_sparse_gradients(is_sparse(recipe.objective.loss))
+    job.module.model.use_sparse_gradients(job.learning.is_sparse)
     return recipe, job
 
 

@@ -55,12 +55,12 @@ def probe(folder: str, num_steps: int) -> dict[str, Any]:
     """Train, and answer the peak of this process."""
     _, job = job_of(WORKS["ml-1m"], folder)
     step = TrainingStep(job.module)
-    for batch in islice(job.loader, 0, EVERY * num_steps, EVERY):
+    for batch in islice(job.learning.loader, 0, EVERY * num_steps, EVERY):
         step(batch)
     peak, state = peak_memory_mb(), state_mb(job.module)
     return {
         "peak_mb": peak,
         "state_mb": state,
         "extra_mb": peak - state,
-        "num_batches": len(job.loader),
+        "num_batches": len(job.learning.loader),
     }

@@ -19,6 +19,11 @@ class DataConfig(Block):
     pool_rows: int = Field(default=2_000_000, gt=0)
     """Interactions held in memory, and shuffled, at once; at least those of a few batches."""
 
+    pairs: str | None = None
+    """Pairs file (seqrec pairs) that objective preference learns from."""
+    held_out_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of users whose pairs are not learned from, but judged by."""
+
     @model_validator(mode="after")
     def _stride_leaves_no_gap(self) -> "DataConfig":
         if self.stride is not None and self.stride > self.max_length:

@@ -5,15 +5,16 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import SFTConfig
+from seqrec.config.objective import PreferenceConfig, SFTConfig
+from seqrec.config.rl import RLConfig
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
 from seqrec.config.trainer import TrainerConfig
 from seqrec.errors import SeqRecError
@@ -27,11 +28,31 @@ class Recipe(Block):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    objective: SFTConfig
+    objective: Annotated[SFTConfig | PreferenceConfig | RLConfig, Field(discriminator="name")]
+    """What is learned."""
     trainer: TrainerConfig = TrainerConfig()
 
     @model_validator(mode="after")
+    def _preference_needs_its_settings_and_others_none_of_them(self) -> "Recipe":
+        data, metric = self.data, self.trainer.selection_metric
+        is_preference = isinstance(self.objective, PreferenceConfig)
+        if not is_preference and data.pairs is not None:
+            raise ValueError(
+                f"data.pairs goes with objective preference, not {self.objective.name}"
+            )
+        if metric == "pair_accuracy" and not (is_preference and data.held_out_share):
+            raise ValueError(
+                "trainer.selection_metric pair_accuracy goes with objective preference and a "
+                "data.held_out_share above 0"
+            )
+        if is_preference and (data.windows != "all" or data.stride is not None):
+            raise ValueError("data.windows and data.stride go with objective sft, not preference")
+        return self
+
+    @model_validator(mode="after")
     def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":
+        if not isinstance(self.objective, SFTConfig):
+            return self
         memory, loss = self.model.memory, self.objective.loss.name
         if memory is not None and memory.strength is not None and loss != "cross_entropy":
             raise ValueError(
@@ -56,6 +77,8 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _members_learn_with_the_whole_catalog(self) -> "Recipe":
+        if not isinstance(self.objective, SFTConfig):
+            return self
         if self.model.num_members > 1 and self.objective.loss.name != "cross_entropy":
             raise ValueError(
                 f"model.num_members {self.model.num_members} goes with objective.loss "

@@ -1,8 +1,13 @@
 """The ``model`` block: decoder and catalog head."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from seqrec.config.block import Block
 
@@ -32,7 +37,14 @@ class ContentConfig(Block):
     """Share of items known by their content alone, drawn anew at every use in training."""
 
 
+OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")
+"""Keys that may differ from the model that training starts from."""
+
+
 class ModelConfig(Block):
+    from_pretrained: str | None = None
+    """Run or model folder to start from; the other keys then come from it, dropout aside if it
+    is set."""
     block: Literal["sasrec", "llama", "hstu"] = "llama"
     """Style of the blocks: SASRec's, pre-norm; Llama's; HSTU's, which has no softmax."""
     hidden_size: int = Field(default=64, gt=0)
@@ -71,6 +83,16 @@ class ModelConfig(Block):
     in training can be recommended; null: ids alone."""
     memory: MemoryConfig | None = None
     """Mix in what followed the last titles in the training data; null: the decoder alone."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_comes_from_elsewhere(
+        self, dump: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """With ``from_pretrained``, the keys that were set: the others' defaults do not hold."""
+        whole = dump(self)
+        if self.from_pretrained is None:
+            return whole
+        return {key: value for key, value in whole.items() if key in self.model_fields_set}
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelConfig":

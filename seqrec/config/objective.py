@@ -53,6 +53,74 @@ LossConfig = Annotated[
 ]
 
 
+class DPOConfig(Block):
+    name: Literal["dpo"] = "dpo"
+    """The chosen answer against each rejected one, relative to the reference."""
+    beta: float = Field(default=0.1, gt=0)
+    """What a nat of preference counts; the smaller, the further the policy may go."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the comparisons that are taken to be the wrong way round."""
+
+
+class IPOConfig(Block):
+    name: Literal["ipo"]
+    """As dpo, but towards a gap of 1 / (2 beta) nats and no further."""
+    beta: float = Field(default=0.1, gt=0)
+    """Sets the gap."""
+
+
+class SimPOConfig(Block):
+    name: Literal["simpo"]
+    """The policy's own log-probabilities a title, without a reference."""
+    beta: float = Field(default=2.0, gt=0)
+    """What a nat of preference counts."""
+    gamma: float = Field(default=1.0, ge=0)
+    """The gap, times beta, that the chosen answer should have."""
+
+
+class KTOConfig(Block):
+    name: Literal["kto"]
+    """Likes and dislikes one by one, relative to the reference; they need no partner."""
+    beta: float = Field(default=0.1, gt=0)
+    """What a nat counts."""
+    chosen_weight: float = Field(default=1.0, ge=0)
+    """What a like counts."""
+    rejected_weight: float = Field(default=1.0, ge=0)
+    """What a dislike counts."""
+
+
+class SDPOConfig(Block):
+    name: Literal["s_dpo"]
+    """The chosen answer against all rejected ones at once, relative to the reference."""
+    beta: float = Field(default=0.1, gt=0)
+    """What a nat of preference counts."""
+
+
+PreferenceLossConfig = Annotated[
+    DPOConfig | IPOConfig | SimPOConfig | KTOConfig | SDPOConfig, Field(discriminator="name")
+]
+
+
+class PreferenceConfig(Block):
+    name: Literal["preference"]
+    """Better against worse answers to a history, from the pairs in data.pairs."""
+    loss: PreferenceLossConfig = DPOConfig()
+    """The loss of pairs."""
+    sft_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the loss that is next-item prediction within the histories shown."""
+    reference: str | None = None
+    """What the policy is held against: a run or model folder, or what seqrec cache wrote of the
+    model that training starts from; null: that model."""
+    tolerance: float = Field(default=0.05, ge=0, lt=1)
+    """Training stops when recall@10 or ndcg@10 on validation falls by more than this share."""
+
+    @model_validator(mode="after")
+    def _simpo_has_no_reference(self) -> "PreferenceConfig":
+        if self.loss.name == "simpo" and self.reference is not None:
+            raise ValueError("reference: loss simpo has none")
+        return self
+
+
 class SFTConfig(Block):
     name: Literal["sft"]
     """Next-item prediction at every position."""

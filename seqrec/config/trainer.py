@@ -13,9 +13,10 @@ class TrainerConfig(Block):
     patience: int = Field(default=10, gt=0)
     """Epochs without a better validation before training stops."""
     selection_metric: str = Field(
-        default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$"
+        default="ndcg@10", pattern=r"^((recall|hit_rate|ndcg|mrr)@[1-9]\d*|pair_accuracy)$"
     )
-    """Validation metric that chooses the epoch whose weights are kept."""
+    """Validation metric that chooses the epoch whose weights are kept; pair_accuracy, on held-out
+    pairs, goes with objective preference."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak of the schedule."""
     weight_decay: float = Field(default=0.1, ge=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
 
@@ -103,6 +103,18 @@ def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
     found = np.zeros((len(items), len(names)), dtype=bool)
     found[pairs["item"].to_numpy(), names.search_sorted(pairs["genre"]).to_numpy()] = True
     return found
+
+
+def number_column(items: pl.DataFrame, column: str, key: str) -> Float[np.ndarray, " I"]:
+    """A column of numbers, NaN where it is empty.
+
+    Raises:
+        SeqRecError: the items lack it, or it holds no numbers. ``key`` is the setting that asks.
+    """
+    values = item_values(items, column, key)
+    if values.dtype.kind != "f":
+        raise SeqRecError(f"{key}: column {column!r} of the items holds no numbers")
+    return values
 
 
 def item_values(items: pl.DataFrame, column: str, key: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 NUM_SUCCESSORS = 5
 """Titles that are likely after a given one."""
@@ -151,6 +151,51 @@ class World:
         chances[seen] = 0.0
         total = chances.sum(axis=1, keepdims=True)
         return np.divide(chances, total, out=chances, where=total > 0)
+
+
+@dataclass(frozen=True)
+class OpposedTastes:
+    """Two kinds of people, of whom each likes the half of the titles that the other dislikes.
+
+    Of two titles, the better one after a history is therefore known, and a title's mean rating
+    says nothing: who is asked shows in what was watched, liked titles more often than others.
+    """
+
+    worlds: tuple[World, World]
+    """What each kind watches."""
+    likes: Bool[np.ndarray, "2 I"]
+    """By kind, the titles that it likes."""
+
+    def simulate(self, num_users: int, mean_length: float, seed: int) -> pl.DataFrame:
+        """A log as ``World.simulate`` makes it; liked titles are rated 4 or 5, others 1 or 2.
+
+        The first letter of a user's id, ``a`` or ``b``, tells the kind.
+        """
+        logs = []
+        for kind, world in enumerate(self.worlds):
+            log = world.simulate(num_users // 2, mean_length, seed + kind)
+            likes = pl.DataFrame({"item_id": world.item_ids, "is_liked": self.likes[kind]})
+            log = log.join(likes, on="item_id", maintain_order="left")
+            rating = pl.when("is_liked").then(4).otherwise(1) + pl.col("rating") % 2
+            log = log.with_columns(pl.lit("ab"[kind]) + pl.col("user_id"), rating=rating)
+            logs.append(log.drop("is_liked"))
+        return pl.concat(logs).sort("timestamp", maintain_order=True)
+
+    def is_liked(self, user_id: str, item_id: str) -> bool:
+        """Whether a user likes a title."""
+        kind = "ab".index(user_id[0])
+        return bool(self.likes[kind, self.worlds[kind].item_ids.index(item_id)])
+
+
+def opposed_tastes(num_items: int = 40, seed: int = 0, lean: float = 2.0) -> OpposedTastes:
+    """Two kinds of people; a title that is liked is ``lean`` times as likely to be watched."""
+    generator = np.random.default_rng(seed)
+    of_first = generator.permutation(num_items) < num_items // 2
+    likes = np.stack([of_first, ~of_first])
+    popularity = _popularity(num_items, generator)
+    chances = [np.where(of_kind, lean, 1.0) * popularity for of_kind in likes]
+    first, second = (World(chance / chance.sum()) for chance in chances)
+    return OpposedTastes((first, second), likes)
 
 
 def first_order_world(num_items: int = 200, seed: int = 0, concentration: float = 0.9) -> World:

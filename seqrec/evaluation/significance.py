@@ -65,9 +65,14 @@ def bootstrap_interval(
     confidence: float = 0.95,
 ) -> tuple[float, float]:
     """``bootstrap_intervals`` of one column."""
-    more = {"num_draws": num_draws, "seed": seed, "confidence": confidence}
-    ((low, high),) = bootstrap_intervals(_scores(values)[:, None], users=users, **more)
-    return low, high
+    (interval,) = bootstrap_intervals(
+        _scores(values)[:, None],
+        users=users,
+        num_draws=num_draws,
+        seed=seed,
+        confidence=confidence,
+    )
+    return interval
 
 
 def bootstrap_intervals(

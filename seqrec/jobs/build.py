@@ -1,6 +1,5 @@
 """From recipe fields to objects: everything below gets built things and plain arguments."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,31 +9,18 @@ from torch import nn
 
 from seqrec.config.load import Recipe
 from seqrec.config.model import ContentConfig, ModelConfig
-from seqrec.config.objective import (
-    CrossEntropyConfig,
-    GBCEConfig,
-    SampledConfig,
-    SampledSoftmaxConfig,
-    SFTConfig,
-)
 from seqrec.data.catalog import item_texts
 from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import Transitions, count_transitions
-from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
-from seqrec.losses.negatives import NegativeSampler
-from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
-from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
-from seqrec.tokens.windows import training_windows
-from seqrec.training.module import Objective
 from seqrec.training.optimizers import adamw, warmup_and_decay
-from seqrec.training.sft import SampledLoss, sampled_sft_loss, sft_loss
 
 PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
@@ -123,7 +109,7 @@ def build_model(
     if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
         embedding.hold(torch.from_numpy(knowledge.content), item_counts)
     if model.memory is not None and knowledge.transitions is not None:
-        model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)
+        model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
     return model
 
 
@@ -147,18 +133,17 @@ def start_from(
     model: SeqRecForNextItem, tokens: ItemTokens, neighbours: Transitions, std: float
 ) -> None:
     """Give the titles vectors made from their neighbours; every member its own turn of them."""
-    tables = [model.get_input_embeddings()]
-    if isinstance(model.backbone, EnsembleDecoder):
-        tables = [member.get_input_embeddings() for member in model.backbone.members]
+    is_ensemble = isinstance(model.backbone, EnsembleDecoder)
+    decoders = model.backbone.decoders() if is_ensemble else [model]
+    first = tokens.first_item_token
+    embeddings: list[Any] = [decoder.get_input_embeddings() for decoder in decoders]
+    tables = [table.weight[first : first + tokens.num_items] for table in embeddings]
     if isinstance(model.head, UntiedCatalogHead):
-        tables.append(model.head.table)
+        tables.append(model.head.table.weight[: tokens.num_items])
     edges = neighbours.first_edge, neighbours.target, neighbours.weight
-    for table in tables:
-        is_head = isinstance(model.head, UntiedCatalogHead) and table is model.head.table
-        first = 0 if is_head else tokens.first_item_token
-        with torch.no_grad():
-            rows = table.weight[first : first + tokens.num_items]
-            rows.copy_(std * association_vectors(*edges, rows.shape[1]))
+    with torch.no_grad():
+        for table in tables:
+            table.copy_(std * association_vectors(*edges, table.shape[1]))
 
 
 def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
@@ -185,66 +170,14 @@ def build_transitions(
     )
 
 
-def build_stream(
-    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
-) -> PackedStream:
-    """The packed training batches of one of the run's processes."""
-    data, weight = recipe.data, recipe.objective.weight
-    return PackedStream(
-        prepared.blocks([weight] if weight else []),
-        tokens,
-        partial(
-            training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
-        ),
-        weight=weight,
-        row_length=data.max_length,
-        batch_size=data.batch_size,
-        pool_rows=data.pool_rows,
-        ignore_index=IGNORE_INDEX,
-        seed=recipe.trainer.seed,
-        rank=rank,
-        num_ranks=recipe.trainer.devices,
-    )
-
-
-def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Objective:
-    """The loss of a batch under a model."""
-    settings = config.loss
-    if isinstance(settings, CrossEntropyConfig):
-        loss = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
-        targets = {"num_targets": config.num_targets, "target_decay": config.target_decay}
-        return partial(sft_loss, loss=loss, **targets)
-    sampler = NegativeSampler(
-        num_negatives=settings.num_negatives,
-        distribution=settings.negatives,
-        item_counts=torch.from_numpy(item_counts),
-        power=settings.power,
-        in_batch_share=settings.in_batch_share,
-    )
-    return partial(
-        sampled_sft_loss, loss=build_sampled_loss(settings, len(item_counts)), sampler=sampler
-    )
-
-
-def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
-    """The loss of targets against negatives."""
-    match settings:
-        case SampledSoftmaxConfig():
-            return partial(sampled_softmax, log_q=settings.log_q)
-        case GBCEConfig():
-            return partial(gbce, num_items=num_items, t=settings.t)
-        case _:
-            return binary_cross_entropy
-
-
-def is_sparse(settings: CrossEntropyConfig | SampledConfig) -> bool:
-    """Whether a step touches only the rows that it used."""
-    return isinstance(settings, SampledConfig) and settings.sparse
-
-
-def num_scored(settings: CrossEntropyConfig | SampledConfig, num_items: int) -> int:
-    """Items that a target is scored against, itself among them."""
-    return settings.num_negatives + 1 if isinstance(settings, SampledConfig) else num_items
+def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
+    """Training interactions of every item."""
+    blocks, counts = prepared.blocks(), np.zeros(prepared.num_items, dtype=np.int64)
+    for block in range(len(blocks)):
+        histories = blocks.read([block])
+        in_training = histories.items[histories.split == TRAIN]
+        counts += np.bincount(in_training, minlength=prepared.num_items)
+    return counts
 
 
 def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:

@@ -11,7 +11,11 @@ import yaml
 import seqrec
 from seqrec.config.load import Recipe
 from seqrec.data.prepared import PreparedData
+from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
+from seqrec.jobs.start import KEY
+from seqrec.models.saving import folder_fingerprint
+from seqrec.recommender import model_folder
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
@@ -30,8 +34,20 @@ def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
         "data": str(prepared.path),
         "data_fingerprint": prepared.fingerprint,
         "catalog_fingerprint": prepared.catalog_fingerprint,
+        **_made_from(recipe),
     }
     return {**recipe.model_dump(), "provenance": provenance}
+
+
+def _made_from(recipe: Recipe) -> dict[str, str]:
+    """Fingerprints of the model and the pairs that the recipe names, if it names any."""
+    found = {}
+    if recipe.model.from_pretrained is not None:
+        folder = model_folder(recipe.model.from_pretrained, KEY)
+        found["start_fingerprint"] = folder_fingerprint(folder)
+    if recipe.data.pairs is not None:
+        found["pairs_fingerprint"] = sha256_of(Path(recipe.data.pairs))
+    return found
 
 
 def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:

@@ -16,6 +16,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe, load_recipe
+from seqrec.config.objective import PreferenceConfig
+from seqrec.config.rl import RLConfig
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -23,24 +25,26 @@ from seqrec.evaluation.protocol import protocol_line
 from seqrec.jobs.build import (
     build_knowledge,
     build_model,
-    build_objective,
     build_optimizers,
-    build_stream,
-    is_sparse,
-    num_scored,
 )
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
+from seqrec.jobs.learning import Learning
 from seqrec.jobs.models import SEED_PREFIX
+from seqrec.jobs.preference import build_preference
 from seqrec.jobs.ranks import run_ranks, work_as_rank
+from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
-from seqrec.recommender import ITEMS_FILE, ModelRanker
+from seqrec.jobs.sft import build_sft
+from seqrec.jobs.start import settled, start_model
+from seqrec.models.saving import load_model
+from seqrec.recommender import ITEMS_FILE, ModelRanker, model_folder
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices, fit
-from seqrec.training.loaders import PackedLoader, QueryLoader
-from seqrec.training.memory_strength import choose_strength
-from seqrec.training.module import TrainingModule
+from seqrec.training.loaders import QueryLoader
+from seqrec.training.memory_strength import choose_strength, validation_metrics
+from seqrec.training.module import PAST_TOLERANCE, SELECTION, Tolerance, TrainingModule
 
 VALIDATION_KS = (10, 50)
 ACCOUNTS = (
@@ -51,6 +55,8 @@ ACCOUNTS = (
     "share_of_product_rate",
 )
 """Of an epoch, the median of all: what ``metrics.json`` takes from the log."""
+BUILDERS = {"sft": build_sft, "preference": build_preference}
+"""By an objective's name, what makes it of a recipe."""
 
 
 def train(
@@ -130,16 +136,20 @@ def train_recipe(
 ) -> dict[str, Any]:
     """``train`` with a recipe and data that are open already; ``watch`` may end it early."""
     partial_run = unfinished(out)
+    settings = settled(settings)
     config = resolved(settings, prepared)
     if resume and not partial_run.exists():
         return finished(out, config)
     refuse_existing(out, overwrite)
     trainer = settings.trainer
     check_devices(trainer.accelerator, trainer.devices)
-    job = Job.of(settings, prepared)
+    is_rl = isinstance(settings.objective, RLConfig)
+    job = RLJob.of(settings, prepared) if is_rl else Job.of(settings, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
-        if trainer.devices == 1:
+        if isinstance(job, RLJob):
+            metrics = job.run(partial_run)
+        elif trainer.devices == 1:
             metrics = job.run(settings, partial_run, watch)
         else:
             del job
@@ -158,7 +168,7 @@ class Job:
     """What a recipe and a prepared folder make together, before anything is written."""
 
     module: TrainingModule
-    loader: PackedLoader
+    learning: Learning
     validation: QueryLoader
     tokenizer: PreTrainedTokenizerFast
     save_items: Callable[[Path], None]
@@ -171,13 +181,17 @@ class Job:
         torch.manual_seed(recipe.trainer.seed)
         items = prepared.items()
         item_ids = items["item_id"].to_list()
-        tokenizer = build_tokenizer(item_ids)
+        started = None
+        if recipe.model.from_pretrained is not None:
+            started, tokenizer = start_model(recipe, prepared)
+        else:
+            tokenizer = build_tokenizer(item_ids)
         tokens = ItemTokens.of(tokenizer, item_ids)
-        stream = build_stream(recipe, prepared, tokens, rank)
-        model = build_model(
+        learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank)
+        model = started or build_model(
             recipe.model,
             tokens,
-            build_knowledge(recipe.model, prepared, stream.item_counts),
+            build_knowledge(recipe.model, prepared, learning.item_counts),
             vocab_size=len(tokenizer),
             max_length=recipe.data.max_length,
             catalog_fingerprint=prepared.catalog_fingerprint,
@@ -190,41 +204,53 @@ class Job:
             rank=rank,
             num_ranks=recipe.trainer.devices,
         )
-        selection_k = int(recipe.trainer.selection_metric.partition("@")[2])
+        is_preference = isinstance(recipe.objective, PreferenceConfig)
+        if is_preference and not validation.num_queries:
+            raise SeqRecError(
+                f"{prepared.path}: nobody has a validation target under {prepared.split_by}, by "
+                "which objective preference is watched; prepare with another --split-by"
+            )
+        selection_k = int(recipe.trainer.selection_metric.partition("@")[2] or VALIDATION_KS[0])
         module = TrainingModule(
             model,
-            build_objective(recipe.objective, stream.item_counts),
-            partial(build_optimizers, recipe, stream.num_batches),
+            learning.objective,
+            partial(build_optimizers, recipe, len(learning.loader)),
             ModelRanker("validation", model, tokens),
             sorted({*VALIDATION_KS, selection_k}),
             dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
             gradient_clip=recipe.trainer.gradient_clip,
+            watched=learning.watched,
         )
         protocol = protocol_line(prepared, "validation", validation.num_queries, exclude_seen=True)
-        save_items = partial(write_items, items, stream.item_counts)
-        return cls(module, PackedLoader(stream), validation, tokenizer, save_items, protocol)
+        save_items = partial(write_items, items, learning.item_counts)
+        return cls(module, learning, validation, tokenizer, save_items, protocol)
 
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
         """Train, and write the model and its metrics, which are answered."""
         started = time.perf_counter()
+        start = self.judge_start(recipe)
         result = self.fit(recipe, folder, watch)
-        model, model_folder = self.module.model.eval(), folder / "model"
+        best_epoch = self.choose_weights(recipe, folder, result)
+        model, saved = self.module.model.eval(), folder / "model"
         tuned = self.choose_memory_strength(recipe) if result.has_validation else {}
         disable_progress_bar()
-        model.save_pretrained(model_folder)
-        self.tokenizer.save_pretrained(model_folder)
-        self.save_items(model_folder / ITEMS_FILE)
+        model.save_pretrained(saved)
+        self.tokenizer.save_pretrained(saved)
+        self.save_items(saved / ITEMS_FILE)
         lines = read_log(folder / LOG_FILE)
-        best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
+        best = next((line for line in lines if line["epoch"] == best_epoch - 1), start)
         validation = {k.removeprefix("val/"): best[k] for k in best if k.startswith("val/")}
+        validation.pop(SELECTION.removeprefix("val/"), None)
         metrics = {
             "objective": recipe.objective.name,
-            "best_epoch": result.best_epoch,
+            "best_epoch": best_epoch,
             "num_epochs": result.num_epochs,
             "num_steps": result.num_steps,
             "num_parameters": model.num_parameters(),
             "selection_metric": recipe.trainer.selection_metric,
             "validation": validation | tuned,
+            **({"start": _plain(start)} if start else {}),
+            **self.learning.facts,
             **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
             "protocol": self.protocol,
             "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
@@ -234,15 +260,49 @@ class Job:
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
 
+    def judge_start(self, recipe: Recipe) -> dict[str, float]:
+        """How the model of a preference recipe fares before training, which sets its tolerance.
+
+        Empty for other objectives.
+        """
+        config = recipe.objective
+        if not isinstance(config, PreferenceConfig):
+            return {}
+        module = self.module
+        module.model.eval()
+        plain = validation_metrics(module.ranker, self.validation, module.ks)
+        found = {f"val/{key}": value for key, value in plain.items()}
+        if module.watched is not None:
+            watched = module.watched(module.model)
+            found |= {f"val/{key}": value for key, value in watched.items()}
+        keys = [f"val/{name}@{VALIDATION_KS[0]}" for name in ("recall", "ndcg")]
+        least = {key: found[key] * (1 - config.tolerance) for key in keys}
+        module.tolerance = Tolerance(least, f"val/{recipe.trainer.selection_metric}")
+        module.model.train()
+        return found
+
+    def choose_weights(self, recipe: Recipe, folder: Path, result: FitResult) -> int:
+        """The best epoch; 0, with the weights of the start, if none lost little enough."""
+        if self.module.tolerance is None:
+            return result.best_epoch
+        lines = {line["epoch"]: line for line in read_log(folder / LOG_FILE)}
+        if lines[result.best_epoch - 1][SELECTION] != PAST_TOLERANCE:
+            return result.best_epoch
+        start = load_model(model_folder(str(recipe.model.from_pretrained)))
+        self.module.model.load_state_dict(start.state_dict())
+        return 0
+
     def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
         trainer = recipe.trainer
         shares_gpus = trainer.devices > 1 and trainer.accelerator != "cpu"
         has_sparse = not (shares_gpus and torch.cuda.is_available())  # NCCL cannot add them up
-        self.module.model.use_sparse_gradients(has_sparse and is_sparse(recipe.objective.loss))
+        self.module.model.use_sparse_gradients(has_sparse and self.learning.is_sparse)
+        if self.module.tolerance is None:
+            self.judge_start(recipe)
         result = fit(
             self.module,
-            self.loader,
+            self.learning.loader,
             self.validation,
             folder,
             max_epochs=trainer.max_epochs,
@@ -252,7 +312,7 @@ class Job:
             devices=trainer.devices,
             checkpoint_minutes=trainer.checkpoint_minutes,
             ema_decay=trainer.ema_decay,
-            num_scored=num_scored(recipe.objective.loss, self.module.model.config.num_items),
+            num_scored=self.learning.num_scored,
             watch=watch,
         )
         self.module.model.use_sparse_gradients(False)
@@ -270,8 +330,12 @@ class Job:
             recipe.trainer.selection_metric,
             self.module.ks,
         )
-        model.config.memory["strength"] = model.memory.strength
+        model.config.memory = {**(model.config.memory or {}), "strength": model.memory.strength}
         return metrics
+
+
+def _plain(metrics: dict[str, float]) -> dict[str, float]:
+    return {key.removeprefix("val/"): value for key, value in metrics.items()}
 
 
 def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ class _Products:
         if torch.is_autocast_enabled(hidden.device.type):
             self.dtype = torch.get_autocast_dtype(hidden.device.type)
         self.sum_dtype = torch.promote_types(self.dtype, torch.float32)
-        self.largest_logit = _largest_norm(hidden) * _largest_norm(item_weight)
+        self.largest_logit = largest_norm(hidden) * largest_norm(item_weight)
         self.hidden = hidden.to(self.dtype)
         self.item_weight = item_weight.to(self.dtype)
         starts = range(0, num_items, TILE_ITEMS)
@@ -202,7 +202,7 @@ class _Products:
                 label_logit -= shift
                 scores = [s.sub_(shift) for s in scores]
             exponentials = [s.exp_() for s in scores]
-            sums = torch.cat([_row_sums(e, self.sum_dtype) for e in exponentials], dim=1)
+            sums = torch.cat([row_sums(e, self.sum_dtype) for e in exponentials], dim=1)
             normalizer = sums.sum(dim=1, keepdim=True)
             yield _Chunk(rows, exponentials, normalizer, label_logit - normalizer.log())
 
@@ -235,13 +235,13 @@ class _Products:
         self.weight_gradient.index_add_(0, labels.flatten(), from_labels)
 
 
-def _largest_norm(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+def largest_norm(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
     if not len(rows):
         return rows.new_zeros(())
     return torch.linalg.vector_norm(rows, dim=1).amax()
 
 
-def _row_sums(values: Float[Tensor, "C I"], dtype: torch.dtype) -> Float[Tensor, "C 1"]:
+def row_sums(values: Float[Tensor, "C I"], dtype: torch.dtype) -> Float[Tensor, "C 1"]:
     """Sums of rows in ``dtype``, without a copy of all values in it.
 
     In a lower precision parts of a row are summed first, each rounded once; roundings average out.
@@ -284,11 +284,11 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden, item_weight = _scaled(ctx.saved_tensors, gradients[0])
+        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0])
         return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None, None
 
 
-def _scaled(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
+def scaled_by(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
     """The tensors times a factor, without a copy where it is 1, as it is at the end of a graph."""
     return tensors if factor == 1 else tuple(tensor * factor for tensor in tensors)
 

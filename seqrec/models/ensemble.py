@@ -22,26 +22,30 @@ class EnsembleConfig(PreTrainedConfig):
             self.member_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
         super().__post_init__(**kwargs)
 
+    def _member(self) -> PreTrainedConfig:
+        assert not isinstance(self.member_config, dict)
+        return self.member_config
+
     @property
     def hidden_size(self) -> int:
         """Of all members side by side."""
-        return self.num_members * self.member_config.hidden_size
+        return self.num_members * self._member().hidden_size
 
     @property
     def num_hidden_layers(self) -> int:
-        return self.member_config.num_hidden_layers
+        return self._member().num_hidden_layers
 
     @property
     def max_position_embeddings(self) -> int:
-        return self.member_config.max_position_embeddings
+        return self._member().max_position_embeddings
 
     @property
     def initializer_range(self) -> float:
-        return self.member_config.initializer_range
+        return self._member().initializer_range
 
     @property
     def pad_token_id(self) -> int | None:
-        return self.member_config.pad_token_id
+        return self._member().pad_token_id
 
 
 class EnsembleDecoder(PreTrainedModel):
@@ -68,7 +72,12 @@ class EnsembleDecoder(PreTrainedModel):
         """Members have drawn theirs."""
 
     def get_input_embeddings(self) -> nn.Module:
-        return SideBySide([member.get_input_embeddings() for member in self.members])
+        tables = [member.get_input_embeddings() for member in self.decoders()]
+        return SideBySide(tables)  # type: ignore[arg-type]
+
+    def decoders(self) -> list[PreTrainedModel]:
+        """The members."""
+        return list(self.members)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -93,7 +102,7 @@ class EnsembleDecoder(PreTrainedModel):
 class SideBySide(nn.Module):
     """Embeddings of several tables as one wide table; it holds none itself."""
 
-    def __init__(self, tables: list[nn.Module]) -> None:
+    def __init__(self, tables: list[nn.Embedding]) -> None:
         super().__init__()
         self._tables = tuple(tables)  # a tuple is not registered: the members own them
 

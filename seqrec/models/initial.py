@@ -40,7 +40,9 @@ def association_vectors(
     edges = torch.stack([source, torch.from_numpy(target).long()])
     both = torch.cat([edges, edges.flip(0)], dim=1)
     counts = torch.from_numpy(weight).double().repeat(2)
-    pairs = torch.sparse_coo_tensor(both, counts, (num_items, num_items)).coalesce()
+    pairs = torch.sparse_coo_tensor(
+        both, counts, (num_items, num_items), check_invariants=False
+    ).coalesce()
     (row, column), value = pairs.indices(), pairs.values()
     total = torch.zeros(num_items, dtype=torch.float64).index_add_(0, row, value)
     smoothed = total**CONTEXT_POWER

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
@@ -46,7 +46,7 @@ class SeqRecForNextItem(PreTrainedModel):
             tokens = self.get_input_embeddings()
             self.set_input_embeddings(
                 ContentEmbedding(
-                    tokens.weight,
+                    tokens.weight,  # type: ignore[arg-type]
                     num_items=config.num_items,
                     first_item_token=config.first_item_token,
                     **config.content,
@@ -158,15 +158,34 @@ class SeqRecForNextItem(PreTrainedModel):
             return self._decode(input_ids, documents, read_at=read_at)[rows, place]
         return self._decode(input_ids, documents)[rows, columns]
 
+    def states_under(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        may_read: Bool[Tensor, "B T T"],
+        positions: Int[Tensor, "B T"],
+    ) -> Float[Tensor, "B T D"]:
+        """The decoder's output at every position under a mask of what each position may read."""
+        dtype = self._products_dtype(input_ids.device)
+        mask = torch.zeros(may_read.shape, dtype=dtype, device=input_ids.device)
+        mask = mask.masked_fill_(~may_read, torch.finfo(dtype).min)[:, None]
+        output = self.backbone(input_ids=input_ids, attention_mask=mask, position_ids=positions)
+        return self._scaled(output.last_hidden_state)
+
+    def _products_dtype(self, device: torch.device) -> torch.dtype:
+        if torch.is_autocast_enabled(device.type):
+            return torch.get_autocast_dtype(device.type)
+        return self.dtype
+
     def _decode(
         self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"], **more: Tensor
     ) -> Float[Tensor, "B T D"]:
-        dtype = self.dtype
-        if torch.is_autocast_enabled(input_ids.device.type):
-            dtype = torch.get_autocast_dtype(input_ids.device.type)
         output = self.backbone(
             input_ids=input_ids,
-            attention_mask=document_mask(documents, dtype, is_causal=self.config.causal),
+            attention_mask=document_mask(
+                documents,
+                self._products_dtype(input_ids.device),
+                is_causal=self.config.causal,
+            ),
             position_ids=document_positions(documents),
             **more,
         )

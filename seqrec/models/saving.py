@@ -1,5 +1,6 @@
 """Loading a model folder's weights with every mismatch told in one line."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -51,3 +52,15 @@ def load_model(folder: Path) -> SeqRecForNextItem:
             )
     model.load_state_dict(weights)
     return model.eval()
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """The sha256 of what a model folder computes: its configuration and weights."""
+    found = hashlib.sha256()
+    for name in ("config.json", WEIGHTS_FILE):
+        try:
+            with (folder / name).open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+        except FileNotFoundError as error:
+            raise SeqRecError(f"{folder}: not a model folder, {name} is missing") from error
+    return found.hexdigest()

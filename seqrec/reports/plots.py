@@ -37,7 +37,7 @@ def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> 
     left.spines["top"].set_visible(False)
     validated = [lines for lines in logs if lines and f"val/{metric}" in lines[0]]
     if not validated:
-        return _png(figure)
+        return png_of(figure)
     right = left.twinx()
     best = []
     for lines in validated:
@@ -53,7 +53,7 @@ def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> 
     right.set_title(f"best {metric} {found[0]}", fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     right.spines["top"].set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def bars(
@@ -81,7 +81,7 @@ def bars(
     axis.set_xlabel(label)
     axis.set_xlim(0, 1.15 * max(high for _, high in intervals))
     axis.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def differences(
@@ -104,7 +104,7 @@ def differences(
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(label, parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def by_group(
@@ -142,7 +142,7 @@ def by_group(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _name_rows(axis: Axes, names: Sequence[str]) -> None:
@@ -156,7 +156,8 @@ def _short(name: str) -> str:
     return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """The figure as a picture."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=144)
     return content.getvalue()

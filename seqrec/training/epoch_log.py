@@ -11,7 +11,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from seqrec.errors import SeqRecError
-from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.training.accounting import Counts, Flops, product_rate
 from seqrec.training.checkpoints import of_all_processes
 
@@ -95,8 +94,7 @@ class EpochLog(Callback):
     ) -> None:
         self._loss = self._loss + outputs["loss"].detach()
         useful = int((batch.documents > 0).sum())
-        targets = int((batch.labels != IGNORE_INDEX).sum())
-        here = Counts(1, batch.documents.numel(), useful, targets)
+        here = Counts(1, batch.documents.numel(), useful, batch.num_targets)
         self._counts = self._counts.plus(here)
         now = time.perf_counter()
         if now - self._reported_at > PROGRESS_SECONDS and trainer.is_global_zero:

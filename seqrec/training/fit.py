@@ -18,7 +18,7 @@ from seqrec.training.accounting import training_flops
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
 from seqrec.training.epoch_log import EpochLog
 from seqrec.training.loaders import PackedLoader, QueryLoader
-from seqrec.training.module import TrainingModule
+from seqrec.training.module import PAST_TOLERANCE, SELECTION, TrainingModule
 
 LOG_FILE = "log.jsonl"
 
@@ -66,6 +66,8 @@ def fit(
     checkpoints = folder / "checkpoints"
     has_validation = validation.num_queries > 0
     monitor = f"val/{selection_metric}" if has_validation else None
+    if has_validation and module.tolerance is not None:
+        monitor = SELECTION
     flops_of = partial(
         training_flops,
         module.model,
@@ -80,7 +82,9 @@ def fit(
         callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
         callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
         if watch is not None:
-            callbacks.append(WatchEpochs(monitor, watch))
+            callbacks.append(WatchEpochs(f"val/{selection_metric}", watch))
+        if module.tolerance is not None:
+            callbacks.append(StopPastTolerance())
     callbacks.append(EpochCheckpoint(checkpoints, "last", None))
     callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
     if ema_decay is not None:
@@ -147,6 +151,25 @@ class WatchEpochs(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
             trainer.should_stop = True
+
+
+class StopPastTolerance(Callback):
+    """Ends a run in the epoch that lost more than is tolerated."""
+
+    has_stopped = False
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.has_stopped = float(trainer.callback_metrics[SELECTION]) == PAST_TOLERANCE
+        trainer.should_stop |= self.has_stopped
+
+    def state_dict(self) -> dict[str, bool]:
+        return {"has_stopped": self.has_stopped}
+
+    def load_state_dict(self, state: dict[str, bool]) -> None:
+        self.has_stopped = state["has_stopped"]
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        trainer.should_stop |= self.has_stopped
 
 
 def _quieten_lightning() -> None:

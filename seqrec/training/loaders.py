@@ -2,13 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
-from seqrec.tokens.stream import PackedStream, Place
+from seqrec.tokens.stream import Place
 from seqrec.training.sft import PackedTensors
 
 PREFETCHED = 8
@@ -17,20 +17,30 @@ PREFETCHED = 8
 T = TypeVar("T")
 
 
+class Stream(Protocol):
+    """Batches of an epoch from any place of it on; every choice follows from seed and place."""
+
+    row_length: int
+    num_batches: int
+
+    def batches(self, place: Place) -> Iterator[tuple[Place, Any]]: ...
+
+
 class PackedLoader:
     """One epoch after the other, packed in the background; it knows where it is."""
 
-    def __init__(self, stream: PackedStream) -> None:
+    def __init__(self, stream: Stream, tensors_of: Callable[[Any], Any] = PackedTensors.of) -> None:
         self.stream = stream
+        self.tensors_of = tensors_of
         self.place = Place()
 
     def __len__(self) -> int:
         return self.stream.num_batches
 
-    def __iter__(self) -> Iterator[PackedTensors]:
+    def __iter__(self) -> Iterator[Any]:
         for place, batch in in_background(self.stream.batches(self.place), PREFETCHED):
             self.place = place
-            yield PackedTensors.of(batch)
+            yield self.tensors_of(batch)
 
     def state_dict(self) -> dict[str, int]:
         return self.place._asdict()

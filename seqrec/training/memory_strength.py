@@ -36,7 +36,7 @@ def choose_strength(
     tried: list[dict[str, float]] = []
     for strength in STRENGTHS:
         memory.strength = strength
-        tried.append(_metrics(ranker, validation, ks))
+        tried.append(validation_metrics(ranker, validation, ks))
         last = [metrics[selection_metric] for metrics in tried[-3:]]
         if len(last) == 3 and last[0] > last[1] > last[2]:
             break
@@ -45,8 +45,10 @@ def choose_strength(
     return tried[best]
 
 
-def _metrics(ranker: Ranker, validation: QueryLoader, ks: Sequence[int]) -> dict[str, float]:
-    """Means over the queries of all processes."""
+def validation_metrics(
+    ranker: Ranker, validation: QueryLoader, ks: Sequence[int]
+) -> dict[str, float]:
+    """Means over the queries of all processes, by key: ``ndcg@10``, ..."""
     scores: dict[str, list[np.ndarray]] = {}
     for queries in validation.of_all_processes():
         for key, values in _scores(ranker, queries, ks).items():

@@ -1,7 +1,7 @@
 """The Lightning module: an objective, an optimizer, validation by full-catalog ranking."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,27 @@ from seqrec.recommender import Ranker
 from seqrec.training.optimizers import clip_gradients
 
 Objective = Callable[[SeqRecForNextItem, Any], Float[Tensor, ""]]
+Watched = Callable[[SeqRecForNextItem], dict[str, float]]
+"""What else is measured at every validation."""
+
+SELECTION = "val/selection"
+PAST_TOLERANCE = -1.0
+"""The selection metric of an epoch that lost more than is tolerated."""
+
+
+class Tolerance(NamedTuple):
+    """What an epoch may lose of the validation's metrics and still be chosen."""
+
+    least: dict[str, float]
+    """By metric, such as ``val/ndcg@10``."""
+    selection_metric: str
+    """What chooses among the epochs that lost no more."""
+
+    def selection(self, metrics: dict[str, float]) -> float:
+        """What an epoch of such metrics is chosen by."""
+        if any(metrics[key] < least for key, least in self.least.items()):
+            return PAST_TOLERANCE
+        return metrics[self.selection_metric]
 
 
 class TrainingModule(LightningModule):
@@ -31,6 +52,7 @@ class TrainingModule(LightningModule):
         *,
         dtype: torch.dtype,
         gradient_clip: float,
+        watched: Watched | None = None,
     ) -> None:
         """Hold what the Trainer calls.
 
@@ -42,6 +64,7 @@ class TrainingModule(LightningModule):
             ks: cut-offs of the validation's metrics.
             dtype: of the products in training.
             gradient_clip: largest norm of the gradient.
+            watched: what else is measured at every validation.
         """
         super().__init__()
         self.model = model
@@ -50,6 +73,8 @@ class TrainingModule(LightningModule):
         self.ranker = ranker
         self.products_dtype = dtype
         self.gradient_clip = gradient_clip
+        self.watched = watched
+        self.tolerance: Tolerance | None = None
         self.ks = ks
         self.depth = max(ks)
         metrics = metric_collection(ks, ranker.num_items)
@@ -87,5 +112,10 @@ class TrainingModule(LightningModule):
         self.metrics.update(hits.to(self.device), num_targets.to(self.device))
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.metrics.compute())
+        found = {key: float(value) for key, value in self.metrics.compute().items()}
         self.metrics.reset()
+        if self.watched is not None:
+            found |= {f"val/{key}": value for key, value in self.watched(self.model).items()}
+        if self.tolerance is not None:
+            found[SELECTION] = self.tolerance.selection(found)
+        self.log_dict(found)

@@ -64,8 +64,12 @@ def adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> Laz
     return LazyAdamW(groups, lr=learning_rate, fused=True)
 
 
-def clip_gradients(model: nn.Module, max_norm: float) -> None:
-    """Scale all gradients down to a joint norm of at most ``max_norm``; sparse ones too."""
+def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
+    """Scale all gradients down to a joint norm of at most ``max_norm``; sparse ones too.
+
+    Returns:
+        The norm before.
+    """
     gradients = []
     for parameter in model.parameters():
         if parameter.grad is not None:
@@ -77,6 +81,7 @@ def clip_gradients(model: nn.Module, max_norm: float) -> None:
     norm = nn.utils.get_total_norm(gradients)
     scale = (max_norm / (norm + 1e-6)).clamp_max(1.0)
     torch._foreach_mul_(gradients, scale)
+    return norm
 
 
 def warmup_and_decay(

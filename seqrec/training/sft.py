@@ -58,6 +58,11 @@ class PackedTensors(NamedTuple):
         input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
         return cls(input_ids, documents, labels, label_weight, batch.total_weight)
 
+    @property
+    def num_targets(self) -> int:
+        """Rows that go through the head."""
+        return int((self.labels != IGNORE_INDEX).sum())
+
 
 def sft_loss(
     model: SeqRecForNextItem,

@@ -10,9 +10,10 @@ import yaml
 
 from seqrec.config.block import Block
 from seqrec.config.load import Recipe, load_recipe, shipped_recipes
-from seqrec.config.objective import LossConfig, SampledConfig
+from seqrec.config.objective import LossConfig, PreferenceLossConfig, SampledConfig
 from seqrec.errors import SeqRecError
-from seqrec.jobs.build import build_objective
+from seqrec.jobs.preference import build_preference_loss
+from seqrec.jobs.sft import build_objective
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -49,12 +50,60 @@ def test_the_loss_function_takes_what_its_schema_holds(name):
     assert schema == set(settings) - {"num_items"}
 
 
+PREFERENCE_LOSSES = [
+    get_args(member.model_fields["name"].annotation)[0]
+    for member in get_args(get_args(PreferenceLossConfig)[0])
+]
+
+
+@pytest.mark.parametrize("name", PREFERENCE_LOSSES)
+def test_the_preference_loss_takes_what_its_schema_holds(name):
+    config = load_recipe("dpo", [f"objective.loss={{name: {name}}}"]).objective.loss
+    loss = build_preference_loss(config)
+    inspect.signature(loss.func).bind("policy", "reference", "answers", **loss.keywords)
+    assert loss.func.__name__ == name
+    assert set(loss.keywords) == set(type(config).model_fields) - {"name"}
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("objective.loss.beta=0", "objective.loss.beta: .*greater than 0"),
+        ("objective.loss={name: dpq}", "objective.loss.name: choose from dpo, ipo, simpo, kto"),
+        ("objective.loss={name: ipo, gamma: 1}", "objective.loss.gamma: unknown key"),
+        ("objective.sft_share=1", "objective.sft_share: .*less than 1"),
+        ("objective.weight=rating", "objective.weight: unknown key"),
+        ("data.held_out_share=0", "a data.held_out_share above 0"),
+        ("data.stride=10", "go with objective sft"),
+    ],
+)
+def test_a_mistake_in_a_preference_recipe_names_the_key(override, complaint):
+    with pytest.raises(SeqRecError, match=complaint) as mistake:
+        load_recipe("dpo", [override])
+    assert "\n" not in str(mistake.value)
+
+
+def test_a_loss_without_a_reference_takes_none():
+    with pytest.raises(SeqRecError, match="objective.reference: loss simpo has none"):
+        load_recipe("dpo", ["objective.loss={name: simpo}", "objective.reference=runs/a"])
+
+
+def test_a_model_to_start_from_leaves_the_other_keys_to_it():
+    recipe = load_recipe("dpo", ["model.from_pretrained=runs/first"])
+    dumped = recipe.model_dump()
+    assert dumped["model"] == {"from_pretrained": "runs/first", "dropout": 0.0}
+    assert Recipe.model_validate(dumped) == recipe
+    assert load_recipe("sft").model_dump()["model"]["hidden_size"] > 0
+
+
 def test_every_field_has_help():
     def fields(block, path=""):
         for name, field in block.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
-                yield from fields(field.annotation, f"{path}{name}.")
-            else:
+            members = [field.annotation, *get_args(field.annotation)]
+            blocks = [m for m in members if isinstance(m, type) and issubclass(m, Block)]
+            for inner in blocks:
+                yield from fields(inner, f"{path}{name}.")
+            if blocks != [field.annotation]:
                 yield f"{path}{name}", field.description
 
     assert [name for name, description in fields(Recipe) if not description] == []
@@ -74,7 +123,7 @@ def test_overrides_reach_their_keys():
         ("trainer.max_epochs=0", "trainer.max_epochs: .*greater than 0, not 0"),
         ("trainer.learning_rate=fast", "trainer.learning_rate: .*not 'fast'"),
         ("model.hidden_size=65", "hidden_size 65 must be a multiple of twice"),
-        ("objective.name=magic", "objective.name: .*'sft', not 'magic'"),
+        ("objective.name=magic", "objective.name: choose from sft, preference, rl, not 'magic'"),
         ("objective.loss.temperature=2", "objective.loss.temperature: unknown key"),
         ("optimizer.name=adam", "optimizer: unknown key; known here: data, model"),
         ("trainer.seed.a=1", "trainer.seed: .*integer"),
@@ -82,6 +131,9 @@ def test_overrides_reach_their_keys():
         ("max_epochs", "write it as key.path=value"),
         ("model.dropout=[", "the value is not YAML"),
         ("trainer.selection_metric=auc", "trainer.selection_metric"),
+        ("trainer.selection_metric=pair_accuracy", "goes with objective preference"),
+        ("data.pairs=pairs.parquet", "data.pairs goes with objective preference, not sft"),
+        ("objective.sft_share=0.5", "objective.sft_share: unknown key"),
     ],
 )
 def test_a_mistake_names_the_key(override, complaint):

@@ -6,7 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from seqrec.data.worlds import World, first_order_world, second_order_world, unordered_world
+from seqrec.data.worlds import (
+    World,
+    first_order_world,
+    opposed_tastes,
+    second_order_world,
+    unordered_world,
+)
 
 WORLDS = [first_order_world, second_order_world, unordered_world]
 
@@ -109,3 +115,19 @@ def test_titles_have_ids_of_their_own_names_and_genres():
     assert items["item_id"].to_list()[17] == "t017"
     assert items["title"].n_unique() == 450
     assert items["genres"].list.len().is_between(1, 2).all()
+
+
+def test_opposed_tastes_show_in_what_is_watched_and_not_in_mean_ratings():
+    world = opposed_tastes(num_items=40, seed=0)
+    log = world.simulate(2000, 10, seed=1)
+    pairs = zip(log["user_id"], log["item_id"], strict=True)
+    is_liked = np.array([world.is_liked(*pair) for pair in pairs])
+    ratings = log["rating"].to_numpy()
+    assert set(ratings[is_liked]) == {4, 5} and set(ratings[~is_liked]) == {1, 2}
+    assert 0.55 < is_liked.mean() < 0.7
+    assert (world.likes[0] != world.likes[1]).all()
+    by_item = log.group_by("item_id").agg(
+        mean=pl.col("rating").mean(), of_a=pl.col("user_id").str.starts_with("a").mean()
+    )
+    assert by_item["mean"].std() < 0.3
+    assert by_item["of_a"].min() < 0.4 < 0.6 < by_item["of_a"].max()

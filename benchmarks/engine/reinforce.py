@@ -1,0 +1,134 @@
+"""An update of reinforcement learning: slates drawn, scored, held to the reference, learned."""
+
+import copy
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.engine.machine import threads
+from benchmarks.engine.measure import in_fresh_process
+from benchmarks.engine.rows import Row, row
+from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
+from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
+from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.rl.executors import InProcess
+from seqrec.rl.rewards import Tasks
+from seqrec.rl.roles import Asking, Learner, Reference, RolloutWorker, Scorer
+from seqrec.training.accounting import training_dtype
+from seqrec.training.optimizers import adamw
+
+NAME = Path(__file__).stem
+NUM_ITEMS, NUM_TASKS, NUM_SLATES, NUM_TITLES, MAX_LENGTH = 3416, 8, 8, 3, 100
+PENALTY = 0.04
+WARMUP_UPDATES = 5
+DRAWINGS = ("sequential", "one_pass")
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """A row a way of drawing."""
+    for drawing in DRAWINGS:
+        answer = in_fresh_process(NAME, drawing=drawing, num_updates=5 if quick else 60)
+        yield row(
+            NAME,
+            f"update of {NUM_TASKS} x {NUM_SLATES} slates of {NUM_TITLES}, {drawing}",
+            [1000 * seconds for seconds in answer["update_seconds"]],
+            "ms",
+            note=f"generate {1000 * answer['generate']:.1f}, score {1000 * answer['score']:.1f}, "
+            f"update {1000 * answer['update']:.1f} ms",
+        )
+
+
+class Worth:
+    """A title is worth a fixed number."""
+
+    name = "worth"
+
+    def __init__(self) -> None:
+        self._worth = np.random.default_rng(0).random(NUM_ITEMS)
+
+    def score(self, tasks: Tasks, slates: np.ndarray) -> np.ndarray:
+        return self._worth[slates].mean(axis=2)
+
+
+def probe(drawing: str, num_updates: int) -> dict[str, Any]:
+    """Seconds of updates after a warm-up, and the medians of their stages."""
+    torch.set_num_threads(threads())
+    torch.manual_seed(0)
+    asking = Asking(NUM_SLATES, NUM_TITLES, drawing, 1.0, MAX_LENGTH + NUM_TITLES)  # type: ignore[arg-type]
+    policy = model()
+    learner = Learner(
+        policy,
+        adamw(policy, learning_rate=1e-4, weight_decay=0.0),
+        Reference(copy.deepcopy(policy), asking),
+        asking,
+        advantages=standardized_advantages,
+        loss=partial(clipped_policy_gradient, clip_low=0.2, clip_high=0.2),
+        num_passes=1,
+        entropy_bonus=0.0,
+        gradient_clip=1.0,
+        dtype=training_dtype("auto", "cpu"),
+    )
+    executor = InProcess([RolloutWorker(copy.deepcopy(policy), asking, 0, 0)], Scorer(Worth()))
+    rng = np.random.default_rng(0)
+    seconds: dict[str, list[float]] = {"generate": [], "score": [], "update": []}
+    for update in range(num_updates + WARMUP_UPDATES):
+        lengths = rng.integers(10, MAX_LENGTH + 1, NUM_TASKS)
+        histories = [rng.choice(NUM_ITEMS, length, replace=False) for length in lengths]
+        tasks = Tasks(np.arange(NUM_TASKS), histories, [history[:1] for history in histories])
+        times = [time.perf_counter()]
+        executor.load(learner.weights(), update)
+        rollouts = executor.collect(executor.start(tasks, update))
+        times.append(time.perf_counter())
+        rewards = executor.score(rollouts)
+        times.append(time.perf_counter())
+        learner.update(rollouts, rewards, PENALTY)
+        times.append(time.perf_counter())
+        for stage, took in zip(seconds, np.diff(times), strict=True):
+            seconds[stage].append(float(took))
+    measured = {stage: took[WARMUP_UPDATES:] for stage, took in seconds.items()}
+    together = [sum(parts) for parts in zip(*measured.values(), strict=True)]
+    medians = {stage: float(np.median(took)) for stage, took in measured.items()}
+    return {"update_seconds": together, **medians}
+
+
+def model() -> SeqRecForNextItem:
+    """A decoder of the size that peers are timed with, random weights."""
+    vocab_size = -(-(NUM_ITEMS + 2) // 64) * 64
+    backbone = SeqRecDecoderConfig(
+        block="llama",
+        vocab_size=vocab_size,
+        hidden_size=HIDDEN_SIZE,
+        intermediate_size=INNER_SIZE,
+        num_hidden_layers=NUM_BLOCKS,
+        num_attention_heads=NUM_HEADS,
+        max_position_embeddings=MAX_LENGTH + NUM_TITLES,
+        dropout=0.0,
+        item_dropout=0.0,
+        relative_bias=False,
+        gated_residual=False,
+        initializer_range=0.02,
+        norm_eps=1e-6,
+        rope_theta=10_000.0,
+        pad_token_id=0,
+    )
+    return SeqRecForNextItem(
+        SeqRecConfig(
+            backbone_config=backbone,
+            head="tied",
+            causal=True,
+            cosine_scale=None,
+            num_items=NUM_ITEMS,
+            padded_num_items=vocab_size,
+            first_item_token=2,
+            max_length=MAX_LENGTH + NUM_TITLES,
+            content=None,
+            memory=None,
+            catalog_fingerprint="",
+            tokenizer_fingerprint="",
+        )
+    )

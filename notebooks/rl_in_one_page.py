@@ -1,0 +1,101 @@
+"""Reinforcement learning of a recommender on one page: no roles, no log, no resume.
+
+What `seqrec train grpo` does, flat, to be read before the controller. A history comes in, three
+titles go out, somebody says what they are worth, and the weights move, but not too far.
+
+    python notebooks/rl_in_one_page.py RUN DATA
+"""
+
+import copy
+import sys
+
+import numpy as np
+import torch
+
+from seqrec import Recommender
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
+from seqrec.rl.slates import Prompts, draw, drift, log_probs, steps_of
+
+NUM_SLATES, NUM_TITLES = 8, 3  # drawn for each history
+BATCH, UPDATES = 8, 100
+BUDGET_NATS = 0.2  # how far the policy may go from where it began, a title
+PENALTY = 0.1  # what a nat of that costs
+
+
+def tasks(data: PreparedData, rng: np.random.Generator):
+    """Histories cut somewhere in the training part, and what the person watched after that."""
+    log = data.histories()
+    while True:
+        histories, later = [], []
+        while len(histories) < BATCH:
+            user = rng.integers(len(log.offsets) - 1)
+            row = slice(log.offsets[user], log.offsets[user + 1])
+            items = log.items[row][log.split[row] == TRAIN]  # what is held out rewards nobody
+            if len(items) > 4:
+                cut = rng.integers(2, len(items) - 1)
+                histories.append(items[:cut])
+                later.append(items[cut:])
+        yield histories, later
+
+
+def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
+    rec = Recommender.from_pretrained(run)
+    policy = rec.model
+    reference = copy.deepcopy(policy).requires_grad_(False)  # the policy as it was
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-4)
+    generator = torch.Generator().manual_seed(0)
+    source = tasks(PreparedData.open(folder), np.random.default_rng(0))
+    asked = {"drawing": "sequential", "temperature": 1.0}
+
+    for update in range(num_updates):
+        histories, later = next(source)
+        prompts = Prompts.of(
+            histories,
+            first_item_token=policy.config.first_item_token,
+            pad_token_id=rec.tokens.pad_token_id,
+            max_length=policy.config.max_length - NUM_TITLES,
+        )
+
+        # generate: eight slates of three titles for every history, none that was seen
+        slates = draw(
+            policy,
+            prompts,
+            num_slates=NUM_SLATES,
+            num_titles=NUM_TITLES,
+            generator=generator,
+            **asked,
+        )
+
+        # score: the share of a slate's titles that the person went on to watch
+        rewards = torch.tensor(
+            np.stack([np.isin(s, a).mean(axis=1) for s, a in zip(slates.items, later, strict=True)])
+        ).float()
+
+        # guard: how far the policy is from where it began, over the whole catalog
+        steps = steps_of(policy, prompts, slates.items, **asked)
+        with torch.no_grad():
+            before = steps_of(reference, prompts, slates.items, **asked)
+        distance = drift(steps, before)
+        if distance > BUDGET_NATS:
+            print(f"update {update}: {distance.item():.3f} nats a title: the budget is spent")
+            break
+
+        # update: what was better than its group becomes likelier
+        loss = clipped_policy_gradient(
+            log_probs(steps, slates.items.shape, asked["drawing"]),
+            slates.log_prob,
+            standardized_advantages(rewards),
+            clip_low=0.2,
+            clip_high=0.2,
+        )
+        optimizer.zero_grad()
+        (loss + PENALTY * distance).backward()
+        optimizer.step()
+        print(f"update {update:3d}  reward {rewards.mean():.4f}  drift {distance.item():.4f} nats")
+    return float(rewards.mean())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,150 @@
+"""``seqrec pairs``: preference data, from ratings, from what was watched, or from people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.data.comparisons import (
+    Drawn,
+    draw_next,
+    draw_rated,
+    drawn_table,
+    read_comparisons,
+    reject_from,
+    table_of,
+)
+from seqrec.data.pairs import IMPLICIT, pairs_of, write_pairs
+from seqrec.data.prepared import PreparedData
+from seqrec.data.sources import sha256_of
+from seqrec.errors import SeqRecError
+from seqrec.jobs.folders import new_file, refuse_existing_file
+from seqrec.jobs.models import open_ranker
+
+Source = Literal["ratings", "implicit", "file"]
+
+
+def pairs(
+    *,
+    data: str | Path,
+    out: str | Path,
+    source: str,
+    file: str | Path | None = None,
+    model: str | Path | None = None,
+    k: int = 50,
+    num_rejected: int = 5,
+    per_user: int = 20,
+    liked: float = 4.0,
+    disliked: float = 2.0,
+    horizon: int = 50,
+    min_history: int = 5,
+    max_history: int = 200,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write a pairs file of a prepared folder's training part.
+
+    Args:
+        data: prepared folder.
+        out: the pairs file.
+        source: ``ratings``: a title that a user rated well against one that the same user rated
+            badly; ``implicit``: what was watched next against titles that ``model`` would have
+            recommended and that the user's training history lacks; ``file``: comparisons made by
+            people.
+        file: of people's comparisons: Parquet, NDJSON, CSV or TSV.
+        model: the policy whose lists are rejected: a run, a model folder, a baseline.
+        k: length of the policy's lists, of which rejected titles are drawn at random.
+        num_rejected: titles that a comparison with a policy rejects, at most.
+        per_user: comparisons of a user, at most.
+        liked: the least rating of a chosen title.
+        disliked: the largest rating of a rejected one.
+        horizon: interactions after the history from which rated titles are drawn.
+        min_history: titles that a history has at least.
+        max_history: last titles of a history that are written.
+        seed: of the draws.
+        overwrite: replace ``out``.
+
+    Returns:
+        The file, and counts of pairs, users and what was left out.
+
+    Raises:
+        SeqRecError: a mistake in options, data, model or file.
+    """
+    out = Path(out)
+    _check(source, file, model, liked, disliked)
+    at_least_one = {
+        "--k": k,
+        "--num-rejected": num_rejected,
+        "--per-user": per_user,
+        "--horizon": horizon,
+        "--min-history": min_history,
+        "--max-history": max_history,
+    }
+    for option, value in at_least_one.items():
+        if value < 1:
+            raise SeqRecError(f"{option} {value}: at least 1")
+    refuse_existing_file(out, overwrite)
+    prepared = PreparedData.open(data)
+    counts: dict[str, int] = {}
+    if source == "file":
+        path = Path(str(file))
+        given = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
+        table, counts = table_of(given, prepared), given.counts
+    else:
+        draws = {"per_user": per_user, "min_history": min_history, "seed": seed}
+        if source == "ratings":
+            histories = prepared.histories(["rating"])
+            bounds = {"liked": liked, "disliked": disliked, "horizon": horizon}
+            drawn = draw_rated(histories, _user_ids(prepared), **bounds, **draws)  # type: ignore[arg-type]
+        else:
+            histories = prepared.histories()
+            drawn = draw_next(histories, _user_ids(prepared), **draws)
+            ranker = open_ranker(str(model), prepared, histories)
+
+            def rank(asked: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
+                return ranker.rank(asked, k).items.numpy()
+
+            drawn = reject_from(
+                drawn, histories, _user_ids(prepared), rank, num_rejected=num_rejected, seed=seed
+            )
+        _refuse_none(drawn, source, prepared, liked, disliked)
+        name = IMPLICIT if source == "implicit" else "ratings"
+        table = drawn_table(drawn, histories, prepared, max_history=max_history, source=name)
+    with new_file(out, overwrite=overwrite) as aside:
+        write_pairs(table, aside)
+    users = int(table["user_id"].drop_nulls().n_unique())
+    return {"pairs": len(table), "users": users, "counts": counts, "out": str(out)}
+
+
+def _user_ids(prepared: PreparedData) -> list[str]:
+    return prepared.users()["user_id"].to_list()
+
+
+def _check(
+    source: str,
+    file: str | Path | None,
+    model: str | Path | None,
+    liked: float,
+    disliked: float,
+) -> None:
+    if source not in get_args(Source):
+        raise SeqRecError(f"--source {source}: choose from {', '.join(get_args(Source))}")
+    if (source == "file") != (file is not None):
+        raise SeqRecError(f"--source {source}: {'needs' if file is None else 'has no'} --file")
+    if (source == "implicit") != (model is not None):
+        raise SeqRecError(f"--source {source}: {'needs' if model is None else 'has no'} --model")
+    if not liked > disliked:
+        raise SeqRecError(f"--liked {liked:g} must be above --disliked {disliked:g}")
+
+
+def _refuse_none(
+    drawn: Drawn, source: str, prepared: PreparedData, liked: float, disliked: float
+) -> None:
+    if len(drawn):
+        return
+    why = "histories of --min-history titles that go on, or titles to reject"
+    if source == "ratings":
+        why = f"users who rated {liked:g} or more and {disliked:g} or less after a history"
+    raise SeqRecError(f"{prepared.path}: no pairs; its training part has no {why}")

@@ -1,0 +1,155 @@
+"""From a preference recipe to objects: pairs, the reference, the loss, what is watched."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seqrec.config.load import Recipe
+from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
+from seqrec.data.cache import made_of, read_cache
+from seqrec.data.pairs import Pairs, read_pairs
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.jobs.build import count_items
+from seqrec.jobs.learning import Learning
+from seqrec.jobs.models import open_recommender
+from seqrec.jobs.start import KEY
+from seqrec.losses import preference
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.preference import PairLogProbs
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.saving import folder_fingerprint
+from seqrec.recommender import model_folder
+from seqrec.tokens.pairs import PairStream
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.training.loaders import PackedLoader
+from seqrec.training.preference import (
+    CachedReference,
+    FrozenReference,
+    PairTensors,
+    PairWatch,
+    PreferenceLoss,
+    Reference,
+    preference_loss,
+)
+
+REFERENCE_KEY = "objective.reference"
+
+
+def build_preference(
+    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
+) -> Learning:
+    """Everything beside the policy that a preference recipe names.
+
+    Raises:
+        SeqRecError: no pairs, pairs that the loss cannot learn from, a reference that is of
+            another catalog or, as a cache, of another model, pairs or data.
+    """
+    config = recipe.objective
+    assert isinstance(config, PreferenceConfig)
+    start = recipe.model.from_pretrained
+    if start is None:
+        raise SeqRecError(f"{KEY}: missing; name the run that preferences change")
+    if recipe.data.pairs is None:
+        raise SeqRecError("data.pairs: missing; name the file that seqrec pairs wrote")
+    pairs = read_pairs(Path(recipe.data.pairs), prepared)
+    check_sides(pairs, recipe)
+    is_held_out = pairs.held_out(recipe.data.held_out_share)
+    learned = np.flatnonzero(~is_held_out & (pairs.weight > 0))
+    held_out = np.flatnonzero(is_held_out)
+    if not len(learned):
+        raise SeqRecError(f"{recipe.data.pairs}: all pairs are held out; lower data.held_out_share")
+    if not len(held_out) and recipe.trainer.selection_metric == "pair_accuracy":
+        raise SeqRecError(f"{recipe.data.pairs}: no pair is held out; raise data.held_out_share")
+    stream_of = partial(
+        PairStream,
+        pairs,
+        tokens=tokens,
+        row_length=recipe.data.max_length,
+        batch_size=recipe.data.batch_size,
+        ignore_index=IGNORE_INDEX,
+    )
+    reference, kept = open_reference(recipe, prepared, pairs)
+    stream = stream_of(
+        chosen=learned,
+        has_labels=config.sft_share > 0,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        num_ranks=recipe.trainer.devices,
+    )
+    objective = partial(
+        preference_loss,
+        loss=build_preference_loss(config.loss),
+        reference=reference,
+        sft_share=config.sft_share,
+    )
+    watched = None
+    if len(held_out):
+        watched = PairWatch(stream_of(chosen=held_out, has_labels=False).in_order, kept)
+    facts = {**pairs.counts, "learned": len(learned), "held_out": len(held_out)}
+    return Learning(
+        PackedLoader(stream, PairTensors.of),
+        objective,
+        count_items(prepared),
+        num_scored=prepared.num_items,
+        watched=watched,
+        facts={"pairs": facts},
+    )
+
+
+def check_sides(pairs: Pairs, recipe: Recipe) -> None:
+    """Refuse lone likes and dislikes for losses that compare."""
+    num_alone = int(pairs.is_one_sided.sum())
+    assert isinstance(recipe.objective, PreferenceConfig)
+    loss = recipe.objective.loss.name
+    if num_alone and loss != "kto":
+        raise SeqRecError(
+            f"{recipe.data.pairs}: {num_alone:,} pairs are a like or a dislike alone; "
+            f"objective.loss kto learns from such, {loss} does not"
+        )
+
+
+def build_preference_loss(config: PreferenceLossConfig) -> PreferenceLoss:
+    """The loss of pairs that the settings name."""
+    function = getattr(preference, config.name)
+    return partial(function, **config.model_dump(exclude={"name"}))
+
+
+def open_reference(
+    recipe: Recipe, prepared: PreparedData, pairs: Pairs
+) -> tuple[Reference | None, Callable[[], SeqRecForNextItem]]:
+    """What the loss is held against, and the model by which drift is watched.
+
+    The second model is kept in memory where the loss needs it anyway; beside a cache, or a loss
+    without a reference, it is read whenever it is asked for.
+    """
+    config = recipe.objective
+    assert isinstance(config, PreferenceConfig) and recipe.model.from_pretrained is not None
+    start = model_folder(recipe.model.from_pretrained, KEY)
+
+    def read(path: Path = start) -> SeqRecForNextItem:
+        return open_recommender(path, prepared).model
+
+    if config.loss.name == "simpo":
+        return None, read
+    named = Path(config.reference) if config.reference is not None else start
+    if named.is_file():
+        wanted = made_of(
+            model_fingerprint=folder_fingerprint(start),
+            catalog_fingerprint=prepared.catalog_fingerprint,
+            pairs_fingerprint=pairs.fingerprint,
+            data_fingerprint=prepared.fingerprint,
+            max_length=recipe.data.max_length,
+        )
+        cached = read_cache(named, wanted, len(pairs))
+        return CachedReference(PairLogProbs(*map(torch.from_numpy, map(np.copy, cached)))), read
+    model = read(model_folder(named, REFERENCE_KEY))
+    if model.config.max_length < recipe.data.max_length:
+        raise SeqRecError(
+            f"{REFERENCE_KEY} {named}: reads {model.config.max_length} items of a history, fewer "
+            f"than data.max_length {recipe.data.max_length}"
+        )
+    return FrozenReference(model), lambda: model

@@ -1,0 +1,308 @@
+"""Reinforcement learning by a recipe: the roles are built, the controller runs, a model is left."""
+
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from transformers import PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
+
+from seqrec.config.load import Recipe
+from seqrec.config.rl import (
+    ClippedConfig,
+    DrGRPOConfig,
+    GRPOConfig,
+    RayConfig,
+    RLConfig,
+    RLOOConfig,
+)
+from seqrec.data.catalog import write_items
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
+from seqrec.jobs.rewards import build_scorer
+from seqrec.jobs.run_folder import METRICS_FILE
+from seqrec.jobs.start import KEY, start_model
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    leave_one_out_advantages,
+    policy_gradient,
+    standardized_advantages,
+)
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.recommender import ITEMS_FILE, ModelRanker
+from seqrec.reports.timeline import stage_seconds, timeline
+from seqrec.rl.controller import STATE_FILE, Controller, Executor, Held
+from seqrec.rl.events import EventLog, read_events
+from seqrec.rl.executors import InProcess
+from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.on_ray import OnRay
+from seqrec.rl.roles import (
+    Advantages,
+    Asking,
+    Learner,
+    PolicyLoss,
+    Reference,
+    RolloutWorker,
+    Scorer,
+)
+from seqrec.rl.tasks import TaskSource
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.training.accounting import training_dtype
+from seqrec.training.loaders import QueryLoader
+from seqrec.training.optimizers import adamw
+
+EVENTS_FILE = "events.jsonl"
+TIMELINE_FILE = "timeline.png"
+
+
+@dataclass(frozen=True)
+class RLJob:
+    """What a recipe of reinforcement learning and a prepared folder make together."""
+
+    recipe: Recipe
+    settings: RLConfig
+    prepared: PreparedData
+    policy: SeqRecForNextItem
+    tokenizer: PreTrainedTokenizerFast
+    tokens: ItemTokens
+    item_counts: Int[np.ndarray, " I"]
+    source: TaskSource
+    asking: Asking
+    make_scorer: Callable[[], Scorer]
+    validation: QueryLoader
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: PreparedData) -> "RLJob":
+        """Everything that can be seen before anything is written.
+
+        Raises:
+            SeqRecError: a mistake in recipe, data or rewards.
+        """
+        settings = recipe.objective
+        assert isinstance(settings, RLConfig)
+        if recipe.model.from_pretrained is None:
+            raise SeqRecError(f"objective rl starts from a trained model: {KEY}=RUN")
+        torch.manual_seed(recipe.trainer.seed)
+        item_ids = prepared.items()["item_id"].to_list()
+        policy, tokenizer = start_model(recipe, prepared)
+        if not policy.config.causal:
+            raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
+        wants_ratings = any(reward.name == "rating" for reward in settings.rewards)
+        histories = prepared.histories(["rating"] if wants_ratings else [])
+        source = TaskSource(
+            histories,
+            num_tasks=settings.num_tasks,
+            held_out_share=settings.held_out_share,
+            max_later=settings.max_later,
+            seed=recipe.trainer.seed,
+        )
+        asking = Asking(
+            num_slates=settings.slates.num_slates,
+            num_titles=settings.slates.num_titles,
+            drawing=settings.slates.drawing,
+            temperature=settings.slates.temperature,
+            max_length=policy.config.max_length,
+        )
+        _check_room(source, asking, prepared.num_items)
+        validation = QueryLoader(
+            prepared.blocks(), prepared.targets, memory_rows=recipe.data.pool_rows
+        )
+        if not validation.num_queries:
+            raise SeqRecError(
+                f"{prepared.path}: nobody has a validation target under {prepared.split_by}, and "
+                "the guard watches them; prepare with another --split-by"
+            )
+        in_training = histories.items[histories.split == TRAIN]
+        return cls(
+            recipe,
+            settings,
+            prepared,
+            policy,
+            tokenizer,
+            ItemTokens.of(tokenizer, item_ids),
+            np.bincount(in_training, minlength=prepared.num_items),
+            source,
+            asking,
+            build_scorer(settings.rewards, prepared),
+            validation,
+        )
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Learn in a folder, or go on with a run that was cut there, and leave a model.
+
+        Returns:
+            What ``metrics.json`` holds.
+
+        Raises:
+            SeqRecError: a reward that fails, Ray missing or refusing.
+        """
+        started = time.perf_counter()
+        executor = build_executor(self)
+        try:
+            outcome = self._controller(folder, executor).run()
+        finally:
+            executor.close()
+        events = read_events(folder / EVENTS_FILE)
+        (folder / TIMELINE_FILE).write_bytes(timeline(events))
+        disable_progress_bar()
+        self.policy.eval().save_pretrained(folder / "model")
+        self.tokenizer.save_pretrained(folder / "model")
+        write_items(self.prepared.items(), self.item_counts, folder / "model" / ITEMS_FILE)
+        metric = self.settings.guard.metric
+        first = next(event for event in events if event["stage"] == "guard")
+        seconds = stage_seconds(events)
+        num_queries = self.validation.num_queries
+        metrics = {
+            "objective": self.settings.name,
+            "num_updates": outcome.num_updates,
+            "reason": outcome.reason,
+            "rollbacks": outcome.rollbacks,
+            "reward_before": first["reward"],
+            "reward": outcome.reward,
+            "drift_nats": outcome.drift_nats,
+            "num_parameters": self.policy.num_parameters(),
+            "selection_metric": metric,
+            "validation_before": {metric: first["metric"]},
+            "validation": {metric: outcome.metric},
+            "protocol": protocol_line(self.prepared, "validation", num_queries, exclude_seen=True),
+            "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
+            "train_seconds": round(sum(seconds.values()), 1),
+            "wall_seconds": round(time.perf_counter() - started, 1),
+        }
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+        return metrics
+
+    def _controller(self, folder: Path, executor: Executor) -> Controller:
+        settings = self.settings
+        metric = partial(
+            ranking_metric, self.policy, self.tokens, self.validation, settings.guard.metric
+        )
+        controller = Controller(
+            source=self.source,
+            held=Held(self.source.held(settings.num_held_tasks), metric),
+            executor=executor,
+            learner=build_learner(self.recipe, settings, self.policy, self.asking),
+            guard=Guard(
+                budget_nats=settings.guard.budget_nats,
+                tolerance=settings.guard.tolerance,
+                metric=settings.guard.metric,
+                max_rollbacks=settings.guard.max_rollbacks,
+            ),
+            penalty=Penalty(settings.guard.penalty, settings.guard.target_nats),
+            log=EventLog(folder / EVENTS_FILE),
+            folder=folder,
+            num_updates=settings.num_updates,
+            check_every=settings.guard.check_every,
+            max_age=settings.max_age,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        if (folder / STATE_FILE).exists():
+            controller.resume()
+        return controller
+
+
+def build_learner(
+    recipe: Recipe, settings: RLConfig, policy: SeqRecForNextItem, asking: Asking
+) -> Learner:
+    """The policy, its optimizer, and the reference that it started as."""
+    trainer = recipe.trainer
+    advantages, loss, num_passes = build_algorithm(settings)
+    return Learner(
+        policy,
+        adamw(policy, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay),
+        Reference(copy.deepcopy(policy), asking),
+        asking,
+        advantages=advantages,
+        loss=loss,
+        num_passes=num_passes,
+        entropy_bonus=settings.entropy_bonus,
+        gradient_clip=trainer.gradient_clip,
+        dtype=training_dtype(trainer.precision, trainer.accelerator),
+    )
+
+
+def build_algorithm(settings: RLConfig) -> tuple[Advantages, PolicyLoss, int]:
+    """How advantages are formed, what is made small, and how often a batch is learned from."""
+    algorithm = settings.algorithm
+    if isinstance(algorithm, ClippedConfig):
+        loss = partial(
+            clipped_policy_gradient,
+            clip_low=algorithm.clip_low,
+            clip_high=algorithm.clip_high,
+            is_per_slate=algorithm.is_per_slate,
+        )
+        match algorithm:
+            case GRPOConfig():
+                return standardized_advantages, loss, algorithm.num_passes
+            case DrGRPOConfig():
+                return centred_advantages, loss, algorithm.num_passes
+    if isinstance(algorithm, RLOOConfig):
+        return leave_one_out_advantages, _without_ratio, 1
+    return torch.clone, _without_ratio, 1
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)
+
+
+def build_executor(job: RLJob) -> Executor:
+    """Where rollout workers and reward run."""
+    make_worker = partial(_worker, job.policy.config, job.asking, job.recipe.trainer.seed)
+    executor = job.settings.executor
+    if isinstance(executor, RayConfig):
+        return OnRay(
+            make_worker,
+            executor.num_workers,
+            job.make_scorer,
+            num_threads=executor.num_threads,
+            address=executor.address,
+        )
+    workers = [make_worker(number) for number in range(executor.num_workers)]
+    in_background = job.settings.max_age > 0
+    return InProcess(workers, job.make_scorer(), in_background=in_background)
+
+
+def _worker(config: Any, asking: Asking, seed: int, number: int) -> RolloutWorker:
+    return RolloutWorker(SeqRecForNextItem(copy.deepcopy(config)), asking, seed, number)
+
+
+def ranking_metric(
+    policy: SeqRecForNextItem, tokens: ItemTokens, validation: QueryLoader, key: str
+) -> float:
+    """A metric of the policy as it is, over all validation queries."""
+    ranker = ModelRanker("policy", policy.eval(), tokens)
+    name, _, k = key.partition("@")
+    values = []
+    for queries in validation.of_all_processes():
+        ranked = ranker.rank(queries.histories, int(k))
+        values.append(PER_QUERY[name](*hits_among(ranked.items, queries.targets), int(k)))
+    return float(torch.cat(values).mean())
+
+
+def _check_room(source: TaskSource, asking: Asking, num_items: int) -> None:
+    """See that everybody has enough unseen titles for a slate, and histories room for it."""
+    longest = source.most_seen()
+    if num_items - longest < asking.num_titles:
+        raise SeqRecError(
+            f"objective.slates.num_titles {asking.num_titles}: somebody has seen {longest} of "
+            f"{num_items} titles, which leaves fewer"
+        )
+    if asking.max_length <= asking.num_titles:
+        raise SeqRecError(
+            f"objective.slates.num_titles {asking.num_titles}: the model reads "
+            f"{asking.max_length} titles, slate and history together"
+        )

@@ -1,0 +1,95 @@
+"""From an SFT recipe to objects: packed batches and the loss over the catalog."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from seqrec.config.load import Recipe
+from seqrec.config.objective import (
+    CrossEntropyConfig,
+    GBCEConfig,
+    SampledConfig,
+    SampledSoftmaxConfig,
+    SFTConfig,
+)
+from seqrec.data.prepared import PreparedData
+from seqrec.jobs.learning import Learning
+from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.losses.negatives import NegativeSampler
+from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
+from seqrec.tokens.stream import PackedStream
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.tokens.windows import training_windows
+from seqrec.training.loaders import PackedLoader
+from seqrec.training.module import Objective
+from seqrec.training.sft import SampledLoss, sampled_sft_loss, sft_loss
+
+
+def build_sft(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int) -> Learning:
+    """Everything beside the model that an SFT recipe names."""
+    config = recipe.objective
+    assert isinstance(config, SFTConfig)
+    stream = build_stream(recipe, prepared, tokens, rank, weight=config.weight)
+    num_scored, is_sparse = prepared.num_items, False
+    if isinstance(config.loss, SampledConfig):
+        num_scored, is_sparse = config.loss.num_negatives + 1, config.loss.sparse
+    objective = build_objective(config, stream.item_counts)
+    return Learning(PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse)
+
+
+def build_stream(
+    recipe: Recipe,
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    rank: int,
+    weight: str | None = None,
+) -> PackedStream:
+    """The packed training batches of one of the run's processes."""
+    data = recipe.data
+    return PackedStream(
+        prepared.blocks([weight] if weight else []),
+        tokens,
+        partial(
+            training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
+        ),
+        weight=weight,
+        row_length=data.max_length,
+        batch_size=data.batch_size,
+        pool_rows=data.pool_rows,
+        ignore_index=IGNORE_INDEX,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        num_ranks=recipe.trainer.devices,
+    )
+
+
+def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Objective:
+    """The loss of a batch under a model."""
+    settings = config.loss
+    if isinstance(settings, CrossEntropyConfig):
+        loss = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
+        targets = {"num_targets": config.num_targets, "target_decay": config.target_decay}
+        return partial(sft_loss, loss=loss, **targets)  # type: ignore[arg-type]
+    sampler = NegativeSampler(
+        num_negatives=settings.num_negatives,
+        distribution=settings.negatives,
+        item_counts=torch.from_numpy(item_counts),
+        power=settings.power,
+        in_batch_share=settings.in_batch_share,
+    )
+    return partial(
+        sampled_sft_loss, loss=build_sampled_loss(settings, len(item_counts)), sampler=sampler
+    )
+
+
+def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
+    """The loss of targets against negatives."""
+    match settings:
+        case SampledSoftmaxConfig():
+            return partial(sampled_softmax, log_q=settings.log_q)
+        case GBCEConfig():
+            return partial(gbce, num_items=num_items, t=settings.t)
+        case _:
+            return binary_cross_entropy

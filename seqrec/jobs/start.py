@@ -1,0 +1,103 @@
+"""``model.from_pretrained``: training that starts from a run or model folder."""
+
+import copy
+import json
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.config.load import Recipe, with_settings
+from seqrec.config.model import OVER_PRETRAINED, ModelConfig
+from seqrec.config.objective import SFTConfig
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.jobs.models import open_recommender
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.configuration import SeqRecConfig
+from seqrec.recommender import model_folder
+from seqrec.tokens.tokenizer import load_tokenizer
+
+KEY = "model.from_pretrained"
+OF_HEAD = ("head", "cosine_scale")
+PARTS = ("content", "memory")
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with histories as long as the model reads that it starts from, if it has one.
+
+    Raises:
+        SeqRecError: no such model, or one that reads shorter histories than the recipe asks for.
+    """
+    path = recipe.model.from_pretrained
+    if path is None:
+        return recipe
+    file = model_folder(path, KEY) / "config.json"
+    try:
+        longest = int(json.loads(file.read_text())["max_length"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SeqRecError(f"{KEY} {path}: config.json is not that of a seqrec model") from error
+    if "max_length" not in recipe.data.model_fields_set:
+        return with_settings(recipe, {"data.max_length": longest})
+    if recipe.data.max_length > longest:
+        raise SeqRecError(
+            f"data.max_length={recipe.data.max_length}: the model in {path} reads {longest} items; "
+            "leave it out or ask for fewer"
+        )
+    return recipe
+
+
+def start_model(
+    recipe: Recipe, prepared: PreparedData
+) -> tuple[SeqRecForNextItem, PreTrainedTokenizerFast]:
+    """The model that training starts from, with the recipe's dropout, and its tokenizer.
+
+    Raises:
+        SeqRecError: no such model, one of another catalog, or keys of the recipe that it
+            contradicts.
+    """
+    path = str(recipe.model.from_pretrained)
+    folder = model_folder(path, KEY)
+    model = open_recommender(folder, prepared).model
+    check_keys(recipe.model, model.config)
+    has_memory = model.memory is not None and model.memory.strength
+    if has_memory and isinstance(recipe.objective, SFTConfig):
+        if recipe.objective.loss.name != "cross_entropy" or recipe.objective.num_targets > 1:
+            raise SeqRecError(
+                f"{KEY} {path}: has a memory, which goes with objective.loss cross_entropy and "
+                "objective.num_targets 1"
+            )
+    return with_dropout(model, recipe.model).train(), load_tokenizer(folder)
+
+
+def check_keys(asked: ModelConfig, config: SeqRecConfig) -> None:
+    """Refuse keys of the model block that say otherwise than the model."""
+    for key in sorted(asked.model_fields_set - set(OVER_PRETRAINED)):
+        wanted = getattr(asked, key)
+        if key in PARTS:
+            is_same = (wanted is None) == (getattr(config, key) is None)
+            there: Any = "none" if getattr(config, key) is None else "one"
+        else:
+            there = getattr(config if key in OF_HEAD else config.backbone_config, key, wanted)
+            is_same = wanted == there
+        if not is_same:
+            raise SeqRecError(
+                f"model.{key}: the model in {asked.from_pretrained} has {there}, the recipe "
+                "another; leave the key out"
+            )
+
+
+def with_dropout(model: SeqRecForNextItem, asked: ModelConfig) -> SeqRecForNextItem:
+    """The same model with what the recipe says of dropout."""
+    changes = {
+        key: getattr(asked, key)
+        for key in ("dropout", "item_dropout")
+        if key in asked.model_fields_set
+    }
+    if not changes:
+        return model
+    config = copy.deepcopy(model.config)
+    for key, value in changes.items():
+        setattr(config.backbone_config, key, value)
+    changed = SeqRecForNextItem(config)
+    changed.load_state_dict(model.state_dict())
+    return changed

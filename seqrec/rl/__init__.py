@@ -1,0 +1,1 @@
+"""Reinforcement learning: generate, score, guard, update."""

@@ -1,0 +1,262 @@
+"""The controller: who works when, and what is done with bad weights.
+
+for update in range(num_updates):
+    rollouts = executor.collect(executor.start(tasks))
+    rewards = executor.score(rollouts)
+    learner.update(rollouts, rewards, penalty)
+    every few updates: guard, on held-out histories; roll back, or keep the weights
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from seqrec.rl.events import EventLog
+from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.rewards import Tasks
+from seqrec.rl.roles import Learner, Rollouts, Weights
+
+STATE_FILE = "controller.pt"
+CAREFUL_PENALTY = 2.0
+CAREFUL_LEARNING_RATE = 0.5
+
+
+class Executor(Protocol):
+    """Where rollout workers and reward run."""
+
+    def load(self, weights: Weights, version: int) -> None:
+        """Give every worker new weights."""
+        ...
+
+    def start(self, tasks: Tasks, update: int) -> Any:
+        """Ask for slates for every task, under the weights that were loaded last."""
+        ...
+
+    def collect(self, started: Any) -> Rollouts:
+        """The slates that were asked for."""
+        ...
+
+    def best(self, tasks: Tasks) -> Rollouts:
+        """The most probable slate of every task."""
+        ...
+
+    def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
+        """What the slates are worth."""
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+TaskSource = Callable[[int], Tasks]
+"""The tasks of an update, the same whenever it is asked for."""
+
+
+@dataclass
+class Held:
+    """Histories that nothing is learned from, and how a policy is judged on them."""
+
+    tasks: Tasks
+    metric: Callable[[], float]
+    """A ranking metric that is not the reward, of the policy as it is."""
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    num_updates: int
+    reason: str
+    """Why it ended."""
+    rollbacks: list[str] = field(default_factory=list)
+    """Why it went back, each time."""
+    reward: float = float("nan")
+    """Mean of the most probable slates on held-out histories, at the last good weights."""
+    drift_nats: float = float("nan")
+    metric: float = float("nan")
+
+
+class Controller:
+    """Runs the loop; holds the last good weights; can be saved, and go on exactly."""
+
+    def __init__(
+        self,
+        *,
+        source: TaskSource,
+        held: Held,
+        executor: Executor,
+        learner: Learner,
+        guard: Guard,
+        penalty: Penalty,
+        log: EventLog,
+        folder: Path,
+        num_updates: int,
+        check_every: int,
+        max_age: int = 0,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        """Put the roles together.
+
+        Args:
+            source: of tasks.
+            held: what the guard looks at.
+            executor: where workers and reward run.
+            learner: the policy.
+            guard: its limits.
+            penalty: what drifting costs.
+            log: of events.
+            folder: for the state that a run goes on from.
+            num_updates: after which it ends.
+            check_every: updates between the guard's looks.
+            max_age: updates that rollouts may be behind the learner: so many batches are drawn
+                while others are learned from. What they were drawn by is corrected for by the
+                ratio of new to old probabilities, which is clipped. 0: one after the other.
+            say: where lines go.
+        """
+        self.source = source
+        self.held = held
+        self.executor = executor
+        self.learner = learner
+        self.guard = guard
+        self.penalty = penalty
+        self.log = log
+        self.folder = folder
+        self.num_updates = num_updates
+        self.check_every = check_every
+        self.max_age = max_age
+        self.say = say
+        self.update = 0
+        self.rollbacks: list[str] = []
+        self.good: dict[str, Any] = {}
+        self._started: deque[Any] = deque()
+        """Batches that were asked for, the next update's first."""
+
+    def run(self) -> Outcome:
+        """Until the updates are done, or the guard says stop."""
+        if not self.good:
+            self._publish()
+            self.guard.start(self.held.metric())
+            self._check()
+            self.save()
+        reason = "all updates done"
+        while self.update < self.num_updates:
+            self._publish()
+            self._one_update()
+            self.update += 1
+            if self.update % self.check_every and self.update < self.num_updates:
+                continue
+            if not self._check() and not self._roll_back():
+                reason = f"stopped: {self.rollbacks[-1]}"
+                break
+            self.save()
+        self.learner.load_state_dict(self.good["learner"])
+        return Outcome(
+            self.update,
+            reason,
+            self.rollbacks,
+            *(self.good[key] for key in ("reward", "drift_nats", "metric")),
+        )
+
+    def _publish(self) -> None:
+        with self.log.stage("publish", self.update, "learner"):
+            self.executor.load(self.learner.weights(), self.learner.version)
+
+    def _one_update(self) -> None:
+        last = min(self.update + self.max_age, self.num_updates - 1)
+        for update in range(self.update + len(self._started), last + 1):
+            self._started.append(self.executor.start(self.source(update), update))
+        rollouts = self.executor.collect(self._started.popleft())
+        counts: dict[str, Any] = {
+            "slates": int(np.prod(rollouts.items.shape[:2])),
+            "titles": len(np.unique(rollouts.items)),
+            "age": self.learner.version - rollouts.version,
+        }
+        for span in rollouts.spans:
+            self.log.note("generate", self.update, *span, **counts)
+        with self.log.stage("score", self.update, "reward") as found:
+            rewards = self.executor.score(rollouts)
+            found["reward"] = float(rewards.mean())
+            found["spread"] = float(rewards.std(axis=1).mean())
+        with self.log.stage("update", self.update, "learner") as found:
+            found |= self.learner.update(rollouts, rewards, self.penalty.coefficient)
+            found["penalty"] = self.penalty.coefficient
+        self.penalty.learn(found["drift_nats"])
+        if not found["groups_with_spread"]:
+            self.say(f"update {self.update}: all rewards of every group agree; nothing is learned")
+
+    def _check(self) -> bool:
+        """Judge the weights on held-out histories, and keep them if they are good."""
+        self._publish()
+        with self.log.stage("guard", self.update, "reference") as counts:
+            rollouts = self.executor.collect(self.executor.start(self.held.tasks, self.update))
+            counts["drift_nats"] = self.learner.drift_on(rollouts)
+            best = self.executor.best(self.held.tasks)
+            counts["reward"] = float(self.executor.score(best).mean())
+            counts["share_of_catalog"] = len(np.unique(best.items)) / self._num_items
+            counts["metric"] = self.held.metric()
+            verdict = self.guard.judge(counts["drift_nats"], counts["metric"])
+            counts["is_good"], counts["reason"] = verdict.is_good, verdict.reason
+        self.say(
+            f"update {self.update:4d}  reward {counts['reward']:.4f}  "
+            f"drift {counts['drift_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
+            f"{counts['share_of_catalog']:.1%} of the catalog"
+        )
+        if verdict.is_good:
+            keys = ("reward", "drift_nats", "metric")
+            self.good = {"learner": self.learner.state_dict(), **{key: counts[key] for key in keys}}
+            return True
+        self.rollbacks.append(verdict.reason)
+        return False
+
+    @property
+    def _num_items(self) -> int:
+        return self.learner.model.config.num_items
+
+    def _roll_back(self) -> bool:
+        """Return to the last good weights; whether to go on, more carefully."""
+        self._started.clear()
+        with self.log.stage("roll back", self.update, "learner") as counts:
+            counts["reason"] = self.rollbacks[-1]
+            version = self.learner.version
+            self.learner.load_state_dict(self.good["learner"])
+            self.learner.version = version
+            self.learner.slow_down(CAREFUL_LEARNING_RATE**self.guard.num_rollbacks)
+            self.learner.slow_down(CAREFUL_LEARNING_RATE)
+            self.penalty.coefficient *= CAREFUL_PENALTY
+        goes_on = self.guard.roll_back()
+        what = "on, with half the learning rate and twice the penalty" if goes_on else "no further"
+        self.say(f"update {self.update}: {self.rollbacks[-1]}; back to good weights, and {what}")
+        return goes_on
+
+    def save(self) -> None:
+        """Write what a run goes on from, in one rename."""
+        state = {
+            "update": self.update,
+            "learner": self.learner.state_dict(),
+            "good": self.good,
+            "guard": self.guard.state_dict(),
+            "penalty": self.penalty.coefficient,
+            "rollbacks": self.rollbacks,
+            "log": self.log.state_dict(),
+        }
+        file = self.folder / STATE_FILE
+        torch.save(state, file.with_suffix(".new"))
+        file.with_suffix(".new").replace(file)
+
+    def resume(self) -> None:
+        """Go on from what ``save`` wrote."""
+        state = torch.load(self.folder / STATE_FILE, weights_only=True)
+        self.update = state["update"]
+        self.learner.load_state_dict(state["learner"])
+        self.good = state["good"]
+        self.guard.load_state_dict(state["guard"])
+        self.penalty.coefficient = state["penalty"]
+        self.rollbacks = state["rollbacks"]
+        self.log.load_state_dict(state["log"])

@@ -1,0 +1,70 @@
+"""What the controller did and when: a line of JSON a stage."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class EventLog:
+    """``events.jsonl``: stage, role, update, start and end in seconds since the run began."""
+
+    def __init__(self, file: Path, started: float | None = None) -> None:
+        """Go on at the end of a file, or begin one.
+
+        Args:
+            file: the log.
+            started: ``time.time()`` at which the run began; now if absent.
+        """
+        self._file = file
+        self.started = time.time() if started is None else started
+
+    def state_dict(self) -> dict[str, Any]:
+        """When the run began, and how long the log is."""
+        return {"started": self.started, "num_bytes": self._file.stat().st_size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there: lines that were written later are done again."""
+        self.started = state["started"]
+        with open(self._file, "r+b") as log:
+            log.truncate(state["num_bytes"])
+
+    @contextmanager
+    def stage(self, name: str, update: int, role: str = "controller") -> Iterator[dict[str, Any]]:
+        """Note what happens inside; what is put into the dictionary stands in its line."""
+        counts: dict[str, Any] = {}
+        start = time.time()
+        try:
+            yield counts
+        finally:
+            self.note(name, update, role, start, time.time(), **counts)
+
+    def note(
+        self, name: str, update: int, role: str, start: float, end: float, **counts: Any
+    ) -> None:
+        """A line for what happened elsewhere: another role's own clock."""
+        line = {
+            "stage": name,
+            "role": role,
+            "update": update,
+            "start": round(start - self.started, 6),
+            "end": round(end - self.started, 6),
+            **counts,
+        }
+        with open(self._file, "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+
+def read_events(file: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last one that was cut short is left out."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = []
+    for number, line in enumerate(lines):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines) - 1:
+                raise
+    return found

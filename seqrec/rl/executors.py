@@ -1,0 +1,66 @@
+"""Where rollout workers and reward run: in this process, or as actors elsewhere."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from seqrec.rl.rewards import Tasks
+from seqrec.rl.roles import Rollouts, RolloutWorker, Scorer, Weights, part_of, together
+
+
+def shards(num_tasks: int, num_workers: int) -> list[slice]:
+    """How tasks are split over workers: contiguous parts of like size, none empty."""
+    bounds = np.linspace(0, num_tasks, min(num_workers, num_tasks) + 1).round().astype(int)
+    return [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+class InProcess:
+    """All roles here: one after the other, or the workers in a thread beside the learner.
+
+    The thread does what it is given in that order, so that weights never change under a draw.
+    """
+
+    def __init__(
+        self, workers: Sequence[RolloutWorker], scorer: Scorer, *, in_background: bool = False
+    ) -> None:
+        self.workers = list(workers)
+        self.scorer = scorer
+        self._thread = ThreadPoolExecutor(1, "rollouts") if in_background else None
+
+    def load(self, weights: Weights, version: int) -> None:
+        self._begin(self._load, weights, version)
+
+    def _load(self, weights: Weights, version: int) -> None:
+        for worker in self.workers:
+            worker.load(weights, version)
+
+    def start(self, tasks: Tasks, update: int) -> Future:
+        return self._begin(self._each, tasks, lambda worker, part: worker.generate(part, update))
+
+    def collect(self, started: Future) -> Rollouts:
+        return started.result()
+
+    def best(self, tasks: Tasks) -> Rollouts:
+        return self._begin(self._each, tasks, lambda worker, part: worker.best(part)).result()
+
+    def _each(self, tasks: Tasks, work: Callable[[RolloutWorker, Tasks], Rollouts]) -> Rollouts:
+        parts = zip(self.workers, shards(len(tasks), len(self.workers)), strict=False)
+        return together([work(worker, part_of(tasks, part)) for worker, part in parts])
+
+    def _begin(self, work: Callable[..., Any], *arguments: Any) -> Future:
+        """Now, or when the thread comes to it."""
+        if self._thread is not None:
+            return self._thread.submit(work, *arguments)
+        done: Future = Future()
+        done.set_result(work(*arguments))
+        return done
+
+    def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
+        return self.scorer.score(rollouts)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)

@@ -1,0 +1,208 @@
+"""What a slate is worth: rules, somebody's own function, a learned model, and mixtures of them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from seqrec.errors import SeqRecError
+
+Slates = Int[np.ndarray, "B G K"]
+Scores = Float[np.ndarray, "B G"]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Histories, and what became of each inside the training period."""
+
+    users: Int[np.ndarray, " B"]
+    histories: list[Int[np.ndarray, " T"]]
+    later: list[Int[np.ndarray, " L"]]
+    """Items that follow the history and belong to the training part."""
+    later_ratings: list[Float[np.ndarray, " L"]] | None = None
+    """How the user rated these, from 0, the worst of the log, to 1, the best."""
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+
+class Reward(Protocol):
+    """Scores slates; a larger score is better."""
+
+    name: str
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        """A number for every slate of every history."""
+        ...
+
+
+class Hit:
+    """The share of a slate's titles that the user went on to watch."""
+
+    name = "hit"
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        pairs = zip(slates, tasks.later, strict=True)
+        return np.stack([np.isin(of_task, later).mean(axis=1) for of_task, later in pairs])
+
+
+class Rating:
+    """The mean over a slate's titles of how the user went on to rate them; 0 if never watched."""
+
+    name = "rating"
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        if tasks.later_ratings is None:
+            raise SeqRecError("reward rating: the log has no column rating")
+        scores = np.zeros(slates.shape)
+        triples = zip(slates, tasks.later, tasks.later_ratings, strict=True)
+        for row, (of_task, later, ratings) in enumerate(triples):
+            order = np.argsort(later, kind="stable")
+            place = np.searchsorted(later[order], of_task).clip(max=max(len(later) - 1, 0))
+            if len(later):
+                is_hit = later[order][place] == of_task
+                scores[row] = np.where(is_hit, ratings[order][place], 0)
+        return scores.mean(axis=2)
+
+
+class Diversity:
+    """1 minus the mean Jaccard similarity of the genres of a slate's titles, over its pairs.
+
+    Two titles without genres are alike; a slate of one title is not diverse.
+
+    Source: Smyth and McClave 2001, "Similarity vs. Diversity".
+    """
+
+    name = "diversity"
+
+    def __init__(self, genres: Bool[np.ndarray, "I C"]) -> None:
+        self._genres = genres
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        num_titles = slates.shape[2]
+        if num_titles < 2:
+            return np.zeros(slates.shape[:2])
+        genres = self._genres[slates].astype(np.float64)
+        shared = genres @ genres.swapaxes(2, 3)
+        sizes = genres.sum(axis=3)
+        either = sizes[..., :, None] + sizes[..., None, :] - shared
+        similarity = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
+        first, second = np.triu_indices(num_titles, 1)
+        return 1 - similarity[..., first, second].mean(axis=2)
+
+
+class Novelty:
+    """The mean self-information of a slate's titles, as a share of the rarest title's.
+
+    Source: Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma", equation 5.
+    """
+
+    name = "novelty"
+
+    def __init__(self, item_counts: Int[np.ndarray, " I"]) -> None:
+        counts = item_counts + 1.0
+        information = -np.log2(counts / counts.sum())
+        self._information = information / information.max()
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        return self._information[slates].mean(axis=2)
+
+
+class Freshness:
+    """The mean over a slate's titles of the share of the catalog that is older, by a number."""
+
+    name = "freshness"
+
+    def __init__(self, years: Float[np.ndarray, " I"]) -> None:
+        """Titles whose number is NaN are as the middle one.
+
+        Args:
+            years: of release, or any number that grows with freshness.
+        """
+        filled = np.where(np.isnan(years), np.nanmedian(years), years)
+        older = np.searchsorted(np.sort(filled), filled)
+        self._share = older / max(len(years) - 1, 1)
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        return self._share[slates].mean(axis=2)
+
+
+RewardFunction = Callable[[list[list[str]], list[list[list[str]]]], Sequence[Sequence[float]]]
+"""From histories and slates of item ids to a number a slate."""
+
+
+class FunctionReward:
+    """Somebody's own function, which is given a time limit."""
+
+    def __init__(
+        self, function: RewardFunction, item_ids: Sequence[str], name: str, max_seconds: float
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._item_ids = np.array(item_ids, dtype=object)
+        self._max_seconds = max_seconds
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        histories = [self._item_ids[history].tolist() for history in tasks.histories]
+        lists = self._item_ids[slates].tolist()
+        return self._within(lambda: self._function(histories, lists))
+
+    def _within(self, call: Callable[[], object]) -> Scores:
+        """The call's answer; a call that takes too long is left behind in its thread."""
+        answer: list[object] = []
+        error: list[Exception] = []
+
+        def work() -> None:
+            try:
+                answer.append(call())
+            except Exception as raised:
+                error.append(raised)
+
+        thread = threading.Thread(target=work, daemon=True, name=f"reward {self.name}")
+        thread.start()
+        thread.join(self._max_seconds)
+        if error:
+            reason = f"{type(error[0]).__name__}: {error[0]}".partition("\n")[0]
+            raise SeqRecError(f"reward {self.name}: raised {reason}") from error[0]
+        if not answer:
+            raise SeqRecError(f"reward {self.name}: no answer within {self._max_seconds:g} seconds")
+        try:
+            return np.asarray(answer[0], dtype=np.float64)
+        except (TypeError, ValueError) as raised:
+            raise SeqRecError(f"reward {self.name}: answers no numbers") from raised
+
+
+class Mixture:
+    """A weighted sum of rewards."""
+
+    def __init__(self, rewards: Sequence[tuple[float, Reward]]) -> None:
+        self.rewards = list(rewards)
+        self.name = " + ".join(f"{weight:g} {reward.name}" for weight, reward in rewards)
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        return sum(
+            (weight * checked(reward, tasks, slates) for weight, reward in self.rewards),
+            np.zeros(slates.shape[:2]),
+        )
+
+
+def checked(reward: Reward, tasks: Tasks, slates: Slates) -> Scores:
+    """A reward's scores.
+
+    Raises:
+        SeqRecError: as many as there are slates, or numbers, they are not.
+    """
+    scores = reward.score(tasks, slates)
+    if scores.shape != slates.shape[:2]:
+        raise SeqRecError(
+            f"reward {reward.name}: answers {scores.shape} numbers for {slates.shape[:2]} slates"
+        )
+    if not np.isfinite(scores).all():
+        raise SeqRecError(
+            f"reward {reward.name}: {int((~np.isfinite(scores)).sum())} of {scores.size} scores "
+            "are not finite numbers"
+        )
+    return scores

@@ -1,0 +1,293 @@
+"""A policy that answers histories with slates: drawing them, and their exact log-probabilities.
+
+``one_pass`` draws all titles of a slate from the distribution after the history; ``sequential``
+appends each title to the history before the next is drawn. A history is encoded once for all of
+its slates: they follow it in its row, each blind to the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.losses.catalog import LogitBias, catalog_log_prob
+from seqrec.losses.divergence import Scores, catalog_divergence
+from seqrec.losses.slate import left_out, slate_log_prob, top_titles
+from seqrec.models.memory import last_items
+from seqrec.models.next_item import SeqRecForNextItem
+
+Drawing = Literal["one_pass", "sequential"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Histories that slates are asked for."""
+
+    input_ids: Int[Tensor, "B T"]
+    """Padded on the right."""
+    lengths: Int[Tensor, " B"]
+    seen: Int[Tensor, "B S"]
+    """Items that may not be recommended; -1 where there are fewer."""
+
+    @classmethod
+    def of(
+        cls,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        *,
+        first_item_token: int,
+        pad_token_id: int,
+        max_length: int,
+    ) -> "Prompts":
+        """Of histories of items, of which the last ``max_length`` are read and all are seen."""
+        read = [history[-max_length:] for history in histories]
+        longest = max(len(items) for items in read)
+        input_ids = torch.full((len(read), longest), pad_token_id)
+        known = [np.unique(history) for history in histories]
+        seen = torch.full((len(read), max(len(items) for items in known)), -1)
+        for row, (items, of_row) in enumerate(zip(read, known, strict=True)):
+            input_ids[row, : len(items)] = torch.tensor(items) + first_item_token
+            seen[row, : len(of_row)] = torch.tensor(of_row)
+        return cls(input_ids, torch.tensor([len(items) for items in read]), seen)
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class Slates(NamedTuple):
+    """What was drawn for every history, and how probable each title was, given those before."""
+
+    items: Int[Tensor, "B G K"]
+    log_prob: Float[Tensor, "B G K"]
+
+
+class Step(NamedTuple):
+    """Rows that titles of slates are drawn from, and what was drawn."""
+
+    scores: Scores
+    items: Int[Tensor, "R L"]
+    gone: Int[Tensor, "R M"]
+    """Items that were left out of each row; -1 where there are fewer."""
+    weight: float
+    """Of a row in the mean over a slate's titles, so that those of a history sum to 1."""
+
+
+def steps_of(
+    model: SeqRecForNextItem,
+    prompts: Prompts,
+    items: Int[Tensor, "B G K"],
+    *,
+    drawing: Drawing,
+    temperature: float,
+) -> list[Step]:
+    """The distributions that slates came from, under a model: what is left out of them, too."""
+    num_slates, num_titles = items.shape[1:]
+    seen = prompts.seen
+    if drawing == "one_pass":
+        states = encode(model, prompts, items[:, :, :0])
+        scores = _scores(model, states.after_history, states.asked, seen, temperature)
+        return [Step(scores, items.flatten(1), seen, 1.0)]
+    states = encode(model, prompts, items[:, :, :-1])
+    asked, of_titles = states.asked, None
+    if asked is not None:
+        asked, of_titles = asked[:, 0], asked[:, 1:].flatten(0, 1)
+    first = _scores(model, states.after_history, asked, seen, temperature)
+    steps = [Step(first, items[:, :, 0], seen, 1 / num_titles)]
+    if num_titles > 1:
+        gone = torch.cat(
+            [
+                seen[:, None, None].expand(-1, num_slates, num_titles - 1, -1),
+                _before(items[:, :, :-1]),
+            ],
+            dim=3,
+        ).flatten(0, 2)
+        rest = _scores(
+            model,
+            states.after_title.flatten(0, 2),
+            of_titles,
+            gone,
+            temperature,
+        )
+        weight = 1 / (num_slates * num_titles)
+        steps.append(Step(rest, items[:, :, 1:].reshape(-1, 1), gone, weight))
+    return steps
+
+
+def log_probs(
+    steps: Sequence[Step], shape: Sequence[int], drawing: Drawing
+) -> Float[Tensor, "B G K"]:
+    """Of every title of slates of a shape, given those before it; with gradients."""
+    found = [
+        catalog_log_prob(
+            step.scores.hidden,
+            step.scores.item_weight,
+            step.items,
+            logit_bias=step.scores.logit_bias,
+        )
+        for step in steps
+    ]
+    if drawing == "one_pass":
+        return slate_log_prob(found[0].view(*shape))
+    first, *rest = found
+    num_histories, num_slates, num_titles = shape
+    later = [one.view(num_histories, num_slates, num_titles - 1) for one in rest]
+    return torch.cat([first[:, :, None], *later], dim=2)
+
+
+def drift(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]:
+    """``KL(policy | reference)`` of the next title, in nats a title, over the whole catalog.
+
+    At the end of the histories if slates are drawn in one pass; else the mean over the prefixes
+    that were drawn, an unbiased estimate of the slates' divergence over their number of titles.
+    """
+    num_histories = len(steps[0].scores.hidden)
+    return torch.stack(
+        [
+            catalog_divergence(mine.scores, [theirs.scores], kind="reverse_kl", total_weight=1.0)
+            * (mine.weight / num_histories)
+            for mine, theirs in zip(steps, reference, strict=True)
+        ]
+    ).sum()
+
+
+class States(NamedTuple):
+    """The decoder's outputs that titles of slates are drawn from."""
+
+    after_history: Float[Tensor, "B D"]
+    after_title: Float[Tensor, "B G J D"]
+    asked: Int[Tensor, "B 1+G*J S"] | None
+    """Last items at each of these places, for a memory."""
+
+
+def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
+    """The states after every history and after each title that follows it, in one pass.
+
+    The titles of all slates stand behind the history in its row; each reads the history, and of
+    the titles those before it in its own slate.
+    """
+    num_histories, length = prompts.input_ids.shape
+    num_slates, num_titles = items.shape[1:]
+    first_token = model.config.first_item_token
+    input_ids = torch.cat([prompts.input_ids, items.flatten(1) + first_token], dim=1)
+    columns = torch.arange(length)
+    in_history = columns < prompts.lengths[:, None]
+    place = torch.arange(num_titles).repeat(num_slates)
+    slate = torch.arange(num_slates).repeat_interleave(num_titles)
+    positions = torch.cat(
+        [columns.expand(num_histories, -1), prompts.lengths[:, None] + place], dim=1
+    )
+    causal = (columns[:, None] >= columns)[None] & in_history[:, None, :]
+    of_titles = in_history[:, None, :].expand(-1, len(place), -1)
+    among = (slate[:, None] == slate) & (place[:, None] >= place)
+    top = torch.cat([causal, causal.new_zeros(num_histories, length, len(place))], dim=2)
+    below = torch.cat([of_titles, among.expand(num_histories, -1, -1)], dim=2)
+    hidden = model.states_under(input_ids, torch.cat([top, below], dim=1), positions)
+    rows = torch.arange(num_histories)
+    asked = None
+    if model.memory is not None and model.memory.strength:
+        asked = _asked(model, prompts, items, model.memory.max_steps)
+    return States(
+        hidden[rows, prompts.lengths - 1],
+        hidden[:, length:].unflatten(1, (num_slates, num_titles)),
+        asked,
+    )
+
+
+def _asked(
+    model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"], num_steps: int
+) -> Int[Tensor, "B 1+G*J S"]:
+    """The last items after the history, and after each title, the most recent first."""
+    num_histories, num_slates, num_titles = items.shape
+    columns = torch.arange(prompts.input_ids.shape[1])
+    documents = (columns < prompts.lengths[:, None]).long()
+    of_all = last_items(model.items_of(prompts.input_ids), documents, num_steps)
+    base = of_all[torch.arange(num_histories), prompts.lengths - 1]
+    found = [base[:, None]]
+    before = base[:, None].expand(-1, num_slates, -1)
+    steps = []
+    for title in range(num_titles):
+        before = torch.cat([items[:, :, title, None], before[:, :, :-1]], dim=2)
+        steps.append(before)
+    if steps:
+        found.append(torch.stack(steps, dim=2).flatten(1, 2))
+    return torch.cat(found, dim=1)
+
+
+def _before(items: Int[Tensor, "B G J"]) -> Int[Tensor, "B G J J"]:
+    """The titles of a slate up to each of them; -1 for those after it."""
+    size = items.shape[2]
+    is_before = torch.ones(size, size, dtype=torch.bool).tril()
+    return items[:, :, None].expand(-1, -1, size, -1).where(is_before, -1)
+
+
+def _scores(
+    model: SeqRecForNextItem,
+    hidden: Float[Tensor, "R D"],
+    asked: Int[Tensor, "R S"] | None,
+    gone: Int[Tensor, "R M"],
+    temperature: float,
+) -> Scores:
+    bias: LogitBias | None = None
+    memory = model.memory
+    if asked is not None and memory is not None:
+
+        def bias(rows: slice, tile: slice) -> Tensor:
+            return memory.logits(asked[rows], tile.start, tile.stop) / temperature
+
+    return Scores(hidden / temperature, model.item_weight(), left_out(gone, bias))
+
+
+def draw(
+    model: SeqRecForNextItem,
+    prompts: Prompts,
+    *,
+    num_slates: int,
+    num_titles: int,
+    drawing: Drawing,
+    temperature: float,
+    generator: torch.Generator | None,
+) -> Slates:
+    """Slates of titles that the history does not hold, each at most once.
+
+    Args:
+        model: the policy.
+        prompts: the histories.
+        num_slates: of each history.
+        num_titles: of a slate.
+        drawing: how titles follow each other.
+        temperature: what logits are divided by; log-probabilities are of the divided ones.
+        generator: of the draws; None: the most probable titles, the same for every slate.
+    """
+    shape = (len(prompts), num_slates, num_titles)
+    with torch.no_grad():
+        if drawing == "one_pass":
+            none = torch.empty(len(prompts), num_slates, 0, dtype=torch.long)
+            (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
+            logits = _logits(step.scores).repeat_interleave(num_slates, dim=0)
+            drawn = top_titles(logits, num_titles, generator)
+            log_prob = logits.log_softmax(dim=1).gather(1, drawn)
+            return Slates(drawn.view(shape), slate_log_prob(log_prob).view(shape))
+        items = torch.empty(len(prompts), num_slates, 0, dtype=torch.long)
+        found = []
+        for _ in range(num_titles):
+            unknown = torch.cat([items, items.new_zeros(*items.shape[:2], 1)], dim=2)
+            step = steps_of(model, prompts, unknown, drawing=drawing, temperature=temperature)[-1]
+            logits = _logits(step.scores)
+            if items.shape[2]:
+                logits = logits.view(len(prompts) * num_slates, items.shape[2], -1)[:, -1]
+            else:
+                logits = logits.repeat_interleave(num_slates, dim=0)
+            drawn = top_titles(logits, 1, generator)
+            found.append(logits.log_softmax(dim=1).gather(1, drawn))
+            items = torch.cat([items, drawn.view(*items.shape[:2], 1)], dim=2)
+        return Slates(items, torch.cat(found, dim=1).view(shape))
+
+
+def _logits(scores: Scores) -> Float[Tensor, "R I"]:
+    logits = scores.hidden @ scores.item_weight.T
+    if scores.logit_bias is not None:
+        logits += scores.logit_bias(slice(None), slice(0, logits.shape[1]))
+    return logits

@@ -1,0 +1,102 @@
+"""Where tasks come from: histories cut inside the training part, of which the rest is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.data.histories import Histories
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.rl.rewards import Tasks
+
+HOLDING = 0
+DRAWING = 1
+"""Streams of random numbers: who is held out, and what is asked when."""
+
+
+class TaskSource:
+    """Tasks of an update: users drawn at random, each history cut at a random place.
+
+    What is asked in an update depends on the seed and its number alone. A task knows of its user
+    what stands in the training part, and nothing of validation or test.
+    """
+
+    def __init__(
+        self,
+        histories: Histories,
+        *,
+        num_tasks: int,
+        held_out_share: float,
+        max_later: int,
+        seed: int,
+    ) -> None:
+        """Choose who is asked.
+
+        Args:
+            histories: interactions, with the column ``rating`` if rewards need it.
+            num_tasks: of an update.
+            held_out_share: of the users, those that are never asked in training.
+            max_later: interactions after the cut that rewards may know.
+            seed: of all draws.
+
+        Raises:
+            SeqRecError: nobody has a history that can be cut.
+        """
+        self._histories = histories
+        in_training = histories.split == TRAIN
+        starts = histories.offsets[:-1]
+        self._starts = starts
+        so_far = np.concatenate([[0], np.cumsum(in_training)])
+        self._lengths = so_far[histories.offsets[1:]] - so_far[starts]
+        users = np.flatnonzero(self._lengths >= 2)
+        if not len(users):
+            raise SeqRecError("nobody has two interactions in the training part: nothing to reward")
+        rng = np.random.default_rng(np.random.SeedSequence([seed, HOLDING]))
+        users = rng.permutation(users)
+        num_held = round(held_out_share * len(users))
+        self.held_users = np.sort(users[:num_held])
+        self.users = np.sort(users[num_held:])
+        if not len(self.users):
+            raise SeqRecError(f"a held-out share of {held_out_share:g} leaves nobody to learn from")
+        self._num_tasks = num_tasks
+        self._max_later = max_later
+        self._seed = seed
+        ratings = histories.columns.get("rating")
+        self._ratings = None if ratings is None else _from_0_to_1(ratings)
+
+    def __call__(self, update: int) -> Tasks:
+        """The tasks of an update."""
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, DRAWING, update]))
+        users = rng.choice(self.users, size=self._num_tasks)
+        return self._cut(users, rng)
+
+    def most_seen(self) -> int:
+        """Different items that a task's history may hold at most."""
+        pairs = zip(self._starts, self._starts + self._lengths, strict=True)
+        return max(len(np.unique(self._histories.items[a:b])) for a, b in pairs)
+
+    def held(self, num_tasks: int) -> Tasks:
+        """Tasks of users that training never asks, the same whenever they are wanted."""
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, HOLDING, 1]))
+        users = self.held_users if len(self.held_users) else self.users
+        return self._cut(rng.permutation(users)[:num_tasks], rng)
+
+    def _cut(self, users: Sequence[int] | Int[np.ndarray, " B"], rng: np.random.Generator) -> Tasks:
+        users = np.asarray(users)
+        cuts = rng.integers(1, self._lengths[users])
+        histories, later, ratings = [], [], []
+        for user, cut in zip(users, cuts, strict=True):
+            start = self._starts[user]
+            end = min(start + cut + self._max_later, start + self._lengths[user])
+            histories.append(self._histories.items[start : start + cut])
+            later.append(self._histories.items[start + cut : end])
+            if self._ratings is not None:
+                ratings.append(self._ratings[start + cut : end])
+        return Tasks(users, histories, later, None if self._ratings is None else ratings)
+
+
+def _from_0_to_1(ratings: np.ndarray) -> np.ndarray:
+    """Ratings as shares of the way from the worst of the log to the best; unknown ones are 0."""
+    low, high = np.nanmin(ratings), np.nanmax(ratings)
+    return np.nan_to_num((ratings - low) / max(high - low, 1e-9))

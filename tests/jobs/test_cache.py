@@ -1,0 +1,110 @@
+"""A cache is the model's own numbers, goes on where it was cut, and belongs to what made it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import seqrec
+from seqrec.data.worlds import opposed_tastes
+from seqrec.errors import SeqRecError
+
+QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Data, a model, pairs, and settings of a run that would use a cache of them."""
+    folder: Path = tmp_path_factory.mktemp("cache")
+    world = opposed_tastes(num_items=30, seed=0)
+    seqrec.prepare(world.simulate(80, 14, seed=1), out=folder / "data")
+    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=QUICK)
+    seqrec.pairs(data=folder / "data", out=folder / "pairs.parquet", source="ratings")
+    seqrec.cache(
+        folder / "run",
+        data=folder / "data",
+        pairs=folder / "pairs.parquet",
+        out=folder / "cache.parquet",
+    )
+    return folder
+
+
+def test_its_numbers_are_the_models(made):
+    table = pl.read_parquet(made / "pairs.parquet")
+    found = pl.read_parquet(made / "cache.parquet")
+    assert found.columns == ["pair", "chosen", "rejected", "unrelated"]
+    rec = seqrec.Recommender.from_pretrained(made / "run")
+    for row in range(0, len(table), 29):
+        history, chosen, rejected = table.row(row)[1:4]
+        vector = torch.from_numpy(rec.embed([history])[0])
+        log_prob = (torch.from_numpy(rec.item_embeddings()) @ vector).log_softmax(0)
+        items = [rec.item_ids.index(item_id) for item_id in (chosen, *rejected)]
+        wanted = log_prob[items].tolist()
+        assert [found["chosen"][row], *found["rejected"][row]] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqrec.jobs.cache.PART_ROWS", 8)
+    arguments = {"data": made / "data", "pairs": made / "pairs.parquet"}
+    out = tmp_path / "cache.parquet"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seqrec.jobs.cache.join_parts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            seqrec.cache(made / "run", out=out, **arguments)
+    parts = sorted((tmp_path / "cache.parquet.partial").glob("*.parquet"))
+    assert not out.exists() and len(parts) > 3
+    stamps = [part.stat().st_mtime_ns for part in parts[:3]]
+    for part in parts[3:]:
+        part.unlink()
+    assert [part.stat().st_mtime_ns for part in parts[:3]] == stamps
+    result = seqrec.cache(made / "run", out=out, **arguments)
+    assert result["parts_resumed"] == 3 and result["parts"] == len(parts)
+    assert not (tmp_path / "cache.parquet.partial").exists()
+    one, other = pl.read_parquet(out), pl.read_parquet(made / "cache.parquet")
+    assert one["pair"].to_list() == other["pair"].to_list()
+    np.testing.assert_allclose(one["chosen"], other["chosen"], atol=1e-4)
+
+
+def test_parts_of_something_else_are_begun_anew(made, tmp_path):
+    parts = tmp_path / "cache.parquet.partial"
+    parts.mkdir()
+    (parts / "made_of.json").write_text(json.dumps({"kind": "pairs"}))
+    (parts / "000000.parquet").write_bytes(b"of another model")
+    result = seqrec.cache(
+        made / "run",
+        data=made / "data",
+        pairs=made / "pairs.parquet",
+        out=tmp_path / "cache.parquet",
+    )
+    assert result["parts_resumed"] == 0
+
+
+def test_a_cache_of_something_else_is_refused(made, tmp_path):
+    def refused(match, **changes):
+        settings = {
+            "model.from_pretrained": made / "run",
+            "data.pairs": made / "pairs.parquet",
+            "objective.reference": made / "cache.parquet",
+        } | changes.pop("settings", {})
+        overrides = [f"{key}={value}" for key, value in settings.items()]
+        with pytest.raises(SeqRecError, match=match) as mistake:
+            seqrec.train("dpo", data=made / "data", out=tmp_path / "x", overrides=overrides)
+        assert "\n" not in str(mistake.value)
+        assert not any(tmp_path.glob("x*"))
+
+    overrides = [*QUICK, "trainer.seed=3"]
+    seqrec.train("sft", data=made / "data", out=tmp_path / "second", overrides=overrides)
+    refused("another model", settings={"model.from_pretrained": tmp_path / "second"})
+    seqrec.pairs(data=made / "data", out=tmp_path / "p.parquet", source="ratings", seed=1)
+    refused("another pairs file", settings={"data.pairs": tmp_path / "p.parquet"})
+    refused("histories of another length", settings={"data.max_length": 7})
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    broken = {"objective.reference": tmp_path / "broken.parquet"}
+    refused("not a Parquet file", settings=broken)

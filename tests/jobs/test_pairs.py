@@ -1,0 +1,167 @@
+"""Where pairs come from: only from what was trained on, and by the rules."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+from seqrec.data.comparisons import training_part
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.data.worlds import opposed_tastes
+from seqrec.errors import SeqRecError
+
+QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return opposed_tastes(num_items=30, seed=0)
+
+
+@pytest.fixture(scope="module")
+def data(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs") / "data"
+    seqrec.prepare(world.simulate(120, 14, seed=1), out=folder, split_by="last-n:3")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def without_held_out(data, tmp_path_factory):
+    """The same data of which the held-out rows are deleted."""
+    prepared = PreparedData.open(data)
+    rows = pl.read_parquet(data / "interactions.parquet").filter(pl.col("split") == TRAIN)
+    rows = rows.join(prepared.users().select("user", "user_id"), on="user").join(
+        prepared.items().select("item", "item_id"), on="item"
+    )
+    log = rows.sort("time", maintain_order=True).select("user_id", "item_id", "time", "rating")
+    folder = tmp_path_factory.mktemp("pairs") / "without"
+    seqrec.prepare(log, out=folder, split_by="none")
+    assert PreparedData.open(folder).catalog_fingerprint == prepared.catalog_fingerprint
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs") / "run"
+    seqrec.train("sft", data=data, out=folder, overrides=QUICK)
+    return folder
+
+
+def trained(data):
+    """By user id, the training history and the ratings."""
+    prepared = PreparedData.open(data)
+    histories = prepared.histories(["rating"])
+    item_ids = prepared.items()["item_id"].to_list()
+    return {
+        user_id: (
+            [item_ids[item] for item in training_part(histories, user)],
+            training_part(histories, user, "rating").tolist(),
+        )
+        for user, user_id in enumerate(prepared.users()["user_id"])
+    }
+
+
+def test_rated_pairs_are_better_against_worse_after_the_history(data, world, tmp_path):
+    file = tmp_path / "pairs.parquet"
+    result = seqrec.pairs(data=data, out=file, source="ratings", horizon=6, min_history=3)
+    known, table = trained(data), pl.read_parquet(file)
+    assert result["pairs"] == len(table) > 300
+    assert not table.select("user_id", "history", "chosen", "rejected").is_duplicated().any()
+    firsts = []
+    for row in table.iter_rows(named=True):
+        items, ratings = known[row["user_id"]]
+        end = len(row["history"])
+        assert row["history"] == items[:end] and end >= 3
+        (rejected,) = row["rejected"]
+        places = [items.index(title) for title in (row["chosen"], rejected)]
+        assert all(end <= place < end + 6 for place in places)
+        assert ratings[places[0]] >= 4 and ratings[places[1]] <= 2
+        assert world.is_liked(row["user_id"], row["chosen"])
+        firsts.append(places[0] < places[1])
+    assert 0.4 < np.mean(firsts) < 0.6
+
+
+def test_implicit_pairs_reject_what_the_policy_lists_and_training_lacks(data, model, tmp_path):
+    file = tmp_path / "pairs.parquet"
+    seqrec.pairs(data=data, out=file, source="implicit", model=model, k=12, num_rejected=3)
+    recommender = seqrec.Recommender.from_pretrained(model)
+    known, table = trained(data), pl.read_parquet(file)
+    assert set(table["source"]) == {"implicit"} and len(table) > 300
+    places = []
+    for row in table[::7].iter_rows(named=True):
+        items, _ = known[row["user_id"]]
+        end = len(row["history"])
+        assert row["history"] == items[:end] and row["chosen"] == items[end]
+        listed = [item_id for item_id, _ in recommender.recommend([row["history"]], k=12)[0]]
+        assert 1 <= len(row["rejected"]) <= 3 and not set(row["rejected"]) & set(items)
+        places += [listed.index(item_id) for item_id in row["rejected"]]
+    assert 4 < np.mean(places) < 8  # random ones of the twelve, not the hardest
+
+
+@pytest.mark.parametrize("source", ["ratings", "implicit"])
+def test_pairs_are_the_same_without_the_held_out_rows(
+    source, data, without_held_out, model, tmp_path
+):
+    more = {"model": model, "k": 10} if source == "implicit" else {}
+    tables = []
+    for number, folder in enumerate((data, without_held_out)):
+        file = tmp_path / f"{number}.parquet"
+        seqrec.pairs(data=folder, out=file, source=source, per_user=6, **more)
+        tables.append(pl.read_parquet(file).sort("user_id", "history", "chosen"))
+    assert tables[0].equals(tables[1])
+    held_out = PreparedData.open(data).histories()
+    assert (held_out.split != TRAIN).any()
+
+
+def test_held_out_titles_may_be_rejected_as_any_unseen_one(data, model, tmp_path):
+    file = tmp_path / "pairs.parquet"
+    seqrec.pairs(data=data, out=file, source="implicit", model=model, k=30, num_rejected=10)
+    prepared = PreparedData.open(data)
+    histories = prepared.histories()
+    item_ids = prepared.items()["item_id"].to_list()
+    user_of = {user_id: user for user, user_id in enumerate(prepared.users()["user_id"])}
+    hits = 0
+    for row in pl.read_parquet(file).iter_rows(named=True):
+        user = user_of[row["user_id"]]
+        part = slice(histories.offsets[user], histories.offsets[user + 1])
+        later = histories.items[part][histories.split[part] != TRAIN]
+        hits += len({item_ids[item] for item in later} & set(row["rejected"]))
+    assert hits > 0
+
+
+def test_the_seed_decides_and_histories_are_cut(data, tmp_path):
+    tables = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        file = tmp_path / f"{name}.parquet"
+        seqrec.pairs(data=data, out=file, source="ratings", seed=seed, max_history=4)
+        tables.append(pl.read_parquet(file))
+    assert tables[0].equals(tables[1]) and not tables[0].equals(tables[2])
+    assert tables[0]["history"].list.len().max() == 4
+
+
+def test_peoples_comparisons_become_a_pairs_file(data, tmp_path):
+    text = "user_id,history,chosen,rejected\n"
+    text += 'me,"[""t01"", ""t02""]",t03,t04\nme,t01,t05,t05\nme,t01,nothing,t05\n'
+    (tmp_path / "people.csv").write_text(text)
+    file = tmp_path / "pairs.parquet"
+    result = seqrec.pairs(data=data, out=file, source="file", file=tmp_path / "people.csv")
+    assert (result["pairs"], result["users"]) == (1, 1)
+    assert result["counts"]["chosen_equals_rejected"] == result["counts"]["unknown_ids"] == 1
+    (row,) = pl.read_parquet(file).rows(named=True)
+    assert row == {
+        "user_id": "me",
+        "history": ["t01", "t02"],
+        "chosen": "t03",
+        "rejected": ["t04"],
+        "source": "people",
+        "weight": 1.0,
+    }
+
+
+def test_data_without_ratings_are_refused(tmp_path):
+    log = pl.DataFrame({"user": ["u"] * 9, "item": list("abcdefghi")})
+    seqrec.prepare(log, out=tmp_path / "data")
+    with pytest.raises(SeqRecError, match="no numeric column 'rating'"):
+        seqrec.pairs(data=tmp_path / "data", out=tmp_path / "x.parquet", source="ratings")
+    assert not (tmp_path / "x.parquet").exists()

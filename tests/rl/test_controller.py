@@ -1,0 +1,204 @@
+"""The loop in a world whose best policy is known, under guards that bite, cut and gone on with."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    leave_one_out_advantages,
+    policy_gradient,
+    standardized_advantages,
+)
+from seqrec.models import SeqRecForNextItem
+from seqrec.rl.controller import Controller, Held
+from seqrec.rl.events import EventLog, read_events
+from seqrec.rl.executors import InProcess, shards
+from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.rewards import Tasks
+from seqrec.rl.roles import Asking, Learner, Reference, RolloutWorker, Scorer
+from tests.conftest import small_config
+
+NUM_ITEMS = 30
+WORTH = np.random.default_rng(3).random(NUM_ITEMS)
+
+
+class Worth:
+    """A title is worth a fixed number: the best slates hold the unseen titles of most worth."""
+
+    name = "worth"
+
+    def score(self, tasks, slates):
+        return WORTH[slates].mean(axis=2)
+
+
+def tasks_of(seed, num_tasks=16):
+    rng = np.random.default_rng(seed)
+    histories = [rng.choice(NUM_ITEMS, size=4, replace=False) for _ in range(num_tasks)]
+    return Tasks(np.arange(num_tasks), histories, [np.array([0])] * num_tasks)
+
+
+def best_reward(tasks, num_titles):
+    found = []
+    for history in tasks.histories:
+        unseen = np.setdiff1d(np.arange(NUM_ITEMS), history)
+        found.append(np.sort(WORTH[unseen])[-num_titles:].mean())
+    return np.mean(found)
+
+
+def loss_rloo(log_prob, old_log_prob, advantages):
+    return policy_gradient(log_prob, advantages)
+
+
+CLIPPED = partial(clipped_policy_gradient, clip_low=0.2, clip_high=0.2)
+ALGORITHMS = {
+    "rloo": (leave_one_out_advantages, loss_rloo, 1),
+    "grpo": (standardized_advantages, CLIPPED, 1),
+    "dr_grpo": (centred_advantages, CLIPPED, 1),
+    "grpo, two passes": (standardized_advantages, CLIPPED, 2),
+}
+
+
+ASKING = Asking(num_slates=8, num_titles=2, drawing="sequential", temperature=1.0, max_length=10)
+
+
+def small_policy_model():
+    torch.manual_seed(0)
+    return SeqRecForNextItem(small_config("sasrec", num_items=NUM_ITEMS, padded_num_items=64))
+
+
+def controller(
+    folder,
+    algorithm="grpo",
+    drawing="sequential",
+    num_updates=60,
+    check_every=20,
+    budget_nats=100.0,
+    learning_rate=1e-2,
+    reward=None,
+    metric=lambda: 1.0,
+    num_workers=2,
+    max_age=0,
+    say=lambda line: None,
+):
+    asking = replace(ASKING, drawing=drawing)
+    model = small_policy_model
+    advantages, loss, num_passes = ALGORITHMS[algorithm]
+    policy = model()
+    learner = Learner(
+        policy,
+        torch.optim.AdamW(policy.parameters(), lr=learning_rate),
+        Reference(model(), asking),
+        asking,
+        advantages=advantages,
+        loss=loss,
+        num_passes=num_passes,
+        entropy_bonus=0.0,
+        gradient_clip=1.0,
+        dtype=torch.float32,
+    )
+    workers = [RolloutWorker(model(), asking, seed=0, number=n) for n in range(num_workers)]
+    return Controller(
+        source=lambda update: tasks_of(1000 + update),
+        held=Held(tasks_of(1, 40), metric),
+        executor=InProcess(workers, Scorer(reward or Worth()), in_background=max_age > 0),
+        learner=learner,
+        guard=Guard(
+            budget_nats=budget_nats,
+            tolerance=0.05,
+            metric="ndcg@10",
+            max_rollbacks=2,
+        ),
+        penalty=Penalty(0.0, None),
+        log=EventLog(folder / "events.jsonl"),
+        folder=folder,
+        num_updates=num_updates,
+        check_every=check_every,
+        max_age=max_age,
+        say=say,
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("drawing", ["one_pass", "sequential"])
+def test_the_best_policy_is_reached(tmp_path, algorithm, drawing):
+    outcome = controller(tmp_path, algorithm, drawing).run()
+    assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
+    assert outcome.reason == "all updates done" and not outcome.rollbacks
+
+
+def test_a_run_that_was_cut_goes_on_exactly(tmp_path):
+    whole = controller(tmp_path, num_updates=8, check_every=2)
+    outcome = whole.run()
+    (tmp_path / "cut").mkdir()
+    cut = controller(tmp_path / "cut", num_updates=4, check_every=2)
+    cut.run()
+    again = controller(tmp_path / "cut", num_updates=8, check_every=2)
+    again.resume()
+    assert again.update == 4
+    assert again.run() == outcome
+    for key, value in whole.learner.weights().items():
+        assert torch.equal(value, again.learner.weights()[key]), key
+
+
+def test_the_budget_stops_what_drifts_and_good_weights_are_kept(tmp_path):
+    lines = []
+    run = controller(tmp_path, budget_nats=0.05, check_every=5, say=lines.append)
+    outcome = run.run()
+    assert outcome.drift_nats <= 0.05 and outcome.rollbacks
+    assert "over the budget of 0.05" in outcome.rollbacks[0]
+    assert any("back to good weights" in line for line in lines)
+    again = run.learner.drift_on(run.executor.collect(run.executor.start(run.held.tasks, 0)))
+    assert again <= 0.06
+    kinds = {event["stage"] for event in read_events(tmp_path / "events.jsonl")}
+    assert kinds == {"publish", "generate", "score", "update", "guard", "roll back"}
+
+
+def test_a_reward_that_is_hacked_is_stopped_by_the_metric_that_is_not_it(tmp_path):
+    """The reward pays for one odd title; the metric is how often the odd one is not on top."""
+
+    class Odd:
+        name = "odd"
+
+        def score(self, tasks, slates):
+            return (slates == 7).any(axis=2).astype(float)
+
+    run = controller(tmp_path, reward=Odd(), check_every=5)
+    run.held.metric = lambda: (
+        1 - float((run.executor.best(run.held.tasks).items == 7).any(axis=2).mean())
+    )
+    outcome = run.run()
+    assert outcome.reason.startswith("stopped: ndcg@10 fell to")
+    assert outcome.metric >= 0.95 * run.guard.reference_metric and len(outcome.rollbacks) == 3
+
+
+def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
+    class Flat:
+        name = "flat"
+
+        def score(self, tasks, slates):
+            return np.ones(slates.shape[:2])
+
+    lines = []
+    outcome = controller(tmp_path, reward=Flat(), num_updates=1, say=lines.append).run()
+    assert outcome.drift_nats == pytest.approx(0, abs=1e-6)
+    assert any("nothing is learned" in line for line in lines)
+
+
+def test_rollouts_that_are_behind_still_teach(tmp_path):
+    run = controller(tmp_path, num_updates=80, max_age=2)
+    outcome = run.run()
+    run.executor.close()
+    assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
+    drawn = [event for event in read_events(tmp_path / "events.jsonl") if "age" in event]
+    assert {event["age"] for event in drawn} == {0, 1, 2}
+    assert sorted({event["update"] for event in drawn}) == list(range(80))
+
+
+def test_tasks_are_split_without_a_gap_or_an_empty_part():
+    assert shards(5, 2) == [slice(0, 2), slice(2, 5)]
+    assert shards(1, 3) == [slice(0, 1)]

@@ -1,0 +1,152 @@
+"""Slates against enumeration: both ways of drawing, masked, on a catalog of six titles."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from seqrec.losses.divergence import row_divergences
+from seqrec.models import SeqRecForNextItem
+from seqrec.rl.slates import Prompts, draw, drift, encode, log_probs, steps_of
+from tests.conftest import small_config
+
+HISTORIES = [np.array([0, 3, 0]), np.array([5])]
+DRAWINGS = ["one_pass", "sequential"]
+
+
+def small_policy(seed=0, **changes):
+    torch.manual_seed(seed)
+    config = small_config("sasrec", num_items=6, padded_num_items=64, **changes)
+    return SeqRecForNextItem(config).eval()
+
+
+def prompts():
+    return Prompts.of(HISTORIES, first_item_token=2, pad_token_id=0, max_length=10)
+
+
+def found_log_probs(model, items, drawing, temperature=1.0):
+    steps = steps_of(model, prompts(), items, drawing=drawing, temperature=temperature)
+    return log_probs(steps, items.shape, drawing)
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_all_slates_sum_to_one(drawing, temperature):
+    """Ordered slates of three of the titles that each history has not seen."""
+    model = small_policy()
+    for row, unseen in enumerate(([1, 2, 4, 5], [0, 1, 2, 3, 4])):
+        slates = torch.tensor(list(permutations(unseen, 3)))
+        items = torch.stack([slates] * 2)
+        with torch.no_grad():
+            found = found_log_probs(model, items, drawing, temperature)[row]
+        torch.testing.assert_close(found.sum(dim=1).exp().sum(), torch.ones(()))
+
+
+@pytest.mark.parametrize("title", [0, 3, 5])
+def test_seen_titles_have_no_probability(title):
+    items = torch.tensor([[[1, title]], [[1, title]]])
+    for drawing in DRAWINGS:
+        with torch.no_grad():
+            found = found_log_probs(small_policy(), items, drawing)[:, 0, 1].exp()
+        assert (found > 0).tolist() == [title == 5, title != 5]
+
+
+def test_a_history_encoded_once_is_the_history_encoded_with_every_slate():
+    model = small_policy()
+    items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
+    states = encode(model, prompts(), items)
+    for row, history in enumerate(HISTORIES):
+        alone = torch.from_numpy(history)[None] + 2
+        torch.testing.assert_close(states.after_history[row], model.hidden_states(alone)[0, -1])
+        for slate in range(2):
+            whole = torch.cat([alone, items[row, slate][None] + 2], dim=1)
+            wanted = model.hidden_states(whole)[0, -2:]
+            torch.testing.assert_close(states.after_title[row, slate], wanted)
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_what_was_drawn_is_as_probable_as_it_is_said_to_be(drawing):
+    model = small_policy()
+    generator = torch.Generator().manual_seed(0)
+    more = {"num_titles": 2, "drawing": drawing, "temperature": 0.7}
+    slates = draw(model, prompts(), num_slates=4000, generator=generator, **more)
+    some = slates.items[:, :50]
+    with torch.no_grad():
+        found = found_log_probs(model, some, drawing, 0.7)
+    torch.testing.assert_close(found, slates.log_prob[:, :50], rtol=1e-4, atol=1e-4)
+    for row in range(2):
+        kinds, places, counts = slates.items[row].unique(
+            dim=0, return_inverse=True, return_counts=True
+        )
+        first = [int((places == kind).nonzero()[0]) for kind in range(len(kinds))]
+        wanted = slates.log_prob[row, first].sum(dim=1).exp()
+        error = (wanted * (1 - wanted) / 4000).sqrt()
+        assert ((counts / 4000 - wanted).abs() < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_without_a_generator_the_best_titles_are_drawn(drawing):
+    model = small_policy()
+    more = {"num_slates": 1, "drawing": drawing, "temperature": 1.0, "generator": None}
+    slates = draw(model, prompts(), num_titles=1, **more)
+    logits = model(prompts().input_ids, (torch.arange(3) < prompts().lengths[:, None]).long())
+    unseen = logits.logits.clone()
+    unseen[0, [0, 3]] = unseen[1, 5] = -torch.inf
+    assert slates.items[:, 0, 0].tolist() == unseen.argmax(dim=1).tolist()
+
+
+def test_drift_is_the_exact_divergence_and_0_from_oneself():
+    model, reference = small_policy(0), small_policy(1)
+    items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
+    for drawing in DRAWINGS:
+        more = {"drawing": drawing, "temperature": 1.0}
+        mine = steps_of(model, prompts(), items, **more)
+        theirs = steps_of(reference, prompts(), items, **more)
+        found = drift(mine, theirs)
+        rows = [
+            row_divergences(a.scores, [b.scores], kind="reverse_kl")
+            for a, b in zip(mine, theirs, strict=True)
+        ]
+        wanted = torch.cat([row * step.weight for row, step in zip(rows, mine, strict=True)])
+        torch.testing.assert_close(found, wanted.sum() / 2)
+        assert found > 0
+        torch.testing.assert_close(drift(mine, mine), torch.zeros(()), atol=1e-6, rtol=0)
+
+
+def test_the_mean_drift_over_drawn_prefixes_is_the_divergence_of_slates():
+    """Sequential slates of two titles: KL of the slates' distributions, enumerated."""
+    model, reference = small_policy(0), small_policy(1)
+    more = {"drawing": "sequential", "temperature": 1.0}
+    pairs = torch.tensor(list(permutations([0, 1, 2, 3, 4], 2)))
+    items = torch.stack([pairs] * 2)
+    with torch.no_grad():
+        log_p = found_log_probs(model, items, "sequential")[1].sum(dim=1)
+        log_q = found_log_probs(reference, items, "sequential")[1].sum(dim=1)
+    wanted = (log_p.exp() * (log_p - log_q)).sum() / 2
+    only = Prompts.of(HISTORIES[1:], first_item_token=2, pad_token_id=0, max_length=10)
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw(model, only, num_slates=4000, num_titles=2, generator=generator, **more).items
+    with torch.no_grad():
+        found = drift(*(steps_of(m, only, drawn, **more) for m in (model, reference)))
+    torch.testing.assert_close(found, wanted, rtol=0.05, atol=0)
+
+
+def test_a_memory_is_asked_with_the_titles_drawn_so_far():
+    memory = {
+        "num_edges": 6,
+        "max_steps": 2,
+        "step_decay": 0.5,
+        "query_decay": 0.5,
+        "smoothing": 1.0,
+        "strength": 0.8,
+    }
+    model = small_policy(memory=memory)
+    edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
+    model.memory.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
+    items = torch.tensor([[[1, 2]], [[0, 1]]])
+    with torch.no_grad():
+        found = found_log_probs(model, items, "sequential")
+        whole = model(torch.tensor([[2, 5, 2, 3]]), torch.ones(1, 4, dtype=torch.long)).logits[0]
+    whole[[0, 3, 1]] = -torch.inf
+    torch.testing.assert_close(found[0, 0, 1], whole.log_softmax(0)[2], rtol=1e-4, atol=1e-4)
