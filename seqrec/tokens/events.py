@@ -1,24 +1,19 @@
 """Events as arrays: codes of behaviours beside items, and blocks of tokens made of both."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Int
+from transformers import PreTrainedTokenizerFast
 
+from seqrec.data.catalog import item_values
 from seqrec.data.histories import Histories
-from seqrec.tokens.grammar import (
-    NO_TIME,
-    OPEN,
-    Behaviour,
-    Grammar,
-    bucket_codes,
-    time_values,
-    value_codes,
-)
-from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.errors import SeqRecError
+from seqrec.tokens.grammar import OPEN, Behaviour, Grammar, time_values
+from seqrec.tokens.tokenizer import ItemTokens, item_token
 
-TIME_COLUMN = "time"
+UNKNOWN_ITEM = -1
 
 
 class EventCoder:
@@ -34,40 +29,56 @@ class EventCoder:
         self.grammar = grammar
         self.item_codes = dict(item_codes)
 
-    @property
-    def columns(self) -> list[str]:
-        """Columns of the log that it needs."""
-        names = [
-            TIME_COLUMN if one.source == "time" else one.key
-            for one in self.grammar.behaviours
-            if one.source != "item"
-        ]
-        return list(dict.fromkeys(names))
+    @classmethod
+    def of(cls, grammar: Grammar, items: Any, key: str) -> "EventCoder":
+        """The coder of a catalog.
+
+        Args:
+            grammar: the behaviours.
+            items: a row an item, in catalog order.
+            key: who asks, for the error.
+
+        Raises:
+            SeqRecError: a column that the items lack.
+        """
+        return cls(
+            grammar,
+            {
+                place: behaviour.codes(item_values(items, behaviour.key, key))
+                for place, behaviour in enumerate(grammar.behaviours)
+                if behaviour.source == "item"
+            },
+        )
 
     def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
-        """The code of every behaviour of every interaction."""
-        is_first = np.zeros(len(histories.items), dtype=bool)
-        starts = histories.offsets[:-1]
-        is_first[starts[starts < len(is_first)]] = True
-        found = np.empty((len(histories.items), len(self.grammar.behaviours)), dtype=np.int32)
+        """The code of every behaviour of every interaction.
+
+        That of one follows from itself and, where times count, from the one before it.
+        """
+        found = self.of_items(histories.items)
         for place, behaviour in enumerate(self.grammar.behaviours):
-            if behaviour.source == "item":
-                found[:, place] = self.item_codes[place][histories.items]
-                continue
-            if behaviour.source == "time":
-                times = histories.columns[TIME_COLUMN]
-                values = time_values(times, is_first, behaviour.key)
-            else:
-                values = histories.columns[behaviour.key]
-            found[:, place] = codes_of(behaviour, values)
+            if behaviour.source != "item":
+                found[:, place] = behaviour.codes(log_values(behaviour, histories))
+        return found
+
+    def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
+        """What titles alone say; all else, and all of unknown titles, is open."""
+        found = np.full((len(items), len(self.grammar.behaviours)), OPEN, dtype=np.int32)
+        for place, codes in self.item_codes.items():
+            found[:, place] = np.where(items >= 0, codes[items], OPEN)
         return found
 
 
-def codes_of(behaviour: Behaviour, values: np.ndarray) -> Int[np.ndarray, " N"]:
-    """The codes of some values of a behaviour."""
-    if behaviour.edges is not None:
-        return bucket_codes(values.astype(np.float64), behaviour.edges)
-    return value_codes(values, behaviour.values)
+def log_values(behaviour: Behaviour, histories: Histories) -> np.ndarray:
+    """What a log says of a behaviour that is not the title's: numbers or words, one an event."""
+    assert behaviour.column is not None
+    values = histories.columns[behaviour.column]
+    if behaviour.source == "column":
+        return values
+    is_first = np.zeros(len(values), dtype=bool)
+    starts = histories.offsets[:-1]
+    is_first[starts[starts < len(is_first)]] = True
+    return time_values(values, is_first, behaviour.key)
 
 
 class EventHistories(Sequence):
@@ -80,9 +91,18 @@ class EventHistories(Sequence):
         self,
         items: Sequence[Int[np.ndarray, " T"]],
         codes: Sequence[Int[np.ndarray, "T C"]],
+        asked: Int[np.ndarray, "H C"],
     ) -> None:
+        """Hold histories.
+
+        Args:
+            items: titles.
+            codes: what is told of each.
+            asked: what is told before the title that is asked for, of every history.
+        """
         self.items = items
         self.codes = codes
+        self.asked = asked
 
     def __len__(self) -> int:
         return len(self.items)
@@ -95,65 +115,138 @@ class EventHistories(Sequence):
 
     def __getitem__(self, place: int | slice) -> "Int[np.ndarray, ' T'] | EventHistories":
         if isinstance(place, slice):
-            return EventHistories(self.items[place], self.codes[place])
+            return EventHistories(self.items[place], self.codes[place], self.asked[place])
         return self.items[place]
 
     def __iter__(self) -> Iterator[Int[np.ndarray, " T"]]:
         return iter(self.items)
 
-    def at(self, places: Sequence[int] | Int[np.ndarray, " P"]) -> "EventHistories":
-        """Some of them."""
-        return EventHistories([self.items[p] for p in places], [self.codes[p] for p in places])
 
-    def map_items(self, places: Sequence[Int[np.ndarray, " T"]]) -> "EventHistories":
-        """The same events, of each history those at some places, in that order."""
-        triples = list(zip(self.items, self.codes, places, strict=True))
-        return EventHistories([i[p] for i, _, p in triples], [c[p] for _, c, p in triples])
+class FlatEvents(NamedTuple):
+    """Events of several histories, end to end."""
+
+    items: Int[np.ndarray, " N"]
+    told: Int[np.ndarray, "N C"]
+    """Of each event what follows its title, and what stands before the next one."""
+    lengths: Int[np.ndarray, " H"]
 
 
 class EventTokens:
-    """From items and codes to blocks of tokens."""
+    """From items and codes to blocks of tokens, as the tokenizer makes them of text."""
 
-    def __init__(self, tokens: ItemTokens, grammar: Grammar, first_token: int) -> None:
+    def __init__(self, tokens: ItemTokens, coder: EventCoder, first_token: int) -> None:
         """Hold where tokens stand.
 
         Args:
             tokens: of the items.
-            grammar: the behaviours.
+            coder: of the behaviours.
             first_token: the token of the first behaviour's open word; the others follow.
         """
         self.tokens = tokens
-        self.grammar = grammar
-        self.first_of = first_token + grammar.first_code
-        self.block_size = grammar.block_size
+        self.coder = coder
+        self.grammar = coder.grammar
+        self.first_of = first_token + self.grammar.first_code
+        """The token of every behaviour's open word."""
+        self.block_size = self.grammar.block_size
+        self._is_before = self.grammar.is_before
+        self._is_learned = self.grammar.is_learned
+        self._dropout = np.array([one.dropout for one in self.grammar.behaviours])
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerFast, tokens: ItemTokens, coder: EventCoder
+    ) -> "EventTokens":
+        """Read from the tokenizer, which must hold the behaviours' words in one block."""
+        found = np.asarray(tokenizer.convert_tokens_to_ids(coder.grammar.words))
+        if not np.array_equal(found, found[0] + np.arange(len(found))):
+            raise SeqRecError(
+                "the tokenizer does not hold this model's behaviours in order; "
+                "both must come from the same model folder"
+            )
+        return cls(tokens, coder, int(found[0]))
 
     def blocks(
-        self,
-        items: Int[np.ndarray, " N"],
-        codes: Int[np.ndarray, "N C"],
-        next_codes: Int[np.ndarray, "N C"],
+        self, items: Int[np.ndarray, " N"], told: Int[np.ndarray, "N C"]
     ) -> Int[np.ndarray, "N E"]:
         """The tokens of events.
 
         Args:
             items: titles.
-            codes: what is told after each.
-            next_codes: what is told before the title that comes next.
+            told: codes of what follows each, and of what stands before the next one.
         """
-        found = np.empty((len(items), self.block_size), dtype=np.int64)
-        found[:, 0] = self.tokens.encode(items)
-        after, before = self.grammar.after, self.grammar.before
-        found[:, 1 : 1 + len(after)] = codes[:, after] + self.first_of[after]
-        found[:, 1 + len(after) :] = next_codes[:, before] + self.first_of[before]
-        return found
+        title = self.tokens.encode(items)[:, None]
+        return np.concatenate([title, self.first_of + told], axis=1)
+
+    def told(
+        self, codes: Int[np.ndarray, "N C"], next_codes: Int[np.ndarray, "N C"]
+    ) -> Int[np.ndarray, "N C"]:
+        """What is told in the blocks of events: of themselves, and before the next ones."""
+        return np.where(self._is_before, next_codes, codes)
 
     def opened(
-        self, codes: Int[np.ndarray, "N C"], generator: np.random.Generator
+        self, told: Int[np.ndarray, "N C"], generator: np.random.Generator
     ) -> Int[np.ndarray, "N C"]:
-        """The codes before titles, some of them left open, as often as the grammar says."""
-        shares = np.array([one.dropout for one in self.grammar.behaviours])
-        is_open = generator.random(codes.shape) < shares
-        return np.where(is_open, OPEN, codes)
+        """Some of it left open, as often as the grammar says."""
+        return np.where(generator.random(told.shape) < self._dropout, OPEN, told)
+
+    def learned(self, told: Int[np.ndarray, "N C"], ignore_index: int) -> Int[np.ndarray, "N E"]:
+        """The token to be said after each token of a block, where one is learned.
+
+        It stands one place ahead of the behaviour; the last place is the next title's.
+        """
+        is_said = self._is_learned & (told != OPEN)
+        found = np.full((len(told), self.block_size), ignore_index, dtype=np.int64)
+        found[:, :-1] = np.where(is_said, self.first_of + told, ignore_index)
+        return found
+
+    def num_learned(self, codes: Int[np.ndarray, "N C"]) -> Int[np.ndarray, " N"]:
+        """How many behaviours the block of each event teaches, if the next one follows."""
+        told = self.told(codes[:-1], codes[1:])
+        counts = (self._is_learned & (told != OPEN)).sum(axis=1)
+        return np.append(counts, 0)[: len(codes)]
+
+    def flat(self, histories: Sequence[Int[np.ndarray, " T"]], max_length: int) -> FlatEvents:
+        """The last events of every history; of plain items what their titles say.
+
+        An empty history is one unknown title.
+        """
+        if not isinstance(histories, EventHistories):
+            histories = self.plain(histories)
+        items = [history[-max_length:] for history in histories.items]
+        codes = [history[-max_length:] for history in histories.codes]
+        is_empty = [not len(history) for history in items]
+        nothing = np.full((1, len(self._is_before)), OPEN, dtype=np.int32)
+        unknown = np.array([UNKNOWN_ITEM])
+        items = [unknown if e else history for e, history in zip(is_empty, items, strict=True)]
+        codes = [nothing if e else history for e, history in zip(is_empty, codes, strict=True)]
+        told = [
+            self.told(history, np.concatenate([history[1:], asked[None]]))
+            for history, asked in zip(codes, histories.asked, strict=True)
+        ]
+        lengths = np.array([len(history) for history in items])
+        return FlatEvents(np.concatenate(items), np.concatenate(told), lengths)
+
+    def plain(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
+        """Histories of which no more is known than their titles."""
+        codes = [self.coder.of_items(np.asarray(history)) for history in histories]
+        return EventHistories(list(histories), codes, self.nothing_asked(len(codes)))
+
+    def nothing_asked(self, num_histories: int) -> Int[np.ndarray, "H C"]:
+        """Everything open before the titles that are asked for."""
+        return np.full((num_histories, len(self._is_before)), OPEN, dtype=np.int32)
 
 
-__all__ = ["NO_TIME", "OPEN", "EventCoder", "EventHistories", "EventTokens", "codes_of"]
+def event_text(grammar: Grammar, item_ids: Sequence[str], told: Int[np.ndarray, "N C"]) -> str:
+    """Events as the text that the tokenizer reads.
+
+    Args:
+        grammar: the behaviours.
+        item_ids: of titles.
+        told: codes of what follows each, and of what stands before the next one.
+    """
+    words = [behaviour.words for behaviour in grammar.behaviours]
+    blocks = []
+    for item_id, codes in zip(item_ids, told.tolist(), strict=True):
+        said = [of_one[code] for of_one, code in zip(words, codes, strict=True)]
+        blocks.append(" ".join([item_token(item_id), *said]))
+    return " ".join(blocks)

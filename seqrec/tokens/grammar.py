@@ -3,14 +3,14 @@
 An event is a block of tokens of one size: its title, what is told after it, and what is told
 before the next title::
 
-    <item:318> <rating=5> <gap=1d..7d> <want_rating=?>
+    <item:318> <rating=5> <gap=86400..604800> <wanted=?>
 
 The next title is predicted from the last token of a block. Nothing between a title and the next
 one comes from the next event, but for behaviours that are placed before their title.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -22,6 +22,9 @@ from seqrec.errors import SeqRecError
 OPEN = 0
 """Code of a behaviour of which nothing is said."""
 OPEN_WORD = "?"
+TIME_COLUMN = "time"
+NO_TIME = np.iinfo(np.int64).min
+MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,42 +38,61 @@ class Behaviour:
     edges: tuple[float, ...] | None
     """Of buckets; None where every value stands for itself."""
     values: tuple[str, ...]
-    """What it may be, as tokens spell it; code ``1 + place``."""
+    """What it was in training, as tokens spell it; code ``1 + place``."""
     place: Literal["after", "before"]
     dropout: float
+    """How often it is left open in training."""
     is_learned: bool
 
     @property
     def words(self) -> list[str]:
-        """Its tokens, the open one first."""
-        return [f"<{self.name}={quote(value, safe='.?-')}>" for value in (OPEN_WORD, *self.values)]
+        """Its tokens, the open one first, which no value's is equal to."""
+        values = [quote(value, safe=".-") for value in self.values]
+        return [f"<{self.name}={text}>" for text in (OPEN_WORD, *values)]
 
     @property
     def num_codes(self) -> int:
         """Its values, and the open one."""
         return 1 + len(self.values)
 
-    def code_of(self, value: Any) -> int | None:
-        """The code of a value as somebody says it; None if it has none.
+    @property
+    def column(self) -> str | None:
+        """The column of the log that it is read from, if it is."""
+        if self.source == "item":
+            return None
+        return TIME_COLUMN if self.source == "time" else self.key
 
-        A number falls into its bucket, where there are buckets.
-        """
+    def with_values(self, values: Sequence[str]) -> "Behaviour":
+        """The same behaviour of these values."""
+        return replace(self, values=tuple(values))
+
+    def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
+        """The codes of numbers or words; open where they are missing or unknown."""
         if self.edges is not None:
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                return None
-            return int(bucket_codes(np.array([number]), self.edges)[0])
-        text = value_text(value)
-        return 1 + self.values.index(text) if text in self.values else None
+            return bucket_codes(values.astype(np.float64), self.edges, self.values)
+        return value_codes(values, self.values)
+
+    def code_of(self, value: Any) -> int | None:
+        """The code of a value as somebody says it, ``5``, ``"5"`` or a bucket's name.
+
+        None if training never met it.
+        """
+        number = number_of(value)
+        if value_text(value) in self.values:
+            return 1 + self.values.index(value_text(value))
+        if number is None:
+            return None
+        code = self.codes(np.array([number]))[0]
+        return None if code == OPEN else int(code)
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """All behaviours, in the order of their tokens."""
+    """All behaviours, in the order of their tokens: those after their title come first."""
 
     behaviours: tuple[Behaviour, ...]
     has_target_time: bool
+    """Whether the model is told times of the event that it is asked for."""
 
     @property
     def block_size(self) -> int:
@@ -78,14 +100,14 @@ class Grammar:
         return 1 + len(self.behaviours)
 
     @property
-    def after(self) -> list[int]:
-        """Places of the behaviours that follow their title."""
-        return [n for n, behaviour in enumerate(self.behaviours) if behaviour.place == "after"]
+    def is_before(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether it stands before its title."""
+        return np.array([one.place == "before" for one in self.behaviours], dtype=bool)
 
     @property
-    def before(self) -> list[int]:
-        """Places of those that stand before it."""
-        return [n for n, behaviour in enumerate(self.behaviours) if behaviour.place == "before"]
+    def is_learned(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether the model learns to say it."""
+        return np.array([one.is_learned for one in self.behaviours], dtype=bool)
 
     @property
     def words(self) -> list[str]:
@@ -98,16 +120,53 @@ class Grammar:
         sizes = [behaviour.num_codes for behaviour in self.behaviours]
         return np.cumsum([0, *sizes[:-1]])
 
-    def place_of(self, name: str) -> int:
-        """The place of a behaviour.
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the log that are read."""
+        names = [one.column for one in self.behaviours if one.column is not None]
+        return list(dict.fromkeys(names))
+
+    @property
+    def time_input(self) -> str:
+        """What the model is told of times, for the protocol of its results."""
+        of_times = [one for one in self.behaviours if one.source == "time"]
+        if any(one.place == "before" for one in of_times):
+            return "target time given"
+        return "times of past events read" if of_times else "no time input"
+
+    def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
+        """The place of a behaviour that is called so, or read from a column of that name.
+
+        Args:
+            name: either.
+            place: where it stands.
+            asked: what asks for it, for the error.
 
         Raises:
-            SeqRecError: there is none of that name.
+            SeqRecError: there is none.
         """
-        names = [behaviour.name for behaviour in self.behaviours]
-        if name not in names:
-            raise SeqRecError(f"behaviour {name}: the model knows {', '.join(names)}")
-        return names.index(name)
+        here = [n for n, one in enumerate(self.behaviours) if one.place == place]
+        for is_meant in (lambda one: one.name == name, lambda one: one.key == name):
+            for number in here:
+                if is_meant(self.behaviours[number]):
+                    return number
+        names = ", ".join(self.behaviours[number].name for number in here) or "none"
+        raise SeqRecError(f"{asked}: behaviours {place} a title that the model knows: {names}")
+
+    def code(self, number: int, value: Any, asked: str) -> int:
+        """The code of a behaviour's value.
+
+        Raises:
+            SeqRecError: training never met it. ``asked`` is what asks.
+        """
+        behaviour = self.behaviours[number]
+        found = behaviour.code_of(value)
+        if found is None:
+            raise SeqRecError(
+                f"{asked}: the model never saw it; {behaviour.name} was "
+                f"{', '.join(behaviour.values)}"
+            )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """For ``config.json``."""
@@ -124,55 +183,58 @@ class Grammar:
         """What ``to_dict`` wrote."""
         behaviours = []
         for one in fields["behaviours"]:
-            edges = one["edges"]
-            behaviours.append(
-                Behaviour(
-                    **{
-                        **one,
-                        "edges": None if edges is None else tuple(edges),
-                        "values": tuple(one["values"]),
-                    }
-                )
-            )
+            edges = None if one["edges"] is None else tuple(one["edges"])
+            known = {**one, "edges": edges, "values": tuple(one["values"])}
+            behaviours.append(Behaviour(**known))
         return cls(tuple(behaviours), fields["has_target_time"])
+
+
+def number_of(value: Any) -> float | None:
+    """A value as a number, if it is one; ``true`` is 1."""
+    text = str(value).lower()
+    try:
+        return float({"true": "1", "false": "0"}.get(text, text))
+    except ValueError:
+        return None
 
 
 def value_text(value: Any) -> str:
     """A value as tokens spell it: whole numbers without a fraction."""
     if isinstance(value, int | float | np.number):
-        return f"{float(value):g}"
+        return f"{float(value):.15g}"
     return str(value)
 
 
 def bucket_names(edges: Sequence[float]) -> list[str]:
     """``..e0``, ``e0..e1``, ..., ``eN..``."""
-    texts = [f"{edge:g}" for edge in edges]
-    pairs = [f"{a}..{b}" for a, b in zip(texts[:-1], texts[1:], strict=True)]
-    return [f"..{texts[0]}", *pairs, f"{texts[-1]}.."]
+    texts = [value_text(edge) for edge in edges]
+    return [f"{a}..{b}" for a, b in zip(["", *texts], [*texts, ""], strict=True)]
 
 
-def bucket_codes(values: Float[np.ndarray, " N"], edges: Sequence[float]) -> Int[np.ndarray, " N"]:
-    """The code of each number's bucket; open where it is missing."""
-    codes = 1 + np.searchsorted(edges, values, side="right")
-    return np.where(np.isnan(values), OPEN, codes)
+def bucket_codes(
+    values: Float[np.ndarray, " N"], edges: Sequence[float], known: Sequence[str]
+) -> Int[np.ndarray, " N"]:
+    """The code of each number's bucket; open where it is missing or its bucket unknown."""
+    place = {name: 1 + number for number, name in enumerate(known)}
+    code = np.array([place.get(name, OPEN) for name in bucket_names(edges)], dtype=np.int64)
+    found = code[np.searchsorted(edges, values, side="right")]
+    return np.where(np.isnan(values), OPEN, found)
 
 
 def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N"]:
     """The code of each number or word; open where it is missing or unknown."""
-    if not len(values):
-        return np.zeros(0, dtype=np.int64)
     unique, inverse = np.unique(values, return_inverse=True)
-    code = {text: 1 + place for place, text in enumerate(known)}
-    is_missing = [value == "" or value != value for value in unique.tolist()]
+    place = {text: 1 + number for number, text in enumerate(known)}
     codes = [
-        OPEN if missing else code.get(value_text(value), OPEN)
-        for value, missing in zip(unique.tolist(), is_missing, strict=True)
+        OPEN if is_missing(value) else place.get(value_text(value), OPEN)
+        for value in unique.tolist()
     ]
     return np.array(codes, dtype=np.int64)[inverse.reshape(-1)]
 
 
-NO_TIME = np.iinfo(np.int64).min
-MICROSECONDS = 1_000_000
+def is_missing(value: float | str) -> bool:
+    """Whether a column says nothing: no number, or an empty word."""
+    return value == "" or value != value
 
 
 def time_values(

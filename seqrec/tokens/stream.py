@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 from seqrec.data.histories import Blocks, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_rows
+from seqrec.tokens.events import EventTokens
+from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
 
@@ -53,6 +54,7 @@ class PackedStream:
         seed: int,
         rank: int = 0,
         num_ranks: int = 1,
+        events: EventTokens | None = None,
     ) -> None:
         """Survey the log: one pass over it, after which nothing of it is held.
 
@@ -61,7 +63,7 @@ class PackedStream:
             tokens: from items to tokens.
             windows_of: the windows of histories, from their starts and ends.
             weight: the column that says how much each interaction counts as a target.
-            row_length: positions of a row.
+            row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             pool_rows: interactions held in memory at once, about; those of a few batches at
                 least.
@@ -69,6 +71,7 @@ class PackedStream:
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
+            events: of an event grammar, whose columns come with the log; items alone if absent.
 
         Raises:
             SeqRecError: nothing to train on, or a weight that is missing or negative.
@@ -77,7 +80,10 @@ class PackedStream:
         self.tokens = tokens
         self.windows_of = windows_of
         self.weight = weight
-        self.row_length = row_length
+        self.events = events
+        self.row_items = row_length
+        self.row_length = row_length * (1 if events is None else events.block_size)
+        """Positions of a row."""
         self.batch_size = batch_size
         self.ignore_index = ignore_index
         self.seed = seed
@@ -115,7 +121,7 @@ class PackedStream:
             examples = self._examples(self.blocks.read(pool.blocks.tolist()))
             generator = np.random.default_rng((self.seed, place.epoch, number))
             order = generator.permutation(len(examples.windows.starts))
-            rows = pack_rows(examples.windows.lengths[order], self.row_length)
+            rows = pack_rows(examples.windows.lengths[order], self.row_items)
             generator.shuffle(rows)
             rows = [order[row].tolist() for row in rows]
             cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
@@ -126,7 +132,8 @@ class PackedStream:
                     after = Place(place.epoch, number + 1)
                 if after.pool == len(pools):
                     after = Place(place.epoch + 1)
-                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]])
+                here = Place(place.epoch, number, batch)
+                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
             del examples, rows  # before the next pool is read
 
     def _pools(self, epoch: int) -> list[Pool]:
@@ -149,18 +156,32 @@ class PackedStream:
             pools.append(Pool(np.append(last.blocks, order[start:]), last.num_batches))
         return pools
 
-    def _batch(self, examples: Examples, rows: list[list[int]]) -> PackedBatch:
+    def _batch(self, examples: Examples, rows: list[list[int]], place: Place) -> PackedBatch:
         """This process's part of a batch."""
-        batch = pack_batch(
-            examples,
-            rows[self.rank :: self.num_ranks],
-            self.tokens,
-            row_length=self.row_length,
-            ignore_index=self.ignore_index,
-        )
+        own = rows[self.rank :: self.num_ranks]
+        if self.events is None:
+            batch = pack_batch(
+                examples,
+                own,
+                self.tokens,
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
+        else:
+            batch = pack_events(
+                examples,
+                own,
+                self.events,
+                np.random.default_rng((self.seed, *place, self.rank)),
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
         if self.num_ranks == 1:
             return batch
         windows = np.array([window for row in rows for window in row], dtype=np.int64)
+        if self.events is not None:
+            num_behaviours = examples.num_behaviours(windows, self.events) / self.num_ranks
+            batch = batch._replace(num_behaviours=num_behaviours)
         return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
 
     def _examples(self, histories: Histories) -> Examples:
@@ -169,7 +190,10 @@ class PackedStream:
         starts = histories.offsets[:-1]
         ends = starts + np.diff(num_before[histories.offsets])
         return Examples(
-            histories.items, self._label_weight(histories), self.windows_of(starts, ends)
+            histories.items,
+            self._label_weight(histories),
+            self.windows_of(starts, ends),
+            None if self.events is None else self.events.coder.codes(histories),
         )
 
     def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
