@@ -19,6 +19,7 @@ from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.tokens.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.optimizers import adamw, warmup_and_decay
 
@@ -56,6 +57,7 @@ def build_model(
     max_length: int,
     catalog_fingerprint: str,
     tokenizer_fingerprint: str,
+    grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
     backbone: SeqRecDecoderConfig | EnsembleConfig = SeqRecDecoderConfig(
@@ -65,7 +67,7 @@ def build_model(
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_hidden_layers,
         num_attention_heads=config.num_attention_heads,
-        max_position_embeddings=max_length,
+        max_position_embeddings=max_length * (grammar.block_size if grammar else 1),
         dropout=config.dropout,
         item_dropout=config.item_dropout,
         relative_bias=config.relative_bias,
@@ -100,6 +102,7 @@ def build_model(
             tokenizer_fingerprint=tokenizer_fingerprint,
             content=content,
             memory=memory,
+            events=grammar.to_dict() if grammar else None,
         )
     )
     item_counts = torch.from_numpy(knowledge.item_counts)

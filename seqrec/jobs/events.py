@@ -1,17 +1,23 @@
-"""From the ``data.events`` block to a grammar, whose values the training part tells."""
+"""From the ``data.events`` block to a grammar, and from a log to what a model reads of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from seqrec.config.events import BehaviourConfig, EventsConfig
 from seqrec.data.catalog import item_values
-from seqrec.data.histories import Blocks
+from seqrec.data.histories import Blocks, Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import Queries
 from seqrec.jobs.build import count_items
-from seqrec.tokens.events import EventCoder, log_values
-from seqrec.tokens.grammar import Behaviour, Grammar, bucket_names, is_missing, value_text
+from seqrec.recommender import ModelRanker, Ranker
+from seqrec.tokens.events import EventCoder, EventHistories, EventTokens, log_values
+from seqrec.tokens.grammar import OPEN, Behaviour, Grammar, bucket_names, is_missing, value_text
+from seqrec.tokens.requests import asked_codes
 
 KEY = "data.events"
 
@@ -25,7 +31,7 @@ def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
     """
     items = prepared.items()
     ordered = sorted(config.behaviours, key=lambda one: one.place)  # after, before
-    grammar = Grammar(tuple(map(_without_values, ordered)), config.target_time)
+    grammar = Grammar(tuple(map(_without_values, ordered)))
     blocks = event_blocks(prepared, grammar)
     is_trained = count_items(prepared) > 0
     fitted = []
@@ -36,7 +42,7 @@ def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
         else:
             _add_training(seen, blocks)
         fitted.append(seen.fitted())
-    return EventCoder.of(Grammar(tuple(fitted), config.target_time), items, KEY)
+    return EventCoder.of(Grammar(tuple(fitted)), items, KEY)
 
 
 def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks:
@@ -52,6 +58,52 @@ def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks
             except SeqRecError as error:
                 raise SeqRecError(f"{_key(behaviour)}: {error}") from error
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
+
+
+def grammar_of(ranker: Ranker) -> EventTokens | None:
+    """The events that a ranker reads; None if titles alone."""
+    return ranker.events if isinstance(ranker, ModelRanker) else None
+
+
+def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
+    """The queries as a ranker reads them: with what events tell, where it knows a grammar."""
+    events = grammar_of(ranker)
+    if events is None:
+        return queries
+    return queries.with_events(event_log(prepared, events.grammar), events)
+
+
+def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.ndarray, " T"]]:
+    """All of each user's interactions, as a ranker reads them."""
+    events = grammar_of(ranker)
+    log = prepared.histories() if events is None else event_log(prepared, events.grammar)
+    items, cuts = log.items, log.offsets[1:-1]
+    if events is None:
+        return np.split(items, cuts)
+    codes = np.split(events.coder.codes(log), cuts)
+    return EventHistories(np.split(items, cuts), codes, events.nothing_asked(len(codes)))
+
+
+def asked_with(
+    ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], given: Mapping[str, Any]
+) -> EventHistories:
+    """The same histories, asked for titles of which something is given.
+
+    Raises:
+        SeqRecError: something that the ranker does not know.
+    """
+    events = grammar_of(ranker)
+    if events is None or not isinstance(histories, EventHistories):
+        raise SeqRecError(f"given {', '.join(given)}: {ranker.name} reads titles alone")
+    codes = asked_codes(events.grammar, given)
+    asked = np.where(codes != OPEN, codes, histories.asked)
+    return EventHistories(histories.items, histories.codes, asked)
+
+
+def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
+    """``event_blocks``, all of them in memory."""
+    event_blocks(prepared, grammar)
+    return prepared.histories(grammar.columns, has_words=True)
 
 
 def _without_values(config: BehaviourConfig) -> Behaviour:
@@ -120,7 +172,8 @@ class _Seen:
         """The behaviour with what was met, in order."""
         edges = self.behaviour.edges
         if edges is None:
-            values = [value_text(value) for value in sorted(self.values)]  # type: ignore[type-var]
+            texts = [value_text(value) for value in sorted(self.values)]  # type: ignore[type-var]
+            values = list(dict.fromkeys(texts))
         else:
             names = bucket_names(edges)
             values = [names[place] for place in sorted(self.buckets)]

@@ -121,6 +121,11 @@ class EventHistories(Sequence):
     def __iter__(self) -> Iterator[Int[np.ndarray, " T"]]:
         return iter(self.items)
 
+    def at(self, places: Int[np.ndarray, " P"]) -> "EventHistories":
+        """Some of them."""
+        items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
+        return EventHistories(items, codes, self.asked[places])
+
 
 class FlatEvents(NamedTuple):
     """Events of several histories, end to end."""

@@ -91,8 +91,6 @@ class Grammar:
     """All behaviours, in the order of their tokens: those after their title come first."""
 
     behaviours: tuple[Behaviour, ...]
-    has_target_time: bool
-    """Whether the model is told times of the event that it is asked for."""
 
     @property
     def block_size(self) -> int:
@@ -103,6 +101,11 @@ class Grammar:
     def is_before(self) -> Bool[np.ndarray, " C"]:
         """Of every behaviour, whether it stands before its title."""
         return np.array([one.place == "before" for one in self.behaviours], dtype=bool)
+
+    @property
+    def is_given(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether the model is told it of the title that it is asked for."""
+        return np.array([one.place == "before" and one.source == "time" for one in self.behaviours])
 
     @property
     def is_learned(self) -> Bool[np.ndarray, " C"]:
@@ -129,10 +132,10 @@ class Grammar:
     @property
     def time_input(self) -> str:
         """What the model is told of times, for the protocol of its results."""
-        of_times = [one for one in self.behaviours if one.source == "time"]
-        if any(one.place == "before" for one in of_times):
+        if self.is_given.any():
             return "target time given"
-        return "times of past events read" if of_times else "no time input"
+        has_times = any(one.source == "time" for one in self.behaviours)
+        return "times of past events read" if has_times else "no time input"
 
     def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
         """The place of a behaviour that is called so, or read from a column of that name.
@@ -174,8 +177,7 @@ class Grammar:
             "behaviours": [
                 {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(one).items()}
                 for one in self.behaviours
-            ],
-            "has_target_time": self.has_target_time,
+            ]
         }
 
     @classmethod
@@ -186,7 +188,7 @@ class Grammar:
             edges = None if one["edges"] is None else tuple(one["edges"])
             known = {**one, "edges": edges, "values": tuple(one["values"])}
             behaviours.append(Behaviour(**known))
-        return cls(tuple(behaviours), fields["has_target_time"])
+        return cls(tuple(behaviours))
 
 
 def number_of(value: Any) -> float | None:
