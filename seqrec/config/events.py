@@ -31,6 +31,8 @@ class BehaviourConfig(Block):
     """Learn to say it, too."""
     max_values: int = Field(default=100, gt=0)
     """Values that it may have."""
+    drop: list[str | float] = []
+    """Values whose events are left out of histories, so that older ones find room."""
 
     @property
     def open_share(self) -> float:
@@ -72,17 +74,38 @@ class BehaviourConfig(Block):
         return self
 
 
+class SittingsConfig(Block):
+    series: str
+    """Column of the items, or else of the log, that names the series of a title."""
+    gap_seconds: float = Field(ge=0)
+    """How far apart two events of a sitting may be."""
+
+
+BINGED = "binged"
+"""The behaviour of a sitting: yes or no."""
+
+
 class EventsConfig(Block):
-    behaviours: list[BehaviourConfig] = Field(min_length=1)
+    behaviours: list[BehaviourConfig] = []
     """What is told of each event, in the order of its tokens; those before the next title stand
     last."""
     target_time: bool = False
     """Allow times of an event before its title: the model then knows when the target will be, and
     its results say so."""
+    sittings: SittingsConfig | None = None
+    """Merge events of one series that follow each other at once into one, which <binged=yes>
+    says; null: each stands for itself."""
+
+    @model_validator(mode="after")
+    def _something_is_told(self) -> "EventsConfig":
+        if not self.behaviours and self.sittings is None:
+            raise ValueError("name behaviours or sittings")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "EventsConfig":
         names = [behaviour.name for behaviour in self.behaviours]
+        names += [BINGED] * (self.sittings is not None)
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"behaviour {name} stands there twice")

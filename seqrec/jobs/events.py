@@ -1,12 +1,13 @@
 """From the ``data.events`` block to a grammar, and from a log to what a model reads of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.config.events import BehaviourConfig, EventsConfig
+from seqrec.config.events import BINGED, SELDOM, BehaviourConfig, EventsConfig
 from seqrec.data.catalog import item_values
 from seqrec.data.histories import Blocks, Histories
 from seqrec.data.prepared import PreparedData
@@ -16,10 +17,29 @@ from seqrec.evaluation.protocol import Queries
 from seqrec.jobs.build import count_items
 from seqrec.recommender import ModelRanker, Ranker
 from seqrec.tokens.events import EventCoder, EventHistories, EventTokens, log_values
-from seqrec.tokens.grammar import OPEN, Behaviour, Grammar, bucket_names, is_missing, value_text
+from seqrec.tokens.grammar import (
+    OPEN,
+    TIME_COLUMN,
+    Behaviour,
+    Grammar,
+    Sittings,
+    bucket_names,
+    is_missing,
+    value_text,
+)
 from seqrec.tokens.requests import asked_codes
 
 KEY = "data.events"
+BINGED_BEHAVIOUR = Behaviour(
+    name=BINGED,
+    source="sitting",
+    key="",
+    edges=None,
+    values=("no", "yes"),
+    place="after",
+    dropout=SELDOM,
+    is_learned=False,
+)
 
 
 def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
@@ -30,19 +50,48 @@ def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
             more values than are allowed, times out of order.
     """
     items = prepared.items()
-    ordered = sorted(config.behaviours, key=lambda one: one.place)  # after, before
-    grammar = Grammar(tuple(map(_without_values, ordered)))
+    sittings = _sittings(config, prepared, items.columns)
+    grammar = Grammar(tuple(map(_without_values, config.behaviours)), sittings)
     blocks = event_blocks(prepared, grammar)
     is_trained = count_items(prepared) > 0
-    fitted = []
-    for behaviour, settings in zip(grammar.behaviours, ordered, strict=True):
+    fitted = [] if sittings is None else [BINGED_BEHAVIOUR]
+    for behaviour, settings in zip(grammar.behaviours, config.behaviours, strict=True):
         seen = _Seen(behaviour, settings.max_values)
         if behaviour.source == "item":
             seen.add(item_values(items, behaviour.key, _key(behaviour))[is_trained])
         else:
             _add_training(seen, blocks)
-        fitted.append(seen.fitted())
-    return EventCoder.of(Grammar(tuple(fitted)), items, KEY)
+        fitted.append(_with_dropped(seen.fitted(), settings.drop))
+    ordered = sorted(fitted, key=_order)
+    return EventCoder.of(Grammar(tuple(ordered), sittings), items, KEY)
+
+
+def _order(behaviour: Behaviour) -> tuple[bool, bool]:
+    """What follows a title comes first, and of that what a sitting says last."""
+    return behaviour.place == "before", behaviour.source == "sitting"
+
+
+def _sittings(
+    config: EventsConfig, prepared: PreparedData, item_columns: Sequence[str]
+) -> Sittings | None:
+    """Where the series of sittings is told: by the items if they have the column."""
+    if config.sittings is None:
+        return None
+    series = config.sittings.series
+    source: Literal["item", "column"] = "item" if series in item_columns else "column"
+    for column in [TIME_COLUMN, *([series] if source == "column" else [])]:
+        _check_column(prepared, column, f"{KEY}.sittings")
+    return Sittings(source, series, config.sittings.gap_seconds)
+
+
+def _with_dropped(behaviour: Behaviour, values: Sequence[str | float]) -> Behaviour:
+    texts = tuple(map(value_text, values))
+    for text in texts:
+        if text not in behaviour.values:
+            raise SeqRecError(
+                f"{_key(behaviour)}: drop {text}: in training it is {', '.join(behaviour.values)}"
+            )
+    return replace(behaviour, dropped=texts)
 
 
 def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks:
@@ -53,11 +102,15 @@ def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks
     """
     for behaviour in grammar.behaviours:
         if behaviour.column is not None:
-            try:
-                prepared.blocks([behaviour.column], has_words=True)
-            except SeqRecError as error:
-                raise SeqRecError(f"{_key(behaviour)}: {error}") from error
+            _check_column(prepared, behaviour.column, _key(behaviour))
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
+
+
+def _check_column(prepared: PreparedData, column: str, key: str) -> None:
+    try:
+        prepared.blocks([column], has_words=True)
+    except SeqRecError as error:
+        raise SeqRecError(f"{key}: {error}") from error
 
 
 def grammar_of(ranker: Ranker) -> EventTokens | None:
@@ -179,4 +232,4 @@ class _Seen:
             values = [names[place] for place in sorted(self.buckets)]
         if not values:
             raise SeqRecError(f"{_key(self.behaviour)}: nothing is known of it in training")
-        return self.behaviour.with_values(values)
+        return replace(self.behaviour, values=tuple(values))

@@ -54,7 +54,12 @@ def build_sft(
     if events is not None:
         events_loss = EventsLoss(events.block_size, learned_families(events), config.events_share)
     objective = build_objective(config, stream.item_counts, events_loss)
-    return Learning(PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse)
+    facts = {}
+    if events is not None:
+        facts["events"] = {**stream.event_counts, "tokens_per_event": events.block_size}
+    return Learning(
+        PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse, facts=facts
+    )
 
 
 def build_stream(

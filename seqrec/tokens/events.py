@@ -4,13 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.data.catalog import item_values
 from seqrec.data.histories import Histories
 from seqrec.errors import SeqRecError
-from seqrec.tokens.grammar import OPEN, Behaviour, Grammar, time_values
+from seqrec.tokens.condensing import condense, continues
+from seqrec.tokens.grammar import (
+    NO_TIME,
+    OPEN,
+    TIME_COLUMN,
+    Behaviour,
+    Grammar,
+    is_missing,
+    time_values,
+)
 from seqrec.tokens.tokenizer import ItemTokens, item_token
 
 UNKNOWN_ITEM = -1
@@ -19,15 +28,23 @@ UNKNOWN_ITEM = -1
 class EventCoder:
     """From interactions of a log to codes, a column a behaviour."""
 
-    def __init__(self, grammar: Grammar, item_codes: Mapping[int, Int[np.ndarray, " I"]]) -> None:
+    def __init__(
+        self,
+        grammar: Grammar,
+        item_codes: Mapping[int, Int[np.ndarray, " I"]],
+        item_series: Int[np.ndarray, " I"] | None = None,
+    ) -> None:
         """Hold what the items say.
 
         Args:
             grammar: the behaviours.
             item_codes: of every behaviour that is the title's, by its place, each item's code.
+            item_series: a number of each item's series, below 0 where it has none, if sittings
+                are of series that the items name.
         """
         self.grammar = grammar
         self.item_codes = dict(item_codes)
+        self.item_series = item_series
 
     @classmethod
     def of(cls, grammar: Grammar, items: Any, key: str) -> "EventCoder":
@@ -41,14 +58,15 @@ class EventCoder:
         Raises:
             SeqRecError: a column that the items lack.
         """
-        return cls(
-            grammar,
-            {
-                place: behaviour.codes(item_values(items, behaviour.key, key))
-                for place, behaviour in enumerate(grammar.behaviours)
-                if behaviour.source == "item"
-            },
-        )
+        codes = {
+            place: behaviour.codes(item_values(items, behaviour.key, key))
+            for place, behaviour in enumerate(grammar.behaviours)
+            if behaviour.source == "item"
+        }
+        series = None
+        if grammar.sittings is not None and grammar.sittings.source == "item":
+            series = numbered(item_values(items, grammar.sittings.key, key))
+        return cls(grammar, codes, series)
 
     def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
         """The code of every behaviour of every interaction.
@@ -57,9 +75,43 @@ class EventCoder:
         """
         found = self.of_items(histories.items)
         for place, behaviour in enumerate(self.grammar.behaviours):
-            if behaviour.source != "item":
+            if behaviour.column is not None:
                 found[:, place] = behaviour.codes(log_values(behaviour, histories))
+        sittings = self.grammar.sittings
+        if sittings is not None:
+            named = histories.columns.get(sittings.key) if sittings.source == "column" else None
+            times = histories.columns[TIME_COLUMN]
+            self.tell_sittings(found, histories.items, named, times, is_first_of(histories))
         return found
+
+    def tell_sittings(
+        self,
+        codes: Int[np.ndarray, "N C"],
+        items: Int[np.ndarray, " N"],
+        named: np.ndarray | None,
+        times: Int[np.ndarray, " N"],
+        is_first: Bool[np.ndarray, " N"],
+    ) -> None:
+        """Write into codes whether each event goes on with the sitting of the one before it.
+
+        Args:
+            codes: of the events.
+            items: titles.
+            named: what the log calls their series; None if the items do.
+            times: microseconds since 1970.
+            is_first: whether an event is its history's first.
+        """
+        assert self.grammar.sittings is not None
+        if named is not None:
+            series = numbered(named)
+        else:
+            assert self.item_series is not None
+            series = np.where(items >= 0, self.item_series[items], -1)
+        gap_seconds = self.grammar.sittings.gap_seconds
+        words = np.where(continues(series, times, is_first, gap_seconds), "yes", "no")
+        for place, behaviour in enumerate(self.grammar.behaviours):
+            if behaviour.source == "sitting":
+                codes[:, place] = np.where(times == NO_TIME, OPEN, behaviour.codes(words))
 
     def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
         """What titles alone say; all else, and all of unknown titles, is open."""
@@ -75,10 +127,22 @@ def log_values(behaviour: Behaviour, histories: Histories) -> np.ndarray:
     values = histories.columns[behaviour.column]
     if behaviour.source == "column":
         return values
-    is_first = np.zeros(len(values), dtype=bool)
+    return time_values(values, is_first_of(histories), behaviour.key)
+
+
+def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is its history's first."""
+    is_first = np.zeros(len(histories.items), dtype=bool)
     starts = histories.offsets[:-1]
     is_first[starts[starts < len(is_first)]] = True
-    return time_values(values, is_first, behaviour.key)
+    return is_first
+
+
+def numbered(values: np.ndarray) -> Int[np.ndarray, " N"]:
+    """A number of each value, alike where values are; -1 where they are missing."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    is_known = np.array([not is_missing(value) for value in unique.tolist()], dtype=bool)
+    return np.where(is_known, np.arange(len(unique)), -1)[inverse.reshape(-1)]
 
 
 class EventHistories(Sequence):
@@ -204,11 +268,10 @@ class EventTokens:
         found[:, :-1] = np.where(is_said, self.first_of + told, ignore_index)
         return found
 
-    def num_learned(self, codes: Int[np.ndarray, "N C"]) -> Int[np.ndarray, " N"]:
-        """How many behaviours the block of each event teaches, if the next one follows."""
+    def num_learned(self, codes: Int[np.ndarray, "N C"]) -> int:
+        """How many behaviours the blocks of events teach, the last aside, which ends them."""
         told = self.told(codes[:-1], codes[1:])
-        counts = (self._is_learned & (told != OPEN)).sum(axis=1)
-        return np.append(counts, 0)[: len(codes)]
+        return int((self._is_learned & (told != OPEN)).sum())
 
     def flat(self, histories: Sequence[Int[np.ndarray, " T"]], max_length: int) -> FlatEvents:
         """The last events of every history; of plain items what their titles say.
@@ -217,6 +280,7 @@ class EventTokens:
         """
         if not isinstance(histories, EventHistories):
             histories = self.plain(histories)
+        histories = self.condensed(histories)
         items = [history[-max_length:] for history in histories.items]
         codes = [history[-max_length:] for history in histories.codes]
         is_empty = [not len(history) for history in items]
@@ -230,6 +294,17 @@ class EventTokens:
         ]
         lengths = np.array([len(history) for history in items])
         return FlatEvents(np.concatenate(items), np.concatenate(told), lengths)
+
+    def condensed(self, histories: EventHistories) -> EventHistories:
+        """The same histories as short as the grammar makes them."""
+        if not self.grammar.condenses:
+            return histories
+        items, codes = [], []
+        for titles, told in zip(histories.items, histories.codes, strict=True):
+            left = condense(self.grammar, told, np.arange(len(titles)) == 0)
+            items.append(titles[left.kept])
+            codes.append(left.codes)
+        return EventHistories(items, codes, histories.asked)
 
     def plain(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
         """Histories of which no more is known than their titles."""

@@ -10,7 +10,7 @@ one comes from the next event, but for behaviours that are placed before their t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -32,9 +32,9 @@ class Behaviour:
     """One thing that is told of every event."""
 
     name: str
-    source: Literal["column", "item", "time"]
+    source: Literal["column", "item", "time", "sitting"]
     key: str
-    """The column, or what is made of times."""
+    """The column, or what is made of times; empty for a sitting's."""
     edges: tuple[float, ...] | None
     """Of buckets; None where every value stands for itself."""
     values: tuple[str, ...]
@@ -43,6 +43,8 @@ class Behaviour:
     dropout: float
     """How often it is left open in training."""
     is_learned: bool
+    dropped: tuple[str, ...] = ()
+    """Values whose events are left out of histories."""
 
     @property
     def words(self) -> list[str]:
@@ -58,13 +60,14 @@ class Behaviour:
     @property
     def column(self) -> str | None:
         """The column of the log that it is read from, if it is."""
-        if self.source == "item":
+        if self.source in ("item", "sitting"):
             return None
         return TIME_COLUMN if self.source == "time" else self.key
 
-    def with_values(self, values: Sequence[str]) -> "Behaviour":
-        """The same behaviour of these values."""
-        return replace(self, values=tuple(values))
+    @property
+    def dropped_codes(self) -> list[int]:
+        """The codes of ``dropped``."""
+        return [1 + self.values.index(value) for value in self.dropped]
 
     def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
         """The codes of numbers or words; open where they are missing or unknown."""
@@ -87,10 +90,22 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
+class Sittings:
+    """Which events are merged: those of one series that follow each other at once."""
+
+    source: Literal["column", "item"]
+    key: str
+    """The column that names the series."""
+    gap_seconds: float
+    """How far apart two events of a sitting may be."""
+
+
+@dataclass(frozen=True)
 class Grammar:
     """All behaviours, in the order of their tokens: those after their title come first."""
 
     behaviours: tuple[Behaviour, ...]
+    sittings: Sittings | None = None
 
     @property
     def block_size(self) -> int:
@@ -127,15 +142,21 @@ class Grammar:
     def columns(self) -> list[str]:
         """Columns of the log that are read."""
         names = [one.column for one in self.behaviours if one.column is not None]
+        if self.sittings is not None:
+            names += [TIME_COLUMN] + [self.sittings.key] * (self.sittings.source == "column")
         return list(dict.fromkeys(names))
+
+    @property
+    def condenses(self) -> bool:
+        """Whether histories get shorter by it."""
+        return self.sittings is not None or any(one.dropped for one in self.behaviours)
 
     @property
     def time_input(self) -> str:
         """What the model is told of times, for the protocol of its results."""
         if self.is_given.any():
             return "target time given"
-        has_times = any(one.source == "time" for one in self.behaviours)
-        return "times of past events read" if has_times else "no time input"
+        return "times of past events read" if TIME_COLUMN in self.columns else "no time input"
 
     def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
         """The place of a behaviour that is called so, or read from a column of that name.
@@ -177,7 +198,8 @@ class Grammar:
             "behaviours": [
                 {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(one).items()}
                 for one in self.behaviours
-            ]
+            ],
+            "sittings": None if self.sittings is None else asdict(self.sittings),
         }
 
     @classmethod
@@ -185,10 +207,13 @@ class Grammar:
         """What ``to_dict`` wrote."""
         behaviours = []
         for one in fields["behaviours"]:
-            edges = None if one["edges"] is None else tuple(one["edges"])
-            known = {**one, "edges": edges, "values": tuple(one["values"])}
+            known: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in one.items()
+            }
             behaviours.append(Behaviour(**known))
-        return cls(tuple(behaviours))
+        sittings = fields["sittings"]
+        return cls(tuple(behaviours), None if sittings is None else Sittings(**sittings))
 
 
 def number_of(value: Any) -> float | None:

@@ -74,6 +74,8 @@ class Examples(NamedTuple):
     """Stretches of ``items`` whose targets stand one place further on."""
     codes: Int[np.ndarray, "N C"] | None = None
     """What is told of each interaction, under an event grammar."""
+    targets: Int[np.ndarray, " N"] | None = None
+    """The title that each interaction is learned as, where it is not its own: a sitting's first."""
 
     def total_weight(self, windows: Int[np.ndarray, " W"]) -> float:
         """The weight of all targets that some of the windows teach."""
@@ -85,11 +87,10 @@ class Examples(NamedTuple):
     def num_behaviours(self, windows: Int[np.ndarray, " W"], events: EventTokens) -> int:
         """How many behaviours some of the windows teach."""
         assert self.codes is not None
-        counts = events.num_learned(self.codes)
         starts = self.windows.starts[windows] + self.windows.num_context[windows]
-        ends = self.windows.starts[windows] + self.windows.lengths[windows]
+        ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
         pairs = zip(starts.tolist(), ends.tolist(), strict=True)
-        return int(sum(counts[start:end].sum() for start, end in pairs))
+        return sum(events.num_learned(self.codes[start:end]) for start, end in pairs)
 
 
 class Placement(NamedTuple):
@@ -166,7 +167,8 @@ def pack_labels(
     label_weight = np.zeros(shape, dtype=np.float32)
     target = placement.source + 1
     weight = np.where(placement.is_context, 0, examples.label_weight[target])
-    labels.flat[placement.place] = np.where(weight > 0, examples.items[target], ignore_index)
+    titles = examples.items if examples.targets is None else examples.targets
+    labels.flat[placement.place] = np.where(weight > 0, titles[target], ignore_index)
     label_weight.flat[placement.place] = weight
     return labels, label_weight
 

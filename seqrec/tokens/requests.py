@@ -17,6 +17,7 @@ from seqrec.tokens.grammar import (
     Grammar,
     number_of,
     time_values,
+    value_text,
 )
 
 ITEM_ID = "item_id"
@@ -77,6 +78,13 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
             if value is not None and code is None:
                 unknown.append(f"{behaviour.key}={value}")
             codes[number, place] = code or OPEN
+    sittings = events.grammar.sittings
+    if sittings is not None:
+        named = None
+        if sittings.source == "column":
+            series = [row.get(sittings.key) for row in rows]
+            named = np.array(["" if one is None else value_text(one) for one in series], dtype=str)
+        events.coder.tell_sittings(codes, items, named, times, is_first)
     return Told(codes, unknown)
 
 

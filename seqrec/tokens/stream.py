@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.data.histories import Blocks, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events import EventTokens
+from seqrec.tokens.condensing import condense
+from seqrec.tokens.events import EventTokens, is_first_of
+from seqrec.tokens.grammar import Grammar
 from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
@@ -91,6 +93,8 @@ class PackedStream:
         self.num_ranks = num_ranks
         self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
         """Training interactions of every item."""
+        self.event_counts: dict[str, int] = {}
+        """Training interactions, how many were merged or dropped, and how many are read."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
         largest_weight = 0.0
         for block in range(len(blocks)):
@@ -99,9 +103,11 @@ class PackedStream:
             self.item_counts += np.bincount(
                 histories.items[in_training], minlength=tokens.num_items
             )
+            weight_of = self._label_weight(histories)[in_training]
+            largest_weight = max(largest_weight, weight_of.max(initial=0))
             examples = self._examples(histories)
             self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
-            largest_weight = max(largest_weight, examples.label_weight[in_training].max(initial=0))
+            self._count_events(histories, examples)
         if not self._packed_rows.any():
             raise SeqRecError(
                 "nothing to train on: no user has two interactions in the training part"
@@ -186,15 +192,36 @@ class PackedStream:
 
     def _examples(self, histories: Histories) -> Examples:
         """The training part of histories: what stands before each user's held-out rows."""
+        codes = targets = None
+        if self.events is not None:
+            codes = self.events.coder.codes(histories)
+            if self.events.grammar.condenses:
+                histories, codes, targets = condensed(histories, codes, self.events.grammar)
         num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
         starts = histories.offsets[:-1]
         ends = starts + np.diff(num_before[histories.offsets])
-        return Examples(
-            histories.items,
-            self._label_weight(histories),
-            self.windows_of(starts, ends),
-            None if self.events is None else self.events.coder.codes(histories),
+        windows = self.windows_of(starts, ends)
+        return Examples(histories.items, self._label_weight(histories), windows, codes, targets)
+
+    def _count_events(self, histories: Histories, examples: Examples) -> None:
+        """Add what becomes of a block's training interactions to ``event_counts``."""
+        if self.events is None:
+            return
+        in_training = histories.split == TRAIN
+        left = condense(
+            self.events.grammar, self.events.coder.codes(histories), part_starts(histories)
         )
+        starts, lengths, _ = examples.windows
+        edges = np.zeros(len(examples.items) + 1, dtype=np.int64)
+        np.add.at(edges, starts, 1)
+        np.add.at(edges, starts + lengths + 1, -1)
+        for name, count in (
+            ("interactions", in_training.sum()),
+            ("merged", (left.is_merged & in_training).sum()),
+            ("dropped", (left.is_dropped & in_training).sum()),
+            ("events_read", (np.cumsum(edges) > 0).sum()),
+        ):
+            self.event_counts[name] = self.event_counts.get(name, 0) + int(count)
 
     def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
         if self.weight is None:
@@ -207,3 +234,24 @@ class PackedStream:
                 "a weight is 0 or more"
             )
         return weight
+
+
+def part_starts(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is the first of its history, or of a part of the split in it."""
+    is_first = is_first_of(histories)
+    is_first[1:] |= histories.split[1:] != histories.split[:-1]
+    return is_first
+
+
+def condensed(
+    histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
+) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
+    """Histories as short as a grammar makes them, their codes, and what each is learned as."""
+    left = condense(grammar, codes, part_starts(histories))
+    shorter = Histories(
+        np.searchsorted(left.kept, histories.offsets).astype(np.int64),
+        histories.items[left.kept],
+        histories.split[left.kept],
+        {name: values[left.kept] for name, values in histories.columns.items()},
+    )
+    return shorter, left.codes, histories.items[left.first]
