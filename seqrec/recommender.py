@@ -344,22 +344,25 @@ class Recommender(ModelRanker):
         unknown: list[str] = []
         known = []
         for history in histories:
-            ids = [id_of(event) for event in history]
+            ids = [event if isinstance(event, str) else id_of(event) for event in history]
             items = [self._item_of.get(item_id, -1) for item_id in ids]
             unknown += [i for i, item in zip(ids, items, strict=True) if item < 0]
             known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
         return known, unknown
 
     def known_events(
-        self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
+        self,
+        histories: Sequence[Sequence[Event]],
+        items: Sequence[Int[np.ndarray, " T"]],
+        given: Mapping[str, Any] | None = None,
     ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
-        """``known_items`` with what events tell, and what the model does not know of that.
+        """Histories of items with what their events tell, and what is not known of that.
 
         Args:
             histories: ids or events, oldest first.
+            items: what ``known_items`` says of them.
             given: what is to be true of the titles that are asked for.
         """
-        items, _ = self.known_items(histories)
         events = self.events
         columns = [] if events is None else events.grammar.columns
         keys = dict.fromkeys(key for history in histories for key in keys_of(history))
@@ -383,14 +386,14 @@ class Recommender(ModelRanker):
         self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
     ) -> Sequence[Int[np.ndarray, " T"]]:
         """Histories as the model reads them; what is skipped is said once."""
-        _, unknown = self.known_items(histories)
+        items, unknown = self.known_items(histories)
         if unknown:
             logger.warning(
                 "%d item ids are not in the catalog and were skipped, %r first",
                 len(unknown),
                 unknown[0],
             )
-        known, unknown = self.known_events(histories, given)
+        known, unknown = self.known_events(histories, items, given)
         if unknown:
             logger.warning("the model does not know %s, left open", ", ".join(unknown))
         return known
@@ -426,6 +429,19 @@ class Recommender(ModelRanker):
             SeqRecError: a title, behaviour or value that the model does not know, or a behaviour
                 that it did not learn.
         """
+        titles, unknown = self.known_items(item_ids)
+        if unknown:
+            raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
+        return self.likelihood_of(self._known(histories), titles, name, value)
+
+    def likelihood_of(
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        items: Sequence[Int[np.ndarray, " K"]],
+        name: str,
+        value: Any,
+    ) -> list[list[float]]:
+        """``likelihood`` after histories of items, for items."""
         asked = f"likelihood {name}={value}"
         if self.events is None:
             raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
@@ -434,15 +450,11 @@ class Recommender(ModelRanker):
         if not grammar.is_learned[place]:
             raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
         code = grammar.code(place, value, asked)
-        titles, unknown = self.known_items(item_ids)
-        if unknown:
-            raise SeqRecError(f"{asked}: {unknown[0]!r} is not in the catalog")
-        told = self._known(histories)
         found = []
-        for row, items in enumerate(titles):
-            read = self.events.flat(told[row : row + 1], self.model.config.max_length - 1)
+        for row, titles in enumerate(items):
+            read = self.events.flat(histories[row : row + 1], self.model.config.max_length - 1)
             tokens = self.events.blocks(read.items, read.told).flatten()
-            of_values = value_probabilities(self.model, self.events, tokens, items, place)
+            of_values = value_probabilities(self.model, self.events, tokens, titles, place)
             found.append(of_values[:, code - 1].tolist())
         return found
 

@@ -20,7 +20,7 @@ from seqrec.jobs.models import open_ranker, open_recommender
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
-from seqrec.tokens.requests import Event, id_of
+from seqrec.tokens.requests import Event
 
 WhichHistories = Literal["validation", "test", "all"]
 Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
@@ -117,7 +117,7 @@ def _for_history(
     likelihood: tuple[str, Any] | None,
 ) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
-    told, unknown_behaviours = recommender.known_events([history], given)
+    told, unknown_behaviours = recommender.known_events([history], known, given)
     ranked = rank(told)
     titles = recommender.titles
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
@@ -132,9 +132,8 @@ def _for_history(
         if item >= 0
     ]
     if likelihood is not None:
-        ids = [row["item_id"] for row in rows]
-        events = [event for event in history if id_of(event) not in unknown]
-        (chances,) = recommender.likelihood([events], [ids], *likelihood)
+        items = ranked.items[0].numpy()
+        (chances,) = recommender.likelihood_of(told, [items[items >= 0]], *likelihood)
         for row, chance in zip(rows, chances, strict=True):
             row["likelihood"] = chance
     return {

@@ -47,7 +47,8 @@ def id_of(event: Event) -> str:
 
 def keys_of(history: Sequence[Event]) -> list[str]:
     """What events say beside their titles, by name."""
-    keys = [str(key) for event in history if isinstance(event, Mapping) for key in event]
+    events = [event for event in history if not isinstance(event, str)]
+    keys = [str(key) for event in events if isinstance(event, Mapping) for key in event]
     return [key for key in dict.fromkeys(keys) if key != ITEM_ID]
 
 
