@@ -450,10 +450,12 @@ class Recommender(ModelRanker):
         if not grammar.is_learned[place]:
             raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
         code = grammar.code(place, value, asked)
+        room = (self.model.config.max_length - 1) * self.block_size
         found = []
         for row, titles in enumerate(items):
-            read = self.events.flat(histories[row : row + 1], self.model.config.max_length - 1)
+            read = self.events.flat(histories[row : row + 1], self.model.config.max_length)
             tokens = self.events.blocks(read.items, read.told).flatten()
+            tokens = tokens[max(len(tokens) - room, 0) :]
             of_values = value_probabilities(self.model, self.events, tokens, titles, place)
             found.append(of_values[:, code - 1].tolist())
         return found

@@ -1,15 +1,19 @@
 """Events by the verbs: from a column of the log to what is asked for, and bad input."""
 
+import itertools
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 import seqrec
 import seqrec.cli
+from seqrec.config.load import parse_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
@@ -54,6 +58,52 @@ def test_a_model_folder_holds_its_grammar(made):
     assert found["rating"]["values"] == ["1", "2", "3", "4", "5"]
     assert found["device"]["values"] == ["phone", "tv"]
     assert config["backbone_config"]["max_position_embeddings"] == 12 * 6
+
+
+def test_the_recipes_of_the_docs_are_some():
+    text = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    recipes = [
+        parse_recipe({"objective": {"name": "sft"}} | yaml.safe_load(b), "x") for b in blocks
+    ]
+    assert len(recipes) == 2 and all(recipe.data.events for recipe in recipes)
+
+
+def test_sittings_are_merged_and_counted(tmp_path):
+    """Titles of one series on one day: what is merged by hand is what metrics.json says."""
+    log = log_with_devices()
+    series = pl.col("item_id").str.slice(1).cast(pl.Int64) % 4
+    log = log.with_columns(series=series, abandoned=(pl.col("rating") == 1).cast(pl.Int64))
+    seqrec.prepare(log, out=tmp_path / "data")
+    sittings = ", sittings: {series: series, gap_seconds: 86400}"
+    abandoned = "{name: abandoned, column: abandoned, drop: [1]}"
+    overrides = [*QUICK, grammar(RATING, abandoned, more=sittings)]
+    result = seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
+    table = pl.read_parquet(tmp_path / "data" / "interactions.parquet").filter(pl.col("split") == 0)
+    rows = list(table.select("user", "series", "time", "abandoned").iter_rows())
+    merged = [
+        a[0] == b[0] and a[1] == b[1] and (b[2] - a[2]).total_seconds() <= 86400
+        for a, b in itertools.pairwise(rows)
+    ] + [False]
+    dropped = [not gone and row[3] == 1 for gone, row in zip(merged, rows, strict=True)]
+    left = [row[0] for gone, out, row in zip(merged, dropped, rows, strict=True) if not gone | out]
+    read = [user for user in left if left.count(user) > 1]
+    assert result["events"] == {
+        "interactions": len(rows),
+        "merged": sum(merged),
+        "dropped": sum(dropped),
+        "events_read": len(read),
+        "tokens_per_event": 4,
+    }
+    assert sum(merged) > 20 and sum(dropped) > 20
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    sitting = [{"item_id": i, "series": 1, "time": n} for n, i in enumerate(("t01", "t05", "t09"))]
+    for histories in ([sitting], [["t01", "t05", "t09"]]):
+        (found,) = rec.recommend(histories, k=30)
+        assert len(found) == 27 and not {"t01", "t05", "t09"} & {item_id for item_id, _ in found}
+    overrides = [*QUICK, grammar(RATING, more=sittings.replace("series: series", "series: show"))]
+    with pytest.raises(SeqRecError, match="data.events.sittings: .*no column 'show'"):
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "no", overrides=overrides)
 
 
 def test_values_are_those_of_the_training_part(tmp_path):
@@ -205,6 +255,8 @@ REFUSED = {
     "behaviour rating stands there twice": grammar(RATING, RATING),
     "name one of column, item, time": grammar("{name: rating}"),
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
+    "name behaviours or sittings": "data.events={target_time: false}",
+    "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
     "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
 }
 
