@@ -19,6 +19,7 @@ from seqrec.recommender import ModelRanker, Ranker
 from seqrec.tokens.events import EventCoder, EventHistories, EventTokens, log_values
 from seqrec.tokens.grammar import (
     OPEN,
+    SITTING_VALUES,
     TIME_COLUMN,
     Behaviour,
     Grammar,
@@ -35,7 +36,7 @@ BINGED_BEHAVIOUR = Behaviour(
     source="sitting",
     key="",
     edges=None,
-    values=("no", "yes"),
+    values=SITTING_VALUES,
     place="after",
     dropout=SELDOM,
     is_learned=False,

@@ -5,16 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from seqrec.tokens.grammar import MICROSECONDS, NO_TIME, Grammar
+from seqrec.tokens.grammar import MICROSECONDS, NO, NO_TIME, OPEN, YES, Grammar
 
 
 class Condensed(NamedTuple):
     """What is left of some events."""
 
     kept: Int[np.ndarray, " M"]
-    """Rows that stay: of a sitting its last."""
+    """Rows that stay: of a sitting its last that is not left out."""
     first: Int[np.ndarray, " M"]
-    """With which row the sitting of each began."""
+    """The first such row of each one's sitting."""
     codes: Int[np.ndarray, "M C"]
     """Of a sitting its last row's, which says that it is one; times, and what stands before the
     title, are its first's."""
@@ -56,18 +56,23 @@ def condense(
         codes: of the events.
         is_first: whether an event begins a history, or a part of one that nothing crosses.
     """
-    rows = np.arange(len(codes))
     goes_on = np.zeros(len(codes), dtype=bool)
     is_dropped = np.zeros(len(codes), dtype=bool)
     is_of_first = grammar.is_before
     for place, behaviour in enumerate(grammar.behaviours):
         if behaviour.source == "sitting":
-            goes_on = (codes[:, place] == behaviour.code_of("yes")) & ~is_first
+            goes_on = (codes[:, place] == YES) & ~is_first
         is_of_first[place] |= behaviour.source == "time"
         is_dropped |= np.isin(codes[:, place], behaviour.dropped_codes)
-    is_merged = np.append(goes_on[1:], False)[: len(codes)]
-    first = np.maximum.accumulate(np.where(goes_on, 0, rows)) if len(codes) else rows
-    kept = np.flatnonzero(~is_merged & ~is_dropped)
-    told = codes[kept]
-    told[:, is_of_first] = codes[first[kept]][:, is_of_first]
-    return Condensed(kept, first[kept], told, is_merged, is_dropped & ~is_merged)
+    sitting = np.cumsum(~goes_on)
+    left = np.flatnonzero(~is_dropped)
+    is_new = np.append(True, sitting[left][1:] != sitting[left][:-1])[: len(left)]
+    kept, first = left[np.append(is_new[1:], True)[: len(left)]], left[is_new]
+    told = np.where(is_of_first, codes[first], codes[kept])
+    for place, behaviour in enumerate(grammar.behaviours):
+        if behaviour.source == "sitting":
+            alone = np.where(told[:, place] == OPEN, OPEN, NO)
+            told[:, place] = np.where(first < kept, YES, alone)
+    is_merged = ~is_dropped
+    is_merged[kept] = False
+    return Condensed(kept, first, told, is_merged, is_dropped)

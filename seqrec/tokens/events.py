@@ -12,9 +12,11 @@ from seqrec.data.histories import Histories
 from seqrec.errors import SeqRecError
 from seqrec.tokens.condensing import condense, continues
 from seqrec.tokens.grammar import (
+    NO,
     NO_TIME,
     OPEN,
     TIME_COLUMN,
+    YES,
     Behaviour,
     Grammar,
     is_missing,
@@ -108,10 +110,10 @@ class EventCoder:
             assert self.item_series is not None
             series = np.where(items >= 0, self.item_series[items], -1)
         gap_seconds = self.grammar.sittings.gap_seconds
-        words = np.where(continues(series, times, is_first, gap_seconds), "yes", "no")
+        found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
         for place, behaviour in enumerate(self.grammar.behaviours):
             if behaviour.source == "sitting":
-                codes[:, place] = np.where(times == NO_TIME, OPEN, behaviour.codes(words))
+                codes[:, place] = np.where(times == NO_TIME, OPEN, found)
 
     def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
         """What titles alone say; all else, and all of unknown titles, is open."""

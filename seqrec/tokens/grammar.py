@@ -22,6 +22,9 @@ from seqrec.errors import SeqRecError
 OPEN = 0
 """Code of a behaviour of which nothing is said."""
 OPEN_WORD = "?"
+SITTING_VALUES = ("no", "yes")
+NO, YES = 1, 2
+"""What a sitting's behaviour may be, and the codes of that."""
 TIME_COLUMN = "time"
 NO_TIME = np.iinfo(np.int64).min
 MICROSECONDS = 1_000_000

@@ -95,15 +95,24 @@ def test_events_of_dropped_values_are_left_out():
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 5), st.booleans()), max_size=30))
 def test_every_event_is_kept_merged_or_dropped(rows):
-    """And what one event becomes depends on no later one, but whether it is the last."""
+    """And what becomes of the sittings before the last depends on nothing that comes later."""
     grammar = Grammar((BINGED, behaviour("rating", dropped=("3",))))
     codes = np.array([row[:2] for row in rows], dtype=int).reshape(-1, 2)
     is_first = np.array([row[2] for row in rows], dtype=bool)
     whole = condense(grammar, codes, is_first)
     is_kept = np.isin(np.arange(len(rows)), whole.kept)
     assert (is_kept.astype(int) + whole.is_merged + whole.is_dropped == 1).all()
-    assert (whole.first <= whole.kept).all()
-    for length in range(len(rows)):
-        part = condense(grammar, codes[:length], is_first[:length])
-        settled = part.kept[part.kept < length - 1]
-        assert whole.kept[whole.kept < length - 1].tolist() == settled.tolist()
+    assert ((whole.codes[:, 0] == 2) == (whole.first < whole.kept)).all()
+    begins = np.flatnonzero((codes[:, 0] != 2) | is_first)
+    for end in begins:
+        part = condense(grammar, codes[:end], is_first[:end])
+        assert whole.kept[whole.kept < end].tolist() == part.kept.tolist()
+
+
+def test_a_dropped_event_does_not_take_its_sitting_along():
+    grammar = Grammar((BINGED, behaviour("rating", dropped=("1",))))
+    codes = np.array([[1, 5], [2, 4], [2, 1], [1, 1], [2, 3], [1, 2]])
+    left = condense(grammar, codes, np.arange(6) == 0)
+    assert left.kept.tolist() == [1, 4, 5] and left.first.tolist() == [0, 4, 5]
+    assert left.codes.tolist() == [[2, 4], [1, 3], [1, 2]]
+    assert left.is_dropped.tolist() == [False, False, True, True, False, False]
