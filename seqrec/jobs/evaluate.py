@@ -132,7 +132,7 @@ def evaluate(
                 ranker.name = str(model)
             systems[ranker.name] = str(model)
             asked = queries_for(ranker, queries, prepared)
-            if (events := grammar_of(ranker)) is not None:
+            if (events := grammar_of(ranker)) is not None and events.grammar.reads_times:
                 told[ranker.name] = events.grammar.time_input
             answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
             if shuffle_test:
@@ -188,13 +188,14 @@ def evaluate(
 
 
 def _time_input(told: Mapping[str, str], num_systems: int) -> dict[str, str]:
-    """What the protocol says of times, given what each model that reads events is told of them."""
+    """What the protocol says of times, given what models are told of them."""
     if not told:
         return {}
-    if len(set(told.values())) == 1 and len(told) == num_systems:
+    if len(told) == num_systems and len(set(told.values())) == 1:
         return {"time_input": next(iter(told.values()))}
     parts = [f"{name}: {time_input}" for name, time_input in told.items()]
-    return {"time_input": ", ".join([*parts, "others: no time input"])}
+    others = ["others: no time input"] * (len(told) < num_systems)
+    return {"time_input": ", ".join([*parts, *others])}
 
 
 def _sample(queries: Queries, num_users: int) -> Queries:

@@ -206,21 +206,15 @@ class _Seen:
             self.values.update(known)
             count = len(self.values)
         else:
-            if values.dtype.kind != "f":
-                raise SeqRecError(
-                    f"{_key(self.behaviour)}: buckets are of numbers, and column "
-                    f"{self.behaviour.key!r} holds words"
-                )
-            self.buckets.update(self._places(np.array(known)).tolist())
+            numbers = self.behaviour.numbers(np.array(known, dtype=values.dtype))
+            places = np.searchsorted(self.behaviour.edges, numbers, side="right")
+            self.buckets.update(places.tolist())
             count = len(self.buckets)
         if count > self.max_values:
             raise SeqRecError(
                 f"{_key(self.behaviour)}: has more than {self.max_values} values in training; "
                 "give buckets, or a larger max_values"
             )
-
-    def _places(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
-        return np.searchsorted(self.behaviour.edges or (), values, side="right")
 
     def fitted(self) -> Behaviour:
         """The behaviour with what was met, in order."""

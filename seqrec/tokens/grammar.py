@@ -75,8 +75,21 @@ class Behaviour:
     def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
         """The codes of numbers or words; open where they are missing or unknown."""
         if self.edges is not None:
-            return bucket_codes(values.astype(np.float64), self.edges, self.values)
+            return bucket_codes(self.numbers(values), self.edges, self.values)
         return value_codes(values, self.values)
+
+    def numbers(self, values: np.ndarray) -> Float[np.ndarray, " N"]:
+        """Values that are to be parted into buckets.
+
+        Raises:
+            SeqRecError: they are words.
+        """
+        if values.dtype.kind != "f":
+            raise SeqRecError(
+                f"behaviour {self.name}: buckets are of numbers, and column {self.key!r} "
+                "holds words"
+            )
+        return values
 
     def code_of(self, value: Any) -> int | None:
         """The code of a value as somebody says it, ``5``, ``"5"`` or a bucket's name.
@@ -159,7 +172,12 @@ class Grammar:
         """What the model is told of times, for the protocol of its results."""
         if self.is_given.any():
             return "target time given"
-        return "times of past events read" if TIME_COLUMN in self.columns else "no time input"
+        return "times of past events read" if self.reads_times else "no time input"
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether the model is told anything of times."""
+        return TIME_COLUMN in self.columns
 
     def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
         """The place of a behaviour that is called so, or read from a column of that name.
