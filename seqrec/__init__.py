@@ -12,6 +12,8 @@ Glossary, one word each:
     window: the stretch of a history that the model reads at once.
     query: a history and the targets that follow it.
     slate: the few items shown together.
+    event: an interaction with what is told of it, a block of tokens.
+    behaviour: one thing that is told of an event: its rating, say.
 
 Three id spaces, told apart by name:
     item_id: text, spelled as in the log.
@@ -21,7 +23,8 @@ Three id spaces, told apart by name:
 Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
     ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
-    ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer.
+    ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer,
+    ``H`` histories of a list, ``C`` behaviours, ``E`` tokens of an event, ``F`` values.
 """
 
 from importlib import import_module

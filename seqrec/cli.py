@@ -457,13 +457,27 @@ def evaluate(
 def recommend(
     model: Annotated[str, typer.Argument(help="Run or model folder.")],
     history: Annotated[
-        str | None, typer.Option(help="Item ids, oldest first, commas between; or a JSON list.")
+        str | None,
+        typer.Option(
+            help="Item ids, oldest first, commas between; a JSON list of ids or events; or a "
+            ".json file that holds one."
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Prepared folder: all of its users.")] = None,
     split: Annotated[
         str, typer.Option(help="Histories before the validation or test targets, or all.")
     ] = "test",
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 10,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Ask for titles of this, say rating=5; repeatable."
+        ),
+    ] = None,
+    likelihood: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=VALUE", help="Say how likely each title is to get this."),
+    ] = None,
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     index: Annotated[Path | None, typer.Option(help="Folder of an exported FAISS index.")] = None,
@@ -476,10 +490,12 @@ def recommend(
 
     result = seqrec.recommend(
         model,
-        history=_item_ids(history) if history is not None else None,
+        history=_history(history) if history is not None else None,
         data=data,
         split=split,
         k=k,
+        given=dict(_behaviour(text, "--given") for text in given or ()),
+        likelihood=None if likelihood is None else _behaviour(likelihood, "--likelihood"),
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
         index=index,
@@ -494,6 +510,8 @@ def recommend(
     if result["unknown_items"]:
         unknown = result["unknown_items"]
         notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
+    if result["unknown_behaviours"]:
+        notes.append(f"the model does not know {', '.join(result['unknown_behaviours'])}")
     if result["fallback"]:
         notes.append(f"nothing known in the history: answered by {result['fallback']}")
     if len(result["recommendations"]) < k:
@@ -612,11 +630,27 @@ def _numbers(text: str, option: str) -> list[int]:
         raise SeqRecError(f"{option} {text}: write whole numbers with commas between") from error
 
 
-def _item_ids(text: str) -> list[str]:
-    """Ids with commas between, or, for ids that hold commas, a JSON list."""
+def _behaviour(text: str, option: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator or not value:
+        raise SeqRecError(f"{option} {text}: write it as NAME=VALUE")
+    return name, value
+
+
+def _history(text: str) -> list[Any]:
+    """Ids with commas between, or a JSON list of ids and events, also one in a file."""
+    if text.endswith(".json"):
+        return _events(Path(text).read_bytes(), text)
     if not text.startswith("["):
         return text.split(",") if text else []
+    return _events(text, text)
+
+
+def _events(text: str | bytes, name: str) -> list[Any]:
     try:
-        return [str(item_id) for item_id in json.loads(text)]
-    except (json.JSONDecodeError, TypeError) as error:
-        raise SeqRecError(f"--history {text}: not a JSON list of item ids") from error
+        found = json.loads(text)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise SeqRecError(f"--history {name}: not a JSON list of item ids or events") from error
+    if not isinstance(found, list) or any(isinstance(one, list) for one in found):
+        raise SeqRecError(f"--history {name}: not a JSON list of item ids or events")
+    return [one if isinstance(one, dict) else str(one) for one in found]

@@ -7,8 +7,9 @@ evaluation, export and serving all go through here.
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +18,22 @@ from torch import Tensor
 
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
+from seqrec.models.behaviours import value_probabilities
+from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.saving import load_model
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 from seqrec.retrieval.index import ItemIndex, search
-from seqrec.tokens.packing import pack_inputs, pack_rows, place_windows
+from seqrec.tokens.events import EventCoder, EventTokens
+from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.packing import (
+    pack_blocks,
+    pack_documents,
+    pack_inputs,
+    pack_rows,
+    place_windows,
+)
+from seqrec.tokens.requests import Event, asked_codes, id_of, keys_of, told_of, with_codes
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 from seqrec.tokens.windows import Windows
 
@@ -107,10 +119,25 @@ class Ranker(ABC):
 class ModelRanker(Ranker):
     """A model in memory, asked for the next item."""
 
-    def __init__(self, name: str, model: SeqRecForNextItem, tokens: ItemTokens) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: SeqRecForNextItem,
+        tokens: ItemTokens,
+        events: EventTokens | None = None,
+    ) -> None:
+        """Hold the model.
+
+        Args:
+            name: what its results are called by.
+            model: what is asked.
+            tokens: of its items.
+            events: of its grammar; None if it reads titles alone.
+        """
         self.name = name
         self.model = model
         self.tokens = tokens
+        self.events = events
         self.num_items = model.config.num_items
         self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.backbone.config.hidden_size
@@ -122,30 +149,49 @@ class ModelRanker(Ranker):
         Of a long history the last items are read, as many as the model was trained with. An
         empty one is read as a single unknown title.
         """
-        unknown = np.array([-1])
-        read = [history[-self.model.config.max_length :] for history in histories]
-        read = [history if len(history) else unknown for history in read]
-        lengths = np.array([len(history) for history in read])
+        max_length = self.model.config.max_length
+        if self.events is None:
+            unknown = np.array([-1])
+            read = [history[-max_length:] for history in histories]
+            read = [history if len(history) else unknown for history in read]
+            lengths = np.array([len(history) for history in read])
+            flat = np.concatenate(read)
+        else:
+            items, told, lengths = self.events.flat(histories, max_length)
+            flat = self.events.blocks(items, told)
         windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
-        items, row_length = np.concatenate(read), int(lengths.max())
+        row_length = int(lengths.max())
         rows = pack_rows(lengths, row_length)
-        num_rows = max(self.encoded_positions // row_length, 1)
+        num_rows = max(self.encoded_positions // (row_length * self.block_size), 1)
         states = [
-            self._encode_rows(items, windows, rows[start : start + num_rows], row_length)
+            self._encode_rows(flat, windows, rows[start : start + num_rows], row_length)
             for start in range(0, len(rows), num_rows)
         ]
         place = torch.from_numpy(np.argsort([history for row in rows for history in row]))
         return torch.cat(states)[place.to(self.model.device)]
 
+    @property
+    def block_size(self) -> int:
+        """Tokens of an event."""
+        return 1 if self.events is None else self.events.block_size
+
     def _encode_rows(
         self,
-        items: Int[np.ndarray, " N"],
+        flat: Int[np.ndarray, " N"] | Int[np.ndarray, "N E"],
         windows: Windows,
         rows: Sequence[Sequence[int]],
         row_length: int,
     ) -> Float[Tensor, "B D"]:
-        placement = place_windows(windows, rows, row_length)
-        packed = pack_inputs(items, placement, self.tokens, (len(rows), row_length))
+        """The states after the windows of some rows, of items or of blocks of tokens."""
+        placement, shape = place_windows(windows, rows, row_length), (len(rows), row_length)
+        if self.events is None:
+            packed = pack_inputs(flat, placement, self.tokens, shape)
+        else:
+            blocks, pad = flat[placement.source], self.tokens.pad_token_id
+            packed = (
+                pack_blocks(blocks, placement.place, shape, pad),
+                pack_documents(placement, shape, self.block_size),
+            )
         input_ids, documents = (torch.from_numpy(part).to(self.model.device) for part in packed)
         return self.model.document_states(input_ids, documents)
 
@@ -186,18 +232,41 @@ def model_folder(path: str | Path, key: str | None = None) -> Path:
     return found
 
 
+def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None:
+    """The coder of a model's grammar; None if it reads titles alone.
+
+    Args:
+        config: of the model.
+        items: its items, a row each, in catalog order.
+        key: who asks, for the error.
+
+    Raises:
+        SeqRecError: a column that the items lack.
+    """
+    if config.events is None:
+        return None
+    return EventCoder.of(Grammar.of(config.events), items, key)
+
+
 class Recommender(ModelRanker):
     """A model folder, ready to answer.
 
     It speaks item ids as the log spells them. Ids that the catalog does not hold are skipped and
     counted in a log message; a history of which nothing is left is answered with the titles
-    most watched in training.
+    most watched in training. Histories may also hold events, as rows of the log:
+    ``{"item_id": "318", "rating": 5}``; what the model does not know of them is named once.
     """
 
     def __init__(
-        self, name: str, model: SeqRecForNextItem, tokens: ItemTokens, items, fingerprint: str
+        self,
+        name: str,
+        model: SeqRecForNextItem,
+        tokens: ItemTokens,
+        items,
+        fingerprint: str,
+        events: EventTokens | None = None,
     ) -> None:
-        super().__init__(name, model, tokens)
+        super().__init__(name, model, tokens, events)
         self.items = items
         """``items.parquet``: a row an item, in catalog order."""
         self.catalog_fingerprint = fingerprint
@@ -228,16 +297,34 @@ class Recommender(ModelRanker):
         if tokenizer_fingerprint(tokenizer) != model.config.tokenizer_fingerprint:
             raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
         name = folder.parent.name if folder.name == "model" else folder.name
-        return cls(name, model, ItemTokens.of(tokenizer, item_ids), items, fingerprint)
+        tokens = ItemTokens.of(tokenizer, item_ids)
+        coder = model_coder(model.config, items, str(folder / ITEMS_FILE))
+        events = EventTokens.of(tokenizer, tokens, coder) if coder else None
+        return cls(name, model, tokens, items, fingerprint, events)
 
     def recommend(
-        self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude_seen: bool = True
+        self,
+        histories: Sequence[Sequence[Event]],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        given: Mapping[str, Any] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """For every history the ``k`` best items as ``(item_id, score)``, best first.
 
         A list is shorter where fewer than ``k`` unseen items exist.
+
+        Args:
+            histories: ids or events, oldest first.
+            k: length of the lists.
+            exclude_seen: leave out what stands in the history.
+            given: ask for titles of which something is true, such as ``{"rating": 5}``: a
+                behaviour that the model's grammar places before its title.
+
+        Raises:
+            SeqRecError: events out of order, or something given that the model does not know.
         """
-        ranked = self.rank(self._known(histories), k, exclude_seen=exclude_seen)
+        ranked = self.rank(self._known(histories, given), k, exclude_seen=exclude_seen)
         lists = []
         for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
             pairs = zip(items, scores, strict=True)
@@ -247,28 +334,68 @@ class Recommender(ModelRanker):
         return lists
 
     def known_items(
-        self, histories: Sequence[Sequence[str]]
+        self, histories: Sequence[Sequence[Event]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
-        """Histories of item ids as items, and the ids that the catalog does not hold."""
-        if isinstance(histories, str) or any(isinstance(history, str) for history in histories):
+        """Histories of ids or events as items, and the ids that the catalog does not hold."""
+        if isinstance(histories, str) or any(
+            isinstance(history, str | Mapping) for history in histories
+        ):
             raise SeqRecError("histories must be lists of item ids: [['318', '527'], ['1']]")
         unknown: list[str] = []
         known = []
         for history in histories:
-            items = [self._item_of.get(str(item_id), -1) for item_id in history]
-            unknown += [str(i) for i, item in zip(history, items, strict=True) if item < 0]
+            ids = [event if isinstance(event, str) else id_of(event) for event in history]
+            items = [self._item_of.get(item_id, -1) for item_id in ids]
+            unknown += [i for i, item in zip(ids, items, strict=True) if item < 0]
             known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
         return known, unknown
 
-    def _known(self, histories: Sequence[Sequence[str]]) -> list[Int[np.ndarray, " T"]]:
-        """Histories of item ids as items; what is skipped is said once."""
-        known, unknown = self.known_items(histories)
+    def known_events(
+        self,
+        histories: Sequence[Sequence[Event]],
+        items: Sequence[Int[np.ndarray, " T"]],
+        given: Mapping[str, Any] | None = None,
+    ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
+        """Histories of items with what their events tell, and what is not known of that.
+
+        Args:
+            histories: ids or events, oldest first.
+            items: what ``known_items`` says of them.
+            given: what is to be true of the titles that are asked for.
+        """
+        events = self.events
+        columns = [] if events is None else events.grammar.columns
+        keys = dict.fromkeys(key for history in histories for key in keys_of(history))
+        unknown = [key for key in keys if key not in columns]
+        if events is None:
+            if given:
+                raise SeqRecError(
+                    f"given {', '.join(given)}: {self.name} reads titles alone; train it with "
+                    "data.events"
+                )
+            return items, unknown
+        codes = []
+        for history, known in zip(histories, items, strict=True):
+            told = told_of([e for e in history if id_of(e) in self._item_of], known, events)
+            codes.append(told.codes)
+            unknown += told.unknown
+        asked = asked_codes(events.grammar, given or {})
+        return with_codes(items, codes, asked), list(dict.fromkeys(unknown))
+
+    def _known(
+        self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
+    ) -> Sequence[Int[np.ndarray, " T"]]:
+        """Histories as the model reads them; what is skipped is said once."""
+        items, unknown = self.known_items(histories)
         if unknown:
             logger.warning(
                 "%d item ids are not in the catalog and were skipped, %r first",
                 len(unknown),
                 unknown[0],
             )
+        known, unknown = self.known_events(histories, items, given)
+        if unknown:
+            logger.warning("the model does not know %s, left open", ", ".join(unknown))
         return known
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
@@ -283,7 +410,57 @@ class Recommender(ModelRanker):
         counts = counts.to(device)
         return lambda start, stop: torch.where(is_empty, counts[start:stop], scores(start, stop))
 
-    def embed(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "B D"]:
+    def likelihood(
+        self,
+        histories: Sequence[Sequence[Event]],
+        item_ids: Sequence[Sequence[str]],
+        name: str,
+        value: Any,
+    ) -> list[list[float]]:
+        """How likely a behaviour is of titles, were they watched next: ``rating`` of 5, say.
+
+        Args:
+            histories: ids or events, oldest first.
+            item_ids: titles to be asked about, of every history.
+            name: a learned behaviour that follows its title, or the column it is read from.
+            value: what it may be.
+
+        Raises:
+            SeqRecError: a title, behaviour or value that the model does not know, or a behaviour
+                that it did not learn.
+        """
+        titles, unknown = self.known_items(item_ids)
+        if unknown:
+            raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
+        return self.likelihood_of(self._known(histories), titles, name, value)
+
+    def likelihood_of(
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        items: Sequence[Int[np.ndarray, " K"]],
+        name: str,
+        value: Any,
+    ) -> list[list[float]]:
+        """``likelihood`` after histories of items, for items."""
+        asked = f"likelihood {name}={value}"
+        if self.events is None:
+            raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
+        grammar = self.events.grammar
+        place = grammar.find(name, "after", asked)
+        if not grammar.is_learned[place]:
+            raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
+        code = grammar.code(place, value, asked)
+        room = (self.model.config.max_length - 1) * self.block_size
+        found = []
+        for row, titles in enumerate(items):
+            read = self.events.flat(histories[row : row + 1], self.model.config.max_length)
+            tokens = self.events.blocks(read.items, read.told).flatten()
+            tokens = tokens[max(len(tokens) - room, 0) :]
+            of_values = value_probabilities(self.model, self.events, tokens, titles, place)
+            found.append(of_values[:, code - 1].tolist())
+        return found
+
+    def embed(self, histories: Sequence[Sequence[Event]]) -> Float[np.ndarray, "B D"]:
         """The vector of every history; its product with an item's vector is the item's score."""
         return self.vectors_of(self._known(histories))
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+from seqrec.config.events import EventsConfig
 
 
 class DataConfig(Block):
@@ -18,6 +19,8 @@ class DataConfig(Block):
     """Packed rows of a step, all devices together."""
     pool_rows: int = Field(default=2_000_000, gt=0)
     """Interactions held in memory, and shuffled, at once; at least those of a few batches."""
+    events: EventsConfig | None = None
+    """Tell what the log says beside titles, as tokens around them; null: titles alone."""
 
     pairs: str | None = None
     """Pairs file (seqrec pairs) that objective preference learns from."""

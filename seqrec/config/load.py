@@ -114,6 +114,27 @@ class Recipe(Block):
         return self
 
     @model_validator(mode="after")
+    def _events_are_learned_by_sft(self) -> "Recipe":
+        events = self.data.events
+        if events is not None and not isinstance(self.objective, SFTConfig):
+            raise ValueError(f"data.events goes with objective sft, not {self.objective.name}")
+        if events is not None and self.model.from_pretrained is not None:
+            raise ValueError(
+                "data.events: the grammar is that of model.from_pretrained; leave it out"
+            )
+        learned = [one.name for one in events.behaviours if one.is_learned] if events else []
+        if learned and not self.model.causal:
+            raise ValueError(
+                f"data.events: behaviour {learned[0]} cannot be learned with model.causal false, "
+                "which reads it"
+            )
+        if isinstance(self.objective, SFTConfig) and not learned:
+            share = SFTConfig.model_fields["events_share"].default
+            if self.objective.events_share != share and self.model.from_pretrained is None:
+                raise ValueError("objective.events_share: no behaviour of data.events is learned")
+        return self
+
+    @model_validator(mode="after")
     def _members_learn_with_the_whole_catalog(self) -> "Recipe":
         if not isinstance(self.objective, SFTConfig):
             return self
@@ -295,7 +316,12 @@ def _path_and_keys_beside(location: tuple[str | int, ...]) -> tuple[list[str], l
     path = []
     for part in map(str, location):
         members = [member for member in get_args(block) if hasattr(member, "model_fields")]
-        if members:
+        if len(members) == 1:
+            (block,) = members
+            if part.isdigit():
+                path.append(part)
+                continue
+        elif members:
             block = next(m for m in members if part in get_args(m.model_fields["name"].annotation))
             continue
         path.append(part)

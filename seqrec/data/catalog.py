@@ -111,13 +111,32 @@ def number_column(items: pl.DataFrame, column: str, key: str) -> Float[np.ndarra
     Raises:
         SeqRecError: the items lack it, or it holds no numbers. ``key`` is the setting that asks.
     """
+    values = item_values(items, column, key)
+    if values.dtype.kind != "f":
+        raise SeqRecError(f"{key}: column {column!r} of the items holds no numbers")
+    return values
+
+
+def item_values(items: pl.DataFrame, column: str, key: str) -> np.ndarray:
+    """A column of numbers (NaN where it is empty) or of words (empty where it is).
+
+    Of a list its first entry is taken.
+
+    Raises:
+        SeqRecError: the items lack the column, or it holds neither. ``key`` is who asks.
+    """
     if column not in items.columns:
         raise SeqRecError(
             f"{key}: the items have no column {column!r}; they have {', '.join(items.columns)}"
         )
-    if not items[column].dtype.is_numeric():
-        raise SeqRecError(f"{key}: column {column!r} of the items holds no numbers")
-    return items[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = items[column]
+    if isinstance(values.dtype, pl.List):
+        values = values.list.first()
+    if values.dtype == pl.String:
+        return values.fill_null("").to_numpy().astype(str)
+    if not values.dtype.is_numeric():
+        raise SeqRecError(f"{key}: column {column!r} of the items holds neither numbers nor words")
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:

@@ -25,8 +25,8 @@ class Histories:
     items: Int32[np.ndarray, " N"]
     split: UInt8[np.ndarray, " N"]
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    """Other columns: float64 with NaN for missing values; ``time`` in int64 microseconds since
-    1970, the smallest int64 where it is missing."""
+    """Other columns: float64 with NaN for missing values; words, empty where they are missing;
+    ``time`` in int64 microseconds since 1970, the smallest int64 where it is missing."""
 
     @classmethod
     def of(cls, table: pl.DataFrame, columns: Sequence[str], lengths: np.ndarray) -> "Histories":
@@ -35,7 +35,7 @@ class Histories:
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             items=table["item"].cast(pl.Int32).to_numpy(),
             split=table["split"].to_numpy(),
-            columns={name: _as_numbers(table[name]) for name in columns},
+            columns={name: _as_array(table[name]) for name in columns},
         )
 
 
@@ -71,7 +71,7 @@ class Blocks:
 
         Args:
             file: what ``write_blocks`` wrote.
-            columns: numeric columns that come with the histories.
+            columns: columns that come with the histories.
         """
         self.file = file
         self.columns = list(columns)
@@ -93,7 +93,9 @@ class Blocks:
         return Histories.of(table, self.columns, np.diff(np.append(starts, len(users))))
 
 
-def _as_numbers(values: pl.Series) -> np.ndarray:
+def _as_array(values: pl.Series) -> np.ndarray:
+    if values.dtype == pl.String:
+        return values.fill_null("").to_numpy().astype(str)
     if isinstance(values.dtype, pl.Datetime):
         missing = np.iinfo(np.int64).min
         return values.dt.cast_time_unit("us").cast(pl.Int64).fill_null(missing).to_numpy()

@@ -158,41 +158,48 @@ class PreparedData:
         """``user``, ``user_id``, and what is known: a row a user, in user order."""
         return pl.read_parquet(self.path / USERS_FILE, glob=False)
 
-    def histories(self, columns: Sequence[str] = ()) -> Histories:
-        """All histories, with some of the log's numeric columns.
+    def histories(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Histories:
+        """All histories, with some of the log's columns.
+
+        Args:
+            columns: their names.
+            has_words: whether they may hold words instead of numbers.
 
         Raises:
-            SeqRecError: a column that is not there or not numeric.
+            SeqRecError: a column that is not there, or not numeric where it should be.
         """
-        self._check_numeric(columns)
+        self._check_columns(columns, has_words)
         wanted = list(dict.fromkeys(["user", "item", "split", *columns]))
         table = pl.read_parquet(self.path / INTERACTIONS_FILE, columns=wanted, glob=False)
         lengths = np.bincount(table["user"].to_numpy(), minlength=self.num_users)
         return Histories.of(table, columns, lengths)
 
-    def blocks(self, columns: Sequence[str] = ()) -> Blocks:
+    def blocks(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Blocks:
         """The same histories, read a block at a time.
 
         Raises:
-            SeqRecError: a column that is not there or not numeric.
+            SeqRecError: a column that is not there, or not numeric where it should be.
         """
-        self._check_numeric(columns)
+        self._check_columns(columns, has_words)
         return Blocks(self.path / INTERACTIONS_FILE, columns)
 
-    def _check_numeric(self, columns: Sequence[str]) -> None:
+    def _check_columns(self, columns: Sequence[str], has_words: bool) -> None:
         file = self.path / INTERACTIONS_FILE
         schema = pl.scan_parquet(file, glob=False).collect_schema()
-        numeric = [
+        usable = [
             name
             for name, dtype in schema.items()
-            if (dtype.is_numeric() or dtype in (pl.Boolean, pl.Datetime))
+            if (
+                dtype.is_numeric()
+                or dtype in (pl.Boolean, pl.Datetime)
+                or (has_words and dtype == pl.String)
+            )
             and name not in ("user", "item", "split")
         ]
+        kind = "column" if has_words else "numeric column"
         for name in columns:
-            if name not in numeric:
-                raise SeqRecError(
-                    f"{file}: no numeric column {name!r}; choose one of {', '.join(numeric)}"
-                )
+            if name not in usable:
+                raise SeqRecError(f"{file}: no {kind} {name!r}; choose one of {', '.join(usable)}")
 
 
 def _known_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:

@@ -20,6 +20,8 @@ FIRST_TIME = 1_600_000_000
 DAY_SECONDS = 86_400
 RATING_PROBABILITIES = (0.05, 0.1, 0.2, 0.35, 0.3)
 """Of 1 to 5."""
+LIKED = 4
+"""The least rating of a title that was liked."""
 GENRES = ("Adventure", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Romance", "Thriller")
 FIRST_WORDS = (
     "Amber Broken Crimson Distant Electric Fading Golden Hidden Iron Jade Last Midnight "
@@ -185,6 +187,69 @@ class OpposedTastes:
         """Whether a user likes a title."""
         kind = "ab".index(user_id[0])
         return bool(self.likes[kind, self.worlds[kind].item_ids.index(item_id)])
+
+
+@dataclass(frozen=True)
+class RatingWorld:
+    """The last title and what it was rated decide what comes next.
+
+    Ratings are drawn, whatever the title: who reads titles alone must expect either of two
+    continuations.
+    """
+
+    worlds: tuple[World, World]
+    """What comes next after a title that was not liked, and after one that was."""
+
+    def next_probabilities(self, history: Sequence[int], rating: int) -> Float[np.ndarray, " I"]:
+        """The chance of every title to come next; zero for seen ones.
+
+        Args:
+            history: numbers of titles, oldest first.
+            rating: of the last.
+        """
+        return self.worlds[rating >= LIKED].next_probabilities(history)
+
+    def best_recall(
+        self, histories: Sequence[Sequence[int]], ratings: Sequence[int], k: int
+    ) -> float:
+        """The highest recall@k that a model can expect that reads titles and the last rating."""
+        pairs = zip(histories, ratings, strict=True)
+        chances = [self.next_probabilities(history, rating) for history, rating in pairs]
+        return float(np.mean([np.sort(chance)[-k:].sum() for chance in chances]))
+
+    def best_recall_of_titles(self, histories: Sequence[Sequence[int]], k: int) -> float:
+        """The highest recall@k that a model can expect that reads titles alone."""
+        liked = sum(RATING_PROBABILITIES[LIKED - 1 :])
+        tops = []
+        for history in histories:
+            disliked_next, liked_next = (w.next_probabilities(history) for w in self.worlds)
+            mixed = (1 - liked) * disliked_next + liked * liked_next
+            tops.append(np.sort(mixed)[-k:].sum())
+        return float(np.mean(tops))
+
+    def simulate(self, num_users: int, length: int, seed: int) -> pl.DataFrame:
+        """A log as ``World.simulate`` makes it, of histories of one length."""
+        generator = np.random.default_rng(seed)
+        item_ids = self.worlds[0].item_ids
+        rows = []
+        for user in range(num_users):
+            history: list[int] = []
+            rating, time = LIKED, FIRST_TIME
+            for _ in range(length):
+                chances = self.next_probabilities(history, rating)
+                history.append(int(generator.choice(len(chances), p=chances)))
+                rating = int(generator.choice(5, p=RATING_PROBABILITIES)) + 1
+                time += int(generator.integers(1, DAY_SECONDS))
+                rows.append((f"u{user}", item_ids[history[-1]], time, rating))
+        columns = ["user_id", "item_id", "timestamp", "rating"]
+        return pl.DataFrame(rows, schema=columns, orient="row").sort("timestamp")
+
+
+def rating_world(num_items: int = 30, seed: int = 0, concentration: float = 0.95) -> RatingWorld:
+    """A world of two first-order ones, of which the last rating chooses; see there."""
+    liked = first_order_world(num_items, seed, concentration)
+    disliked = first_order_world(num_items, seed + 1, concentration)
+    return RatingWorld((World(liked.popularity, disliked.kernels, disliked.weights), liked))
 
 
 def opposed_tastes(num_items: int = 40, seed: int = 0, lean: float = 2.0) -> OpposedTastes:

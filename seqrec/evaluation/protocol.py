@@ -5,7 +5,7 @@ recommended, and counts as a miss.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
+from seqrec.tokens.events import EventHistories, EventTokens
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
@@ -28,10 +29,12 @@ class Queries:
     """Histories to be answered, and the targets of each."""
 
     users: Int[np.ndarray, " Q"]
-    histories: list[Int[np.ndarray, " T"]]
+    histories: Sequence[Int[np.ndarray, " T"]]
     targets: list[Int[np.ndarray, " G"]]
     num_without_history: int
     """Targets left out because nothing stands before them."""
+    ends: Int[np.ndarray, " Q"] | None = None
+    """Rows of the log before which the histories end, if they stand in one."""
 
     @property
     def num_seen_targets(self) -> int:
@@ -45,14 +48,36 @@ class Queries:
 
     def at(self, places: Int[np.ndarray, " P"]) -> "Queries":
         """Some of the queries."""
-        histories = [self.histories[place] for place in places]
+        histories: Sequence[Int[np.ndarray, " T"]] = [self.histories[place] for place in places]
+        if isinstance(self.histories, EventHistories):
+            histories = self.histories.at(places)
         targets = [self.targets[place] for place in places]
-        return Queries(self.users[places], histories, targets, self.num_without_history)
+        ends = None if self.ends is None else self.ends[places]
+        return Queries(self.users[places], histories, targets, self.num_without_history, ends)
 
     def every(self, step: int, *, start: int) -> "Queries":
         """Every ``step``-th query, from ``start`` on."""
         part = slice(start, None, step)
-        return Queries(self.users[part], self.histories[part], self.targets[part], 0)
+        ends = None if self.ends is None else self.ends[part]
+        return Queries(self.users[part], self.histories[part], self.targets[part], 0, ends)
+
+    def with_events(self, log: Histories, events: EventTokens) -> "Queries":
+        """The same queries, whose histories tell what a grammar reads from the log.
+
+        Nothing comes from the targets' rows, but for times where the grammar gives them away.
+        """
+        assert self.ends is not None
+        codes = events.coder.codes(log)
+        asked = events.nothing_asked(len(self.ends))
+        if len(asked):
+            given = events.grammar.is_given
+            asked[:, given] = codes[self.ends][:, given]
+        starts = self.ends - [len(history) for history in self.histories]
+        bounds = list(zip(starts.tolist(), self.ends.tolist(), strict=True))
+        histories = EventHistories(
+            list(self.histories), [codes[start:end] for start, end in bounds], asked
+        )
+        return replace(self, histories=histories)
 
 
 def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queries:
@@ -85,6 +110,7 @@ def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queri
         histories=[histories.items[starts[q] : places[q]] for q in kept],
         targets=[answers[q] for q in kept],
         num_without_history=int((~has_history).sum()),
+        ends=places[kept],
     )
 
 

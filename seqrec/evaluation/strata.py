@@ -1,11 +1,13 @@
 """Parts of the queries that are told apart: by how popular targets are, how long histories."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int
 
 from seqrec.evaluation.protocol import Queries
+from seqrec.tokens.events import EventHistories
 
 POPULARITY = ("head", "middle", "tail", "cold")
 LENGTHS = (1, 10, 20, 50, 100)
@@ -65,5 +67,10 @@ def _names(starts: Sequence[int]) -> list[str]:
 def shuffled(queries: Queries, seed: int) -> Queries:
     """The same queries, each history in an order drawn at random."""
     rng = np.random.default_rng(seed)
-    histories = [rng.permutation(history) for history in queries.histories]
-    return Queries(queries.users, histories, queries.targets, queries.num_without_history)
+    places = [rng.permutation(len(history)) for history in queries.histories]
+    asked = queries.histories
+    items = [history[at] for history, at in zip(asked, places, strict=True)]
+    if not isinstance(asked, EventHistories):
+        return replace(queries, histories=items, ends=None)
+    codes = [told[at] for told, at in zip(asked.codes, places, strict=True)]
+    return replace(queries, histories=EventHistories(items, codes, asked.asked))

@@ -19,6 +19,7 @@ from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.tokens.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.optimizers import adamw, warmup_and_decay
 
@@ -56,10 +57,12 @@ def build_model(
     max_length: int,
     catalog_fingerprint: str,
     tokenizer_fingerprint: str,
+    grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
+    length = max_length * (grammar.block_size if grammar else 1)
     backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
-        config, tokens, vocab_size=vocab_size, max_length=max_length
+        config, tokens, vocab_size=vocab_size, max_length=length
     )
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
@@ -86,6 +89,7 @@ def build_model(
             tokenizer_fingerprint=tokenizer_fingerprint,
             content=content,
             memory=memory,
+            events=grammar.to_dict() if grammar else None,
         )
     )
     item_counts = torch.from_numpy(knowledge.item_counts)

@@ -14,7 +14,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.answer_cache import WindowKind, cache_answers
 from seqrec.jobs.folders import new_file, reason_of, refuse_existing_file
-from seqrec.jobs.models import open_recommender
+from seqrec.jobs.models import open_reader_of_titles
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import model_folder
@@ -88,7 +88,7 @@ def cache_pairs(
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)
     folder = model_folder(model, "MODEL")
-    recommender = open_recommender(folder, prepared)
+    recommender = open_reader_of_titles(folder, prepared, "seqrec cache")
     longest = recommender.model.config.max_length
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:

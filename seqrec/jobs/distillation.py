@@ -15,7 +15,7 @@ from seqrec.data.answer_cache import KIND, read_answers, read_header
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.learning import Learning
-from seqrec.jobs.models import open_recommender
+from seqrec.jobs.models import open_reader_of_titles, open_recommender
 from seqrec.jobs.sft import build_stream
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.models import SeqRecForNextItem
@@ -123,7 +123,9 @@ def open_teachers(
     Raises:
         SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items.
     """
-    teachers = [open_recommender(model_folder(path, key), prepared) for path in paths]
+    teachers = [
+        open_reader_of_titles(model_folder(path, key), prepared, "distillation") for path in paths
+    ]
     for path, teacher in zip(paths, teachers, strict=True):
         longest = teacher.model.config.max_length
         if teacher.tokens != tokens:

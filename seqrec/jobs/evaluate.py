@@ -1,7 +1,7 @@
 """``seqrec evaluate``: models and baselines side by side, over the full catalog."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +25,7 @@ from seqrec.evaluation.protocol import (
 )
 from seqrec.evaluation.strata import shuffled
 from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
+from seqrec.jobs.events import grammar_of, queries_for
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.judging import (
@@ -122,6 +123,7 @@ def evaluate(
     disordered = {}
     answers: list[Answers] = []
     systems: dict[str, str] = {}
+    told: dict[str, str] = {}
     for model in models:
         taken = {answer.system for answer in answers}
         for seed, ranker in open_rankers(model, prepared, histories):
@@ -129,9 +131,12 @@ def evaluate(
             if ranker.name in taken:
                 ranker.name = str(model)
             systems[ranker.name] = str(model)
-            answers += ranked(ranker, seed, queries, ks[-1], retrieval, exclude_seen)
+            asked = queries_for(ranker, queries, prepared)
+            if (events := grammar_of(ranker)) is not None and events.grammar.reads_times:
+                told[ranker.name] = events.grammar.time_input
+            answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
             if shuffle_test:
-                mixed = shuffled(queries, SEED)
+                mixed = shuffled(asked, SEED)
                 (answer,) = ranked(ranker, seed, mixed, ks[-1], (EXACT,), exclude_seen)
                 disordered[ranker.name, seed] = judge_lists(answer)
     for file in map(Path, recommendations):
@@ -142,7 +147,9 @@ def evaluate(
     choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
     if metric not in choices:
         raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
-    protocol = protocol_line(prepared, split, len(queries.users), exclude_seen)
+    protocol = protocol_line(
+        prepared, split, len(queries.users), exclude_seen, **_time_input(told, len(systems))
+    )
     if only is not None:
         protocol += f"; {ONLY[only]} alone"
     if users_sample is not None:
@@ -178,6 +185,17 @@ def evaluate(
             (folder / REPORT_FILE).write_text(page, encoding="utf-8")
         result["out"] = str(out)
     return result
+
+
+def _time_input(told: Mapping[str, str], num_systems: int) -> dict[str, str]:
+    """What the protocol says of times, given what models are told of them."""
+    if not told:
+        return {}
+    if len(told) == num_systems and len(set(told.values())) == 1:
+        return {"time_input": next(iter(told.values()))}
+    parts = [f"{name}: {time_input}" for name, time_input in told.items()]
+    others = ["others: no time input"] * (len(told) < num_systems)
+    return {"time_input": ", ".join([*parts, *others])}
 
 
 def _sample(queries: Queries, num_users: int) -> Queries:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.jobs.events import whole_histories
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.models import open_recommender
 from seqrec.retrieval.export import faiss, numpy, parquet
@@ -51,8 +52,7 @@ def export(
     recommender = open_recommender(model, prepared)
     tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
     if prepared is not None:
-        histories = prepared.histories()
-        whole = np.split(histories.items, histories.offsets[1:-1])
+        whole = whole_histories(recommender, prepared)
         user_ids = prepared.users()["user_id"].to_list()
         tables["users"] = (user_ids, recommender.vectors_of(whole))
     manifest: dict[str, Any] = {

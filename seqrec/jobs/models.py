@@ -30,6 +30,16 @@ def open_recommender(model: str | Path, data: PreparedData | None = None) -> Rec
     return recommender
 
 
+def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Recommender:
+    """``open_recommender``, for what knows no event grammars."""
+    recommender = open_recommender(model, data)
+    if recommender.events is not None:
+        raise SeqRecError(
+            f"{model}: reads events, which {who} does not; name a model of titles alone"
+        )
+    return recommender
+
+
 def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
     """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
     if Path(model).is_dir():

@@ -15,7 +15,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.build import count_items
 from seqrec.jobs.learning import Learning
-from seqrec.jobs.models import open_recommender
+from seqrec.jobs.models import open_reader_of_titles
 from seqrec.jobs.start import KEY
 from seqrec.losses import preference
 from seqrec.losses.catalog import IGNORE_INDEX
@@ -131,7 +131,7 @@ def open_reference(
     start = model_folder(recipe.model.from_pretrained, KEY)
 
     def read(path: Path = start) -> SeqRecForNextItem:
-        return open_recommender(path, prepared).model
+        return open_reader_of_titles(path, prepared, REFERENCE_KEY).model
 
     if config.loss.name == "simpo":
         return None, read

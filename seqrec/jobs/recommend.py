@@ -1,6 +1,6 @@
 """``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,11 +14,13 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
+from seqrec.jobs.events import asked_with, queries_for, whole_histories
 from seqrec.jobs.folders import new_file, refuse_existing_file
 from seqrec.jobs.models import open_ranker, open_recommender
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
+from seqrec.tokens.requests import Event
 
 WhichHistories = Literal["validation", "test", "all"]
 Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
@@ -27,11 +29,13 @@ Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
 def recommend(
     model: str | Path,
     *,
-    history: Sequence[str] | None = None,
+    history: Sequence[Event] | None = None,
     data: str | Path | None = None,
     split: WhichHistories = "test",
     k: int = 10,
     exclude_seen: bool = True,
+    given: Mapping[str, Any] | None = None,
+    likelihood: tuple[str, Any] | None = None,
     memory_mb: float | None = None,
     index: str | Path | None = None,
     out: str | Path | None = None,
@@ -41,12 +45,17 @@ def recommend(
 
     Args:
         model: run or model folder; with ``data`` also a baseline's name.
-        history: item ids, oldest first; new users need no retraining.
+        history: item ids, or events such as ``{"item_id": "318", "rating": 5}``, oldest first;
+            new users need no retraining.
         data: prepared folder whose users are asked for, instead of ``history``.
         split: which histories of ``data``: what stands before the validation or test targets,
             or ``all`` of each user's interactions.
         k: length of the lists.
         exclude_seen: leave out what stands in the history.
+        given: what is to be true of the titles, such as ``{"rating": 5}``: behaviours that the
+            model's grammar places before their title.
+        likelihood: a learned behaviour and its value, such as ``("rating", 5)``, whose likelihood
+            is told of every title, with ``history``.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
         index: folder of an exported FAISS index to search; exact if not given.
         out: Parquet file for the lists, needed with ``data``.
@@ -69,7 +78,9 @@ def recommend(
         recommender = open_recommender(model)
         recommender.limit_memory(memory_mb)
         how = _how(recommender, k, exclude_seen, index)
-        return _for_history(recommender, history, how)
+        return _for_history(recommender, history, how, given or {}, likelihood)
+    if likelihood is not None:
+        raise SeqRecError("--likelihood goes with --history")
     if out is None:
         raise SeqRecError("--data needs --out FILE.parquet to write the lists to")
     refuse_existing_file(Path(out), overwrite)
@@ -78,7 +89,10 @@ def recommend(
     ranker = open_ranker(model, prepared, histories)
     ranker.limit_memory(memory_mb)
     how = _how(ranker, k, exclude_seen, index)
-    return _for_users(prepared, histories, split, how, Path(out), overwrite)
+    users, asked = _users(prepared, histories, split, ranker)
+    if given:
+        asked = asked_with(ranker, asked, given)
+    return _write_lists(prepared, users, how(asked), Path(out), overwrite)
 
 
 def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
@@ -95,9 +109,16 @@ def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -
     return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
 
 
-def _for_history(recommender: Recommender, history: Sequence[str], rank: Rank) -> dict[str, Any]:
+def _for_history(
+    recommender: Recommender,
+    history: Sequence[Event],
+    rank: Rank,
+    given: Mapping[str, Any],
+    likelihood: tuple[str, Any] | None,
+) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
-    ranked = rank(known)
+    told, unknown_behaviours = recommender.known_events([history], known, given)
+    ranked = rank(told)
     titles = recommender.titles
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
     rows = [
@@ -110,36 +131,40 @@ def _for_history(recommender: Recommender, history: Sequence[str], rank: Rank) -
         for place, (item, score) in enumerate(pairs, 1)
         if item >= 0
     ]
+    if likelihood is not None:
+        items = ranked.items[0].numpy()
+        (chances,) = recommender.likelihood_of(told, [items[items >= 0]], *likelihood)
+        for row, chance in zip(rows, chances, strict=True):
+            row["likelihood"] = chance
     return {
         "history": [
             {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
         ],
         "unknown_items": unknown,
+        "unknown_behaviours": unknown_behaviours,
         "fallback": None if len(known[0]) else "most watched in training",
         "recommendations": rows,
     }
 
 
-def _for_users(
-    prepared: PreparedData,
-    histories: Histories,
-    split: WhichHistories,
-    rank: Rank,
-    out: Path,
-    overwrite: bool,
-) -> dict[str, Any]:
+def _users(
+    prepared: PreparedData, histories: Histories, split: WhichHistories, ranker: Ranker
+) -> tuple[Int[np.ndarray, " Q"], Sequence[Int[np.ndarray, " T"]]]:
+    """Who is asked for, and what the ranker reads of each."""
     if split == "all":
-        users = np.arange(prepared.num_users)
-        asked = np.split(histories.items, histories.offsets[1:-1])
-    else:
-        queries = queries_of(histories, split, _once(prepared.targets))
-        users, asked = queries.users, queries.histories
-    if not len(users):
+        return np.arange(prepared.num_users), whole_histories(ranker, prepared)
+    queries = queries_of(histories, split, _once(prepared.targets))
+    if not len(queries.users):
         raise SeqRecError(
             f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
             "ask for --split all"
         )
-    ranked = rank(asked)
+    return queries.users, queries_for(ranker, queries, prepared).histories
+
+
+def _write_lists(
+    prepared: PreparedData, users: Int[np.ndarray, " Q"], ranked: TopK, out: Path, overwrite: bool
+) -> dict[str, Any]:
     table = recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
         prepared.items()["item_id"].to_list(),

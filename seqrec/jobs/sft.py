@@ -15,28 +15,51 @@ from seqrec.config.objective import (
     SFTConfig,
 )
 from seqrec.data.prepared import PreparedData
+from seqrec.jobs.events import event_blocks
 from seqrec.jobs.learning import Learning
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
+from seqrec.models.behaviours import learned_families
+from seqrec.tokens.events import EventTokens
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import training_windows
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import Objective
-from seqrec.training.sft import SampledLoss, sampled_sft_loss, sft_loss
+from seqrec.training.sft import (
+    TITLES_ALONE,
+    EventsLoss,
+    SampledLoss,
+    sampled_sft_loss,
+    sft_loss,
+)
 
 
-def build_sft(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int) -> Learning:
+def build_sft(
+    recipe: Recipe,
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    rank: int,
+    events: EventTokens | None = None,
+) -> Learning:
     """Everything beside the model that an SFT recipe names."""
     config = recipe.objective
     assert isinstance(config, SFTConfig)
-    stream = build_stream(recipe, prepared, tokens, rank, weight=config.weight)
+    stream = build_stream(recipe, prepared, tokens, rank, config.weight, events)
     num_scored, is_sparse = prepared.num_items, False
     if isinstance(config.loss, SampledConfig):
         num_scored, is_sparse = config.loss.num_negatives + 1, config.loss.sparse
-    objective = build_objective(config, stream.item_counts)
-    return Learning(PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse)
+    events_loss = TITLES_ALONE
+    if events is not None:
+        events_loss = EventsLoss(events.block_size, learned_families(events), config.events_share)
+    objective = build_objective(config, stream.item_counts, events_loss)
+    facts = {}
+    if events is not None:
+        facts["events"] = {**stream.event_counts, "tokens_per_event": events.block_size}
+    return Learning(
+        PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse, facts=facts
+    )
 
 
 def build_stream(
@@ -45,12 +68,17 @@ def build_stream(
     tokens: ItemTokens,
     rank: int,
     weight: str | None = None,
+    events: EventTokens | None = None,
     has_sources: bool = False,
 ) -> PackedStream:
     """The packed training batches of one of the run's processes."""
     data = recipe.data
+    columns = [weight] if weight else []
+    blocks = prepared.blocks(columns)
+    if events is not None:
+        blocks = event_blocks(prepared, events.grammar, *columns)
     return PackedStream(
-        prepared.blocks([weight] if weight else []),
+        blocks,
         tokens,
         partial(
             training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
@@ -63,17 +91,25 @@ def build_stream(
         seed=recipe.trainer.seed,
         rank=rank,
         num_ranks=recipe.trainer.devices,
+        events=events,
         has_sources=has_sources,
     )
 
 
-def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Objective:
+def build_objective(
+    config: SFTConfig, item_counts: Int[np.ndarray, " I"], events: EventsLoss = TITLES_ALONE
+) -> Objective:
     """The loss of a batch under a model."""
     settings = config.loss
     if isinstance(settings, CrossEntropyConfig):
-        loss = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
-        targets = {"num_targets": config.num_targets, "target_decay": config.target_decay}
-        return partial(sft_loss, loss=loss, **targets)  # type: ignore[arg-type]
+        of_titles = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
+        return partial(
+            sft_loss,
+            loss=of_titles,
+            num_targets=config.num_targets,
+            target_decay=config.target_decay,
+            events=events,
+        )
     sampler = NegativeSampler(
         num_negatives=settings.num_negatives,
         distribution=settings.negatives,
@@ -81,9 +117,8 @@ def build_objective(config: SFTConfig, item_counts: Int[np.ndarray, " I"]) -> Ob
         power=settings.power,
         in_batch_share=settings.in_batch_share,
     )
-    return partial(
-        sampled_sft_loss, loss=build_sampled_loss(settings, len(item_counts)), sampler=sampler
-    )
+    loss = build_sampled_loss(settings, len(item_counts))
+    return partial(sampled_sft_loss, loss=loss, sampler=sampler, events=events)
 
 
 def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:

@@ -11,7 +11,7 @@ from seqrec.config.model import OVER_PRETRAINED, ModelConfig
 from seqrec.config.objective import SFTConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.models import open_recommender
+from seqrec.jobs.models import open_reader_of_titles, open_recommender
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.recommender import model_folder
@@ -57,7 +57,11 @@ def start_model(
     """
     path = str(recipe.model.from_pretrained)
     folder = model_folder(path, KEY)
-    model = open_recommender(folder, prepared).model
+    if isinstance(recipe.objective, SFTConfig):
+        model = open_recommender(folder, prepared).model
+    else:
+        who = f"objective {recipe.objective.name}"
+        model = open_reader_of_titles(folder, prepared, who).model
     check_keys(recipe.model, model.config)
     has_memory = model.memory is not None and model.memory.strength
     if has_memory and isinstance(recipe.objective, SFTConfig):

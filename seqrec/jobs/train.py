@@ -15,7 +15,12 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe, load_recipe
-from seqrec.config.objective import DistillationConfig, PreferenceConfig, RewardModelConfig
+from seqrec.config.objective import (
+    DistillationConfig,
+    PreferenceConfig,
+    RewardModelConfig,
+    SFTConfig,
+)
 from seqrec.config.rl import RLConfig
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
@@ -27,6 +32,7 @@ from seqrec.jobs.build import (
     build_optimizers,
 )
 from seqrec.jobs.distillation import build_distillation, serving_costs
+from seqrec.jobs.events import event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.learning import Learning, cost_of, fit_recipe
 from seqrec.jobs.models import SEED_PREFIX
@@ -36,9 +42,10 @@ from seqrec.jobs.reward_model import RewardJob
 from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.jobs.sft import build_sft
-from seqrec.jobs.start import settled, start_model
+from seqrec.jobs.start import KEY, settled, start_model
 from seqrec.models.saving import load_model
-from seqrec.recommender import ITEMS_FILE, ModelRanker, model_folder
+from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder, model_folder
+from seqrec.tokens.events import EventTokens
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
@@ -185,13 +192,22 @@ class Job:
         torch.manual_seed(recipe.trainer.seed)
         items = prepared.items()
         item_ids = items["item_id"].to_list()
-        started = None
+        started = coder = None
         if recipe.model.from_pretrained is not None:
             started, tokenizer = start_model(recipe, prepared)
+            coder = model_coder(started.config, items, KEY)
         else:
-            tokenizer = build_tokenizer(item_ids)
+            coder = fit_coder(recipe.data.events, prepared) if recipe.data.events else None
+            tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
         tokens = ItemTokens.of(tokenizer, item_ids)
-        learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank)
+        events = EventTokens.of(tokenizer, tokens, coder) if coder else None
+        if events is not None and not isinstance(recipe.objective, SFTConfig):
+            raise SeqRecError(
+                f"{KEY}={recipe.model.from_pretrained}: reads events, which objective "
+                f"{recipe.objective.name} does not; name a model of titles alone"
+            )
+        more = {"events": events} if events is not None else {}
+        learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank, **more)
         torch.manual_seed(recipe.trainer.seed)  # again: other models may have been opened
         model = started or build_model(
             recipe.model,
@@ -201,13 +217,15 @@ class Job:
             max_length=recipe.data.max_length,
             catalog_fingerprint=prepared.catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+            grammar=coder.grammar if coder else None,
         )
         validation = QueryLoader(
-            prepared.blocks(),
+            event_blocks(prepared, coder.grammar) if coder else prepared.blocks(),
             prepared.targets,
             memory_rows=recipe.data.pool_rows,
             rank=rank,
             num_ranks=recipe.trainer.devices,
+            events=events,
         )
         is_preference = isinstance(recipe.objective, PreferenceConfig)
         if is_preference and not validation.num_queries:
@@ -220,13 +238,19 @@ class Job:
             model,
             learning.objective,
             partial(build_optimizers, recipe, len(learning.loader)),
-            ModelRanker("validation", model, tokens),
+            ModelRanker("validation", model, tokens, events),
             sorted({*VALIDATION_KS, selection_k}),
             dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
             gradient_clip=recipe.trainer.gradient_clip,
             watched=learning.watched,
         )
-        protocol = protocol_line(prepared, "validation", validation.num_queries, exclude_seen=True)
+        protocol = protocol_line(
+            prepared,
+            "validation",
+            validation.num_queries,
+            exclude_seen=True,
+            **({"time_input": coder.grammar.time_input} if coder else {}),
+        )
         save_items = partial(write_items, items, learning.item_counts)
         return cls(prepared, module, learning, validation, tokenizer, save_items, protocol)
 

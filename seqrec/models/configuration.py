@@ -1,4 +1,4 @@
-"""What a model folder's ``config.json`` holds; every field is required."""
+"""What a model folder's ``config.json`` holds; every field but the last is required."""
 
 from typing import Literal
 
@@ -60,6 +60,9 @@ class SeqRecConfig(PreTrainedConfig):
     """Of a transition memory: ``num_edges`` and the settings of ``TransitionMemory``."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
+    events: dict | None = None
+    """The event grammar that histories are told in (``Grammar.to_dict``); None: titles alone, as
+    in folders that were written before there were grammars."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _config_of(self.backbone_config)

@@ -83,6 +83,10 @@ class SeqRecForNextItem(PreTrainedModel):
         """The vectors of some items, without touching the others' rows."""
         return self._scaled(self.head.rows(self.get_input_embeddings(), items))
 
+    def token_vectors(self, tokens: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
+        """The vectors of tokens, by which a state scores which of them is said next."""
+        return self._scaled(self.get_input_embeddings()(tokens))
+
     def _scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Of the length at which products are cosines times the head's scale, if it has one."""
         scale = self.config.cosine_scale

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from seqrec.tokens.events import EventTokens
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
 
@@ -26,6 +27,10 @@ class PackedBatch(NamedTuple):
     total_weight: float
     """What a sum over the batch's targets is divided by: their weight, unless the batch is one
     process's part of a larger one."""
+    behaviours: Int[np.ndarray, "B T"] | None = None
+    """The token of a learned behaviour that comes next; ``ignore_index`` where there is none."""
+    num_behaviours: float = 0.0
+    """What a sum over them is divided by."""
     sources: Int[np.ndarray, "B T"] | None = None
     """The row of the log that every position shows, -1 for padding; where it is asked for."""
 
@@ -69,6 +74,10 @@ class Examples(NamedTuple):
     """How much each interaction counts as a target; 0 is read, not learned."""
     windows: Windows
     """Stretches of ``items`` whose targets stand one place further on."""
+    codes: Int[np.ndarray, "N C"] | None = None
+    """What is told of each interaction, under an event grammar."""
+    targets: Int[np.ndarray, " N"] | None = None
+    """The title that each interaction is learned as, where it is not its own: a sitting's first."""
     rows: Int[np.ndarray, " N"] | None = None
     """Of every interaction, its row of the log, where batches shall say it."""
 
@@ -78,6 +87,14 @@ class Examples(NamedTuple):
         ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
         pairs = zip(starts.tolist(), ends.tolist(), strict=True)
         return float(sum(self.label_weight[start:end].sum() for start, end in pairs))
+
+    def num_behaviours(self, windows: Int[np.ndarray, " W"], events: EventTokens) -> int:
+        """How many behaviours some of the windows teach."""
+        assert self.codes is not None
+        starts = self.windows.starts[windows] + self.windows.num_context[windows]
+        ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
+        pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+        return sum(events.num_learned(self.codes[start:end]) for start, end in pairs)
 
 
 class Placement(NamedTuple):
@@ -142,15 +159,92 @@ def pack_batch(
     shape = (max(len(rows), 1), row_length)
     placement = place_windows(examples.windows, rows, row_length)
     input_ids, documents = pack_inputs(examples.items, placement, tokens, shape)
-    labels = np.full(shape, ignore_index, dtype=np.int64)
-    label_weight = np.zeros(shape, dtype=np.float32)
-    target = placement.source + 1
-    weight = np.where(placement.is_context, 0, examples.label_weight[target])
-    labels.flat[placement.place] = np.where(weight > 0, examples.items[target], ignore_index)
-    label_weight.flat[placement.place] = weight
+    labels, label_weight = pack_labels(examples, placement, shape, ignore_index)
     sources = None
     if examples.rows is not None:
         sources = np.full(shape, -1, dtype=np.int64)
         sources.flat[placement.place] = examples.rows[placement.source]
     total_weight = float(label_weight.sum())
-    return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources)
+    return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources=sources)
+
+
+def pack_labels(
+    examples: Examples, placement: Placement, shape: tuple[int, int], ignore_index: int
+) -> tuple[Int[np.ndarray, "B T"], Float[np.ndarray, "B T"]]:
+    """The items that come next in packed rows, and how much each counts."""
+    labels = np.full(shape, ignore_index, dtype=np.int64)
+    label_weight = np.zeros(shape, dtype=np.float32)
+    target = placement.source + 1
+    weight = np.where(placement.is_context, 0, examples.label_weight[target])
+    titles = examples.items if examples.targets is None else examples.targets
+    labels.flat[placement.place] = np.where(weight > 0, titles[target], ignore_index)
+    label_weight.flat[placement.place] = weight
+    return labels, label_weight
+
+
+def pack_blocks(
+    blocks: Int[np.ndarray, "N E"], place: Int[np.ndarray, " N"], shape: tuple[int, int], fill: int
+) -> Int[np.ndarray, "B T"]:
+    """Rows of blocks, those of ``place`` filled, the others with ``fill``.
+
+    Args:
+        blocks: tokens of events, or what belongs to each token.
+        place: of every block, in the flat array of rows.
+        shape: rows, and blocks of a row.
+        fill: what stands elsewhere.
+    """
+    found = np.full((shape[0] * shape[1], blocks.shape[1]), fill, dtype=np.int64)
+    found[place] = blocks
+    return found.reshape(shape[0], -1)
+
+
+def pack_documents(
+    placement: Placement, shape: tuple[int, int], block_size: int
+) -> Int[np.ndarray, "B T"]:
+    """Document numbers of packed rows of blocks."""
+    documents = np.zeros(shape, dtype=np.int64)
+    documents.flat[placement.place] = placement.document
+    return documents.repeat(block_size, axis=1)
+
+
+def pack_events(
+    examples: Examples,
+    rows: Sequence[Sequence[int]],
+    events: EventTokens,
+    generator: np.random.Generator,
+    *,
+    row_length: int,
+    ignore_index: int,
+) -> PackedBatch:
+    """``pack_batch`` of events: a block of tokens each, of which the last predicts a title.
+
+    Args:
+        examples: where the windows are.
+        rows: the windows of every row.
+        events: from events to tokens.
+        generator: draws which behaviours are left open.
+        row_length: events of a row.
+        ignore_index: the label of positions that are not learned.
+    """
+    assert examples.codes is not None
+    shape, size = (max(len(rows), 1), row_length), events.block_size
+    placement = place_windows(examples.windows, rows, row_length)
+    here, next_one = placement.source, placement.source + 1
+    told = events.told(examples.codes[here], examples.codes[next_one])
+    blocks = events.blocks(examples.items[here], events.opened(told, generator))
+    learned = events.learned(told, ignore_index)
+    learned[placement.is_context] = ignore_index
+    of_titles, title_weight = pack_labels(examples, placement, shape, ignore_index)
+    labels = np.full((shape[0], row_length * size), ignore_index, dtype=np.int64)
+    label_weight = np.zeros(labels.shape, dtype=np.float32)
+    labels[:, size - 1 :: size] = of_titles
+    label_weight[:, size - 1 :: size] = title_weight
+    return PackedBatch(
+        pack_blocks(blocks, placement.place, shape, events.tokens.pad_token_id),
+        pack_documents(placement, shape, size),
+        labels,
+        label_weight,
+        float(title_weight.sum()),
+        pack_blocks(learned, placement.place, shape, ignore_index),
+        float((learned != ignore_index).sum()),
+    )

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.data.histories import Blocks, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_rows
+from seqrec.tokens.condensing import condense
+from seqrec.tokens.events import EventTokens, is_first_of
+from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
 
@@ -53,6 +56,7 @@ class PackedStream:
         seed: int,
         rank: int = 0,
         num_ranks: int = 1,
+        events: EventTokens | None = None,
         has_sources: bool = False,
     ) -> None:
         """Survey the log: one pass over it, after which nothing of it is held.
@@ -62,7 +66,7 @@ class PackedStream:
             tokens: from items to tokens.
             windows_of: the windows of histories, from their starts and ends.
             weight: the column that says how much each interaction counts as a target.
-            row_length: positions of a row.
+            row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             pool_rows: interactions held in memory at once, about; those of a few batches at
                 least.
@@ -70,6 +74,7 @@ class PackedStream:
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
+            events: of an event grammar, whose columns come with the log; items alone if absent.
             has_sources: batches say which row of the log each position shows.
 
         Raises:
@@ -79,7 +84,10 @@ class PackedStream:
         self.tokens = tokens
         self.windows_of = windows_of
         self.weight = weight
-        self.row_length = row_length
+        self.events = events
+        self.row_items = row_length
+        self.row_length = row_length * (1 if events is None else events.block_size)
+        """Positions of a row."""
         self.batch_size = batch_size
         self.ignore_index = ignore_index
         self.seed = seed
@@ -90,6 +98,8 @@ class PackedStream:
         """Training interactions of every item."""
         self.num_targets = 0
         """Positions of an epoch that are learned."""
+        self.event_counts: dict[str, int] = {}
+        """Training interactions, how many were merged or dropped, and how many are read."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
         largest_weight = 0.0
         for block in range(len(blocks)):
@@ -98,11 +108,13 @@ class PackedStream:
             self.item_counts += np.bincount(
                 histories.items[in_training], minlength=tokens.num_items
             )
+            weight_of = self._label_weight(histories)[in_training]
+            largest_weight = max(largest_weight, weight_of.max(initial=0))
             examples = self._examples([block], histories)
             windows = examples.windows
             self.num_targets += int((windows.lengths - windows.num_context).sum())
             self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
-            largest_weight = max(largest_weight, examples.label_weight[in_training].max(initial=0))
+            self._count_events(histories, examples)
         if not self._packed_rows.any():
             raise SeqRecError(
                 "nothing to train on: no user has two interactions in the training part"
@@ -123,7 +135,7 @@ class PackedStream:
             examples = self._examples(chosen, self.blocks.read(chosen))
             generator = np.random.default_rng((self.seed, place.epoch, number))
             order = generator.permutation(len(examples.windows.starts))
-            rows = pack_rows(examples.windows.lengths[order], self.row_length)
+            rows = pack_rows(examples.windows.lengths[order], self.row_items)
             generator.shuffle(rows)
             rows = [order[row].tolist() for row in rows]
             cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
@@ -134,7 +146,8 @@ class PackedStream:
                     after = Place(place.epoch, number + 1)
                 if after.pool == len(pools):
                     after = Place(place.epoch + 1)
-                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]])
+                here = Place(place.epoch, number, batch)
+                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
             del examples, rows  # before the next pool is read
 
     def in_order(self, first: int = 0) -> Iterator[PackedBatch]:
@@ -146,10 +159,11 @@ class PackedStream:
             if number <= first:
                 continue
             examples = self._examples([block], self.blocks.read([block]))
-            rows = pack_rows(examples.windows.lengths, self.row_length)
+            rows = pack_rows(examples.windows.lengths, self.row_items)
             skipped = max(first - (number - num_batches), 0) * self.batch_size
             for start in range(skipped, len(rows), self.batch_size):
-                yield self._batch(examples, rows[start : start + self.batch_size])
+                here = Place(pool=block, batch=start // self.batch_size)
+                yield self._batch(examples, rows[start : start + self.batch_size], here)
 
     @property
     def num_in_order(self) -> int:
@@ -176,22 +190,41 @@ class PackedStream:
             pools.append(Pool(np.append(last.blocks, order[start:]), last.num_batches))
         return pools
 
-    def _batch(self, examples: Examples, rows: list[list[int]]) -> PackedBatch:
+    def _batch(self, examples: Examples, rows: list[list[int]], place: Place) -> PackedBatch:
         """This process's part of a batch."""
-        batch = pack_batch(
-            examples,
-            rows[self.rank :: self.num_ranks],
-            self.tokens,
-            row_length=self.row_length,
-            ignore_index=self.ignore_index,
-        )
+        own = rows[self.rank :: self.num_ranks]
+        if self.events is None:
+            batch = pack_batch(
+                examples,
+                own,
+                self.tokens,
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
+        else:
+            batch = pack_events(
+                examples,
+                own,
+                self.events,
+                np.random.default_rng((self.seed, *place, self.rank)),
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
         if self.num_ranks == 1:
             return batch
         windows = np.array([window for row in rows for window in row], dtype=np.int64)
+        if self.events is not None:
+            num_behaviours = examples.num_behaviours(windows, self.events) / self.num_ranks
+            batch = batch._replace(num_behaviours=num_behaviours)
         return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
 
     def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
         """The training part of histories: what stands before each user's held-out rows."""
+        codes = targets = None
+        if self.events is not None:
+            codes = self.events.coder.codes(histories)
+            if self.events.grammar.condenses:
+                histories, codes, targets = condensed(histories, codes, self.events.grammar)
         num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
         starts = histories.offsets[:-1]
         ends = starts + np.diff(num_before[histories.offsets])
@@ -202,7 +235,28 @@ class PackedStream:
             before = np.cumsum(counts) - counts
             rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
         windows = self.windows_of(starts, ends)
-        return Examples(histories.items, self._label_weight(histories), windows, rows)
+        weight = self._label_weight(histories)
+        return Examples(histories.items, weight, windows, codes, targets, rows)
+
+    def _count_events(self, histories: Histories, examples: Examples) -> None:
+        """Add what becomes of a block's training interactions to ``event_counts``."""
+        if self.events is None:
+            return
+        in_training = histories.split == TRAIN
+        left = condense(
+            self.events.grammar, self.events.coder.codes(histories), part_starts(histories)
+        )
+        starts, lengths, _ = examples.windows
+        edges = np.zeros(len(examples.items) + 1, dtype=np.int64)
+        np.add.at(edges, starts, 1)
+        np.add.at(edges, starts + lengths + 1, -1)
+        for name, count in (
+            ("interactions", in_training.sum()),
+            ("merged", (left.is_merged & in_training).sum()),
+            ("dropped", (left.is_dropped & in_training).sum()),
+            ("events_read", (np.cumsum(edges) > 0).sum()),
+        ):
+            self.event_counts[name] = self.event_counts.get(name, 0) + int(count)
 
     def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
         if self.weight is None:
@@ -215,3 +269,24 @@ class PackedStream:
                 "a weight is 0 or more"
             )
         return weight
+
+
+def part_starts(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is the first of its history, or of a part of the split in it."""
+    is_first = is_first_of(histories)
+    is_first[1:] |= histories.split[1:] != histories.split[:-1]
+    return is_first
+
+
+def condensed(
+    histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
+) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
+    """Histories as short as a grammar makes them, their codes, and what each is learned as."""
+    left = condense(grammar, codes, part_starts(histories))
+    shorter = Histories(
+        np.searchsorted(left.kept, histories.offsets).astype(np.int64),
+        histories.items[left.kept],
+        histories.split[left.kept],
+        {name: values[left.kept] for name, values in histories.columns.items()},
+    )
+    return shorter, left.codes, histories.items[left.first]

@@ -42,9 +42,11 @@ def history_text(item_ids: Iterable[str]) -> str:
     return " ".join(map(item_token, item_ids))
 
 
-def build_tokenizer(item_ids: Sequence[str]) -> PreTrainedTokenizerFast:
-    """The tokenizer of a catalog: special tokens, then the items in catalog order."""
-    words = [*SPECIAL_TOKENS, *map(item_token, item_ids)]
+def build_tokenizer(
+    item_ids: Sequence[str], behaviours: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """The tokenizer of a catalog: special tokens, the items in catalog order, then behaviours."""
+    words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *behaviours]
     vocabulary = {word: token for token, word in enumerate(words)}
     if len(vocabulary) < len(words):
         raise SeqRecError("the catalog holds an item id twice; each id must stand once")

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
+from seqrec.tokens.events import EventTokens
 from seqrec.tokens.stream import Place
 from seqrec.training.sft import PackedTensors
 
@@ -113,6 +114,7 @@ class QueryLoader:
         memory_rows: int,
         rank: int = 0,
         num_ranks: int = 1,
+        events: EventTokens | None = None,
     ) -> None:
         """Count the queries of the validation.
 
@@ -122,11 +124,13 @@ class QueryLoader:
             memory_rows: a log of at most so many interactions is read once and kept.
             rank: which of the processes this is; it gets every ``num_ranks``-th query.
             num_ranks: processes that train together.
+            events: of an event grammar, whose columns come with the log.
         """
         self.blocks = blocks
         self.targets = targets
         self.rank = rank
         self.num_ranks = num_ranks
+        self.events = events
         self.is_kept = int(blocks.num_rows.sum()) <= memory_rows
         self._kept: list[Queries] = []
         self.num_queries = sum(len(queries.users) for queries in self._read())
@@ -145,7 +149,10 @@ class QueryLoader:
 
     def _read(self) -> Iterator[Queries]:
         for block in range(len(self.blocks)):
-            queries = queries_of(self.blocks.read([block]), "validation", self.targets)
+            log = self.blocks.read([block])
+            queries = queries_of(log, "validation", self.targets)
+            if self.events is not None:
+                queries = queries.with_events(log, self.events)
             if self.is_kept:
                 self._kept.append(queries)
             yield queries

@@ -1,5 +1,6 @@
 """Supervised fine-tuning: every position predicts the next item."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
 from seqrec.losses.negatives import Negatives, NegativeSampler
+from seqrec.models.behaviours import Family, behaviour_cross_entropy
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.packing import PackedBatch
@@ -52,18 +54,58 @@ class PackedTensors(NamedTuple):
     labels: Int[Tensor, "B T"]
     label_weight: Float[Tensor, "B T"]
     total_weight: float
+    behaviours: Int[Tensor, "B T"] | None = None
+    num_behaviours: float = 0.0
     sources: Int[Tensor, "B T"] | None = None
 
     @classmethod
     def of(cls, batch: PackedBatch) -> "PackedTensors":
         input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
+        behaviours = None if batch.behaviours is None else torch.from_numpy(batch.behaviours)
         sources = None if batch.sources is None else torch.from_numpy(batch.sources)
-        return cls(input_ids, documents, labels, label_weight, batch.total_weight, sources)
+        return cls(
+            input_ids,
+            documents,
+            labels,
+            label_weight,
+            batch.total_weight,
+            behaviours,
+            batch.num_behaviours,
+            sources,
+        )
 
     @property
     def num_targets(self) -> int:
         """Rows that go through the head."""
         return int((self.labels != IGNORE_INDEX).sum())
+
+
+class EventsLoss(NamedTuple):
+    """What is learned of an event grammar beside the titles."""
+
+    block_size: int
+    """Tokens of an event."""
+    families: Sequence[Family]
+    """The behaviours that are learned."""
+    share: float
+    """Of them all in the loss."""
+
+    def mixed(
+        self,
+        of_titles: Float[Tensor, ""],
+        model: SeqRecForNextItem,
+        hidden: Float[Tensor, "N D"],
+        batch: PackedTensors,
+    ) -> Float[Tensor, ""]:
+        """The loss of titles, and in its share that of behaviours."""
+        if not self.families or batch.behaviours is None:
+            return of_titles
+        labels = batch.behaviours.flatten()
+        said = behaviour_cross_entropy(model, hidden, labels, self.families, batch.num_behaviours)
+        return (1 - self.share) * of_titles + self.share * said
+
+
+TITLES_ALONE = EventsLoss(1, (), 0.0)
 
 
 def sft_loss(
@@ -73,6 +115,7 @@ def sft_loss(
     loss: CatalogLoss,
     num_targets: int = 1,
     target_decay: float = 1.0,
+    events: EventsLoss = TITLES_ALONE,
 ) -> Float[Tensor, ""]:
     """The loss of the next items at every position of packed histories, in nats.
 
@@ -85,10 +128,11 @@ def sft_loss(
         num_targets: how many of the items that come next are learned at a position.
         target_decay: what the item after the next one counts, relative to the next; and so on.
             The counts sum to 1.
+        events: how events are read, and what else is learned of them.
     """
     labels, label_weight = batch.labels, batch.label_weight
     if num_targets > 1:
-        labels, label_weight = next_targets(batch, num_targets, target_decay)
+        labels, label_weight = next_targets(batch, num_targets, target_decay, events.block_size)
     hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
     losses = [
         loss(
@@ -101,25 +145,27 @@ def sft_loss(
         )
         for states, vectors in model.members(hidden, model.item_weight())
     ]
-    return torch.stack(losses).mean()
+    return events.mixed(torch.stack(losses).mean(), model, hidden, batch)
 
 
 def next_targets(
-    batch: PackedTensors, num_targets: int, decay: float
+    batch: PackedTensors, num_targets: int, decay: float, block_size: int = 1
 ) -> tuple[Int[Tensor, "B T K"], Float[Tensor, "B T K"]]:
     """The next item at every position and those after it in the same window, and their weights.
 
-    The weights of a position's items sum to that of its next item.
+    The weights of a position's items sum to that of its next item; items stand ``block_size``
+    positions apart.
     """
     shape = (*batch.labels.shape, num_targets)
     labels = batch.labels.new_full(shape, IGNORE_INDEX)
     label_weight = batch.label_weight.new_zeros(shape)
     shares = decay ** torch.arange(num_targets)
-    for steps, share in enumerate((shares / shares.sum()).tolist()):
+    for number, share in enumerate((shares / shares.sum()).tolist()):
+        steps = number * block_size
         here, there = slice(None, batch.labels.shape[1] - steps), slice(steps, None)
         is_same = batch.documents[:, there] == batch.documents[:, here]
-        labels[:, here, steps] = batch.labels[:, there].where(is_same, IGNORE_INDEX)
-        label_weight[:, here, steps] = batch.label_weight[:, there] * is_same * share
+        labels[:, here, number] = batch.labels[:, there].where(is_same, IGNORE_INDEX)
+        label_weight[:, here, number] = batch.label_weight[:, there] * is_same * share
     whole = label_weight.sum(dim=2, keepdim=True)
     return labels, label_weight * (batch.label_weight[:, :, None] / whole.where(whole > 0, 1))
 
@@ -152,15 +198,20 @@ def memory_at(
 
 
 def sampled_sft_loss(
-    model: SeqRecForNextItem, batch: PackedTensors, *, loss: SampledLoss, sampler: NegativeSampler
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    loss: SampledLoss,
+    sampler: NegativeSampler,
+    events: EventsLoss = TITLES_ALONE,
 ) -> Float[Tensor, ""]:
     """``sft_loss`` against items drawn for the batch: no row of another item is touched."""
-    hidden = model.hidden_states(batch.input_ids, batch.documents)
+    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
     learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
     labels = batch.labels.flatten()[learned]
     negatives = sampler.draw(labels)
-    return loss(
-        hidden.flatten(0, 1)[learned],
+    of_titles = loss(
+        hidden[learned],
         model.item_vectors(labels),
         model.item_vectors(negatives.items),
         labels,
@@ -168,3 +219,4 @@ def sampled_sft_loss(
         label_weight=batch.label_weight.flatten()[learned],
         total_weight=batch.total_weight,
     )
+    return events.mixed(of_titles, model, hidden, batch)

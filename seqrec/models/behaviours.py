@@ -1,0 +1,125 @@
+"""Saying behaviours: a softmax over the tokens of one behaviour, not over the vocabulary."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.tokens.events import EventTokens
+
+MAX_POSITIONS = 2048
+"""Positions that a model reads at once."""
+
+
+class Family(NamedTuple):
+    """The tokens of one behaviour's values, the open one left out."""
+
+    first_token: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """One past the last token."""
+        return self.first_token + self.size
+
+
+def family_of(events: EventTokens, place: int) -> Family:
+    """The family of the behaviour at a place of the grammar."""
+    first_token = int(events.first_of[place]) + 1
+    return Family(first_token, len(events.grammar.behaviours[place].values))
+
+
+def learned_families(events: EventTokens) -> list[Family]:
+    """The families of the behaviours that a model learns to say."""
+    places = np.flatnonzero(events.grammar.is_learned).tolist()
+    return [family_of(events, place) for place in places]
+
+
+def family_log_probs(
+    model: SeqRecForNextItem, hidden: Float[Tensor, "N D"], family: Family
+) -> Float[Tensor, "N F"]:
+    """The log-probability of each value after each state, in nats; the values' sum to 1."""
+    tokens = torch.arange(family.first_token, family.end, device=hidden.device)
+    return (hidden @ model.token_vectors(tokens).T).float().log_softmax(dim=1)
+
+
+def behaviour_cross_entropy(
+    model: SeqRecForNextItem,
+    hidden: Float[Tensor, "N D"],
+    labels: Int[Tensor, " N"],
+    families: Sequence[Family],
+    total: float,
+) -> Float[Tensor, ""]:
+    """The cross-entropy of behaviours, each within its own family, in nats.
+
+    Members of an ensemble learn each for itself: the mean of their losses.
+
+    Args:
+        model: what says them.
+        hidden: states.
+        labels: the token that is to be said next; those of no family do not count.
+        families: the behaviours.
+        total: what the sum over labels is divided by.
+    """
+    losses = [hidden.sum() * 0.0]
+    for family in families:
+        is_own = (labels >= family.first_token) & (labels < family.end)
+        wanted = labels[is_own] - family.first_token
+        tokens = torch.arange(family.first_token, family.end, device=hidden.device)
+        members = model.members(hidden[is_own], model.token_vectors(tokens))
+        losses += [
+            F.cross_entropy((states @ vectors.T).float(), wanted, reduction="sum") / len(members)
+            for states, vectors in members
+        ]
+    return torch.stack(losses).sum() / max(total, 1.0)
+
+
+@torch.inference_mode()
+def value_probabilities(
+    model: SeqRecForNextItem,
+    events: EventTokens,
+    history: Int[np.ndarray, " L"],
+    items: Int[np.ndarray, " K"],
+    place: int,
+) -> Float[np.ndarray, "K F"]:
+    """How likely each value of a learned behaviour is after each title, were it watched next.
+
+    Learned behaviours between title and this one are not known yet: the sum over all that they
+    may be, each as likely as the model says. The values' sum is 1.
+
+    Args:
+        model: that learned it.
+        events: of its grammar.
+        history: tokens of the blocks before the title.
+        items: titles.
+        place: of the behaviour in the grammar.
+    """
+    behaviours = events.grammar.behaviours[:place]
+    open_places = [n for n, one in enumerate(behaviours) if one.source != "item"]
+    every = list(product(*(range(1, behaviours[n].num_codes) for n in open_places)))
+    ways = np.array(every, dtype=np.int64).reshape(len(every), len(open_places))
+    told = np.tile(events.coder.of_items(items)[:, :place], (len(ways), 1))
+    told[:, open_places] = ways.repeat(len(items), axis=0)
+    titles = np.tile(events.tokens.encode(items), len(ways))[:, None]
+    ends = np.concatenate([titles, events.first_of[:place] + told], axis=1)
+    input_ids = np.concatenate([np.tile(history, (len(ends), 1)), ends], axis=1)
+    codes = torch.from_numpy(told).long().to(model.device)
+    found = []
+    num_rows = max(MAX_POSITIONS // input_ids.shape[1], 1)
+    for start in range(0, len(ends), num_rows):
+        rows = slice(start, start + num_rows)
+        states = model.hidden_states(torch.from_numpy(input_ids[rows]).to(model.device))
+        states = states[:, -1 - place :]
+        log_probs = family_log_probs(model, states[:, place], family_of(events, place))
+        for n in open_places:
+            before = family_log_probs(model, states[:, n], family_of(events, n))
+            log_probs = log_probs + before.gather(1, codes[rows, n, None] - 1)
+        found.append(log_probs)
+    log_probs = torch.cat(found).view(len(ways), len(items), -1)
+    return log_probs.logsumexp(dim=0).exp().cpu().numpy()

@@ -1,0 +1,334 @@
+"""Events as arrays: codes of behaviours beside items, and blocks of tokens made of both."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from jaxtyping import Bool, Int
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.data.catalog import item_values
+from seqrec.data.histories import Histories
+from seqrec.errors import SeqRecError
+from seqrec.tokens.condensing import condense, continues
+from seqrec.tokens.grammar import (
+    NO,
+    NO_TIME,
+    OPEN,
+    TIME_COLUMN,
+    YES,
+    Behaviour,
+    Grammar,
+    is_missing,
+    time_values,
+)
+from seqrec.tokens.tokenizer import ItemTokens, item_token
+
+UNKNOWN_ITEM = -1
+
+
+class EventCoder:
+    """From interactions of a log to codes, a column a behaviour."""
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        item_codes: Mapping[int, Int[np.ndarray, " I"]],
+        item_series: Int[np.ndarray, " I"] | None = None,
+    ) -> None:
+        """Hold what the items say.
+
+        Args:
+            grammar: the behaviours.
+            item_codes: of every behaviour that is the title's, by its place, each item's code.
+            item_series: a number of each item's series, below 0 where it has none, if sittings
+                are of series that the items name.
+        """
+        self.grammar = grammar
+        self.item_codes = dict(item_codes)
+        self.item_series = item_series
+
+    @classmethod
+    def of(cls, grammar: Grammar, items: Any, key: str) -> "EventCoder":
+        """The coder of a catalog.
+
+        Args:
+            grammar: the behaviours.
+            items: a row an item, in catalog order.
+            key: who asks, for the error.
+
+        Raises:
+            SeqRecError: a column that the items lack.
+        """
+        codes = {
+            place: behaviour.codes(item_values(items, behaviour.key, key))
+            for place, behaviour in enumerate(grammar.behaviours)
+            if behaviour.source == "item"
+        }
+        series = None
+        if grammar.sittings is not None and grammar.sittings.source == "item":
+            series = numbered(item_values(items, grammar.sittings.key, key))
+        return cls(grammar, codes, series)
+
+    def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
+        """The code of every behaviour of every interaction.
+
+        That of one follows from itself and, where times count, from the one before it.
+        """
+        found = self.of_items(histories.items)
+        for place, behaviour in enumerate(self.grammar.behaviours):
+            if behaviour.column is not None:
+                found[:, place] = behaviour.codes(log_values(behaviour, histories))
+        sittings = self.grammar.sittings
+        if sittings is not None:
+            named = histories.columns.get(sittings.key) if sittings.source == "column" else None
+            times = histories.columns[TIME_COLUMN]
+            self.tell_sittings(found, histories.items, named, times, is_first_of(histories))
+        return found
+
+    def tell_sittings(
+        self,
+        codes: Int[np.ndarray, "N C"],
+        items: Int[np.ndarray, " N"],
+        named: np.ndarray | None,
+        times: Int[np.ndarray, " N"],
+        is_first: Bool[np.ndarray, " N"],
+    ) -> None:
+        """Write into codes whether each event goes on with the sitting of the one before it.
+
+        Args:
+            codes: of the events.
+            items: titles.
+            named: what the log calls their series; None if the items do.
+            times: microseconds since 1970.
+            is_first: whether an event is its history's first.
+        """
+        assert self.grammar.sittings is not None
+        if named is not None:
+            series = numbered(named)
+        else:
+            assert self.item_series is not None
+            series = np.where(items >= 0, self.item_series[items], -1)
+        gap_seconds = self.grammar.sittings.gap_seconds
+        found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
+        for place, behaviour in enumerate(self.grammar.behaviours):
+            if behaviour.source == "sitting":
+                codes[:, place] = np.where(times == NO_TIME, OPEN, found)
+
+    def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
+        """What titles alone say; all else, and all of unknown titles, is open."""
+        found = np.full((len(items), len(self.grammar.behaviours)), OPEN, dtype=np.int32)
+        for place, codes in self.item_codes.items():
+            found[:, place] = np.where(items >= 0, codes[items], OPEN)
+        return found
+
+
+def log_values(behaviour: Behaviour, histories: Histories) -> np.ndarray:
+    """What a log says of a behaviour that is not the title's: numbers or words, one an event."""
+    assert behaviour.column is not None
+    values = histories.columns[behaviour.column]
+    if behaviour.source == "column":
+        return values
+    return time_values(values, is_first_of(histories), behaviour.key)
+
+
+def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is its history's first."""
+    is_first = np.zeros(len(histories.items), dtype=bool)
+    starts = histories.offsets[:-1]
+    is_first[starts[starts < len(is_first)]] = True
+    return is_first
+
+
+def numbered(values: np.ndarray) -> Int[np.ndarray, " N"]:
+    """A number of each value, alike where values are; -1 where they are missing."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    is_known = np.array([not is_missing(value) for value in unique.tolist()], dtype=bool)
+    return np.where(is_known, np.arange(len(unique)), -1)[inverse.reshape(-1)]
+
+
+class EventHistories(Sequence):
+    """Histories of items that also know what is told of each event.
+
+    To whoever asks only for items, it is a list of arrays of them.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Int[np.ndarray, " T"]],
+        codes: Sequence[Int[np.ndarray, "T C"]],
+        asked: Int[np.ndarray, "H C"],
+    ) -> None:
+        """Hold histories.
+
+        Args:
+            items: titles.
+            codes: what is told of each.
+            asked: what is told before the title that is asked for, of every history.
+        """
+        self.items = items
+        self.codes = codes
+        self.asked = asked
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, place: int) -> Int[np.ndarray, " T"]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "EventHistories": ...
+
+    def __getitem__(self, place: int | slice) -> "Int[np.ndarray, ' T'] | EventHistories":
+        if isinstance(place, slice):
+            return EventHistories(self.items[place], self.codes[place], self.asked[place])
+        return self.items[place]
+
+    def __iter__(self) -> Iterator[Int[np.ndarray, " T"]]:
+        return iter(self.items)
+
+    def at(self, places: Int[np.ndarray, " P"]) -> "EventHistories":
+        """Some of them."""
+        items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
+        return EventHistories(items, codes, self.asked[places])
+
+
+class FlatEvents(NamedTuple):
+    """Events of several histories, end to end."""
+
+    items: Int[np.ndarray, " N"]
+    told: Int[np.ndarray, "N C"]
+    """Of each event what follows its title, and what stands before the next one."""
+    lengths: Int[np.ndarray, " H"]
+
+
+class EventTokens:
+    """From items and codes to blocks of tokens, as the tokenizer makes them of text."""
+
+    def __init__(self, tokens: ItemTokens, coder: EventCoder, first_token: int) -> None:
+        """Hold where tokens stand.
+
+        Args:
+            tokens: of the items.
+            coder: of the behaviours.
+            first_token: the token of the first behaviour's open word; the others follow.
+        """
+        self.tokens = tokens
+        self.coder = coder
+        self.grammar = coder.grammar
+        self.first_of = first_token + self.grammar.first_code
+        """The token of every behaviour's open word."""
+        self.block_size = self.grammar.block_size
+        self._is_before = self.grammar.is_before
+        self._is_learned = self.grammar.is_learned
+        self._dropout = np.array([one.dropout for one in self.grammar.behaviours])
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerFast, tokens: ItemTokens, coder: EventCoder
+    ) -> "EventTokens":
+        """Read from the tokenizer, which must hold the behaviours' words in one block."""
+        found = np.asarray(tokenizer.convert_tokens_to_ids(coder.grammar.words))
+        if not np.array_equal(found, found[0] + np.arange(len(found))):
+            raise SeqRecError(
+                "the tokenizer does not hold this model's behaviours in order; "
+                "both must come from the same model folder"
+            )
+        return cls(tokens, coder, int(found[0]))
+
+    def blocks(
+        self, items: Int[np.ndarray, " N"], told: Int[np.ndarray, "N C"]
+    ) -> Int[np.ndarray, "N E"]:
+        """The tokens of events.
+
+        Args:
+            items: titles.
+            told: codes of what follows each, and of what stands before the next one.
+        """
+        title = self.tokens.encode(items)[:, None]
+        return np.concatenate([title, self.first_of + told], axis=1)
+
+    def told(
+        self, codes: Int[np.ndarray, "N C"], next_codes: Int[np.ndarray, "N C"]
+    ) -> Int[np.ndarray, "N C"]:
+        """What is told in the blocks of events: of themselves, and before the next ones."""
+        return np.where(self._is_before, next_codes, codes)
+
+    def opened(
+        self, told: Int[np.ndarray, "N C"], generator: np.random.Generator
+    ) -> Int[np.ndarray, "N C"]:
+        """Some of it left open, as often as the grammar says."""
+        return np.where(generator.random(told.shape) < self._dropout, OPEN, told)
+
+    def learned(self, told: Int[np.ndarray, "N C"], ignore_index: int) -> Int[np.ndarray, "N E"]:
+        """The token to be said after each token of a block, where one is learned.
+
+        It stands one place ahead of the behaviour; the last place is the next title's.
+        """
+        is_said = self._is_learned & (told != OPEN)
+        found = np.full((len(told), self.block_size), ignore_index, dtype=np.int64)
+        found[:, :-1] = np.where(is_said, self.first_of + told, ignore_index)
+        return found
+
+    def num_learned(self, codes: Int[np.ndarray, "N C"]) -> int:
+        """How many behaviours the blocks of events teach, the last aside, which ends them."""
+        told = self.told(codes[:-1], codes[1:])
+        return int((self._is_learned & (told != OPEN)).sum())
+
+    def flat(self, histories: Sequence[Int[np.ndarray, " T"]], max_length: int) -> FlatEvents:
+        """The last events of every history; of plain items what their titles say.
+
+        An empty history is one unknown title.
+        """
+        if not isinstance(histories, EventHistories):
+            histories = self.plain(histories)
+        histories = self.condensed(histories)
+        items = [history[-max_length:] for history in histories.items]
+        codes = [history[-max_length:] for history in histories.codes]
+        is_empty = [not len(history) for history in items]
+        nothing = np.full((1, len(self._is_before)), OPEN, dtype=np.int32)
+        unknown = np.array([UNKNOWN_ITEM])
+        items = [unknown if e else history for e, history in zip(is_empty, items, strict=True)]
+        codes = [nothing if e else history for e, history in zip(is_empty, codes, strict=True)]
+        told = [
+            self.told(history, np.concatenate([history[1:], asked[None]]))
+            for history, asked in zip(codes, histories.asked, strict=True)
+        ]
+        lengths = np.array([len(history) for history in items])
+        return FlatEvents(np.concatenate(items), np.concatenate(told), lengths)
+
+    def condensed(self, histories: EventHistories) -> EventHistories:
+        """The same histories as short as the grammar makes them."""
+        if not self.grammar.condenses:
+            return histories
+        items, codes = [], []
+        for titles, told in zip(histories.items, histories.codes, strict=True):
+            left = condense(self.grammar, told, np.arange(len(titles)) == 0)
+            items.append(titles[left.kept])
+            codes.append(left.codes)
+        return EventHistories(items, codes, histories.asked)
+
+    def plain(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
+        """Histories of which no more is known than their titles."""
+        codes = [self.coder.of_items(np.asarray(history)) for history in histories]
+        return EventHistories(list(histories), codes, self.nothing_asked(len(codes)))
+
+    def nothing_asked(self, num_histories: int) -> Int[np.ndarray, "H C"]:
+        """Everything open before the titles that are asked for."""
+        return np.full((num_histories, len(self._is_before)), OPEN, dtype=np.int32)
+
+
+def event_text(grammar: Grammar, item_ids: Sequence[str], told: Int[np.ndarray, "N C"]) -> str:
+    """Events as the text that the tokenizer reads.
+
+    Args:
+        grammar: the behaviours.
+        item_ids: of titles.
+        told: codes of what follows each, and of what stands before the next one.
+    """
+    words = [behaviour.words for behaviour in grammar.behaviours]
+    blocks = []
+    for item_id, codes in zip(item_ids, told.tolist(), strict=True):
+        said = [of_one[code] for of_one, code in zip(words, codes, strict=True)]
+        blocks.append(" ".join([item_token(item_id), *said]))
+    return " ".join(blocks)

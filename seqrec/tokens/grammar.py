@@ -1,0 +1,307 @@
+"""The event grammar: what a history says beside its titles, as tokens around each title.
+
+An event is a block of tokens of one size: its title, what is told after it, and what is told
+before the next title::
+
+    <item:318> <rating=5> <gap=86400..604800> <wanted=?>
+
+The next title is predicted from the last token of a block. Nothing between a title and the next
+one comes from the next event, but for behaviours that are placed before their title.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from seqrec.errors import SeqRecError
+
+OPEN = 0
+"""Code of a behaviour of which nothing is said."""
+OPEN_WORD = "?"
+SITTING_VALUES = ("no", "yes")
+NO, YES = 1, 2
+"""What a sitting's behaviour may be, and the codes of that."""
+TIME_COLUMN = "time"
+NO_TIME = np.iinfo(np.int64).min
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One thing that is told of every event."""
+
+    name: str
+    source: Literal["column", "item", "time", "sitting"]
+    key: str
+    """The column, or what is made of times; empty for a sitting's."""
+    edges: tuple[float, ...] | None
+    """Of buckets; None where every value stands for itself."""
+    values: tuple[str, ...]
+    """What it was in training, as tokens spell it; code ``1 + place``."""
+    place: Literal["after", "before"]
+    dropout: float
+    """How often it is left open in training."""
+    is_learned: bool
+    dropped: tuple[str, ...] = ()
+    """Values whose events are left out of histories."""
+
+    @property
+    def words(self) -> list[str]:
+        """Its tokens, the open one first, which no value's is equal to."""
+        values = [quote(value, safe=".-") for value in self.values]
+        return [f"<{self.name}={text}>" for text in (OPEN_WORD, *values)]
+
+    @property
+    def num_codes(self) -> int:
+        """Its values, and the open one."""
+        return 1 + len(self.values)
+
+    @property
+    def column(self) -> str | None:
+        """The column of the log that it is read from, if it is."""
+        if self.source in ("item", "sitting"):
+            return None
+        return TIME_COLUMN if self.source == "time" else self.key
+
+    @property
+    def dropped_codes(self) -> list[int]:
+        """The codes of ``dropped``."""
+        return [1 + self.values.index(value) for value in self.dropped]
+
+    def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
+        """The codes of numbers or words; open where they are missing or unknown."""
+        if self.edges is not None:
+            return bucket_codes(self.numbers(values), self.edges, self.values)
+        return value_codes(values, self.values)
+
+    def numbers(self, values: np.ndarray) -> Float[np.ndarray, " N"]:
+        """Values that are to be parted into buckets.
+
+        Raises:
+            SeqRecError: they are words.
+        """
+        if values.dtype.kind != "f":
+            raise SeqRecError(
+                f"behaviour {self.name}: buckets are of numbers, and column {self.key!r} "
+                "holds words"
+            )
+        return values
+
+    def code_of(self, value: Any) -> int | None:
+        """The code of a value as somebody says it, ``5``, ``"5"`` or a bucket's name.
+
+        None if training never met it.
+        """
+        number = number_of(value)
+        if value_text(value) in self.values:
+            return 1 + self.values.index(value_text(value))
+        if number is None:
+            return None
+        code = self.codes(np.array([number]))[0]
+        return None if code == OPEN else int(code)
+
+
+@dataclass(frozen=True)
+class Sittings:
+    """Which events are merged: those of one series that follow each other at once."""
+
+    source: Literal["column", "item"]
+    key: str
+    """The column that names the series."""
+    gap_seconds: float
+    """How far apart two events of a sitting may be."""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """All behaviours, in the order of their tokens: those after their title come first."""
+
+    behaviours: tuple[Behaviour, ...]
+    sittings: Sittings | None = None
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of an event."""
+        return 1 + len(self.behaviours)
+
+    @property
+    def is_before(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether it stands before its title."""
+        return np.array([one.place == "before" for one in self.behaviours], dtype=bool)
+
+    @property
+    def is_given(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether the model is told it of the title that it is asked for."""
+        return np.array([one.place == "before" and one.source == "time" for one in self.behaviours])
+
+    @property
+    def is_learned(self) -> Bool[np.ndarray, " C"]:
+        """Of every behaviour, whether the model learns to say it."""
+        return np.array([one.is_learned for one in self.behaviours], dtype=bool)
+
+    @property
+    def words(self) -> list[str]:
+        """The tokens of all behaviours."""
+        return [word for behaviour in self.behaviours for word in behaviour.words]
+
+    @property
+    def first_code(self) -> Int[np.ndarray, " C"]:
+        """Of every behaviour, the place of its open token among all words."""
+        sizes = [behaviour.num_codes for behaviour in self.behaviours]
+        return np.cumsum([0, *sizes[:-1]])
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the log that are read."""
+        names = [one.column for one in self.behaviours if one.column is not None]
+        if self.sittings is not None:
+            names += [TIME_COLUMN] + [self.sittings.key] * (self.sittings.source == "column")
+        return list(dict.fromkeys(names))
+
+    @property
+    def condenses(self) -> bool:
+        """Whether histories get shorter by it."""
+        return self.sittings is not None or any(one.dropped for one in self.behaviours)
+
+    @property
+    def time_input(self) -> str:
+        """What the model is told of times, for the protocol of its results."""
+        if self.is_given.any():
+            return "target time given"
+        return "times of past events read" if self.reads_times else "no time input"
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether the model is told anything of times."""
+        return TIME_COLUMN in self.columns
+
+    def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
+        """The place of a behaviour that is called so, or read from a column of that name.
+
+        Args:
+            name: either.
+            place: where it stands.
+            asked: what asks for it, for the error.
+
+        Raises:
+            SeqRecError: there is none.
+        """
+        here = [n for n, one in enumerate(self.behaviours) if one.place == place]
+        for is_meant in (lambda one: one.name == name, lambda one: one.key == name):
+            for number in here:
+                if is_meant(self.behaviours[number]):
+                    return number
+        names = ", ".join(self.behaviours[number].name for number in here) or "none"
+        raise SeqRecError(f"{asked}: behaviours {place} a title that the model knows: {names}")
+
+    def code(self, number: int, value: Any, asked: str) -> int:
+        """The code of a behaviour's value.
+
+        Raises:
+            SeqRecError: training never met it. ``asked`` is what asks.
+        """
+        behaviour = self.behaviours[number]
+        found = behaviour.code_of(value)
+        if found is None:
+            raise SeqRecError(
+                f"{asked}: the model never saw it; {behaviour.name} was "
+                f"{', '.join(behaviour.values)}"
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``config.json``."""
+        return {
+            "behaviours": [
+                {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(one).items()}
+                for one in self.behaviours
+            ],
+            "sittings": None if self.sittings is None else asdict(self.sittings),
+        }
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Grammar":
+        """What ``to_dict`` wrote."""
+        behaviours = []
+        for one in fields["behaviours"]:
+            known: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in one.items()
+            }
+            behaviours.append(Behaviour(**known))
+        sittings = fields["sittings"]
+        return cls(tuple(behaviours), None if sittings is None else Sittings(**sittings))
+
+
+def number_of(value: Any) -> float | None:
+    """A value as a number, if it is one; ``true`` is 1."""
+    text = str(value).lower()
+    try:
+        return float({"true": "1", "false": "0"}.get(text, text))
+    except ValueError:
+        return None
+
+
+def value_text(value: Any) -> str:
+    """A value as tokens spell it: whole numbers without a fraction."""
+    if isinstance(value, int | float | np.number):
+        return f"{float(value):.15g}"
+    return str(value)
+
+
+def bucket_names(edges: Sequence[float]) -> list[str]:
+    """``..e0``, ``e0..e1``, ..., ``eN..``."""
+    texts = [value_text(edge) for edge in edges]
+    return [f"{a}..{b}" for a, b in zip(["", *texts], [*texts, ""], strict=True)]
+
+
+def bucket_codes(
+    values: Float[np.ndarray, " N"], edges: Sequence[float], known: Sequence[str]
+) -> Int[np.ndarray, " N"]:
+    """The code of each number's bucket; open where it is missing or its bucket unknown."""
+    place = {name: 1 + number for number, name in enumerate(known)}
+    code = np.array([place.get(name, OPEN) for name in bucket_names(edges)], dtype=np.int64)
+    found = code[np.searchsorted(edges, values, side="right")]
+    return np.where(np.isnan(values), OPEN, found)
+
+
+def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N"]:
+    """The code of each number or word; open where it is missing or unknown."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    place = {text: 1 + number for number, text in enumerate(known)}
+    codes = [
+        OPEN if is_missing(value) else place.get(value_text(value), OPEN)
+        for value in unique.tolist()
+    ]
+    return np.array(codes, dtype=np.int64)[inverse.reshape(-1)]
+
+
+def is_missing(value: float | str) -> bool:
+    """Whether a column says nothing: no number, or an empty word."""
+    return value == "" or value != value
+
+
+def time_values(
+    times: Int[np.ndarray, " N"], is_first: Bool[np.ndarray, " N"], kind: str
+) -> Float[np.ndarray, " N"]:
+    """Numbers made of times; NaN where they are missing, and of a user's first event's gap.
+
+    Args:
+        times: microseconds since 1970.
+        is_first: whether an event is its user's first.
+        kind: ``gap``: seconds since the event before; ``hour``; ``weekday``, Monday 0; UTC.
+    """
+    is_known = times != NO_TIME
+    seconds = np.where(is_known, times, 0) / MICROSECONDS
+    if kind == "hour":
+        found = seconds // 3600 % 24
+    elif kind == "weekday":
+        found = (seconds // 86400 + 3) % 7
+    else:
+        found = np.diff(seconds, prepend=0.0)
+        is_known = is_known & ~is_first & np.roll(is_known, 1)
+    return np.where(is_known, found, np.nan)

@@ -1,0 +1,107 @@
+"""No token that a model is given depends on the row of the title that it is asked for."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqrec.data.histories import Histories
+from seqrec.data.splits import TEST, TRAIN, VALIDATION
+from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.strata import shuffled
+from seqrec.tokens.events import EventCoder, EventTokens
+from seqrec.tokens.grammar import NO_TIME, Grammar
+from seqrec.tokens.tokenizer import ItemTokens
+from tests.tokens.conftest import behaviour
+
+NUM_ITEMS = 20
+GAP = {"source": "time", "edges": (60.0, 3600.0), "values": ("..60", "60..3600", "3600..")}
+HOUR = {"source": "time", "key": "hour", "values": tuple(map(str, range(24)))}
+GENRE = {"source": "item", "key": "genres", "values": ("Crime", "Drama")}
+SAFE = Grammar(
+    (
+        behaviour("genre", **GENRE),
+        behaviour("rating"),
+        behaviour("gap", **GAP),
+        behaviour("wanted", place="before", dropout=0.5),
+        behaviour("wanted_genre", place="before", dropout=0.5, **GENRE),
+    )
+)
+TOLD = Grammar((behaviour("rating"), behaviour("hour", place="before", **HOUR)))
+TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
+
+
+def log_of(lengths, seed):
+    """Histories that end with a validation and a test row."""
+    generator = np.random.default_rng(seed)
+    size, offsets = sum(lengths), np.concatenate([[0], np.cumsum(lengths)])
+    split = np.full(size, TRAIN, np.uint8)
+    split[offsets[1:] - 2], split[offsets[1:] - 1] = VALIDATION, TEST
+    times = np.cumsum(generator.integers(1, 5000, size)) * 1_000_000
+    times[generator.random(size) < 0.1] = NO_TIME
+    columns = {"rating": generator.integers(1, 6, size).astype(float), "time": times}
+    return Histories(offsets, generator.integers(0, NUM_ITEMS, size, np.int32), split, columns)
+
+
+def inputs(log, grammar, genres, split, targets):
+    """The tokens of every query's history, and its rows of the log."""
+    codes = {n: genres for n, one in enumerate(grammar.behaviours) if one.source == "item"}
+    events = EventTokens(TOKENS, EventCoder(grammar, codes), first_token=2 + NUM_ITEMS)
+    queries = queries_of(log, split, targets).with_events(log, events)
+    flat = events.flat(queries.histories, max_length=8)
+    blocks = events.blocks(flat.items, flat.told)
+    parts = np.split(blocks, np.cumsum(flat.lengths)[:-1])
+    return [part.flatten().tolist() for part in parts], queries
+
+
+LENGTHS = st.lists(st.integers(3, 15), min_size=1, max_size=5)
+
+
+@given(
+    LENGTHS,
+    st.integers(0, 2**16),
+    st.sampled_from(["validation", "test"]),
+    st.sampled_from(["together", "last", "successive"]),
+)
+def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets):
+    log, generator = log_of(lengths, seed), np.random.default_rng(seed)
+    genres = generator.integers(0, 3, NUM_ITEMS)
+    before, queries = inputs(log, SAFE, genres, split, targets)
+    for place, end in enumerate(queries.ends):
+        items, columns = log.items.copy(), {key: log.columns[key].copy() for key in log.columns}
+        items[end] = (items[end] + 1) % NUM_ITEMS
+        columns["rating"][end] = 6 - columns["rating"][end]
+        columns["time"][end] = 7
+        other_genres = (genres + 1) % 3
+        other_genres[queries.histories[place]] = genres[queries.histories[place]]
+        changed = Histories(log.offsets, items, log.split, columns)
+        after, _ = inputs(changed, SAFE, other_genres, split, targets)
+        assert after[place] == before[place]
+
+
+@given(LENGTHS, st.integers(0, 2**16))
+def test_only_a_grammar_that_says_so_is_told_the_targets_time(lengths, seed):
+    log = log_of(lengths, seed)
+    assert SAFE.time_input == "times of past events read"
+    assert TOLD.time_input == "target time given"
+    genres = np.zeros(NUM_ITEMS, int)
+    before, queries = inputs(log, TOLD, genres, "test", "last")
+    later = log.columns["time"].copy()
+    is_known = later[queries.ends] != NO_TIME
+    later[queries.ends[is_known]] += 3600 * 1_000_000
+    columns = log.columns | {"time": later}
+    after, _ = inputs(
+        Histories(log.offsets, log.items, log.split, columns), TOLD, genres, "test", "last"
+    )
+    for one, other, is_changed in zip(before, after, is_known, strict=True):
+        assert one[:-1] == other[:-1] and (one[-1] != other[-1]) == is_changed
+
+
+def test_parts_of_the_queries_keep_their_events():
+    log, genres = log_of([5, 9, 4], seed=1), np.arange(NUM_ITEMS) % 3
+    _, queries = inputs(log, SAFE, genres, "test", "last")
+    assert [len(codes) for codes in queries.at(np.array([2, 0])).histories.codes] == [3, 4]
+    assert [len(codes) for codes in queries.every(2, start=1).histories.codes] == [8]
+    mixed = shuffled(queries, seed=3).histories
+    for place, (items, codes) in enumerate(zip(mixed.items, mixed.codes, strict=True)):
+        assert sorted(items) == sorted(queries.histories[place])
+        assert (codes[:, 0] == genres[items]).all()

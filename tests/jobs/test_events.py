@@ -1,0 +1,326 @@
+"""Events by the verbs: from a column of the log to what is asked for, and bad input."""
+
+import json
+import logging
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+import seqrec
+import seqrec.cli
+from seqrec.config.load import parse_recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.data.worlds import first_order_world
+from seqrec.errors import SeqRecError
+
+QUICK = ["data.max_length=12", "model.hidden_size=16", "trainer.max_epochs=1"]
+RATING = "{name: rating, column: rating, is_learned: true}"
+DEVICE = "{name: device, column: device}"
+GENRE = "{name: genre, item: genres}"
+GAP = "{name: gap, time: gap, buckets: [3600, 86400]}"
+WANTED = "{name: wanted, column: rating, place: before}"
+
+
+def grammar(*behaviours, more=""):
+    return f"data.events={{behaviours: [{', '.join(behaviours)}]{more}}}"
+
+
+def with_devices(log):
+    drawn = np.random.default_rng(0).integers(0, 3, len(log)).tolist()
+    return log.with_columns(device=pl.Series([("tv", "phone", None)[n] for n in drawn]))
+
+
+def log_with_devices(num_users=80):
+    return with_devices(first_order_world(num_items=30, seed=0).simulate(num_users, 9, seed=1))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("events")
+    world = first_order_world(num_items=30, seed=0)
+    world.write_log(folder, 80, 9, seed=1)
+    with_devices(pl.read_csv(folder / "ratings.csv")).write_csv(folder / "ratings.csv")
+    seqrec.prepare(folder, out=folder / "data")
+    overrides = [*QUICK, grammar(GENRE, RATING, DEVICE, GAP, WANTED)]
+    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
+    return folder
+
+
+def test_a_model_folder_holds_its_grammar(made):
+    config = json.loads((made / "run" / "model" / "config.json").read_text())
+    found = {one["name"]: one for one in config["events"]["behaviours"]}
+    assert list(found) == ["genre", "rating", "device", "gap", "wanted"]
+    assert found["rating"]["values"] == ["1", "2", "3", "4", "5"]
+    assert found["device"]["values"] == ["phone", "tv"]
+    assert config["backbone_config"]["max_position_embeddings"] == 12 * 6
+
+
+def test_the_recipes_of_the_docs_are_some():
+    text = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    recipes = [
+        parse_recipe({"objective": {"name": "sft"}} | yaml.safe_load(b), "x") for b in blocks
+    ]
+    assert len(recipes) == 2 and all(recipe.data.events for recipe in recipes)
+
+
+def test_sittings_are_merged_and_counted(tmp_path):
+    """Titles of one series on one day: what is merged by hand is what metrics.json says."""
+    log = log_with_devices()
+    series = pl.col("item_id").str.slice(1).cast(pl.Int64) % 4
+    log = log.with_columns(series=series, abandoned=(pl.col("rating") == 1).cast(pl.Int64))
+    seqrec.prepare(log, out=tmp_path / "data")
+    sittings = ", sittings: {series: series, gap_seconds: 86400}"
+    abandoned = "{name: abandoned, column: abandoned, drop: [1]}"
+    overrides = [*QUICK, grammar(RATING, abandoned, more=sittings)]
+    result = seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
+    table = pl.read_parquet(tmp_path / "data" / "interactions.parquet").filter(pl.col("split") == 0)
+    rows = list(table.select("user", "series", "time", "abandoned").iter_rows())
+    sittings_left: list[list[int]] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        if not before or before[:2] != row[:2] or row[2] - before[2] > timedelta(days=1):
+            sittings_left.append([])
+        if not row[3]:
+            sittings_left[-1].append(row[0])
+    num_dropped = sum(row[3] for row in rows)
+    left = [users[0] for users in sittings_left if users]
+    num_merged = len(rows) - num_dropped - len(left)
+    read = [user for user in left if left.count(user) > 1]
+    assert result["events"] == {
+        "interactions": len(rows),
+        "merged": num_merged,
+        "dropped": num_dropped,
+        "events_read": len(read),
+        "tokens_per_event": 4,
+    }
+    assert num_merged > 20 and num_dropped > 20
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    sitting = [{"item_id": i, "series": 1, "time": n} for n, i in enumerate(("t01", "t05", "t09"))]
+    for histories in ([sitting], [["t01", "t05", "t09"]]):
+        (found,) = rec.recommend(histories, k=30)
+        assert len(found) == 27 and not {"t01", "t05", "t09"} & {item_id for item_id, _ in found}
+    overrides = [*QUICK, grammar(RATING, more=sittings.replace("series: series", "series: show"))]
+    with pytest.raises(SeqRecError, match="data.events.sittings: .*no column 'show'"):
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "no", overrides=overrides)
+
+
+def test_values_are_those_of_the_training_part(tmp_path):
+    """The test rows' own device and rating are unknown to the grammar."""
+    log = log_with_devices()
+    is_last = pl.col("timestamp") == pl.col("timestamp").max().over("user_id")
+    log = log.with_columns(
+        device=pl.when(is_last).then(pl.lit("fridge")).otherwise("device"),
+        rating=pl.when(is_last).then(9).otherwise("rating"),
+    )
+    seqrec.prepare(log, out=tmp_path / "data")
+    overrides = [*QUICK, grammar(RATING, DEVICE)]
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    values = [one["values"] for one in config["events"]["behaviours"]]
+    assert values == [["1", "2", "3", "4", "5"], ["phone", "tv"]]
+
+
+def test_evaluation_feeds_what_a_recommender_is_told(made):
+    """Lists for all users are those for each one's events, written by hand."""
+    file = made / "lists.parquet"
+    seqrec.recommend(made / "run", data=made / "data", k=5, out=file)
+    lists = pl.read_parquet(file)
+    rec = seqrec.Recommender.from_pretrained(made / "run")
+    table = pl.read_parquet(made / "data" / "interactions.parquet")
+    prepared = PreparedData.open(made / "data")
+    item_ids, user_ids = prepared.items()["item_id"], prepared.users()["user_id"]
+    for user in (0, 11, 42):
+        rows = table.filter((pl.col("user") == user) & (pl.col("split") < 2))
+        history = [
+            {
+                "item_id": item_ids[row["item"]],
+                "rating": row["rating"],
+                "device": row["device"],
+                "time": row["time"].isoformat(),
+            }
+            for row in rows.iter_rows(named=True)
+        ]
+        (found,) = rec.recommend([history], k=5)
+        wanted = lists.filter(pl.col("user_id") == user_ids[user]).sort("rank")
+        assert [item_id for item_id, _ in found] == wanted["item_id"].to_list()
+        np.testing.assert_allclose([s for _, s in found], wanted["score"], rtol=1e-4)
+
+
+def test_protocols_say_what_models_are_told_of_times(made, tmp_path):
+    result = seqrec.evaluate([made / "run"], data=made / "data")
+    assert "times of past events read" in result["protocol"]
+    given = "{name: hour, time: hour, place: before, dropout: 0}"
+    overrides = [*QUICK, grammar(given, more=", target_time: true")]
+    out = tmp_path / "told"
+    trained = seqrec.train("sft", data=made / "data", out=out, overrides=overrides)
+    assert "target time given" in trained["protocol"]
+    both = seqrec.evaluate([out, "popularity"], data=made / "data")
+    assert "told: target time given, others: no time input" in both["protocol"]
+    plain = seqrec.evaluate(["popularity"], data=made / "data")
+    assert "; no time input;" in plain["protocol"]
+
+
+def test_training_goes_on_from_a_model_that_reads_events(made, tmp_path):
+    overrides = [f"model.from_pretrained={made / 'run'}", "trainer.max_epochs=1"]
+    seqrec.train("sft", data=made / "data", out=tmp_path / "on", overrides=overrides)
+    configs = [
+        json.loads((run / "model" / "config.json").read_text())["events"]
+        for run in (made / "run", tmp_path / "on")
+    ]
+    assert configs[0] == configs[1]
+
+
+def test_what_the_model_does_not_know_is_named_once(made, caplog):
+    rec = seqrec.Recommender.from_pretrained(made / "run")
+    event = {"item_id": "t03", "rating": 7, "mood": "sad", "device": "fridge"}
+    with caplog.at_level(logging.WARNING):
+        found = rec.recommend([[event, event], [event]], k=3)
+    assert [record.message for record in caplog.records] == [
+        "the model does not know mood, rating=7, device=fridge, left open"
+    ]
+    assert found == rec.recommend([["t03", "t03"], ["t03"]], k=3)
+
+
+def test_every_view_of_a_history_works_on_events(made, tmp_path):
+    export = seqrec.export(made / "run", to="faiss", data=made / "data", out=tmp_path / "export")
+    assert export["counts"] == {"items": 30, "users": 80}
+    rec = seqrec.Recommender.from_pretrained(made / "run")
+    event = {"item_id": "t03", "rating": 1}
+    exact = seqrec.recommend(made / "run", history=[event], k=3)
+    index = tmp_path / "export" / "items" / "flat"
+    by_index = seqrec.recommend(made / "run", history=[event], k=3, index=index)
+    ids = [[row["item_id"] for row in one["recommendations"]] for one in (exact, by_index)]
+    assert ids[0] == ids[1]
+    assert not np.allclose(rec.embed([[event]]), rec.embed([["t03"]]))
+    assert rec.recommend([[]], k=2) == rec.recommend([[]], k=2, given={"wanted": 5})
+    seqrec.evaluate([made / "run"], data=made / "data", shuffle_test=True, retrieval=["exact"])
+
+
+def run_cli(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        seqrec.cli.main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_the_command_line_takes_events_from_a_file_and_asks_for_behaviours(made, tmp_path, capsys):
+    file = tmp_path / "history.json"
+    file.write_text(json.dumps(["t03", {"item_id": "t05", "rating": 4, "mood": 1}]))
+    arguments = ["recommend", made / "run", "--history", file, "--given", "rating=5"]
+    assert run_cli(*arguments, "--likelihood", "rating=5", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [event["item_id"] for event in result["history"]] == ["t03", "t05"]
+    assert result["unknown_behaviours"] == ["mood"]
+    assert all(0 < row["likelihood"] < 1 for row in result["recommendations"])
+    assert run_cli(*arguments) == 0
+    assert "the model does not know mood" in capsys.readouterr().out
+
+
+ASKED_BADLY = {
+    "never saw it; wanted was 1, 2, 3, 4, 5": ["--given", "rating=7"],
+    "behaviours before a title that the model knows: wanted": ["--given", "mood=7"],
+    "write it as NAME=VALUE": ["--given", "rating"],
+    "the model has not learned it": ["--likelihood", "device=tv"],
+    "likelihood rating=9: the model never saw it": ["--likelihood", "rating=9"],
+    "no 'item_id'": ["--history", '[{"rating": 5}]'],
+    "oldest first": ["--history", '[{"item_id": "t1", "time": 9}, {"item_id": "t2", "time": 8}]'],
+    "neither seconds since 1970 nor": ["--history", '[{"item_id": "t01", "time": "noon"}]'],
+    "not a JSON list": ["--history", '[["t01"]]'],
+    "missing.json: No such file": ["--history", "missing.json"],
+}
+
+
+@pytest.mark.parametrize("complaint", ASKED_BADLY)
+def test_a_question_that_makes_no_sense_ends_in_one_line(made, complaint, capsys):
+    arguments = ASKED_BADLY[complaint]
+    history = [] if "--history" in arguments else ["--history", "t01"]
+    assert run_cli("recommend", made / "run", *history, *arguments) == 2
+    error = capsys.readouterr().err
+    assert complaint in error and error.count("\n") == 1
+
+
+REFUSED = {
+    "behaviour mood: .*no column 'mood'": grammar("{name: mood, column: mood}"),
+    "behaviour mood: the items have no column 'mood'": grammar("{name: mood, item: mood}"),
+    "behaviour when: has more than 5 values": grammar("{name: when, time: hour, max_values: 5}"),
+    "behaviour device: buckets are of numbers": grammar(
+        "{name: device, column: device, buckets: [1]}"
+    ),
+    "behaviour empty: nothing is known of it": grammar("{name: empty, column: empty}"),
+    "buckets .* overlap": grammar("{name: r, column: rating, buckets: [3, 3]}"),
+    "a gap needs buckets": grammar("{name: gap, time: gap}"),
+    "set target_time: true": grammar("{name: hour, time: hour, place: before}"),
+    "no behaviour is a time before its title": grammar(RATING, more=", target_time: true"),
+    "behaviour rating stands there twice": grammar(RATING, RATING),
+    "name one of column, item, time": grammar("{name: rating}"),
+    "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
+    "name behaviours or sittings": "data.events={target_time: false}",
+    "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
+    "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
+}
+
+
+@pytest.mark.parametrize("complaint", REFUSED)
+def test_a_grammar_that_makes_no_sense_is_refused_before_anything_is_written(tmp_path, complaint):
+    log = log_with_devices(40).with_columns(empty=pl.lit(None, pl.Float64))
+    seqrec.prepare(log, out=tmp_path / "data")
+    overrides = [*QUICK, REFUSED[complaint]]
+    with pytest.raises(SeqRecError, match=complaint) as mistake:
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
+    assert "\n" not in str(mistake.value)
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_times_out_of_order_are_refused(tmp_path):
+    log = log_with_devices(20).with_columns(place=-pl.col("timestamp"))
+    seqrec.prepare(log, out=tmp_path / "data", order="place")
+    with pytest.raises(SeqRecError, match="behaviour gap: .* earlier than the one before them"):
+        seqrec.train(
+            "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, grammar(GAP)]
+        )
+
+
+def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):
+    seqrec.pairs(data=made / "data", out=tmp_path / "pairs.parquet", source="ratings")
+    overrides = [
+        f"model.from_pretrained={made / 'run'}",
+        f"data.pairs={tmp_path / 'pairs.parquet'}",
+    ]
+    with pytest.raises(SeqRecError, match="reads events, which objective preference does not"):
+        seqrec.train("dpo", data=made / "data", out=tmp_path / "dpo", overrides=overrides)
+    with pytest.raises(SeqRecError, match="reads events, which seqrec cache does not"):
+        seqrec.cache(
+            made / "run",
+            data=made / "data",
+            pairs=tmp_path / "pairs.parquet",
+            out=tmp_path / "cache.parquet",
+        )
+    with pytest.raises(SeqRecError, match="data.events goes with objective sft"):
+        seqrec.train("dpo", data=made / "data", out=tmp_path / "dpo", overrides=[grammar(RATING)])
+    given = f"model.from_pretrained={made / 'run'}"
+    with pytest.raises(SeqRecError, match="the grammar is that of model.from_pretrained"):
+        seqrec.train(
+            "sft", data=made / "data", out=tmp_path / "on", overrides=[given, grammar(RATING)]
+        )
+
+
+def test_a_model_of_titles_takes_events_as_titles_and_no_questions(tmp_path, caplog):
+    seqrec.prepare(log_with_devices(40), out=tmp_path / "data")
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=QUICK)
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    with caplog.at_level(logging.WARNING):
+        found = rec.recommend([[{"item_id": "t03", "rating": 5}]], k=3)
+    assert [record.message for record in caplog.records] == [
+        "the model does not know rating, left open"
+    ]
+    assert found == rec.recommend([["t03"]], k=3)
+    for ask in (
+        lambda: rec.recommend([["t03"]], given={"rating": 5}),
+        lambda: rec.likelihood([["t03"]], [["t01"]], "rating", 5),
+    ):
+        with pytest.raises(SeqRecError, match="rating.*: run reads titles alone"):
+            ask()

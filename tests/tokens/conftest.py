@@ -1,0 +1,19 @@
+"""Behaviours to build grammars of."""
+
+from typing import Any
+
+from seqrec.tokens.grammar import Behaviour
+
+
+def behaviour(name: str, **changes: Any) -> Behaviour:
+    """One that follows its title and is the log's rating, 1 to 5, never left open."""
+    fields: dict[str, Any] = {
+        "source": "column",
+        "key": "gap" if changes.get("source") == "time" else "rating",
+        "edges": None,
+        "values": ("1", "2", "3", "4", "5"),
+        "place": "after",
+        "dropout": 0.0,
+        "is_learned": False,
+    }
+    return Behaviour(name=name, **(fields | changes))

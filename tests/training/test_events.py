@@ -1,0 +1,141 @@
+"""Training with events, in worlds where they matter."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import seqrec
+from seqrec.data.prepared import PreparedData
+from seqrec.data.worlds import first_order_world, rating_world
+from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.behaviours import Family
+from seqrec.training.sft import EventsLoss, PackedTensors, sft_loss
+from tests.conftest import small_config
+
+QUICK = [
+    "data.max_length=16",
+    "data.batch_size=16",
+    "model.hidden_size=32",
+    "model.dropout=0.1",
+    "trainer.learning_rate=0.005",
+    "trainer.precision=float32",
+]
+RATING = "{name: rating, column: rating, is_learned: true}"
+WANTED = "{name: wanted, column: rating, place: before}"
+
+
+def grammar(*behaviours):
+    return f"data.events={{behaviours: [{', '.join(behaviours)}]}}"
+
+
+def last_test_queries(world, data):
+    """What stands before the test targets, in the world's numbers, and the last rating of each."""
+    prepared = PreparedData.open(data)
+    log = prepared.histories(["rating"])
+    number_of = {item_id: number for number, item_id in enumerate(world.item_ids)}
+    numbers = np.array([number_of[item_id] for item_id in prepared.items()["item_id"]])
+    ends = log.offsets[1:] - 1
+    bounds = zip(log.offsets[:-1], ends, strict=True)
+    histories = [numbers[log.items[start:end]].tolist() for start, end in bounds]
+    return histories, log.columns["rating"][ends - 1].astype(int).tolist()
+
+
+def test_events_reach_an_optimum_that_titles_alone_cannot(tmp_path):
+    world, num_users = rating_world(num_items=16, seed=0), 1200
+    seqrec.prepare(world.simulate(num_users, 9, seed=1), out=tmp_path / "data")
+    overrides = [*QUICK, "trainer.max_epochs=8"]
+    told = [*overrides, grammar("{name: rating, column: rating, dropout: 0}")]
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "titles", overrides=overrides)
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "events", overrides=told)
+    models = [tmp_path / "titles", tmp_path / "events"]
+    rows = seqrec.evaluate(models, data=tmp_path / "data", k=1)["rows"]
+    titles, events = (row["recall@1"] for row in rows)
+    histories, ratings = last_test_queries(world.worlds[0], tmp_path / "data")
+    best = world.best_recall(histories, ratings, 1)
+    of_titles = world.best_recall_of_titles(histories, 1)
+    noise = 2 * np.sqrt(best * (1 - best) / num_users)
+    assert titles < of_titles + noise
+    assert events > of_titles + 2 * noise
+    assert events > 0.95 * best - noise
+
+
+@pytest.fixture(scope="module")
+def liked(tmp_path_factory):
+    """A model of a world in which every other title is rated 5, the others 1."""
+    folder = tmp_path_factory.mktemp("liked")
+    log = first_order_world(num_items=40, seed=0, concentration=0.5).simulate(400, 14, seed=1)
+    is_even = pl.col("item_id").str.slice(1).cast(pl.Int64) % 2 == 0
+    log = log.with_columns(rating=pl.when(is_even).then(5).otherwise(1))
+    seqrec.prepare(log, out=folder / "data", split_by="last-n:3")
+    overrides = [*QUICK, "trainer.max_epochs=15", grammar(RATING, WANTED)]
+    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
+    return folder
+
+
+def share_of_even(lists):
+    return np.mean([int(item_id[1:]) % 2 == 0 for ids in lists for item_id, _ in ids])
+
+
+def test_titles_are_recommended_that_will_be_what_was_asked_for(liked):
+    rec = seqrec.Recommender.from_pretrained(liked / "run")
+    histories = [["t03", "t08"], ["t11"], ["t20", "t31", "t02"]]
+    plain, wanted, unwanted = (
+        rec.recommend(histories, k=8, given=given)
+        for given in (None, {"rating": 5}, {"wanted": "1"})
+    )
+    assert share_of_even(unwanted) < 0.1 < share_of_even(plain) < 0.9 < share_of_even(wanted)
+
+
+def test_the_likelihood_of_a_rating_is_learned(liked):
+    rec = seqrec.Recommender.from_pretrained(liked / "run")
+    ids = [f"t{item:02d}" for item in range(40)]
+    histories = [["t03", {"item_id": "t08", "rating": 5}]]
+    ((*of_5,),) = rec.likelihood(histories, [ids], "rating", 5)
+    ((*of_1,),) = rec.likelihood(histories, [ids], "rating", 1)
+    np.testing.assert_allclose(np.add(of_5, of_1), 1, rtol=1e-5)
+    assert min(of_5[::2]) > 0.9 and max(of_5[1::2]) < 0.1
+
+
+def test_the_loss_mixes_titles_and_behaviours_by_their_share():
+    model = SeqRecForNextItem(small_config())
+    documents = torch.tensor([[1, 1, 1, 1, 2, 2, 0, 0]])
+    tokens = torch.tensor([[4, 105, 9, 103, 7, 104, 0, 0]])
+    labels = torch.full((1, 8), IGNORE_INDEX)
+    labels[0, [1, 3, 5]] = torch.tensor([7, 50, 60])
+    behaviours = torch.full((1, 8), IGNORE_INDEX)
+    behaviours[0, [0, 4]] = torch.tensor([105, 104])
+    weight = (labels != IGNORE_INDEX).float()
+    batch = PackedTensors(tokens, documents, labels, weight, 3.0, behaviours, 2.0)
+    family = Family(first_token=103, size=3)
+    found = sft_loss(
+        model, batch, loss=catalog_cross_entropy, events=EventsLoss(2, [family], share=0.25)
+    )
+    hidden = model.hidden_states(tokens, documents)[0]
+    of_titles = -(hidden @ model.item_weight().T).log_softmax(1)
+    said = -(hidden @ model.get_input_embeddings().weight[103:106].T).log_softmax(1)
+    titles = (of_titles[1, 7] + of_titles[3, 50] + of_titles[5, 60]) / 3
+    torch.testing.assert_close(found, 0.75 * titles + 0.25 * (said[0, 2] + said[4, 1]) / 2)
+
+
+def test_several_targets_stand_a_block_apart():
+    model = SeqRecForNextItem(small_config())
+    tokens = torch.tensor([[4, 103, 9, 104, 7, 105]])
+    labels = torch.tensor([[IGNORE_INDEX, 7, IGNORE_INDEX, 5, IGNORE_INDEX, 50]])
+    weight = (labels != IGNORE_INDEX).float()
+    batch = PackedTensors(tokens, torch.ones_like(tokens), labels, weight, 3.0)
+    events = EventsLoss(2, (), 0.0)
+    loss = sft_loss(
+        model,
+        batch,
+        loss=catalog_cross_entropy,
+        num_targets=2,
+        target_decay=0.5,
+        events=events,
+    )
+    hidden = model.hidden_states(tokens)[0]
+    negative = -(hidden @ model.item_weight().T).log_softmax(1)
+    by_hand = [(1, 7, 2 / 3), (1, 5, 1 / 3), (3, 5, 2 / 3), (3, 50, 1 / 3), (5, 50, 1)]
+    wanted = sum(share * negative[row, item] for row, item, share in by_hand) / 3
+    torch.testing.assert_close(loss, wanted)
