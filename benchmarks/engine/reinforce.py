@@ -16,14 +16,17 @@ from benchmarks.engine.rows import Row, row
 from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
 from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.models.configuration import SeqRecRewardConfig
+from seqrec.models.reward import SeqRecForReward
 from seqrec.rl.executors import InProcess
-from seqrec.rl.rewards import Tasks
+from seqrec.rl.rewards import LearnedReward, Tasks
 from seqrec.rl.roles import Asking, Learner, Reference, RolloutWorker, Scorer
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw
 
 NAME = Path(__file__).stem
 NUM_ITEMS, NUM_TASKS, NUM_SLATES, NUM_TITLES, MAX_LENGTH = 3416, 8, 8, 3, 100
+VOCAB_SIZE = -(-(NUM_ITEMS + 2) // 64) * 64
 PENALTY = 0.04
 WARMUP_UPDATES = 5
 DRAWINGS = ("sequential", "one_pass")
@@ -41,18 +44,6 @@ def measure(quick: bool) -> Iterator[Row]:
             note=f"generate {1000 * answer['generate']:.1f}, score {1000 * answer['score']:.1f}, "
             f"update {1000 * answer['update']:.1f} ms",
         )
-
-
-class Worth:
-    """A title is worth a fixed number."""
-
-    name = "worth"
-
-    def __init__(self) -> None:
-        self._worth = np.random.default_rng(0).random(NUM_ITEMS)
-
-    def score(self, tasks: Tasks, slates: np.ndarray) -> np.ndarray:
-        return self._worth[slates].mean(axis=2)
 
 
 def probe(drawing: str, num_updates: int) -> dict[str, Any]:
@@ -73,13 +64,21 @@ def probe(drawing: str, num_updates: int) -> dict[str, Any]:
         gradient_clip=1.0,
         dtype=training_dtype("auto", "cpu"),
     )
-    executor = InProcess([RolloutWorker(copy.deepcopy(policy), asking, 0, 0)], Scorer(Worth()))
+    executor = InProcess(
+        [RolloutWorker(copy.deepcopy(policy), asking, 0, 0)], Scorer(LearnedReward(reward_model()))
+    )
     rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {"generate": [], "score": [], "update": []}
     for update in range(num_updates + WARMUP_UPDATES):
         lengths = rng.integers(10, MAX_LENGTH + 1, NUM_TASKS)
         histories = [rng.choice(NUM_ITEMS, length, replace=False) for length in lengths]
-        tasks = Tasks(np.arange(NUM_TASKS), histories, [history[:1] for history in histories])
+        ratings = [rng.integers(1, 6, length).astype(float) for length in lengths]
+        tasks = Tasks(
+            np.arange(NUM_TASKS),
+            histories,
+            [history[:1] for history in histories],
+            past_ratings=ratings,
+        )
         times = [time.perf_counter()]
         executor.load(learner.weights(), update)
         rollouts = executor.collect(executor.start(tasks, update))
@@ -96,12 +95,11 @@ def probe(drawing: str, num_updates: int) -> dict[str, Any]:
     return {"update_seconds": together, **medians}
 
 
-def model() -> SeqRecForNextItem:
-    """A decoder of the size that peers are timed with, random weights."""
-    vocab_size = -(-(NUM_ITEMS + 2) // 64) * 64
-    backbone = SeqRecDecoderConfig(
+def decoder() -> SeqRecDecoderConfig:
+    """Of the size that peers are timed with."""
+    return SeqRecDecoderConfig(
         block="llama",
-        vocab_size=vocab_size,
+        vocab_size=VOCAB_SIZE,
         hidden_size=HIDDEN_SIZE,
         intermediate_size=INNER_SIZE,
         num_hidden_layers=NUM_BLOCKS,
@@ -116,18 +114,43 @@ def model() -> SeqRecForNextItem:
         rope_theta=10_000.0,
         pad_token_id=0,
     )
+
+
+def model() -> SeqRecForNextItem:
+    """A policy with random weights."""
     return SeqRecForNextItem(
         SeqRecConfig(
-            backbone_config=backbone,
+            backbone_config=decoder(),
             head="tied",
             causal=True,
             cosine_scale=None,
             num_items=NUM_ITEMS,
-            padded_num_items=vocab_size,
+            padded_num_items=VOCAB_SIZE,
             first_item_token=2,
             max_length=MAX_LENGTH + NUM_TITLES,
             content=None,
             memory=None,
+            catalog_fingerprint="",
+            tokenizer_fingerprint="",
+        )
+    )
+
+
+def reward_model() -> SeqRecForReward:
+    """Of the policy's size, with random weights, over histories with their ratings."""
+    return SeqRecForReward(
+        SeqRecRewardConfig(
+            backbone_config=decoder(),
+            head="tied",
+            intermediate_size=HIDDEN_SIZE,
+            dropout=0.0,
+            num_items=NUM_ITEMS,
+            padded_num_items=VOCAB_SIZE,
+            first_item_token=2,
+            max_length=MAX_LENGTH,
+            rating_levels=[1.0, 2.0, 3.0, 4.0, 5.0],
+            num_rating_rows=7,
+            liked=4.0,
             catalog_fingerprint="",
             tokenizer_fingerprint="",
         )
