@@ -24,7 +24,6 @@ from seqrec.evaluation.rating_floors import RatedLog, RatingFloors
 from seqrec.jobs.build import build_optimizers, decoder_config, padded
 from seqrec.jobs.learning import cost_of, fit_recipe
 from seqrec.jobs.run_folder import METRICS_FILE
-from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
 from seqrec.recommender import ITEMS_FILE
 from seqrec.tokens.rated import FIRST_LEVEL, RatedEvents, RatedStream, rating_levels
@@ -33,7 +32,7 @@ from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, Watch
 from seqrec.training.loaders import PackedLoader
-from seqrec.training.reward_model import RatedLoader, RatedTensors, RewardModule, judged
+from seqrec.training.reward_model import RewardLoader, RewardModule, RewardTensors, judged
 
 BIAS_SMOOTHING = 10.0
 """Average ratings that a title's own are mixed with in the bias that it starts from."""
@@ -47,9 +46,9 @@ class RewardJob:
 
     module: RewardModule
     loader: PackedLoader
-    choosing: RatedLoader
+    choosing: RewardLoader
     """Events of the users who choose the epoch."""
-    judging: RatedLoader
+    judging: RewardLoader
     """Events of the users who judge it."""
     learned: RatedLog
     """What is learned from."""
@@ -91,7 +90,6 @@ class RewardJob:
             liked=config.liked,
             row_length=recipe.data.max_length,
             batch_size=recipe.data.batch_size,
-            ignore_index=IGNORE_INDEX,
         )
         users = [np.flatnonzero(is_part) for is_part in parts.values()]
         stream = stream_of(
@@ -111,8 +109,8 @@ class RewardJob:
             dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
             gradient_clip=recipe.trainer.gradient_clip,
         )
-        choosing, judging = (RatedLoader(stream_of(users=of_part)) for of_part in users[1:])
-        loader = PackedLoader(stream, RatedTensors.of)
+        choosing, judging = (RewardLoader(stream_of(users=of_part)) for of_part in users[1:])
+        loader = PackedLoader(stream, RewardTensors.of)
         return cls(module, loader, choosing, judging, learned, events, tokenizer, prepared)
 
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:

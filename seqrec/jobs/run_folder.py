@@ -49,6 +49,8 @@ def _made_from(recipe: Recipe) -> dict[str, str]:
         found["start_fingerprint"] = folder_fingerprint(folder)
     if recipe.data.pairs is not None:
         found["pairs_fingerprint"] = sha256_of(Path(recipe.data.pairs))
+    if recipe.data.labels is not None:
+        found["labels_fingerprint"] = sha256_of(Path(recipe.data.labels))
     rewards = recipe.objective.rewards if isinstance(recipe.objective, RLConfig) else []
     for reward in rewards:
         if isinstance(reward, ModelRewardConfig):
