@@ -177,7 +177,7 @@ class OpposedTastes:
             likes = pl.DataFrame({"item_id": world.item_ids, "is_liked": self.likes[kind]})
             log = log.join(likes, on="item_id", maintain_order="left")
             rating = pl.when("is_liked").then(4).otherwise(1) + pl.col("rating") % 2
-            log = log.with_columns(pl.lit("ab"[kind]) + pl.col("user_id"), rating=rating)
+            log = log.with_columns(user_id="ab"[kind] + pl.col("user_id"), rating=rating)
             logs.append(log.drop("is_liked"))
         return pl.concat(logs).sort("timestamp", maintain_order=True)
 

@@ -48,6 +48,8 @@ def _made_from(recipe: Recipe) -> dict[str, str]:
         folder = model_folder(recipe.model.from_pretrained, KEY)
         found["start_fingerprint"] = folder_fingerprint(folder)
     if recipe.data.pairs is not None:
+        if not Path(recipe.data.pairs).is_file():
+            raise SeqRecError(f"data.pairs={recipe.data.pairs}: no such file")
         found["pairs_fingerprint"] = sha256_of(Path(recipe.data.pairs))
     if recipe.data.labels is not None:
         found["labels_fingerprint"] = sha256_of(Path(recipe.data.labels))

@@ -209,7 +209,7 @@ class Logits:
         for start in range(0, num_rows, chunk_size):
             yield slice(start, min(start + chunk_size, num_rows))
 
-    def fill(self, rows: slice) -> list[Float[Tensor, "C tile"]]:
+    def fill(self, rows: slice) -> list[Float[Tensor, "C _"]]:
         """The logits of some rows, by tile; they live until the next call.
 
         From each row a number may be subtracted, so that exponentials are finite.
@@ -240,7 +240,7 @@ class HeadGradients:
         self._of_tile = torch.empty_like(logits.item_weight[:TILE_ITEMS])
 
     def add(
-        self, rows: slice, tiles: Sequence[Float[Tensor, "C tile"]], scale: Float[Tensor, "C 1"]
+        self, rows: slice, tiles: Sequence[Float[Tensor, "C _"]], scale: Float[Tensor, "C 1"]
     ) -> None:
         """Add what logits of some rows give whose gradients are ``tiles``, row by row scaled."""
         logits, is_whole = self.logits, self.logits.dtype == self.logits.sum_dtype
@@ -270,7 +270,7 @@ def share_of_rows(
     return weight / total.clamp_min(torch.finfo(dtype).tiny)
 
 
-def mean_logits(teachers: Sequence[Logits], rows: slice) -> list[Float[Tensor, "C tile"]]:
+def mean_logits(teachers: Sequence[Logits], rows: slice) -> list[Float[Tensor, "C _"]]:
     """Logits of the mean of the teachers' probabilities, by tile."""
     mean = teachers[0].fill(rows)
     if len(teachers) == 1:
@@ -290,7 +290,7 @@ def mean_logits(teachers: Sequence[Logits], rows: slice) -> list[Float[Tensor, "
 
 
 def at_items(
-    tiles: Sequence[Float[Tensor, "C tile"]], logits: Logits, items: Int[Tensor, "C K"]
+    tiles: Sequence[Float[Tensor, "C _"]], logits: Logits, items: Int[Tensor, "C K"]
 ) -> Float[Tensor, "C K"]:
     """What tiles hold at some items of every row, in the precision of sums."""
     found = torch.zeros(items.shape, dtype=logits.sum_dtype, device=items.device)
@@ -301,7 +301,7 @@ def at_items(
 
 
 def add_at_items(
-    tiles: Sequence[Float[Tensor, "C tile"]],
+    tiles: Sequence[Float[Tensor, "C _"]],
     logits: Logits,
     items: Int[Tensor, "C K"],
     values: Float[Tensor, "C K"],
@@ -318,7 +318,7 @@ class _Compared(NamedTuple):
 
     values: Float[Tensor, "C 1"]
     """The divergences."""
-    gradients: list[Float[Tensor, "C tile"]]
+    gradients: list[Float[Tensor, "C _"]]
     """Of the student's logits, but for the scale."""
     scale: Float[Tensor, "C 1"]
 

@@ -40,14 +40,14 @@ def association_vectors(
     edges = torch.stack([source, torch.from_numpy(target).long()])
     both = torch.cat([edges, edges.flip(0)], dim=1)
     counts = torch.from_numpy(weight).double().repeat(2)
-    pairs = torch.sparse_coo_tensor(
-        both, counts, (num_items, num_items), check_invariants=False
-    ).coalesce()
-    (row, column), value = pairs.indices(), pairs.values()
+    shape = (num_items, num_items)
+    pairs = torch.sparse_coo_tensor(both, counts, shape, check_invariants=False).coalesce()
+    row_and_column, value = pairs.indices(), pairs.values()
+    row, column = row_and_column
     total = torch.zeros(num_items, dtype=torch.float64).index_add_(0, row, value)
     smoothed = total**CONTEXT_POWER
     information = (value * smoothed.sum() / (total[row] * smoothed[column])).log().clamp_min(0)
-    matrix = torch.sparse_coo_tensor(pairs.indices(), information, pairs.shape)
+    matrix = torch.sparse_coo_tensor(row_and_column, information, shape, check_invariants=False)
     rank = min(width, num_items)
     left, singular, _ = torch.svd_lowrank(
         matrix, q=min(rank + OVERSAMPLING, num_items), niter=NUM_ITERATIONS

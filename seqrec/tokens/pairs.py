@@ -241,7 +241,9 @@ class PairStream:
         chosen, rejected = self.pairs.chosen[numbers], self.pairs.rejected[numbers]
         unrelated = self._unrelated[numbers]
         num_pairs, num_rejected, length = rejected.shape
-        wanted = np.concatenate([chosen, rejected.reshape(num_pairs, -1), unrelated], axis=1)
+        wanted = np.concatenate(
+            [chosen, rejected.reshape(num_pairs, num_rejected * length), unrelated], axis=1
+        )
         pair, slot = np.nonzero(wanted != NONE)
         position = rows * self.row_length + columns
         order = np.argsort(position[pair], kind="stable")

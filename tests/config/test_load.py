@@ -84,7 +84,7 @@ def test_a_mistake_in_a_preference_recipe_names_the_key(override, complaint):
 
 
 def test_a_loss_without_a_reference_takes_none():
-    with pytest.raises(SeqRecError, match="objective.reference: loss simpo has none"):
+    with pytest.raises(SeqRecError, match="reference: loss simpo has none"):
         load_recipe("dpo", ["objective.loss={name: simpo}", "objective.reference=runs/a"])
 
 

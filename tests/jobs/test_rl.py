@@ -130,7 +130,7 @@ def test_a_bad_reward_ends_in_one_line_with_the_good_weights_on_disk(
     ("override", "message"),
     [
         ("model.from_pretrained=null", "starts from a trained model"),
-        ("model.hidden_size=32", "hidden_size is settled by from_pretrained"),
+        ("model.hidden_size=32", "model.hidden_size: the model in .* has 16"),
         ("objective.rewards=[{name: diversity}]", "diversity needs genres"),
         ("objective.rewards=[{name: freshness}]", "no column 'year'"),
         ("objective.rewards=[{name: function, function: 'nowhere:x'}]", "no module nowhere"),

@@ -371,7 +371,7 @@ REFUSED = {
     "model.from_pretrained: missing": ["model.from_pretrained=null"],
     "data.pairs: missing": ["data.pairs=null"],
     "no such file": ["data.pairs=nowhere.parquet"],
-    "objective.reference nowhere: neither": ["objective.reference=nowhere"],
+    "objective.reference=nowhere: no such model folder": ["objective.reference=nowhere"],
     "holds no log-probabilities": ["objective.reference=PAIRS"],
     "no pair is held out": ["data.held_out_share=1e-9"],
 }
