@@ -179,19 +179,23 @@ class PreparedData:
         self._check_numeric(columns)
         return Blocks(self.path / INTERACTIONS_FILE, columns)
 
-    def _check_numeric(self, columns: Sequence[str]) -> None:
-        file = self.path / INTERACTIONS_FILE
-        schema = pl.scan_parquet(file, glob=False).collect_schema()
-        numeric = [
+    def numeric_columns(self) -> list[str]:
+        """Columns of the log that ``histories`` may be asked for."""
+        schema = pl.scan_parquet(self.path / INTERACTIONS_FILE, glob=False).collect_schema()
+        return [
             name
             for name, dtype in schema.items()
             if (dtype.is_numeric() or dtype in (pl.Boolean, pl.Datetime))
             and name not in ("user", "item", "split")
         ]
+
+    def _check_numeric(self, columns: Sequence[str]) -> None:
+        numeric = self.numeric_columns()
         for name in columns:
             if name not in numeric:
                 raise SeqRecError(
-                    f"{file}: no numeric column {name!r}; choose one of {', '.join(numeric)}"
+                    f"{self.path / INTERACTIONS_FILE}: no numeric column {name!r}; choose one of "
+                    f"{', '.join(numeric)}"
                 )
 
 
