@@ -574,12 +574,12 @@ def _held_out(found: dict[str, Any] | None) -> list[str]:
     """How a reward model fares on people whom it never met, beside what needs no model."""
     if found is None:
         return []
-    lines = [f"held out: {found['users']:,} users, {found['events']:,} rated titles"]
-    for name in ("model", "title_mean", "title_mean_and_user"):
-        metrics = "  ".join(f"{key} {value:.4f}" for key, value in found[name].items())
+    lines = [f"held out: {found['users']:,} users, {found['answers']:,} answers"]
+    for name, of in {"model": found["model"], **found["floors"]}.items():
+        metrics = "  ".join(f"{key} {value:.4f}" for key, value in of.items())
         lines.append(f"  {name.replace('_', ' ')}: {metrics}")
     gain = found["auc_gain"]
-    difference = f"auc over title mean and user: {gain['difference']:+.4f}"
+    difference = f"auc of the model over {name.replace('_', ' ')}: {gain['difference']:+.4f}"
     interval = f"[{gain['low']:+.4f}, {gain['high']:+.4f}], p {gain['p_value']:.3g}"
     return [*lines, f"  {difference} {interval}"]
 

@@ -27,6 +27,10 @@ class DataConfig(Block):
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of users whose pairs are not learned from, but judged by."""
 
+    labels: str | None = None
+    """Labelled answers (Parquet, NDJSON, CSV, TSV) that objective reward_model learns from instead
+    of ratings."""
+
     @model_validator(mode="after")
     def _stride_leaves_no_gap(self) -> "DataConfig":
         if self.stride is not None and self.stride > self.max_length:

@@ -80,6 +80,10 @@ class Recipe(Block):
                 f"objective {self.objective.name}: auc and reward_model go together"
             )
         if not is_reward_model:
+            if self.data.labels is not None:
+                raise ValueError(
+                    f"data.labels goes with objective reward_model, not {self.objective.name}"
+                )
             return self
         for key in OF_NEXT_ITEM:
             plain = ModelConfig.model_fields[key].default

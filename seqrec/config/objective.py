@@ -194,7 +194,7 @@ class RewardModelConfig(Block):
     name: Literal["reward_model"]
     """Whether a title is liked by whom a history with its ratings is of."""
     liked: float = 4.0
-    """Least rating of a title that is liked."""
+    """Least rating of a title that is liked; labels of data.labels are likes from 0.5 on."""
     held_out_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the users, by a hash of their ids, that are not learned from: half of them choose
     the epoch, the other half judge it."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -229,9 +229,19 @@ def table_of(pairs: Pairs, data: PreparedData) -> pl.DataFrame:
 
 
 def read_comparisons(file: Path) -> pl.DataFrame:
-    """A file of comparisons made by people: Parquet, NDJSON, CSV or TSV, with a header.
+    """A file of comparisons made by people."""
+    return read_rows(file, TEXT_LISTS, "weight")
+
+
+def read_rows(file: Path, lists: Sequence[str], number: str) -> pl.DataFrame:
+    """A file that people made: Parquet, NDJSON, CSV or TSV, with a header.
 
     In CSV and TSV, a cell that starts with ``[`` is a JSON list; any other is one id.
+
+    Args:
+        file: as above.
+        lists: columns that may hold lists of ids.
+        number: a column of numbers.
 
     Raises:
         SeqRecError: no such file, or one that cannot be read.
@@ -247,15 +257,15 @@ def read_comparisons(file: Path) -> pl.DataFrame:
         if kind in (".csv", ".tsv"):
             separator = "\t" if kind == ".tsv" else ","
             table = pl.read_csv(file, separator=separator, infer_schema=False)
-            return _with_lists(table, file)
+            return _with_lists(table, file, lists, number)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise SeqRecError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
     raise SeqRecError(f"{file}: name a .parquet, .ndjson, .jsonl, .csv or .tsv file")
 
 
-def _with_lists(table: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """Columns of text as lists where their cells are JSON lists, and weights as numbers."""
-    for name in set(TEXT_LISTS) & set(table.columns):
+def _with_lists(table: pl.DataFrame, file: Path, names: Sequence[str], number: str) -> pl.DataFrame:
+    """Columns of text as lists where their cells are JSON lists, and a column as numbers."""
+    for name in set(names) & set(table.columns):
         cells = table[name].to_list()
         is_list = [cell is not None and cell.startswith("[") for cell in cells]
         if not any(is_list) and name != "history":
@@ -272,10 +282,10 @@ def _with_lists(table: pl.DataFrame, file: Path) -> pl.DataFrame:
             lists = [cell and [x if isinstance(x, list) else [x] for x in cell] for cell in lists]
         texts = [_as_texts(cell) for cell in lists]
         table = table.with_columns(pl.Series(name, texts, dtype=depth))
-    if "weight" in table.columns:
-        weight = table["weight"].cast(pl.Float64, strict=False)
-        weight = weight.fill_null(float("nan")).set(table["weight"].is_null(), None)
-        table = table.with_columns(weight=weight)
+    if number in table.columns:
+        values = table[number].cast(pl.Float64, strict=False)
+        values = values.fill_null(float("nan")).set(table[number].is_null(), None)
+        table = table.with_columns(values.alias(number))
     return table
 
 

@@ -10,6 +10,7 @@ from seqrec.evaluation.likes import auc
 
 SMOOTHINGS = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Ratings of the average that a title's, or a user's own, are mixed with: those tried."""
+SLATE_SMOOTHING = 10.0
 LOGISTIC_STEPS = 25
 
 
@@ -101,3 +102,26 @@ def _best(scores: dict[float, Float[np.ndarray, " N"]], is_liked: Bool[np.ndarra
     """The smoothing whose scores order the likes best."""
     found: Sequence[tuple[float, float]] = [(auc(scores[key], is_liked), key) for key in scores]
     return max(found)[1]
+
+
+def slate_chances(
+    slates: Int[np.ndarray, "S K"],
+    learned: Int[np.ndarray, "L K"],
+    labels: Float[np.ndarray, " L"],
+    num_items: int,
+) -> Float[np.ndarray, " S"]:
+    """What titles say of slates: the mean over a slate's of the mean label of those they stood in.
+
+    Args:
+        slates: that are asked about; -1 is no title.
+        learned: other slates.
+        labels: of these, from 0 to 1; their average counts as ten slates of every title.
+        num_items: of the catalog.
+    """
+    average = float(labels.mean())
+    row, place = np.nonzero(learned >= 0)
+    titles = learned[row, place]
+    sums = np.bincount(titles, labels[row] - average, minlength=num_items)
+    means = average + sums / (np.bincount(titles, minlength=num_items) + SLATE_SMOOTHING)
+    is_title = slates >= 0
+    return (means[slates] * is_title).sum(axis=1) / is_title.sum(axis=1)

@@ -42,15 +42,17 @@ def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
 
 
 def _made_from(recipe: Recipe) -> dict[str, str]:
-    """Fingerprints of the models and the pairs that the recipe names, if it names any."""
+    """Fingerprints of the models and the files that the recipe names, if it names any."""
     found = {}
     if recipe.model.from_pretrained is not None:
         folder = model_folder(recipe.model.from_pretrained, KEY)
         found["start_fingerprint"] = folder_fingerprint(folder)
-    if recipe.data.pairs is not None:
-        if not Path(recipe.data.pairs).is_file():
-            raise SeqRecError(f"data.pairs={recipe.data.pairs}: no such file")
-        found["pairs_fingerprint"] = sha256_of(Path(recipe.data.pairs))
+    for key in ("pairs", "labels"):
+        named = getattr(recipe.data, key)
+        if named is not None:
+            if not Path(named).is_file():
+                raise SeqRecError(f"data.{key}={named}: no such file")
+            found[f"{key}_fingerprint"] = sha256_of(Path(named))
     rewards = recipe.objective.rewards if isinstance(recipe.objective, RLConfig) else []
     for reward in rewards:
         if isinstance(reward, ModelRewardConfig):

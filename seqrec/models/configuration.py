@@ -92,8 +92,9 @@ class SeqRecRewardConfig(PreTrainedConfig):
     """Ratings that have a vector, in order; others are read as the nearest."""
     num_rating_rows: int
     """Rows of the rating embedding: the start, no rating, and the levels."""
-    liked: float
-    """Least rating of a title that is liked."""
+    liked: float | None
+    """Least rating of a title that is liked; None: it has learned from labelled slates, and what
+    it says of a slate is the logistic of its titles' mean logit."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
 

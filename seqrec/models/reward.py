@@ -135,6 +135,14 @@ class SeqRecForReward(PreTrainedModel):
         flat = self.items.rows(self.get_input_embeddings(), items.flatten())
         return self.head(state, flat.view(*items.shape, -1), items)
 
+    def judge_slates(
+        self, state: Float[Tensor, "S D"], slates: Int[Tensor, "S K"]
+    ) -> Float[Tensor, " S"]:
+        """The mean logit of every slate's titles; -1 is none."""
+        is_title = slates >= 0
+        logits = self.judge(state[:, None].expand(-1, slates.shape[1], -1), slates.clamp_min(0))
+        return (logits * is_title).sum(dim=1) / is_title.sum(dim=1).clamp_min(1)
+
     def forward(
         self,
         input_ids: Int[Tensor, "B T"],

@@ -137,9 +137,10 @@ class Freshness:
 
 
 class LearnedReward:
-    """The mean over a slate's titles of the chance that they are liked, by a reward model.
+    """What a reward model says of slates: the mean chance of their titles being liked.
 
-    A history is encoded once for all that is asked after it.
+    Of a model that has learned from labelled slates, the logistic of the titles' mean logit. A
+    history is encoded once for all that is asked after it.
     """
 
     name = "model"
@@ -158,7 +159,10 @@ class LearnedReward:
     def score(self, tasks: Tasks, slates: Slates) -> Scores:
         items = torch.from_numpy(np.asarray(slates, dtype=np.int64))
         states = self.states(tasks)[:, None, None].expand(*items.shape, -1)
-        return torch.sigmoid(self._model.judge(states, items).double()).mean(dim=2).numpy()
+        logits = self._model.judge(states, items).double()
+        if self._model.config.liked is None:
+            return torch.sigmoid(logits.mean(dim=2)).numpy()
+        return torch.sigmoid(logits).mean(dim=2).numpy()
 
     @torch.no_grad()
     def states(self, tasks: Tasks) -> Float[torch.Tensor, "B D"]:

@@ -5,7 +5,7 @@ the last, each with its rating. At every position the title that comes next is t
 that title the model is told the name alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 from seqrec.tokens.packing import Placement, pack_rows, place_windows
-from seqrec.tokens.stream import Place
+from seqrec.tokens.stream import WindowStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows, training_windows
 
@@ -130,36 +130,54 @@ def pack_prompts(
     Returns:
         The rows, and for every document, row by row, which of the histories it is.
     """
+    items, ratings, windows = prompts_of(histories, rating_rows, max_length)
+    longest = int(windows.lengths.max())
+    rows = pack_rows(windows.lengths, longest)
+    packed = pack_rated(items, ratings, windows, rows, tokens, longest)
+    return packed, np.array([window for row in rows for window in row], dtype=np.int64)
+
+
+def prompts_of(
+    histories: Sequence[Int[np.ndarray, " T"]],
+    rating_rows: Sequence[Int[np.ndarray, " T"]],
+    max_length: int,
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Windows]:
+    """Histories with something to ask behind each, as ``pack_rated`` takes them.
+
+    Returns:
+        Items, rows of the rating embedding, and a window of each history: what is read of it,
+        and the candidate's place.
+    """
     lengths = np.array([len(history) + 1 for history in histories], dtype=np.int64)
     asked = np.zeros(1, dtype=np.int64)  # stands for the candidate, which is not read
     items = np.concatenate([part for history in histories for part in (history, asked)])
     ratings = np.concatenate([part for of in rating_rows for part in (of, asked)])
     read = np.minimum(lengths, max_length)
-    windows = Windows(np.cumsum(lengths) - read, read, np.zeros_like(read))
-    rows = pack_rows(read, int(read.max()))
-    packed = pack_rated(items, ratings, windows, rows, tokens, int(read.max()))
-    return packed, np.array([window for row in rows for window in row], dtype=np.int64)
+    return items, ratings, Windows(np.cumsum(lengths) - read, read, np.zeros_like(read))
 
 
-class RatedBatch(NamedTuple):
-    """Packed histories with their ratings, and what is asked after each position."""
+class RewardBatch(NamedTuple):
+    """Packed histories with their ratings, and the answers that are judged at some places."""
 
     input_ids: Int[np.ndarray, "B T"]
     ratings: Int[np.ndarray, "B T"]
     """Rows of the rating embedding."""
     documents: Int[np.ndarray, "B T"]
     """Number of the window within its row, from 1; 0 is padding."""
-    candidates: Int[np.ndarray, "B T"]
-    """The item that comes next; ``ignore_index`` where nothing is asked."""
-    labels: Float[np.ndarray, "B T"]
-    """1 where it was liked, else 0."""
-    events: Int[np.ndarray, "B T"]
-    """Which event the candidate is; -1 where nothing is asked."""
+    rows: Int[np.ndarray, " S"]
+    """Of the places, in the packed histories."""
+    columns: Int[np.ndarray, " S"]
+    slates: Int[np.ndarray, "S K"]
+    """Titles of each answer; -1 behind its end."""
+    labels: Float[np.ndarray, " S"]
+    """How good it is, from 0 to 1."""
+    events: Int[np.ndarray, " S"]
+    """Which of all answers it is."""
     total_weight: float
-    """Of the candidates, of all processes together, over the number of processes."""
+    """Of the answers, of all processes together, over the number of processes."""
 
 
-class RatedStream:
+class RatedStream(WindowStream):
     """Batches of some users' histories; every choice follows from seed and place."""
 
     def __init__(
@@ -172,7 +190,6 @@ class RatedStream:
         liked: float,
         row_length: int,
         batch_size: int,
-        ignore_index: int,
         seed: int = 0,
         rank: int = 0,
         num_ranks: int = 1,
@@ -190,7 +207,6 @@ class RatedStream:
             liked: least rating of a title that is liked.
             row_length: positions of a row, and events that a window holds.
             batch_size: rows of a batch, all processes together.
-            ignore_index: the candidate where nothing is asked.
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
@@ -199,12 +215,6 @@ class RatedStream:
         self.tokens = tokens
         self.rating_rows = rating_rows(events.ratings, levels)
         self.labels = (events.ratings >= liked).astype(np.float32)
-        self.row_length = row_length
-        self.batch_size = batch_size
-        self.ignore_index = ignore_index
-        self.seed = seed
-        self.rank = rank
-        self.num_ranks = num_ranks
         windows = training_windows(
             events.starts[users],
             events.ends[users] + 1,  # every event is asked about, also the first one
@@ -212,62 +222,35 @@ class RatedStream:
             which="all",
             stride=-(-row_length // 2),
         )
-        self.num_rated = _num_rated(windows, events.is_rated)
-        """Candidates of every window."""
-        is_asked = self.num_rated > 0
-        self.windows = Windows(*(part[is_asked] for part in windows))
-        self.num_rated = self.num_rated[is_asked]
-        self._fixed_rows = pack_rows(self.windows.lengths, row_length)
-        self.num_batches = -(-len(self._fixed_rows) // batch_size)
-        """Batches of an epoch, the same in every epoch and process."""
+        num_rated = _num_rated(windows, events.is_rated)
+        is_asked = num_rated > 0
+        super().__init__(
+            Windows(*(part[is_asked] for part in windows)),
+            num_rated[is_asked],
+            row_length=row_length,
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
 
-    def batches(self, place: Place) -> Iterator[tuple[Place, RatedBatch]]:
-        """The batches from a place to the end of its epoch, each with the place after it."""
-        generator = np.random.default_rng((self.seed, place.epoch))
-        order = generator.permutation(len(self.windows.starts))
-        rows = pack_rows(self.windows.lengths[order], self.row_length)
-        generator.shuffle(rows)
-        rows = [order[row].tolist() for row in rows]
-        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
-        for batch in range(place.batch, self.num_batches):
-            is_last = batch + 1 == self.num_batches
-            after = Place(place.epoch + 1) if is_last else Place(place.epoch, 0, batch + 1)
-            yield after, self._part(rows[cuts[batch] : cuts[batch + 1]])
-
-    def in_order(self) -> Iterator[RatedBatch]:
-        """All events once, in an order that does not change."""
-        for first in range(0, len(self._fixed_rows), self.batch_size):
-            yield self._batch(self._fixed_rows[first : first + self.batch_size])
-
-    def _part(self, rows: Sequence[Sequence[int]]) -> RatedBatch:
-        """This process's part of a batch, which knows what the whole weighs."""
-        total = sum(int(self.num_rated[row].sum()) for row in rows)
-        batch = self._batch(rows[self.rank :: self.num_ranks])
-        return batch._replace(total_weight=total / self.num_ranks)
-
-    def _batch(self, rows: Sequence[Sequence[int]]) -> RatedBatch:
-        shape = (max(len(rows), 1), self.row_length)
-        events = self.events
+    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch:
+        items, is_rated = self.events.items, self.events.is_rated
         packed = pack_rated(
-            events.items, self.rating_rows, self.windows, rows, self.tokens, self.row_length
+            items, self.rating_rows, self.windows, rows, self.tokens, self.row_length
         )
         placement = packed.placement
-        place, event = placement.place, placement.source
-        is_asked = events.is_rated[event] & ~placement.is_context
-        place, event = place[is_asked], event[is_asked]
-        asked = np.full(shape, -1, dtype=np.int64)
-        candidates = np.full(shape, self.ignore_index, dtype=np.int64)
-        labels = np.zeros(shape, dtype=np.float32)
-        asked.flat[place] = event
-        candidates.flat[place] = events.items[event]
-        labels.flat[place] = self.labels[event]
-        return RatedBatch(
+        is_asked = is_rated[placement.source] & ~placement.is_context
+        place, event = placement.place[is_asked], placement.source[is_asked]
+        return RewardBatch(
             packed.input_ids,
             packed.ratings,
             packed.documents,
-            candidates,
-            labels,
-            asked,
+            place // self.row_length,
+            place % self.row_length,
+            items[event][:, None],
+            self.labels[event],
+            event,
             float(len(event)),
         )
 

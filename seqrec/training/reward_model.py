@@ -1,4 +1,4 @@
-"""The reward model: every rated title of a history is a like or is not, told what was before."""
+"""Training of reward models: how good an answer to a history is, by what it was labelled."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -6,72 +6,71 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqrec.evaluation.likes import metrics_of_likes
-from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.reward import SeqRecForReward
-from seqrec.tokens.rated import RatedBatch, RatedStream
+from seqrec.tokens.rated import RewardBatch
+from seqrec.tokens.stream import WindowStream
 from seqrec.training.module import LearningModule
 
 
-class RatedTensors(NamedTuple):
-    """A ``RatedBatch`` as tensors."""
+class RewardTensors(NamedTuple):
+    """A ``RewardBatch`` as tensors."""
 
     input_ids: Int[Tensor, "B T"]
     ratings: Int[Tensor, "B T"]
     documents: Int[Tensor, "B T"]
-    candidates: Int[Tensor, "B T"]
-    labels: Float[Tensor, "B T"]
-    events: Int[Tensor, "B T"]
+    rows: Int[Tensor, " S"]
+    columns: Int[Tensor, " S"]
+    slates: Int[Tensor, "S K"]
+    labels: Float[Tensor, " S"]
+    events: Int[Tensor, " S"]
     total_weight: float
 
     @classmethod
-    def of(cls, batch: RatedBatch) -> "RatedTensors":
-        input_ids, ratings, documents, candidates, labels, events = map(torch.from_numpy, batch[:6])
-        return cls(input_ids, ratings, documents, candidates, labels, events, batch.total_weight)
+    def of(cls, batch: RewardBatch) -> "RewardTensors":
+        return cls(
+            *(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in batch)  # type: ignore[arg-type]
+        )
 
-    @property
-    def is_asked(self) -> Bool[Tensor, "B T"]:
-        """Positions whose next title is a candidate."""
-        return self.candidates != IGNORE_INDEX
+    def to(self, device: torch.device) -> "RewardTensors":
+        moved = (x.to(device) if isinstance(x, Tensor) else x for x in self)
+        return RewardTensors(*moved)  # type: ignore[arg-type]
 
     @property
     def num_targets(self) -> int:
         """Rows that go through the head."""
-        return int(self.is_asked.sum())
+        return int((self.slates >= 0).sum())
 
 
-def reward_logits(model: SeqRecForReward, batch: RatedTensors) -> Float[Tensor, " N"]:
-    """The logits of a batch's candidates being liked, row by row."""
+def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, " S"]:
+    """The logits of a batch's answers being liked: the mean over each one's titles."""
     hidden = model.hidden_states(batch.input_ids, batch.ratings, batch.documents)
-    is_asked = batch.is_asked
-    return model.judge(hidden[is_asked], batch.candidates[is_asked])
+    return model.judge_slates(hidden[batch.rows, batch.columns], batch.slates)
 
 
-def reward_loss(model: SeqRecForReward, batch: RatedTensors) -> Float[Tensor, ""]:
-    """Binary cross-entropy of likes, a mean over the batch's candidates, in nats."""
+def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, ""]:
+    """Binary cross-entropy of how good answers are, a mean over the batch's, in nats."""
     logits = reward_logits(model, batch).float()
-    losses = F.binary_cross_entropy_with_logits(
-        logits, batch.labels[batch.is_asked], reduction="sum"
-    )
+    losses = F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum")
     return losses / max(batch.total_weight, 1.0)
 
 
-class RatedLoader:
+class RewardLoader:
     """Events that are judged by, the same in every process."""
 
-    def __init__(self, stream: RatedStream) -> None:
+    def __init__(self, stream: WindowStream) -> None:
         self.stream = stream
-        self.num_queries = int(stream.num_rated.sum())
+        self.num_queries = int(stream.num_asked.sum())
 
     def __len__(self) -> int:
         return self.stream.num_batches
 
-    def __iter__(self) -> Iterator[RatedTensors]:
+    def __iter__(self) -> Iterator[RewardTensors]:
         for batch in self.stream.in_order():
-            yield RatedTensors.of(batch)
+            yield RewardTensors.of(batch)
 
 
 class Judged(NamedTuple):
@@ -82,14 +81,10 @@ class Judged(NamedTuple):
     labels: Float[np.ndarray, " N"]
 
     @classmethod
-    def of(cls, model: SeqRecForReward, batch: RatedTensors) -> "Judged":
-        is_asked = batch.is_asked
+    def of(cls, model: SeqRecForReward, batch: RewardTensors) -> "Judged":
         said = torch.sigmoid(reward_logits(model, batch).double())
-        return cls(
-            batch.events[is_asked].cpu().numpy(),
-            said.cpu().numpy(),
-            batch.labels[is_asked].double().cpu().numpy(),
-        )
+        parts = batch.events, said, batch.labels.double()
+        return cls(*(part.cpu().numpy() for part in parts))
 
     @classmethod
     def together(cls, parts: Iterable["Judged"]) -> "Judged":
@@ -105,17 +100,10 @@ class Judged(NamedTuple):
 
 
 @torch.no_grad()
-def judged(model: SeqRecForReward, loader: RatedLoader) -> Judged:
+def judged(model: SeqRecForReward, loader: RewardLoader) -> Judged:
     """What a model says of all events, in float32 and without dropout."""
     model.eval()
-    return Judged.together(
-        Judged.of(model, RatedTensors(*(_to(part, model.device) for part in batch)))  # type: ignore[arg-type]
-        for batch in loader
-    )
-
-
-def _to(part: Any, device: torch.device) -> Any:
-    return part.to(device) if isinstance(part, Tensor) else part
+    return Judged.together(Judged.of(model, batch.to(model.device)) for batch in loader)
 
 
 class RewardModule(LearningModule):
@@ -132,7 +120,7 @@ class RewardModule(LearningModule):
         super().__init__(model, reward_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
         self._judged: list[Judged] = []
 
-    def validation_step(self, batch: RatedTensors, _: int) -> None:
+    def validation_step(self, batch: RewardTensors, _: int) -> None:
         self._judged.append(Judged.of(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from seqrec.evaluation.likes import auc, calibration_error
-from seqrec.evaluation.rating_floors import RatedLog, RatingFloors, fit_logistic, past_mean
+from seqrec.evaluation.rating_floors import (
+    RatedLog,
+    RatingFloors,
+    fit_logistic,
+    past_mean,
+    slate_chances,
+)
 
 
 def test_past_means_are_of_the_same_users_earlier_events():
@@ -49,3 +55,11 @@ def test_a_floor_knows_of_a_person_what_was_rated_before_alone(generator):
         floors.chances(log).values(), floors.chances(changed).values(), strict=True
     ):
         np.testing.assert_allclose(before[:11], after[:11], rtol=1e-12)
+
+
+def test_titles_say_of_slates_what_those_were_worth_that_they_stood_in():
+    learned = np.array([[0, 1], [0, -1], [2, 1]])
+    labels = np.array([1.0, 0.5, 0.0])
+    means = 0.5 + np.array([0.5, 0.0, -0.5, 0.0]) / (np.array([2, 2, 1, 0]) + 10)
+    found = slate_chances(np.array([[0, 3], [2, -1]]), learned, labels, num_items=4)
+    np.testing.assert_allclose(found, [(means[0] + means[3]) / 2, means[2]])

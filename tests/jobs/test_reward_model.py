@@ -14,6 +14,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world, opposed_tastes
 from seqrec.errors import SeqRecError
 from seqrec.jobs.rewards import build_scorer
+from seqrec.models.saving import load_reward_model
+from seqrec.rl.rewards import LearnedReward
 from seqrec.rl.roles import Rollouts
 from seqrec.rl.tasks import TaskSource
 from seqrec.training.epoch_log import EpochLog
@@ -67,11 +69,13 @@ def policy(world):
 
 def test_taste_is_learned_that_no_mean_can_tell(trained):
     held_out = trained["held_out"]
+    floors = held_out["floors"]
+    assert tuple(floors) == FLOORS
     assert held_out["model"]["auc"] > 0.85
-    assert all(held_out[floor]["auc"] < 0.65 for floor in FLOORS)
+    assert all(floor["auc"] < 0.65 for floor in floors.values())
     assert held_out["auc_gain"]["low"] > 0.1
     assert held_out["model"]["calibration_error"] < 0.1
-    assert held_out["model"]["log_loss_nats"] < min(held_out[f]["log_loss_nats"] for f in FLOORS)
+    assert held_out["model"]["log_loss_nats"] < min(f["log_loss_nats"] for f in floors.values())
 
 
 def test_a_run_leaves_a_model_and_its_metrics(world, trained):
@@ -150,8 +154,8 @@ def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, c
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("objective.liked=6", "who are learned from rated .* and liked 0 of them"),
-        ("objective.held_out_share=0.001", "who choose the epoch rated 0 titles"),
+        ("objective.liked=6", "of users who learn, 0 are liked"),
+        ("objective.held_out_share=0.001", "of 0 answers of users who choose"),
         ("objective.held_out_share=0", "objective.held_out_share: .*greater than 0"),
         ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
@@ -170,6 +174,47 @@ def test_a_log_without_ratings_is_refused(world, tmp_path):
     data = seqrec.prepare(world[1].drop("rating"), out=tmp_path / "data")["out"]
     with pytest.raises(SeqRecError, match="no numeric column 'rating'"):
         train((None, None, data), tmp_path / "x")
+
+
+@pytest.fixture(scope="module")
+def labels(world):
+    """Slates of three unseen titles, labelled by the share that the user's kind likes."""
+    folder, log, data = world
+    tastes = opposed_tastes(num_items=NUM_ITEMS, seed=0)
+    ids, rng = np.array(tastes.worlds[0].item_ids), np.random.default_rng(0)
+    rows = []
+    for (user_id,), seen in log.group_by("user_id", maintain_order=True):
+        unseen = np.setdiff1d(ids, seen["item_id"].to_numpy())
+        for _ in range(8):
+            slate = rng.choice(unseen, 3, replace=False).tolist()
+            liked = [tastes.is_liked(user_id, title) for title in slate]
+            rows.append({"user_id": user_id, "slate": slate, "label": float(np.mean(liked))})
+    file = folder / "labels.parquet"
+    pl.DataFrame(rows).write_parquet(file)
+    return file
+
+
+def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy, tmp_path):
+    found = train(world, tmp_path / "run", f"data.labels={labels}")
+    held_out = found["held_out"]
+    assert held_out["model"]["auc"] > 0.85 > held_out["floors"]["title_mean"]["auc"] + 0.15
+    assert found["labels"]["used"] == found["labels"]["rows"] == 8 * world[1]["user_id"].n_unique()
+    prepared = PreparedData.open(world[2])
+    tasks, items = some_tasks(prepared)
+    model = load_reward_model(tmp_path / "run" / "model")
+    scores = LearnedReward(model).score(tasks, items)
+    each = [LearnedReward(model).score(tasks, items[:, :, place, None]) for place in range(3)]
+    logits = np.log(each) - np.log1p(-np.array(each))
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits.mean(axis=0))), rtol=1e-5)
+    rewarded = reinforce(world[2], policy, tmp_path / "rl", found["out"])
+    assert rewarded["reward"] > rewarded["reward_before"]
+
+
+def test_labels_go_with_reward_models_and_must_be_there(world, labels, tmp_path):
+    with pytest.raises(SeqRecError, match="data.labels goes with objective reward_model, not sft"):
+        seqrec.train("sft", data=world[2], out=tmp_path / "x", overrides=[f"data.labels={labels}"])
+    with pytest.raises(SeqRecError, match="data.labels=nowhere.csv: no such file"):
+        train(world, tmp_path / "x", "data.labels=nowhere.csv")
 
 
 REWARD = "objective.rewards=[{{name: model, path: {}}}]"
@@ -201,8 +246,8 @@ def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
         seqrec.train("grpo", data=world[2], out=tmp_path / "x", overrides=again, resume=True)
 
 
-def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
-    prepared = PreparedData.open(world[2])
+def some_tasks(prepared):
+    """Histories with their ratings, and slates of three titles."""
     source = TaskSource(
         prepared.histories(["rating"]),
         np.zeros(prepared.num_users),
@@ -211,9 +256,13 @@ def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
         max_later=3,
         seed=0,
     )
+    return source(0), np.random.default_rng(0).integers(0, NUM_ITEMS, (6, 4, 3))
+
+
+def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
+    prepared = PreparedData.open(world[2])
+    tasks, items = some_tasks(prepared)
     make = build_scorer([ModelRewardConfig(name="model", path=trained["out"])], prepared)
-    items = np.random.default_rng(0).integers(0, NUM_ITEMS, (6, 4, 3))
-    tasks = source(0)
 
     def score(of):
         return make().score(Rollouts(tasks, of, np.zeros(of.shape), 0, []))

@@ -50,7 +50,6 @@ def stream_of(events, **changes):
         "liked": 4,
         "row_length": 8,
         "batch_size": 3,
-        "ignore_index": -100,
     }
     return RatedStream(events, tokens=TOKENS, **(settings | changes))
 
@@ -68,27 +67,26 @@ def test_every_rated_event_is_asked_once_after_what_was_before_it(generator, row
     stream = stream_of(events, row_length=row_length)
     asked = []
     for _, batch in stream.batches(Place()):
-        for row, column in zip(*np.nonzero(batch.events >= 0), strict=True):
-            event = batch.events[row, column]
-            asked.append(event)
-            assert batch.candidates[row, column] == events.items[event]
-            assert batch.labels[row, column] == (events.ratings[event] >= 4)
+        assert batch.total_weight == len(batch.events)
+        np.testing.assert_array_equal(batch.slates[:, 0], events.items[batch.events])
+        np.testing.assert_array_equal(batch.labels, events.ratings[batch.events] >= 4)
+        asked += batch.events.tolist()
+        for row, column, event in zip(batch.rows, batch.columns, batch.events, strict=True):
             document = batch.documents[row]
             first = np.flatnonzero(document == document[column])[0]
             num_past = column - first
             assert batch.ratings[row, first] == START and batch.input_ids[row, first] == 0
             past = slice(event - num_past, event)
-            assert batch.input_ids[row, first + 1 : column + 1].tolist() == (
-                TOKENS.encode(events.items[past]).tolist()
+            read = slice(first + 1, column + 1)
+            np.testing.assert_array_equal(
+                batch.input_ids[row, read], TOKENS.encode(events.items[past])
             )
-            assert batch.ratings[row, first + 1 : column + 1].tolist() == rows[past].tolist()
-            user = events.users[event]
-            so_far = event - events.starts[user]
-            assert num_past <= so_far and num_past >= min(so_far, row_length // 2)
-        assert batch.total_weight == (batch.candidates != -100).sum()
+            np.testing.assert_array_equal(batch.ratings[row, read], rows[past])
+            so_far = event - events.starts[events.users[event]]
+            assert min(so_far, row_length // 2) <= num_past <= so_far
     assert sorted(asked) == np.flatnonzero(events.is_rated).tolist()
-    assert stream.num_rated.sum() == len(asked)
-    in_order = [e for batch in stream.in_order() for e in batch.events[batch.events >= 0]]
+    assert stream.num_asked.sum() == len(asked)
+    in_order = [event for batch in stream.in_order() for event in batch.events]
     assert sorted(in_order) == sorted(asked)
 
 
@@ -102,8 +100,8 @@ def test_batches_follow_from_seed_and_place_and_processes_share_them(generator):
     ranks = [stream_of(events, batch_size=2, rank=r, num_ranks=2).batches(Place(1)) for r in (0, 1)]
     for (_, one), *parts in zip(whole, *ranks, strict=True):
         assert {part.total_weight for _, part in parts} == {one.total_weight / 2}
-        found = np.concatenate([part.events[part.events >= 0] for _, part in parts])
-        assert sorted(found) == sorted(one.events[one.events >= 0])
+        found = np.concatenate([part.events for _, part in parts])
+        assert sorted(found) == sorted(one.events)
 
 
 def test_prompts_are_packed_as_the_stream_packs_them():
