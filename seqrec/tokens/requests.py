@@ -15,6 +15,7 @@ from seqrec.tokens.grammar import (
     OPEN,
     TIME_COLUMN,
     Grammar,
+    is_missing,
     number_of,
     time_values,
     value_text,
@@ -75,8 +76,10 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
             continue
         for number, row in enumerate(rows):
             value = row.get(behaviour.key)
-            code = None if value is None else behaviour.code_of(value)
-            if value is not None and code is None:
+            if value is None or is_missing(value):
+                continue
+            code = behaviour.code_of(value)
+            if code is None:
                 unknown.append(f"{behaviour.key}={value}")
             codes[number, place] = code or OPEN
     sittings = events.grammar.sittings

@@ -227,7 +227,7 @@ ASKED_BADLY = {
     "the model has not learned it": ["--likelihood", "device=tv"],
     "likelihood rating=9: the model never saw it": ["--likelihood", "rating=9"],
     "no 'item_id'": ["--history", '[{"rating": 5}]'],
-    "oldest first": ["--history", '[{"item_id": "t1", "time": 9}, {"item_id": "t2", "time": 8}]'],
+    "oldest first": ["--history", '[{"item_id": "t01", "time": 9}, {"item_id": "t02", "time": 8}]'],
     "neither seconds since 1970 nor": ["--history", '[{"item_id": "t01", "time": "noon"}]'],
     "not a JSON list": ["--history", '[["t01"]]'],
     "missing.json: No such file": ["--history", "missing.json"],
