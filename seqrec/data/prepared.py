@@ -183,17 +183,10 @@ class PreparedData:
         self._check_columns(columns, has_words)
         return Blocks(self.path / INTERACTIONS_FILE, columns)
 
-<<<<<<< HEAD
-    def _check_columns(self, columns: Sequence[str], has_words: bool) -> None:
-        file = self.path / INTERACTIONS_FILE
-        schema = pl.scan_parquet(file, glob=False).collect_schema()
-        usable = [
-=======
-    def numeric_columns(self) -> list[str]:
-        """Columns of the log that ``histories`` may be asked for."""
+    def usable_columns(self, has_words: bool = False) -> list[str]:
+        """Columns of the log that ``histories`` may be asked for: numbers, and words if wanted."""
         schema = pl.scan_parquet(self.path / INTERACTIONS_FILE, glob=False).collect_schema()
         return [
->>>>>>> reward-model
             name
             for name, dtype in schema.items()
             if (
@@ -203,22 +196,16 @@ class PreparedData:
             )
             and name not in ("user", "item", "split")
         ]
-<<<<<<< HEAD
+
+    def _check_columns(self, columns: Sequence[str], has_words: bool) -> None:
+        usable = self.usable_columns(has_words)
         kind = "column" if has_words else "numeric column"
         for name in columns:
             if name not in usable:
-                raise SeqRecError(f"{file}: no {kind} {name!r}; choose one of {', '.join(usable)}")
-=======
-
-    def _check_numeric(self, columns: Sequence[str]) -> None:
-        numeric = self.numeric_columns()
-        for name in columns:
-            if name not in numeric:
                 raise SeqRecError(
-                    f"{self.path / INTERACTIONS_FILE}: no numeric column {name!r}; choose one of "
-                    f"{', '.join(numeric)}"
+                    f"{self.path / INTERACTIONS_FILE}: no {kind} {name!r}; choose one of "
+                    f"{', '.join(usable)}"
                 )
->>>>>>> reward-model
 
 
 def _known_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:

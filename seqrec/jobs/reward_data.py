@@ -111,7 +111,7 @@ def labelled_data(
     """Every row of a labels file is an answer."""
     config, trainer = _config(recipe), recipe.trainer
     file = Path(str(recipe.data.labels))
-    has_ratings = "rating" in prepared.numeric_columns()
+    has_ratings = "rating" in prepared.usable_columns()
     found = read_labels(file, prepared, prepared.histories(["rating"] if has_ratings else []))
     parts = _parts(held_out_levels(found.keys), config.held_out_share)
     learned, *others = (is_part[found.history_of] for is_part in parts)
