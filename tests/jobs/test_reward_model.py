@@ -1,6 +1,7 @@
 """Reward models by the verb: what they learn, what they leave, and as the reward of RL."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -230,20 +231,24 @@ RL = [
 ]
 
 
-def reinforce(data, policy, out, reward, *more):
+def reinforce(data, policy, out, reward, *more, **settings):
     overrides = [*RL, f"model.from_pretrained={policy}", REWARD.format(reward), *more]
-    return seqrec.train("grpo", data=data, out=out, overrides=overrides)
+    return seqrec.train("grpo", data=data, out=out, overrides=overrides, **settings)
 
 
 def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
     found = reinforce(world[2], policy, tmp_path / "x", trained["out"])
     assert 0 < found["reward_before"] < found["reward"] < 1
     assert found["reward"] > found["reward_before"] + 0.05
-    with pytest.raises(SeqRecError, match="provenance"):
-        (tmp_path / "x").rename(tmp_path / "x.partial")
-        other = train(world, tmp_path / "other", "trainer.max_epochs=1")["out"]
-        again = [*RL, f"model.from_pretrained={policy}", REWARD.format(other)]
-        seqrec.train("grpo", data=world[2], out=tmp_path / "x", overrides=again, resume=True)
+
+
+def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy, tmp_path):
+    reward = shutil.copytree(trained["out"], tmp_path / "reward")
+    reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1")
+    (tmp_path / "x").rename(tmp_path / "x.partial")
+    train(world, reward, "trainer.max_epochs=1", overwrite=True)
+    with pytest.raises(SeqRecError, match="provenance.fingerprint_of .* differs from the run"):
+        reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1", resume=True)
 
 
 def some_tasks(prepared):
