@@ -123,7 +123,10 @@ def test_overrides_reach_their_keys():
         ("trainer.max_epochs=0", "trainer.max_epochs: .*greater than 0, not 0"),
         ("trainer.learning_rate=fast", "trainer.learning_rate: .*not 'fast'"),
         ("model.hidden_size=65", "hidden_size 65 must be a multiple of twice"),
-        ("objective.name=magic", "objective.name: choose from sft, preference, rl, reward_model, not"),
+        (
+            "objective.name=magic",
+            "objective.name: choose from sft, preference, rl, reward_model, not",
+        ),
         ("objective.loss.temperature=2", "objective.loss.temperature: unknown key"),
         ("optimizer.name=adam", "optimizer: unknown key; known here: data, model"),
         ("trainer.seed.a=1", "trainer.seed: .*integer"),
