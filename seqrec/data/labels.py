@@ -115,8 +115,9 @@ def read_labels(file: Path, data: PreparedData, log: Histories) -> Labels:
 def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
     """The table with all columns, each of its kind."""
     columns = set(table.columns)
-    if "slate" not in columns and "item_id" in columns:
-        table = table.with_columns(slate=pl.concat_list(pl.col("item_id").cast(pl.String)))
+    alone = "slate" if "slate" in columns else "item_id"
+    if alone in columns and not table[alone].dtype.is_nested():
+        table = table.with_columns(slate=pl.concat_list(pl.col(alone).cast(pl.String)))
         columns.add("slate")
     for either in (("slate",), ("label",), ("user_id", "history")):
         if not columns & set(either):

@@ -133,7 +133,7 @@ def test_overrides_reach_their_keys():
         ("objective.name.a=1", "name is a value, not a block"),
         ("max_epochs", "write it as key.path=value"),
         ("model.dropout=[", "the value is not YAML"),
-        ("trainer.selection_metric=auc", "trainer.selection_metric"),
+        ("trainer.selection_metric=auc", "auc and reward_model go together"),
         ("trainer.selection_metric=pair_accuracy", "goes with objective preference"),
         ("data.pairs=pairs.parquet", "data.pairs goes with objective preference, not sft"),
         ("objective.sft_share=0.5", "objective.sft_share: unknown key"),

@@ -1,6 +1,7 @@
 """Reward models by the verb: what they learn, what they leave, and as the reward of RL."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,7 @@ QUICK = [
     "trainer.accelerator=cpu",
     "trainer.precision=float32",
 ]
+EXACT = ["model.dropout=0", "trainer.max_epochs=2", "trainer.learning_rate=0.003"]
 FLOORS = ("title_mean", "title_mean_and_user")
 
 
@@ -141,6 +143,15 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(world, trained, tmp_path
     assert resumed["validation"] == trained["validation"]
 
 
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(world, tmp_path):
+    runs = [
+        train(world, tmp_path / str(num), *EXACT, f"trainer.devices={num}")["validation"]
+        for num in (1, 2)
+    ]
+    assert runs[1] == pytest.approx(runs[0], abs=2e-3)
+
+
 def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, capsys):
     arguments = ["train", "reward-model", "--data", world[2], "--out", tmp_path / "out"]
     with pytest.raises(SystemExit) as end:
@@ -229,21 +240,40 @@ RL = [
     "trainer.accelerator=cpu",
 ]
 
+QUICK_RL = ["objective.num_updates=2", "objective.guard.check_every=1"]
 
-def reinforce(data, policy, out, reward, *more):
+
+def reinforce(data, policy, out, reward, *more, **settings):
     overrides = [*RL, f"model.from_pretrained={policy}", REWARD.format(reward), *more]
-    return seqrec.train("grpo", data=data, out=out, overrides=overrides)
+    return seqrec.train("grpo", data=data, out=out, overrides=overrides, **settings)
 
 
 def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
     found = reinforce(world[2], policy, tmp_path / "x", trained["out"])
     assert 0 < found["reward_before"] < found["reward"] < 1
     assert found["reward"] > found["reward_before"] + 0.05
-    with pytest.raises(SeqRecError, match="provenance"):
-        (tmp_path / "x").rename(tmp_path / "x.partial")
-        other = train(world, tmp_path / "other", "trainer.max_epochs=1")["out"]
-        again = [*RL, f"model.from_pretrained={policy}", REWARD.format(other)]
-        seqrec.train("grpo", data=world[2], out=tmp_path / "x", overrides=again, resume=True)
+
+
+@pytest.mark.slow
+def test_on_ray_the_reward_model_pays_the_same(world, trained, policy, tmp_path):
+    found = [
+        reinforce(world[2], policy, tmp_path / name, trained["out"], *QUICK_RL, executor)
+        for name, executor in {
+            "here": "objective.executor={name: in_process, num_workers: 2}",
+            "ray": "objective.executor={name: ray, num_workers: 2}",
+        }.items()
+    ]
+    assert found[0]["reward"] == pytest.approx(found[1]["reward"], rel=1e-5)
+    assert found[0]["drift_nats"] == pytest.approx(found[1]["drift_nats"], rel=1e-4)
+
+
+def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy, tmp_path):
+    reward = shutil.copytree(trained["out"], tmp_path / "reward")
+    reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1")
+    (tmp_path / "x").rename(tmp_path / "x.partial")
+    train(world, reward, "trainer.max_epochs=1", overwrite=True)
+    with pytest.raises(SeqRecError, match="provenance.fingerprint_of .* differs from the run"):
+        reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1", resume=True)
 
 
 def some_tasks(prepared):

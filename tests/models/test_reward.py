@@ -93,7 +93,9 @@ def test_states_are_those_at_the_ends_of_histories(model):
     torch.testing.assert_close(
         model.states(tokens, ratings, documents), expected, rtol=1e-4, atol=1e-5
     )
-    alone = model.hidden_states(tokens[:1, 6:], ratings[:1, 6:], torch.ones(1, 10))
+    alone = model.hidden_states(
+        tokens[:1, 6:], ratings[:1, 6:], torch.ones(1, 10, dtype=torch.long)
+    )
     torch.testing.assert_close(alone[:, -1], expected[2:3], rtol=1e-4, atol=1e-5)
 
 
