@@ -55,6 +55,18 @@ def test_two_processes_give_the_losses_weights_and_metrics_of_one(data, tmp_path
 
 
 @pytest.mark.slow
+def test_two_processes_learn_behaviours_as_one_does(data, tmp_path):
+    """Also where processes get different numbers of them."""
+    rating = "{name: rating, column: rating, is_learned: true, dropout: 0}"
+    told = f"data.events={{behaviours: [{rating}]}}"
+    for num in (1, 2):
+        overrides = [*SETTINGS, told, f"trainer.devices={num}"]
+        seqrec.train("sft", data=data, out=tmp_path / str(num), overrides=overrides)
+    for one, two in zip(lines(tmp_path / "1"), lines(tmp_path / "2"), strict=True):
+        assert two["train/loss_nats"] == pytest.approx(one["train/loss_nats"], rel=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["tied", "untied"])
 def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
     loss = "objective.loss={name: sampled_softmax, num_negatives: 16}"
