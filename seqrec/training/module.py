@@ -14,7 +14,7 @@ from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.recommender import Ranker
-from seqrec.training.optimizers import clip_gradients
+from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward
 Objective = Callable[[Any, Any], Float[Tensor, ""]]
@@ -82,6 +82,18 @@ class LearningModule(LightningModule):
         """Gradients end with their step: the next forward pass needs the memory."""
         optimizer.step(closure=closure)
         optimizer.zero_grad()
+
+    def on_validation_start(self) -> None:
+        self._catch_up()
+
+    def on_train_epoch_end(self) -> None:
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Rows that an optimizer left behind, before the whole table is read or saved."""
+        for optimizer in self.trainer.optimizers:
+            if isinstance(optimizer, LazyAdamW):
+                optimizer.catch_up()
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         clip_gradients(self.model, self.gradient_clip)

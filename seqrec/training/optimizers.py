@@ -9,14 +9,61 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+STEP_OF_ROW = "step_of_row"
+"""The step that every row is at; of the optimizer's state, as the next two."""
+DRIFT = "drift"
+"""By step: the sum in what a row last used then is behind by."""
+SHRUNK = "shrunk"
+"""By step: the logarithm of what weight decay has left of a row from the start to then."""
+REMEMBERED = 300
+"""Steps after which a mean gradient has faded (0.9**300 is 2e-14)."""
+FIRST_STEPS = 1024
+ROWS_AT_ONCE = 1 << 17
+
 
 class LazyAdamW(AdamW):
-    """AdamW that, given a sparse gradient, touches only the rows that it names.
+    """AdamW whose cost, given a sparse gradient, is that of the rows that it names.
 
-    The lazy rule of Adam for embeddings: a row's moments and its weight decay stand still in the
-    steps that do not use it; the bias correction counts all steps. Parameters with a dense
-    gradient are updated by AdamW itself.
+    A row that some steps do not use would under AdamW go on along its fading mean gradient and
+    shrink by its weight decay. It catches up on both in closed form when it is next read, so that
+    its gradient is taken where AdamW would take it: with ``g`` steps missed since step ``s``,
+
+        drift = sum(lr[i] * c[i] * r**(i - s) / shrunk(i))
+        row = (row - drift * mean / sqrt(square)) * shrunk(s + g)
+        mean = mean * beta1**g;  square = square * beta2**g
+
+    over ``i = s + 1 .. s + g``, where ``r = beta1 / sqrt(beta2)``, ``c[i]`` is AdamW's bias
+    correction and ``shrunk(i)`` what decay leaves of a weight from ``s`` to ``i``. That equals
+    AdamW but for ``eps``.
+
+    Parameters with a dense gradient are updated by AdamW itself. Rows are read through the tables
+    that :meth:`follow` is given; before anything else reads a table, :meth:`catch_up`.
     """
+
+    def follow(self, table: nn.Embedding) -> None:
+        """Bring rows of a table up to date just before they are looked up for training."""
+
+        def catch_up(table: nn.Embedding, inputs: tuple[Tensor, ...]) -> None:
+            if table.sparse and torch.is_grad_enabled():
+                self._catch_up_rows(table.weight, self._group_of(table.weight), inputs[0].flatten())
+
+        table.register_forward_pre_hook(catch_up)
+
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Bring every row of every parameter up to date."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if STEP_OF_ROW in self.state.get(parameter, {}):
+                    rows = torch.arange(len(parameter), device=parameter.device)
+                    for some in rows.split(ROWS_AT_ONCE):
+                        self._catch_up_rows(parameter, group, some)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            if STEP_OF_ROW in state:  # torch gives all but "step" the parameter's type
+                state[STEP_OF_ROW] = state[STEP_OF_ROW].to(torch.int32)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -44,14 +91,59 @@ class LazyAdamW(AdamW):
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state[STEP_OF_ROW] = torch.zeros(len(parameter), dtype=torch.int32, device=rows.device)
+            state[DRIFT] = torch.zeros(FIRST_STEPS, device=rows.device)
+            state[SHRUNK] = torch.zeros(FIRST_STEPS, device=rows.device)
+        self._catch_up_rows(parameter, group, rows)
         state["step"] += 1
-        step, (beta1, beta2) = float(state["step"]), group["betas"]
+        now, rate, (beta1, beta2) = int(state["step"]), float(group["lr"]), group["betas"]
         mean = state["exp_avg"][rows].lerp_(slope, 1 - beta1)
         square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
         state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
-        scale = square.div_(1 - beta2**step).sqrt_().add_(group["eps"])
-        values = parameter[rows].mul_(1 - group["lr"] * group["weight_decay"])
-        parameter[rows] = values.addcdiv_(mean, scale, value=-group["lr"] / (1 - beta1**step))
+        scale = square.div_(1 - beta2**now).sqrt_().add_(group["eps"])
+        values = parameter[rows].mul_(1 - rate * group["weight_decay"])
+        parameter[rows] = values.addcdiv_(mean, scale, value=-rate / (1 - beta1**now))
+        state[STEP_OF_ROW][rows] = now
+        self._count_missed(state, now, rate, group)
+
+    def _count_missed(
+        self, state: dict[str, Any], now: int, rate: float, group: dict[str, Any]
+    ) -> None:
+        """Add this step to what rows that were last used at an earlier one have missed."""
+        if now == len(state[DRIFT]):
+            for key in (DRIFT, SHRUNK):
+                state[key] = torch.cat([state[key], torch.zeros_like(state[key])])
+        beta1, beta2 = group["betas"]
+        faded, ratio = (1 - beta2**now) ** 0.5 / (1 - beta1**now), beta1 / beta2**0.5
+        shrunk, shrinks = state[SHRUNK], math.log1p(-rate * group["weight_decay"])
+        shrunk[now] = shrunk[now - 1] + shrinks
+        since = torch.arange(min(now, REMEMBERED), 0, -1, device=shrunk.device)
+        then = slice(now - len(since), now)
+        state[DRIFT][then] += rate * faded * ratio**since * (shrunk[then] - shrunk[now]).exp()
+
+    @torch.no_grad()
+    def _catch_up_rows(self, parameter: Tensor, group: dict[str, Any], rows: Tensor) -> None:
+        state = self.state.get(parameter, {})
+        if STEP_OF_ROW not in state:
+            return
+        now = int(state["step"])
+        steps = state[STEP_OF_ROW][rows]
+        is_behind = steps < now
+        if not is_behind.any():
+            return
+        rows, steps = rows[is_behind], steps[is_behind]
+        missed, (beta1, beta2) = (now - steps)[:, None], group["betas"]
+        mean, square = state["exp_avg"][rows], state["exp_avg_sq"][rows]
+        drift = state[DRIFT][steps][:, None] * mean
+        values = parameter[rows].addcdiv_(drift, square.sqrt().add_(group["eps"]), value=-1)
+        shrunk = (state[SHRUNK][now] - state[SHRUNK][steps]).exp_()
+        parameter[rows] = values.mul_(shrunk[:, None])
+        state["exp_avg"][rows] = mean.mul_(beta1**missed)
+        state["exp_avg_sq"][rows] = square.mul_(beta2**missed)
+        state[STEP_OF_ROW][rows] = now
+
+    def _group_of(self, parameter: Tensor) -> dict[str, Any]:
+        return next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
 
 
 def adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> LazyAdamW:
@@ -61,7 +153,11 @@ def adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> Laz
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return LazyAdamW(groups, lr=learning_rate, fused=True)
+    optimizer = LazyAdamW(groups, lr=learning_rate, fused=True)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            optimizer.follow(module)
+    return optimizer
 
 
 def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:

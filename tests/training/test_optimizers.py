@@ -1,5 +1,7 @@
 """The lazy optimizer against torch's own, and clipping against arithmetic."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -26,21 +28,75 @@ def test_rows_used_in_every_step_move_as_under_adamw():
     torch.testing.assert_close(lazy, plain)
 
 
-def test_rows_that_a_step_does_not_use_stand_still_with_their_moments():
-    parameter = nn.Parameter(torch.ones(4, 2))
-    optimizer = LazyAdamW([parameter], lr=0.1, weight_decay=0.3, fused=True)
+@pytest.fixture
+def trained_apart():
+    """A table under the lazy optimizer and its twin under torch's, 1500 steps of the same task."""
+    torch.manual_seed(0)
+    goal, table = torch.randn(40, 3), nn.Embedding(40, 3, sparse=True)
+    twin = nn.Parameter(table.weight.detach().clone())
+    lazy = LazyAdamW([table.weight], lr=0.02, weight_decay=0.1, fused=True)
+    plain = AdamW([twin], lr=0.02, weight_decay=0.1)
+    lazy.follow(table)
+    for step in range(1500):
+        rate = 0.02 * (1 - step / 2000)
+        rows = (40 * torch.rand(5) ** 4).long()  # the last rows are hardly ever used
+        for optimizer, loss in (
+            (lazy, (table(rows) - goal[rows]).square().sum()),
+            (plain, (twin[rows] - goal[rows]).square().sum()),
+        ):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return lazy, table, plain, twin
+
+
+def test_rows_used_now_and_then_end_where_adamw_takes_them(trained_apart):
+    lazy, table, plain, twin = trained_apart
+    behind = lazy.state[table.weight]["step_of_row"] < 1500
+    assert behind.sum() > 20
+    assert not torch.allclose(table.weight, twin, atol=1e-2)
+    lazy.catch_up()
+    torch.testing.assert_close(table.weight, twin, atol=2e-4, rtol=1e-3)
+    for key in ("exp_avg", "exp_avg_sq"):
+        expected = plain.state[twin][key]
+        torch.testing.assert_close(lazy.state[table.weight][key], expected, atol=2e-4, rtol=1e-2)
+
+
+def test_catching_up_in_two_parts_is_catching_up_once(trained_apart):
+    lazy, table, *_ = trained_apart
+    once, parts = LazyAdamW([table.weight]), LazyAdamW([table.weight])
+    start = table.weight.detach().clone()
+    for optimizer in (once, parts):
+        optimizer.load_state_dict(deepcopy(lazy.state_dict()))
+    once.catch_up()
+    expected = table.weight.detach().clone()
+    with torch.no_grad():
+        table.weight.copy_(start)
+    alone = nn.Embedding.from_pretrained(table.weight, freeze=False, sparse=True)
+    alone.weight = table.weight
+    parts.follow(alone)
+    alone(torch.tensor([3, 30, 30, 39]))
+    parts.catch_up()
+    assert torch.equal(table.weight, expected)
+
+
+def test_a_step_touches_the_rows_that_it_uses_alone():
+    table = nn.Embedding(4, 2, sparse=True)
+    optimizer = LazyAdamW([table.weight], lr=0.1, weight_decay=0.3, fused=True)
+    optimizer.follow(table)
     for row in (1, 1, 3):
-        index, values = torch.tensor([[row]]), torch.ones(1, 2)
-        parameter.grad = torch.sparse_coo_tensor(index, values, (4, 2), check_invariants=True)
-        before = {key: value.clone() for key, value in optimizer.state[parameter].items()}
-        weights = parameter.detach().clone()
+        before = {key: value.clone() for key, value in optimizer.state[table.weight].items()}
+        weights = table.weight.detach().clone()
+        table(torch.tensor([row])).sum().backward()
         optimizer.step()
+        optimizer.zero_grad()
         others = [other for other in range(4) if other != row]
-        assert torch.equal(parameter[others], weights[others])
+        assert torch.equal(table.weight[others], weights[others])
         for key in ("exp_avg", "exp_avg_sq"):
             if before:
-                assert torch.equal(optimizer.state[parameter][key][others], before[key][others])
-        assert not torch.equal(parameter[row], weights[row])
+                assert torch.equal(optimizer.state[table.weight][key][others], before[key][others])
+        assert not torch.equal(table.weight[row], weights[row])
 
 
 def test_dense_parameters_beside_sparse_ones_move_as_under_adamw():
