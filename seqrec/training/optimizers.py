@@ -91,19 +91,24 @@ class LazyAdamW(AdamW):
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-            state[STEP_OF_ROW] = torch.zeros(len(parameter), dtype=torch.int32, device=rows.device)
-            state[DRIFT] = torch.zeros(FIRST_STEPS, device=rows.device)
-            state[SHRUNK] = torch.zeros(FIRST_STEPS, device=rows.device)
+        if STEP_OF_ROW not in state:
+            now, device = int(state["step"]), parameter.device
+            state[STEP_OF_ROW] = torch.full((len(parameter),), now, dtype=torch.int32).to(device)
+            state[DRIFT] = torch.zeros(now + FIRST_STEPS, device=device)
+            state[SHRUNK] = torch.zeros(now + FIRST_STEPS, device=device)
         self._catch_up_rows(parameter, group, rows)
         state["step"] += 1
         now, rate, (beta1, beta2) = int(state["step"]), float(group["lr"]), group["betas"]
-        mean = state["exp_avg"][rows].lerp_(slope, 1 - beta1)
-        square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
-        state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
+        mean = state["exp_avg"].index_select(0, rows).lerp_(slope, 1 - beta1)
+        square = state["exp_avg_sq"].index_select(0, rows).mul_(beta2)
+        square.addcmul_(slope, slope, value=1 - beta2)
+        state["exp_avg"].index_copy_(0, rows, mean)
+        state["exp_avg_sq"].index_copy_(0, rows, square)
         scale = square.div_(1 - beta2**now).sqrt_().add_(group["eps"])
-        values = parameter[rows].mul_(1 - rate * group["weight_decay"])
-        parameter[rows] = values.addcdiv_(mean, scale, value=-rate / (1 - beta1**now))
-        state[STEP_OF_ROW][rows] = now
+        values = parameter.index_select(0, rows).mul_(1 - rate * group["weight_decay"])
+        values.addcdiv_(mean, scale, value=-rate / (1 - beta1**now))
+        parameter.index_copy_(0, rows, values)
+        state[STEP_OF_ROW].index_fill_(0, rows, now)
         self._count_missed(state, now, rate, group)
 
     def _count_missed(
@@ -127,20 +132,21 @@ class LazyAdamW(AdamW):
         if STEP_OF_ROW not in state:
             return
         now = int(state["step"])
-        steps = state[STEP_OF_ROW][rows]
+        steps = state[STEP_OF_ROW].index_select(0, rows)
         is_behind = steps < now
         if not is_behind.any():
             return
         rows, steps = rows[is_behind], steps[is_behind]
         missed, (beta1, beta2) = (now - steps)[:, None], group["betas"]
-        mean, square = state["exp_avg"][rows], state["exp_avg_sq"][rows]
+        mean, square = (state[key].index_select(0, rows) for key in ("exp_avg", "exp_avg_sq"))
         drift = state[DRIFT][steps][:, None] * mean
-        values = parameter[rows].addcdiv_(drift, square.sqrt().add_(group["eps"]), value=-1)
+        values = parameter.index_select(0, rows)
+        values.addcdiv_(drift, square.sqrt().add_(group["eps"]), value=-1)
         shrunk = (state[SHRUNK][now] - state[SHRUNK][steps]).exp_()
-        parameter[rows] = values.mul_(shrunk[:, None])
-        state["exp_avg"][rows] = mean.mul_(beta1**missed)
-        state["exp_avg_sq"][rows] = square.mul_(beta2**missed)
-        state[STEP_OF_ROW][rows] = now
+        parameter.index_copy_(0, rows, values.mul_(shrunk[:, None]))
+        state["exp_avg"].index_copy_(0, rows, mean.mul_(beta1**missed))
+        state["exp_avg_sq"].index_copy_(0, rows, square.mul_(beta2**missed))
+        state[STEP_OF_ROW].index_fill_(0, rows, now)
 
     def _group_of(self, parameter: Tensor) -> dict[str, Any]:
         return next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
