@@ -47,11 +47,11 @@ def measure(quick: bool) -> Iterator[Row]:
         )
     base, lazy = (users[name] for name in OPTIMIZERS)
     low, high = bootstrap_interval(lazy - base, seed=0)
-    ratios = [1 + bound / base.mean() for bound in (low, high)]
+    ratios = [float(1 + bound / base.mean()) for bound in (low, high)]
     yield row(
         NAME,
         "lazy AdamW over AdamW, lower end of the paired 95 % interval",
-        [lazy.mean() / base.mean()],
+        [float(lazy.mean() / base.mean())],
         "",
         ratio=ratios[0],
         target=NOT_INFERIOR,
