@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,66 @@ MODULE = "benchmarks.distillation"
 DATA = {"ml-1m": "ml1m", "beauty": "beauty"}
 """The data, and what its recipes' names begin with."""
 CACHE_SIZE = 200
-FASTER = at_least(4)
+METRIC = "ndcg@10"
+TAUGHT = "objective.name=distillation"
+WORTH_IT, AS_GOOD, NOT_INFERIOR, FASTER = map(at_least, (1.03, 0.98, 0.97, 4))
 
 
 def measure(quick: bool) -> Iterator[Row]:
     """Tables of accuracy, and what student and teacher cost to serve."""
     for data, name in DATA.items():
         folder = prepared(data)
-        recipes = {
-            role: RECIPES / "distillation" / f"{name}-{role}.yaml"
-            for role in ("teacher", "student")
-        }
-        teacher = trained(recipes["teacher"], folder, quick=quick)
-        plain = trained(recipes["student"], folder, quick=quick)
+        student = RECIPES / "distillation" / f"{name}-student.yaml"
+        teacher = trained(RECIPES / "distillation" / f"{name}-teacher.yaml", folder, quick=quick)
+        plain = trained(student, folder, quick=quick)
         first = teacher / "seed-0"
-        taught = ["objective.name=distillation", f"objective.teachers=[{first}]"]
-        live = trained(recipe, folder, *taught, quick=quick, name=f"{name}-student-live")
-        cache = cached(first, folder, quick)
-        from_cache = ["objective.name=distillation", f"objective.cache={cache}"]
-        kept = trained(recipe, folder, *from_cache, quick=quick, name=f"{name}-student-cache")
+        taught = [TAUGHT, f"objective.teachers=[{first}]"]
+        live = trained(student, folder, *taught, quick=quick, name=f"{name}-student-live")
+        from_cache = [TAUGHT, f"objective.cache={cached(first, folder, quick)}"]
+        kept = trained(student, folder, *from_cache, quick=quick, name=f"{name}-student-cache")
         systems = [live, kept, plain, teacher]
-        result = judged(f"{data}-students", systems, folder, quick=quick)
+        result = judged(f"{data}-students", systems, folder, "--against", live.name, quick=quick)
         yield from rows_of(NAME, data, result, {})
+        yield from verdicts(data, result, live.name, kept.name, plain.name, teacher.name)
         yield from costs(data, live, teacher)
+
+
+def verdicts(
+    data: str, result: Mapping[str, Any], live: str, kept: str, plain: str, teacher: str
+) -> Iterator[Row]:
+    """How the student's metric stands to the teacher's, to its own untaught, and to the cache's."""
+    mean = {entry["system"]: entry[METRIC] for entry in result["rows"]}
+    against = {
+        found["other"]: found for found in result["comparisons"] if found["metric"] == METRIC
+    }
+    lost = against[kept]["interval"][1] / mean[live]
+    for work, value, target, note in (
+        (f"{teacher} over {plain}", mean[teacher] / mean[plain], WORTH_IT, ""),
+        (f"{live} over {teacher}", mean[live] / mean[teacher], AS_GOOD, ""),
+        (
+            f"{live} over {plain}",
+            mean[live] / mean[plain],
+            None,
+            f"p = {against[plain]['p_value']:.4f}, "
+            f"{'' if against[plain]['is_significant'] else 'not '}significant",
+        ),
+        (
+            f"{kept} over {live}, lower end of the paired 95 % interval",
+            1 - lost,
+            NOT_INFERIOR,
+            f"{mean[kept] / mean[live]:.3f} of it",
+        ),
+    ):
+        yield row(
+            NAME,
+            f"{data}, {METRIC}: {work}",
+            [value],
+            "",
+            system=live,
+            target=target,
+            note=note,
+            module=MODULE,
+        )
 
 
 def cached(teacher: Path, data: Path, quick: bool) -> Path:

@@ -19,7 +19,7 @@ import torch
 from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
-from benchmarks.engine.steps import TrainingStep
+from benchmarks.engine.steps import TrainingStep, materialise_state
 from seqrec.config.load import Recipe, load_recipe
 from seqrec.config.objective import SampledConfig
 from seqrec.jobs.build import build_model, build_optimizers
@@ -140,7 +140,7 @@ def probe(kind: str, num_items: int, num_targets: int, num_steps: int) -> dict[s
         once = _loss_alone(num_items, num_targets)
     else:
         step = TrainingStep(_module(load_recipe("sft", _overrides(kind)), num_items))
-        step.materialise_state()
+        materialise_state(step.optimizer)
 
         def once() -> float:
             return step(_batch(num_items, num_targets))

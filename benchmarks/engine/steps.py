@@ -119,15 +119,16 @@ class TrainingStep:
         """The seconds of each step after a few that warm up."""
         return [self(batch) for batch in batches][NUM_WARM_UP:]
 
-    def materialise_state(self) -> None:
-        """Give the optimizer the state it would make in its first step, every page touched."""
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                self.optimizer.state[parameter] = {
-                    "step": torch.zeros(()),
-                    "exp_avg": torch.empty_like(parameter).fill_(0.0),
-                    "exp_avg_sq": torch.empty_like(parameter).fill_(0.0),
-                }
+
+def materialise_state(optimizer: Optimizer) -> None:
+    """Give an optimizer the state it would make in its first step, every page touched."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.empty_like(parameter).fill_(0.0),
+                "exp_avg_sq": torch.empty_like(parameter).fill_(0.0),
+            }
 
 
 def state_mb(module: TrainingModule) -> float:
