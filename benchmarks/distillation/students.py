@@ -34,7 +34,7 @@ def measure(quick: bool) -> Iterator[Row]:
         kept = trained(student, folder, *from_cache, quick=quick, name=f"{name}-student-cache")
         systems = [live, kept, plain, teacher]
         result = judged(f"{data}-students", systems, folder, "--against", live.name, quick=quick)
-        yield from rows_of(NAME, data, result, {})
+        yield from rows_of(NAME, data, result, {}, module=MODULE)
         yield from verdicts(data, result, live.name, kept.name, plain.name, teacher.name)
         yield from costs(data, live, teacher)
 

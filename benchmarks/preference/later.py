@@ -12,6 +12,7 @@ from seqrec.evaluation.significance import bootstrap_interval, paired_randomizat
 
 LIKED, DISLIKED = 4, 2
 DEPTH, DEEP = 10, 50
+LIKED_HITS = "liked among hits of the top 10"
 SEED = 0
 
 
@@ -33,12 +34,12 @@ class Judged:
         return float(np.nanmean(self.values[metric]))
 
 
-def judged(run: Path, data: Path) -> Judged:
-    """How a run's lists meet the held-out titles of ``last-n``."""
+def judged(run: Path, data: Path, *options: str) -> Judged:
+    """How a run's lists meet the held-out titles of ``last-n``; options of ``seqrec recommend``."""
     file = run / "lists.parquet"
     seqrec(
         *("recommend", str(run), "--data", str(data), "--k", str(DEEP)),
-        *("--out", str(file), "--overwrite"),
+        *("--out", str(file), "--overwrite", *options),
     )
     lists = pl.read_parquet(file).select("user_id", "item_id", "rank")
     users = pl.read_parquet(data / "users.parquet").select("user_id").with_row_index("user")
@@ -73,10 +74,13 @@ def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
     best = ideal[np.minimum(np.maximum(table["num_liked"].to_numpy(), 1), DEPTH) - 1]
     liked = table["num_liked"].to_numpy().astype(float)
     liked[liked == 0] = np.nan
+    hits = table["hits"].to_numpy().astype(float)
+    hits[hits == 0] = np.nan
     columns = {
         f"recall@{DEPTH}": table["hits"].to_numpy() / table["num"].to_numpy(),
         f"recall@{DEEP}": table["deep_hits"].to_numpy() / table["num"].to_numpy(),
         "ndcg@10 on liked": table["liked_gain"].to_numpy() / best * (liked / liked),
+        LIKED_HITS: table["liked_hits"].to_numpy() / hits,
         "recall@10 on liked": table["liked_hits"].to_numpy() / liked,
         "lists with a disliked title": np.where(
             table["num_disliked"].to_numpy() > 0, table["has_disliked"].to_numpy(), np.nan

@@ -30,13 +30,20 @@ TOLERANCE = 0.002
 """What another machine's mean may differ by from ``expected.json``."""
 
 
-def trained(recipe: Path, data: Path, *overrides: str, quick: bool = False, name: str = "") -> Path:
+def trained(
+    recipe: Path,
+    data: Path,
+    *overrides: str,
+    quick: bool = False,
+    name: str = "",
+    seeds: Sequence[int] = SEEDS,
+) -> Path:
     """The folder of a recipe's seeds; one that was begun goes on."""
     out = FOLDER / "runs" / (name or f"{recipe.parent.name}-{recipe.stem}-seeds")
     if quick:
         out = FOLDER / "quick" / out.name
         shutil.rmtree(out, ignore_errors=True)
-    seeds = SEEDS[: 1 if quick else None]
+    seeds = seeds[: 1 if quick else None]
     short = ["trainer.max_epochs=1"] if quick else []
     settings = ["trainer.accelerator=cpu", *overrides, *short]
     seqrec(
@@ -72,6 +79,7 @@ def rows_of(
     result: Mapping[str, Any],
     targets: Mapping[tuple[str, str], Target],
     metrics: Sequence[str] = METRICS,
+    module: str = MODULE,
 ) -> Iterator[Row]:
     """A row a system and metric, and one a comparison."""
     for entry in result["rows"]:
@@ -86,7 +94,7 @@ def rows_of(
                 system=entry["system"],
                 target=targets.get((entry["system"], metric)),
                 note=f"{spread if 'sd' in entry else ''}95 % interval {low:.4f} to {high:.4f}",
-                module=MODULE,
+                module=module,
             )
     for found in result["comparisons"]:
         verdict = "significant" if found["is_significant"] else "not significant"
@@ -98,7 +106,7 @@ def rows_of(
             system=found["system"],
             ratio=None,
             note=f"{found['relative']:+.1%}, p = {found['p_value']:.4f}: {verdict}",
-            module=MODULE,
+            module=module,
         )
 
 

@@ -1,0 +1,1 @@
+"""What behaviours are worth, and what they cost."""
