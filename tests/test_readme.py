@@ -1,4 +1,4 @@
-"""What the README says runs: its Python on a simulated world, its commands through the parser."""
+"""What README and docs say runs: Python on a simulated world, commands through parser and schema."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ import pytest
 import typer
 
 import seqrec.cli
-from seqrec.config.load import shipped_recipes
+from seqrec.config.load import load_recipe, shipped_recipes
 from seqrec.data.worlds import first_order_world
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +33,26 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(blocks("python")) == 1
     exec(blocks("python")[0], {})
+
+
+def commands_of_docs():
+    """Every ``seqrec`` line of the docs' shell blocks, and of what recipes say they are run by."""
+    found = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+            found += block.replace("\\\n", " ").splitlines()
+    for recipe in sorted((ROOT / "benchmarks").glob("*/*.yaml")):
+        found += [line.lstrip("# ") for line in recipe.read_text().splitlines() if line[:1] == "#"]
+    return [line for line in found if line.startswith("seqrec ")]
+
+
+@pytest.mark.parametrize("command", sorted(set(commands_of_docs())))
+def test_every_command_of_the_docs_is_understood(command):
+    verb, *arguments = shlex.split(command, comments=True)[1:]
+    parser = typer.main.get_command(seqrec.cli.app).commands[verb]
+    asked = parser.make_context(verb, list(arguments)).params
+    if verb == "train":
+        load_recipe(str(asked["recipe"]), asked["overrides"] or [])
 
 
 @pytest.mark.parametrize("command", commands())
