@@ -1,4 +1,4 @@
-"""What README and docs say runs: Python on a simulated world, commands through parser and schema."""
+"""What README and docs say runs: Python on a simulated world, commands through the parser."""
 
 import re
 import shlex

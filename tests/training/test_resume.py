@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 import seqrec
@@ -20,6 +21,7 @@ SETTINGS = [
 @pytest.fixture
 def data(tmp_path):
     log = first_order_world(num_items=40, seed=0).simulate(200, 15, seed=1)
+    log = log.with_columns(rating=1 + pl.int_range(pl.len()) % 5)
     seqrec.prepare(log, out=tmp_path / "data")
     return tmp_path / "data"
 
@@ -34,9 +36,12 @@ def losses(run):
 
 
 SAMPLED = "objective.loss={name: sampled_softmax, num_negatives: 16}"
+EVENTS = "data.events.behaviours=[{name: rating, column: rating, is_learned: true}]"
 
 
-@pytest.mark.parametrize(("at_step", "more"), [(3, []), (50, []), (77, []), (50, [SAMPLED])])
+@pytest.mark.parametrize(
+    ("at_step", "more"), [(3, []), (50, []), (77, []), (50, [SAMPLED]), (50, [EVENTS])]
+)
 def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     data, tmp_path, monkeypatch, at_step, more
 ):
