@@ -22,12 +22,29 @@ class Judged:
 
     values: Mapping[str, np.ndarray]
     """By metric, of the users in the order of the data."""
+    liked: np.ndarray
+    """By depth from 1 on and user: the share of the titles later liked that stand so high."""
+    disliked: np.ndarray
+    """By depth and user: whether a title later disliked stands so high."""
 
     @classmethod
     def mean_of(cls, runs: Sequence["Judged"]) -> "Judged":
         """The mean over seeds, user by user."""
         names = runs[0].values
-        return cls({name: np.mean([run.values[name] for run in runs], axis=0) for name in names})
+        return cls(
+            {name: np.mean([run.values[name] for run in runs], axis=0) for name in names},
+            np.mean([run.liked for run in runs], axis=0),
+            np.mean([run.disliked for run in runs], axis=0),
+        )
+
+    def disliked_at_recall(self, recall: float) -> np.ndarray:
+        """By user: whether lists cut where they recall so much of what was liked hold a disliked
+        title; between two depths in proportion."""
+        curve = np.nanmean(self.liked, axis=1)
+        depth = np.interp(recall, curve, np.arange(len(curve)))
+        low = int(depth)
+        high, share = min(low + 1, len(curve) - 1), depth - low
+        return (1 - share) * self.disliked[low] + share * self.disliked[high]
 
     def mean(self, metric: str) -> float:
         """Over the users who have it."""
@@ -53,7 +70,7 @@ def judged(run: Path, data: Path, *options: str) -> Judged:
         .join(users, on="user")
         .join(lists, on=["user_id", "item_id"], how="left")
     )
-    return Judged(per_user(found, len(users)))
+    return Judged(per_user(found, len(users)), *by_depth(found, len(users)))
 
 
 def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
@@ -91,6 +108,20 @@ def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
         answers[name] = np.full(num_users, np.nan)
         answers[name][table["user"].to_numpy()] = values
     return answers
+
+
+def by_depth(found: pl.DataFrame, num_users: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``Judged`` holds by depth; NaN of users who liked, or disliked, nothing later."""
+    curves = []
+    for which in (pl.col("rating") >= LIKED, pl.col("rating") <= DISLIKED):
+        titles = found.filter(which)
+        users, ranks = titles["user"].to_numpy(), titles["rank"].fill_null(DEEP + 1).to_numpy()
+        num = np.bincount(users, minlength=num_users).astype(float)
+        num[num == 0] = np.nan
+        hits = [np.bincount(users[ranks <= d], minlength=num_users) for d in range(1, DEEP + 1)]
+        curves.append((np.stack(hits), num))
+    (liked, num_liked), (disliked, num_disliked) = curves
+    return liked / num_liked, np.where(np.isnan(num_disliked), np.nan, disliked > 0)
 
 
 def compared(one: np.ndarray, other: np.ndarray) -> str:

@@ -51,6 +51,19 @@ def measure(quick: bool) -> Iterator[Row]:
                 note="" if name == "SFT" else f"against SFT: {difference}",
                 module=MODULE,
             )
+    recall = of["DPO"].mean("recall@10 on liked")
+    cut = of["SFT"].disliked_at_recall(recall)
+    found = of["DPO"].values["lists with a disliked title"]
+    yield row(
+        NAME,
+        f"{DATA}, lists with a disliked title where SFT's recall as much of the liked ones",
+        [float(np.nanmean(found))],
+        "",
+        system="DPO",
+        note=f"SFT {np.nanmean(cut):.4f}, lists cut for a recall of {recall:.4f}: "
+        f"{compared(found, cut)}",
+        module=MODULE,
+    )
 
 
 def pairs_file(data: Path) -> Path:

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from benchmarks.engine.ratings import MAX_RATED, MIN_RATED, activity, ratings_of
 from benchmarks.engine.rows import at_least, at_most, row, spread
+from benchmarks.preference import later
+from benchmarks.preference.later import Judged
 from seqrec.config.load import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -37,3 +40,21 @@ def test_simulated_ratings_have_the_asked_number_and_no_title_twice(generator):
     assert len(table) == 20_000
     assert table.select("userId", "movieId").is_duplicated().sum() == 0
     assert table["userId"].value_counts().sort("userId")["count"].to_list() == counts.tolist()
+
+
+def test_what_became_of_recommended_titles_is_counted_by_hand():
+    """User 0 liked titles at ranks 2 and 40 and disliked one at 5; user 1 watched one at 1."""
+    found = pl.DataFrame(
+        {"user": [0, 0, 0, 1], "rating": [5.0, 4.0, 1.0, 3.0], "rank": [2, 40, 5, 1]}
+    )
+    judged = Judged(later.per_user(found, 2), *later.by_depth(found, 2))
+    assert judged.mean("recall@10 on liked") == 0.5
+    assert judged.mean(later.LIKED_HITS) == pytest.approx((1 / 2 + 0) / 2)
+    assert judged.mean("lists with a disliked title") == 1
+    gain = (1 / np.log2(3)) / (1 + 1 / np.log2(3))
+    assert judged.mean("ndcg@10 on liked") == pytest.approx(gain)
+    assert judged.liked[[0, 1, 38, 39], 0].tolist() == [0, 0.5, 0.5, 1]
+    assert np.isnan(judged.liked[:, 1]).all()
+    assert judged.disliked[[3, 4], 0].tolist() == [0, 1]
+    assert judged.disliked_at_recall(0.25)[0] == 0
+    assert judged.disliked_at_recall(0.75)[0] == 1
