@@ -97,6 +97,12 @@ def scores_of(
     return Scores(hidden, item_weight, memory_at(model, batch, place, labels))
 
 
+def apart(model: SeqRecForNextItem, scores: Scores) -> list[Scores]:
+    """The same of every member of a model, which learn each for itself; else of the model."""
+    members = model.members(scores.hidden, scores.item_weight)
+    return [Scores(states, vectors, scores.logit_bias) for states, vectors in members]
+
+
 def distillation_loss(
     model: SeqRecForNextItem,
     batch: PackedTensors,
@@ -108,6 +114,8 @@ def distillation_loss(
     continuation: Continuation | None = None,
 ) -> Float[Tensor, ""]:
     """The divergence from live teachers at every position of packed histories, in nats.
+
+    Members of a student learn each for itself: the mean of their divergences.
 
     With shares ``s`` of SFT, ``h`` of hidden states and ``c`` of continued histories:
     ``(1 - c) * ((1 - h) * ((1 - s) * divergence + s * cross-entropy) + h * unexplained) +
@@ -129,14 +137,18 @@ def distillation_loss(
     item_weight = model.item_weight()
     student = scores_of(model, item_weight, batch, learned.place, learned.labels)
     guides = teachers.scores(batch, learned.place, learned.labels)
-    loss = divergence(
-        student,
-        guides,
-        labels=learned.labels,
-        label_share=sft_share,
-        row_weight=learned.weight,
-        total_weight=batch.total_weight,
-    )
+    losses = [
+        divergence(
+            member,
+            guides,
+            labels=learned.labels,
+            label_share=sft_share,
+            row_weight=learned.weight,
+            total_weight=batch.total_weight,
+        )
+        for member in apart(model, student)
+    ]
+    loss = torch.stack(losses).mean()
     if state_share:
         unexplained = [unexplained_share(student.hidden, guide.hidden) for guide in guides]
         loss = (1 - state_share) * loss + state_share * torch.stack(unexplained).mean()
@@ -145,15 +157,19 @@ def distillation_loss(
     continued, place = continue_histories(model, item_weight, batch, continuation)
     if not len(place):
         return loss
-    of_own = divergence(
-        scores_of(model, item_weight, continued, place),
-        teachers.scores(continued, place),
-        labels=None,
-        label_share=0.0,
-        row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
-        total_weight=float(len(place)),
-    )
-    return (1 - continuation.share) * loss + continuation.share * of_own
+    guides = teachers.scores(continued, place)
+    of_own = [
+        divergence(
+            member,
+            guides,
+            labels=None,
+            label_share=0.0,
+            row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
+            total_weight=float(len(place)),
+        )
+        for member in apart(model, scores_of(model, item_weight, continued, place))
+    ]
+    return (1 - continuation.share) * loss + continuation.share * torch.stack(of_own).mean()
 
 
 def kept_answers_loss(
@@ -166,14 +182,20 @@ def kept_answers_loss(
     """``distillation_loss`` by forward divergence from what a cache kept of its teachers."""
     learned = Learned.of(batch)
     assert batch.sources is not None
-    return kept_divergence(
-        scores_of(model, model.item_weight(), batch, learned.place, learned.labels),
-        answers(batch.sources.flatten()[learned.place]),
-        labels=learned.labels,
-        label_share=sft_share,
-        row_weight=learned.weight,
-        total_weight=batch.total_weight,
-    )
+    kept = answers(batch.sources.flatten()[learned.place])
+    student = scores_of(model, model.item_weight(), batch, learned.place, learned.labels)
+    losses = [
+        kept_divergence(
+            member,
+            kept,
+            labels=learned.labels,
+            label_share=sft_share,
+            row_weight=learned.weight,
+            total_weight=batch.total_weight,
+        )
+        for member in apart(model, student)
+    ]
+    return torch.stack(losses).mean()
 
 
 class CacheReader:

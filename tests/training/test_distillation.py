@@ -88,6 +88,26 @@ def test_the_loss_is_the_sum_that_it_says(world):
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_members_learn_each_for_itself(world, tmp_path):
+    _, data, teacher, _ = world
+    settings = [*SMALL, "model.num_members=2", "trainer.max_epochs=1"]
+    run = seqrec.train("sft", data=data, out=tmp_path / "two", overrides=settings)["out"]
+    model, guide = (open_recommender(path).model.eval() for path in (run, teacher))
+    batch = packed(model)
+    is_learned = batch.labels >= 0
+    theirs = guide.hidden_states(batch.input_ids, batch.documents)[is_learned]
+    log_q = (theirs @ guide.item_weight().T).log_softmax(1)
+    hidden = model.hidden_states(batch.input_ids, batch.documents)[is_learned]
+    wanted = []
+    for states, vectors in zip(hidden.chunk(2, 1), model.item_weight().chunk(2, 1), strict=True):
+        log_p = (2 * states @ vectors.T).log_softmax(1)
+        wanted.append((log_q.exp() * (log_q - log_p)).sum(1).mean())
+    found = distillation_loss(
+        model, batch, teachers=Teachers([guide]), divergence=catalog_divergence, sft_share=0.0
+    )
+    torch.testing.assert_close(found, torch.stack(wanted).mean())
+
+
 def test_states_of_a_linear_function_are_explained_and_noise_is_not():
     states = torch.randn(400, 8)
     assert unexplained_share(states, states @ torch.randn(8, 20)) < 1e-3
