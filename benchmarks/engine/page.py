@@ -16,6 +16,7 @@ from benchmarks.engine.rows import RESULTS, read
 START, END = "<!-- results -->", "<!-- /results -->"
 FILES = {
     "quality.json": None,
+    "events.json": None,
     "preference.json": None,
     "distillation.json": None,
     "engine.json": CATALOGS_FILE,
@@ -43,6 +44,12 @@ TITLES = {
     "recbole": "Training with validation, beside RecBole",
     "reinforce": "An update of reinforcement learning",
     "trl": "An update of reinforcement learning, beside TRL",
+    "ratings": "Past ratings as behaviours",
+    "wanted": "Asked for titles that will be liked",
+    "times": "Gaps and sittings, MovieLens-100K",
+    "times-later": "Gaps and sittings, global-time split",
+    "genres": "Genres and decades",
+    "costs": "Preferences: what they cost",
     "liked": "Preferences: pairs, and what was liked later",
     "students": "Distillation: teachers and students",
     "epochs": "Distillation: what an epoch costs",

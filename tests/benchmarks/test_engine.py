@@ -6,10 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.distillation import __main__ as distillation
+from benchmarks.engine import __main__ as engine
+from benchmarks.engine import peers
+from benchmarks.engine.page import TITLES
 from benchmarks.engine.ratings import MAX_RATED, MIN_RATED, activity, ratings_of
 from benchmarks.engine.rows import at_least, at_most, row, spread
+from benchmarks.events.tables import TABLES
+from benchmarks.preference import __main__ as preference
 from benchmarks.preference import later
 from benchmarks.preference.later import Judged
+from benchmarks.quality import __main__ as quality
 from seqrec.config.load import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +28,12 @@ RECIPES = [f for f in sorted(ROOT.glob("benchmarks/*/*.yaml")) if f.parent.name 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_recipe_of_the_benchmarks_is_one(file):
     load_recipe(file)
+
+
+def test_every_measurement_has_a_title_on_the_page():
+    names = {*quality.NAMES, *preference.NAMES, *distillation.NAMES, *TABLES, "wanted"}
+    names |= {*engine.NAMES, *peers.MEASUREMENTS}
+    assert names == {*TITLES}
 
 
 def test_a_target_judges_the_ratio_where_there_is_one():
