@@ -164,7 +164,11 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Prepared folder.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds with commas between: a run each, in --out/seed-N.")
+        str | None,
+        typer.Option(
+            help="Seeds with commas between: a run each, in --out/seed-N; {seed} in a setting is "
+            "the run's."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")

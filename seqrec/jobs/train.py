@@ -61,6 +61,7 @@ BUILDERS = {
     "distillation": build_distillation,
 }
 """By an objective's name, what makes it of a recipe."""
+SEED_FIELD = "{seed}"
 
 
 def train(
@@ -83,7 +84,8 @@ def train(
         data: prepared folder.
         out: the run folder.
         overrides: settings as ``key.path=value``.
-        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing.
+        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing. ``{seed}``
+            in an override is the run's, so that each may start from, or learn from, its own.
         resume: go on with an interrupted run.
         overwrite: replace ``out``.
 
@@ -101,7 +103,13 @@ def train(
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
-    recipes = [load_recipe(recipe, [*overrides, f"trainer.seed={seed}"]) for seed in seeds]
+    recipes = [
+        load_recipe(
+            recipe,
+            [*(one.replace(SEED_FIELD, str(seed)) for one in overrides), f"trainer.seed={seed}"],
+        )
+        for seed in seeds
+    ]
     prepared = PreparedData.open(data)
     if not resume:
         refuse_existing(out, overwrite)

@@ -200,6 +200,18 @@ def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path):
     assert cached["cache"] == {"places": made["places"], "k": 40}
 
 
+def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
+    _, data, teacher, _ = world
+    for seed in (3, 4):
+        (tmp_path / f"teacher-{seed}").symlink_to(teacher)
+    named = f"objective.teachers=[{tmp_path}/teacher-{{seed}}]"
+    settings = [*SMALL, named, "trainer.max_epochs=1"]
+    seqrec.train("distill", data=data, out=tmp_path / "runs", overrides=settings, seeds=[3, 4])
+    for seed in (3, 4):
+        config = (tmp_path / "runs" / f"seed-{seed}" / "config.yaml").read_text()
+        assert f"{tmp_path}/teacher-{seed}" in config
+
+
 def test_a_killed_cache_goes_on_and_ends_equal(world, tmp_path, monkeypatch):
     _, data, teacher, _ = world
     monkeypatch.setattr("seqrec.jobs.answer_cache.SHARD_ROWS", 4)
