@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.distillation.students import TEACHERS
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_most, row
@@ -24,16 +25,15 @@ from seqrec.training.fit import LOG_FILE
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"
-DATA = {"ml-1m": "ml1m", "beauty": "beauty"}
 TARGET = at_most(1.3)
 NUM_RUNS = 3
 
 
 def measure(quick: bool) -> Iterator[Row]:
     """The three times, in turns, and what they come to."""
-    for data, name in DATA.items():
-        folder = prepared(data)
-        teacher = _teacher(name, folder)
+    for data, large in TEACHERS.items():
+        folder, name = prepared(data), data.replace("-", "")
+        teacher = _teacher(name, large, folder)
         student = RECIPES / "distillation" / f"{name}-student.yaml"
         taught = ["objective.name=distillation", f"objective.teachers=[{teacher}]"]
         seconds: dict[str, list[float]] = {"SFT": [], "teacher": [], "distillation": []}
@@ -61,11 +61,10 @@ def measure(quick: bool) -> Iterator[Row]:
             )
 
 
-def _teacher(name: str, folder: Path) -> Path:
+def _teacher(name: str, recipe: Path, folder: Path) -> Path:
     """A teacher of the size; how good it is matters not."""
     out = FOLDER / "runs" / f"{name}-teacher-untrained"
     if not out.exists():
-        recipe = RECIPES / "distillation" / f"{name}-teacher.yaml"
         options = ["--data", str(folder), "--out", str(out), "trainer.max_epochs=1"]
         seqrec("train", str(recipe), *options)
     return out
