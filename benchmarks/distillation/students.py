@@ -14,7 +14,7 @@ NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"
 TEACHERS = {
     "ml-1m": RECIPES / "ml1m-a-best" / "recipe.yaml",
-    "beauty": RECIPES / "beauty-best" / "teacher.yaml",
+    "beauty": RECIPES / "beauty-best" / "recipe.yaml",
 }
 """By the data; the table of quality trains the same ones."""
 CACHE_SIZE = 200
@@ -28,8 +28,7 @@ def measure(quick: bool) -> Iterator[Row]:
     for data, large in TEACHERS.items():
         folder, name = prepared(data), data.replace("-", "")
         student = RECIPES / "distillation" / f"{name}-student.yaml"
-        suffix = "-teacher" if large.stem == "teacher" else ""
-        teacher = trained(large, folder, quick=quick, name=f"{large.parent.name}{suffix}")
+        teacher = trained(large, folder, quick=quick, name=large.parent.name)
         plain = trained(student, folder, quick=quick, name=f"{name}-student")
         first = teacher / "seed-0"
         taught = [TAUGHT, f"objective.teachers=[{first}]"]

@@ -24,7 +24,10 @@ def measure(quick: bool) -> Iterator[Row]:
     """A table a data set."""
     for data, names in TABLES.items():
         folder = prepared(data)
-        runs = {name: trained_by(name, folder, quick) for name in names}
+        runs = {
+            name: trained(next((RECIPES / name).glob("*.yaml")), folder, quick=quick, name=name)
+            for name in names
+        }
         systems = [runs[name] for name in reversed(names)]
         result = judged(data, systems, folder, "--strata", quick=quick)
         if not quick:
@@ -36,14 +39,3 @@ def measure(quick: bool) -> Iterator[Row]:
             for metric, bound in zip(("recall@10", "ndcg@10"), bounds, strict=True)
         }
         yield from rows_of(NAME, data, result, targets)
-
-
-def trained_by(name: str, data: Path, quick: bool) -> Path:
-    """The runs of a folder's recipe; where it has a teacher, seed by seed taught by it."""
-    teacher = RECIPES / name / "teacher.yaml"
-    taught = []
-    if teacher.exists():
-        runs = trained(teacher, data, quick=quick, name=f"{name}-teacher")
-        taught = [f"objective.teachers=[{runs}/seed-{{seed}}]"]
-    recipe = next(file for file in (RECIPES / name).glob("*.yaml") if file != teacher)
-    return trained(recipe, data, *taught, quick=quick, name=name)
