@@ -8,12 +8,13 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
@@ -31,9 +32,10 @@ from seqrec.tokens.packing import (
     pack_documents,
     pack_inputs,
     pack_rows,
+    pack_times,
     place_windows,
 )
-from seqrec.tokens.requests import Event, asked_codes, id_of, keys_of, told_of, with_codes
+from seqrec.tokens.requests import Event, asked_of, id_of, keys_of, told_of, with_told
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 from seqrec.tokens.windows import Windows
 
@@ -155,16 +157,17 @@ class ModelRanker(Ranker):
             read = [history[-max_length:] for history in histories]
             read = [history if len(history) else unknown for history in read]
             lengths = np.array([len(history) for history in read])
-            flat = np.concatenate(read)
+            flat, times = np.concatenate(read), None
         else:
-            items, told, lengths = self.events.flat(histories, max_length)
-            flat = self.events.blocks(items, told)
+            told = self.events.flat(histories, max_length)
+            flat, lengths = self.events.blocks(told.items, told.told), told.lengths
+            times = None if told.times is None else self.events.block_times(told.times)
         windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
         row_length = int(lengths.max())
         rows = pack_rows(lengths, row_length)
         num_rows = max(self.encoded_positions // (row_length * self.block_size), 1)
         states = [
-            self._encode_rows(flat, windows, rows[start : start + num_rows], row_length)
+            self._encode_rows(flat, times, windows, rows[start : start + num_rows], row_length)
             for start in range(0, len(rows), num_rows)
         ]
         place = torch.from_numpy(np.argsort([history for row in rows for history in row]))
@@ -178,22 +181,26 @@ class ModelRanker(Ranker):
     def _encode_rows(
         self,
         flat: Int[np.ndarray, " N"] | Int[np.ndarray, "N E"],
+        times: Int64[np.ndarray, "N E 2"] | None,
         windows: Windows,
         rows: Sequence[Sequence[int]],
         row_length: int,
     ) -> Float[Tensor, "B D"]:
-        """The states after the windows of some rows, of items or of blocks of tokens."""
+        """The states after the windows of some rows, of items or of blocks of tokens and times."""
         placement, shape = place_windows(windows, rows, row_length), (len(rows), row_length)
         if self.events is None:
-            packed = pack_inputs(flat, placement, self.tokens, shape)
+            packed = list(pack_inputs(flat, placement, self.tokens, shape))
         else:
             blocks, pad = flat[placement.source], self.tokens.pad_token_id
-            packed = (
+            packed = [
                 pack_blocks(blocks, placement.place, shape, pad),
                 pack_documents(placement, shape, self.block_size),
-            )
-        input_ids, documents = (torch.from_numpy(part).to(self.model.device) for part in packed)
-        return self.model.document_states(input_ids, documents)
+            ]
+        if times is not None:
+            packed.append(pack_times(times[placement.source], placement.place, shape))
+        return self.model.document_states(
+            *(torch.from_numpy(part).to(self.model.device) for part in packed)
+        )
 
     @torch.inference_mode()
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
@@ -233,7 +240,7 @@ def model_folder(path: str | Path, key: str | None = None) -> Path:
 
 
 def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None:
-    """The coder of a model's grammar; None if it reads titles alone.
+    """The coder of a model's grammar and times; None if it reads titles alone.
 
     Args:
         config: of the model.
@@ -243,9 +250,10 @@ def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None
     Raises:
         SeqRecError: a column that the items lack.
     """
-    if config.events is None:
+    if config.events is None and config.time_bias is None:
         return None
-    return EventCoder.of(Grammar.of(config.events), items, key)
+    grammar = Grammar(()) if config.events is None else Grammar.of(config.events)
+    return EventCoder.of(replace(grammar, times=config.time_bias), items, key)
 
 
 class Recommender(ModelRanker):
@@ -374,13 +382,13 @@ class Recommender(ModelRanker):
                     "data.events"
                 )
             return items, unknown
-        codes = []
-        for history, known in zip(histories, items, strict=True):
-            told = told_of([e for e in history if id_of(e) in self._item_of], known, events)
-            codes.append(told.codes)
-            unknown += told.unknown
-        asked = asked_codes(events.grammar, given or {})
-        return with_codes(items, codes, asked), list(dict.fromkeys(unknown))
+        told = [
+            told_of([e for e in history if id_of(e) in self._item_of], known, events)
+            for history, known in zip(histories, items, strict=True)
+        ]
+        unknown += [what for one in told for what in one.unknown]
+        asked = asked_of(events.grammar, given or {})
+        return with_told(items, told, asked), list(dict.fromkeys(unknown))
 
     def _known(
         self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
@@ -454,9 +462,12 @@ class Recommender(ModelRanker):
         found = []
         for row, titles in enumerate(items):
             read = self.events.flat(histories[row : row + 1], self.model.config.max_length)
-            tokens = self.events.blocks(read.items, read.told).flatten()
-            tokens = tokens[max(len(tokens) - room, 0) :]
-            of_values = value_probabilities(self.model, self.events, tokens, titles, place)
+            tokens, times = self.events.blocks(read.items, read.told).flatten(), None
+            begin = max(len(tokens) - room, 0)
+            if read.times is not None:
+                times = self.events.block_times(read.times).reshape(-1, 2)[begin:]
+            tokens = tokens[begin:]
+            of_values = value_probabilities(self.model, self.events, tokens, titles, place, times)
             found.append(of_values[:, code - 1].tolist())
         return found
 

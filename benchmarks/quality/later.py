@@ -9,6 +9,8 @@ from benchmarks.quality.table import RECIPES, judged, rows_of, trained
 
 NAME = Path(__file__).stem
 DATA = ("ml-1m-later", "ml-100k-later")
+TIMED = "model.time_bias=past_times"
+"""The switch that only data with times have."""
 
 
 def measure(quick: bool) -> Iterator[Row]:
@@ -17,4 +19,5 @@ def measure(quick: bool) -> Iterator[Row]:
         folder = prepared(data)
         recipe = next((RECIPES / data).glob("*.yaml"))
         run = trained(recipe, folder, quick=quick, name=data)
-        yield from rows_of(NAME, data, judged(data, [run], folder, quick=quick), {})
+        timed = trained(recipe, folder, TIMED, quick=quick, name=f"{data}-timed")
+        yield from rows_of(NAME, data, judged(data, [run, timed], folder, quick=quick), {})

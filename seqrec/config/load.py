@@ -139,6 +139,12 @@ class Recipe(Block):
         return self
 
     @model_validator(mode="after")
+    def _times_are_read_by_sft(self) -> "Recipe":
+        if self.model.time_bias is not None and not isinstance(self.objective, SFTConfig):
+            raise ValueError(f"model.time_bias goes with objective sft, not {self.objective.name}")
+        return self
+
+    @model_validator(mode="after")
     def _members_learn_with_the_whole_catalog(self) -> "Recipe":
         if not isinstance(self.objective, SFTConfig):
             return self

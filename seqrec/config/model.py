@@ -61,6 +61,10 @@ class ModelConfig(Block):
     """Share of whole titles of the history dropped in training."""
     relative_bias: bool = False
     """Add to attention a learned number for every head and distance."""
+    time_bias: Literal["past_times", "target_time"] | None = None
+    """Add to attention a learned number for every head and bucket of the time that has passed:
+    past_times: between the event that is read and the one that reads it; target_time: until the
+    target, so that the model knows when that will be, which its results say."""
     gated_residual: bool = False
     """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
     causal: bool = True

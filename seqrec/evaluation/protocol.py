@@ -18,6 +18,7 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
 from seqrec.tokens.events import EventHistories, EventTokens
+from seqrec.tokens.grammar import TIME_COLUMN
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
@@ -74,8 +75,18 @@ class Queries:
             asked[:, given] = codes[self.ends][:, given]
         starts = self.ends - [len(history) for history in self.histories]
         bounds = list(zip(starts.tolist(), self.ends.tolist(), strict=True))
+        times = asked_times = None
+        if events.grammar.times is not None:
+            when = log.columns[TIME_COLUMN]
+            times = [when[start:end] for start, end in bounds]
+            if events.grammar.times == "target_time":
+                asked_times = when[self.ends]
         histories = EventHistories(
-            list(self.histories), [codes[start:end] for start, end in bounds], asked
+            list(self.histories),
+            [codes[start:end] for start, end in bounds],
+            asked,
+            times,
+            asked_times,
         )
         return replace(self, histories=histories)
 

@@ -65,7 +65,7 @@ def _names(starts: Sequence[int]) -> list[str]:
 
 
 def shuffled(queries: Queries, seed: int) -> Queries:
-    """The same queries, each history in an order drawn at random."""
+    """The same queries, each history in an order drawn at random; its times stay in order."""
     rng = np.random.default_rng(seed)
     places = [rng.permutation(len(history)) for history in queries.histories]
     asked = queries.histories
@@ -73,4 +73,4 @@ def shuffled(queries: Queries, seed: int) -> Queries:
     if not isinstance(asked, EventHistories):
         return replace(queries, histories=items, ends=None)
     codes = [told[at] for told, at in zip(asked.codes, places, strict=True)]
-    return replace(queries, histories=EventHistories(items, codes, asked.asked))
+    return replace(queries, histories=replace(asked, items=items, codes=codes))

@@ -89,7 +89,7 @@ def build_model(
             tokenizer_fingerprint=tokenizer_fingerprint,
             content=content,
             memory=memory,
-            events=grammar.to_dict() if grammar else None,
+            events=grammar.to_dict() if grammar and grammar.behaviours else None,
         )
     )
     item_counts = torch.from_numpy(knowledge.item_counts)
@@ -118,6 +118,7 @@ def decoder_config(
         dropout=config.dropout,
         item_dropout=config.item_dropout,
         relative_bias=config.relative_bias,
+        time_bias=config.time_bias,
         gated_residual=config.gated_residual,
         initializer_range=config.initializer_range,
         norm_eps=NORM_EPS,

@@ -16,8 +16,15 @@ from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
 from seqrec.jobs.build import count_items
 from seqrec.recommender import ModelRanker, Ranker
-from seqrec.tokens.events import EventCoder, EventHistories, EventTokens, log_values
+from seqrec.tokens.events import (
+    EventCoder,
+    EventHistories,
+    EventTokens,
+    is_first_of,
+    log_values,
+)
 from seqrec.tokens.grammar import (
+    NO_TIME,
     OPEN,
     SITTING_VALUES,
     TIME_COLUMN,
@@ -26,11 +33,13 @@ from seqrec.tokens.grammar import (
     Sittings,
     bucket_names,
     is_missing,
+    time_values,
     value_text,
 )
-from seqrec.tokens.requests import asked_codes
+from seqrec.tokens.requests import asked_of
 
 KEY = "data.events"
+TIMES_KEY = "model.time_bias"
 BINGED_BEHAVIOUR = Behaviour(
     name=BINGED,
     source="sitting",
@@ -43,16 +52,29 @@ BINGED_BEHAVIOUR = Behaviour(
 )
 
 
-def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
+def fit_coder(
+    config: EventsConfig | None,
+    times: Literal["past_times", "target_time"] | None,
+    prepared: PreparedData,
+) -> EventCoder | None:
     """The coder of a grammar, whose behaviours have the values that they have in training.
+
+    None if the model reads titles alone.
+
+    Args:
+        config: the grammar; None if there is none.
+        times: what the model's attention is told of times.
+        prepared: the data.
 
     Raises:
         SeqRecError: a column that is not there or holds nothing, words where there are buckets,
             more values than are allowed, times out of order.
     """
+    if config is None:
+        return None if times is None else EventCoder(Grammar((), times=times), {})
     items = prepared.items()
     sittings = _sittings(config, prepared, items.columns)
-    grammar = Grammar(tuple(map(_without_values, config.behaviours)), sittings)
+    grammar = Grammar(tuple(map(_without_values, config.behaviours)), sittings, times)
     blocks = event_blocks(prepared, grammar)
     is_trained = count_items(prepared) > 0
     fitted = [] if sittings is None else [BINGED_BEHAVIOUR]
@@ -64,7 +86,7 @@ def fit_coder(config: EventsConfig, prepared: PreparedData) -> EventCoder:
             _add_training(seen, blocks)
         fitted.append(_with_dropped(seen.fitted(), settings.drop))
     ordered = sorted(fitted, key=_order)
-    return EventCoder.of(Grammar(tuple(ordered), sittings), items, KEY)
+    return EventCoder.of(Grammar(tuple(ordered), sittings, times), items, KEY)
 
 
 def _order(behaviour: Behaviour) -> tuple[bool, bool]:
@@ -107,6 +129,32 @@ def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
 
 
+def check_times(prepared: PreparedData) -> None:
+    """See that times can be learned from.
+
+    Raises:
+        SeqRecError: the training part has none, or they are out of order.
+    """
+    blocks = prepared.blocks([TIME_COLUMN])
+    num_known = num_early = 0
+    for block in range(len(blocks)):
+        histories = blocks.read([block])
+        is_known = histories.columns[TIME_COLUMN] != NO_TIME
+        gaps = time_values(histories.columns[TIME_COLUMN], is_first_of(histories), "gap")
+        is_trained = histories.split == TRAIN
+        num_known += int((is_known & is_trained).sum())
+        num_early += int((gaps[is_trained] < 0).sum())
+    if not num_known:
+        raise SeqRecError(
+            f"{TIMES_KEY}: the training part of {blocks.file} has no times; leave it out"
+        )
+    if num_early:
+        raise SeqRecError(
+            f"{TIMES_KEY}: {num_early:,} events of {blocks.file} are earlier than the one before "
+            "them; prepare without --order, or leave it out"
+        )
+
+
 def _check_column(prepared: PreparedData, column: str, key: str) -> None:
     try:
         prepared.blocks([column], has_words=True)
@@ -135,7 +183,10 @@ def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.n
     if events is None:
         return np.split(items, cuts)
     codes = np.split(events.coder.codes(log), cuts)
-    return EventHistories(np.split(items, cuts), codes, events.nothing_asked(len(codes)))
+    times = None
+    if events.grammar.times is not None:
+        times = np.split(log.columns[TIME_COLUMN], cuts)
+    return EventHistories(np.split(items, cuts), codes, events.nothing_asked(len(codes)), times)
 
 
 def asked_with(
@@ -149,15 +200,25 @@ def asked_with(
     events = grammar_of(ranker)
     if events is None or not isinstance(histories, EventHistories):
         raise SeqRecError(f"given {', '.join(given)}: {ranker.name} reads titles alone")
-    codes = asked_codes(events.grammar, given)
+    codes, time = asked_of(events.grammar, given)
+    asked_times = histories.asked_times
+    if time is not None:
+        asked_times = np.full(len(histories), time, dtype=np.int64)
     asked = np.where(codes != OPEN, codes, histories.asked)
-    return EventHistories(histories.items, histories.codes, asked)
+    return replace(histories, asked=asked, asked_times=asked_times)
 
 
 def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
-    """``event_blocks``, all of them in memory."""
+    """``event_blocks``, all of them in memory.
+
+    Raises:
+        SeqRecError: a column that is not there, no times where the model has a time bias.
+    """
     event_blocks(prepared, grammar)
-    return prepared.histories(grammar.columns, has_words=True)
+    log = prepared.histories(grammar.columns, has_words=True)
+    if grammar.times is not None and (log.columns[TIME_COLUMN] == NO_TIME).all():
+        raise SeqRecError(f"{prepared.path}: has no times, which the model reads ({TIMES_KEY})")
+    return log
 
 
 def _without_values(config: BehaviourConfig) -> Behaviour:

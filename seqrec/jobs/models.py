@@ -31,11 +31,12 @@ def open_recommender(model: str | Path, data: PreparedData | None = None) -> Rec
 
 
 def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Recommender:
-    """``open_recommender``, for what knows no event grammars."""
+    """``open_recommender``, for what knows neither event grammars nor times."""
     recommender = open_recommender(model, data)
     if recommender.events is not None:
+        what = "events" if recommender.events.grammar.behaviours else "times"
         raise SeqRecError(
-            f"{model}: reads events, which {who} does not; name a model of titles alone"
+            f"{model}: reads {what}, which {who} does not; name a model of titles alone"
         )
     return recommender
 

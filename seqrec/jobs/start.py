@@ -18,7 +18,8 @@ from seqrec.recommender import model_folder
 from seqrec.tokens.tokenizer import load_tokenizer
 
 KEY = "model.from_pretrained"
-OF_HEAD = ("head", "cosine_scale")
+OF_WHOLE = ("head", "cosine_scale", "time_bias")
+"""Keys that a model's own configuration tells, of whatever type its decoder is."""
 PARTS = ("content", "memory")
 
 
@@ -81,7 +82,7 @@ def check_keys(asked: ModelConfig, config: SeqRecConfig) -> None:
             is_same = (wanted is None) == (getattr(config, key) is None)
             there: Any = "none" if getattr(config, key) is None else "one"
         else:
-            there = getattr(config if key in OF_HEAD else config.backbone_config, key, wanted)
+            there = getattr(config if key in OF_WHOLE else config.backbone_config, key, wanted)
             is_same = wanted == there
         if not is_same:
             raise SeqRecError(

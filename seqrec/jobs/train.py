@@ -32,7 +32,7 @@ from seqrec.jobs.build import (
     build_optimizers,
 )
 from seqrec.jobs.distillation import build_distillation, serving_costs
-from seqrec.jobs.events import event_blocks, fit_coder
+from seqrec.jobs.events import check_times, event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.learning import Learning, cost_of, fit_recipe
 from seqrec.jobs.models import SEED_PREFIX
@@ -205,10 +205,12 @@ class Job:
             started, tokenizer = start_model(recipe, prepared)
             coder = model_coder(started.config, items, KEY)
         else:
-            coder = fit_coder(recipe.data.events, prepared) if recipe.data.events else None
+            coder = fit_coder(recipe.data.events, recipe.model.time_bias, prepared)
             tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
         tokens = ItemTokens.of(tokenizer, item_ids)
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
+        if coder is not None and coder.grammar.times is not None:
+            check_times(prepared)
         if events is not None and not isinstance(recipe.objective, SFTConfig):
             raise SeqRecError(
                 f"{KEY}={recipe.model.from_pretrained}: reads events, which objective "

@@ -15,7 +15,7 @@ MAX_WHOLE_LENGTH = 512
 def attend(
     qkv: Float[Tensor, "3 B A T H"],
     mask: Float[Tensor, "B 1 T T"] | None,
-    bias: Float[Tensor, "A T T"] | None = None,
+    bias: Float[Tensor, "*B A T T"] | None = None,
 ) -> Float[Tensor, "B A T H"]:
     """Scaled dot-product attention of queries, keys and values; causal without a mask.
 
@@ -64,12 +64,15 @@ class _WholeAttention(torch.autograd.Function):
         scores = query.new_empty(len(query), length, length)
         torch.baddbmm(scores, query, key.transpose(1, 2), beta=0, alpha=scale, out=scores)
         scores = scores.view(batch, num_heads, length, length)
-        scores.add_(mask if bias is None else mask + bias)
+        scores.add_(mask)
+        if bias is not None:
+            scores.add_(bias)
         scores.sub_(scores.amax(dim=-1, keepdim=True))
         weights = scores.exp_().flatten(0, 1)
         normalizer = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
         mixed = (torch.bmm(weights, value) / normalizer).to(qkv.dtype)
         ctx.save_for_backward(query, key, value, weights, normalizer, mixed)
+        ctx.is_shared = bias is not None and bias.dim() == 3  # by the histories of a batch
         return mixed.view(batch, num_heads, length, head_size)
 
     @staticmethod
@@ -88,5 +91,6 @@ class _WholeAttention(torch.autograd.Function):
         torch.bmm(weights.transpose(1, 2), slope, out=result[2])
         bias_slope = None
         if ctx.needs_input_grad[2]:
-            bias_slope = score_slope.unflatten(0, (batch, num_heads)).sum(dim=0)
+            bias_slope = score_slope.unflatten(0, (batch, num_heads))
+            bias_slope = bias_slope.sum(dim=0) if ctx.is_shared else bias_slope
         return result.view(3, batch, num_heads, *query.shape[1:]), None, bias_slope

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.events import EventTokens
+from seqrec.tokens.grammar import NO_TIME
 
 MAX_POSITIONS = 2048
 """Positions that a model reads at once."""
@@ -87,11 +88,13 @@ def value_probabilities(
     history: Int[np.ndarray, " L"],
     items: Int[np.ndarray, " K"],
     place: int,
+    times: Int64[np.ndarray, "L 2"] | None = None,
 ) -> Float[np.ndarray, "K F"]:
     """How likely each value of a learned behaviour is after each title, were it watched next.
 
     Learned behaviours between title and this one are not known yet: the sum over all that they
-    may be, each as likely as the model says. The values' sum is 1.
+    may be, each as likely as the model says. When the title would be watched is known where the
+    model is told. The values' sum is 1.
 
     Args:
         model: that learned it.
@@ -99,6 +102,7 @@ def value_probabilities(
         history: tokens of the blocks before the title.
         items: titles.
         place: of the behaviour in the grammar.
+        times: of each token of the history, for models with a time bias.
     """
     behaviours = events.grammar.behaviours[:place]
     open_places = [n for n, one in enumerate(behaviours) if one.source != "item"]
@@ -110,11 +114,19 @@ def value_probabilities(
     ends = np.concatenate([titles, events.first_of[:place] + told], axis=1)
     input_ids = np.concatenate([np.tile(history, (len(ends), 1)), ends], axis=1)
     codes = torch.from_numpy(told).long().to(model.device)
+    of_row = None
+    if times is not None:
+        is_told = events.grammar.times == "target_time"
+        when = times[-1:, 1].max(initial=NO_TIME) if is_told else NO_TIME
+        of_title = np.full((ends.shape[1], 2), when, dtype=np.int64)
+        of_row = torch.from_numpy(np.concatenate([times, of_title])).to(model.device)
     found = []
     num_rows = max(MAX_POSITIONS // input_ids.shape[1], 1)
     for start in range(0, len(ends), num_rows):
         rows = slice(start, start + num_rows)
-        states = model.hidden_states(torch.from_numpy(input_ids[rows]).to(model.device))
+        tokens = torch.from_numpy(input_ids[rows]).to(model.device)
+        of_rows = None if of_row is None else of_row.expand(len(tokens), -1, -1)
+        states = model.hidden_states(tokens, times=of_rows)
         states = states[:, -1 - place :]
         log_probs = family_log_probs(model, states[:, place], family_of(events, place))
         for n in open_places:

@@ -2,11 +2,12 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from seqrec.models.attention import RelativeBias, attend
 from seqrec.models.configuration import SeqRecDecoderConfig
+from seqrec.models.time_bias import TimeBias
 
 Rotation = tuple[Float[Tensor, "B 1 T H"], Float[Tensor, "B 1 T H"]]
 
@@ -27,29 +28,59 @@ def rotate(x: Float[Tensor, "*n B A T H"], rotation: Rotation) -> Float[Tensor, 
     return (x * cosine + turned * sine).to(x.dtype)
 
 
-class Attention(nn.Module):
+class Biased(nn.Module):
+    """A layer whose attention adds learned biases to its logits, those that its settings name."""
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        num_heads = config.num_attention_heads
+        self.relative_bias = self.time_bias = None
+        if config.relative_bias:
+            self.relative_bias = RelativeBias(num_heads, config.max_position_embeddings)
+        if config.time_bias is not None:
+            self.time_bias = TimeBias(num_heads)
+
+    def bias(
+        self,
+        length: int,
+        gaps: Int[Tensor, "B T T"] | None,
+        dtype: torch.dtype,
+        read_at: Int[Tensor, "B M"] | None = None,
+    ) -> Float[Tensor, "*B A M T"] | None:
+        """What is added to the logits of all queries of each row, or of those at some positions."""
+        found = None
+        if self.relative_bias is not None:
+            found = self.relative_bias(length).to(dtype)
+            found = found if read_at is None else found[:, read_at].transpose(0, 1)
+        if self.time_bias is not None and gaps is not None:
+            rows = gaps if read_at is None else at_positions(gaps, read_at)
+            by_time = self.time_bias(rows, dtype)
+            found = by_time if found is None else by_time + found
+        return found
+
+
+class Attention(Biased):
     """Causal multi-head attention; queries, keys and values come from one product."""
 
     def __init__(self, config: SeqRecDecoderConfig, *, has_bias: bool) -> None:
-        super().__init__()
+        super().__init__(config)
         self.num_heads = config.num_attention_heads
         self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=has_bias)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=has_bias)
-        self.relative_bias = build_relative_bias(config)
 
     def forward(
         self,
         hidden: Float[Tensor, "B T D"],
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
+        gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         batch, length, width = hidden.shape
         qkv = self.qkv_proj(hidden).view(batch, length, 3, self.num_heads, -1)
         qkv = qkv.permute(2, 0, 3, 1, 4)
         if rotation is not None:
             qkv = torch.cat((rotate(qkv[:2], rotation), qkv[2:]))
-        bias = None if self.relative_bias is None else self.relative_bias(length)
-        mixed = attend(qkv, mask, bias)
+        mixed = attend(qkv, mask, self.bias(length, gaps, qkv.dtype))
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, width))
 
     def read(
@@ -58,6 +89,7 @@ class Attention(nn.Module):
         mask: Float[Tensor, "B 1 T T"],
         rotation: Rotation | None,
         read_at: Int[Tensor, "B M"],
+        gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B M D"]:
         """What ``forward`` answers at some positions of each row; the others only answer them."""
         batch, length, width = hidden.shape
@@ -72,8 +104,9 @@ class Attention(nn.Module):
             here = [at_positions(angle, read_at)[:, None] for angle in angles]
             query, key = rotate(query, (here[0], here[1])), rotate(key, rotation)
         added = rows_of_mask(mask, read_at)
-        if self.relative_bias is not None:
-            added = added + self.relative_bias(length)[:, read_at].transpose(0, 1).to(mask.dtype)
+        learned = self.bias(length, gaps, mask.dtype, read_at)
+        if learned is not None:
+            added = added + learned
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
 
@@ -163,13 +196,14 @@ class Block(nn.Module):
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
         read_at: Int[Tensor, "B M"] | None = None,
+        gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The residual stream after this block; with ``read_at``, at those positions alone."""
         normed = self.attention_norm(hidden)
         if read_at is None or mask is None:
-            mixed = self.attention(normed, mask, rotation)
+            mixed = self.attention(normed, mask, rotation, gaps)
         else:
-            mixed = self.attention.read(normed, mask, rotation, read_at)
+            mixed = self.attention.read(normed, mask, rotation, read_at, gaps)
             hidden, normed = at_positions(hidden, read_at), at_positions(normed, read_at)
         if self.attention_gate is not None:
             mixed = self.attention_gate(mixed, normed)
@@ -182,8 +216,8 @@ class Block(nn.Module):
 
 
 def at_positions(
-    hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"]
-) -> Float[Tensor, "B M D"]:
+    hidden: Shaped[Tensor, "B T D"], positions: Int[Tensor, "B M"]
+) -> Shaped[Tensor, "B M D"]:
     """Some positions of each row."""
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
 
@@ -193,13 +227,6 @@ def rows_of_mask(
 ) -> Float[Tensor, "B 1 M T"]:
     """What some positions of each row may read."""
     return mask.gather(2, read_at[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
-
-
-def build_relative_bias(config: SeqRecDecoderConfig) -> RelativeBias | None:
-    """The bias of a layer's attention, if it has one."""
-    if not config.relative_bias:
-        return None
-    return RelativeBias(config.num_attention_heads, config.max_position_embeddings)
 
 
 def build_norm(config: SeqRecDecoderConfig) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a model folder's ``config.json`` holds; every field but the last is required."""
+"""What a model folder's ``config.json`` holds; fields without a default are required."""
 
 from typing import Literal
 
@@ -34,6 +34,10 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     rope_theta: float | None
     """Base of the rotary wavelengths; None where positions are learned."""
     pad_token_id: int | None = None
+    time_bias: Literal["past_times", "target_time"] | None = None
+    """Whether attention has a learned bias for every head and gap in time, and to when gaps are
+    counted: ``past_times``, to the event at the position that reads; ``target_time``, to the
+    title that it is asked for. None: no such bias, as in folders that were written before."""
 
 
 class SeqRecConfig(PreTrainedConfig):
@@ -67,6 +71,11 @@ class SeqRecConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         self.backbone_config = _config_of(self.backbone_config)
         super().__post_init__(**kwargs)
+
+    @property
+    def time_bias(self) -> Literal["past_times", "target_time"] | None:
+        """The decoder's; None of decoders of other transformers types."""
+        return getattr(self.backbone_config, "time_bias", None)
 
 
 class SeqRecRewardConfig(PreTrainedConfig):

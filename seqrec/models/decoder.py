@@ -9,6 +9,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from seqrec.models.blocks import Block, Dropout, build_norm, rotary_angles
 from seqrec.models.configuration import SeqRecDecoderConfig
 from seqrec.models.hstu import HSTUBlock
+from seqrec.models.time_bias import UNKNOWN_GAP
 
 
 class SeqRecDecoder(PreTrainedModel):
@@ -52,6 +53,7 @@ class SeqRecDecoder(PreTrainedModel):
         position_ids: Int[Tensor, "B T"] | None = None,
         read_at: Int[Tensor, "B M"] | None = None,
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
+        gaps: Int[Tensor, "B T T"] | None = None,
         **_: object,
     ) -> BaseModelOutput:
         """The hidden state of every position.
@@ -65,6 +67,8 @@ class SeqRecDecoder(PreTrainedModel):
             read_at: positions of each row whose hidden states are asked for; all if absent. The
                 last block works for them alone. Needs ``attention_mask``.
             inputs_embeds: what is read instead of the tokens' vectors.
+            gaps: of a decoder with a time bias, the bucket of the time from what is read (column)
+                to the position that reads it (row); unknown if absent.
             _: what other transformers decoders take and this one has no use for.
         """
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
@@ -79,9 +83,12 @@ class SeqRecDecoder(PreTrainedModel):
         if self.config.rope_theta is not None:
             head_size = self.config.hidden_size // self.config.num_attention_heads
             rotation = rotary_angles(position_ids, head_size, self.config.rope_theta)
+        if self.config.time_bias is not None and gaps is None:
+            unknown = position_ids.new_full((), UNKNOWN_GAP, dtype=torch.int32)
+            gaps = unknown.expand(*hidden.shape[:2], hidden.shape[1])
         hidden = self.dropout(hidden)
         *layers, last = self.layers
         for layer in layers:
-            hidden = layer(hidden, attention_mask, rotation)
-        hidden = last(hidden, attention_mask, rotation, read_at)
+            hidden = layer(hidden, attention_mask, rotation, gaps=gaps)
+        hidden = last(hidden, attention_mask, rotation, read_at, gaps)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

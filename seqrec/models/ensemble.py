@@ -40,6 +40,10 @@ class EnsembleConfig(PreTrainedConfig):
         return self._member().max_position_embeddings
 
     @property
+    def time_bias(self) -> str | None:
+        return self._member().time_bias
+
+    @property
     def initializer_range(self) -> float:
         return self._member().initializer_range
 

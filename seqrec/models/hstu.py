@@ -6,17 +6,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqrec.models.blocks import (
+    Biased,
     Dropout,
     Rotation,
     at_positions,
     build_norm,
-    build_relative_bias,
     rows_of_mask,
 )
 from seqrec.models.configuration import SeqRecDecoderConfig
 
 
-class HSTUBlock(nn.Module):
+class HSTUBlock(Biased):
     """``x + proj(norm(A v) * u)``, with ``u, v, q, k = silu(Linear(norm(x)))``.
 
     ``A = silu(q k + bias) / max_length`` where a position may read another, else 0: a title's
@@ -26,13 +26,12 @@ class HSTUBlock(nn.Module):
     """
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.num_heads = config.num_attention_heads
         self.max_length = config.max_position_embeddings
         self.input_norm, self.mixed_norm = build_norm(config), build_norm(config)
         self.uvqk_proj = nn.Linear(config.hidden_size, 4 * config.hidden_size)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.relative_bias = build_relative_bias(config)
         self.dropout = Dropout(config.dropout)
 
     def forward(
@@ -41,18 +40,18 @@ class HSTUBlock(nn.Module):
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
         read_at: Int[Tensor, "B M"] | None = None,
+        gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The residual stream after this block; with ``read_at``, at those positions alone."""
         length = hidden.shape[1]
         made = F.silu(self.uvqk_proj(self.input_norm(hidden)))
         gate, value, query, key = made.chunk(4, dim=-1)
-        bias = None if self.relative_bias is None else self.relative_bias(length).to(made.dtype)
+        bias = self.bias(length, gaps, made.dtype, read_at)
         if mask is None:
             mask = causal_mask(length, hidden)
         if read_at is not None:
             hidden, gate = at_positions(hidden, read_at), at_positions(gate, read_at)
             query, mask = at_positions(query, read_at), rows_of_mask(mask, read_at)
-            bias = None if bias is None else bias[:, read_at].transpose(0, 1)
         query, key, value = map(self._by_head, (query, key, value))
         scores = query @ key.transpose(-1, -2)
         weights = F.silu(scores if bias is None else scores + bias) * (mask == 0)

@@ -24,10 +24,12 @@ _JOINED = {
 def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
     """transformers' model with the same weights, and so the same outputs up to float error."""
     config = decoder.config
-    if config.block != "llama" or config.relative_bias or config.gated_residual:
+    has_biases = config.relative_bias or config.time_bias is not None
+    if config.block != "llama" or has_biases or config.gated_residual:
         raise SeqRecError(
             f"a decoder of block {config.block!r}, relative_bias {config.relative_bias}, "
-            f"gated_residual {config.gated_residual} has no Llama twin; only plain block llama has"
+            f"time_bias {config.time_bias}, gated_residual {config.gated_residual} has no Llama "
+            "twin; only plain block llama has"
         )
     llama = LlamaModel(
         LlamaConfig(

@@ -16,6 +16,7 @@ from seqrec.models.decoder import SeqRecDecoder
 from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.memory import TransitionMemory, last_items
+from seqrec.models.time_bias import gap_buckets
 
 
 @dataclass
@@ -33,6 +34,10 @@ class SeqRecForNextItem(PreTrainedModel):
     ``attention_mask`` numbers the histories that share a row: 0 is padding, and positions of one
     history carry one number (1, 2, ...). The mask that a tokenizer returns, 1 and 0, is the
     common case of it.
+
+    A model with a time bias also takes ``times``: when the event of each position was, and to
+    when gaps are counted there, in microseconds since 1970, ``NO_TIME`` where that is unknown. It
+    knows of no time without.
     """
 
     config_class = SeqRecConfig
@@ -142,19 +147,23 @@ class SeqRecForNextItem(PreTrainedModel):
         self,
         input_ids: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
+        times: Int[Tensor, "B T 2"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The decoder's output at every position; histories that share a row never meet."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        return self._decode(input_ids, attention_mask)
+        return self._decode(input_ids, attention_mask, times)
 
     def document_states(
-        self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]
+        self,
+        input_ids: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        times: Int[Tensor, "B T 2"] | None = None,
     ) -> Float[Tensor, "H D"]:
         """The decoder's output at the last position of every history, row by row."""
         rows, place, read_at = ends_of_documents(documents)
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
-            return self._decode(input_ids, documents, read_at=read_at)[rows, place]
+            return self._decode(input_ids, documents, times, read_at=read_at)[rows, place]
         return self._decode(input_ids, documents)[rows, read_at[rows, place]]
 
     def states_under(
@@ -176,8 +185,14 @@ class SeqRecForNextItem(PreTrainedModel):
         return self.dtype
 
     def _decode(
-        self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"], **more: Tensor
+        self,
+        input_ids: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        times: Int[Tensor, "B T 2"] | None = None,
+        **more: Tensor,
     ) -> Float[Tensor, "B T D"]:
+        if self.config.time_bias is not None and times is not None:
+            more["gaps"] = gap_buckets(times)
         output = self.backbone(
             input_ids=input_ids,
             attention_mask=document_mask(
@@ -194,12 +209,13 @@ class SeqRecForNextItem(PreTrainedModel):
         self,
         input_ids: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
+        times: Int[Tensor, "B T 2"] | None = None,
         **_: object,
     ) -> NextItemOutput:
         """Scores of the whole catalog after the last position of each row that is not padding."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        hidden = self.hidden_states(input_ids, attention_mask)
+        hidden = self.hidden_states(input_ids, attention_mask, times)
         last = last_positions(attention_mask)
         rows = torch.arange(len(hidden), device=hidden.device)
         asked = None

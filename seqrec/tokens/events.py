@@ -1,10 +1,11 @@
 """Events as arrays: codes of behaviours beside items, and blocks of tokens made of both."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Int64
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.data.catalog import item_values
@@ -147,28 +148,23 @@ def numbered(values: np.ndarray) -> Int[np.ndarray, " N"]:
     return np.where(is_known, np.arange(len(unique)), -1)[inverse.reshape(-1)]
 
 
+@dataclass(eq=False)
 class EventHistories(Sequence):
     """Histories of items that also know what is told of each event.
 
     To whoever asks only for items, it is a list of arrays of them.
     """
 
-    def __init__(
-        self,
-        items: Sequence[Int[np.ndarray, " T"]],
-        codes: Sequence[Int[np.ndarray, "T C"]],
-        asked: Int[np.ndarray, "H C"],
-    ) -> None:
-        """Hold histories.
-
-        Args:
-            items: titles.
-            codes: what is told of each.
-            asked: what is told before the title that is asked for, of every history.
-        """
-        self.items = items
-        self.codes = codes
-        self.asked = asked
+    items: Sequence[Int[np.ndarray, " T"]]
+    """Titles."""
+    codes: Sequence[Int[np.ndarray, "T C"]]
+    """What is told of each."""
+    asked: Int[np.ndarray, "H C"]
+    """What is told before the title that is asked for, of every history."""
+    times: Sequence[Int64[np.ndarray, " T"]] | None = None
+    """When each event was, in microseconds since 1970; None if that is not known of any."""
+    asked_times: Int64[np.ndarray, " H"] | None = None
+    """When the title that is asked for will be watched; None where nobody is told."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -181,7 +177,11 @@ class EventHistories(Sequence):
 
     def __getitem__(self, place: int | slice) -> "Int[np.ndarray, ' T'] | EventHistories":
         if isinstance(place, slice):
-            return EventHistories(self.items[place], self.codes[place], self.asked[place])
+            times = None if self.times is None else self.times[place]
+            when = None if self.asked_times is None else self.asked_times[place]
+            return EventHistories(
+                self.items[place], self.codes[place], self.asked[place], times, when
+            )
         return self.items[place]
 
     def __iter__(self) -> Iterator[Int[np.ndarray, " T"]]:
@@ -190,7 +190,9 @@ class EventHistories(Sequence):
     def at(self, places: Int[np.ndarray, " P"]) -> "EventHistories":
         """Some of them."""
         items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
-        return EventHistories(items, codes, self.asked[places])
+        times = None if self.times is None else [self.times[place] for place in places]
+        when = None if self.asked_times is None else self.asked_times[places]
+        return EventHistories(items, codes, self.asked[places], times, when)
 
 
 class FlatEvents(NamedTuple):
@@ -200,6 +202,9 @@ class FlatEvents(NamedTuple):
     told: Int[np.ndarray, "N C"]
     """Of each event what follows its title, and what stands before the next one."""
     lengths: Int[np.ndarray, " H"]
+    times: Int64[np.ndarray, "N 2"] | None = None
+    """Of each event when it was, and to when its block counts gaps, for models with a time
+    bias."""
 
 
 class EventTokens:
@@ -228,7 +233,9 @@ class EventTokens:
         cls, tokenizer: PreTrainedTokenizerFast, tokens: ItemTokens, coder: EventCoder
     ) -> "EventTokens":
         """Read from the tokenizer, which must hold the behaviours' words in one block."""
-        found = np.asarray(tokenizer.convert_tokens_to_ids(coder.grammar.words))
+        found = np.asarray(tokenizer.convert_tokens_to_ids(coder.grammar.words), dtype=np.int64)
+        if not len(found):
+            return cls(tokens, coder, 0)
         if not np.array_equal(found, found[0] + np.arange(len(found))):
             raise SeqRecError(
                 "the tokenizer does not hold this model's behaviours in order; "
@@ -254,6 +261,19 @@ class EventTokens:
         """What is told in the blocks of events: of themselves, and before the next ones."""
         return np.where(self._is_before, next_codes, codes)
 
+    def told_times(
+        self, times: Int64[np.ndarray, " N"], next_times: Int64[np.ndarray, " N"]
+    ) -> Int64[np.ndarray, "N 2"]:
+        """When events were, and to when their blocks count gaps: the next one's if it is told."""
+        asked = next_times if self.grammar.times == "target_time" else times
+        return np.stack([times, asked], axis=1)
+
+    def block_times(self, told_times: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N E 2"]:
+        """``told_times`` of every token; all but a block's last count gaps to their own event."""
+        found = told_times[:, None].repeat(self.block_size, axis=1)
+        found[:, :-1, 1] = found[:, :-1, 0]
+        return found
+
     def opened(
         self, told: Int[np.ndarray, "N C"], generator: np.random.Generator
     ) -> Int[np.ndarray, "N C"]:
@@ -278,7 +298,7 @@ class EventTokens:
     def flat(self, histories: Sequence[Int[np.ndarray, " T"]], max_length: int) -> FlatEvents:
         """The last events of every history; of plain items what their titles say.
 
-        An empty history is one unknown title.
+        An empty history is one unknown title. Times that nobody knows are ``NO_TIME``.
         """
         if not isinstance(histories, EventHistories):
             histories = self.plain(histories)
@@ -295,18 +315,39 @@ class EventTokens:
             for history, asked in zip(codes, histories.asked, strict=True)
         ]
         lengths = np.array([len(history) for history in items])
-        return FlatEvents(np.concatenate(items), np.concatenate(told), lengths)
+        times = self._flat_times(histories, lengths) if self.grammar.times is not None else None
+        return FlatEvents(np.concatenate(items), np.concatenate(told), lengths, times)
+
+    def _flat_times(
+        self, histories: EventHistories, lengths: Int[np.ndarray, " H"]
+    ) -> Int64[np.ndarray, "N 2"]:
+        """``told_times`` of the last ``lengths`` events of every history."""
+        if histories.times is None:
+            return np.full((lengths.sum(), 2), NO_TIME, dtype=np.int64)
+        unknown = np.full(1, NO_TIME, dtype=np.int64)
+        found = []
+        for place, (history, length) in enumerate(zip(histories.times, lengths, strict=True)):
+            when = unknown
+            if histories.asked_times is not None:
+                when = histories.asked_times[place : place + 1]
+            times = history[-length:] if len(history) else unknown
+            found.append(self.told_times(times, np.append(times[1:], when)))
+        return np.concatenate(found)
 
     def condensed(self, histories: EventHistories) -> EventHistories:
         """The same histories as short as the grammar makes them."""
         if not self.grammar.condenses:
             return histories
-        items, codes = [], []
+        items, codes, firsts = [], [], []
         for titles, told in zip(histories.items, histories.codes, strict=True):
             left = condense(self.grammar, told, np.arange(len(titles)) == 0)
             items.append(titles[left.kept])
             codes.append(left.codes)
-        return EventHistories(items, codes, histories.asked)
+            firsts.append(left.first)
+        times = histories.times
+        if times is not None:
+            times = [of_one[first] for of_one, first in zip(times, firsts, strict=True)]
+        return replace(histories, items=items, codes=codes, times=times)
 
     def plain(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
         """Histories of which no more is known than their titles."""

@@ -118,10 +118,16 @@ class Sittings:
 
 @dataclass(frozen=True)
 class Grammar:
-    """All behaviours, in the order of their tokens: those after their title come first."""
+    """All behaviours, in the order of their tokens: those after their title come first.
+
+    Without any, a model reads titles, and of each event at most when it was.
+    """
 
     behaviours: tuple[Behaviour, ...]
     sittings: Sittings | None = None
+    times: Literal["past_times", "target_time"] | None = None
+    """What the model's attention is told of times beside the tokens: those of events read, or also
+    that of the title that it is asked for."""
 
     @property
     def block_size(self) -> int:
@@ -136,7 +142,8 @@ class Grammar:
     @property
     def is_given(self) -> Bool[np.ndarray, " C"]:
         """Of every behaviour, whether the model is told it of the title that it is asked for."""
-        return np.array([one.place == "before" and one.source == "time" for one in self.behaviours])
+        given = [one.place == "before" and one.source == "time" for one in self.behaviours]
+        return np.array(given, dtype=bool)
 
     @property
     def is_learned(self) -> Bool[np.ndarray, " C"]:
@@ -158,6 +165,7 @@ class Grammar:
     def columns(self) -> list[str]:
         """Columns of the log that are read."""
         names = [one.column for one in self.behaviours if one.column is not None]
+        names += [TIME_COLUMN] * (self.times is not None)
         if self.sittings is not None:
             names += [TIME_COLUMN] + [self.sittings.key] * (self.sittings.source == "column")
         return list(dict.fromkeys(names))
@@ -170,7 +178,7 @@ class Grammar:
     @property
     def time_input(self) -> str:
         """What the model is told of times, for the protocol of its results."""
-        if self.is_given.any():
+        if self.is_given.any() or self.times == "target_time":
             return "target time given"
         return "times of past events read" if self.reads_times else "no time input"
 

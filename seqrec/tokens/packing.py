@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 
 from seqrec.tokens.events import EventTokens
+from seqrec.tokens.grammar import NO_TIME
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
+
+UNTIMED_SHARE = 0.1
+"""Of windows whose times are left unknown in training, so that the model can be asked without."""
 
 
 class PackedBatch(NamedTuple):
@@ -33,6 +37,9 @@ class PackedBatch(NamedTuple):
     """What a sum over them is divided by."""
     sources: Int[np.ndarray, "B T"] | None = None
     """The row of the log that every position shows, -1 for padding; where it is asked for."""
+    times: Int64[np.ndarray, "B T 2"] | None = None
+    """When the event of every position was, and to when gaps are counted there, in microseconds
+    since 1970; for models with a time bias."""
 
 
 def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
@@ -80,6 +87,8 @@ class Examples(NamedTuple):
     """The title that each interaction is learned as, where it is not its own: a sitting's first."""
     rows: Int[np.ndarray, " N"] | None = None
     """Of every interaction, its row of the log, where batches shall say it."""
+    times: Int64[np.ndarray, " N"] | None = None
+    """Of every interaction when it was, where a model reads that."""
 
     def total_weight(self, windows: Int[np.ndarray, " W"]) -> float:
         """The weight of all targets that some of the windows teach."""
@@ -198,6 +207,14 @@ def pack_blocks(
     return found.reshape(shape[0], -1)
 
 
+def pack_times(
+    block_times: Int64[np.ndarray, "N E 2"], place: Int[np.ndarray, " N"], shape: tuple[int, int]
+) -> Int64[np.ndarray, "B T 2"]:
+    """Rows of the times of blocks' tokens; unknown elsewhere."""
+    flat = pack_blocks(block_times.reshape(len(block_times), -1), place, shape, NO_TIME)
+    return flat.reshape(shape[0], -1, 2)
+
+
 def pack_documents(
     placement: Placement, shape: tuple[int, int], block_size: int
 ) -> Int[np.ndarray, "B T"]:
@@ -222,7 +239,7 @@ def pack_events(
         examples: where the windows are.
         rows: the windows of every row.
         events: from events to tokens.
-        generator: draws which behaviours are left open.
+        generator: draws which behaviours and times are left open.
         row_length: events of a row.
         ignore_index: the label of positions that are not learned.
     """
@@ -239,6 +256,13 @@ def pack_events(
     label_weight = np.zeros(labels.shape, dtype=np.float32)
     labels[:, size - 1 :: size] = of_titles
     label_weight[:, size - 1 :: size] = title_weight
+    times = None
+    if examples.times is not None:
+        told_times = events.told_times(examples.times[here], examples.times[next_one])
+        lengths = examples.windows.lengths[[window for row in rows for window in row]]
+        is_untimed = generator.random(len(lengths)) < UNTIMED_SHARE
+        told_times[np.repeat(is_untimed, lengths)] = NO_TIME
+        times = pack_times(events.block_times(told_times), placement.place, shape)
     return PackedBatch(
         pack_blocks(blocks, placement.place, shape, events.tokens.pad_token_id),
         pack_documents(placement, shape, size),
@@ -247,4 +271,5 @@ def pack_events(
         float(title_weight.sum()),
         pack_blocks(learned, placement.place, shape, ignore_index),
         float((learned != ignore_index).sum()),
+        times=times,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Int64
 
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events import EventHistories, EventTokens
@@ -31,6 +31,17 @@ class Told(NamedTuple):
     codes: Int[np.ndarray, "T C"]
     unknown: list[str]
     """What the model does not know of it, as ``key=value``."""
+    times: Int64[np.ndarray, " T"]
+    """Microseconds since 1970."""
+
+
+class Asked(NamedTuple):
+    """What is given of the titles that are asked for."""
+
+    codes: Int[np.ndarray, " C"]
+    """Of what stands before them."""
+    time: int | None
+    """When they will be watched, in microseconds since 1970."""
 
 
 def id_of(event: Event) -> str:
@@ -89,36 +100,42 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
             series = [row.get(sittings.key) for row in rows]
             named = np.array(["" if one is None else value_text(one) for one in series], dtype=str)
         events.coder.tell_sittings(codes, items, named, times, is_first)
-    return Told(codes, unknown)
+    return Told(codes, unknown, times)
 
 
-def asked_codes(grammar: Grammar, given: Mapping[str, Any]) -> Int[np.ndarray, " C"]:
-    """What stands before titles of which something is given, by a behaviour's name or column.
+def asked_of(grammar: Grammar, given: Mapping[str, Any]) -> Asked:
+    """What is given of titles, by a behaviour's name or column, or as their time.
 
     Raises:
         SeqRecError: no behaviour before a title is called so, or it never had that value.
     """
-    codes = np.full(len(grammar.behaviours), OPEN, dtype=np.int32)
+    codes, time = np.full(len(grammar.behaviours), OPEN, dtype=np.int32), None
     for name, value in given.items():
         asked = f"given {name}={value}"
+        if name == TIME_COLUMN and grammar.times == "target_time":
+            time = _microseconds(value, "given")
+            continue
         place = grammar.find(name, "before", asked)
         codes[place] = grammar.code(place, value, asked)
-    return codes
+    return Asked(codes, time)
 
 
-def with_codes(
+def with_told(
     items: Sequence[Int[np.ndarray, " T"]],
-    codes: Sequence[Int[np.ndarray, "T C"]],
-    asked: Int[np.ndarray, " C"],
+    told: Sequence[Told],
+    asked: Asked,
 ) -> EventHistories:
     """Histories of which all are asked for titles of the same kind."""
-    return EventHistories(items, codes, np.tile(asked, (len(items), 1)))
+    codes, times = [one.codes for one in told], [one.times for one in told]
+    asked_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
+    return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, asked_times)
 
 
-def _times(rows: Sequence[Mapping[str, Any]]) -> Int[np.ndarray, " T"]:
+def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
     """Microseconds since 1970 of events, oldest first."""
     values = [row.get(TIME_COLUMN) for row in rows]
-    times = np.array([NO_TIME if v is None else _microseconds(v) for v in values], dtype=np.int64)
+    found = [NO_TIME if value is None else _microseconds(value, "history") for value in values]
+    times = np.array(found, dtype=np.int64)
     known = times[times != NO_TIME]
     if (np.diff(known) < 0).any():
         later = int(np.argmax(np.diff(known) < 0))
@@ -130,7 +147,7 @@ def _times(rows: Sequence[Mapping[str, Any]]) -> Int[np.ndarray, " T"]:
     return times
 
 
-def _microseconds(value: Any) -> int:
+def _microseconds(value: Any, where: str) -> int:
     """A time as seconds since 1970 or ISO 8601, which is UTC unless it says otherwise."""
     seconds = number_of(value)
     if seconds is None:
@@ -138,10 +155,10 @@ def _microseconds(value: Any) -> int:
             time = datetime.fromisoformat(str(value))
         except ValueError as error:
             raise SeqRecError(
-                f"history: {TIME_COLUMN} {value!r} is neither seconds since 1970 nor ISO 8601"
+                f"{where}: {TIME_COLUMN} {value!r} is neither seconds since 1970 nor ISO 8601"
             ) from error
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         seconds = time.timestamp()
     if not abs(seconds) < 1e12:
-        raise SeqRecError(f"history: {TIME_COLUMN} {value} is no time in seconds since 1970")
+        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is no time in seconds since 1970")
     return round(seconds * MICROSECONDS)

@@ -17,7 +17,7 @@ from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.condensing import condense
 from seqrec.tokens.events import EventTokens, is_first_of
-from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.grammar import TIME_COLUMN, Grammar
 from seqrec.tokens.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
@@ -222,11 +222,13 @@ class PackedStream:
 
     def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
         """The training part of histories: what stands before each user's held-out rows."""
-        codes = targets = None
+        codes = targets = times = None
         if self.events is not None:
             codes = self.events.coder.codes(histories)
             if self.events.grammar.condenses:
                 histories, codes, targets = condensed(histories, codes, self.events.grammar)
+            if self.events.grammar.times is not None:
+                times = histories.columns[TIME_COLUMN]
         num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
         starts = histories.offsets[:-1]
         ends = starts + np.diff(num_before[histories.offsets])
@@ -238,7 +240,7 @@ class PackedStream:
             rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
         windows = self.windows_of(starts, ends)
         weight = self._label_weight(histories)
-        return Examples(histories.items, weight, windows, codes, targets, rows)
+        return Examples(histories.items, weight, windows, codes, targets, rows, times)
 
     def _count_events(self, histories: Histories, examples: Examples) -> None:
         """Add what becomes of a block's training interactions to ``event_counts``."""
@@ -283,13 +285,19 @@ def part_starts(histories: Histories) -> Bool[np.ndarray, " N"]:
 def condensed(
     histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
 ) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
-    """Histories as short as a grammar makes them, their codes, and what each is learned as."""
+    """Histories as short as a grammar makes them, their codes, and what each is learned as.
+
+    The time of a sitting is that of its first row.
+    """
     left = condense(grammar, codes, part_starts(histories))
+    columns = {name: values[left.kept] for name, values in histories.columns.items()}
+    if TIME_COLUMN in columns:
+        columns[TIME_COLUMN] = histories.columns[TIME_COLUMN][left.first]
     shorter = Histories(
         np.searchsorted(left.kept, histories.offsets).astype(np.int64),
         histories.items[left.kept],
         histories.split[left.kept],
-        {name: values[left.kept] for name, values in histories.columns.items()},
+        columns,
     )
     return shorter, left.codes, histories.items[left.first]
 

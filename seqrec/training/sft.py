@@ -57,12 +57,15 @@ class PackedTensors(NamedTuple):
     behaviours: Int[Tensor, "B T"] | None = None
     num_behaviours: float = 0.0
     sources: Int[Tensor, "B T"] | None = None
+    times: Int[Tensor, "B T 2"] | None = None
 
     @classmethod
     def of(cls, batch: PackedBatch) -> "PackedTensors":
         input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
-        behaviours = None if batch.behaviours is None else torch.from_numpy(batch.behaviours)
-        sources = None if batch.sources is None else torch.from_numpy(batch.sources)
+        behaviours, sources, times = (
+            None if part is None else torch.from_numpy(part)
+            for part in (batch.behaviours, batch.sources, batch.times)
+        )
         return cls(
             input_ids,
             documents,
@@ -72,6 +75,7 @@ class PackedTensors(NamedTuple):
             behaviours,
             batch.num_behaviours,
             sources,
+            times,
         )
 
     @property
@@ -133,7 +137,7 @@ def sft_loss(
     labels, label_weight = batch.labels, batch.label_weight
     if num_targets > 1:
         labels, label_weight = next_targets(batch, num_targets, target_decay, events.block_size)
-    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
+    hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
     losses = [
         loss(
             states,
@@ -206,7 +210,7 @@ def sampled_sft_loss(
     events: EventsLoss = TITLES_ALONE,
 ) -> Float[Tensor, ""]:
     """``sft_loss`` against items drawn for the batch: no row of another item is touched."""
-    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
+    hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
     learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
     labels = batch.labels.flatten()[learned]
     negatives = sampler.draw(labels)

@@ -1,5 +1,7 @@
 """No token that a model is given depends on the row of the title that it is asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,8 @@ SAFE = Grammar(
         behaviour("wanted_genre", place="before", dropout=0.5, **GENRE),
     )
 )
+TIMED = replace(SAFE, times="past_times")
+TITLES = Grammar((), times="past_times")
 TOLD = Grammar((behaviour("rating"), behaviour("hour", place="before", **HOUR)))
 TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
 
@@ -43,13 +47,14 @@ def log_of(lengths, seed):
 
 
 def inputs(log, grammar, genres, split, targets):
-    """The tokens of every query's history, and its rows of the log."""
+    """The tokens of every query's history and their times, and its rows of the log."""
     codes = {n: genres for n, one in enumerate(grammar.behaviours) if one.source == "item"}
     events = EventTokens(TOKENS, EventCoder(grammar, codes), first_token=2 + NUM_ITEMS)
     queries = queries_of(log, split, targets).with_events(log, events)
     flat = events.flat(queries.histories, max_length=8)
     blocks = events.blocks(flat.items, flat.told)
-    parts = np.split(blocks, np.cumsum(flat.lengths)[:-1])
+    times = np.zeros((len(blocks), 0), int) if flat.times is None else flat.times
+    parts = np.split(np.concatenate([blocks, times], axis=1), np.cumsum(flat.lengths)[:-1])
     return [part.flatten().tolist() for part in parts], queries
 
 
@@ -61,11 +66,12 @@ LENGTHS = st.lists(st.integers(3, 15), min_size=1, max_size=5)
     st.integers(0, 2**16),
     st.sampled_from(["validation", "test"]),
     st.sampled_from(["together", "last", "successive"]),
+    st.sampled_from([SAFE, TIMED, TITLES]),
 )
-def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets):
+def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets, grammar):
     log, generator = log_of(lengths, seed), np.random.default_rng(seed)
     genres = generator.integers(0, 3, NUM_ITEMS)
-    before, queries = inputs(log, SAFE, genres, split, targets)
+    before, queries = inputs(log, grammar, genres, split, targets)
     for place, end in enumerate(queries.ends):
         items, columns = log.items.copy(), {key: log.columns[key].copy() for key in log.columns}
         items[end] = (items[end] + 1) % NUM_ITEMS
@@ -74,7 +80,7 @@ def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targ
         other_genres = (genres + 1) % 3
         other_genres[queries.histories[place]] = genres[queries.histories[place]]
         changed = Histories(log.offsets, items, log.split, columns)
-        after, _ = inputs(changed, SAFE, other_genres, split, targets)
+        after, _ = inputs(changed, grammar, other_genres, split, targets)
         assert after[place] == before[place]
 
 
@@ -96,6 +102,20 @@ def test_only_a_grammar_that_says_so_is_told_the_targets_time(lengths, seed):
         assert one[:-1] == other[:-1] and (one[-1] != other[-1]) == is_changed
 
 
+@given(LENGTHS, st.integers(0, 2**16))
+def test_only_a_time_bias_that_says_so_counts_to_the_targets_time(lengths, seed):
+    log, genres = log_of(lengths, seed), np.zeros(NUM_ITEMS, int)
+    told = Grammar((), times="target_time")
+    assert TIMED.time_input == TITLES.time_input == "times of past events read"
+    assert told.time_input == "target time given"
+    found, queries = inputs(log, told, genres, "test", "last")
+    for of_query, end in zip(found, queries.ends, strict=True):
+        titles, read, asked = np.array(of_query).reshape(-1, 3).T
+        times = log.columns["time"][end - len(titles) : end + 1]
+        assert titles.tolist() == (2 + log.items[end - len(titles) : end]).tolist()
+        assert read.tolist() == times[:-1].tolist() and asked.tolist() == times[1:].tolist()
+
+
 def test_parts_of_the_queries_keep_their_events():
     log, genres = log_of([5, 9, 4], seed=1), np.arange(NUM_ITEMS) % 3
     _, queries = inputs(log, SAFE, genres, "test", "last")
@@ -105,3 +125,10 @@ def test_parts_of_the_queries_keep_their_events():
     for place, (items, codes) in enumerate(zip(mixed.items, mixed.codes, strict=True)):
         assert sorted(items) == sorted(queries.histories[place])
         assert (codes[:, 0] == genres[items]).all()
+    _, queries = inputs(log, TITLES, genres, "test", "last")
+    (wanted,) = queries.every(2, start=1).histories.times
+    assert wanted.tolist() == log.columns["time"][5:13].tolist()
+    mixed = shuffled(queries, seed=3).histories
+    assert [times.tolist() for times in mixed.times] == [
+        t.tolist() for t in queries.histories.times
+    ]
