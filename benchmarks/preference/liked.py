@@ -96,8 +96,10 @@ def trained(
     quick: bool,
     *overrides: str,
 ) -> Path:
-    """A run of preference optimisation."""
+    """A run of preference optimisation; one that is there is not done again."""
     out = FOLDER / ("quick" if quick else "runs") / f"{DATA}-{name}" / f"seed-{seed}"
+    if out.exists() and not quick:
+        return out
     short = ["trainer.max_epochs=1"] if quick else []
     seqrec(
         *("train", str(recipe), "--data", str(data), "--out", str(out), "--overwrite"),
