@@ -104,6 +104,12 @@ class RLJob:
         policy.to(device_of(recipe.trainer.accelerator))  # type: ignore[arg-type]
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
+        decoder, drawing = policy.config.backbone_config, settings.slates.drawing
+        if getattr(decoder, "relative_bias", False) and drawing == "sequential":
+            raise SeqRecError(
+                f"{KEY}: its relative_bias counts columns, in which the titles of several slates "
+                "stand behind each other; draw objective.slates.drawing=one_pass"
+            )
         wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
         source = TaskSource(

@@ -44,6 +44,10 @@ class EnsembleConfig(PreTrainedConfig):
         return self._member().time_bias
 
     @property
+    def relative_bias(self) -> bool:
+        return self._member().relative_bias
+
+    @property
     def initializer_range(self) -> float:
         return self._member().initializer_range
 

@@ -162,5 +162,15 @@ def test_a_model_of_another_catalog_is_refused(world, tmp_path):
         train((None, data, world[2]), tmp_path / "x")
 
 
+def test_slates_drawn_in_turn_need_a_model_without_relative_bias(world, tmp_path):
+    _, data, _ = world
+    overrides = [*SMALL, "model.relative_bias=true", "trainer.max_epochs=1"]
+    run = seqrec.train("sft", data=data, out=tmp_path / "sft", overrides=overrides)["out"]
+    drawing = "objective.slates.drawing={}"
+    with pytest.raises(SeqRecError, match="relative_bias counts columns"):
+        train((None, data, run), tmp_path / "x", drawing.format("sequential"))
+    train((None, data, run), tmp_path / "x", drawing.format("one_pass"))
+
+
 def test_metrics_are_plain_json(trained, world):
     json.loads((world[0] / "grpo" / "metrics.json").read_text())
