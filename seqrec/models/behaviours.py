@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.tokens.events import EventTokens
+from seqrec.tokens.events import EventHistories, EventTokens
+from seqrec.tokens.grammar import OPEN
 
 MAX_POSITIONS = 2048
 """Positions that a model reads at once."""
@@ -123,3 +124,53 @@ def value_probabilities(
         found.append(log_probs)
     log_probs = torch.cat(found).view(len(ways), len(items), -1)
     return log_probs.logsumexp(dim=0).exp().cpu().numpy()
+
+
+@torch.inference_mode()
+def with_plans(
+    model: SeqRecForNextItem, events: EventTokens, histories: EventHistories
+) -> EventHistories:
+    """The same histories, asked for titles of the kind that the model says comes next.
+
+    Of every behaviour that it can plan with, one after the other, the most likely value, given
+    those before it. What is asked for already stands; empty histories have no plan.
+
+    Args:
+        model: that learned to say them.
+        events: of its grammar.
+        histories: what it reads.
+    """
+    asked = histories.asked.copy()
+    is_empty = np.array([not len(history) for history in histories], dtype=bool)
+    for place in events.grammar.plan_places:
+        told = EventHistories(histories.items, histories.codes, asked)
+        likeliest = _likeliest(model, events, told, place)
+        asked[:, place] = np.where(
+            (asked[:, place] == OPEN) & ~is_empty, likeliest, asked[:, place]
+        )
+    return EventHistories(histories.items, histories.codes, asked)
+
+
+def _likeliest(
+    model: SeqRecForNextItem, events: EventTokens, histories: EventHistories, place: int
+) -> Int[np.ndarray, " H"]:
+    """The most likely code of a behaviour before the next title of every history."""
+    items, told, lengths = events.flat(histories, model.config.max_length)
+    tokens = np.split(events.blocks(items, told), np.cumsum(lengths)[:-1])
+    longest = int(lengths.max(initial=1)) * events.block_size
+    num_rows = max(MAX_POSITIONS // longest, 1)
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(histories), num_rows):
+        rows = tokens[start : start + num_rows]
+        input_ids = np.full((len(rows), longest), events.tokens.pad_token_id, dtype=np.int64)
+        for row, blocks in zip(input_ids, rows, strict=True):
+            row[: blocks.size] = blocks.flatten()
+        ahead = [blocks.size - events.block_size + place for blocks in rows]
+        is_read = torch.arange(longest) < torch.tensor([blocks.size for blocks in rows])[:, None]
+        states = model.hidden_states(
+            torch.from_numpy(input_ids).to(model.device), is_read.long().to(model.device)
+        )
+        said = states[torch.arange(len(rows)), ahead]
+        log_probs = family_log_probs(model, said, family_of(events, place))
+        found.append(1 + log_probs.argmax(dim=1).cpu().numpy())
+    return np.concatenate(found)
