@@ -18,21 +18,22 @@ SIDES = ("Even", "Odd")
 
 @pytest.fixture(scope="module")
 def taking_turns(tmp_path_factory):
-    """A model of a world in which genres take turns, and titles of a genre are all alike."""
+    """A model of a world in which genres mostly take turns, and titles of a genre are all alike."""
     folder = tmp_path_factory.mktemp("turns")
     generator = np.random.default_rng(0)
     rows = ["userId,movieId,rating,timestamp"]
-    for user in range(300):
-        by_side = [generator.permutation(np.arange(side, 24, 2)) for side in (0, 1)]
-        first = generator.integers(2)
+    for user in range(400):
+        left = [generator.permutation(np.arange(side, 24, 2)).tolist() for side in (0, 1)]
+        side = generator.integers(2)
         for step in range(10):
-            title = by_side[(first + step) % 2][step // 2]
+            side ^= generator.random() < 0.8
+            title = left[side].pop()
             rows.append(f"{user},t{title:02d},5,{1_000_000 + step}")
     (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
     titles = [f"t{title:02d},Title {title},{SIDES[title % 2]}" for title in range(24)]
     (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *titles]) + "\n")
     seqrec.prepare(folder, out=folder / "data")
-    overrides = [*QUICK, "trainer.max_epochs=8", PLAN]
+    overrides = [*QUICK, "trainer.max_epochs=10", PLAN]
     seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
     return folder
 
