@@ -482,6 +482,9 @@ def recommend(
         str | None,
         typer.Option(metavar="NAME=VALUE", help="Say how likely each title is to get this."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="The model first says what kind of title comes next.")
+    ] = False,
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     index: Annotated[Path | None, typer.Option(help="Folder of an exported FAISS index.")] = None,
@@ -500,6 +503,7 @@ def recommend(
         k=k,
         given=dict(_behaviour(text, "--given") for text in given or ()),
         likelihood=None if likelihood is None else _behaviour(likelihood, "--likelihood"),
+        plan=plan,
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
         index=index,
@@ -510,7 +514,7 @@ def recommend(
         counts = [f"{key.replace('_', ' ')}: {result[key]:,}" for key in result if key != "out"]
         _print(result, as_json, *counts)
         return
-    notes = []
+    notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if result["unknown_items"]:
         unknown = result["unknown_items"]
         notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")

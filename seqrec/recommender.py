@@ -19,14 +19,14 @@ from torch import Tensor
 
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
-from seqrec.models.behaviours import value_probabilities
+from seqrec.models.behaviours import value_probabilities, with_plans
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.saving import load_model
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 from seqrec.retrieval.index import ItemIndex, search
-from seqrec.tokens.events import EventCoder, EventTokens
-from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.events import EventCoder, EventHistories, EventTokens
+from seqrec.tokens.grammar import OPEN, Grammar
 from seqrec.tokens.packing import (
     pack_blocks,
     pack_documents,
@@ -317,6 +317,7 @@ class Recommender(ModelRanker):
         *,
         exclude_seen: bool = True,
         given: Mapping[str, Any] | None = None,
+        plan: bool = False,
     ) -> list[list[tuple[str, float]]]:
         """For every history the ``k`` best items as ``(item_id, score)``, best first.
 
@@ -328,11 +329,16 @@ class Recommender(ModelRanker):
             exclude_seen: leave out what stands in the history.
             given: ask for titles of which something is true, such as ``{"rating": 5}``: a
                 behaviour that the model's grammar places before its title.
+            plan: let the model say first what kind of title comes next, and recommend given that.
 
         Raises:
-            SeqRecError: events out of order, or something given that the model does not know.
+            SeqRecError: events out of order, something given that the model does not know, or
+                no behaviour that it can plan with.
         """
-        ranked = self.rank(self._known(histories, given), k, exclude_seen=exclude_seen)
+        known = self._known(histories, given)
+        if plan:
+            known = self.planned(known)
+        ranked = self.rank(known, k, exclude_seen=exclude_seen)
         lists = []
         for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
             pairs = zip(items, scores, strict=True)
@@ -405,6 +411,31 @@ class Recommender(ModelRanker):
         if unknown:
             logger.warning("the model does not know %s, left open", ", ".join(unknown))
         return known
+
+    def planned(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
+        """The same histories, asked for titles of the kind that the model says comes next.
+
+        Raises:
+            SeqRecError: no behaviour that it can plan with.
+        """
+        if self.events is None or not self.events.grammar.plan_places:
+            raise SeqRecError(
+                f"plan: {self.name} has learned no behaviour that stands before its title; train "
+                "it with one in data.events (place: before, is_learned: true)"
+            )
+        if not isinstance(histories, EventHistories):
+            histories = self.events.plain(histories)
+        return with_plans(self.model, self.events, histories)
+
+    def plans_of(self, histories: EventHistories) -> list[dict[str, str]]:
+        """What ``planned`` said of every history: values of behaviours, by their names."""
+        assert self.events is not None
+        grammar = self.events.grammar
+        of_places = [(place, grammar.behaviours[place]) for place in grammar.plan_places]
+        return [
+            {one.name: one.values[asked[n] - 1] for n, one in of_places if asked[n] != OPEN}
+            for asked in histories.asked
+        ]
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """The model's scores; for an empty history the items' counts in the training data."""

@@ -19,6 +19,18 @@ class SlatesConfig(Block):
     """Each title appended to the history before the next is drawn, or all drawn after it."""
     temperature: float = Field(default=1.0, gt=0)
     """What logits are divided by."""
+    plan: bool = False
+    """Before each slate the model says what kind of titles come next: a value of every behaviour
+    that it learned to say before its title. The reward is of the slate."""
+
+    @model_validator(mode="after")
+    def _a_plan_is_followed_in_one_pass(self) -> "SlatesConfig":
+        if self.plan and self.drawing != "one_pass":
+            raise ValueError(
+                f"plan: true goes with drawing one_pass, not {self.drawing}: a plan is said once, "
+                "before the whole slate"
+            )
+        return self
 
 
 class ReinforceConfig(Block):
@@ -89,6 +101,11 @@ class FreshnessConfig(RewardConfig):
     """Of the items, which grows with freshness."""
 
 
+class FormatConfig(RewardConfig):
+    name: Literal["format"]
+    """Share of a slate's titles that keep to the plan; goes with slates.plan."""
+
+
 class ModelRewardConfig(RewardConfig):
     name: Literal["model"]
     """How probable it is that the user likes the titles, by a reward model: their mean."""
@@ -111,6 +128,7 @@ RewardsConfig = Annotated[
     | DiversityConfig
     | NoveltyConfig
     | FreshnessConfig
+    | FormatConfig
     | ModelRewardConfig
     | FunctionConfig,
     Field(discriminator="name"),
@@ -191,6 +209,12 @@ class RLConfig(Block):
         repeated = {name for name in names if names.count(name) > 1 and name not in MANY}
         if repeated:
             raise ValueError(f"rewards: {', '.join(sorted(repeated))} stands there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _who_keeps_to_a_plan_has_one(self) -> "RLConfig":
+        if not self.slates.plan and any(reward.name == "format" for reward in self.rewards):
+            raise ValueError("rewards: format is how a plan is kept to; set slates.plan: true")
         return self
 
     @model_validator(mode="after")

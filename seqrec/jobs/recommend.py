@@ -36,6 +36,7 @@ def recommend(
     exclude_seen: bool = True,
     given: Mapping[str, Any] | None = None,
     likelihood: tuple[str, Any] | None = None,
+    plan: bool = False,
     memory_mb: float | None = None,
     index: str | Path | None = None,
     out: str | Path | None = None,
@@ -56,6 +57,7 @@ def recommend(
             model's grammar places before their title.
         likelihood: a learned behaviour and its value, such as ``("rating", 5)``, whose likelihood
             is told of every title, with ``history``.
+        plan: let the model say first what kind of title comes next, and recommend given that.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
         index: folder of an exported FAISS index to search; exact if not given.
         out: Parquet file for the lists, needed with ``data``.
@@ -78,7 +80,7 @@ def recommend(
         recommender = open_recommender(model)
         recommender.limit_memory(memory_mb)
         how = _how(recommender, k, exclude_seen, index)
-        return _for_history(recommender, history, how, given or {}, likelihood)
+        return _for_history(recommender, history, how, given or {}, likelihood, plan)
     if likelihood is not None:
         raise SeqRecError("--likelihood goes with --history")
     if out is None:
@@ -92,6 +94,10 @@ def recommend(
     users, asked = _users(prepared, histories, split, ranker)
     if given:
         asked = asked_with(ranker, asked, given)
+    if plan:
+        if not isinstance(ranker, Recommender):
+            raise SeqRecError(f"plan: {ranker.name} has learned no behaviours; name a model")
+        asked = ranker.planned(asked)
     return _write_lists(prepared, users, how(asked), Path(out), overwrite)
 
 
@@ -115,9 +121,14 @@ def _for_history(
     rank: Rank,
     given: Mapping[str, Any],
     likelihood: tuple[str, Any] | None,
+    plan: bool,
 ) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
     told, unknown_behaviours = recommender.known_events([history], known, given)
+    said = {}
+    if plan:
+        told = recommender.planned(told)
+        (said["plan"],) = recommender.plans_of(told)
     ranked = rank(told)
     titles = recommender.titles
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
@@ -143,6 +154,7 @@ def _for_history(
         "unknown_items": unknown,
         "unknown_behaviours": unknown_behaviours,
         "fallback": None if len(known[0]) else "most watched in training",
+        **said,
         "recommendations": rows,
     }
 

@@ -7,9 +7,11 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from seqrec.config.rl import (
     DiversityConfig,
+    FormatConfig,
     FreshnessConfig,
     FunctionConfig,
     HitConfig,
@@ -26,6 +28,7 @@ from seqrec.models.saving import load_reward_model
 from seqrec.recommender import model_folder
 from seqrec.rl.rewards import (
     Diversity,
+    Format,
     Freshness,
     FunctionReward,
     Hit,
@@ -37,17 +40,25 @@ from seqrec.rl.rewards import (
     RewardFunction,
 )
 from seqrec.rl.roles import Scorer
+from seqrec.tokens.events import EventCoder
 
 REWARD_KEY = "objective.rewards.path"
 
 
-def build_scorer(configs: Sequence[RewardConfig], prepared: PreparedData) -> Callable[[], Scorer]:
+def build_scorer(
+    configs: Sequence[RewardConfig], prepared: PreparedData, coder: EventCoder | None = None
+) -> Callable[[], Scorer]:
     """What makes the scorer, in whatever process it is called; mistakes are raised here.
+
+    Args:
+        configs: the rewards.
+        prepared: what they are told of the titles.
+        coder: of the grammar by which the policy plans, if it does.
 
     Raises:
         SeqRecError: a reward that the data or the recipe cannot give.
     """
-    makers = [(config.weight, _maker(config, prepared)) for config in configs]
+    makers = [(config.weight, _maker(config, prepared, coder)) for config in configs]
     return partial(_scorer, makers)
 
 
@@ -55,7 +66,9 @@ def _scorer(makers: Sequence[tuple[float, Callable[[], Reward]]]) -> Scorer:
     return Scorer(Mixture([(weight, make()) for weight, make in makers]))
 
 
-def _maker(config: RewardConfig, prepared: PreparedData) -> Callable[[], Reward]:
+def _maker(
+    config: RewardConfig, prepared: PreparedData, coder: EventCoder | None
+) -> Callable[[], Reward]:
     items = prepared.items()
     match config:
         case HitConfig():
@@ -77,6 +90,9 @@ def _maker(config: RewardConfig, prepared: PreparedData) -> Callable[[], Reward]
         case FreshnessConfig(column=column):
             numbers = number_column(items, column, "objective.rewards: freshness")
             return partial(Freshness, numbers)
+        case FormatConfig():
+            assert coder is not None
+            return partial(Format, planned_codes(coder))
         case ModelRewardConfig():
             check_reward_model(config, prepared)
             return partial(_learned, reward_folder(config))
@@ -85,6 +101,23 @@ def _maker(config: RewardConfig, prepared: PreparedData) -> Callable[[], Reward]
             item_ids = items["item_id"].to_list()
             return partial(_own, name, item_ids, max_seconds)
     raise AssertionError(config)
+
+
+def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
+    """Of every item, the code of each behaviour that a policy plans.
+
+    Raises:
+        SeqRecError: one of them is not the titles' own.
+    """
+    places = coder.grammar.plan_places
+    for place in places:
+        if place not in coder.item_codes:
+            name = coder.grammar.behaviours[place].name
+            raise SeqRecError(
+                f"objective.rewards: format needs plans of what titles are, and behaviour {name} "
+                "is read from the log, not from the items"
+            )
+    return np.stack([coder.item_codes[place] for place in places], axis=1)
 
 
 def reward_folder(config: ModelRewardConfig) -> Path:

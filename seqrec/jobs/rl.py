@@ -31,6 +31,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
+from seqrec.jobs.events import event_blocks
 from seqrec.jobs.rewards import build_scorer
 from seqrec.jobs.run_folder import METRICS_FILE
 from seqrec.jobs.start import KEY, start_model
@@ -42,13 +43,14 @@ from seqrec.losses.policy import (
     standardized_advantages,
 )
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.recommender import ITEMS_FILE, ModelRanker
+from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder
 from seqrec.reports.timeline import stage_seconds, timeline
 from seqrec.rl.controller import STATE_FILE, Controller, Executor, Held
 from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess
 from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.on_ray import OnRay
+from seqrec.rl.plans import Plans
 from seqrec.rl.roles import (
     Advantages,
     Asking,
@@ -59,6 +61,7 @@ from seqrec.rl.roles import (
     Scorer,
 )
 from seqrec.rl.tasks import TaskSource
+from seqrec.tokens.events import EventTokens
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.fit import device_of
@@ -112,6 +115,9 @@ class RLJob:
             )
         wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
+        tokens = ItemTokens.of(tokenizer, item_ids)
+        coder = model_coder(policy.config, prepared.items(), KEY)
+        events = EventTokens.of(tokenizer, tokens, coder) if coder else None
         source = TaskSource(
             histories,
             held_out_levels(prepared.users()["user_id"]),
@@ -126,10 +132,14 @@ class RLJob:
             drawing=settings.slates.drawing,
             temperature=settings.slates.temperature,
             max_length=policy.config.max_length,
+            plans=Plans(events) if events else None,
         )
         _check_room(source, asking, prepared.num_items)
         validation = QueryLoader(
-            prepared.blocks(), prepared.targets, memory_rows=recipe.data.pool_rows
+            event_blocks(prepared, events.grammar) if events else prepared.blocks(),
+            prepared.targets,
+            memory_rows=recipe.data.pool_rows,
+            events=events,
         )
         if not validation.num_queries:
             raise SeqRecError(
@@ -143,11 +153,11 @@ class RLJob:
             prepared,
             policy,
             tokenizer,
-            ItemTokens.of(tokenizer, item_ids),
+            tokens,
             np.bincount(in_training, minlength=prepared.num_items),
             source,
             asking,
-            build_scorer(settings.rewards, prepared),
+            build_scorer(settings.rewards, prepared, coder),
             validation,
         )
 
@@ -188,7 +198,9 @@ class RLJob:
             "selection_metric": metric,
             "validation_before": {metric: first["metric"]},
             "validation": {metric: outcome.metric},
-            "protocol": protocol_line(self.prepared, "validation", num_queries, exclude_seen=True),
+            "protocol": protocol_line(
+                self.prepared, "validation", num_queries, exclude_seen=True, **self._time_input()
+            ),
             "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
             "train_seconds": round(sum(seconds.values()), 1),
             "wall_seconds": round(time.perf_counter() - started, 1),
@@ -196,11 +208,15 @@ class RLJob:
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
 
+    def _time_input(self) -> dict[str, str]:
+        """What the policy is told of times, for the protocol, if it reads events."""
+        events = self.validation.events
+        return {} if events is None else {"time_input": events.grammar.time_input}
+
     def _controller(self, folder: Path, executor: Executor) -> Controller:
         settings = self.settings
-        metric = partial(
-            ranking_metric, self.policy, self.tokens, self.validation, settings.guard.metric
-        )
+        ranker = ModelRanker("policy", self.policy, self.tokens, self.validation.events)
+        metric = partial(ranking_metric, ranker, self.validation, settings.guard.metric)
         controller = Controller(
             source=self.source,
             held=Held(
@@ -300,11 +316,9 @@ def _worker(
     return RolloutWorker(model, asking, seed, number)
 
 
-def ranking_metric(
-    policy: SeqRecForNextItem, tokens: ItemTokens, validation: QueryLoader, key: str
-) -> float:
-    """A metric of the policy as it is, over all validation queries."""
-    ranker = ModelRanker("policy", policy.eval(), tokens)
+def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> float:
+    """A metric of the policy as it is, over all validation queries; nothing is planned for it."""
+    ranker.model.eval()
     name, _, k = key.partition("@")
     values = []
     for queries in validation.of_all_processes():

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from seqrec.config.load import Recipe, with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig
 from seqrec.config.objective import SFTConfig
+from seqrec.config.rl import RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.models import open_reader_of_titles, open_recommender
@@ -60,6 +61,19 @@ def start_model(
     folder = model_folder(path, KEY)
     if isinstance(recipe.objective, SFTConfig):
         model = open_recommender(folder, prepared).model
+    elif isinstance(recipe.objective, RLConfig) and recipe.objective.slates.plan:
+        recommender = open_recommender(folder, prepared)
+        if recommender.events is None or not recommender.events.grammar.plan_places:
+            raise SeqRecError(
+                f"objective.slates.plan: {KEY}={path} has learned no behaviour that stands before "
+                "its title; train it with one in data.events (place: before, is_learned: true)"
+            )
+        if recommender.events.grammar.times is not None:
+            raise SeqRecError(
+                f"{KEY}={path}: reads times, which objective rl does not; name a model without "
+                "model.time_bias"
+            )
+        model = recommender.model
     else:
         who = f"objective {recipe.objective.name}"
         model = open_reader_of_titles(folder, prepared, who).model

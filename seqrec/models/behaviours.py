@@ -1,6 +1,7 @@
 """Saying behaviours: a softmax over the tokens of one behaviour, not over the vocabulary."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.tokens.events import EventTokens
-from seqrec.tokens.grammar import NO_TIME
+from seqrec.tokens.events import EventHistories, EventTokens
+from seqrec.tokens.grammar import NO_TIME, OPEN
 
 MAX_POSITIONS = 2048
 """Positions that a model reads at once."""
@@ -135,3 +136,63 @@ def value_probabilities(
         found.append(log_probs)
     log_probs = torch.cat(found).view(len(ways), len(items), -1)
     return log_probs.logsumexp(dim=0).exp().cpu().numpy()
+
+
+@torch.inference_mode()
+def with_plans(
+    model: SeqRecForNextItem, events: EventTokens, histories: EventHistories
+) -> EventHistories:
+    """The same histories, asked for titles of the kind that the model says comes next.
+
+    Of every behaviour that it can plan with, one after the other, the most likely value, given
+    those before it. What is asked for already stands; empty histories have no plan.
+
+    Args:
+        model: that learned to say them.
+        events: of its grammar.
+        histories: what it reads.
+    """
+    asked = histories.asked.copy()
+    is_empty = np.array([not len(history) for history in histories], dtype=bool)
+    for place in events.grammar.plan_places:
+        likeliest = _likeliest(model, events, replace(histories, asked=asked), place)
+        asked[:, place] = np.where(
+            (asked[:, place] == OPEN) & ~is_empty, likeliest, asked[:, place]
+        )
+    return replace(histories, asked=asked)
+
+
+def _likeliest(
+    model: SeqRecForNextItem, events: EventTokens, histories: EventHistories, place: int
+) -> Int[np.ndarray, " H"]:
+    """The most likely code of a behaviour before the next title of every history."""
+    read = events.flat(histories, model.config.max_length)
+    cuts = np.cumsum(read.lengths)[:-1]
+    tokens = [blocks.flatten() for blocks in np.split(events.blocks(read.items, read.told), cuts)]
+    times = None
+    if read.times is not None:
+        times = [of.reshape(-1, 2) for of in np.split(events.block_times(read.times), cuts)]
+    num_rows = max(MAX_POSITIONS // (int(read.lengths.max(initial=1)) * events.block_size), 1)
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(histories), num_rows):
+        rows = slice(start, start + num_rows)
+        input_ids = padded(tokens[rows], events.tokens.pad_token_id)
+        of_rows = None if times is None else padded(times[rows], NO_TIME).to(model.device)
+        lengths = torch.tensor([len(row) for row in tokens[rows]])
+        is_read = torch.arange(input_ids.shape[1]) < lengths[:, None]
+        states = model.hidden_states(
+            input_ids.to(model.device), is_read.long().to(model.device), of_rows
+        )
+        said = states[torch.arange(len(lengths)), lengths - events.block_size + place]
+        log_probs = family_log_probs(model, said, family_of(events, place))
+        found.append(1 + log_probs.argmax(dim=1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def padded(rows: Sequence[Int[np.ndarray, "T *n"]], fill: int) -> Int[Tensor, "B T *n"]:
+    """Arrays of different lengths as rows of one tensor."""
+    longest = max(len(row) for row in rows)
+    found = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=np.int64)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return torch.from_numpy(found)

@@ -30,6 +30,8 @@ class Tasks:
     """How the user rated these, from 0, the worst of the log, to 1, the best."""
     past_ratings: list[Float[np.ndarray, " T"]] | None = None
     """How the user rated the titles of the history, as in the log; NaN where not."""
+    plans: Int[np.ndarray, "B G P"] | None = None
+    """Codes of what was planned before each slate that is scored, if the policy plans."""
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -134,6 +136,29 @@ class Freshness:
 
     def score(self, tasks: Tasks, slates: Slates) -> Scores:
         return self._share[slates].mean(axis=2)
+
+
+class Format:
+    """The share of a slate's titles that keep to what was planned before it.
+
+    A title keeps to a plan of one behaviour if it has the value that was said; of several, it is
+    the share of them of which that is so.
+    """
+
+    name = "format"
+
+    def __init__(self, item_codes: Int[np.ndarray, "I P"]) -> None:
+        """Hold what the titles are.
+
+        Args:
+            item_codes: of every item, the code of each behaviour that is planned.
+        """
+        self._item_codes = item_codes
+
+    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+        assert tasks.plans is not None
+        keeps = self._item_codes[slates] == tasks.plans[:, :, None]
+        return keeps.mean(axis=(2, 3))
 
 
 class LearnedReward:

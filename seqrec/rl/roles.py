@@ -8,6 +8,7 @@ works when.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from seqrec.losses.divergence import Scores, catalog_divergence
 from seqrec.losses.policy import has_spread, share_clipped
 from seqrec.losses.slate import left_out
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.rl.plans import Plans
 from seqrec.rl.rewards import Reward, Tasks, checked
 from seqrec.rl.slates import Drawing, Prompts, Slates, Step, draw, drift, log_probs, steps_of
 from seqrec.training.optimizers import clip_gradients
@@ -48,6 +50,55 @@ class Asking:
     temperature: float
     max_length: int
     """Items of a history that are read."""
+    plans: Plans | None = None
+    """How the policy plans before it answers, if it does."""
+
+    def prompts(self, model: SeqRecForNextItem, tasks: Tasks) -> Prompts:
+        """The tasks' histories as the model reads them, with room for a slate behind each."""
+        if self.plans is not None:
+            return self.plans.prompts(model, tasks.histories, self.max_length)
+        room = self.num_titles - 1 if self.drawing == "sequential" else 0
+        return Prompts.of(
+            tasks.histories,
+            first_item_token=model.config.first_item_token,
+            pad_token_id=model.backbone.config.pad_token_id or 0,
+            max_length=self.max_length - room,
+            device=model.device,
+        )
+
+    def draw(
+        self, model: SeqRecForNextItem, prompts: Prompts, generator: torch.Generator | None
+    ) -> Slates:
+        """As many slates as are asked for; without a generator the most probable one."""
+        way = partial(draw, drawing=self.drawing) if self.plans is None else self.plans.draw
+        return way(
+            model,
+            prompts,
+            num_slates=1 if generator is None else self.num_slates,
+            num_titles=self.num_titles,
+            temperature=1.0 if generator is None else self.temperature,
+            generator=generator,
+        )
+
+    def steps(self, model: SeqRecForNextItem, prompts: Prompts, slates: Slates) -> list[Step]:
+        """The distributions that slates came from, under a model."""
+        if self.plans is not None and slates.plans is not None:
+            return self.plans.steps_of(
+                model, prompts, slates.plans, slates.items, temperature=self.temperature
+            )
+        return steps_of(
+            model, prompts, slates.items, drawing=self.drawing, temperature=self.temperature
+        )
+
+    def log_probs(self, steps: Sequence[Step], slates: Slates) -> Float[Tensor, "B G W"]:
+        """Of every title, and of what was planned before, given what stands ahead of it."""
+        if self.plans is not None:
+            return self.plans.log_probs(steps, slates.items.shape)
+        return log_probs(steps, slates.items.shape, self.drawing)
+
+    def first_choices(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """The steps whose entropy is that of the next title, and of the plan before it."""
+        return steps if self.plans is not None else steps[:1]
 
 
 class Span(NamedTuple):
@@ -64,23 +115,21 @@ class Rollouts:
 
     tasks: Tasks
     items: Int[np.ndarray, "B G K"]
-    log_prob: Float[np.ndarray, "B G K"]
+    log_prob: Float[np.ndarray, "B G W"]
+    """Of every title; of what was planned before them, first."""
     version: int
     """Updates that the oldest of the weights had seen."""
     spans: list[Span]
     """Who drew them, and when."""
+    plans: Int[np.ndarray, "B G P"] | None = None
+    """Codes of what was planned before each slate, if the policy plans."""
 
 
-def prompts_of(model: SeqRecForNextItem, tasks: Tasks, asking: Asking) -> Prompts:
-    """The tasks' histories as the model reads them, with room for a slate behind each."""
-    room = asking.num_titles - 1 if asking.drawing == "sequential" else 0
-    return Prompts.of(
-        tasks.histories,
-        first_item_token=model.config.first_item_token,
-        pad_token_id=model.backbone.config.pad_token_id or 0,
-        max_length=asking.max_length - room,
-        device=model.device,
-    )
+def slates_of(rollouts: Rollouts, device: torch.device) -> Slates:
+    """What was drawn, as tensors."""
+    plans = None if rollouts.plans is None else torch.tensor(rollouts.plans).to(device)
+    items, log_prob = (torch.tensor(of) for of in (rollouts.items, rollouts.log_prob))
+    return Slates(items.to(device), log_prob.to(device), plans)
 
 
 class RolloutWorker:
@@ -100,37 +149,21 @@ class RolloutWorker:
 
     def generate(self, tasks: Tasks, update: int) -> Rollouts:
         """Slates for every task; the same for the same weights, tasks, seed and update."""
-        asking, start = self.asking, time.time()
         seed = np.random.SeedSequence([self.seed, update, self.number]).generate_state(1)[0]
-        slates = draw(
-            self.model,
-            prompts_of(self.model, tasks, asking),
-            num_slates=asking.num_slates,
-            num_titles=asking.num_titles,
-            drawing=asking.drawing,
-            temperature=asking.temperature,
-            generator=torch.Generator(self.model.device).manual_seed(int(seed)),
-        )
-        return self._rollouts(tasks, slates, start)
+        return self._draw(tasks, torch.Generator(self.model.device).manual_seed(int(seed)))
 
     def best(self, tasks: Tasks) -> Rollouts:
         """The most probable titles of every task, nothing sampled."""
-        start = time.time()
-        slates = draw(
-            self.model,
-            prompts_of(self.model, tasks, self.asking),
-            num_slates=1,
-            num_titles=self.asking.num_titles,
-            drawing=self.asking.drawing,
-            temperature=1.0,
-            generator=None,
-        )
-        return self._rollouts(tasks, slates, start)
+        return self._draw(tasks, None)
 
-    def _rollouts(self, tasks: Tasks, slates: Slates, start: float) -> Rollouts:
+    def _draw(self, tasks: Tasks, generator: torch.Generator | None) -> Rollouts:
+        start = time.time()
+        prompts = self.asking.prompts(self.model, tasks)
+        slates = self.asking.draw(self.model, prompts, generator)
         span = Span(f"worker {self.number}", start, time.time())
         items, log_prob = slates.items.cpu().numpy(), slates.log_prob.cpu().numpy()
-        return Rollouts(tasks, items, log_prob, self.version, [span])
+        plans = None if slates.plans is None else slates.plans.cpu().numpy()
+        return Rollouts(tasks, items, log_prob, self.version, [span], plans)
 
 
 class Scorer:
@@ -141,7 +174,8 @@ class Scorer:
 
     def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
         """A number a slate."""
-        return checked(self.reward, rollouts.tasks, rollouts.items)
+        tasks = replace(rollouts.tasks, plans=rollouts.plans)
+        return checked(self.reward, tasks, rollouts.items)
 
 
 class Reference:
@@ -152,15 +186,9 @@ class Reference:
         self.asking = asking
 
     @torch.no_grad()
-    def steps(self, prompts: Prompts, items: Int[Tensor, "B G K"]) -> list[Step]:
-        """The distributions that the slates' titles would have been drawn from."""
-        return steps_of(
-            self.model,
-            prompts,
-            items,
-            drawing=self.asking.drawing,
-            temperature=self.asking.temperature,
-        )
+    def steps(self, prompts: Prompts, slates: Slates) -> list[Step]:
+        """The distributions that the slates would have been drawn from."""
+        return self.asking.steps(self.model, prompts, slates)
 
 
 class Learner:
@@ -212,32 +240,27 @@ class Learner:
         """Learn from slates and their rewards, ``penalty`` a nat of drift.
 
         Returns:
-            What happened: ``drift_nats`` a title, ``entropy_nats`` after a history, the share of
-            ratios beyond their bounds, the norm of the gradient, the share of groups that
-            taught something.
+            What happened: ``drift_nats`` a title, ``entropy_nats`` after a history (of a plan and
+            the title after it, if the policy plans), the share of ratios beyond their bounds, the
+            norm of the gradient, the share of groups that taught something.
         """
         device = self.model.device
-        prompts = prompts_of(self.model, rollouts.tasks, self.asking)
-        items = torch.tensor(rollouts.items).to(device)
-        old = torch.tensor(rollouts.log_prob).to(device)
+        prompts = self.asking.prompts(self.model, rollouts.tasks)
+        slates = slates_of(rollouts, device)
+        old = slates.log_prob
         gains = torch.tensor(rewards, device=device, dtype=torch.float32)
         advantages = self.advantages(gains)
         stats: dict[str, float] = {"groups_with_spread": float(has_spread(gains).float().mean())}
         with self._autocast():
-            theirs = self.reference.steps(prompts, items)
+            theirs = self.reference.steps(prompts, slates)
         self.model.train(False)  # dropout would make old and new probabilities differ
         for number in range(self.num_passes):
             with self._autocast():
-                steps = steps_of(
-                    self.model,
-                    prompts,
-                    items,
-                    drawing=self.asking.drawing,
-                    temperature=self.asking.temperature,
-                )
-                found = log_probs(steps, items.shape, self.asking.drawing)
+                steps = self.asking.steps(self.model, prompts, slates)
+                found = self.asking.log_probs(steps, slates)
                 distance = drift(steps, theirs)
-                unevenness = _unevenness(steps[0])
+                first = self.asking.first_choices(steps)
+                unevenness = torch.stack([_unevenness(step) for step in first]).sum()
                 loss = self.loss(found, old, advantages)
                 loss = loss + penalty * distance + self.entropy_bonus * unevenness
             self.optimizer.zero_grad()
@@ -245,10 +268,10 @@ class Learner:
             norm = clip_gradients(self.model, self.gradient_clip)
             self.optimizer.step()
             if number == 0:
-                num_unseen = self.model.config.num_items - (prompts.seen >= 0).sum(dim=1)
+                most = sum(float(_num_open(step).log().mean()) for step in first)
                 stats |= {
                     "drift_nats": float(distance.detach()),
-                    "entropy_nats": float(num_unseen.log().mean() - unevenness.detach()),
+                    "entropy_nats": most - float(unevenness.detach()),
                 }
         stats["clipped"] = float(
             share_clipped(found.detach(), old, advantages, clip_low=0.2, clip_high=0.2)
@@ -265,16 +288,10 @@ class Learner:
     @torch.no_grad()
     def drift_on(self, rollouts: Rollouts) -> float:
         """The divergence from the reference on held-out histories, in nats a title, in float32."""
-        prompts = prompts_of(self.model, rollouts.tasks, self.asking)
-        items = torch.tensor(rollouts.items).to(self.model.device)
-        steps = steps_of(
-            self.model,
-            prompts,
-            items,
-            drawing=self.asking.drawing,
-            temperature=self.asking.temperature,
-        )
-        return float(drift(steps, self.reference.steps(prompts, items)))
+        prompts = self.asking.prompts(self.model, rollouts.tasks)
+        slates = slates_of(rollouts, self.model.device)
+        steps = self.asking.steps(self.model, prompts, slates)
+        return float(drift(steps, self.reference.steps(prompts, slates)))
 
     def weights(self) -> Weights:
         """A copy that others may keep."""
@@ -296,6 +313,11 @@ class Learner:
         """Multiply the learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] *= factor
+
+
+def _num_open(step: Step) -> Int[Tensor, " R"]:
+    """How many there were to choose from."""
+    return len(step.scores.item_weight) - (step.gone >= 0).sum(dim=1)
 
 
 def _unevenness(step: Step) -> Float[Tensor, ""]:
@@ -336,6 +358,7 @@ def together(rollouts: Sequence[Rollouts]) -> Rollouts:
         np.concatenate([one.log_prob for one in rollouts]),
         min(one.version for one in rollouts),
         [span for one in rollouts for span in one.spans],
+        None if rollouts[0].plans is None else np.concatenate([one.plans for one in rollouts]),
     )
 
 

@@ -44,15 +44,26 @@ class Prompts:
         device: torch.device | None = None,
     ) -> "Prompts":
         """Of histories of items, of which the last ``max_length`` are read and all are seen."""
-        read = [history[-max_length:] for history in histories]
-        longest = max(len(items) for items in read)
-        input_ids = torch.full((len(read), longest), pad_token_id)
+        read = [history[-max_length:] + first_item_token for history in histories]
+        return cls.of_tokens(read, histories, pad_token_id=pad_token_id, device=device)
+
+    @classmethod
+    def of_tokens(
+        cls,
+        read: Sequence[Int[np.ndarray, " L"]],
+        histories: Sequence[Int[np.ndarray, " T"]],
+        *,
+        pad_token_id: int,
+        device: torch.device | None = None,
+    ) -> "Prompts":
+        """Of histories of items, and of the tokens that are read of each."""
+        input_ids = torch.full((len(read), max(len(tokens) for tokens in read)), pad_token_id)
         known = [np.unique(history) for history in histories]
         seen = torch.full((len(read), max(len(items) for items in known)), -1)
-        for row, (items, of_row) in enumerate(zip(read, known, strict=True)):
-            input_ids[row, : len(items)] = torch.tensor(items) + first_item_token
+        for row, (tokens, of_row) in enumerate(zip(read, known, strict=True)):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens)
             seen[row, : len(of_row)] = torch.tensor(of_row)
-        lengths = torch.tensor([len(items) for items in read])
+        lengths = torch.tensor([len(tokens) for tokens in read])
         return cls(input_ids.to(device), lengths.to(device), seen.to(device))
 
     def __len__(self) -> int:
@@ -63,11 +74,14 @@ class Slates(NamedTuple):
     """What was drawn for every history, and how probable each title was, given those before."""
 
     items: Int[Tensor, "B G K"]
-    log_prob: Float[Tensor, "B G K"]
+    log_prob: Float[Tensor, "B G W"]
+    """Of every title; of what was planned before them, first."""
+    plans: Int[Tensor, "B G P"] | None = None
+    """Codes of what was planned before each slate, if the policy plans."""
 
 
 class Step(NamedTuple):
-    """Rows that titles of slates are drawn from, and what was drawn."""
+    """Rows that titles of slates, or words of plans, are drawn from, and what was drawn."""
 
     scores: Scores
     items: Int[Tensor, "R L"]
@@ -90,13 +104,13 @@ def steps_of(
     seen = prompts.seen
     if drawing == "one_pass":
         states = encode(model, prompts, items[:, :, :0])
-        scores = _scores(model, states.after_history, states.asked, seen, temperature)
+        scores = catalog_scores(model, states.after_history, states.asked, seen, temperature)
         return [Step(scores, items.flatten(1), seen, 1.0)]
     states = encode(model, prompts, items[:, :, :-1])
     asked, of_titles = states.asked, None
     if asked is not None:
         asked, of_titles = asked[:, 0], asked[:, 1:].flatten(0, 1)
-    first = _scores(model, states.after_history, asked, seen, temperature)
+    first = catalog_scores(model, states.after_history, asked, seen, temperature)
     steps = [Step(first, items[:, :, 0], seen, 1 / num_titles)]
     if num_titles > 1:
         gone = torch.cat(
@@ -106,7 +120,7 @@ def steps_of(
             ],
             dim=3,
         ).flatten(0, 2)
-        rest = _scores(
+        rest = catalog_scores(
             model,
             states.after_title.flatten(0, 2),
             of_titles,
@@ -122,21 +136,19 @@ def log_probs(
     steps: Sequence[Step], shape: Sequence[int], drawing: Drawing
 ) -> Float[Tensor, "B G K"]:
     """Of every title of slates of a shape, given those before it; with gradients."""
-    found = [
-        catalog_log_prob(
-            step.scores.hidden,
-            step.scores.item_weight,
-            step.items,
-            logit_bias=step.scores.logit_bias,
-        )
-        for step in steps
-    ]
+    found = [step_log_prob(step) for step in steps]
     if drawing == "one_pass":
         return slate_log_prob(found[0].view(*shape))
     first, *rest = found
     num_histories, num_slates, num_titles = shape
     later = [one.view(num_histories, num_slates, num_titles - 1) for one in rest]
     return torch.cat([first[:, :, None], *later], dim=2)
+
+
+def step_log_prob(step: Step) -> Float[Tensor, "R L"]:
+    """Of what was drawn from each row, under the row's distribution; with gradients."""
+    hidden, item_weight, logit_bias = step.scores
+    return catalog_log_prob(hidden, item_weight, step.items, logit_bias=logit_bias)
 
 
 def drift(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]:
@@ -165,20 +177,32 @@ class States(NamedTuple):
 
 
 def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
-    """The states after every history and after each title that follows it, in one pass.
+    """The states after every history and after each title that follows it, in one pass."""
+    after_history, after_title = branch_states(
+        model, prompts, items + model.config.first_item_token
+    )
+    asked = None
+    if model.memory is not None and model.memory.strength:
+        asked = _asked(model, prompts, items, model.memory.max_steps)
+    return States(after_history, after_title, asked)
 
-    The titles of all slates stand behind the history in its row; each reads the history, and of
-    the titles those before it in its own slate.
+
+def branch_states(
+    model: SeqRecForNextItem, prompts: Prompts, tokens: Int[Tensor, "B G J"]
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G J D"]]:
+    """The states after every history and after each token that goes on from it, in one pass.
+
+    The tokens of all slates stand behind the history in its row; each reads the history, and of
+    the tokens those before it in its own slate.
     """
     num_histories, length = prompts.input_ids.shape
-    num_slates, num_titles = items.shape[1:]
-    first_token = model.config.first_item_token
-    input_ids = torch.cat([prompts.input_ids, items.flatten(1) + first_token], dim=1)
+    num_slates, num_tokens = tokens.shape[1:]
+    input_ids = torch.cat([prompts.input_ids, tokens.flatten(1)], dim=1)
     device = input_ids.device
     columns = torch.arange(length, device=device)
     in_history = columns < prompts.lengths[:, None]
-    place = torch.arange(num_titles, device=device).repeat(num_slates)
-    slate = torch.arange(num_slates, device=device).repeat_interleave(num_titles)
+    place = torch.arange(num_tokens, device=device).repeat(num_slates)
+    slate = torch.arange(num_slates, device=device).repeat_interleave(num_tokens)
     positions = torch.cat(
         [columns.expand(num_histories, -1), prompts.lengths[:, None] + place], dim=1
     )
@@ -189,14 +213,8 @@ def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J
     below = torch.cat([of_titles, among.expand(num_histories, -1, -1)], dim=2)
     hidden = model.states_under(input_ids, torch.cat([top, below], dim=1), positions)
     rows = torch.arange(num_histories, device=device)
-    asked = None
-    if model.memory is not None and model.memory.strength:
-        asked = _asked(model, prompts, items, model.memory.max_steps)
-    return States(
-        hidden[rows, prompts.lengths - 1],
-        hidden[:, length:].unflatten(1, (num_slates, num_titles)),
-        asked,
-    )
+    after_history = hidden[rows, prompts.lengths - 1]
+    return after_history, hidden[:, length:].unflatten(1, (num_slates, num_tokens))
 
 
 def _asked(
@@ -227,7 +245,7 @@ def _before(items: Int[Tensor, "B G J"]) -> Int[Tensor, "B G J J"]:
     return items[:, :, None].expand(-1, -1, size, -1).where(is_before, -1)
 
 
-def _scores(
+def catalog_scores(
     model: SeqRecForNextItem,
     hidden: Float[Tensor, "R D"],
     asked: Int[Tensor, "R S"] | None,
@@ -270,7 +288,7 @@ def draw(
     with torch.no_grad():
         if drawing == "one_pass":
             (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
-            logits = _logits(step.scores).repeat_interleave(num_slates, dim=0)
+            logits = logits_of(step.scores).repeat_interleave(num_slates, dim=0)
             drawn = top_titles(logits, num_titles, generator)
             log_prob = logits.log_softmax(dim=1).gather(1, drawn)
             return Slates(drawn.view(shape), slate_log_prob(log_prob).view(shape))
@@ -278,7 +296,7 @@ def draw(
         for _ in range(num_titles):
             unknown = torch.cat([items, items.new_zeros(*items.shape[:2], 1)], dim=2)
             step = steps_of(model, prompts, unknown, drawing=drawing, temperature=temperature)[-1]
-            logits = _logits(step.scores)
+            logits = logits_of(step.scores)
             if items.shape[2]:
                 logits = logits.view(len(prompts) * num_slates, items.shape[2], -1)[:, -1]
             else:
@@ -289,7 +307,7 @@ def draw(
         return Slates(items, torch.cat(found, dim=1).view(shape))
 
 
-def _logits(scores: Scores) -> Float[Tensor, "R I"]:
+def logits_of(scores: Scores) -> Float[Tensor, "R I"]:
     logits = scores.hidden @ scores.item_weight.T
     if scores.logit_bias is not None:
         logits += scores.logit_bias(slice(None), slice(0, logits.shape[1]))

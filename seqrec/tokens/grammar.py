@@ -151,6 +151,11 @@ class Grammar:
         return np.array([one.is_learned for one in self.behaviours], dtype=bool)
 
     @property
+    def plan_places(self) -> list[int]:
+        """The behaviours that the model can plan with: it says them before the title."""
+        return np.flatnonzero(self.is_before & self.is_learned).tolist()
+
+    @property
     def words(self) -> list[str]:
         """The tokens of all behaviours."""
         return [word for behaviour in self.behaviours for word in behaviour.words]

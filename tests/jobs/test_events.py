@@ -66,7 +66,7 @@ def test_the_recipes_of_the_docs_are_some():
     recipes = [
         parse_recipe({"objective": {"name": "sft"}} | yaml.safe_load(b), "x") for b in blocks
     ]
-    assert len(recipes) == 2 and all(recipe.data.events for recipe in recipes)
+    assert len(recipes) == 3 and all(recipe.data.events for recipe in recipes)
 
 
 def test_sittings_are_merged_and_counted(tmp_path):

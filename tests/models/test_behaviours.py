@@ -10,6 +10,7 @@ from seqrec.models.behaviours import (
     family_of,
     learned_families,
     value_probabilities,
+    with_plans,
 )
 from seqrec.tokens.events import EventCoder, EventTokens
 from seqrec.tokens.grammar import Grammar
@@ -91,3 +92,34 @@ def test_what_is_not_known_between_title_and_behaviour_is_summed_over(model):
     after = [chance(model, [*tokens, RATING + r], family_of(EVENTS, 2)) for r in range(1, 6)]
     wanted = sum(p * given for p, given in zip(of_rating, after, strict=True))
     np.testing.assert_allclose(found[17], wanted, rtol=1e-4)
+
+
+PLANNING = Grammar(
+    (
+        behaviour("genre", source="item", key="genres", values=("Crime", "Drama")),
+        behaviour("wanted", place="before"),
+        behaviour("mood", place="before", values=("sad", "mad", "glad"), is_learned=True),
+        behaviour("next_genre", place="before", values=("Crime", "Drama"), is_learned=True),
+    )
+)
+PLANS = EventTokens(TOKENS, EventCoder(PLANNING, {0: np.arange(100) % 3}), first_token=102)
+
+
+def test_a_plan_is_said_word_by_word_each_given_those_before_it(model):
+    """Against the tokens written by hand; histories of several lengths share a batch."""
+    _, wanted, mood, next_genre = PLANS.first_of.tolist()
+    histories = PLANS.plain([np.array([7]), np.array([4, 9, 30]), np.array([], dtype=int)])
+    histories.asked[1, 3] = 2
+    found = with_plans(model, PLANS, histories).asked
+    assert not histories.asked[0].any() and not found[:, :2].any()
+    assert not found[2].any()
+    open_words = [wanted, mood, next_genre]
+    for row, said in ((0, found[0]), (1, found[1])):
+        tokens = []
+        for item in histories[row].tolist():
+            tokens += [2 + item, 102 + item % 3, *open_words]
+        tokens = [*tokens[:-3], wanted]
+        assert said[2] == 1 + chance(model, tokens, family_of(PLANS, 2)).argmax()
+        tokens.append(mood + said[2])
+        likeliest = 1 + chance(model, tokens, family_of(PLANS, 3)).argmax()
+        assert said[3] == (likeliest if row == 0 else 2)

@@ -1,6 +1,7 @@
 """Rewards by hand, and what is done with functions that misbehave."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from seqrec.errors import SeqRecError
 from seqrec.rl.rewards import (
     Diversity,
+    Format,
     Freshness,
     FunctionReward,
     Hit,
@@ -45,6 +47,16 @@ def test_diversity_novelty_and_freshness_by_hand():
     fresh = Freshness(np.array([1990.0, 2000, np.nan, 1980])).score(TASKS, SLATES)
     share = np.array([1, 3, 1, 0]) / 3
     np.testing.assert_allclose(fresh, share[SLATES].mean(axis=2))
+
+
+def test_the_share_of_titles_that_keep_to_the_plan_by_hand():
+    """Of genre and decade, one column each; 0 is a title of which it is not known."""
+    codes = np.array([[1, 1], [2, 1], [1, 2], [0, 2]])
+    plans = np.array([[[1, 1], [2, 2]], [[1, 2], [1, 1]]])
+    found = Format(codes).score(replace(TASKS, plans=plans), SLATES)
+    np.testing.assert_allclose(found, [[(1 / 2 + 1 / 2) / 2, 1 / 2], [1 / 2, 1 / 2]])
+    found = Format(codes[:, :1]).score(replace(TASKS, plans=plans[:, :, :1]), SLATES)
+    np.testing.assert_allclose(found, [[1 / 2, 1 / 2], [1 / 2, 1 / 2]])
 
 
 def test_a_function_is_given_ids_and_mixed_by_its_weight():

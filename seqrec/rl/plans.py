@@ -1,0 +1,160 @@
+"""A policy that plans: it says what kind of titles come next, and then a slate given that.
+
+A plan is a word for every behaviour that the model learned to say before its title, each drawn
+from the softmax over that behaviour's values alone; a slate follows in one pass. Plan and slate
+are one answer: its log-probability is exact, ``log p(plan) + log p(slate | plan)``, and over all
+plans and slates the probabilities sum to one. What a history told beside its titles is left open.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.losses.divergence import Scores
+from seqrec.losses.slate import slate_log_prob, top_titles
+from seqrec.models.behaviours import family_of
+from seqrec.models.memory import last_items
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.rl.slates import (
+    Prompts,
+    Slates,
+    Step,
+    branch_states,
+    catalog_scores,
+    logits_of,
+    step_log_prob,
+)
+from seqrec.tokens.events import EventTokens
+
+
+class Plans:
+    """How slates with a plan are drawn under a grammar, and how probable they are."""
+
+    def __init__(self, events: EventTokens) -> None:
+        """Hold what plans are made of.
+
+        Args:
+            events: of a grammar with something to plan with.
+        """
+        self.events = events
+        self.places = events.grammar.plan_places
+        """Of the behaviours that are planned, in the order in which they are said."""
+        self.families = [family_of(events, place) for place in self.places]
+
+    def prompts(
+        self,
+        model: SeqRecForNextItem,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        max_length: int,
+    ) -> Prompts:
+        """Histories as blocks of tokens, of which the last ends where the plan begins."""
+        items, told, lengths, _ = self.events.flat(histories, max_length)
+        blocks = np.split(self.events.blocks(items, told), np.cumsum(lengths)[:-1])
+        cut = self.places[0] - self.events.grammar.block_size + 1
+        return Prompts.of_tokens(
+            [block.flatten()[:cut] for block in blocks],
+            histories,
+            pad_token_id=model.backbone.config.pad_token_id or 0,
+            device=model.device,
+        )
+
+    def steps_of(
+        self,
+        model: SeqRecForNextItem,
+        prompts: Prompts,
+        plans: Int[Tensor, "B G P"],
+        items: Int[Tensor, "B G K"],
+        *,
+        temperature: float,
+    ) -> list[Step]:
+        """The distributions that plans and slates came from: a step a word, and one of titles.
+
+        The divergence of these steps from a reference's (``slates.drift``) is that of plan and
+        next title together, in nats, by the chain rule: exact over the values of the first word;
+        of what follows, further words and the whole catalog, exact given the plans that were
+        drawn, and the mean over them. Under plans that the policy drew it is unbiased.
+        """
+        num_slates = plans.shape[1]
+        after_history, after_word = branch_states(model, prompts, self._words(plans))
+        nothing = prompts.seen[:, :0]
+        states, steps = after_history, []
+        for number, (place, family) in enumerate(zip(self.places, self.families, strict=True)):
+            said = plans[:, :, number] - 1
+            if number:
+                states = after_word[:, :, place - self.places[0] - 1].flatten(0, 1)
+                said, nothing = said.reshape(-1, 1), prompts.seen.new_empty(len(states), 0)
+            tokens = torch.arange(family.first_token, family.end, device=states.device)
+            scores = Scores(states / temperature, model.token_vectors(tokens))
+            steps.append(Step(scores, said, nothing, 1 / num_slates if number else 1.0))
+        asked = self._asked(model, prompts)
+        if asked is not None:
+            asked = asked.repeat_interleave(num_slates, dim=0)
+        seen = prompts.seen.repeat_interleave(num_slates, dim=0)
+        states = after_word[:, :, -1].flatten(0, 1)
+        scores = catalog_scores(model, states, asked, seen, temperature)
+        return [*steps, Step(scores, items.flatten(0, 1), seen, 1 / num_slates)]
+
+    def log_probs(self, steps: Sequence[Step], shape: Sequence[int]) -> Float[Tensor, "B G P+K"]:
+        """Of every word of the plans and every title, given what stands before; with gradients.
+
+        Args:
+            steps: of ``steps_of``.
+            shape: of the slates.
+        """
+        *words, titles = [step_log_prob(step) for step in steps]
+        of_words = [word.view(*shape[:2], 1) for word in words]
+        return torch.cat([*of_words, slate_log_prob(titles.view(*shape))], dim=2)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        model: SeqRecForNextItem,
+        prompts: Prompts,
+        *,
+        num_slates: int,
+        num_titles: int,
+        temperature: float,
+        generator: torch.Generator | None,
+    ) -> Slates:
+        """Plans, and slates given them; the arguments are those of ``slates.draw``.
+
+        Without a generator each word is the most probable one given those before it.
+        """
+        shape = (len(prompts), num_slates)
+        plans = prompts.input_ids.new_zeros(*shape, len(self.places))
+        none = prompts.input_ids.new_empty(*shape, 0)
+        found = []
+        for number in range(len(self.places) + 1):
+            step = self.steps_of(model, prompts, plans, none, temperature=temperature)[number]
+            logits = logits_of(step.scores)
+            if len(logits) < len(prompts) * num_slates:
+                logits = logits.repeat_interleave(num_slates, dim=0)
+            is_word = number < len(self.places)
+            drawn = top_titles(logits, 1 if is_word else num_titles, generator)
+            log_prob = logits.log_softmax(dim=1).gather(1, drawn)
+            found.append((log_prob if is_word else slate_log_prob(log_prob)).view(*shape, -1))
+            if is_word:
+                plans[:, :, number] = drawn.view(shape) + 1
+        return Slates(drawn.view(*shape, num_titles), torch.cat(found, dim=2), plans)
+
+    def _words(self, plans: Int[Tensor, "B G P"]) -> Int[Tensor, "B G J"]:
+        """The tokens from the first word of the plan to the end of its block; others are open."""
+        first = self.places[0]
+        tokens = torch.from_numpy(self.events.first_of[first:]).to(plans)
+        found = tokens.expand(*plans.shape[:2], -1).clone()
+        found[:, :, [place - first for place in self.places]] += plans
+        return found
+
+    def _asked(self, model: SeqRecForNextItem, prompts: Prompts) -> Int[Tensor, "B S"] | None:
+        """The last items of every history, for a memory."""
+        if model.memory is None or not model.memory.strength:
+            return None
+        size = self.events.block_size
+        items = model.items_of(prompts.input_ids[:, ::size])
+        numbers = -(-prompts.lengths // size)
+        documents = (torch.arange(items.shape[1], device=items.device) < numbers[:, None]).long()
+        rows = torch.arange(len(prompts), device=items.device)
+        return last_items(items, documents, model.memory.max_steps)[rows, numbers - 1]

@@ -1,0 +1,84 @@
+"""Models that say what kind of title comes next before they recommend."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import seqrec
+import seqrec.cli
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from tests.conftest import save_small_model
+from tests.training.test_events import QUICK
+
+NEXT_GENRE = "{name: next_genre, item: genres, place: before, is_learned: true, dropout: 0.3}"
+PLAN = f"data.events={{behaviours: [{NEXT_GENRE}]}}"
+SIDES = ("Even", "Odd")
+
+
+@pytest.fixture(scope="module")
+def taking_turns(tmp_path_factory):
+    """A model of a world in which genres mostly take turns, and titles of a genre are all alike."""
+    folder = tmp_path_factory.mktemp("turns")
+    generator = np.random.default_rng(0)
+    rows = ["userId,movieId,rating,timestamp"]
+    for user in range(400):
+        left = [generator.permutation(np.arange(side, 24, 2)).tolist() for side in (0, 1)]
+        side = generator.integers(2)
+        for step in range(10):
+            side ^= generator.random() < 0.8
+            title = left[side].pop()
+            rows.append(f"{user},t{title:02d},5,{1_000_000 + step}")
+    (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
+    titles = [f"t{title:02d},Title {title},{SIDES[title % 2]}" for title in range(24)]
+    (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *titles]) + "\n")
+    seqrec.prepare(folder, out=folder / "data")
+    overrides = [*QUICK, "trainer.max_epochs=10", PLAN]
+    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
+    return folder
+
+
+def side_of(lists):
+    return [{int(item_id[1:]) % 2 for item_id, _ in pairs} for pairs in lists]
+
+
+def test_a_model_says_what_comes_next_and_recommends_given_that(taking_turns):
+    rec = seqrec.Recommender.from_pretrained(taking_turns / "run")
+    histories = [["t03", "t08"], ["t11"], ["t20", "t13", "t02", "t17"], []]
+    planned = rec.planned(rec.known_items(histories)[0])
+    odd, even = {"next_genre": "Odd"}, {"next_genre": "Even"}
+    assert rec.plans_of(planned) == [odd, even, even, {}]
+    found = rec.recommend(histories, k=8, plan=True)
+    assert side_of(found)[:3] == [{1}, {0}, {0}]
+    for pairs, history, plan in zip(found, histories, (odd, even, even), strict=False):
+        (asked,) = rec.recommend([history], k=8, given=plan)
+        assert [item_id for item_id, _ in pairs] == [item_id for item_id, _ in asked]
+    against = rec.recommend(histories, k=8, given=even, plan=True)
+    assert side_of(against)[:3] == [{0}] * 3
+
+
+def test_the_command_line_prints_the_plan(taking_turns, capsys):
+    arguments = ["recommend", str(taking_turns / "run"), "--plan"]
+    with pytest.raises(SystemExit):
+        seqrec.cli.main([*arguments, "--history", "t11"])
+    assert "plan: next_genre=Even" in capsys.readouterr().out
+    data = taking_turns / "data"
+    out = seqrec.recommend(
+        taking_turns / "run", data=data, k=3, plan=True, out=taking_turns / "lists.parquet"
+    )["out"]
+    rec = seqrec.Recommender.from_pretrained(taking_turns / "run")
+    prepared = PreparedData.open(data)
+    rows = pl.read_parquet(out).filter(pl.col("user_id") == prepared.users()["user_id"][5])
+    log = prepared.histories()
+    items = log.items[log.offsets[5] : log.offsets[6] - 1]
+    history = prepared.items()["item_id"].gather(items).to_list()
+    (wanted,) = rec.recommend([history], k=3, plan=True)
+    assert rows.sort("rank")["item_id"].to_list() == [item_id for item_id, _ in wanted]
+
+
+def test_who_cannot_plan_says_so(taking_turns, tmp_path):
+    rec = seqrec.Recommender.from_pretrained(save_small_model(tmp_path / "run"))
+    with pytest.raises(SeqRecError, match="plan: run has learned no behaviour that stands before"):
+        rec.recommend([["t3"]], plan=True)
+    with pytest.raises(SeqRecError, match="plan: popularity has learned no behaviours"):
+        seqrec.recommend("popularity", data=taking_turns / "data", plan=True, out="lists.parquet")
