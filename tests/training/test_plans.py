@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import seqrec
 import seqrec.cli
@@ -82,3 +83,27 @@ def test_who_cannot_plan_says_so(taking_turns, tmp_path):
         rec.recommend([["t3"]], plan=True)
     with pytest.raises(SeqRecError, match="plan: popularity has learned no behaviours"):
         seqrec.recommend("popularity", data=taking_turns / "data", plan=True, out="lists.parquet")
+
+
+def test_plans_are_made_with_the_times_that_the_model_reads(taking_turns, tmp_path):
+    overrides = [*QUICK, "trainer.max_epochs=1", PLAN, "model.time_bias=past_times"]
+    data = taking_turns / "data"
+    run = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)["run"]
+    rec = seqrec.Recommender.from_pretrained(run)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in rec.model.named_parameters():
+        if "time_bias" in name:
+            parameter.data.normal_(std=9.0, generator=generator)
+    history = ["t03", "t08", "t04", "t19", "t06"]
+    plans = set()
+    for gap in 3.0 ** np.arange(1, 15):
+        timed = [{"item_id": one, "time": 10**6 + n * gap} for n, one in enumerate(history)]
+        (found,) = rec.recommend([timed], k=5, plan=True)
+        beside, _ = rec.recommend([timed, ["t11"]], k=5, plan=True)
+        assert [item_id for item_id, _ in beside] == [item_id for item_id, _ in found]
+        items, _ = rec.known_items([timed])
+        (plan,) = rec.plans_of(rec.planned(rec.known_events([timed], items)[0]))
+        (asked,) = rec.recommend([timed], k=5, given=plan)
+        assert [item_id for item_id, _ in asked] == [item_id for item_id, _ in found]
+        plans.add(plan["next_genre"])
+    assert plans == set(SIDES)
