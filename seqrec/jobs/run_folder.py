@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 import seqrec
-from seqrec.config.load import Recipe
+from seqrec.config.load import Recipe, parse_recipe
 from seqrec.config.rl import ModelRewardConfig, RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
@@ -93,6 +93,7 @@ def check_same(file: Path, config: dict[str, Any]) -> None:
         before["provenance"]["data_fingerprint"]
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
         raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
+    before |= _with_new_settings(before, file)
     now = json.loads(json.dumps(config))
     for old in (before["provenance"], now["provenance"]):
         for key in ("version", "commit", "data"):
@@ -105,6 +106,16 @@ def check_same(file: Path, config: dict[str, Any]) -> None:
                 f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
                 "give the same recipe and data, or --overwrite"
             )
+
+
+def _with_new_settings(before: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The blocks with the defaults of settings that seqrec learned since they were written."""
+    try:
+        blocks = parse_recipe(before, file).model_dump()
+    except SeqRecError:  # a setting that is gone: what was written is what is compared
+        return {}
+    answer: dict[str, Any] = json.loads(json.dumps(blocks))
+    return answer
 
 
 def commit() -> str | None:

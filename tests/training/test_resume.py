@@ -4,6 +4,7 @@ import json
 
 import polars as pl
 import pytest
+import yaml
 
 import seqrec
 from seqrec.data.worlds import first_order_world
@@ -62,3 +63,16 @@ def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings, resume=True)
     assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
     assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+
+
+def test_a_run_of_before_a_setting_was_there_counts_as_one_of_its_default(data, tmp_path):
+    settings = ["model.hidden_size=8", "trainer.max_epochs=1"]
+    result = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=settings)
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    del config["data"]["held_out_share"], config["model"]["memory"]
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    again = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=settings, resume=True)
+    assert again["validation"] == result["validation"]
+    with pytest.raises(seqrec.SeqRecError, match="model.memory differs"):
+        memory = [*settings, "model.memory={}"]
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=memory, resume=True)
