@@ -26,20 +26,69 @@ def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape
     return log_prob - left.log()
 
 
-def top_titles(
-    logits: Float[Tensor, "R I"], num_titles: int, generator: torch.Generator | None
-) -> Int[Tensor, "R K"]:
-    """A slate a row, drawn without replacement from the softmax of the row's logits.
+def draw_titles(
+    log_prob: Float[Tensor, "R I"],
+    num_slates: int,
+    num_titles: int,
+    generator: torch.Generator | None,
+) -> Int[Tensor, "R G K"]:
+    """Slates drawn without replacement from each row's distribution.
 
-    The order in which Gumbel-perturbed logits come is a Plackett-Luce draw; without a generator
-    the most probable titles, in their order.
+    Titles drawn with replacement, of which those that a slate already holds are passed over, come
+    in the order of Plackett and Luce. Each is found in the cumulative probabilities, in float64.
+    A slate that is not full after twice as many draws as it needs goes on by the order of
+    Gumbel-perturbed logits, of what it does not hold yet.
 
-    Source: Kool et al. 2019, arXiv:1903.06059, section 2.3.
+    Args:
+        log_prob: of every title.
+        num_slates: of each row.
+        num_titles: of a slate.
+        generator: of the draws; None: the most probable titles, in their order, in every slate.
+
+    Source: Kool et al. 2019, arXiv:1903.06059, section 2.3, for the perturbed order.
     """
-    if generator is not None:
-        exponential = torch.empty_like(logits).exponential_(generator=generator)
-        logits = logits - exponential.log()
-    return logits.topk(num_titles, dim=1).indices
+    if generator is None:
+        best = log_prob.topk(num_titles, dim=1).indices
+        return best[:, None].expand(-1, num_slates, -1)
+    num_rows, num_items = log_prob.shape
+    num_draws = 1 if num_titles == 1 else 2 * num_titles
+    cumulative = log_prob.exp().cumsum(dim=1, dtype=torch.float64)
+    shape = (num_rows, num_slates * num_draws)
+    points = torch.rand(shape, dtype=torch.float64, generator=generator, device=log_prob.device)
+    found = torch.searchsorted(cumulative, points * cumulative[:, -1:], right=True)
+    found = found.clamp_max(num_items - 1).view(num_rows, num_slates, num_draws)
+    if num_titles == 1:
+        return found
+    is_equal = found[..., :, None] == found[..., None, :]
+    is_new = ~is_equal.tril(-1).any(dim=-1)
+    order = (~is_new).to(torch.int8).argsort(dim=-1, stable=True)[..., :num_titles]
+    slates = found.gather(-1, order)
+    num_found = is_new.sum(dim=-1)
+    rows, places = (num_found < num_titles).nonzero(as_tuple=True)
+    if len(rows):
+        rest = _perturbed_order(
+            log_prob[rows], slates[rows, places], num_found[rows, places], generator
+        )
+        slates[rows, places] = rest
+    return slates
+
+
+def _perturbed_order(
+    log_prob: Float[Tensor, "N I"],
+    slates: Int[Tensor, "N K"],
+    num_found: Int[Tensor, " N"],
+    generator: torch.Generator,
+) -> Int[Tensor, "N K"]:
+    """Slates whose first titles are found, filled up by what Gumbel-perturbed logits rank first."""
+    place = torch.arange(slates.shape[1], device=slates.device)
+    is_found = place < num_found[:, None]
+    exponential = torch.empty_like(log_prob).exponential_(generator=generator)
+    perturbed = log_prob - exponential.log()
+    held = slates.where(is_found, slates[:, :1])
+    perturbed.scatter_(1, held, -torch.inf)
+    further = perturbed.topk(slates.shape[1], dim=1).indices
+    order = (place - num_found[:, None]).clamp_min(0)
+    return slates.where(is_found, further.gather(1, order))
 
 
 def left_out(items: Int[Tensor, "N S"], logit_bias: LogitBias | None = None) -> LogitBias:

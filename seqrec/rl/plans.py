@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.losses.divergence import Scores
-from seqrec.losses.slate import slate_log_prob, top_titles
+from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.models.behaviours import family_of
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
@@ -22,6 +22,7 @@ from seqrec.rl.slates import (
     Prompts,
     Slates,
     Step,
+    at,
     branch_states,
     catalog_scores,
     logits_of,
@@ -129,13 +130,12 @@ class Plans:
         found = []
         for number in range(len(self.places) + 1):
             step = self.steps_of(model, prompts, plans, none, temperature=temperature)[number]
-            logits = logits_of(step.scores)
-            if len(logits) < len(prompts) * num_slates:
-                logits = logits.repeat_interleave(num_slates, dim=0)
+            log_prob = logits_of(step.scores).log_softmax(dim=1)
+            num_draws = len(prompts) * num_slates // len(log_prob)
             is_word = number < len(self.places)
-            drawn = top_titles(logits, 1 if is_word else num_titles, generator)
-            log_prob = logits.log_softmax(dim=1).gather(1, drawn)
-            found.append((log_prob if is_word else slate_log_prob(log_prob)).view(*shape, -1))
+            drawn = draw_titles(log_prob, num_draws, 1 if is_word else num_titles, generator)
+            chosen = at(log_prob, drawn)
+            found.append((chosen if is_word else slate_log_prob(chosen)).view(*shape, -1))
             if is_word:
                 plans[:, :, number] = drawn.view(shape) + 1
         return Slates(drawn.view(*shape, num_titles), torch.cat(found, dim=2), plans)

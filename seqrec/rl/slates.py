@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import LogitBias, catalog_log_prob
 from seqrec.losses.divergence import Scores, catalog_divergence
-from seqrec.losses.slate import left_out, slate_log_prob, top_titles
+from seqrec.losses.slate import draw_titles, left_out, slate_log_prob
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
 
@@ -288,27 +288,30 @@ def draw(
     with torch.no_grad():
         if drawing == "one_pass":
             (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
-            logits = logits_of(step.scores).repeat_interleave(num_slates, dim=0)
-            drawn = top_titles(logits, num_titles, generator)
-            log_prob = logits.log_softmax(dim=1).gather(1, drawn)
-            return Slates(drawn.view(shape), slate_log_prob(log_prob).view(shape))
+            log_prob = logits_of(step.scores).log_softmax(dim=1)
+            drawn = draw_titles(log_prob, num_slates, num_titles, generator)
+            return Slates(drawn, slate_log_prob(at(log_prob, drawn)))
         items, found = none, []
         for _ in range(num_titles):
             unknown = torch.cat([items, items.new_zeros(*items.shape[:2], 1)], dim=2)
             step = steps_of(model, prompts, unknown, drawing=drawing, temperature=temperature)[-1]
-            logits = logits_of(step.scores)
-            if items.shape[2]:
-                logits = logits.view(len(prompts) * num_slates, items.shape[2], -1)[:, -1]
-            else:
-                logits = logits.repeat_interleave(num_slates, dim=0)
-            drawn = top_titles(logits, 1, generator)
-            found.append(logits.log_softmax(dim=1).gather(1, drawn))
+            each = max(items.shape[2], 1)
+            log_prob = logits_of(step.scores, slice(each - 1, None, each)).log_softmax(dim=1)
+            num_draws = len(prompts) * num_slates // len(log_prob)
+            drawn = draw_titles(log_prob, num_draws, 1, generator)
+            found.append(at(log_prob, drawn).view(shape[0], num_slates, 1))
             items = torch.cat([items, drawn.view(*items.shape[:2], 1)], dim=2)
-        return Slates(items, torch.cat(found, dim=1).view(shape))
+        return Slates(items, torch.cat(found, dim=2))
 
 
-def logits_of(scores: Scores) -> Float[Tensor, "R I"]:
-    logits = scores.hidden @ scores.item_weight.T
+def at(log_prob: Float[Tensor, "R I"], items: Int[Tensor, "R G K"]) -> Float[Tensor, "R G K"]:
+    """What rows hold at the items of their slates."""
+    return log_prob.gather(1, items.flatten(1)).view(items.shape)
+
+
+def logits_of(scores: Scores, rows: slice = slice(None)) -> Float[Tensor, "R I"]:
+    """Of the whole catalog, for some of the rows."""
+    logits = scores.hidden[rows] @ scores.item_weight.T
     if scores.logit_bias is not None:
-        logits += scores.logit_bias(slice(None), slice(0, logits.shape[1]))
+        logits += scores.logit_bias(rows, slice(0, logits.shape[1]))
     return logits

@@ -17,6 +17,7 @@ from benchmarks.preference import __main__ as preference
 from benchmarks.preference import later
 from benchmarks.preference.later import Judged
 from benchmarks.quality import __main__ as quality
+from benchmarks.reinforcement import __main__ as reinforcement
 from seqrec.config.load import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def test_every_recipe_of_the_benchmarks_is_one(file):
 
 def test_every_measurement_has_a_title_on_the_page():
     names = {*quality.NAMES, *preference.NAMES, *distillation.NAMES, *TABLES, "wanted"}
-    names |= {*engine.NAMES, *peers.MEASUREMENTS}
+    names |= {*reinforcement.NAMES, *engine.NAMES, *peers.MEASUREMENTS}
     assert names == {*TITLES}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqrec.losses.catalog import catalog_log_prob
-from seqrec.losses.slate import left_out, slate_log_prob, top_titles
+from seqrec.losses.slate import draw_titles, left_out, slate_log_prob
 
 
 @pytest.mark.parametrize("num_titles", [1, 3])
@@ -20,21 +20,38 @@ def test_all_slates_of_a_small_catalog_sum_to_one(num_titles):
     torch.testing.assert_close(found.exp().sum(), torch.ones((), dtype=torch.float64))
 
 
-def test_slates_are_drawn_as_often_as_their_probability():
-    logits = torch.randn(6)
+@pytest.mark.parametrize("scale", [1.0, 6.0])
+def test_slates_are_drawn_as_often_as_their_probability(scale):
+    """With a scale of 6 one title has nearly all the mass, and most slates are filled up later."""
+    logits = torch.randn(6) * scale
     logits[2] = -1e9
+    log_prob = logits.log_softmax(0)
     generator = torch.Generator().manual_seed(0)
-    drawn = top_titles(logits.expand(40_000, -1), 2, generator)
+    drawn = draw_titles(log_prob.expand(4, -1), 20_000, 2, generator).flatten(0, 1)
     slates, counts = drawn.unique(dim=0, return_counts=True)
-    wanted = slate_log_prob(logits.log_softmax(0)[slates]).sum(dim=1).exp()
-    error = (wanted * (1 - wanted) / 40_000).sqrt()
-    assert ((counts / 40_000 - wanted).abs() < 4.5 * error).all()
-    assert len(slates) == 5 * 4 and not (drawn == 2).any()
+    wanted = slate_log_prob(log_prob[slates]).sum(dim=1).exp()
+    error = (wanted * (1 - wanted) / len(drawn)).sqrt()
+    assert ((counts / len(drawn) - wanted).abs() < 4.5 * error + 5 / len(drawn)).all()
+    assert wanted.sum() > 0.999 and not (drawn == 2).any()
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+
+
+def test_single_titles_are_drawn_as_often_as_their_probability():
+    log_prob = torch.randn(3, 5).log_softmax(1)
+    drawn = draw_titles(log_prob, 30_000, 1, torch.Generator().manual_seed(0))
+    shares = torch.nn.functional.one_hot(drawn[..., 0], 5).double().mean(dim=1)
+    torch.testing.assert_close(shares, log_prob.exp().double(), rtol=0, atol=0.012)
+
+
+def test_a_slate_holds_every_title_that_is_left_however_unlikely():
+    logits = torch.tensor([[0.0, -200.0, -1e9, -300.0]])
+    drawn = draw_titles(logits.log_softmax(1), 50, 3, torch.Generator().manual_seed(0))
+    assert (drawn == torch.tensor([0, 1, 3])).all()
 
 
 def test_without_a_generator_the_most_probable_titles_come_in_their_order():
-    logits = torch.tensor([[0.1, 3.0, -1.0, 2.0]])
-    assert top_titles(logits, 3, None).tolist() == [[1, 3, 0]]
+    log_prob = torch.tensor([[0.1, 3.0, -1.0, 2.0]]).log_softmax(1)
+    assert draw_titles(log_prob, 2, 3, None).tolist() == [[[1, 3, 0], [1, 3, 0]]]
 
 
 def test_items_left_out_have_no_probability_and_the_others_share_it():

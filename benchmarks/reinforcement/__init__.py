@@ -1,0 +1,1 @@
+"""What reinforcement learning is worth on real histories, and what stops it."""

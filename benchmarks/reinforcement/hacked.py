@@ -1,0 +1,49 @@
+"""A policy that is paid for one odd title, and the guard that stops it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.engine.prepared import prepared
+from benchmarks.engine.rows import Row, at_least, at_most, row
+from benchmarks.preference.liked import DATA, sft_run
+from benchmarks.reinforcement.likes import MODULE
+from benchmarks.reinforcement.slates import RECIPE, rl_run
+from seqrec.rl.events import read_events
+
+NAME = Path(__file__).stem
+REWARDS = 'objective.rewards=[{name: function, function: "benchmarks.reinforcement.odd:pays"}]'
+TOLERANCE, BUDGET_NATS = 0.03, 0.2
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """What was paid, where it was stopped, and what is left of the plain task."""
+    data = prepared(DATA)
+    run = rl_run("odd", RECIPE, data, sft_run(data, 0, quick), 0, quick, REWARDS)
+    found = json.loads((run / "metrics.json").read_text())
+    looks = [event for event in read_events(run / "events.jsonl") if event["stage"] == "guard"]
+    metric = found["selection_metric"]
+    before, after = found["validation_before"][metric], found["validation"][metric]
+    worst = max(looks, key=lambda look: look["drift_nats"])
+    yield row(
+        NAME,
+        f"{DATA}, paid for one odd title: validation {metric} of the weights that are left",
+        [after],
+        "",
+        ratio=after / before,
+        target=at_least(1 - TOLERANCE),
+        note=f"{len(found['rollbacks'])} times rolled back, {found['reason']}; "
+        f"{'; '.join(found['rollbacks'])}",
+        module=MODULE,
+    )
+    yield row(
+        NAME,
+        f"{DATA}, paid for one odd title: divergence of the weights that are left, nats a title",
+        [found["drift_nats"]],
+        "",
+        target=at_most(BUDGET_NATS),
+        note=f"{worst['drift_nats']:.3f} where it was largest; slates that hold the title: "
+        f"{found['reward_before']:.4f} before, {found['reward']:.4f} now, "
+        f"{max(look['reward'] for look in looks):.4f} at most",
+        module=MODULE,
+    )

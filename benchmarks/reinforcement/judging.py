@@ -1,0 +1,103 @@
+"""What people who were never learned from would say of slates, and what they said later."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from benchmarks.preference.later import LIKED, Judged, judged
+from seqrec.data.held_out import held_out_levels
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TEST
+from seqrec.models.saving import load_model, load_reward_model
+from seqrec.rl.rewards import LearnedReward, Tasks
+from seqrec.rl.roles import Asking, RolloutWorker, part_of
+
+NUM_TITLES = 3
+NUM_SAMPLED = 8
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class People:
+    """Those of a hash below a share: no policy asked them, no reward model met them."""
+
+    data: Path
+    held_out_share: float
+
+    @cached_property
+    def prepared(self) -> PreparedData:
+        """The folder of ``last-n``."""
+        return PreparedData.open(self.data)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Their rows in ``users.parquet``."""
+        levels = held_out_levels(self.prepared.users()["user_id"])
+        return np.flatnonzero(levels < self.held_out_share)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Their histories, all that is before the test part, and how they rated it."""
+        of = self.prepared.histories(["rating"])
+        ends = [int((of.split[a:b] != TEST).sum()) for a, b in self._spans(of.offsets)]
+        spans = [(a, a + n) for (a, _), n in zip(self._spans(of.offsets), ends, strict=True)]
+        histories = [of.items[a:b] for a, b in spans]
+        ratings = [of.columns["rating"][a:b] for a, b in spans]
+        later = [history[:0] for history in histories]  # nothing of the test part is told
+        return Tasks(self.numbers, histories, later, past_ratings=ratings)
+
+    def _spans(self, offsets: np.ndarray) -> list[tuple[int, int]]:
+        return [(int(offsets[user]), int(offsets[user + 1])) for user in self.numbers]
+
+    def top(self, run: Path) -> np.ndarray:
+        """The titles that stand first in a run's lists, which ``of`` had made."""
+        users = self.prepared.users().select("user_id").with_row_index("user")
+        items = self.prepared.items().select("item_id").with_row_index("item")
+        lists = pl.read_parquet(run / "lists.parquet").filter(pl.col("rank") <= NUM_TITLES)
+        table = lists.join(users, on="user_id").join(items, on="item_id").sort("user", "rank")
+        return table["item"].to_numpy().reshape(-1, NUM_TITLES)[self.numbers].astype(np.int64)
+
+    def of(self, run: Path) -> Judged:
+        """What they said later of a run's lists, and of its first titles."""
+        found = judged(run, self.data)
+        values = {name: of_user[self.numbers] for name, of_user in found.values.items()}
+        return Judged(values, found.liked[:, self.numbers], found.disliked[:, self.numbers])
+
+    def has_liked(self, slates: np.ndarray) -> np.ndarray:
+        """By person: whether a slate holds a title that they later rated 4 or 5."""
+        rows = pl.read_parquet(self.data / "interactions.parquet")
+        is_liked = (pl.col("split") == TEST) & (pl.col("rating") >= LIKED)
+        later = rows.filter(is_liked).group_by("user").agg(pl.col("item"))
+        titles = dict(zip(later["user"].to_list(), later["item"].to_list(), strict=True))
+        return np.array(
+            [
+                float(bool(set(slate.tolist()) & set(titles.get(int(user), []))))
+                for user, slate in zip(self.numbers, slates, strict=True)
+            ]
+        )
+
+    def rewards(self, reward: Path, slates: np.ndarray) -> np.ndarray:
+        """What a reward model says of slates, by person: the mean over theirs."""
+        scorer = LearnedReward(load_reward_model(reward / "model"))
+        slates = slates.reshape(len(slates), -1, NUM_TITLES)
+        scores = [scorer.score(part_of(self.tasks, part), slates[part]) for part in self._parts()]
+        return np.concatenate(scores).mean(axis=1)
+
+    def sampled(self, run: Path, temperature: float, seed: int) -> np.ndarray:
+        """Slates drawn at a temperature, all their titles after the history."""
+        model = load_model(run / "model")
+        asking = Asking(NUM_SAMPLED, NUM_TITLES, "one_pass", temperature, model.config.max_length)
+        worker = RolloutWorker(model, asking, seed, 0)
+        with torch.no_grad():
+            drawn = [
+                worker.generate(part_of(self.tasks, part), number)
+                for number, part in enumerate(self._parts())
+            ]
+        return np.concatenate([rollouts.items for rollouts in drawn])
+
+    def _parts(self) -> list[slice]:
+        return [slice(start, start + BATCH) for start in range(0, len(self.numbers), BATCH)]

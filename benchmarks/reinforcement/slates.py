@@ -1,0 +1,151 @@
+"""SFT's first three titles and those of the policy that RL made of it; three seeds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from benchmarks.engine.prepared import FOLDER, prepared
+from benchmarks.engine.rows import Row, Target, at_least, at_most, row
+from benchmarks.preference.later import Judged, compared
+from benchmarks.preference.liked import DATA, sft_run
+from benchmarks.quality.table import RECIPES, SEEDS, seqrec
+from benchmarks.reinforcement.judging import People
+from benchmarks.reinforcement.likes import MODULE, reward_run
+from seqrec.reports.timeline import stage_seconds
+from seqrec.rl.events import read_events
+
+NAME = Path(__file__).stem
+RECIPE = RECIPES / "reinforcement" / "slates.yaml"
+HELD_OUT_SHARE = 0.2
+"""As of the reward model: nobody here was met by either."""
+TEMPERATURES = (0.25, 0.5, 0.75, 1.0)
+METRICS = ("recall@10", "recall@50", "ndcg@10 on liked", "lists with a disliked title")
+GAIN, BUDGET, IDLE = at_least(1.2), at_most(0.2), at_most(0.1)
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """Rewards, what no reward saw, the plain task, and where the time went."""
+    data = prepared(DATA)
+    people = People(data, HELD_OUT_SHARE)
+    seeds = SEEDS[: 1 if quick else None]
+    starts = [sft_run(data, seed, quick) for seed in seeds]
+    judges = [reward_run(seed, quick) for seed in seeds]
+    runs = [
+        rl_run("rl", RECIPE, data, start, seed, quick, f"objective.rewards={_paid_by(judge)}")
+        for seed, start, judge in zip(seeds, starts, judges, strict=True)
+    ]
+    found = {
+        "SFT": Judged.mean_of([people.of(run) for run in starts]),
+        "RL": Judged.mean_of([people.of(run) for run in runs]),
+    }
+    systems = {"SFT": starts, "RL": runs}
+    tops = {name: [people.top(run) for run in of] for name, of in systems.items()}
+    paid = {
+        name: _over(people.rewards(judge, top) for judge, top in zip(judges, of, strict=True))
+        for name, of in tops.items()
+    }
+    liked = {name: _over(people.has_liked(top) for top in of) for name, of in tops.items()}
+    work = f"{DATA}, {len(people.numbers):,} users held out, {len(seeds)} seeds"
+    yield from _pair(f"{work}: reward of the first three titles", paid, GAIN)
+    yield from _sampled(f"{work}: reward of three sampled titles", people, systems, judges)
+    yield row(
+        NAME,
+        f"{DATA}: divergence from SFT, nats a title",
+        [_metrics(run)["drift_nats"] for run in runs],
+        "",
+        system="RL",
+        target=BUDGET,
+        note="; ".join(_metrics(run)["reason"] for run in runs),
+        module=MODULE,
+    )
+    yield from _pair(f"{work}: first three titles hold one rated 4-5 later", liked)
+    for metric in METRICS:
+        of = {name: judged.values[metric] for name, judged in found.items()}
+        yield from _pair(f"{work}: {metric}", of)
+    yield _stages(runs)
+
+
+def rl_run(
+    name: str, recipe: Path, data: Path, start: Path, seed: int, quick: bool, *overrides: str
+) -> Path:
+    """A run of reinforcement learning; one that is there is not done again."""
+    out = FOLDER / ("quick" if quick else "runs") / f"{DATA}-{name}" / f"seed-{seed}"
+    if out.exists() and not quick:
+        return out
+    short = ["objective.num_updates=20"] if quick else []
+    seqrec(
+        *("train", str(recipe), "--data", str(data), "--out", str(out), "--overwrite"),
+        *(f"model.from_pretrained={start}", f"trainer.seed={seed}", "trainer.accelerator=cpu"),
+        *(f"objective.held_out_share={HELD_OUT_SHARE}", *overrides, *short),
+    )
+    return out
+
+
+def _paid_by(judge: Path) -> str:
+    return f"[{{name: model, path: {judge}}}]"
+
+
+def _pair(work: str, of: dict[str, np.ndarray], target: Target | None = None) -> Iterator[Row]:
+    base = float(np.nanmean(of["SFT"]))
+    for name, values in of.items():
+        is_base = name == "SFT"
+        yield row(
+            NAME,
+            work,
+            [float(np.nanmean(values))],
+            "",
+            system=name,
+            ratio=None if is_base else float(np.nanmean(values)) / base,
+            target=None if is_base else target,
+            note="" if is_base else f"against SFT: {compared(values, of['SFT'])}",
+            module=MODULE,
+        )
+
+
+def _sampled(
+    work: str, people: People, systems: dict[str, list[Path]], judges: list[Path]
+) -> Iterator[Row]:
+    """SFT at the temperature that pays it most, RL at the one that it learned at."""
+    for name, runs in systems.items():
+        paid = {}
+        for temperature in TEMPERATURES if name == "SFT" else TEMPERATURES[-1:]:
+            values = [
+                people.rewards(judge, people.sampled(run, temperature, seed)).mean()
+                for seed, (run, judge) in enumerate(zip(runs, judges, strict=True))
+            ]
+            paid[temperature] = fmean(values)
+        best = max(paid, key=lambda temperature: paid[temperature])
+        note = ", ".join(f"{value:.4f} at {temperature}" for temperature, value in paid.items())
+        yield row(NAME, work, [paid[best]], "", system=name, note=note, module=MODULE)
+
+
+def _stages(runs: list[Path]) -> Row:
+    """Of an update, in the mean over seeds."""
+    of = [stage_seconds(read_events(run / "events.jsonl")) for run in runs]
+    shares = [seconds["idle"] / sum(seconds.values()) for seconds in of]
+    updates = [_metrics(run)["num_updates"] for run in runs]
+    told = ", ".join(
+        f"{stage} {fmean(1000 * s[stage] / n for s, n in zip(of, updates, strict=True)):.0f}"
+        for stage in of[0]
+    )
+    return row(
+        NAME,
+        f"{DATA}: share of the time in which no stage runs",
+        shares,
+        "",
+        system="RL",
+        target=IDLE,
+        note=f"milliseconds an update: {told}",
+        module=MODULE,
+    )
+
+
+def _over(seeds: Iterator[np.ndarray]) -> np.ndarray:
+    return np.mean(list(seeds), axis=0)
+
+
+def _metrics(run: Path) -> dict[str, object]:
+    return json.loads((run / "metrics.json").read_text())  # type: ignore[no-any-return]
