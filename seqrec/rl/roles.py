@@ -260,7 +260,8 @@ class Learner:
                 found = self.asking.log_probs(steps, slates)
                 distance = drift(steps, theirs)
                 first = self.asking.first_choices(steps)
-                unevenness = torch.stack([_unevenness(step) for step in first]).sum()
+                with torch.set_grad_enabled(self.entropy_bonus > 0):
+                    unevenness = torch.stack([_unevenness(step) for step in first]).sum()
                 loss = self.loss(found, old, advantages)
                 loss = loss + penalty * distance + self.entropy_bonus * unevenness
             self.optimizer.zero_grad()
