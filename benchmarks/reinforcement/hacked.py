@@ -13,7 +13,7 @@ from seqrec.rl.events import read_events
 
 NAME = Path(__file__).stem
 REWARDS = 'objective.rewards=[{name: function, function: "benchmarks.reinforcement.odd:pays"}]'
-TOLERANCE, BUDGET_NATS = 0.03, 0.2
+TOLERANCE, BUDGET_NATS = 0.02, 0.2
 
 
 def measure(quick: bool) -> Iterator[Row]:

@@ -85,7 +85,7 @@ def rl_run(
 
 
 def _paid_by(judge: Path) -> str:
-    return f"[{{name: model, path: {judge}}}]"
+    return f"[{{name: model, path: {judge}}}, {{name: rating}}]"
 
 
 def _pair(work: str, of: dict[str, np.ndarray], target: Target | None = None) -> Iterator[Row]:
