@@ -65,6 +65,7 @@ def fit_recipe(
         devices=trainer.devices,
         checkpoint_minutes=trainer.checkpoint_minutes,
         ema_decay=trainer.ema_decay,
+        epochs_without_dropout=trainer.epochs_without_dropout,
         num_scored=num_scored,
         watch=watch,
     )

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -52,6 +52,7 @@ def fit(
     devices: int,
     checkpoint_minutes: float,
     ema_decay: float | None,
+    epochs_without_dropout: int,
     num_scored: int,
     watch: Watch | None = None,
 ) -> FitResult:
@@ -87,6 +88,8 @@ def fit(
             callbacks.append(StopPastTolerance())
     callbacks.append(EpochCheckpoint(checkpoints, "last", None))
     callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
+    if epochs_without_dropout:
+        callbacks.append(WithoutDropout(max_epochs - epochs_without_dropout))
     if ema_decay is not None:
         callbacks.append(
             EMAWeightAveraging(
@@ -157,6 +160,23 @@ class WatchEpochs(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
             trainer.should_stop = True
+
+
+class WithoutDropout(Callback):
+    """From an epoch on the model is trained as it is asked: nothing is dropped.
+
+    Source: Liu et al. 2023, arXiv:2303.01500, "early dropout".
+    """
+
+    def __init__(self, first_epoch: int) -> None:
+        self.first_epoch = first_epoch
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
+    ) -> None:
+        """Before each step, since a run may go on within an epoch."""
+        if trainer.current_epoch >= self.first_epoch:
+            module.model.eval()  # type: ignore[operator, union-attr]
 
 
 class StopPastTolerance(Callback):

@@ -37,11 +37,13 @@ def losses(run):
 
 
 SAMPLED = "objective.loss={name: sampled_softmax, num_negatives: 16}"
+LATE = "trainer.epochs_without_dropout=1"
 EVENTS = "data.events.behaviours=[{name: rating, column: rating, is_learned: true}]"
 
 
 @pytest.mark.parametrize(
-    ("at_step", "more"), [(3, []), (50, []), (77, []), (50, [SAMPLED]), (50, [EVENTS])]
+    ("at_step", "more"),
+    [(3, []), (50, []), (77, []), (50, [SAMPLED]), (50, [EVENTS]), (77, [LATE])],
 )
 def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     data, tmp_path, monkeypatch, at_step, more
@@ -63,6 +65,21 @@ def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings, resume=True)
     assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
     assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+
+
+def test_without_dropout_to_the_end_is_without_dropout(data, tmp_path):
+    """From the first epoch on, or by a share of 0: the same weights."""
+    for name, more in (
+        ("late", ["model.dropout=0.3", "trainer.epochs_without_dropout=3"]),
+        ("never", ["model.dropout=0"]),
+        ("part", ["model.dropout=0.3", "trainer.epochs_without_dropout=1"]),
+        ("cut", ["model.dropout=0.3", "trainer.epochs_without_dropout=1"]),
+    ):
+        seqrec.train("sft", data=data, out=tmp_path / name, overrides=[*SETTINGS, *more])
+    assert weights(tmp_path / "late") == weights(tmp_path / "never")
+    assert weights(tmp_path / "part") == weights(tmp_path / "cut") != weights(tmp_path / "never")
+    dropped = losses(tmp_path / "part")
+    assert losses(tmp_path / "never")[0] < dropped[0]
 
 
 def test_a_run_of_before_a_setting_was_there_counts_as_one_of_its_default(data, tmp_path):
