@@ -24,7 +24,9 @@ def measure(quick: bool) -> Iterator[Row]:
     users, answers = held_out[0]["users"], held_out[0]["answers"]
     work = f"{DATA}, liked (4-5) against not, {users:,} users, {answers:,} ratings"
     gains = [found["auc_gain"] for found in held_out]
-    told = "; ".join(f"{of['difference']:+.4f} ({of['low']:+.4f} to {of['high']:+.4f})" for of in gains)
+    told = "; ".join(
+        f"{of['difference']:+.4f} ({of['low']:+.4f} to {of['high']:+.4f})" for of in gains
+    )
     yield row(
         NAME,
         f"{work}: AUC, mean of seeds",
