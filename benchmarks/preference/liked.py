@@ -80,7 +80,7 @@ def sft_run(data: Path, seed: int, quick: bool) -> Path:
     if not out.exists():
         short = ["trainer.max_epochs=1"] if quick else []
         seqrec(
-            *("train", str(RECIPES / "ml1m-a" / "sasrec.yaml"), "--data", str(data)),
+            *("train", str(RECIPES / "preference" / "sft.yaml"), "--data", str(data)),
             *("--out", str(out), f"trainer.seed={seed}", "trainer.accelerator=cpu", *short),
         )
     return out
