@@ -12,7 +12,7 @@ from benchmarks.quality.table import RECIPES, seqrec
 NAME = Path(__file__).stem
 LOSSES = ("dpo", "ipo", "simpo", "kto", "s_dpo")
 SFT_SHARES = (0.0, 0.1, 0.5)
-SHORT = ("trainer.max_epochs=3", "objective.tolerance=0.99")
+SHORT = ("trainer.max_epochs=1", "objective.tolerance=0.99")
 """So that collapse is seen, not stopped."""
 
 
