@@ -3,7 +3,6 @@
 import copy
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from benchmarks.engine.machine import threads
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, row
 from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
-from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
+from seqrec.config.rl import GRPOConfig
+from seqrec.jobs.rl import build_algorithm
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.configuration import SeqRecRewardConfig
 from seqrec.models.reward import SeqRecForReward
@@ -57,9 +57,7 @@ def probe(drawing: str, num_updates: int) -> dict[str, Any]:
         adamw(policy, learning_rate=1e-4, weight_decay=0.0),
         Reference(copy.deepcopy(policy), asking),
         asking,
-        advantages=standardized_advantages,
-        loss=partial(clipped_policy_gradient, clip_low=0.2, clip_high=0.2),
-        num_passes=1,
+        algorithm=build_algorithm(GRPOConfig()),
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=training_dtype("auto", "cpu"),

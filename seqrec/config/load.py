@@ -34,6 +34,21 @@ OF_NEXT_ITEM = (
     "memory",
 )
 """Keys of the model block that a reward model has no use for."""
+OF_EPOCHS = {
+    "data": ("windows", "stride", "batch_size", "held_out_share"),
+    "trainer": (
+        "max_epochs",
+        "patience",
+        "selection_metric",
+        "schedule",
+        "warmup_steps",
+        "ema_decay",
+        "epochs_without_dropout",
+        "devices",
+        "checkpoint_minutes",
+    ),
+}
+"""Keys that reinforcement learning, which has updates and no epochs, has no use for."""
 BESIDE = ("provenance", "search")
 """What a recipe's file may hold beside the blocks: where a run came from, what ``tune`` tries."""
 
@@ -89,6 +104,17 @@ class Recipe(Block):
             plain = ModelConfig.model_fields[key].default
             if getattr(self.model, key) != plain:
                 raise ValueError(f"model.{key} goes with other objectives, not reward_model")
+        return self
+
+    @model_validator(mode="after")
+    def _updates_have_no_epochs(self) -> "Recipe":
+        if not isinstance(self.objective, RLConfig):
+            return self
+        for name, keys in OF_EPOCHS.items():
+            block = getattr(self, name)
+            for key in keys:
+                if getattr(block, key) != type(block).model_fields[key].default:
+                    raise ValueError(f"{name}.{key} goes with other objectives, not rl")
         return self
 
     @model_validator(mode="after")

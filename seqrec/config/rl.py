@@ -151,6 +151,12 @@ class GuardConfig(Block):
     target_nats: float | None = Field(default=None, gt=0)
     """Divergence that the penalty adapts to; null: the penalty is fixed."""
 
+    @model_validator(mode="after")
+    def _a_penalty_of_nothing_cannot_adapt(self) -> "GuardConfig":
+        if self.target_nats is not None and not self.penalty:
+            raise ValueError("target_nats: needs a penalty above 0, which it multiplies")
+        return self
+
 
 class InProcessConfig(Block):
     name: Literal["in_process"] = "in_process"

@@ -18,10 +18,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from seqrec.config.load import Recipe
 from seqrec.config.rl import (
-    ClippedConfig,
+    AlgorithmConfig,
     DrGRPOConfig,
     GRPOConfig,
     RayConfig,
+    ReinforceConfig,
     RLConfig,
     RLOOConfig,
 )
@@ -40,22 +41,22 @@ from seqrec.losses.policy import (
     clipped_policy_gradient,
     leave_one_out_advantages,
     policy_gradient,
+    share_clipped,
     standardized_advantages,
 )
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder
-from seqrec.reports.timeline import stage_seconds, timeline
-from seqrec.rl.controller import STATE_FILE, Controller, Executor, Held
+from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
+from seqrec.rl.controller import STATE_FILE, Controller, Executor, Held, Outcome
 from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess
 from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.on_ray import OnRay
 from seqrec.rl.plans import Plans
 from seqrec.rl.roles import (
-    Advantages,
+    Algorithm,
     Asking,
     Learner,
-    PolicyLoss,
     Reference,
     RolloutWorker,
     Scorer,
@@ -70,6 +71,7 @@ from seqrec.training.optimizers import adamw
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
+MODEL_FOLDER = "model"
 OF_RATINGS = ("rating", "model")
 """Rewards that read ratings: those that followed, or those of the history."""
 
@@ -131,7 +133,7 @@ class RLJob:
             num_titles=settings.slates.num_titles,
             drawing=settings.slates.drawing,
             temperature=settings.slates.temperature,
-            max_length=policy.config.max_length,
+            max_length=recipe.data.max_length,
             plans=Plans(events) if events else None,
         )
         _check_room(source, asking, prepared.num_items)
@@ -168,20 +170,18 @@ class RLJob:
             What ``metrics.json`` holds.
 
         Raises:
-            SeqRecError: a reward that fails, Ray missing or refusing.
+            SeqRecError: a reward that fails, Ray missing or refusing; it says where the last good
+                weights are.
         """
         started = time.perf_counter()
         executor = build_executor(self)
         try:
-            outcome = self._controller(folder, executor).run()
+            outcome = self._outcome(self.controller(folder, executor), folder)
         finally:
             executor.close()
         events = read_events(folder / EVENTS_FILE)
         (folder / TIMELINE_FILE).write_bytes(timeline(events))
-        disable_progress_bar()
-        self.policy.eval().save_pretrained(folder / "model")
-        self.tokenizer.save_pretrained(folder / "model")
-        write_items(self.prepared.items(), self.item_counts, folder / "model" / ITEMS_FILE)
+        self._save(folder / MODEL_FOLDER)
         metric = self.settings.guard.metric
         first = next(event for event in events if event["stage"] == "guard")
         seconds = stage_seconds(events)
@@ -190,6 +190,11 @@ class RLJob:
             "objective": self.settings.name,
             "num_updates": outcome.num_updates,
             "reason": outcome.reason,
+            "users": {
+                "asked": len(self.source.users),
+                "held_out": len(self.source.held_users),
+                "too_short": self.source.num_too_short,
+            },
             "rollbacks": outcome.rollbacks,
             "reward_before": first["reward"],
             "reward": outcome.reward,
@@ -202,18 +207,40 @@ class RLJob:
                 self.prepared, "validation", num_queries, exclude_seen=True, **self._time_input()
             ),
             "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
-            "train_seconds": round(sum(seconds.values()), 1),
+            "train_seconds": round(whole_seconds(events), 1),
             "wall_seconds": round(time.perf_counter() - started, 1),
         }
         (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
         return metrics
+
+    def _outcome(self, controller: Controller, folder: Path) -> Outcome:
+        """Of a run that ends well; of one that does not, the last good weights are left."""
+        try:
+            return controller.run()
+        except SeqRecError as error:
+            if not controller.good:
+                raise
+            controller.learner.load_state_dict(controller.good["learner"])
+            self._save(folder / MODEL_FOLDER)
+            raise SeqRecError(
+                f"{error}; the last good weights are in {folder / MODEL_FOLDER}, and --resume goes "
+                "on from where they were"
+            ) from error
+
+    def _save(self, folder: Path) -> None:
+        """The policy as it is, as a model folder."""
+        disable_progress_bar()
+        self.policy.eval().save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        write_items(self.prepared.items(), self.item_counts, folder / ITEMS_FILE)
 
     def _time_input(self) -> dict[str, str]:
         """What the policy is told of times, for the protocol, if it reads events."""
         events = self.validation.events
         return {} if events is None else {"time_input": events.grammar.time_input}
 
-    def _controller(self, folder: Path, executor: Executor) -> Controller:
+    def controller(self, folder: Path, executor: Executor) -> Controller:
+        """All roles put together; each is an attribute that may be replaced before it runs."""
         settings = self.settings
         ranker = ModelRanker("policy", self.policy, self.tokens, self.validation.events)
         metric = partial(ranking_metric, ranker, self.validation, settings.guard.metric)
@@ -250,39 +277,38 @@ def build_learner(
 ) -> Learner:
     """The policy, its optimizer, and the reference that it started as."""
     trainer = recipe.trainer
-    advantages, loss, num_passes = build_algorithm(settings)
     return Learner(
         policy,
         adamw(policy, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay),
         Reference(copy.deepcopy(policy), asking),
         asking,
-        advantages=advantages,
-        loss=loss,
-        num_passes=num_passes,
+        algorithm=build_algorithm(settings.algorithm),
         entropy_bonus=settings.entropy_bonus,
         gradient_clip=trainer.gradient_clip,
         dtype=training_dtype(trainer.precision, trainer.accelerator),
     )
 
 
-def build_algorithm(settings: RLConfig) -> tuple[Advantages, PolicyLoss, int]:
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
     """How advantages are formed, what is made small, and how often a batch is learned from."""
-    algorithm = settings.algorithm
-    if isinstance(algorithm, ClippedConfig):
-        loss = partial(
-            clipped_policy_gradient,
-            clip_low=algorithm.clip_low,
-            clip_high=algorithm.clip_high,
-            is_per_slate=algorithm.is_per_slate,
-        )
-        match algorithm:
-            case GRPOConfig():
-                return standardized_advantages, loss, algorithm.num_passes
-            case DrGRPOConfig():
-                return centred_advantages, loss, algorithm.num_passes
-    if isinstance(algorithm, RLOOConfig):
-        return leave_one_out_advantages, _without_ratio, 1
-    return torch.clone, _without_ratio, 1
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            is_grpo = isinstance(config, GRPOConfig)
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_per_slate": config.is_per_slate,
+            }
+            return Algorithm(
+                standardized_advantages if is_grpo else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.num_passes,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
 
 
 def _without_ratio(

@@ -83,10 +83,7 @@ def clipped_policy_gradient(
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7; two bounds as in Yu et al. 2025,
         arXiv:2503.14476, section 3.1.
     """
-    shift = log_prob - old_log_prob
-    if is_per_slate:
-        shift = shift.sum(dim=2, keepdim=True)
-    ratio = shift.exp()
+    ratio = _ratio(log_prob, old_log_prob, is_per_slate)
     advantage = advantages[:, :, None]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantage, clipped * advantage).sum(dim=2).mean()
@@ -99,10 +96,22 @@ def share_clipped(
     *,
     clip_low: float,
     clip_high: float,
+    is_per_slate: bool = False,
 ) -> Float[Tensor, ""]:
-    """The share of titles whose ratio is beyond the bound that its advantage pushes against."""
-    ratio = (log_prob - old_log_prob).exp()
+    """The share of ratios that are beyond the bound that their advantage pushes against.
+
+    From these ``clipped_policy_gradient`` learns nothing; the arguments are its.
+    """
+    ratio = _ratio(log_prob, old_log_prob, is_per_slate)
     advantage = advantages[:, :, None]
     is_up = (ratio > 1 + clip_high) & (advantage > 0)
     is_down = (ratio < 1 - clip_low) & (advantage < 0)
     return (is_up | is_down).float().mean()
+
+
+def _ratio(
+    log_prob: Float[Tensor, "B G K"], old_log_prob: Float[Tensor, "B G K"], is_per_slate: bool
+) -> Float[Tensor, "B G R"]:
+    """Of new to old probability, of every title or of the whole slate."""
+    shift = log_prob - old_log_prob
+    return (shift.sum(dim=2, keepdim=True) if is_per_slate else shift).exp()

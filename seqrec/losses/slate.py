@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.losses.catalog import LogitBias
+from seqrec.losses.divergence import Scores, catalog_divergence
 
 LEFT_OUT = -1e9
 """Added to the logits of items that may not be drawn: finite, so that 0 times it is 0."""
@@ -112,3 +113,20 @@ def left_out(items: Int[Tensor, "N S"], logit_bias: LogitBias | None = None) -> 
         return found
 
     return bias
+
+
+def unevenness(scores: Scores, gone: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
+    """How far below its maximum the entropy of a choice is, a mean over rows, in nats.
+
+    ``KL(policy | uniform)`` over what is not gone: the log of their number minus the entropy.
+
+    Args:
+        scores: of the catalog, with a bias under which what is gone has no probability.
+        gone: items that cannot be chosen in each row; -1 is none.
+    """
+    uniform = Scores(
+        scores.hidden.new_zeros(len(scores.hidden), 1),
+        scores.item_weight.new_zeros(len(scores.item_weight), 1),
+        left_out(gone),
+    )
+    return catalog_divergence(scores, [uniform], kind="reverse_kl")

@@ -61,5 +61,9 @@ def stage_seconds(events: Sequence[Event]) -> dict[str, float]:
     for start, end in sorted((event["start"], event["end"]) for event in events):
         covered += max(end - max(start, reached), 0.0)
         reached = max(reached, end)
-    whole = max(e["end"] for e in events) - min(e["start"] for e in events)
-    return {**seconds, "idle": whole - covered}
+    return {**seconds, "idle": whole_seconds(events) - covered}
+
+
+def whole_seconds(events: Sequence[Event]) -> float:
+    """From the first start to the last end."""
+    return max(event["end"] for event in events) - min(event["start"] for event in events)

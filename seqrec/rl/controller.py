@@ -25,6 +25,10 @@ from seqrec.rl.roles import Learner, Rollouts, Weights
 STATE_FILE = "controller.pt"
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
+WHAT_WAS_LEARNED = (
+    "; entropy {entropy_nats:.2f} nats, spread of rewards {spread:.4f}, "
+    "{groups_with_spread:.0%} of groups teach"
+)
 
 
 class Executor(Protocol):
@@ -141,6 +145,8 @@ class Controller:
         """Share of every genre in what was recommended at the start."""
         self._started: deque[Any] = deque()
         """Batches that were asked for, the next update's first."""
+        self._learned: list[dict[str, float]] = []
+        """What happened in each update since the guard last looked."""
 
     def run(self) -> Outcome:
         """Until the updates are done, or the guard says stop."""
@@ -186,12 +192,13 @@ class Controller:
             self.log.note("generate", self.update, *span, **counts)
         with self.log.stage("score", self.update, "reward") as found:
             rewards = self.executor.score(rollouts)
-            found["reward"] = float(rewards.mean())
-            found["spread"] = float(rewards.std(axis=1).mean())
+            spread = float(rewards.std(axis=1).mean())
+            found |= {"reward": float(rewards.mean()), "spread": spread}
         with self.log.stage("update", self.update, "learner") as found:
             found |= self.learner.update(rollouts, rewards, self.penalty.coefficient)
             found["penalty"] = self.penalty.coefficient
         self.penalty.learn(found["drift_nats"])
+        self._learned.append({**found, "spread": spread})
         if not found["groups_with_spread"]:
             self.say(f"update {self.update}: all rewards of every group agree; nothing is learned")
 
@@ -203,9 +210,10 @@ class Controller:
             counts["drift_nats"] = self.learner.drift_on(rollouts)
             best = self.executor.best(self.held.tasks)
             counts["reward"] = float(self.executor.score(best).mean())
-            counts["share_of_catalog"] = len(np.unique(best.items)) / self._num_items
+            counts["share_of_catalog"] = len(np.unique(best.items)) / self.learner.num_items
             counts["genre_shift"] = self._genre_shift(best.items)
             counts["metric"] = self.held.metric()
+            counts |= self._since_the_last_look()
             verdict = self.guard.judge(counts["drift_nats"], counts["metric"])
             counts["is_good"], counts["reason"] = verdict.is_good, verdict.reason
         self.say(
@@ -213,6 +221,7 @@ class Controller:
             f"drift {counts['drift_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
             f"{counts['share_of_catalog']:.1%} of the catalog"
             + (f", genres {counts['genre_shift']:.1%} off" if self.first_mix else "")
+            + (WHAT_WAS_LEARNED.format(**counts) if "entropy_nats" in counts else "")
         )
         if verdict.is_good:
             keys = ("reward", "drift_nats", "metric")
@@ -220,6 +229,12 @@ class Controller:
             return True
         self.rollbacks.append(verdict.reason)
         return False
+
+    def _since_the_last_look(self) -> dict[str, float]:
+        """Means over the updates since then: of entropy, spread of rewards, and what they teach."""
+        learned, self._learned = self._learned, []
+        keys = ("entropy_nats", "spread", "groups_with_spread") if learned else ()
+        return {key: float(np.mean([one[key] for one in learned])) for key in keys}
 
     def _genre_shift(self, items: Int[np.ndarray, "B G K"]) -> float:
         """The total variation of the genres' mix from that of the start; 0 without genres."""
@@ -231,23 +246,18 @@ class Controller:
             self.first_mix = mix.tolist()
         return float(np.abs(mix - self.first_mix).sum() / 2)
 
-    @property
-    def _num_items(self) -> int:
-        return self.learner.model.config.num_items
-
     def _roll_back(self) -> bool:
         """Return to the last good weights; whether to go on, more carefully."""
         self._started.clear()
         with self.log.stage("roll back", self.update, "learner") as counts:
             counts["reason"] = self.rollbacks[-1]
-            version = self.learner.version
-            self.learner.load_state_dict(self.good["learner"])
-            self.learner.version = version
-            self.learner.slow_down(CAREFUL_LEARNING_RATE**self.guard.num_rollbacks)
-            self.learner.slow_down(CAREFUL_LEARNING_RATE)
+            self.learner.go_back(self.good["learner"], CAREFUL_LEARNING_RATE)
             self.penalty.coefficient *= CAREFUL_PENALTY
         goes_on = self.guard.roll_back()
-        what = "on, with half the learning rate and twice the penalty" if goes_on else "no further"
+        careful = "half the learning rate" + " and twice the penalty" * bool(
+            self.penalty.coefficient
+        )
+        what = f"on, with {careful}" if goes_on else "no further"
         self.say(f"update {self.update}: {self.rollbacks[-1]}; back to good weights, and {what}")
         return goes_on
 

@@ -9,25 +9,23 @@ from typing import Any
 
 
 class EventLog:
-    """``events.jsonl``: stage, role, update, start and end in seconds since the run began."""
+    """``events.jsonl``: stage, role, update, start and end in seconds of the run.
 
-    def __init__(self, file: Path, started: float | None = None) -> None:
-        """Go on at the end of a file, or begin one.
+    The time between a run's interruption and its resumption is not the run's.
+    """
 
-        Args:
-            file: the log.
-            started: ``time.time()`` at which the run began; now if absent.
-        """
+    def __init__(self, file: Path) -> None:
+        """Go on at the end of a file, or begin one."""
         self._file = file
-        self.started = time.time() if started is None else started
+        self.started = time.time()
 
     def state_dict(self) -> dict[str, Any]:
-        """When the run began, and how long the log is."""
-        return {"started": self.started, "num_bytes": self._file.stat().st_size}
+        """How long the run has taken, and how long the log is."""
+        return {"seconds": time.time() - self.started, "num_bytes": self._file.stat().st_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there: lines that were written later are done again."""
-        self.started = state["started"]
+        self.started = time.time() - state["seconds"]
         with open(self._file, "r+b") as log:
             log.truncate(state["num_bytes"])
 

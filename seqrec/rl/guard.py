@@ -75,14 +75,14 @@ class Guard:
 
     def judge(self, drift_nats: float, metric: float) -> Verdict:
         """Of weights whose divergence and metric were measured on held-out histories."""
-        if drift_nats > self.budget_nats:
+        if not drift_nats <= self.budget_nats:  # not a number is no good either
             return Verdict(
                 False,
                 f"the drift is {drift_nats:.3f} nats a title, over the budget of "
                 f"{self.budget_nats:g}",
             )
         lowest = self.reference_metric * (1 - self.tolerance)
-        if metric < lowest:
+        if not metric >= lowest:
             return Verdict(
                 False,
                 f"{self.metric} fell to {metric:.4f}, below {lowest:.4f}, which is "

@@ -11,8 +11,11 @@ from seqrec.rl.executors import shards
 from seqrec.rl.rewards import Tasks
 from seqrec.rl.roles import Rollouts, RolloutWorker, Scorer, Weights, part_of, together
 
+WHO = "objective.executor ray"
 MAX_DEATHS = 3
 """In a row, after which a role is taken to be dead for good."""
+START_SECONDS = 300.0
+"""Within which a cluster gives the actors their CPUs, and these are ready."""
 
 
 def ray_of() -> Any:
@@ -24,9 +27,7 @@ def ray_of() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise SeqRecError(
-            "objective.executor ray: Ray is not installed; pip install 'seqrec[ray]'"
-        ) from error
+        raise SeqRecError(f"{WHO}: Ray is not installed; pip install 'seqrec[ray]'") from error
     return ray
 
 
@@ -57,17 +58,17 @@ class OnRay:
             address: of a running cluster; absent, one is started on this machine.
 
         Raises:
-            SeqRecError: Ray is missing, or refuses.
+            SeqRecError: Ray is missing, or refuses, or has no room for the actors.
         """
         self._ray = ray_of()
         self._owns_cluster = not self._ray.is_initialized()
+        num_cpus = num_threads * (num_workers + 1)
         if self._owns_cluster:
-            cpus = {} if address else {"num_cpus": num_threads * (num_workers + 1)}
+            cpus = {} if address else {"num_cpus": num_cpus}
             try:
                 self._ray.init(address=address, log_to_driver=False, logging_level="error", **cpus)
             except Exception as error:
-                reason = str(error).strip().partition("\n")[0] or type(error).__name__
-                raise SeqRecError(f"objective.executor ray: Ray refuses: {reason}") from error
+                raise SeqRecError(f"{WHO}: Ray refuses: {_first_line(error)}") from error
         actor = self._ray.remote(num_cpus=num_threads)(_Actor)
         self._start_worker = lambda number: actor.remote(make_worker, (number,), num_threads)
         self._start_scorer = lambda: actor.remote(make_scorer, (), num_threads)
@@ -75,10 +76,26 @@ class OnRay:
         self._scorer = self._start_scorer()
         self._weights: Any = None
         self._version = 0
+        self._told: list[Any] = [None] * num_workers
+        """Of every worker, what it answers once it has the weights."""
+        self._see_that_all_are_there(num_cpus)
+
+    def _see_that_all_are_there(self, num_cpus: int) -> None:
+        """An actor without CPUs would wait for ever, and so would whoever asks it."""
+        actors = (*self._workers, self._scorer)
+        calls = [actor.process.remote() for actor in actors]
+        _, missing = self._ray.wait(calls, num_returns=len(calls), timeout=START_SECONDS)
+        if missing:
+            self.close()
+            raise SeqRecError(
+                f"{WHO}: {len(missing)} of {len(calls)} actors have not begun within "
+                f"{START_SECONDS:g} seconds; they ask for {num_cpus} CPUs together: lower "
+                "objective.executor.num_workers or num_threads, or name a larger cluster"
+            )
 
     def load(self, weights: Weights, version: int) -> None:
         """Put the weights into the object store, and tell every worker."""
-        self._weights = self._ray.put(weights)
+        self._weights = self._ray.put({key: value.cpu() for key, value in weights.items()})
         self._version = version
         for number in range(len(self._workers)):
             self._tell(number)
@@ -86,7 +103,8 @@ class OnRay:
     def _tell(self, number: int) -> None:
         """Give a worker the weights; calls of one actor are done in their order."""
         if self._weights is not None:
-            self._workers[number].call.remote("load", self._weights, self._version)
+            call = self._workers[number].call
+            self._told[number] = call.remote("load", self._weights, self._version)
 
     def start(self, tasks: Tasks, update: int) -> "_Started":
         """Ask for slates for every task, each worker its share, all at once."""
@@ -102,38 +120,66 @@ class OnRay:
 
     def _ask(self, method: str, tasks: Tasks, *arguments: Any) -> "_Started":
         parts = [part_of(tasks, part) for part in shards(len(tasks), len(self._workers))]
-        answers = [
-            self._workers[number].call.remote(method, part, *arguments)
-            for number, part in enumerate(parts)
-        ]
-        return _Started(method, parts, arguments, answers)
+        asked = [self._call(number, method, part, *arguments) for number, part in enumerate(parts)]
+        return _Started(method, parts, arguments, asked)
+
+    def _call(self, number: int, method: str, *arguments: Any) -> "_Asked":
+        worker = self._workers[number]
+        return _Asked(worker, self._told[number], worker.call.remote(method, *arguments))
 
     def _delivered(self, number: int, started: "_Started") -> Any:
-        """A worker's answer; one that died is replaced and asked the same."""
-        answer = started.answers[number]
-        for _ in range(MAX_DEATHS):
-            try:
-                return self._ray.get(answer)
-            except self._ray.exceptions.RayActorError:
+        """A worker's answer; one that died is replaced, once, and asked the same."""
+        asked = started.asked[number]
+
+        def answer() -> Any:
+            if asked.told is not None:
+                self._ray.get(asked.told)  # a worker that took no weights draws from old ones
+            return self._ray.get(asked.answer)
+
+        def again() -> None:
+            nonlocal asked
+            if self._workers[number] is asked.worker:
                 self._workers[number] = self._start_worker(number)
                 self._tell(number)
-                answer = self._workers[number].call.remote(
-                    started.method, started.parts[number], *started.arguments
-                )
-            except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
-        raise SeqRecError(f"rollout worker {number}: died {MAX_DEATHS} times in a row")
+            asked = self._call(number, started.method, started.parts[number], *started.arguments)
+
+        return self._of_the_living(f"rollout worker {number}", answer, again)
 
     def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
         """What the slates are worth; a scorer that died is replaced."""
-        for _ in range(MAX_DEATHS):
+
+        def again() -> None:
+            self._scorer = self._start_scorer()
+
+        return self._of_the_living(
+            "reward", lambda: self._ray.get(self._scorer.call.remote("score", rollouts)), again
+        )
+
+    def _of_the_living(
+        self, role: str, answer: Callable[[], Any], again: Callable[[], None]
+    ) -> Any:
+        """An answer, asked for again of a new actor whenever the old one has died.
+
+        Raises:
+            SeqRecError: what the role raised, or that it dies again and again, and of what.
+        """
+        failures = self._ray.exceptions
+        for death in range(MAX_DEATHS):
             try:
-                return self._ray.get(self._scorer.call.remote("score", rollouts))
-            except self._ray.exceptions.RayActorError:
-                self._scorer = self._start_scorer()
-            except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
-        raise SeqRecError(f"reward: its process died {MAX_DEATHS} times in a row")
+                return answer()
+            except failures.RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, SeqRecError):
+                    raise cause from error
+                raise SeqRecError(f"{role}: raised {_first_line(cause)}") from error
+            except (failures.RayActorError, failures.ObjectLostError) as error:
+                if death == MAX_DEATHS - 1:
+                    raise SeqRecError(
+                        f"{role}: died {MAX_DEATHS} times in a row: {_first_line(error)}"
+                    ) from error
+                again()
+            except failures.RayError as error:
+                raise SeqRecError(f"{role}: Ray fails: {_first_line(error)}") from error
 
     def process_of(self, number: int) -> int:
         """The process id of a worker, for those who want to watch it, or to kill it."""
@@ -147,13 +193,22 @@ class OnRay:
             self._ray.shutdown()
 
 
+class _Asked(NamedTuple):
+    """A call of a worker."""
+
+    worker: Any
+    told: Any
+    """What the worker answers once it has the weights that the call is made under."""
+    answer: Any
+
+
 class _Started(NamedTuple):
     """What workers were asked for, so that they can be asked again."""
 
     method: str
     parts: list[Tasks]
     arguments: tuple[Any, ...]
-    answers: list[Any]
+    asked: list[_Asked]
 
 
 class _Actor:
@@ -176,6 +231,9 @@ class _Actor:
         return os.getpid()
 
 
-def _cause(error: Any) -> Exception:
-    """What a role raised: a mistake of the user's as it was said there."""
-    return error.cause if isinstance(error.cause, SeqRecError) else error
+def _first_line(error: BaseException) -> str:
+    """What an error says first that tells anything: Ray's begin with a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines and "Traceback" in str(error) else (lines or [""])[0]
+    name = type(error).__name__
+    return last if last.startswith(name) else f"{name}: {last}".removesuffix(": ")

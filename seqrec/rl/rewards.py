@@ -230,12 +230,12 @@ class FunctionReward:
     def _within(self, call: Callable[[], object]) -> Scores:
         """The call's answer; a call that takes too long is left behind in its thread."""
         answer: list[object] = []
-        error: list[Exception] = []
+        error: list[BaseException] = []
 
         def work() -> None:
             try:
                 answer.append(call())
-            except Exception as raised:
+            except BaseException as raised:  # SystemExit, too, would end the thread unheard
                 error.append(raised)
 
         thread = threading.Thread(target=work, daemon=True, name=f"reward {self.name}")

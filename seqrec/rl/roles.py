@@ -5,6 +5,7 @@ titles were before it all began, a learner moves the weights. The controller dec
 works when.
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.divergence import Scores, catalog_divergence
-from seqrec.losses.policy import has_spread, share_clipped
-from seqrec.losses.slate import left_out
+from seqrec.losses.policy import has_spread
+from seqrec.losses.slate import unevenness
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.plans import Plans
 from seqrec.rl.rewards import Reward, Tasks, checked
@@ -29,8 +29,8 @@ Weights = dict[str, Tensor]
 Advantages = Callable[[Float[Tensor, "B G"]], Float[Tensor, "B G"]]
 
 
-class PolicyLoss(Protocol):
-    """A loss of slates, its settings bound."""
+class OfSlates(Protocol):
+    """A number of slates, its settings bound: a loss, or a share."""
 
     def __call__(
         self,
@@ -38,6 +38,18 @@ class PolicyLoss(Protocol):
         old_log_prob: Float[Tensor, "B G K"],
         advantages: Float[Tensor, "B G"],
     ) -> Float[Tensor, ""]: ...
+
+
+class Algorithm(NamedTuple):
+    """How rewards become a step."""
+
+    advantages: Advantages
+    """From rewards to advantages, group by group."""
+    loss: OfSlates
+    num_passes: int = 1
+    """Times that a batch of rollouts is learned from."""
+    clipped: OfSlates | None = None
+    """The share of titles that the loss clips, if it clips."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +213,7 @@ class Learner:
         reference: Reference,
         asking: Asking,
         *,
-        advantages: Advantages,
-        loss: PolicyLoss,
-        num_passes: int,
+        algorithm: Algorithm,
         entropy_bonus: float,
         gradient_clip: float,
         dtype: torch.dtype,
@@ -215,9 +225,7 @@ class Learner:
             optimizer: of its parameters.
             reference: what it may not drift from.
             asking: how slates were asked for.
-            advantages: from rewards to advantages, group by group.
-            loss: of slates.
-            num_passes: times that a batch of rollouts is learned from.
+            algorithm: how rewards become a step.
             entropy_bonus: what a nat of entropy after a history is worth.
             gradient_clip: largest norm of the gradient.
             dtype: of the products.
@@ -226,9 +234,7 @@ class Learner:
         self.optimizer = optimizer
         self.reference = reference
         self.asking = asking
-        self.advantages = advantages
-        self.loss = loss
-        self.num_passes = num_passes
+        self.algorithm = algorithm
         self.entropy_bonus = entropy_bonus
         self.gradient_clip = gradient_clip
         self.dtype = dtype
@@ -249,21 +255,23 @@ class Learner:
         slates = slates_of(rollouts, device)
         old = slates.log_prob
         gains = torch.tensor(rewards, device=device, dtype=torch.float32)
-        advantages = self.advantages(gains)
+        advantages = self.algorithm.advantages(gains)
         stats: dict[str, float] = {"groups_with_spread": float(has_spread(gains).float().mean())}
         with self._autocast():
             theirs = self.reference.steps(prompts, slates)
         self.model.train(False)  # dropout would make old and new probabilities differ
-        for number in range(self.num_passes):
+        for number in range(self.algorithm.num_passes):
             with self._autocast():
                 steps = self.asking.steps(self.model, prompts, slates)
                 found = self.asking.log_probs(steps, slates)
                 distance = drift(steps, theirs)
                 first = self.asking.first_choices(steps)
                 with torch.set_grad_enabled(self.entropy_bonus > 0):
-                    unevenness = torch.stack([_unevenness(step) for step in first]).sum()
-                loss = self.loss(found, old, advantages)
-                loss = loss + penalty * distance + self.entropy_bonus * unevenness
+                    uneven = torch.stack(
+                        [unevenness(step.scores, step.gone) for step in first]
+                    ).sum()
+                loss = self.algorithm.loss(found, old, advantages)
+                loss = loss + penalty * distance + self.entropy_bonus * uneven
             self.optimizer.zero_grad()
             loss.backward()
             norm = clip_gradients(self.model, self.gradient_clip)
@@ -272,11 +280,10 @@ class Learner:
                 most = sum(float(_num_open(step).log().mean()) for step in first)
                 stats |= {
                     "drift_nats": float(distance.detach()),
-                    "entropy_nats": most - float(unevenness.detach()),
+                    "entropy_nats": most - float(uneven.detach()),
                 }
-        stats["clipped"] = float(
-            share_clipped(found.detach(), old, advantages, clip_low=0.2, clip_high=0.2)
-        )
+        if self.algorithm.clipped is not None:
+            stats["clipped"] = float(self.algorithm.clipped(found.detach(), old, advantages))
         stats["gradient_norm"] = float(norm)
         self.version += 1
         return stats
@@ -294,42 +301,45 @@ class Learner:
         steps = self.asking.steps(self.model, prompts, slates)
         return float(drift(steps, self.reference.steps(prompts, slates)))
 
+    @property
+    def num_items(self) -> int:
+        """Of the catalog."""
+        return int(self.model.config.num_items)
+
     def weights(self) -> Weights:
         """A copy that others may keep."""
         return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
+        """A copy of weights and moments: what is learned later does not change it."""
         return {
             "model": self.weights(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "version": self.version,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a copy of what ``state_dict`` answered."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.version = state["version"]
 
-    def slow_down(self, factor: float) -> None:
-        """Multiply the learning rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] *= factor
+    def go_back(self, state: dict[str, Any], slower: float) -> None:
+        """Take earlier weights and moments; the learning rate is what it was just now, times this.
+
+        Workers are told of it as of any other change: versions only grow.
+        """
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        version = self.version
+        self.load_state_dict(state)
+        self.version = version
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * slower
 
 
 def _num_open(step: Step) -> Int[Tensor, " R"]:
     """How many there were to choose from."""
     return len(step.scores.item_weight) - (step.gone >= 0).sum(dim=1)
-
-
-def _unevenness(step: Step) -> Float[Tensor, ""]:
-    """``KL(policy | uniform over what is unseen)``: the log of their number minus the entropy."""
-    scores = step.scores
-    uniform = Scores(
-        scores.hidden.new_zeros(len(scores.hidden), 1),
-        scores.item_weight.new_zeros(len(scores.item_weight), 1),
-        left_out(step.gone),
-    )
-    return catalog_divergence(scores, [uniform], kind="reverse_kl")
 
 
 def part_of(tasks: Tasks, part: slice) -> Tasks:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import LogitBias, catalog_log_prob
 from seqrec.losses.divergence import Scores, catalog_divergence
 from seqrec.losses.slate import draw_titles, left_out, slate_log_prob
@@ -56,7 +57,14 @@ class Prompts:
         pad_token_id: int,
         device: torch.device | None = None,
     ) -> "Prompts":
-        """Of histories of items, and of the tokens that are read of each."""
+        """Of histories of items, and of the tokens that are read of each.
+
+        Raises:
+            SeqRecError: an empty history, after which the model has no state to answer from.
+        """
+        if not all(len(tokens) for tokens in read):
+            empty = next(row for row, tokens in enumerate(read) if not len(tokens))
+            raise SeqRecError(f"history {empty} is empty: a slate needs something to answer to")
         input_ids = torch.full((len(read), max(len(tokens) for tokens in read)), pad_token_id)
         known = [np.unique(history) for history in histories]
         seen = torch.full((len(read), max(len(items) for items in known)), -1)

@@ -10,6 +10,8 @@ from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.rl.rewards import Tasks
 
+MIN_LENGTH = 2
+"""Interactions of a history that can be cut."""
 HOLDING = 0
 DRAWING = 1
 """Streams of random numbers: what the guard asks, and what is asked when."""
@@ -51,7 +53,9 @@ class TaskSource:
         self._starts = starts
         so_far = np.concatenate([[0], np.cumsum(in_training)])
         self._lengths = so_far[histories.offsets[1:]] - so_far[starts]
-        users = np.flatnonzero(self._lengths >= 2)
+        users = np.flatnonzero(self._lengths >= MIN_LENGTH)
+        self.num_too_short = len(self._lengths) - len(users)
+        """Users with nothing before a cut, or nothing after it: they are not asked."""
         if not len(users):
             raise SeqRecError("nobody has two interactions in the training part: nothing to reward")
         users = users[np.argsort(levels[users], kind="stable")]
@@ -65,7 +69,7 @@ class TaskSource:
         self._seed = seed
         ratings = histories.columns.get("rating")
         self._ratings = ratings
-        self._worth = None if ratings is None else _from_0_to_1(ratings)
+        self._worth = None if ratings is None else _from_0_to_1(ratings, in_training)
 
     def __call__(self, update: int) -> Tasks:
         """The tasks of an update."""
@@ -101,7 +105,11 @@ class TaskSource:
         return Tasks(users, histories, later, later_ratings=worth, past_ratings=past)
 
 
-def _from_0_to_1(ratings: np.ndarray) -> np.ndarray:
-    """Ratings as shares of the way from the worst of the log to the best; unknown ones are 0."""
-    low, high = np.nanmin(ratings), np.nanmax(ratings)
+def _from_0_to_1(ratings: np.ndarray, in_training: np.ndarray) -> np.ndarray:
+    """Ratings as shares of the way from the worst of the training part to its best.
+
+    Unknown ones are 0.
+    """
+    known = ratings[in_training]
+    low, high = np.nanmin(known), np.nanmax(known)
     return np.nan_to_num((ratings - low) / max(high - low, 1e-9))

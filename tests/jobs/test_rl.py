@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 import seqrec
+from seqrec.config.load import load_recipe
+from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.jobs.rl import RLJob, build_executor
+from seqrec.jobs.start import settled
 from seqrec.rl.controller import Controller
 from seqrec.rl.events import read_events
+from seqrec.rl.guard import Guard, Verdict
 
 SMALL = ["model.hidden_size=16", "model.num_hidden_layers=1", "data.max_length=20"]
 QUICK = [
@@ -126,9 +131,51 @@ def test_a_bad_reward_ends_in_one_line_with_the_good_weights_on_disk(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_reward_that_fails_on_the_way_leaves_good_weights_that_can_be_gone_on_from(
+    world, tmp_path, monkeypatch
+):
+    """The guard scores at 0 and 3; the fourth update's reward breaks, and is mended."""
+    body = """
+    global calls
+    calls += 1
+    if calls == 6:
+        raise SystemExit
+    return [[float(slate[0] < "t2") for slate in of] for of in slates]
+calls = 0"""
+    reward = own(tmp_path, monkeypatch, body.strip())
+    with pytest.raises(SeqRecError, match=r"raised SystemExit.*good weights are in .*x\.partial"):
+        train(world, tmp_path / "x", reward)
+    left = tmp_path / "x.partial"
+    start = seqrec.Recommender.from_pretrained(world[2])
+    good = seqrec.Recommender.from_pretrained(left / "model")
+    history = [good.item_ids[:2]]
+    assert good.recommend(history, k=3) != start.recommend(history, k=3)
+    own(tmp_path, monkeypatch, body.replace("== 6", "== 0").strip())
+    assert train(world, tmp_path / "x", reward, resume=True)["num_updates"] == 6
+    assert not left.exists()
+
+
+def test_a_role_is_replaced_in_a_few_lines(world, tmp_path):
+    """A guard that never lets a policy go on; the rest is as the recipe says."""
+    recipe = load_recipe("grpo", [*QUICK, f"model.from_pretrained={world[2]}"])
+    recipe = settled(recipe)
+    job = RLJob.of(recipe, PreparedData.open(world[1]))
+
+    class Strict(Guard):
+        def judge(self, drift_nats, metric):
+            return Verdict(drift_nats < 1e-6, "moved at all")
+
+    run = job.controller(tmp_path, build_executor(job))
+    run.guard = Strict(budget_nats=1, tolerance=1, metric="ndcg@10", max_rollbacks=0)
+    assert run.run().reason == "stopped: moved at all"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("trainer.max_epochs=3", "trainer.max_epochs goes with other objectives, not rl"),
+        ("data.windows=last", "data.windows goes with other objectives, not rl"),
+        ("objective.guard={penalty: 0, target_nats: 0.1}", "needs a penalty above 0"),
         ("model.from_pretrained=null", "starts from a trained model"),
         ("model.hidden_size=32", "model.hidden_size: the model in .* has 16"),
         ("objective.rewards=[{name: diversity}]", "diversity needs genres"),

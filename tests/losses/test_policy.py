@@ -72,3 +72,9 @@ def test_clipping_by_hand():
     (gradient,) = torch.autograd.grad(loss, log_prob)
     torch.testing.assert_close(gradient.flatten(), torch.tensor([0, 1.5 / 4, -0.5 / 4, 0]))
     assert share_clipped(log_prob, old, advantages, **bounds) == 0.5
+    # of the whole slate: 1.5 * .5 and .9 * .9 are ratios of slates of two titles
+    log_prob = torch.tensor([[[1.5, 0.5], [0.9, 0.9]]]).log()
+    advantages = torch.tensor([[-1.0, -1.0]])
+    old = torch.zeros(1, 2, 2)
+    assert share_clipped(log_prob, old, advantages, **bounds) == 0.25
+    assert share_clipped(log_prob, old, advantages, **bounds, is_per_slate=True) == 0.5

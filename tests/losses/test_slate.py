@@ -1,12 +1,14 @@
 """Slates by enumeration, and as often as they should be drawn."""
 
+import math
 from itertools import permutations
 
 import pytest
 import torch
 
 from seqrec.losses.catalog import catalog_log_prob
-from seqrec.losses.slate import draw_titles, left_out, slate_log_prob
+from seqrec.losses.divergence import Scores
+from seqrec.losses.slate import draw_titles, left_out, slate_log_prob, unevenness
 
 
 @pytest.mark.parametrize("num_titles", [1, 3])
@@ -65,3 +67,16 @@ def test_items_left_out_have_no_probability_and_the_others_share_it():
         logits = hidden @ item_weight.T + added
         logits[0, [0, 5]] = logits[1, 2] = -torch.inf
         torch.testing.assert_close(found, logits.softmax(1), rtol=1e-5, atol=1e-7)
+
+
+def test_unevenness_is_the_log_of_how_many_are_left_minus_their_entropy():
+    """Four titles, one gone: 1/2, 1/4 and 1/4 are left, and of a row of equals nothing is lacking;
+    the gradient pushes the likeliest down."""
+    hidden = torch.tensor([[1.0], [0.0]], requires_grad=True)
+    weight = torch.tensor([[2.0], [1.0], [0.5], [0.5]]).log()
+    gone = torch.tensor([[0], [-1]])
+    found = unevenness(Scores(hidden, weight, left_out(gone)), gone)
+    lacking = math.log(3) - (math.log(2) / 2 + 2 * math.log(4) / 4)
+    torch.testing.assert_close(found, torch.tensor(lacking / 2))
+    found.backward()
+    assert hidden.grad[0] > 0 and abs(hidden.grad[1]) < 1e-7

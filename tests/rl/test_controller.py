@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.policy import (
     centred_advantages,
     clipped_policy_gradient,
     leave_one_out_advantages,
     policy_gradient,
+    share_clipped,
     standardized_advantages,
 )
 from seqrec.models import SeqRecForNextItem
@@ -20,7 +22,7 @@ from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess, shards
 from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.rewards import Tasks
-from seqrec.rl.roles import Asking, Learner, Reference, RolloutWorker, Scorer
+from seqrec.rl.roles import Algorithm, Asking, Learner, Reference, RolloutWorker, Scorer
 from tests.conftest import small_config
 
 NUM_ITEMS = 30
@@ -55,11 +57,12 @@ def loss_rloo(log_prob, old_log_prob, advantages):
 
 
 CLIPPED = partial(clipped_policy_gradient, clip_low=0.2, clip_high=0.2)
+SHARE = partial(share_clipped, clip_low=0.2, clip_high=0.2)
 ALGORITHMS = {
-    "rloo": (leave_one_out_advantages, loss_rloo, 1),
-    "grpo": (standardized_advantages, CLIPPED, 1),
-    "dr_grpo": (centred_advantages, CLIPPED, 1),
-    "grpo, two passes": (standardized_advantages, CLIPPED, 2),
+    "rloo": Algorithm(leave_one_out_advantages, loss_rloo),
+    "grpo": Algorithm(standardized_advantages, CLIPPED, 1, SHARE),
+    "dr_grpo": Algorithm(centred_advantages, CLIPPED),
+    "grpo, two passes": Algorithm(standardized_advantages, CLIPPED, 2),
 }
 
 
@@ -84,19 +87,16 @@ def controller(
     num_workers=2,
     max_age=0,
     say=lambda line: None,
+    model=small_policy_model,
 ):
     asking = replace(ASKING, drawing=drawing)
-    model = small_policy_model
-    advantages, loss, num_passes = ALGORITHMS[algorithm]
     policy = model()
     learner = Learner(
         policy,
         torch.optim.AdamW(policy.parameters(), lr=learning_rate),
         Reference(model(), asking),
         asking,
-        advantages=advantages,
-        loss=loss,
-        num_passes=num_passes,
+        algorithm=ALGORITHMS[algorithm],
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=torch.float32,
@@ -129,6 +129,64 @@ def test_the_best_policy_is_reached(tmp_path, algorithm, drawing):
     outcome = controller(tmp_path, algorithm, drawing).run()
     assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
     assert outcome.reason == "all updates done" and not outcome.rollbacks
+
+
+def imitating_model():
+    """Of people who watch the titles in turn, whatever these are worth."""
+    model = small_policy_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    items = (torch.arange(NUM_ITEMS)[:, None] + torch.arange(6)) % NUM_ITEMS
+    for _ in range(60):
+        hidden = model.hidden_states(items[:, :-1] + 2, torch.ones_like(items[:, :-1]))
+        labels = items[:, 1:].flatten()
+        loss = catalog_cross_entropy(hidden.flatten(0, 1), model.item_weight(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 1
+    return model.eval()
+
+
+@pytest.mark.parametrize("drawing", ["one_pass", "sequential"])
+def test_the_best_policy_is_reached_from_one_that_imitates(tmp_path, drawing):
+    run = controller(tmp_path, "dr_grpo", drawing, num_updates=200, model=imitating_model)
+    outcome, best = run.run(), best_reward(tasks_of(1, 40), 2)
+    first = next(e for e in read_events(tmp_path / "events.jsonl") if e["stage"] == "guard")
+    assert first["reward"] < 0.8 * best
+    assert outcome.reward >= 0.95 * best
+
+
+def test_good_weights_come_back_with_their_moments_and_the_rate_is_halved_once(tmp_path):
+    run = controller(tmp_path, num_updates=4, check_every=2)
+    run.run()
+    learner, good = run.learner, run.good["learner"]
+    kept = [moments["exp_avg"].clone() for moments in good["optimizer"]["state"].values()]
+    for factor in (0.5, 0.25):
+        rollouts = run.executor.collect(run.executor.start(tasks_of(0), 0))
+        learner.update(rollouts, run.executor.score(rollouts), 0.0)
+        version = learner.version
+        learner.go_back(good, 0.5)
+        state = learner.state_dict()
+        assert learner.version == version
+        assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(factor * 1e-2)
+        for before, moments in zip(kept, state["optimizer"]["state"].values(), strict=True):
+            assert torch.equal(before, moments["exp_avg"])
+        good = state  # good again under the lower rate, which is not lowered twice for it
+    for key, value in run.good["learner"]["model"].items():
+        assert torch.equal(value, learner.weights()[key]), key
+
+
+def test_time_between_a_cut_and_going_on_is_not_the_runs(tmp_path):
+    run = controller(tmp_path, num_updates=2, check_every=1)
+    run.run()
+    state = torch.load(tmp_path / "controller.pt", weights_only=True)
+    state["log"]["seconds"] = 1000.0
+    torch.save(state, tmp_path / "controller.pt")
+    again = controller(tmp_path, num_updates=3, check_every=1)
+    again.resume()
+    again.run()
+    later = [e for e in read_events(tmp_path / "events.jsonl") if e["start"] > 999]
+    assert later and min(event["start"] for event in later) < 1001
 
 
 def test_a_run_that_was_cut_goes_on_exactly(tmp_path):
@@ -211,6 +269,7 @@ def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
     outcome = controller(tmp_path, reward=Flat(), num_updates=1, say=lines.append).run()
     assert outcome.drift_nats == pytest.approx(0, abs=1e-6)
     assert any("nothing is learned" in line for line in lines)
+    assert "entropy 3." in lines[-1] and "spread of rewards 0.0000, 0% of groups" in lines[-1]
 
 
 def test_rollouts_that_are_behind_still_teach(tmp_path):

@@ -25,6 +25,11 @@ def test_good_weights_stay_within_both_limits():
     assert not fallen.is_good and "ndcg@10 fell to 0.0949, below 0.0950" in fallen.reason
 
 
+@pytest.mark.parametrize("found", [(float("nan"), 0.1), (0.1, float("nan"))])
+def test_what_is_not_a_number_is_not_good(found):
+    assert not guard().judge(*found).is_good
+
+
 def test_it_goes_on_as_often_as_it_may():
     one = guard()
     assert one.roll_back() and not one.roll_back()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.executors import InProcess
-from seqrec.rl.on_ray import OnRay
+from seqrec.rl.on_ray import OnRay, _Actor
 from seqrec.rl.roles import RolloutWorker, Scorer
 from tests.rl.test_controller import Worth, controller, small_policy_model, tasks_of
 
@@ -75,12 +77,56 @@ def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_onc
 
 
 @pytest.mark.slow
-def test_what_a_role_raises_is_said_here(on_ray, monkeypatch):
-    monkeypatch.setattr(on_ray, "_start_scorer", on_ray._start_scorer)
-    scorer = on_ray._scorer
-    actor = on_ray._ray.remote(num_cpus=0)(type(on_ray).__init__.__globals__["_Actor"])
-    on_ray._scorer = actor.remote(lambda: Scorer(Broken()), (), 1)
-    run_rollouts = drawn(on_ray, tasks_of(5), 0)
-    with pytest.raises(SeqRecError, match="reward mine: raised ZeroDivisionError"):
-        on_ray.score(run_rollouts)
-    on_ray._scorer = scorer
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Scorer(Broken()), "reward mine: raised ZeroDivisionError"),
+        (lambda: Scorer(None), "reward: raised AttributeError"),
+        (lambda: os._exit(1), "reward: died 3 times in a row: "),
+        (lambda: 1 / 0, "reward: died 3 times in a row: .*ZeroDivisionError"),
+    ],
+)
+def test_what_a_role_raises_or_dies_of_is_said_here(on_ray, monkeypatch, make, message):
+    actor = on_ray._ray.remote(num_cpus=0)(_Actor)
+    rollouts = drawn(on_ray, tasks_of(5), 0)
+    monkeypatch.setattr(on_ray, "_start_scorer", lambda: actor.remote(make, (), 1))
+    monkeypatch.setattr(on_ray, "_scorer", on_ray._start_scorer())
+    with pytest.raises(SeqRecError, match=message):
+        on_ray.score(rollouts)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_with_two_batches_in_hand_is_replaced_once(on_ray):
+    wanted = [drawn(on_ray, tasks_of(5), update) for update in (1, 2)]
+    started = [on_ray.start(tasks_of(5), update) for update in (1, 2)]
+    os.kill(on_ray.process_of(0), signal.SIGKILL)
+    found = [on_ray.collect(started[0])]
+    replaced = on_ray.process_of(0)
+    found.append(on_ray.collect(started[1]))
+    assert on_ray.process_of(0) == replaced
+    for one, other in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(one.log_prob, other.log_prob)
+
+
+@pytest.mark.slow
+def test_a_cluster_without_room_is_not_waited_for(on_ray, monkeypatch):
+    monkeypatch.setattr("seqrec.rl.on_ray.START_SECONDS", 1.0)
+    with pytest.raises(SeqRecError, match="3 of 3 actors have not begun .* 3 CPUs together"):
+        OnRay(on_ray._start_worker, 2, lambda: Scorer(Worth()), num_threads=1)
+
+
+def test_ray_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SeqRecError, match="Ray is not installed"):
+        OnRay(None, 2, None, num_threads=1)
+
+
+def test_a_cluster_that_is_not_there_is_named(monkeypatch):
+    def refuse(**_):
+        raise ConnectionError("Could not find any running Ray instance.\nMore lines")
+
+    there = SimpleNamespace(is_initialized=lambda: False, init=refuse)
+    monkeypatch.setitem(sys.modules, "ray", there)
+    wanted = "Ray refuses: ConnectionError: Could not find any running Ray instance.$"
+    with pytest.raises(SeqRecError, match=wanted):
+        OnRay(None, 2, None, num_threads=1, address="nowhere:1")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import row_divergences
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.slates import Prompts, draw, drift, encode, log_probs, steps_of
@@ -112,6 +113,35 @@ def test_drift_is_the_exact_divergence_and_0_from_oneself():
         torch.testing.assert_close(found, wanted.sum() / 2)
         assert found > 0
         torch.testing.assert_close(drift(mine, mine), torch.zeros(()), atol=1e-6, rtol=0)
+
+
+def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
+    """In float64, each history's unseen titles enumerated, at a temperature."""
+    models = small_policy(0), small_policy(1)
+    items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
+    more = {"drawing": "one_pass", "temperature": 0.5}
+    found = drift(*(steps_of(model, prompts(), items, **more) for model in models))
+    wanted = 0.0
+    for history in HISTORIES:
+        unseen = np.setdiff1d(np.arange(6), history)
+        logits = []
+        for model in models:
+            ids = torch.from_numpy(history)[None] + 2
+            state = model.hidden_states(ids, torch.ones_like(ids))[0, -1]
+            logits.append((model.item_weight() @ state).double()[unseen] / 0.5)
+        mine, theirs = (of.log_softmax(0) for of in logits)
+        wanted += float((mine.exp() * (mine - theirs)).sum()) / 2
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_an_empty_history_is_refused():
+    with pytest.raises(SeqRecError, match="history 1 is empty"):
+        Prompts.of(
+            [np.array([1]), np.array([], dtype=int)],
+            first_item_token=2,
+            pad_token_id=0,
+            max_length=10,
+        )
 
 
 def test_the_mean_drift_over_drawn_prefixes_is_the_divergence_of_slates():

@@ -14,9 +14,9 @@ LEVELS = np.random.default_rng(0).random(20)
 LISTS = [[10 * user + n for n in range(6)] for user in range(20)]
 
 
-def source(**changes):
+def source(histories=None, **changes):
     settings = {"num_tasks": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
-    histories = histories_of(LISTS, num_held_out=2)
+    histories = histories or histories_of(LISTS, num_held_out=2)
     return TaskSource(histories, LEVELS, **(settings | changes))
 
 
@@ -82,3 +82,16 @@ def test_nobody_to_ask_is_said():
         )
     with pytest.raises(SeqRecError, match="leaves nobody"):
         source(held_out_share=1.0)
+
+
+def test_ratings_are_worth_their_share_of_what_the_training_part_holds():
+    """A rating of 9 that was given later does not stretch the scale."""
+    histories = histories_of(LISTS, num_held_out=2)
+    ratings = np.where(histories.split == TRAIN, 1.0 + np.arange(len(histories.items)) % 5, 9.0)
+    tasks = source(replace(histories, columns={"rating": ratings}))(0)
+    assert max(worth.max() for worth in tasks.later_ratings) == 1
+
+
+def test_who_has_nothing_to_cut_is_counted():
+    found = source(histories_of([*LISTS[:18], [1, 2, 3], [4, 5, 6]], num_held_out=2))
+    assert found.num_too_short == 2
