@@ -156,7 +156,7 @@ def serving_costs(
     assert isinstance(config, DistillationConfig)
     if not len(histories):
         return {}
-    named: dict[str, tuple[Ranker, Path]] = {"student": (student, folder)}
+    named: dict[str, tuple[Any, Path]] = {"student": (student, folder)}
     for path in config.teachers:
         found = model_folder(path, TEACHERS_KEY)
         named[str(path)] = (open_recommender(found, prepared), found)
@@ -173,8 +173,8 @@ def serving_costs(
         "serving": {
             name: {
                 "megabytes": round(_size(path) / 1e6, 2),
-                "parameters": _parameters(ranker)[0],
-                "non_embedding_parameters": _parameters(ranker)[1],
+                "parameters": ranker.model.num_parameters(),
+                "non_embedding_parameters": non_embedding_parameters(ranker.model),
                 f"histories_per_second_batch_{BATCH}": round(
                     BATCH / statistics.median(times[name][1:]), 1
                 ),
@@ -196,13 +196,7 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _parameters(ranker: Any) -> tuple[int, int]:
-    """All of a model's parameters, and those that are not vectors of tokens or items."""
-    model: SeqRecForNextItem = ranker.model
-    tables = {id(p) for p in model.get_input_embeddings().parameters()}
-    tables |= {id(p) for p in model.head.parameters()}
-    parameters = list(model.parameters())
-    return (
-        sum(p.numel() for p in parameters),
-        sum(p.numel() for p in parameters if id(p) not in tables),
-    )
+def non_embedding_parameters(model: SeqRecForNextItem) -> int:
+    """A model's parameters without its vectors of tokens and items, every member's among them."""
+    tables: list[Any] = [model.get_input_embeddings().weight, *model.head.parameters()]
+    return model.num_parameters() - sum(table.numel() for table in tables)

@@ -11,9 +11,12 @@ import seqrec
 from seqrec.data.answer_cache import shard_name
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.jobs.distillation import non_embedding_parameters
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import catalog_divergence
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.ensemble import EnsembleConfig
 from seqrec.training.distillation import (
     Continuation,
     Teachers,
@@ -22,6 +25,7 @@ from seqrec.training.distillation import (
     unexplained_share,
 )
 from seqrec.training.sft import PackedTensors
+from tests.conftest import small_config
 
 QUICK = [
     "data.max_length=20",
@@ -106,6 +110,17 @@ def test_members_learn_each_for_itself(world, tmp_path):
         model, batch, teachers=Teachers([guide]), divergence=catalog_divergence, sft_share=0.0
     )
     torch.testing.assert_close(found, torch.stack(wanted).mean())
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_parameters_beside_the_tables_are_counted_by_hand_in_every_member(head):
+    config = small_config("llama", head)
+    alone = SeqRecForNextItem(config)
+    a_layer = 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32  # attention, feed-forward, norms
+    assert non_embedding_parameters(alone) == 2 * a_layer + 32
+    config.backbone_config = EnsembleConfig(member_config=config.backbone_config, num_members=3)
+    together = SeqRecForNextItem(config)
+    assert non_embedding_parameters(together) == 3 * (2 * a_layer + 32)
 
 
 def test_states_of_a_linear_function_are_explained_and_noise_is_not():
