@@ -1,6 +1,7 @@
 """Distillation: what a student's batch loses, how it goes on, and runs from end to end."""
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -225,6 +226,25 @@ def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
     for seed in (3, 4):
         config = (tmp_path / "runs" / f"seed-{seed}" / "config.yaml").read_text()
         assert f"{tmp_path}/teacher-{seed}" in config
+
+
+def test_a_run_is_not_resumed_under_other_teachers_or_another_cache(world, tmp_path):
+    _, data, teacher, student = world
+    shutil.copytree(teacher, tmp_path / "teacher")
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=3)
+    live = [*SMALL, f"objective.teachers=[{tmp_path}/teacher]", "trainer.max_epochs=1"]
+    cached = [*SMALL, f"objective.cache={tmp_path}/cache", "trainer.max_epochs=1"]
+    arguments = {"live": live, "cached": cached}
+    for name, overrides in arguments.items():
+        seqrec.train("distill", data=data, out=tmp_path / name, overrides=overrides)
+        seqrec.train("distill", data=data, out=tmp_path / name, overrides=overrides, resume=True)
+    shutil.rmtree(tmp_path / "teacher")
+    shutil.copytree(student, tmp_path / "teacher")
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=4, overwrite=True)
+    for name, overrides in arguments.items():
+        with pytest.raises(SeqRecError, match="provenance.*(fingerprint_of|cache).* differs"):
+            out = tmp_path / name
+            seqrec.train("distill", data=data, out=out, overrides=overrides, resume=True)
 
 
 def test_a_killed_cache_goes_on_and_ends_equal(world, tmp_path, monkeypatch):
