@@ -23,6 +23,7 @@ BYTES_A_ROW, BYTES_A_TITLE = 8, 8
 """On disk, at most; in memory a title takes 6."""
 COMPLAINTS = {
     "kind": "holds no teacher's answers",
+    "teachers": "was made by other teachers (objective.teachers)",
     "catalog_fingerprint": "was made for another catalog",
     "data_fingerprint": "was made on other data",
     "max_length": "was made with windows of another length (data.max_length)",

@@ -21,12 +21,11 @@ from seqrec.data.answer_cache import (
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.distillation import open_teachers
+from seqrec.jobs.distillation import fingerprints, open_teachers
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import most_likely
-from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import model_folder
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.windows import training_windows
@@ -99,7 +98,7 @@ def cache_answers(
     )
     header = {
         "kind": KIND,
-        "teachers": [folder_fingerprint(folder) for folder in folders],
+        "teachers": fingerprints(folders),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": max_length,

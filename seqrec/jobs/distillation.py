@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrec.config.load import Recipe
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
-from seqrec.data.answer_cache import KIND, read_answers, read_header
+from seqrec.data.answer_cache import KIND, read_answers
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.learning import Learning
@@ -19,6 +19,7 @@ from seqrec.jobs.models import open_reader_of_titles, open_recommender
 from seqrec.jobs.sft import build_stream
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import Ranker, Recommender, model_folder
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.distillation import (
@@ -46,7 +47,7 @@ def build_distillation(
 
     Raises:
         SeqRecError: teachers of another catalog or tokenizer, or that read less than the student;
-            a cache made of something else.
+            a cache made of something else, or by others.
     """
     config = recipe.objective
     assert isinstance(config, DistillationConfig)
@@ -81,9 +82,8 @@ def _from_cache(
     rank: int,
 ) -> Learning:
     folder = Path(str(config.cache))
-    read_header(folder)
-    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     answers = read_answers(folder, made_of(recipe, prepared))
+    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.cache_rest)
     objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
     loader = PackedLoader(stream)
@@ -94,15 +94,24 @@ def _from_cache(
 
 
 def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
-    """What a cache that the recipe's batches ask must have been made of."""
+    """What a cache that the recipe's batches ask must have been made of; by whom, if it says so."""
+    config = recipe.objective
+    assert isinstance(config, DistillationConfig)
+    by_whom = {"teachers": fingerprints(config.teachers)} if config.teachers else {}
     return {
         "kind": KIND,
+        **by_whom,
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": recipe.data.max_length,
         "windows": recipe.data.windows,
         "stride": recipe.data.stride,
     }
+
+
+def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> list[str]:
+    """Of all teachers, in one order: a mean has none."""
+    return sorted(folder_fingerprint(model_folder(path, key)) for path in teachers)
 
 
 def build_divergence(config: DivergenceConfig) -> Divergence:
@@ -143,7 +152,7 @@ def serving_costs(
 ) -> dict[str, Any]:
     """What the student and its teachers take on disk, and how fast they answer side by side.
 
-    A cache's teachers are not asked; nobody is without histories.
+    A cache's teachers are asked where the recipe names them; nobody is without histories.
 
     Args:
         recipe: which says who the teachers are.
