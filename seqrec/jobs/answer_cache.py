@@ -1,7 +1,5 @@
 """``seqrec cache`` without pairs: teachers' answers at every place that training learns."""
 
-import json
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,18 +9,25 @@ from typing import Any, Literal, get_args
 import torch
 
 from seqrec.data.answer_cache import (
-    BYTES_A_ROW,
-    BYTES_A_TITLE,
     CACHE_FILE,
     KIND,
     CachedAnswers,
+    most_bytes,
     shard_name,
+    whole_shards,
     write_shard,
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.distillation import fingerprints, open_teachers
-from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
+from seqrec.jobs.folders import (
+    begin_parts,
+    free_bytes,
+    parts_of,
+    reason_of,
+    refuse_existing,
+    swap_in,
+)
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import most_likely
@@ -105,28 +110,28 @@ def cache_answers(
         "windows": windows,
         "stride": None,
         "k": k,
+        "num_rows": stream.num_targets,
+        "num_shards": stream.num_in_order,
     }
-    foreseen = stream.num_targets * (BYTES_A_ROW + k * BYTES_A_TITLE)
+    foreseen = most_bytes(stream.num_in_order, stream.num_targets, k)
+    print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
     try:
-        parts = out.with_name(f"{out.name}.partial")
-        done = _resumed(parts, header)
-        free = shutil.disk_usage(parts).free
-        print(
-            f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB",
-            file=sys.stderr,
-        )
-        if foreseen > free:
+        parts = parts_of(out, CACHE_FILE, header)
+        there = whole_shards(parts)
+        done = len(there)
+        left = foreseen - most_bytes(done, sum(there), k)
+        free = free_bytes(parts)
+        if left > free:
             raise SeqRecError(
-                f"--out {out}: needs up to {foreseen / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-                "lower --k"
+                f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+                "make room or lower --k"
             )
+        begin_parts(parts, CACHE_FILE, header)
         guide = Teachers([teacher.model for teacher in teachers])
         for number, answers in enumerate(_answers(guide, stream, k, done), done):
             aside = parts / "part.partial"
             write_shard(answers, aside)
             aside.replace(parts / shard_name(number))
-        whole = {**header, "num_rows": stream.num_targets, "num_shards": stream.num_in_order}
-        (parts / CACHE_FILE).write_text(json.dumps(whole, indent=2) + "\n")
         swap_in(parts, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
@@ -139,19 +144,6 @@ def cache_answers(
         "parts_resumed": done,
         "out": str(out),
     }
-
-
-def _resumed(parts: Path, header: dict[str, Any]) -> int:
-    """Shards that an interrupted run of the same left, from the first on; else a new folder."""
-    file = parts / CACHE_FILE
-    if not file.exists() or json.loads(file.read_text() or "null") != header:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        file.write_text(json.dumps(header))
-    number = 0
-    while (parts / shard_name(number)).exists():
-        number += 1
-    return number
 
 
 @torch.no_grad()

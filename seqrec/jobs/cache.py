@@ -1,6 +1,5 @@
 """``seqrec cache``: what a model says, computed once: of pairs, or at every place of the log."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from seqrec.data.pairs import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.answer_cache import WindowKind, cache_answers
-from seqrec.jobs.folders import new_file, reason_of, refuse_existing_file
+from seqrec.jobs.folders import begin_parts, new_file, parts_of, reason_of, refuse_existing_file
 from seqrec.jobs.models import open_reader_of_titles
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.saving import folder_fingerprint
@@ -111,7 +110,8 @@ def cache_pairs(
         has_labels=False,
     )
     try:
-        parts = _open_parts(out, header)
+        parts = parts_of(out, HEADER_FILE, header)
+        begin_parts(parts, HEADER_FILE, header)
         done = _done(parts)
         reference = FrozenReference(recommender.model)
         for number, batch in enumerate(stream.in_order(done), done):
@@ -124,17 +124,6 @@ def cache_pairs(
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}
-
-
-def _open_parts(out: Path, header: dict[str, Any]) -> Path:
-    """The folder of parts: an interrupted run's if it made the same, else a new one."""
-    parts = out.with_name(f"{out.name}.partial")
-    file = parts / HEADER_FILE
-    if not file.exists() or json.loads(file.read_text() or "null") != header:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        file.write_text(json.dumps(header))
-    return parts
 
 
 def _done(parts: Path) -> int:

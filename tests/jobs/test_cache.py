@@ -1,6 +1,5 @@
 """A cache is the model's own numbers, goes on where it was cut, and belongs to what made it."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -73,10 +72,11 @@ def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
     np.testing.assert_allclose(one["chosen"], other["chosen"], atol=1e-4)
 
 
-def test_parts_of_something_else_are_begun_anew(made, tmp_path):
+@pytest.mark.parametrize("header", ['{"kind": "pairs"}', '{"kind": "pa', ""])
+def test_parts_of_something_else_are_begun_anew(made, tmp_path, header):
     parts = tmp_path / "cache.parquet.partial"
     parts.mkdir()
-    (parts / "made_of.json").write_text(json.dumps({"kind": "pairs"}))
+    (parts / "made_of.json").write_text(header)
     (parts / "000000.parquet").write_bytes(b"of another model")
     result = seqrec.cache(
         made / "run",

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import seqrec
-from seqrec.data.answer_cache import shard_name
+from seqrec.data.answer_cache import CACHE_FILE, shard_name
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.jobs import answer_cache
 from seqrec.jobs.distillation import non_embedding_parameters
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
@@ -250,28 +251,60 @@ def test_a_run_is_not_resumed_under_other_teachers_or_another_cache(world, tmp_p
             seqrec.train("distill", data=data, out=out, overrides=overrides, resume=True)
 
 
+def killed(monkeypatch, name, number, **arguments):
+    """A cache whose process ends when it calls a function of its job after some calls."""
+    real, left = getattr(answer_cache, name), iter(range(number))
+
+    def dying(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(answer_cache, name, dying)
+        seqrec.cache(**arguments)
+
+
 def test_a_killed_cache_goes_on_and_ends_equal(world, tmp_path, monkeypatch):
     _, data, teacher, _ = world
-    monkeypatch.setattr("seqrec.jobs.answer_cache.SHARD_ROWS", 4)
-    seqrec.cache(teacher, data=data, out=tmp_path / "whole", k=5)
-    calls = []
-
-    def failing(answers, file):
-        calls.append(file)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        write(answers, file)
-
-    from seqrec.data.answer_cache import write_shard as write
-
-    monkeypatch.setattr("seqrec.jobs.answer_cache.write_shard", failing)
-    with pytest.raises(KeyboardInterrupt):
-        seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
+    monkeypatch.setattr(answer_cache, "SHARD_ROWS", 4)
+    whole = seqrec.cache(teacher, data=data, out=tmp_path / "whole", k=5)
+    assert whole["bytes"] <= whole["foreseen_bytes"]
+    cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
+    killed(monkeypatch, "write_shard", 2, **cut)
     assert not (tmp_path / "cut").exists()
-    result = seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
-    assert result["parts_resumed"] == 2 and result["parts"] > 3
+    by_cache = ["objective.teachers=[]", f"objective.cache={tmp_path / 'cut.partial'}"]
+    with pytest.raises(SeqRecError, match="missing or cut short; write the cache again"):
+        distill(world, tmp_path / "run", *by_cache)
+    killed(monkeypatch, "swap_in", 0, **cut)
+    result = seqrec.cache(**cut)
+    assert result["parts_resumed"] == result["parts"] > 3
     for file in (tmp_path / "whole").iterdir():
         assert file.read_bytes() == (tmp_path / "cut" / file.name).read_bytes()
+
+
+def test_a_cache_asks_for_the_room_that_is_still_to_be_filled(world, tmp_path, monkeypatch):
+    _, data, teacher, _ = world
+    monkeypatch.setattr(answer_cache, "SHARD_ROWS", 16)
+    foreseen = seqrec.cache(teacher, data=data, out=tmp_path / "made", k=5)["foreseen_bytes"]
+    cut = {"models": teacher, "data": data, "out": tmp_path / "deep" / "cut", "k": 5}
+    monkeypatch.setattr(answer_cache, "free_bytes", lambda _: foreseen - 1)
+    with pytest.raises(SeqRecError, match="needs up to .* MB, .* are free; make room or lower"):
+        seqrec.cache(**cut)
+    assert not (tmp_path / "deep").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_cache, "free_bytes", lambda _: foreseen)
+        killed(patch, "write_shard", 1, **cut)
+    assert seqrec.cache(**cut)["parts_resumed"] == 1
+
+
+def test_parts_whose_header_is_broken_are_begun_anew(world, tmp_path, monkeypatch):
+    _, data, teacher, _ = world
+    cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
+    killed(monkeypatch, "swap_in", 0, **cut)
+    header = tmp_path / "cut.partial" / CACHE_FILE
+    header.write_text(header.read_text()[:40])
+    assert seqrec.cache(**cut)["parts_resumed"] == 0
 
 
 def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
