@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -28,18 +28,15 @@ from seqrec.jobs.folders import (
     refuse_existing,
     swap_in,
 )
-from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import most_likely
-from seqrec.recommender import model_folder
 from seqrec.tokens.stream import PackedStream
-from seqrec.tokens.windows import training_windows
+from seqrec.tokens.windows import WindowKind, training_windows
 from seqrec.training.distillation import Learned, Teachers
 from seqrec.training.sft import PackedTensors
 
 SHARD_ROWS = 128
 """Packed rows of a shard: what an interruption loses, at most."""
-WindowKind = Literal["last", "all"]
 FORWARD_ROWS = 16
 """Packed rows that are read at once."""
 
@@ -52,6 +49,7 @@ def cache_answers(
     k: int,
     max_length: int | None = None,
     windows: WindowKind = "all",
+    stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write what teachers answer at every place of the training part that SFT learns.
@@ -66,6 +64,7 @@ def cache_answers(
         max_length: items of a window, as the student's recipe will say in ``data.max_length``; as
             many as all teachers read if absent.
         windows: as the student's recipe will say in ``data.windows``.
+        stride: as the student's recipe will say in ``data.stride``.
         overwrite: replace ``out``.
 
     Returns:
@@ -82,17 +81,17 @@ def cache_answers(
     prepared = PreparedData.open(data)
     if not 1 <= k <= prepared.num_items:
         raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
-    folders = [model_folder(model, "MODEL") for model in models]
-    first = open_recommender(folders[0], prepared)
-    if max_length is None:
-        max_length = first.model.config.max_length
-    if max_length < 1:
-        raise SeqRecError(f"--max-length {max_length}: at least 1")
-    teachers = open_teachers(folders, prepared, first.tokens, max_length, key="MODEL")
+    teachers = open_teachers(models, prepared, key="MODEL")
+    longest = min(teacher.model.config.max_length for teacher in teachers)
+    max_length = longest if max_length is None else max_length
+    if not 1 <= max_length <= longest:
+        raise SeqRecError(f"--max-length {max_length}: the models read 1 to {longest} items")
+    if stride is not None and (windows == "last" or not 1 <= stride <= max_length):
+        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and not with --windows last")
     stream = PackedStream(
         prepared.blocks(),
-        first.tokens,
-        partial(training_windows, max_length=max_length, which=windows),
+        teachers[0].tokens,
+        partial(training_windows, max_length=max_length, which=windows, stride=stride),
         weight=None,
         row_length=max_length,
         batch_size=SHARD_ROWS,
@@ -103,12 +102,12 @@ def cache_answers(
     )
     header = {
         "kind": KIND,
-        "teachers": fingerprints(folders),
+        "teachers": fingerprints(models, key="MODEL"),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": max_length,
         "windows": windows,
-        "stride": None,
+        "stride": stride,
         "k": k,
         "num_rows": stream.num_targets,
         "num_shards": stream.num_in_order,

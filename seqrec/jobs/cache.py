@@ -11,13 +11,14 @@ from seqrec.data.cache import CachedLogProbs, join_parts, made_of, write_part
 from seqrec.data.pairs import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.answer_cache import WindowKind, cache_answers
+from seqrec.jobs.answer_cache import cache_answers
 from seqrec.jobs.folders import begin_parts, new_file, parts_of, reason_of, refuse_existing_file
 from seqrec.jobs.models import open_reader_of_titles
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import model_folder
 from seqrec.tokens.pairs import PairBatch, PairStream
+from seqrec.tokens.windows import WindowKind
 from seqrec.training.preference import FrozenReference, PairTensors
 
 HEADER_FILE = "made_of.json"
@@ -34,6 +35,7 @@ def cache(
     k: int = 100,
     max_length: int | None = None,
     windows: WindowKind = "all",
+    stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write what models say, for training that then does without them.
@@ -46,8 +48,16 @@ def cache(
     """
     named = [models] if isinstance(models, str | Path) else list(models)
     if pairs is None:
-        more = {"max_length": max_length, "overwrite": overwrite}
-        return cache_answers(named, data=data, out=out, k=k, windows=windows, **more)  # type: ignore[arg-type]
+        return cache_answers(
+            named,
+            data=data,
+            out=out,
+            k=k,
+            max_length=max_length,
+            windows=windows,
+            stride=stride,
+            overwrite=overwrite,
+        )
     if len(named) != 1:
         raise SeqRecError(f"--pairs: goes with one model, not {len(named)}")
     return cache_pairs(

@@ -55,7 +55,9 @@ def build_distillation(
         return _from_cache(recipe, config, prepared, tokens, rank)
     if not config.teachers:
         raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
-    teachers = open_teachers(config.teachers, prepared, tokens, recipe.data.max_length)
+    teachers = open_teachers(
+        config.teachers, prepared, tokens=tokens, max_length=recipe.data.max_length
+    )
     stream = build_stream(recipe, prepared, tokens, rank)
     continuation = None
     if config.on_policy is not None:
@@ -123,11 +125,12 @@ def build_divergence(config: DivergenceConfig) -> Divergence:
 def open_teachers(
     paths: Sequence[str | Path],
     prepared: PreparedData,
-    tokens: ItemTokens,
-    max_length: int,
+    *,
+    tokens: ItemTokens | None = None,
+    max_length: int = 1,
     key: str = TEACHERS_KEY,
 ) -> list[Recommender]:
-    """The teachers of the data's catalog, who read the tokens that it gives.
+    """The teachers of the data's catalog, who read the same tokens: the student's, if given.
 
     Raises:
         SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items.
@@ -137,8 +140,9 @@ def open_teachers(
     ]
     for path, teacher in zip(paths, teachers, strict=True):
         longest = teacher.model.config.max_length
-        if teacher.tokens != tokens:
-            raise SeqRecError(f"{key} {path}: has another tokenizer than seqrec makes of the data")
+        if teacher.tokens != (tokens or teachers[0].tokens):
+            whose = "seqrec makes of the data" if tokens else f"{paths[0]}"
+            raise SeqRecError(f"{key} {path}: has another tokenizer than {whose}")
         if longest < max_length:
             raise SeqRecError(
                 f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "

@@ -220,6 +220,29 @@ def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path, monk
     assert list(cached["serving"]) == ["student", str(teacher)]
 
 
+@pytest.mark.parametrize("windows", ["windows=prefixes", "windows=last", "stride=3"])
+def test_a_cache_is_asked_at_the_students_windows(world, tmp_path, windows):
+    """All titles are kept: the first loss is that of the live teacher."""
+    _, data, teacher, _ = world
+    key, _, value = windows.partition("=")
+    made = {key: int(value) if value.isdigit() else value, "max_length": 6}
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, **made)
+    losses = []
+    for name, more in (("live", []), ("cached", [f"objective.cache={tmp_path / 'cache'}"])):
+        short = ["data.max_length=6", "trainer.max_epochs=1", f"data.{windows}"]
+        distill(world, tmp_path / name, *short, *more)
+        losses.append(json.loads((tmp_path / name / "log.jsonl").read_text())["train/loss_nats"])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_a_cache_reads_what_all_its_teachers_read(world, tmp_path):
+    _, data, teacher, _ = world
+    settings = [*SMALL, "data.max_length=8", "trainer.max_epochs=1"]
+    short = seqrec.train("sft", data=data, out=tmp_path / "short", overrides=settings)["out"]
+    seqrec.cache([teacher, short], data=data, out=tmp_path / "cache", k=2)
+    assert json.loads((tmp_path / "cache" / CACHE_FILE).read_text())["max_length"] == 8
+
+
 def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
     _, data, teacher, _ = world
     for seed in (3, 4):
@@ -343,8 +366,11 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         distill(world, tmp_path / "run", *by_cache)
     for arguments, message in (
         ({"k": 0}, "--k 0"),
-        ({"windows": "some"}, "--windows some: choose from last, all"),
-        ({"max_length": 21}, "reads 20 items"),
+        ({"windows": "some"}, "--windows some: choose from last, all, prefixes"),
+        ({"max_length": 21}, "--max-length 21: the models read 1 to 20 items"),
+        ({"max_length": 0}, "--max-length 0: the models read 1 to 20 items"),
+        ({"stride": 21}, "--stride 21: 1 to 20"),
+        ({"stride": 5, "windows": "last"}, "not with --windows last"),
     ):
         with pytest.raises(SeqRecError, match=message):
             seqrec.cache(teacher, data=data, out=tmp_path / "run", **{"k": 5, **arguments})
