@@ -243,6 +243,39 @@ def test_a_cache_reads_what_all_its_teachers_read(world, tmp_path):
     assert json.loads((tmp_path / "cache" / CACHE_FILE).read_text())["max_length"] == 8
 
 
+def test_teachers_of_other_architectures_and_widths_teach_together(world, tmp_path):
+    """Live, or from a cache of everything, which holds the mean of their answers."""
+    _, data, _, _ = world
+    teachers = []
+    for block, width in (("hstu", 8), ("sasrec", 24)):
+        settings = [*SMALL, f"model.block={block}", f"model.hidden_size={width}"]
+        settings.append("trainer.max_epochs=1")
+        out = tmp_path / block
+        teachers.append(str(seqrec.train("sft", data=data, out=out, overrides=settings)["out"]))
+    seqrec.cache(teachers[::-1], data=data, out=tmp_path / "cache", k=40)
+    named = f"objective.teachers={teachers}"
+    runs = {"live": [], "cached": [f"objective.cache={tmp_path / 'cache'}"]}
+    losses = []
+    for name, more in runs.items():
+        settings = [named, "model.block=llama", "trainer.max_epochs=1", "objective.sft_share=0"]
+        result = distill(world, tmp_path / name, *settings, *more)
+        assert list(result["serving"]) == ["student", *teachers]
+        losses.append(json.loads((tmp_path / name / "log.jsonl").read_text())["train/loss_nats"])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_a_student_is_exported_and_asked_as_any_model(world, tmp_path):
+    distill(world, tmp_path / "run", "trainer.max_epochs=1")
+    seqrec.export(tmp_path / "run", to="numpy", out=tmp_path / "vectors")
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    vectors = np.load(tmp_path / "vectors" / "items" / "vectors.npy")
+    np.testing.assert_array_equal(vectors, rec.item_embeddings())
+    history = rec.item_ids[:3]
+    scores = vectors @ rec.embed([history])[0]
+    scores[:3] = -np.inf
+    assert rec.recommend([history], k=1)[0][0][0] == rec.item_ids[int(scores.argmax())]
+
+
 def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
     _, data, teacher, _ = world
     for seed in (3, 4):
@@ -357,6 +390,12 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
             out=tmp_path / "run",
             overrides=[*SMALL, f"objective.teachers=[{teacher}]"],
         )
+    same = first_order_world(num_items=40, seed=0).simulate(150, 14, seed=1)
+    seqrec.prepare(same.head(-1), out=tmp_path / "shorter")
+    for other, message in (("shorter", "made on other data"), ("other", "for another catalog")):
+        arguments = {"data": tmp_path / other, "out": tmp_path / "run"}
+        with pytest.raises(SeqRecError, match=message):
+            seqrec.train("distill", **arguments, overrides=[*SMALL, by_cache[1]])
     shard = cache / shard_name(0)
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(SeqRecError, match="cut short"):
