@@ -88,7 +88,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     """What a cache was made of.
 
     Raises:
-        SeqRecError: no cache.
+        SeqRecError: no cache, or one that does not say how much it holds.
     """
     try:
         found = json.loads((folder / CACHE_FILE).read_text())
@@ -96,6 +96,8 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise SeqRecError(f"{folder}: no cache of answers; write it with seqrec cache") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise SeqRecError(f"{folder}: {COMPLAINTS['kind']}; write it with seqrec cache")
+    if not {"k", "num_rows", "num_shards"} <= found.keys():
+        raise SeqRecError(f"{folder}: does not say how much it holds; write it with seqrec cache")
     return found
 
 

@@ -59,6 +59,12 @@ def test_a_copy_of_a_shard_is_refused(cache):
         read_answers(cache, {"kind": KIND})
 
 
+def test_a_header_that_leaves_out_how_much_there_is_is_refused(cache):
+    (cache / CACHE_FILE).write_text(json.dumps({"kind": KIND, "k": 4}))
+    with pytest.raises(SeqRecError, match="does not say how much it holds"):
+        read_answers(cache, {"kind": KIND})
+
+
 def test_shards_are_whole_until_one_is_not(cache):
     assert whole_shards(cache) == [10, 10, 10]
     broken = cache / shard_name(1)
