@@ -348,7 +348,8 @@ def cache(
     max_length: Annotated[
         int | None, typer.Option(help="Titles read of a history, if data.max_length is set.")
     ] = None,
-    windows: Annotated[str, typer.Option(help="all or last, as data.windows.")] = "all",
+    windows: Annotated[str, typer.Option(help="all, last or prefixes, as data.windows.")] = "all",
+    stride: Annotated[int | None, typer.Option(help="As data.stride.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -361,6 +362,7 @@ def cache(
         k=k,
         max_length=max_length,
         windows=windows,  # type: ignore[arg-type]
+        stride=stride,
         overwrite=overwrite,
     )
     if pairs is not None:

@@ -164,9 +164,10 @@ class DistillationConfig(Block):
     loss: DivergenceConfig = ForwardKLConfig()
     """The divergence from the teacher."""
     teachers: list[str] = []
-    """Run or model folders; of several, the mean of their probabilities is learned."""
+    """Run or model folders; of several, the mean of their probabilities is learned. Beside a cache:
+    whose answers it must hold."""
     cache: str | None = None
-    """What seqrec cache wrote of the teachers' answers, instead of the teachers."""
+    """What seqrec cache wrote of the teachers' answers, to learn from without the teachers."""
     cache_rest: bool = True
     """Titles that the cache does not hold share what the others leave; false: they are taken to
     be impossible."""
@@ -178,15 +179,15 @@ class DistillationConfig(Block):
     """Also learn at titles that the student itself continues histories with; null: do not."""
 
     @model_validator(mode="after")
-    def _a_cache_stands_for_teachers(self) -> "DistillationConfig":
+    def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
         if self.cache is None:
             return self
-        if self.teachers:
-            raise ValueError("teachers and cache: name one of them")
         if self.loss != ForwardKLConfig():
-            raise ValueError("cache goes with loss forward_kl at temperature 1; name teachers")
+            raise ValueError(
+                "cache goes with loss forward_kl at temperature 1; name teachers without a cache"
+            )
         if self.state_share or self.on_policy is not None:
-            raise ValueError("cache holds answers alone; state_share and on_policy need teachers")
+            raise ValueError("state_share and on_policy need teachers without a cache")
         return self
 
 

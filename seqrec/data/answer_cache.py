@@ -19,10 +19,10 @@ from seqrec.errors import SeqRecError
 
 CACHE_FILE = "cache.json"
 KIND = "answers"
-BYTES_A_ROW, BYTES_A_TITLE = 8, 8
-"""On disk, at most; in memory a title takes 6."""
+BYTES_A_SHARD, BYTES_A_ROW, BYTES_A_TITLE = 4096, 12, 8
 COMPLAINTS = {
     "kind": "holds no teacher's answers",
+    "teachers": "was made by other teachers (objective.teachers)",
     "catalog_fingerprint": "was made for another catalog",
     "data_fingerprint": "was made on other data",
     "max_length": "was made with windows of another length (data.max_length)",
@@ -38,13 +38,28 @@ class CachedAnswers(NamedTuple):
     """Of the log: what was read last."""
     items: Int[np.ndarray, "N K"]
     log_prob: Float[np.ndarray, "N K"]
-    """Half precision: of a log-probability, a thousandth."""
+    """Half precision: off by a 2,048th of itself, at most."""
     rest: Float[np.ndarray, " N"]
 
 
 def shard_name(number: int) -> str:
     """The file of a shard."""
     return f"part-{number:06d}.parquet"
+
+
+def most_bytes(num_shards: int, num_rows: int, k: int) -> int:
+    """What shards of some places can take on disk; in memory a title takes 6 bytes."""
+    return num_shards * BYTES_A_SHARD + num_rows * (BYTES_A_ROW + k * BYTES_A_TITLE)
+
+
+def whole_shards(folder: Path) -> list[int]:
+    """How many places every shard holds, from the first until one is missing or cut short."""
+    found: list[int] = []
+    while True:
+        try:
+            found.append(pq.read_metadata(folder / shard_name(len(found))).num_rows)
+        except (OSError, pa.ArrowException):
+            return found
 
 
 def write_shard(answers: CachedAnswers, file: Path) -> None:
@@ -59,7 +74,8 @@ def write_shard(answers: CachedAnswers, file: Path) -> None:
         }
     )
     try:
-        pq.write_table(table, file, compression="zstd")
+        # no dictionary: of numbers that hardly recur it takes more than they do
+        pq.write_table(table, file, compression="zstd", use_dictionary=False)
     except pa.ArrowException as error:
         raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error
 
@@ -72,7 +88,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     """What a cache was made of.
 
     Raises:
-        SeqRecError: no cache, or one that is not whole.
+        SeqRecError: no cache, or one that does not say how much it holds.
     """
     try:
         found = json.loads((folder / CACHE_FILE).read_text())
@@ -80,6 +96,8 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise SeqRecError(f"{folder}: no cache of answers; write it with seqrec cache") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise SeqRecError(f"{folder}: {COMPLAINTS['kind']}; write it with seqrec cache")
+    if not {"k", "num_rows", "num_shards"} <= found.keys():
+        raise SeqRecError(f"{folder}: does not say how much it holds; write it with seqrec cache")
     return found
 
 
@@ -91,7 +109,7 @@ def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
         wanted: what it must have been made of.
 
     Raises:
-        SeqRecError: no cache, one made of something else, or one that was cut short.
+        SeqRecError: no cache, one made of something else, or one that is not whole.
     """
     header = read_header(folder)
     for key, complaint in COMPLAINTS.items():
@@ -121,4 +139,6 @@ def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
         filled = end
     if filled != num_rows:
         raise SeqRecError(f"{folder}: holds {filled:,} places of {num_rows:,}; write it again")
+    if len(np.unique(answers.rows)) < num_rows:
+        raise SeqRecError(f"{folder}: holds a place twice; write it again with seqrec cache")
     return answers

@@ -1,41 +1,42 @@
 """``seqrec cache`` without pairs: teachers' answers at every place that training learns."""
 
-import json
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
 from seqrec.data.answer_cache import (
-    BYTES_A_ROW,
-    BYTES_A_TITLE,
     CACHE_FILE,
     KIND,
     CachedAnswers,
+    most_bytes,
     shard_name,
+    whole_shards,
     write_shard,
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.distillation import open_teachers
-from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.models import open_recommender
+from seqrec.jobs.distillation import fingerprints, open_teachers
+from seqrec.jobs.folders import (
+    begin_parts,
+    free_bytes,
+    parts_of,
+    reason_of,
+    refuse_existing,
+    swap_in,
+)
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import most_likely
-from seqrec.models.saving import folder_fingerprint
-from seqrec.recommender import model_folder
 from seqrec.tokens.stream import PackedStream
-from seqrec.tokens.windows import training_windows
+from seqrec.tokens.windows import WindowKind, training_windows
 from seqrec.training.distillation import Learned, Teachers
 from seqrec.training.sft import PackedTensors
 
 SHARD_ROWS = 128
 """Packed rows of a shard: what an interruption loses, at most."""
-WindowKind = Literal["last", "all"]
 FORWARD_ROWS = 16
 """Packed rows that are read at once."""
 
@@ -48,6 +49,7 @@ def cache_answers(
     k: int,
     max_length: int | None = None,
     windows: WindowKind = "all",
+    stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write what teachers answer at every place of the training part that SFT learns.
@@ -62,6 +64,7 @@ def cache_answers(
         max_length: items of a window, as the student's recipe will say in ``data.max_length``; as
             many as all teachers read if absent.
         windows: as the student's recipe will say in ``data.windows``.
+        stride: as the student's recipe will say in ``data.stride``.
         overwrite: replace ``out``.
 
     Returns:
@@ -78,17 +81,17 @@ def cache_answers(
     prepared = PreparedData.open(data)
     if not 1 <= k <= prepared.num_items:
         raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
-    folders = [model_folder(model, "MODEL") for model in models]
-    first = open_recommender(folders[0], prepared)
-    if max_length is None:
-        max_length = first.model.config.max_length
-    if max_length < 1:
-        raise SeqRecError(f"--max-length {max_length}: at least 1")
-    teachers = open_teachers(folders, prepared, first.tokens, max_length, key="MODEL")
+    teachers = open_teachers(models, prepared, key="MODEL")
+    longest = min(teacher.model.config.max_length for teacher in teachers)
+    max_length = longest if max_length is None else max_length
+    if not 1 <= max_length <= longest:
+        raise SeqRecError(f"--max-length {max_length}: the models read 1 to {longest} items")
+    if stride is not None and (windows == "last" or not 1 <= stride <= max_length):
+        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and not with --windows last")
     stream = PackedStream(
         prepared.blocks(),
-        first.tokens,
-        partial(training_windows, max_length=max_length, which=windows),
+        teachers[0].tokens,
+        partial(training_windows, max_length=max_length, which=windows, stride=stride),
         weight=None,
         row_length=max_length,
         batch_size=SHARD_ROWS,
@@ -99,35 +102,35 @@ def cache_answers(
     )
     header = {
         "kind": KIND,
-        "teachers": [folder_fingerprint(folder) for folder in folders],
+        "teachers": fingerprints(models, key="MODEL"),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": max_length,
         "windows": windows,
-        "stride": None,
+        "stride": stride,
         "k": k,
+        "num_rows": stream.num_targets,
+        "num_shards": stream.num_in_order,
     }
-    foreseen = stream.num_targets * (BYTES_A_ROW + k * BYTES_A_TITLE)
+    foreseen = most_bytes(stream.num_in_order, stream.num_targets, k)
+    print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
     try:
-        parts = out.with_name(f"{out.name}.partial")
-        done = _resumed(parts, header)
-        free = shutil.disk_usage(parts).free
-        print(
-            f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB",
-            file=sys.stderr,
-        )
-        if foreseen > free:
+        parts = parts_of(out, CACHE_FILE, header)
+        there = whole_shards(parts)
+        done = len(there)
+        left = foreseen - most_bytes(done, sum(there), k)
+        free = free_bytes(parts)
+        if left > free:
             raise SeqRecError(
-                f"--out {out}: needs up to {foreseen / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-                "lower --k"
+                f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+                "make room or lower --k"
             )
+        begin_parts(parts, CACHE_FILE, header)
         guide = Teachers([teacher.model for teacher in teachers])
         for number, answers in enumerate(_answers(guide, stream, k, done), done):
             aside = parts / "part.partial"
             write_shard(answers, aside)
             aside.replace(parts / shard_name(number))
-        whole = {**header, "num_rows": stream.num_targets, "num_shards": stream.num_in_order}
-        (parts / CACHE_FILE).write_text(json.dumps(whole, indent=2) + "\n")
         swap_in(parts, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
@@ -140,19 +143,6 @@ def cache_answers(
         "parts_resumed": done,
         "out": str(out),
     }
-
-
-def _resumed(parts: Path, header: dict[str, Any]) -> int:
-    """Shards that an interrupted run of the same left, from the first on; else a new folder."""
-    file = parts / CACHE_FILE
-    if not file.exists() or json.loads(file.read_text() or "null") != header:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        file.write_text(json.dumps(header))
-    number = 0
-    while (parts / shard_name(number)).exists():
-        number += 1
-    return number
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """``seqrec cache``: what a model says, computed once: of pairs, or at every place of the log."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,14 @@ from seqrec.data.cache import CachedLogProbs, join_parts, made_of, write_part
 from seqrec.data.pairs import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.answer_cache import WindowKind, cache_answers
-from seqrec.jobs.folders import new_file, reason_of, refuse_existing_file
+from seqrec.jobs.answer_cache import cache_answers
+from seqrec.jobs.folders import begin_parts, new_file, parts_of, reason_of, refuse_existing_file
 from seqrec.jobs.models import open_reader_of_titles
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import model_folder
 from seqrec.tokens.pairs import PairBatch, PairStream
+from seqrec.tokens.windows import WindowKind
 from seqrec.training.preference import FrozenReference, PairTensors
 
 HEADER_FILE = "made_of.json"
@@ -35,6 +35,7 @@ def cache(
     k: int = 100,
     max_length: int | None = None,
     windows: WindowKind = "all",
+    stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write what models say, for training that then does without them.
@@ -47,8 +48,16 @@ def cache(
     """
     named = [models] if isinstance(models, str | Path) else list(models)
     if pairs is None:
-        more = {"max_length": max_length, "overwrite": overwrite}
-        return cache_answers(named, data=data, out=out, k=k, windows=windows, **more)  # type: ignore[arg-type]
+        return cache_answers(
+            named,
+            data=data,
+            out=out,
+            k=k,
+            max_length=max_length,
+            windows=windows,
+            stride=stride,
+            overwrite=overwrite,
+        )
     if len(named) != 1:
         raise SeqRecError(f"--pairs: goes with one model, not {len(named)}")
     return cache_pairs(
@@ -111,7 +120,8 @@ def cache_pairs(
         has_labels=False,
     )
     try:
-        parts = _open_parts(out, header)
+        parts = parts_of(out, HEADER_FILE, header)
+        begin_parts(parts, HEADER_FILE, header)
         done = _done(parts)
         reference = FrozenReference(recommender.model)
         for number, batch in enumerate(stream.in_order(done), done):
@@ -124,17 +134,6 @@ def cache_pairs(
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}
-
-
-def _open_parts(out: Path, header: dict[str, Any]) -> Path:
-    """The folder of parts: an interrupted run's if it made the same, else a new one."""
-    parts = out.with_name(f"{out.name}.partial")
-    file = parts / HEADER_FILE
-    if not file.exists() or json.loads(file.read_text() or "null") != header:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        file.write_text(json.dumps(header))
-    return parts
 
 
 def _done(parts: Path) -> int:

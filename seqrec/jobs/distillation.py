@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrec.config.load import Recipe
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
-from seqrec.data.answer_cache import KIND, read_answers, read_header
+from seqrec.data.answer_cache import KIND, read_answers
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.learning import Learning
@@ -19,6 +19,7 @@ from seqrec.jobs.models import open_reader_of_titles, open_recommender
 from seqrec.jobs.sft import build_stream
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import Ranker, Recommender, model_folder
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.distillation import (
@@ -46,7 +47,7 @@ def build_distillation(
 
     Raises:
         SeqRecError: teachers of another catalog or tokenizer, or that read less than the student;
-            a cache made of something else.
+            a cache made of something else, or by others.
     """
     config = recipe.objective
     assert isinstance(config, DistillationConfig)
@@ -54,7 +55,9 @@ def build_distillation(
         return _from_cache(recipe, config, prepared, tokens, rank)
     if not config.teachers:
         raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
-    teachers = open_teachers(config.teachers, prepared, tokens, recipe.data.max_length)
+    teachers = open_teachers(
+        config.teachers, prepared, tokens=tokens, max_length=recipe.data.max_length
+    )
     stream = build_stream(recipe, prepared, tokens, rank)
     continuation = None
     if config.on_policy is not None:
@@ -81,9 +84,8 @@ def _from_cache(
     rank: int,
 ) -> Learning:
     folder = Path(str(config.cache))
-    read_header(folder)
-    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     answers = read_answers(folder, made_of(recipe, prepared))
+    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.cache_rest)
     objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
     loader = PackedLoader(stream)
@@ -94,15 +96,24 @@ def _from_cache(
 
 
 def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
-    """What a cache that the recipe's batches ask must have been made of."""
+    """What a cache that the recipe's batches ask must have been made of; by whom, if it says so."""
+    config = recipe.objective
+    assert isinstance(config, DistillationConfig)
+    by_whom = {"teachers": fingerprints(config.teachers)} if config.teachers else {}
     return {
         "kind": KIND,
+        **by_whom,
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": recipe.data.max_length,
         "windows": recipe.data.windows,
         "stride": recipe.data.stride,
     }
+
+
+def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> list[str]:
+    """Of all teachers, in one order: a mean has none."""
+    return sorted(folder_fingerprint(model_folder(path, key)) for path in teachers)
 
 
 def build_divergence(config: DivergenceConfig) -> Divergence:
@@ -114,11 +125,12 @@ def build_divergence(config: DivergenceConfig) -> Divergence:
 def open_teachers(
     paths: Sequence[str | Path],
     prepared: PreparedData,
-    tokens: ItemTokens,
-    max_length: int,
+    *,
+    tokens: ItemTokens | None = None,
+    max_length: int = 1,
     key: str = TEACHERS_KEY,
 ) -> list[Recommender]:
-    """The teachers of the data's catalog, who read the tokens that it gives.
+    """The teachers of the data's catalog, who read the same tokens: the student's, if given.
 
     Raises:
         SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items.
@@ -128,8 +140,9 @@ def open_teachers(
     ]
     for path, teacher in zip(paths, teachers, strict=True):
         longest = teacher.model.config.max_length
-        if teacher.tokens != tokens:
-            raise SeqRecError(f"{key} {path}: has another tokenizer than seqrec makes of the data")
+        if teacher.tokens != (tokens or teachers[0].tokens):
+            whose = "seqrec makes of the data" if tokens else f"{paths[0]}"
+            raise SeqRecError(f"{key} {path}: has another tokenizer than {whose}")
         if longest < max_length:
             raise SeqRecError(
                 f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "
@@ -143,7 +156,7 @@ def serving_costs(
 ) -> dict[str, Any]:
     """What the student and its teachers take on disk, and how fast they answer side by side.
 
-    A cache's teachers are not asked; nobody is without histories.
+    A cache's teachers are asked where the recipe names them; nobody is without histories.
 
     Args:
         recipe: which says who the teachers are.
@@ -156,7 +169,7 @@ def serving_costs(
     assert isinstance(config, DistillationConfig)
     if not len(histories):
         return {}
-    named: dict[str, tuple[Ranker, Path]] = {"student": (student, folder)}
+    named: dict[str, tuple[Any, Path]] = {"student": (student, folder)}
     for path in config.teachers:
         found = model_folder(path, TEACHERS_KEY)
         named[str(path)] = (open_recommender(found, prepared), found)
@@ -173,8 +186,8 @@ def serving_costs(
         "serving": {
             name: {
                 "megabytes": round(_size(path) / 1e6, 2),
-                "parameters": _parameters(ranker)[0],
-                "non_embedding_parameters": _parameters(ranker)[1],
+                "parameters": ranker.model.num_parameters(),
+                "non_embedding_parameters": non_embedding_parameters(ranker.model),
                 f"histories_per_second_batch_{BATCH}": round(
                     BATCH / statistics.median(times[name][1:]), 1
                 ),
@@ -196,13 +209,7 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _parameters(ranker: Any) -> tuple[int, int]:
-    """All of a model's parameters, and those that are not vectors of tokens or items."""
-    model: SeqRecForNextItem = ranker.model
-    tables = {id(p) for p in model.get_input_embeddings().parameters()}
-    tables |= {id(p) for p in model.head.parameters()}
-    parameters = list(model.parameters())
-    return (
-        sum(p.numel() for p in parameters),
-        sum(p.numel() for p in parameters if id(p) not in tables),
-    )
+def non_embedding_parameters(model: SeqRecForNextItem) -> int:
+    """A model's parameters without its vectors of tokens and items, every member's among them."""
+    tables: list[Any] = [model.get_input_embeddings().weight, *model.head.parameters()]
+    return model.num_parameters() - sum(table.numel() for table in tables)

@@ -2,12 +2,14 @@
 
 import ctypes
 import errno
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from seqrec.errors import SeqRecError
 
@@ -71,6 +73,31 @@ def new_file(out: Path, *, overwrite: bool) -> Iterator[Path]:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def parts_of(out: Path, header_file: str, header: dict[str, Any]) -> Path:
+    """Where parts of ``out`` wait until all are there; those of something else are deleted."""
+    parts = out.with_name(f"{out.name}.partial")
+    try:
+        is_same = json.loads((parts / header_file).read_text()) == header
+    except (OSError, ValueError):
+        is_same = False
+    if not is_same:
+        shutil.rmtree(parts, ignore_errors=True)
+    return parts
+
+
+def begin_parts(parts: Path, header_file: str, header: dict[str, Any]) -> None:
+    """Make the folder, if it is not there, and say in it what its parts are of."""
+    parts.mkdir(parents=True, exist_ok=True)
+    aside = parts / f"{header_file}.partial"
+    aside.write_text(json.dumps(header, indent=2) + "\n")
+    aside.replace(parts / header_file)
+
+
+def free_bytes(path: Path) -> int:
+    """Room on the disk where a path is, or would be."""
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 def swap_in(aside: Path, out: Path) -> None:

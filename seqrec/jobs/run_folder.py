@@ -10,10 +10,14 @@ import yaml
 
 import seqrec
 from seqrec.config.load import Recipe, parse_recipe
+from seqrec.config.objective import DistillationConfig, PreferenceConfig
 from seqrec.config.rl import ModelRewardConfig, RLConfig
+from seqrec.data.answer_cache import read_header
 from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
+from seqrec.jobs.distillation import TEACHERS_KEY
+from seqrec.jobs.preference import REFERENCE_KEY
 from seqrec.jobs.rewards import reward_folder
 from seqrec.jobs.start import KEY
 from seqrec.models.saving import folder_fingerprint
@@ -41,9 +45,12 @@ def resolved(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
     return {**recipe.model_dump(), "provenance": provenance}
 
 
-def _made_from(recipe: Recipe) -> dict[str, str]:
-    """Fingerprints of the models and the files that the recipe names, if it names any."""
-    found = {}
+def _made_from(recipe: Recipe) -> dict[str, Any]:
+    """Fingerprints of the models and the files that the recipe names, if it names any.
+
+    Of a cache of answers, what it was made of.
+    """
+    found: dict[str, Any] = {}
     if recipe.model.from_pretrained is not None:
         folder = model_folder(recipe.model.from_pretrained, KEY)
         found["start_fingerprint"] = folder_fingerprint(folder)
@@ -53,11 +60,23 @@ def _made_from(recipe: Recipe) -> dict[str, str]:
             if not Path(named).is_file():
                 raise SeqRecError(f"data.{key}={named}: no such file")
             found[f"{key}_fingerprint"] = sha256_of(Path(named))
-    rewards = recipe.objective.rewards if isinstance(recipe.objective, RLConfig) else []
-    for reward in rewards:
-        if isinstance(reward, ModelRewardConfig):
-            folder = reward_folder(reward)
-            found[f"fingerprint_of {reward.path}"] = folder_fingerprint(folder)
+    match recipe.objective:
+        case RLConfig(rewards=rewards):
+            models = [reward for reward in rewards if isinstance(reward, ModelRewardConfig)]
+            for reward in models:
+                found[f"fingerprint_of {reward.path}"] = folder_fingerprint(reward_folder(reward))
+        case DistillationConfig(teachers=teachers, cache=cache):
+            for path in teachers:
+                folder = model_folder(path, TEACHERS_KEY)
+                found[f"fingerprint_of {path}"] = folder_fingerprint(folder)
+            if cache is not None:
+                found["cache"] = read_header(Path(cache))
+        case PreferenceConfig(reference=str(path)):
+            found["reference_fingerprint"] = (
+                sha256_of(Path(path))
+                if Path(path).is_file()
+                else folder_fingerprint(model_folder(path, REFERENCE_KEY))
+            )
     return found
 
 
@@ -95,6 +114,7 @@ def check_same(file: Path, config: dict[str, Any]) -> None:
         raise SeqRecError(f"{file}: cannot be read; add --overwrite to start anew") from error
     before |= _with_new_settings(before, file)
     now = json.loads(json.dumps(config))
+    before["provenance"] = now["provenance"] | before["provenance"]  # older versions wrote fewer
     for old in (before["provenance"], now["provenance"]):
         for key in ("version", "commit", "data"):
             old.pop(key)

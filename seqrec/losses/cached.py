@@ -17,6 +17,10 @@ from seqrec.losses.divergence import (
     share_of_rows,
 )
 
+GONE = -1e4
+"""Added to a logit, it leaves nothing of the exponential: the kept items' are taken out before the
+others' are summed. What they leave of 1 would be rounding alone where the student is sure."""
+
 
 class Kept(NamedTuple):
     """What is known of a teacher's distribution in every row."""
@@ -99,18 +103,21 @@ class _KeptDivergence(torch.autograd.Function):
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
         loss = row_share.new_zeros(())
-        epsilon = torch.finfo(student.sum_dtype).eps
+        least = torch.finfo(student.sum_dtype).eps ** 4
         for rows in student.chunks(chunk_size):
             tiles = student.fill(rows)
             items, log_q, rest = (part[rows] for part in kept)
             log_q, rest = log_q.to(student.sum_dtype), rest.to(student.sum_dtype)[:, None]
             logits = at_items(tiles, student, items)
             label_logit = None if labels is None else at_items(tiles, student, labels[rows, None])
+            add_at_items(tiles, student, items, torch.full_like(logits, GONE))
             sums = [row_sums(tile.exp_(), student.sum_dtype) for tile in tiles]
-            normalizer = torch.cat(sums, dim=1).sum(dim=1, keepdim=True)
+            of_others = torch.cat(sums, dim=1).sum(dim=1, keepdim=True)
+            of_kept = logits.exp()
+            normalizer = of_kept.sum(dim=1, keepdim=True) + of_others
             log_p, q = logits - normalizer.log(), log_q.exp()
-            room = (1 - log_p.exp().sum(dim=1, keepdim=True)).clamp_min(8 * epsilon)
-            of_rest = rest * (rest.clamp_min(epsilon**4).log() - room.log())
+            room = (of_others / normalizer).clamp_min(least)
+            of_rest = rest * (rest.clamp_min(least).log() - room.log())
             values = teacher_share * ((q * (log_q - log_p)).sum(dim=1, keepdim=True) + of_rest)
             if label_logit is not None:
                 values = values + label_share * (normalizer.log() - label_logit)
@@ -120,8 +127,7 @@ class _KeptDivergence(torch.autograd.Function):
             others = 1 - teacher_share * rest / room  # what p of an item that was not kept counts
             for tile in tiles:
                 tile *= others.to(tile.dtype)
-            at_kept = logits.exp() * (1 - others) - teacher_share * q * normalizer
-            add_at_items(tiles, student, items, at_kept)
+            add_at_items(tiles, student, items, of_kept - teacher_share * q * normalizer)
             if labels is not None:
                 add_at_items(tiles, student, labels[rows, None], -label_share * normalizer)
             gradients.add(rows, tiles, row_share[rows, None] / normalizer)

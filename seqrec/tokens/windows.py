@@ -5,6 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+WindowKind = Literal["last", "all", "prefixes"]
+
 
 class Windows(NamedTuple):
     """Stretches of flat arrays: window ``w`` reads ``starts[w] : starts[w] + lengths[w]``.
@@ -22,7 +24,7 @@ def training_windows(
     starts: Int[np.ndarray, " U"],
     ends: Int[np.ndarray, " U"],
     max_length: int,
-    which: Literal["last", "all", "prefixes"],
+    which: WindowKind,
     stride: int | None = None,
 ) -> Windows:
     """The windows of histories that stand at ``starts : ends`` of a flat array.

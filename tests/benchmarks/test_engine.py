@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from benchmarks.distillation import __main__ as distillation
+from benchmarks.distillation import students
 from benchmarks.engine import __main__ as engine
 from benchmarks.engine import peers
 from benchmarks.engine.page import TITLES
@@ -72,3 +73,23 @@ def test_what_became_of_recommended_titles_is_counted_by_hand():
     assert judged.disliked[[3, 4], 0].tolist() == [0, 1]
     assert judged.disliked_at_recall(0.25)[0] == 0
     assert judged.disliked_at_recall(0.75)[0] == 1
+
+
+def test_a_teacher_is_worth_it_by_its_own_comparison_with_the_untaught_student():
+    means = {"live": 0.2, "kept": 0.198, "sure": 0.19, "plain": 0.18, "teacher": 0.201}
+
+    def against(other, **more):
+        fields = {"interval": [0.0, 0.004], "p_value": 0.5, "is_significant": False}
+        return {"other": other, "metric": students.METRIC, **fields, **more}
+
+    result = {
+        "rows": [{"system": name, students.METRIC: mean} for name, mean in means.items()],
+        "comparisons": [against(name) for name in means if name != "live"],
+    }
+    worth = against("plain", p_value=0.001, is_significant=True)
+    rows = {row.work: row for row in students.verdicts("data", result, worth, *means)}
+    found = rows["data, ndcg@10: teacher over plain"]
+    assert found.note == "p = 0.0010, significant" and found.is_met
+    assert rows["data, ndcg@10: sure over live"].value == 0.95
+    kept = rows["data, ndcg@10: kept over live, lower end of the paired 95 % interval"]
+    assert kept.value == 0.98 and kept.is_met

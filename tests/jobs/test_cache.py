@@ -1,6 +1,6 @@
 """A cache is the model's own numbers, goes on where it was cut, and belongs to what made it."""
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +72,11 @@ def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
     np.testing.assert_allclose(one["chosen"], other["chosen"], atol=1e-4)
 
 
-def test_parts_of_something_else_are_begun_anew(made, tmp_path):
+@pytest.mark.parametrize("header", ['{"kind": "pairs"}', '{"kind": "pa', ""])
+def test_parts_of_something_else_are_begun_anew(made, tmp_path, header):
     parts = tmp_path / "cache.parquet.partial"
     parts.mkdir()
-    (parts / "made_of.json").write_text(json.dumps({"kind": "pairs"}))
+    (parts / "made_of.json").write_text(header)
     (parts / "000000.parquet").write_bytes(b"of another model")
     result = seqrec.cache(
         made / "run",
@@ -108,3 +109,23 @@ def test_a_cache_of_something_else_is_refused(made, tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     broken = {"objective.reference": tmp_path / "broken.parquet"}
     refused("not a Parquet file", settings=broken)
+
+
+@pytest.mark.parametrize("is_cached", [True, False], ids=["cache", "model"])
+def test_a_run_is_not_resumed_under_another_reference(made, tmp_path, is_cached):
+    reference = tmp_path / "reference"
+    (shutil.copy if is_cached else shutil.copytree)(
+        made / ("cache.parquet" if is_cached else "run"), reference
+    )
+    overrides = [
+        f"model.from_pretrained={made / 'run'}",
+        f"data.pairs={made / 'pairs.parquet'}",
+        f"objective.reference={reference}",
+        "trainer.max_epochs=1",
+    ]
+    arguments = {"data": made / "data", "out": tmp_path / "x", "overrides": overrides}
+    seqrec.train("dpo", **arguments)
+    changed = reference if is_cached else reference / "model" / "config.json"
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with pytest.raises(SeqRecError, match="provenance.reference_fingerprint differs"):
+        seqrec.train("dpo", **arguments, resume=True)

@@ -1,6 +1,7 @@
 """Distillation: what a student's batch loses, how it goes on, and runs from end to end."""
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -8,12 +9,16 @@ import pytest
 import torch
 
 import seqrec
-from seqrec.data.answer_cache import shard_name
+from seqrec.data.answer_cache import CACHE_FILE, shard_name
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.jobs import answer_cache
+from seqrec.jobs.distillation import non_embedding_parameters
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import catalog_divergence
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.ensemble import EnsembleConfig
 from seqrec.training.distillation import (
     Continuation,
     Teachers,
@@ -22,6 +27,7 @@ from seqrec.training.distillation import (
     unexplained_share,
 )
 from seqrec.training.sft import PackedTensors
+from tests.conftest import small_config
 
 QUICK = [
     "data.max_length=20",
@@ -108,6 +114,17 @@ def test_members_learn_each_for_itself(world, tmp_path):
     torch.testing.assert_close(found, torch.stack(wanted).mean())
 
 
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_parameters_beside_the_tables_are_counted_by_hand_in_every_member(head):
+    config = small_config("llama", head)
+    alone = SeqRecForNextItem(config)
+    a_layer = 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32  # attention, feed-forward, norms
+    assert non_embedding_parameters(alone) == 2 * a_layer + 32
+    config.backbone_config = EnsembleConfig(member_config=config.backbone_config, num_members=3)
+    together = SeqRecForNextItem(config)
+    assert non_embedding_parameters(together) == 3 * (2 * a_layer + 32)
+
+
 def test_states_of_a_linear_function_are_explained_and_noise_is_not():
     states = torch.randn(400, 8)
     assert unexplained_share(states, states @ torch.randn(8, 20)) < 1e-3
@@ -185,19 +202,78 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_only_saw_the_log(
     assert distances[1] < 0.5 * distances[0]
 
 
-def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path):
+def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path, monkeypatch):
     _, data, teacher, _ = world
     made = seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, max_length=20)
     assert made["bytes"] <= made["foreseen_bytes"] + 4096 * (made["parts"] + 1)
     distill(world, tmp_path / "live")
-    more = ["objective.teachers=[]", f"objective.cache={tmp_path / 'cache'}"]
-    cached = distill(world, tmp_path / "cached", *more)
+    more = [f"objective.cache={tmp_path / 'cache'}"]
+    with monkeypatch.context() as patch:
+        patch.setattr("seqrec.jobs.distillation.open_teachers", None)  # they are not read to learn
+        cached = distill(world, tmp_path / "cached", *more)
     losses = [
         [json.loads(line)["train/loss_nats"] for line in (run / "log.jsonl").open()]
         for run in (tmp_path / "live", tmp_path / "cached")
     ]
     np.testing.assert_allclose(*losses, rtol=2e-3)
     assert cached["cache"] == {"places": made["places"], "k": 40}
+    assert list(cached["serving"]) == ["student", str(teacher)]
+
+
+@pytest.mark.parametrize("windows", ["windows=prefixes", "windows=last", "stride=3"])
+def test_a_cache_is_asked_at_the_students_windows(world, tmp_path, windows):
+    """All titles are kept: the first loss is that of the live teacher."""
+    _, data, teacher, _ = world
+    key, _, value = windows.partition("=")
+    made = {key: int(value) if value.isdigit() else value, "max_length": 6}
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, **made)
+    losses = []
+    for name, more in (("live", []), ("cached", [f"objective.cache={tmp_path / 'cache'}"])):
+        short = ["data.max_length=6", "trainer.max_epochs=1", f"data.{windows}"]
+        distill(world, tmp_path / name, *short, *more)
+        losses.append(json.loads((tmp_path / name / "log.jsonl").read_text())["train/loss_nats"])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_a_cache_reads_what_all_its_teachers_read(world, tmp_path):
+    _, data, teacher, _ = world
+    settings = [*SMALL, "data.max_length=8", "trainer.max_epochs=1"]
+    short = seqrec.train("sft", data=data, out=tmp_path / "short", overrides=settings)["out"]
+    seqrec.cache([teacher, short], data=data, out=tmp_path / "cache", k=2)
+    assert json.loads((tmp_path / "cache" / CACHE_FILE).read_text())["max_length"] == 8
+
+
+def test_teachers_of_other_architectures_and_widths_teach_together(world, tmp_path):
+    """Live, or from a cache of everything, which holds the mean of their answers."""
+    _, data, _, _ = world
+    teachers = []
+    for block, width in (("hstu", 8), ("sasrec", 24)):
+        settings = [*SMALL, f"model.block={block}", f"model.hidden_size={width}"]
+        settings.append("trainer.max_epochs=1")
+        out = tmp_path / block
+        teachers.append(str(seqrec.train("sft", data=data, out=out, overrides=settings)["out"]))
+    seqrec.cache(teachers[::-1], data=data, out=tmp_path / "cache", k=40)
+    named = f"objective.teachers={teachers}"
+    runs = {"live": [], "cached": [f"objective.cache={tmp_path / 'cache'}"]}
+    losses = []
+    for name, more in runs.items():
+        settings = [named, "model.block=llama", "trainer.max_epochs=1", "objective.sft_share=0"]
+        result = distill(world, tmp_path / name, *settings, *more)
+        assert list(result["serving"]) == ["student", *teachers]
+        losses.append(json.loads((tmp_path / name / "log.jsonl").read_text())["train/loss_nats"])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
+
+
+def test_a_student_is_exported_and_asked_as_any_model(world, tmp_path):
+    distill(world, tmp_path / "run", "trainer.max_epochs=1")
+    seqrec.export(tmp_path / "run", to="numpy", out=tmp_path / "vectors")
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    vectors = np.load(tmp_path / "vectors" / "items" / "vectors.npy")
+    np.testing.assert_array_equal(vectors, rec.item_embeddings())
+    history = rec.item_ids[:3]
+    scores = vectors @ rec.embed([history])[0]
+    scores[:3] = -np.inf
+    assert rec.recommend([history], k=1)[0][0][0] == rec.item_ids[int(scores.argmax())]
 
 
 def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
@@ -212,28 +288,79 @@ def test_every_seed_may_have_a_teacher_of_its_own(world, tmp_path):
         assert f"{tmp_path}/teacher-{seed}" in config
 
 
+def test_a_run_is_not_resumed_under_other_teachers_or_another_cache(world, tmp_path):
+    _, data, teacher, student = world
+    shutil.copytree(teacher, tmp_path / "teacher")
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=3)
+    live = [*SMALL, f"objective.teachers=[{tmp_path}/teacher]", "trainer.max_epochs=1"]
+    cached = [*SMALL, f"objective.cache={tmp_path}/cache", "trainer.max_epochs=1"]
+    arguments = {"live": live, "cached": cached}
+    for name, overrides in arguments.items():
+        seqrec.train("distill", data=data, out=tmp_path / name, overrides=overrides)
+        seqrec.train("distill", data=data, out=tmp_path / name, overrides=overrides, resume=True)
+    shutil.rmtree(tmp_path / "teacher")
+    shutil.copytree(student, tmp_path / "teacher")
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=4, overwrite=True)
+    for name, overrides in arguments.items():
+        with pytest.raises(SeqRecError, match="provenance.*(fingerprint_of|cache).* differs"):
+            out = tmp_path / name
+            seqrec.train("distill", data=data, out=out, overrides=overrides, resume=True)
+
+
+def killed(monkeypatch, name, number, **arguments):
+    """A cache whose process ends when it calls a function of its job after some calls."""
+    real, left = getattr(answer_cache, name), iter(range(number))
+
+    def dying(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(answer_cache, name, dying)
+        seqrec.cache(**arguments)
+
+
 def test_a_killed_cache_goes_on_and_ends_equal(world, tmp_path, monkeypatch):
     _, data, teacher, _ = world
-    monkeypatch.setattr("seqrec.jobs.answer_cache.SHARD_ROWS", 4)
-    seqrec.cache(teacher, data=data, out=tmp_path / "whole", k=5)
-    calls = []
-
-    def failing(answers, file):
-        calls.append(file)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        write(answers, file)
-
-    from seqrec.data.answer_cache import write_shard as write
-
-    monkeypatch.setattr("seqrec.jobs.answer_cache.write_shard", failing)
-    with pytest.raises(KeyboardInterrupt):
-        seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
+    monkeypatch.setattr(answer_cache, "SHARD_ROWS", 4)
+    whole = seqrec.cache(teacher, data=data, out=tmp_path / "whole", k=5)
+    assert whole["bytes"] <= whole["foreseen_bytes"]
+    cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
+    killed(monkeypatch, "write_shard", 2, **cut)
     assert not (tmp_path / "cut").exists()
-    result = seqrec.cache(teacher, data=data, out=tmp_path / "cut", k=5)
-    assert result["parts_resumed"] == 2 and result["parts"] > 3
+    by_cache = ["objective.teachers=[]", f"objective.cache={tmp_path / 'cut.partial'}"]
+    with pytest.raises(SeqRecError, match="missing or cut short; write the cache again"):
+        distill(world, tmp_path / "run", *by_cache)
+    killed(monkeypatch, "swap_in", 0, **cut)
+    result = seqrec.cache(**cut)
+    assert result["parts_resumed"] == result["parts"] > 3
     for file in (tmp_path / "whole").iterdir():
         assert file.read_bytes() == (tmp_path / "cut" / file.name).read_bytes()
+
+
+def test_a_cache_asks_for_the_room_that_is_still_to_be_filled(world, tmp_path, monkeypatch):
+    _, data, teacher, _ = world
+    monkeypatch.setattr(answer_cache, "SHARD_ROWS", 16)
+    foreseen = seqrec.cache(teacher, data=data, out=tmp_path / "made", k=5)["foreseen_bytes"]
+    cut = {"models": teacher, "data": data, "out": tmp_path / "deep" / "cut", "k": 5}
+    monkeypatch.setattr(answer_cache, "free_bytes", lambda _: foreseen - 1)
+    with pytest.raises(SeqRecError, match="needs up to .* MB, .* are free; make room or lower"):
+        seqrec.cache(**cut)
+    assert not (tmp_path / "deep").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_cache, "free_bytes", lambda _: foreseen)
+        killed(patch, "write_shard", 1, **cut)
+    assert seqrec.cache(**cut)["parts_resumed"] == 1
+
+
+def test_parts_whose_header_is_broken_are_begun_anew(world, tmp_path, monkeypatch):
+    _, data, teacher, _ = world
+    cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
+    killed(monkeypatch, "swap_in", 0, **cut)
+    header = tmp_path / "cut.partial" / CACHE_FILE
+    header.write_text(header.read_text()[:40])
+    assert seqrec.cache(**cut)["parts_resumed"] == 0
 
 
 def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
@@ -246,7 +373,7 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         (["objective.teachers=[nowhere]"], "nowhere: no such model folder"),
         (["objective.loss={name: forward_kl, temperature: 0}"], "temperature.*greater than 0"),
         (["data.max_length=30"], "reads 20 items of a history"),
-        ([f"objective.cache={cache}"], "teachers and cache"),
+        ([f"objective.cache={cache}"], "was made by other teachers"),
         ([*by_cache, "data.max_length=10"], "windows of another length"),
         ([*by_cache, "data.windows=last"], "other windows"),
         ([*by_cache, "objective.loss={name: reverse_kl}"], "cache goes with loss forward_kl"),
@@ -263,6 +390,12 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
             out=tmp_path / "run",
             overrides=[*SMALL, f"objective.teachers=[{teacher}]"],
         )
+    same = first_order_world(num_items=40, seed=0).simulate(150, 14, seed=1)
+    seqrec.prepare(same.head(-1), out=tmp_path / "shorter")
+    for other, message in (("shorter", "made on other data"), ("other", "for another catalog")):
+        arguments = {"data": tmp_path / other, "out": tmp_path / "run"}
+        with pytest.raises(SeqRecError, match=message):
+            seqrec.train("distill", **arguments, overrides=[*SMALL, by_cache[1]])
     shard = cache / shard_name(0)
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(SeqRecError, match="cut short"):
@@ -272,8 +405,11 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         distill(world, tmp_path / "run", *by_cache)
     for arguments, message in (
         ({"k": 0}, "--k 0"),
-        ({"windows": "some"}, "--windows some: choose from last, all"),
-        ({"max_length": 21}, "reads 20 items"),
+        ({"windows": "some"}, "--windows some: choose from last, all, prefixes"),
+        ({"max_length": 21}, "--max-length 21: the models read 1 to 20 items"),
+        ({"max_length": 0}, "--max-length 0: the models read 1 to 20 items"),
+        ({"stride": 21}, "--stride 21: 1 to 20"),
+        ({"stride": 5, "windows": "last"}, "not with --windows last"),
     ):
         with pytest.raises(SeqRecError, match=message):
             seqrec.cache(teacher, data=data, out=tmp_path / "run", **{"k": 5, **arguments})
