@@ -327,14 +327,18 @@ def test_likes_and_dislikes_alone_are_learned_by_kto_alone(tastes, settings, tmp
     overrides = [*settings, f"data.pairs={tmp_path / 'alone.parquet'}"]
     with pytest.raises(SeqRecError, match=r"pairs are a like or a dislike alone.*kto"):
         seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
+    overrides += ["objective.loss={name: kto}", "trainer.max_epochs=2"]
+    with pytest.raises(SeqRecError, match="no pair is held out that has both answers"):
+        seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert not any(tmp_path.glob("run*"))
-    overrides += [
-        "objective.loss={name: kto}",
-        "trainer.selection_metric=ndcg@10",
-        "trainer.max_epochs=2",
-    ]
+    overrides += ["trainer.selection_metric=ndcg@10"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    assert result["validation"]["chosen_ratio_nats"] != 0
+    assert result["num_epochs"] == 2
+    watched = {"chosen_ratio_nats", "kl_nats"}
+    for found in (result["start"], result["validation"]):
+        assert watched <= set(found) and not {"pair_accuracy", "pair_margin_nats"} & set(found)
+    assert lines(tmp_path / "run")[-1]["val/chosen_ratio_nats"] != 0
+    assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 
 def test_slates_go_all_the_way(tastes, settings, tmp_path):
