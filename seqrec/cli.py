@@ -574,7 +574,7 @@ def _how_it_went(result: dict[str, Any]) -> str:
         )
     best = f"best epoch {result['best_epoch']} of {result['num_epochs']}"
     if not result["best_epoch"]:
-        best = "every epoch lost more than objective.tolerance: the weights of the start are kept"
+        best = "no epoch within objective.tolerance was better: the weights of the start are kept"
     return f"{best}, {result['train_seconds']:.0f} s of training"
 
 

@@ -295,12 +295,20 @@ def test_a_run_that_was_cut_off_ends_equal_to_a_whole_one(tastes, settings, tmp_
         assert metrics[0][key] == metrics[1][key]
 
 
-def test_past_the_tolerance_it_stops_and_keeps_the_start(tastes, settings, tmp_path):
-    overrides = [*settings, "objective.tolerance=0.01", "trainer.learning_rate=0.1"]
-    overrides += ["objective.sft_share=0", "trainer.warmup_steps=0"]
+FRUITLESS = {
+    "past the tolerance": (1, ["objective.tolerance=0.01", "trainer.learning_rate=0.1"]),
+    "worse within it": (2, ["trainer.selection_metric=ndcg@10", "trainer.max_epochs=2"]),
+}
+
+
+@pytest.mark.parametrize(("num_epochs", "more"), FRUITLESS.values(), ids=FRUITLESS)
+def test_the_start_is_kept_where_no_epoch_is_better(tastes, settings, tmp_path, num_epochs, more):
+    overrides = [*settings, "objective.sft_share=0", "trainer.warmup_steps=0", *more]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    assert (result["best_epoch"], result["num_epochs"]) == (0, 1)
+    assert (result["best_epoch"], result["num_epochs"]) == (0, num_epochs)
     assert result["validation"] == result["start"]
+    key = f"val/{result['selection_metric']}"
+    assert all(line["val/selection"] < result["start"][key[4:]] for line in lines(tmp_path / "run"))
     kept, start = (
         load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", tastes.sft)
     )
