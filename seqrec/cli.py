@@ -328,7 +328,9 @@ def pairs(
         overwrite=overwrite,
     )
     lines = [f"{result['pairs']:,} pairs of {result['users']:,} users"]
-    lines += [f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items() if n]
+    such = {key: f" (such as {item_id!r})" for key, item_id in result["unknown"].items()}
+    counts = [(key, n) for key, n in result["counts"].items() if n]
+    lines += [f"{key.replace('_', ' ')}: {n:,}{such.get(key, '')}" for key, n in counts]
     _print(result, as_json, *lines)
 
 

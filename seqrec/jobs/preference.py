@@ -10,7 +10,7 @@ import torch
 from seqrec.config.load import Recipe
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
 from seqrec.data.cache import made_of, read_cache
-from seqrec.data.pairs import Pairs, read_pairs
+from seqrec.data.pairs import Pairs, read_pairs, told
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.build import count_items
@@ -102,6 +102,7 @@ def build_preference(
         num_scored=prepared.num_items,
         watched=watched,
         facts={"pairs": facts},
+        notice=f"{recipe.data.pairs}: {told(facts, pairs.unknown)}",
     )
 
 

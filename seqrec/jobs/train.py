@@ -3,6 +3,7 @@
 import json
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -267,6 +268,8 @@ class Job:
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
         """Train, and write the model and its metrics, which are answered."""
         started = time.perf_counter()
+        if self.learning.notice is not None:
+            print(self.learning.notice, file=sys.stderr, flush=True)
         start = self.judge_start(recipe)
         result = self.fit(recipe, folder, watch)
         best_epoch = self.choose_weights(recipe, folder, result, start)

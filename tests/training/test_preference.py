@@ -349,17 +349,20 @@ def test_likes_and_dislikes_alone_are_learned_by_kto_alone(tastes, settings, tmp
     assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 
-def test_slates_go_all_the_way(tastes, settings, tmp_path):
+def test_slates_go_all_the_way_but_for_those_of_unknown_titles(tastes, settings, tmp_path, capsys):
     table = pl.read_parquet(tastes.pairs)
     titles = table["chosen"].unique().sort()
     slates = table.with_columns(
         chosen=pl.concat_list("chosen", pl.lit(titles[0])),
         rejected=pl.concat_list(pl.col("rejected").list.first(), pl.lit(titles[1])),
     )
-    slates.write_parquet(tmp_path / "slates.parquet")
+    strange = slates[:1].with_columns(chosen=pl.lit(["never", "made"]))
+    pl.concat([slates, strange]).write_parquet(tmp_path / "slates.parquet")
     overrides = [*settings, f"data.pairs={tmp_path / 'slates.parquet'}", "trainer.max_epochs=2"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert result["validation"]["pair_accuracy"] > result["start"]["pair_accuracy"]
+    said = capsys.readouterr().err.splitlines()[0]
+    assert f"slates.parquet: rows: {len(slates) + 1:,}, unknown ids: 1 (such as 'never')" in said
 
 
 def test_sft_goes_on_from_a_model_with_its_own_keys(tastes, tmp_path):
