@@ -328,7 +328,9 @@ def pairs(
         overwrite=overwrite,
     )
     lines = [f"{result['pairs']:,} pairs of {result['users']:,} users"]
-    lines += [f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items() if n]
+    such = {key: f" (such as {item_id!r})" for key, item_id in result["unknown"].items()}
+    counts = [(key, n) for key, n in result["counts"].items() if n]
+    lines += [f"{key.replace('_', ' ')}: {n:,}{such.get(key, '')}" for key, n in counts]
     _print(result, as_json, *lines)
 
 
@@ -576,7 +578,7 @@ def _how_it_went(result: dict[str, Any]) -> str:
         )
     best = f"best epoch {result['best_epoch']} of {result['num_epochs']}"
     if not result["best_epoch"]:
-        best = "every epoch lost more than objective.tolerance: the weights of the start are kept"
+        best = "no epoch within objective.tolerance was better: the weights of the start are kept"
     return f"{best}, {result['train_seconds']:.0f} s of training"
 
 

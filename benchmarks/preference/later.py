@@ -1,24 +1,26 @@
 """What people did later with the titles that a model recommended: liked, disliked, or watched."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from benchmarks.quality.table import seqrec
-from seqrec.evaluation.significance import bootstrap_interval, paired_randomization
+from seqrec.evaluation.comparison import Comparison, compare
+from seqrec.evaluation.significance import holm
 
 LIKED, DISLIKED = 4, 2
 DEPTH, DEEP = 10, 50
 LIKED_HITS = "liked among hits of the top 10"
-SEED = 0
+RECALL = f"recall@{DEPTH}"
+"""What may not be lost."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Per user, NaN where a metric asks for titles that the user does not have."""
+    """A run, per user; NaN where a metric asks for titles that the user does not have."""
 
     values: Mapping[str, np.ndarray]
     """By metric, of the users in the order of the data."""
@@ -26,16 +28,6 @@ class Judged:
     """By depth from 1 on and user: the share of the titles later liked that stand so high."""
     disliked: np.ndarray
     """By depth and user: whether a title later disliked stands so high."""
-
-    @classmethod
-    def mean_of(cls, runs: Sequence["Judged"]) -> "Judged":
-        """The mean over seeds, user by user."""
-        names = runs[0].values
-        return cls(
-            {name: np.mean([run.values[name] for run in runs], axis=0) for name in names},
-            np.mean([run.liked for run in runs], axis=0),
-            np.mean([run.disliked for run in runs], axis=0),
-        )
 
     def disliked_at_recall(self, recall: float) -> np.ndarray:
         """By user: whether lists cut where they recall so much of what was liked hold a disliked
@@ -94,7 +86,7 @@ def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
     hits = table["hits"].to_numpy().astype(float)
     hits[hits == 0] = np.nan
     columns = {
-        f"recall@{DEPTH}": table["hits"].to_numpy() / table["num"].to_numpy(),
+        RECALL: table["hits"].to_numpy() / table["num"].to_numpy(),
         f"recall@{DEEP}": table["deep_hits"].to_numpy() / table["num"].to_numpy(),
         "ndcg@10 on liked": table["liked_gain"].to_numpy() / best * (liked / liked),
         LIKED_HITS: table["liked_hits"].to_numpy() / hits,
@@ -124,14 +116,48 @@ def by_depth(found: pl.DataFrame, num_users: int) -> tuple[np.ndarray, np.ndarra
     return liked / num_liked, np.where(np.isnan(num_disliked), np.nan, disliked > 0)
 
 
-def compared(one: np.ndarray, other: np.ndarray) -> str:
-    """The difference over users who have both, with its test and its relative interval."""
-    has_both = ~np.isnan(one) & ~np.isnan(other)
-    one, other = one[has_both], other[has_both]
-    test = paired_randomization(one, other, seed=SEED)
-    low, high = bootstrap_interval(one - other, seed=SEED)
-    base = other.mean()
+def by_seed(runs: Sequence[Judged], metric: str) -> np.ndarray:
+    """A row a seed, a column a user."""
+    return np.stack([run.values[metric] for run in runs])
+
+
+def mean_of(values: np.ndarray) -> float:
+    """Over the users who have a metric in every seed."""
+    return float(np.nanmean(values.mean(axis=0)))
+
+
+def verdicts(
+    table: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]],
+) -> dict[tuple[str, str], str]:
+    """What is said of the differences of a table, their p-values adjusted by Holm over all of it.
+
+    Significant is what is so in the mean over seeds and has one sign in each.
+
+    Args:
+        table: by metric and system, its values and those that they are held against, a row a
+            seed and a column a user; who lacks one of them is left out.
+    """
+    found = {key: _comparison(*key, *sides) for key, sides in table.items()}
+    adjusted = holm([one.p_value for one in found.values()])
+    return {
+        key: _told(replace(one, p_value=p_value))
+        for (key, one), p_value in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _comparison(metric: str, system: str, ours: np.ndarray, others: np.ndarray) -> Comparison:
+    has_both = ~np.isnan(np.vstack([ours, others])).any(axis=0)
+    scores = {system: ours[:, has_both], "other": others[:, has_both]}
+    (found,) = compare(scores, np.flatnonzero(has_both), metric=metric)
+    return found
+
+
+def _told(found: Comparison) -> str:
+    low, high = (bound / found.base for bound in found.interval)
+    verdict = "significant" if found.is_significant else "not significant"
+    if found.metric == RECALL:
+        verdict += ", non-inferior" if found.is_not_inferior else ", may be inferior"
     return (
-        f"{test.difference / base:+.1%} (95 % {low / base:+.1%} to {high / base:+.1%}), "
-        f"p = {test.p_value:.4f}"
+        f"{found.relative:+.1%} (95 % {low:+.1%} to {high:+.1%}), p = {found.p_value:.4f} "
+        f"after Holm: {verdict}"
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import polars as pl
 
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_least, row
-from benchmarks.preference.later import Judged, compared, judged
+from benchmarks.preference.later import Judged, by_seed, judged, mean_of, verdicts
 from benchmarks.quality.table import RECIPES, SEEDS, seqrec
 from seqrec.data.pairs import NONE, Pairs, read_pairs
 from seqrec.data.prepared import PreparedData
@@ -16,6 +17,10 @@ from seqrec.data.prepared import PreparedData
 NAME = Path(__file__).stem
 MODULE = "benchmarks.preference"
 DATA = "ml-1m-last"
+FLOOR = "titles' mean rating"
+ACCURACY = "pairs of held-out users, accuracy"
+DISLIKED = "lists with a disliked title"
+AT_RECALL = f"{DISLIKED} where SFT's recall as much of the liked ones"
 HELD_OUT_SHARE = 0.1
 LET_GO = (
     "objective.loss.beta=0.1",
@@ -27,7 +32,7 @@ LET_GO = (
 SYSTEMS = {"DPO": ("dpo", ()), "DPO, let go": ("dpo-let-go", LET_GO)}
 METRICS = (
     "ndcg@10 on liked",
-    "lists with a disliked title",
+    DISLIKED,
     "recall@10 on liked",
     "recall@10",
     "recall@50",
@@ -46,32 +51,37 @@ def measure(quick: bool) -> Iterator[Row]:
             trained(name, recipe, data, start, pairs, seed, quick, *settings)
             for seed, start in zip(seeds, runs["SFT"], strict=True)
         ]
-    yield from pair_rows(data, pairs, runs)
-    of = {name: Judged.mean_of([judged(run, data) for run in of]) for name, of in runs.items()}
-    for metric in METRICS:
-        for name, found in of.items():
-            difference = compared(found.values[metric], of["SFT"].values[metric])
-            yield row(
-                NAME,
-                f"{DATA}, {metric}, {len(seeds)} seeds",
-                [found.mean(metric)],
-                "",
-                system=name,
-                note="" if name == "SFT" else f"against SFT: {difference}",
-                module=MODULE,
-            )
-    for name in SYSTEMS:
-        recall = of[name].mean("recall@10 on liked")
-        cut = of["SFT"].disliked_at_recall(recall)
-        disliked = of[name].values["lists with a disliked title"]
+    right, users = rightly_ordered(data, pairs, runs)
+    accuracy = {name: of_users(of_pairs, users) for name, of_pairs in right.items()}
+    lists = {name: [judged(run, data) for run in of] for name, of in runs.items()}
+    values = {(m, name): by_seed(of, m) for m in METRICS for name, of in lists.items()}
+    recall = {name: [run.mean("recall@10 on liked") for run in lists[name]] for name in SYSTEMS}
+    cut = {name: sft_cut(lists["SFT"], recall[name]) for name in SYSTEMS}
+    said = verdicts(
+        {(ACCURACY, name): (accuracy[name], accuracy[FLOOR]) for name in runs}
+        | {(m, name): (values[m, name], values[m, "SFT"]) for m in METRICS for name in SYSTEMS}
+        | {(AT_RECALL, name): (values[DISLIKED, name], cut[name]) for name in SYSTEMS}
+    )
+    yield from accuracy_rows(right, said)
+    for (metric, name), by_user in values.items():
         yield row(
             NAME,
-            f"{DATA}, lists with a disliked title where SFT's recall as much of the liked ones",
-            [float(np.nanmean(disliked))],
+            f"{DATA}, {metric}, {len(seeds)} seeds",
+            [mean_of(by_user)],
             "",
             system=name,
-            note=f"SFT {np.nanmean(cut):.4f}, lists cut for a recall of {recall:.4f}: "
-            f"{compared(disliked, cut)}",
+            note="" if name == "SFT" else f"against SFT: {said[metric, name]}",
+            module=MODULE,
+        )
+    for name in SYSTEMS:
+        yield row(
+            NAME,
+            f"{DATA}, {AT_RECALL}",
+            [mean_of(values[DISLIKED, name])],
+            "",
+            system=name,
+            note=f"SFT {mean_of(cut[name]):.4f}, lists cut for a recall of "
+            f"{fmean(recall[name]):.4f}: {said[AT_RECALL, name]}",
             module=MODULE,
         )
 
@@ -121,38 +131,47 @@ def trained(
     return out
 
 
-def pair_rows(data: Path, file: Path, runs: dict[str, list[Path]]) -> Iterator[Row]:
-    """Accuracy on the pairs of users that were held out, beside the titles' mean rating."""
-    prepared_data = PreparedData.open(data)
-    pairs = read_pairs(file, prepared_data)
+def rightly_ordered(
+    data: Path, file: Path, runs: dict[str, list[Path]]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """By system and in the end by mean rating, which pairs of held-out users are ordered rightly.
+
+    A row a seed, a column a pair; and whose pair each is.
+    """
+    pairs = read_pairs(file, PreparedData.open(data))
     is_held_out = pairs.held_out(HELD_OUT_SHARE)
     users = np.unique(np.asarray(pairs.user_ids)[is_held_out], return_inverse=True)[1]
-    floor = by_mean_rating(data, pairs)[is_held_out]
-    base = None
-    for name, folders in runs.items():
-        right = np.mean([is_right(run, data, file)[is_held_out] for run in folders], axis=0)
-        base = right if base is None else base
-        counts = np.bincount(users)
-        per_user, of_floor = (np.bincount(users, weights=x) / counts for x in (right, floor))
-        yield row(
-            NAME,
-            "pairs of held-out users, accuracy",
-            [float(right.mean())],
-            "",
-            system=name,
-            ratio=float(right.mean() - base.mean()),
-            target=None if name == "SFT" else at_least(0.1),
-            note=f"ratio: points over SFT; a user's mean against mean rating: "
-            f"{compared(per_user, of_floor)}",
-            module=MODULE,
-        )
-    yield row(
-        NAME,
-        "pairs of held-out users, accuracy",
-        [float(floor.mean())],
-        "",
-        system="titles' mean rating",
-        module=MODULE,
+    right = {
+        name: np.stack([is_right(run, data, file)[is_held_out] for run in folders])
+        for name, folders in runs.items()
+    }
+    return {**right, FLOOR: by_mean_rating(data, pairs)[None, is_held_out]}, users
+
+
+def accuracy_rows(right: dict[str, np.ndarray], said: dict[tuple[str, str], str]) -> Iterator[Row]:
+    """Of all seeds together, over pairs; what is said is of users."""
+    for name, of_pairs in right.items():
+        more = {}
+        if name != FLOOR:
+            more["ratio"] = float(of_pairs.mean() - right["SFT"].mean())
+            more["note"] = (
+                f"ratio: points over SFT; a user's mean against mean rating: {said[ACCURACY, name]}"
+            )
+        target = at_least(0.1) if name in SYSTEMS else None
+        values = [float(of_pairs.mean())]
+        yield row(NAME, ACCURACY, values, "", system=name, target=target, module=MODULE, **more)
+
+
+def of_users(of_pairs: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """Every user's mean, a row a seed."""
+    sums = np.stack([np.bincount(users, weights=of_seed) for of_seed in of_pairs])
+    return sums / np.bincount(users)
+
+
+def sft_cut(starts: list[Judged], recall: list[float]) -> np.ndarray:
+    """Which lists of SFT hold a disliked title, cut where each seed recalls so much."""
+    return np.stack(
+        [run.disliked_at_recall(least) for run, least in zip(starts, recall, strict=True)]
     )
 
 

@@ -8,6 +8,8 @@ from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, row
 from benchmarks.preference.liked import DATA, MODULE, pairs_file, sft_run, trained
 from benchmarks.quality.table import RECIPES, seqrec
+from seqrec.training.epoch_log import read_log
+from seqrec.training.fit import LOG_FILE
 
 NAME = Path(__file__).stem
 LOSSES = ("dpo", "ipo", "simpo", "kto", "s_dpo")
@@ -42,8 +44,9 @@ def implicit_pairs(data: Path, start: Path) -> Path:
 
 
 def _row(run: Path, work: str) -> Row:
-    metrics = json.loads((run / "metrics.json").read_text())
-    before, after = metrics["start"], metrics["validation"]
+    before = json.loads((run / "metrics.json").read_text())["start"]
+    last = read_log(run / LOG_FILE)[-1]  # collapsed or not: the start may have been kept
+    after = {key.removeprefix("val/"): value for key, value in last.items()}
     text = ", ".join(
         f"{key} {before[key]:.4f} -> {after[key]:.4f}" for key in ("recall@10", "ndcg@10")
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, Target, at_least, at_most, row
-from benchmarks.preference.later import Judged, compared
+from benchmarks.preference.later import by_seed, mean_of, verdicts
 from benchmarks.preference.liked import DATA, sft_run
 from benchmarks.quality.table import RECIPES, SEEDS, seqrec
 from benchmarks.reinforcement.judging import People
@@ -22,6 +22,8 @@ RECIPE = RECIPES / "reinforcement" / "slates.yaml"
 HELD_OUT_SHARE = 0.2
 """As of the reward model: nobody here was met by either."""
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0)
+PAID = "reward of the first three titles"
+LIKED = "first three titles hold one rated 4-5 later"
 METRICS = ("recall@10", "recall@50", "ndcg@10 on liked", "lists with a disliked title")
 GAIN, BUDGET, IDLE = at_least(1.2), at_most(0.2), at_most(0.1)
 
@@ -37,19 +39,20 @@ def measure(quick: bool) -> Iterator[Row]:
         rl_run("rl", RECIPE, data, start, seed, quick, f"objective.rewards={_paid_by(judge)}")
         for seed, start, judge in zip(seeds, starts, judges, strict=True)
     ]
-    found = {
-        "SFT": Judged.mean_of([people.of(run) for run in starts]),
-        "RL": Judged.mean_of([people.of(run) for run in runs]),
-    }
     systems = {"SFT": starts, "RL": runs}
+    lists = {name: [people.of(run) for run in of] for name, of in systems.items()}
     tops = {name: [people.top(run) for run in of] for name, of in systems.items()}
-    paid = {
-        name: _over(people.rewards(judge, top) for judge, top in zip(judges, of, strict=True))
-        for name, of in tops.items()
+    values = {
+        PAID: {
+            name: np.stack([people.rewards(*of) for of in zip(judges, tops[name], strict=True)])
+            for name in systems
+        },
+        LIKED: {name: np.stack([people.has_liked(top) for top in tops[name]]) for name in systems},
+        **{m: {name: by_seed(lists[name], m) for name in systems} for m in METRICS},
     }
-    liked = {name: _over(people.has_liked(top) for top in of) for name, of in tops.items()}
+    said = verdicts({(m, "RL"): (of["RL"], of["SFT"]) for m, of in values.items()})
     work = f"{DATA}, {len(people.numbers):,} users held out, {len(seeds)} seeds"
-    yield from _pair(f"{work}: reward of the first three titles", paid, GAIN)
+    yield from _pair(work, PAID, values[PAID], said, GAIN)
     yield from _sampled(f"{work}: reward of three sampled titles", people, systems, judges)
     yield row(
         NAME,
@@ -61,10 +64,8 @@ def measure(quick: bool) -> Iterator[Row]:
         note="; ".join(_metrics(run)["reason"] for run in runs),
         module=MODULE,
     )
-    yield from _pair(f"{work}: first three titles hold one rated 4-5 later", liked)
-    for metric in METRICS:
-        of = {name: judged.values[metric] for name, judged in found.items()}
-        yield from _pair(f"{work}: {metric}", of)
+    for metric in (LIKED, *METRICS):
+        yield from _pair(work, metric, values[metric], said)
     yield _stages(runs)
 
 
@@ -88,19 +89,25 @@ def _paid_by(judge: Path) -> str:
     return f"[{{name: model, path: {judge}}}, {{name: rating}}]"
 
 
-def _pair(work: str, of: dict[str, np.ndarray], target: Target | None = None) -> Iterator[Row]:
-    base = float(np.nanmean(of["SFT"]))
+def _pair(
+    work: str,
+    metric: str,
+    of: dict[str, np.ndarray],
+    said: dict[tuple[str, str], str],
+    target: Target | None = None,
+) -> Iterator[Row]:
+    base = mean_of(of["SFT"])
     for name, values in of.items():
         is_base = name == "SFT"
         yield row(
             NAME,
-            work,
-            [float(np.nanmean(values))],
+            f"{work}: {metric}",
+            [mean_of(values)],
             "",
             system=name,
-            ratio=None if is_base else float(np.nanmean(values)) / base,
+            ratio=None if is_base else mean_of(values) / base,
             target=None if is_base else target,
-            note="" if is_base else f"against SFT: {compared(values, of['SFT'])}",
+            note="" if is_base else f"against SFT: {said[metric, name]}",
             module=MODULE,
         )
 
@@ -141,10 +148,6 @@ def _stages(runs: list[Path]) -> Row:
         note=f"milliseconds an update: {told}",
         module=MODULE,
     )
-
-
-def _over(seeds: Iterator[np.ndarray]) -> np.ndarray:
-    return np.mean(list(seeds), axis=0)
 
 
 def _metrics(run: Path) -> dict[str, object]:

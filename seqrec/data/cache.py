@@ -22,7 +22,8 @@ MADE_OF = b"seqrec"
 KIND = "pairs"
 COMPLAINTS = {
     "kind": "holds no log-probabilities of pairs",
-    "model_fingerprint": "was made by another model than the one that training starts from",
+    "model_fingerprint": "was made by another model than the one that training starts from "
+    "(any other reference is named as a model)",
     "catalog_fingerprint": "was made for another catalog",
     "pairs_fingerprint": "was made for another pairs file",
     "data_fingerprint": "was made on other data",

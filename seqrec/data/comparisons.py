@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ class Drawn:
     """How many training interactions of the user stand in the history."""
     chosen: list[int] = field(default_factory=list)
     rejected: list[list[int]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """What gave no comparison, by reason."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -80,6 +83,7 @@ def draw_rated(
         ratings = training_part(histories, user, "rating")
         generator = generator_of(user_id, seed)
         if len(items) < min_history + 2:
+            found.left_out["users_of_short_histories"] += 1
             continue
         taken = set()
         for end in np.sort(generator.integers(min_history, len(items) - 1, per_user)).tolist():
@@ -87,9 +91,11 @@ def draw_rated(
             better = items[after][ratings[after] >= liked]
             worse = items[after][ratings[after] <= disliked]
             if not len(better) or not len(worse):
+                found.left_out["places_without_both_ratings"] += 1
                 continue
             pair = (end, int(generator.choice(better)), int(generator.choice(worse)))
             if pair in taken or pair[1] == pair[2]:
+                found.left_out["drawn_twice"] += 1
                 continue
             taken.add(pair)
             found.users.append(user)
@@ -115,11 +121,13 @@ def draw_next(
     for user, user_id in enumerate(user_ids):
         items = training_part(histories, user)
         places = np.arange(min_history, len(items))
+        found.left_out["users_of_short_histories"] += not len(places)
         if len(places) > per_user:
             places = np.sort(generator_of(user_id, seed).choice(places, per_user, replace=False))
         for end in places.tolist():
-            if items[end] in items[:end]:
-                continue  # what was seen cannot be recommended
+            if items[end] in items[:end]:  # what was seen cannot be recommended
+                found.left_out["places_before_a_repeat"] += 1
+                continue
             found.users.append(user)
             found.ends.append(end)
             found.chosen.append(int(items[end]))
@@ -151,7 +159,7 @@ def reject_from(
         seed: of the draws.
         batch_size: histories that are ranked at once.
     """
-    found = Drawn()
+    found = Drawn(left_out=drawn.left_out.copy())
     known: dict[int, np.ndarray] = {}
     generators: dict[int, np.random.Generator] = {}
     for start in range(0, len(drawn), batch_size):
@@ -167,6 +175,7 @@ def reject_from(
                 generators[user] = generator_of(user_ids[user], seed + 1)
             unseen = ranked[(ranked >= 0) & ~np.isin(ranked, known[user])]
             if not len(unseen):
+                found.left_out["lists_of_seen_titles"] += 1
                 continue
             count = min(num_rejected, len(unseen))
             titles = generators[user].choice(unseen, count, replace=False)

@@ -11,8 +11,9 @@ Parquet that a person can read, a comparison a row:
     weight    how much it counts, 1 if absent.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ class Pairs:
     """Of the file."""
     counts: dict[str, int]
     """Rows of the file, those that are used, and those that are not, by reason."""
+    unknown: dict[str, str] = field(default_factory=dict)
+    """By count of what is unknown, the first such id."""
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -155,11 +158,14 @@ def read_pairs(file: Path, data: PreparedData) -> Pairs:
 def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: str) -> Pairs:
     """``read_pairs`` of a table; ``file`` is what messages call it."""
     table = _with_all_columns(table, file)
+    if not len(table):
+        raise SeqRecError(f"{file}: is empty; name a file with a comparison a row")
     item_ids = data.items()["item_id"]
-    counts = {"rows": len(table)}
-    histories = _histories(table, file, data, item_ids, counts)
+    counts: dict[str, int] = {"rows": len(table)}
+    unknown: dict[str, str] = {}
+    histories = _histories(table, file, data, item_ids, counts, unknown)
     item_of = {item_id: item for item, item_id in enumerate(item_ids)}
-    chosen, rejected = _answers(table, file, item_of)
+    chosen, rejected = _answers(table, file, item_of, unknown)
     repeats = (_has_repeat(chosen[:, None]) | _has_repeat(rejected)).any(axis=1)
     rejected_there = (rejected != NONE).any(axis=2)
     is_same = (rejected == chosen[:, None]).all(axis=2) & rejected_there
@@ -176,7 +182,7 @@ def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: s
     rows = np.flatnonzero(is_used)
     counts["used"] = len(rows)
     if not len(rows):
-        raise SeqRecError(f"{file}: no pair can be used ({told(counts)})")
+        raise SeqRecError(f"{file}: no pair can be used ({told(counts, unknown)})")
     table = table[rows]
     is_title = (chosen[rows] != NONE).sum(axis=1) == 1
     return Pairs(
@@ -189,12 +195,23 @@ def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: s
         weight=table["weight"].to_numpy(),
         fingerprint=fingerprint,
         counts=counts,
+        unknown=unknown,
     )
 
 
-def told(counts: dict[str, int]) -> str:
-    """Counts as a person reads them; those of nothing are left out."""
-    return ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in counts.items() if n)
+def told(counts: dict[str, int], unknown: dict[str, str] | None = None) -> str:
+    """Counts as a person reads them, each with its example; those of nothing are left out."""
+    example = {key: f" (such as {item_id!r})" for key, item_id in (unknown or {}).items()}
+    parts = [
+        f"{key.replace('_', ' ')}: {n:,}{example.get(key, '')}" for key, n in counts.items() if n
+    ]
+    return ", ".join(parts)
+
+
+def _keep_first(unknown: dict[str, str], count: str, ids: Iterable[str]) -> None:
+    """Hold on to an example of what a count counts, if there is one."""
+    for item_id in islice(ids, 1):
+        unknown[count] = item_id
 
 
 def _with_all_columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
@@ -220,7 +237,7 @@ def _with_all_columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
             f"{file}: {is_faulty.sum():,} weights are negative or not a number, the first in row "
             f"{first + 1:,} ({weight[first]}); a weight is 0 or more"
         )
-    if not (weight > 0).any():
+    if len(weight) and not (weight > 0).any():
         raise SeqRecError(f"{file}: all weights are 0")
     return table.with_columns(pl.col("user_id", "source").cast(pl.String), weight=weight)
 
@@ -231,6 +248,7 @@ def _histories(
     data: PreparedData,
     item_ids: pl.Series,
     counts: dict[str, int],
+    unknown: dict[str, str],
 ) -> Ragged:
     """The history of every row: its own, or else the training part of its user's."""
     try:
@@ -245,6 +263,8 @@ def _histories(
     found_items = flat.join(known, on="item_id", how="left", maintain_order="left")["item"]
     values = found_items.fill_null(NONE).to_numpy()
     counts["unknown_titles_in_histories"] = int((values == NONE).sum())
+    strange = flat["item_id"].filter(pl.Series(values == NONE))
+    _keep_first(unknown, "unknown_titles_in_histories", strange)
     owners = np.repeat(np.arange(len(lengths)), lengths)[values != NONE]
     found = Ragged(values[values != NONE], np.bincount(owners, minlength=len(lengths)))
     is_open = history.is_null().to_numpy() | (lengths == 0)
@@ -255,6 +275,8 @@ def _histories(
     of_row = table.select("user_id").join(users, on="user_id", how="left", maintain_order="left")
     user = of_row["user"].cast(pl.Int64).fill_null(NONE).to_numpy()
     counts["unknown_users"] = int((is_open & (user == NONE)).sum())
+    strange = table["user_id"].filter(pl.Series(is_open & (user == NONE)))
+    _keep_first(unknown, "unknown_users", strange)
     log = data.histories()
     lists = []
     starts = found.starts
@@ -271,7 +293,7 @@ def _histories(
 
 
 def _answers(
-    table: pl.DataFrame, file: Path, item_of: dict[str, int]
+    table: pl.DataFrame, file: Path, item_of: dict[str, int], unknown: dict[str, str]
 ) -> tuple[Int[np.ndarray, "P L"], Int[np.ndarray, "P R L"]]:
     """Chosen and rejected answers, padded to the longest."""
     depths = {name: _depth(table[name].dtype) for name in ("chosen", "rejected")}
@@ -285,6 +307,8 @@ def _answers(
     rejected = [_slates(cell, depths) for cell in table["rejected"].to_list()]
     most = max((len(slates) for slates in rejected), default=0)
     every = [*chosen, *(slate for slates in rejected for slate in slates)]
+    strange = (title for slate in every for title in slate if title not in item_of)
+    _keep_first(unknown, "unknown_ids", strange)
     length = max((len(slate) for slate in every), default=0)
     shape = (len(table), max(most, 1), max(length, 1))
     found = np.full(shape, NONE, dtype=np.int64)

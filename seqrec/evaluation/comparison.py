@@ -25,8 +25,10 @@ class Comparison:
     metric: str
     difference: float
     """Mean over queries of the system's minus the other's."""
+    base: float
+    """The other's mean."""
     relative: float
-    """``difference`` over the other's mean."""
+    """``difference`` over ``base``."""
     interval: tuple[float, float]
     """95 % bootstrap interval of ``difference``."""
     p_value: float
@@ -42,8 +44,7 @@ class Comparison:
     @property
     def is_not_inferior(self) -> bool:
         """Whether the interval leaves out a loss of ``MARGIN``."""
-        mean = self.difference / self.relative if self.relative else 0.0
-        return self.interval[0] > -MARGIN * mean
+        return self.interval[0] > -MARGIN * self.base
 
     def as_row(self) -> dict[str, Any]:
         """The fields and verdicts, for JSON."""
@@ -108,6 +109,7 @@ def compare(
                 other=other,
                 metric=metric,
                 difference=test.difference,
+                base=base,
                 relative=test.difference / base if base else float("inf"),
                 interval=bootstrap_interval(differences, users=users, seed=SEED),
                 p_value=p_value,

@@ -39,6 +39,8 @@ class Learning(NamedTuple):
     """What is judged beside the ranking after every epoch."""
     facts: dict[str, Any] = {}
     """For ``metrics.json``."""
+    notice: str | None = None
+    """What is said before training."""
 
 
 def fit_recipe(

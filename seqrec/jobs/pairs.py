@@ -1,8 +1,9 @@
 """``seqrec pairs``: preference data, from ratings, from what was watched, or from people."""
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -23,7 +24,14 @@ from seqrec.errors import SeqRecError
 from seqrec.jobs.folders import new_file, refuse_existing_file
 from seqrec.jobs.models import open_ranker
 
-Source = Literal["ratings", "implicit", "file"]
+DRAWN = ("per_user", "min_history", "max_history", "seed")
+OPTIONS = {
+    "ratings": {"liked", "disliked", "horizon", *DRAWN},
+    "implicit": {"model", "k", "num_rejected", *DRAWN},
+    "file": {"file"},
+}
+"""By source, what it reads."""
+AT_LEAST_ONE = ("k", "num_rejected", "per_user", "horizon", "min_history", "max_history")
 
 
 def pairs(
@@ -67,31 +75,21 @@ def pairs(
         overwrite: replace ``out``.
 
     Returns:
-        The file, and counts of pairs, users and what was left out.
+        The file, counts of pairs, users and what was left out, and by count of what is unknown
+        an example.
 
     Raises:
         SeqRecError: a mistake in options, data, model or file.
     """
+    _check(source, locals())
     out = Path(out)
-    _check(source, file, model, liked, disliked)
-    at_least_one = {
-        "--k": k,
-        "--num-rejected": num_rejected,
-        "--per-user": per_user,
-        "--horizon": horizon,
-        "--min-history": min_history,
-        "--max-history": max_history,
-    }
-    for option, value in at_least_one.items():
-        if value < 1:
-            raise SeqRecError(f"{option} {value}: at least 1")
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)
-    counts: dict[str, int] = {}
+    unknown: dict[str, str] = {}
     if source == "file":
         path = Path(str(file))
         given = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
-        table, counts = table_of(given, prepared), given.counts
+        table, counts, unknown = table_of(given, prepared), given.counts, given.unknown
     else:
         draws = {"per_user": per_user, "min_history": min_history, "seed": seed}
         if source == "ratings":
@@ -112,31 +110,37 @@ def pairs(
         _refuse_none(drawn, source, prepared, liked, disliked)
         name = IMPLICIT if source == "implicit" else "ratings"
         table = drawn_table(drawn, histories, prepared, max_history=max_history, source=name)
+        num_without = prepared.num_users - table["user_id"].n_unique()
+        counts = {"users_without_a_pair": num_without, **drawn.left_out}
     with new_file(out, overwrite=overwrite) as aside:
         write_pairs(table, aside)
     users = int(table["user_id"].drop_nulls().n_unique())
-    return {"pairs": len(table), "users": users, "counts": counts, "out": str(out)}
+    found = {"pairs": len(table), "users": users, "counts": counts, "unknown": unknown}
+    return {**found, "out": str(out)}
 
 
 def _user_ids(prepared: PreparedData) -> list[str]:
     return prepared.users()["user_id"].to_list()
 
 
-def _check(
-    source: str,
-    file: str | Path | None,
-    model: str | Path | None,
-    liked: float,
-    disliked: float,
-) -> None:
-    if source not in get_args(Source):
-        raise SeqRecError(f"--source {source}: choose from {', '.join(get_args(Source))}")
-    if (source == "file") != (file is not None):
-        raise SeqRecError(f"--source {source}: {'needs' if file is None else 'has no'} --file")
-    if (source == "implicit") != (model is not None):
-        raise SeqRecError(f"--source {source}: {'needs' if model is None else 'has no'} --model")
-    if not liked > disliked:
-        raise SeqRecError(f"--liked {liked:g} must be above --disliked {disliked:g}")
+def _check(source: str, given: dict[str, Any]) -> None:
+    """Refuse what is out of range, or was changed and is not read."""
+    if source not in OPTIONS:
+        raise SeqRecError(f"--source {source}: choose from {', '.join(OPTIONS)}")
+    parameters = signature(pairs).parameters
+    for name in sorted(set().union(*OPTIONS.values())):
+        option, value = f"--{name.replace('_', '-')}", given[name]
+        is_default = value == parameters[name].default
+        if name not in OPTIONS[source] and not is_default:
+            raise SeqRecError(f"--source {source}: has no {option}")
+        if name in OPTIONS[source] and value is None:
+            raise SeqRecError(f"--source {source}: needs {option}")
+        if name in AT_LEAST_ONE and value < 1:
+            raise SeqRecError(f"{option} {value}: at least 1")
+    if not given["liked"] > given["disliked"]:
+        raise SeqRecError(
+            f"--liked {given['liked']:g} must be above --disliked {given['disliked']:g}"
+        )
 
 
 def _refuse_none(

@@ -10,7 +10,7 @@ import torch
 from seqrec.config.load import Recipe
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
 from seqrec.data.cache import made_of, read_cache
-from seqrec.data.pairs import Pairs, read_pairs
+from seqrec.data.pairs import Pairs, read_pairs, told
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.build import count_items
@@ -62,8 +62,13 @@ def build_preference(
     held_out = np.flatnonzero(is_held_out)
     if not len(learned):
         raise SeqRecError(f"{recipe.data.pairs}: all pairs are held out; lower data.held_out_share")
-    if not len(held_out) and recipe.trainer.selection_metric == "pair_accuracy":
-        raise SeqRecError(f"{recipe.data.pairs}: no pair is held out; raise data.held_out_share")
+    is_compared = is_held_out & ~pairs.is_one_sided
+    if recipe.trainer.selection_metric == "pair_accuracy" and not is_compared.any():
+        raise SeqRecError(
+            f"{recipe.data.pairs}: no pair is held out that has both answers, which "
+            "trainer.selection_metric pair_accuracy compares; raise data.held_out_share, or select "
+            "by ndcg@10"
+        )
     stream_of = partial(
         PairStream,
         pairs,
@@ -97,6 +102,7 @@ def build_preference(
         num_scored=prepared.num_items,
         watched=watched,
         facts={"pairs": facts},
+        notice=f"{recipe.data.pairs}: {told(facts, pairs.unknown)}",
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.memory_strength import choose_strength, validation_metrics
-from seqrec.training.module import PAST_TOLERANCE, SELECTION, Tolerance, TrainingModule
+from seqrec.training.module import SELECTION, Tolerance, TrainingModule
 
 VALIDATION_KS = (10, 50)
 BUILDERS = {
@@ -267,9 +268,11 @@ class Job:
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
         """Train, and write the model and its metrics, which are answered."""
         started = time.perf_counter()
+        if self.learning.notice is not None:
+            print(self.learning.notice, file=sys.stderr, flush=True)
         start = self.judge_start(recipe)
         result = self.fit(recipe, folder, watch)
-        best_epoch = self.choose_weights(recipe, folder, result)
+        best_epoch = self.choose_weights(recipe, folder, result, start)
         model, saved = self.module.model.eval(), folder / "model"
         tuned = self.choose_memory_strength(recipe) if result.has_validation else {}
         disable_progress_bar()
@@ -328,15 +331,21 @@ class Job:
         module.model.train()
         return found
 
-    def choose_weights(self, recipe: Recipe, folder: Path, result: FitResult) -> int:
-        """The best epoch; 0, with the weights of the start, if none lost little enough."""
-        if self.module.tolerance is None:
+    def choose_weights(
+        self, recipe: Recipe, folder: Path, result: FitResult, start: dict[str, float]
+    ) -> int:
+        """The best epoch; 0, with the weights of the start, if none that is tolerated beats it.
+
+        Where the start was not judged, an epoch is always chosen.
+        """
+        if not start:
             return result.best_epoch
         lines = {line["epoch"]: line for line in read_log(folder / LOG_FILE)}
-        if lines[result.best_epoch - 1][SELECTION] != PAST_TOLERANCE:
+        least = start[f"val/{recipe.trainer.selection_metric}"]
+        if lines[result.best_epoch - 1][SELECTION] > least:
             return result.best_epoch
-        start = load_model(model_folder(str(recipe.model.from_pretrained)))
-        self.module.model.load_state_dict(start.state_dict())
+        before = load_model(model_folder(str(recipe.model.from_pretrained)))
+        self.module.model.load_state_dict(before.state_dict())
         return 0
 
     def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:

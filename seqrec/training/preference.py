@@ -210,7 +210,10 @@ class PairWatch:
 
     @torch.no_grad()
     def __call__(self, policy: SeqRecForNextItem) -> dict[str, float]:
-        """Accuracy, margin and the chosen answers' ratio, means over pairs; KL over histories."""
+        """Accuracy, margin and the chosen answers' ratio, means over pairs; KL over histories.
+
+        A mean that is over nothing is left out.
+        """
         is_training = policy.training
         policy.eval()
         reference = self.reference().eval()
@@ -221,7 +224,8 @@ class PairWatch:
             for key, values in _watched(policy, reference, tensors).items():
                 found.setdefault(key, []).append(values.double().cpu())
         policy.train(is_training)
-        return {key: float(torch.cat(parts).mean()) for key, parts in found.items()}
+        values_of = {key: torch.cat(parts) for key, parts in found.items()}
+        return {key: float(values.mean()) for key, values in values_of.items() if len(values)}
 
 
 def _watched(

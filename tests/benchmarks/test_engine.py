@@ -16,10 +16,11 @@ from benchmarks.engine.rows import at_least, at_most, row, spread
 from benchmarks.events.tables import TABLES
 from benchmarks.preference import __main__ as preference
 from benchmarks.preference import later
-from benchmarks.preference.later import Judged
+from benchmarks.preference.later import RECALL, Judged, by_seed, mean_of, verdicts
 from benchmarks.quality import __main__ as quality
 from benchmarks.reinforcement import __main__ as reinforcement
 from seqrec.config.load import load_recipe
+from seqrec.evaluation.significance import holm, paired_randomization
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,3 +94,35 @@ def test_a_teacher_is_worth_it_by_its_own_comparison_with_the_untaught_student()
     assert rows["data, ndcg@10: sure over live"].value == 0.95
     kept = rows["data, ndcg@10: kept over live, lower end of the paired 95 % interval"]
     assert kept.value == 0.98 and kept.is_met
+
+
+def test_a_difference_is_significant_after_holm_and_with_one_sign_in_every_seed(generator):
+    """A gain, one that a seed denies, and twice one that alone would pass for a gain."""
+    noise = generator.normal(0, 0.1, (3, 400))
+    noise -= noise.mean(axis=1, keepdims=True)
+    gains = {"clear": 0.05, "denied": np.array([[0.1], [0.1], [-0.01]]), "luck": 0.0062}
+    ours = {name: 0.5 + noise + gain for name, gain in gains.items()}
+    ours["luck again"] = ours["luck"]
+    ours["clear"][1, :10] = np.nan
+    base = np.full((3, 400), 0.5)
+    said = verdicts({("ndcg", name): (values, base) for name, values in ours.items()})
+    means = {name: values.mean(axis=0) for name, values in ours.items()}
+    alone = [
+        paired_randomization(mean[mean == mean], base[0, mean == mean], seed=0).p_value
+        for mean in means.values()
+    ]
+    assert max(alone) < 0.05
+    for line, p_value in zip(said.values(), holm(alone), strict=True):
+        assert f"p = {p_value:.4f} after Holm: " in line
+    verdict = [line.rpartition(": ")[2] for line in said.values()]
+    assert verdict == ["significant", *["not significant"] * 3]
+    assert said["ndcg", "denied"].startswith("+12.7%")
+
+
+def test_recall_that_loses_little_is_not_inferior(generator):
+    base = generator.uniform(0.4, 0.6, (3, 400))
+    table = {(RECALL, str(share)): (base * share, base) for share in (0.98, 1.0, 0.96)}
+    verdict = [line.rpartition(", ")[2] for line in verdicts(table).values()]
+    assert verdict == ["non-inferior", "non-inferior", "may be inferior"]
+    runs = [Judged({"a": of_seed}, of_seed, of_seed) for of_seed in base]
+    assert mean_of(by_seed(runs, "a")) == pytest.approx(base.mean())

@@ -110,6 +110,20 @@ def test_what_nobody_can_use_is_left_out_and_counted(data, tmp_path, reason, cha
         read_pairs(file, data)
 
 
+def test_of_what_is_unknown_an_example_is_named(data, tmp_path):
+    columns = {"user_id": ["u", "x", "y"], "history": [["a", "q"], None, None]}
+    table = pl.DataFrame({**columns, "chosen": ["b", "b", "c"], "rejected": ["w", "c", "v"]})
+    good = pl.DataFrame({"user_id": ["u"], "history": [["a"]], "chosen": "b", "rejected": "c"})
+    pairs = read_pairs(written(pl.concat([good, table]), tmp_path), data)
+    assert pairs.unknown == {
+        "unknown_titles_in_histories": "q",
+        "unknown_users": "x",
+        "unknown_ids": "w",
+    }
+    with pytest.raises(SeqRecError, match=r"unknown users: 2 \(such as 'x'\).*ids: 1 .*'w'"):
+        read_pairs(written(table, tmp_path), data)
+
+
 def test_unknown_titles_in_histories_are_skipped_and_a_slates_repeats_counted(data, tmp_path):
     table = pl.DataFrame(
         {
@@ -145,6 +159,7 @@ REFUSED = {
     },
     "row 1 .nan": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": [np.nan]},
     "not numbers": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": ["much"]},
+    "is empty": {"history": [], "chosen": [], "rejected": []},
     "all weights are 0": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": [0]},
 }
 

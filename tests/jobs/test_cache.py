@@ -1,5 +1,6 @@
 """A cache is the model's own numbers, goes on where it was cut, and belongs to what made it."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pytest
 import torch
 
 import seqrec
+from seqrec.data.cache import COMPLAINTS, made_of, read_cache
+from seqrec.data.pairs import read_pairs
+from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import opposed_tastes
 from seqrec.errors import SeqRecError
+from seqrec.models.saving import folder_fingerprint
 
 QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]
 
@@ -95,8 +100,9 @@ def test_a_cache_of_something_else_is_refused(made, tmp_path):
             "objective.reference": made / "cache.parquet",
         } | changes.pop("settings", {})
         overrides = [f"{key}={value}" for key, value in settings.items()]
+        data = changes.pop("data", made / "data")
         with pytest.raises(SeqRecError, match=match) as mistake:
-            seqrec.train("dpo", data=made / "data", out=tmp_path / "x", overrides=overrides)
+            seqrec.train("dpo", data=data, out=tmp_path / "x", overrides=overrides)
         assert "\n" not in str(mistake.value)
         assert not any(tmp_path.glob("x*"))
 
@@ -106,6 +112,15 @@ def test_a_cache_of_something_else_is_refused(made, tmp_path):
     seqrec.pairs(data=made / "data", out=tmp_path / "p.parquet", source="ratings", seed=1)
     refused("another pairs file", settings={"data.pairs": tmp_path / "p.parquet"})
     refused("histories of another length", settings={"data.max_length": 7})
+    log = opposed_tastes(num_items=30, seed=0).simulate(80, 14, seed=1)
+    seqrec.prepare(log.with_columns(rating=6 - pl.col("rating")), out=tmp_path / "rated")
+    refused("on other data", data=tmp_path / "rated")
+    seqrec.prepare(log, out=tmp_path / "renumbered", split_by="last-n:3")
+    refused("another catalog", data=tmp_path / "renumbered")
+    of_second = tmp_path / "of-second.parquet"
+    more = {"data": made / "data", "pairs": made / "pairs.parquet"}
+    seqrec.cache(tmp_path / "second", out=of_second, **more)
+    refused("another model", settings={"objective.reference": of_second})
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     broken = {"objective.reference": tmp_path / "broken.parquet"}
     refused("not a Parquet file", settings=broken)
@@ -129,3 +144,19 @@ def test_a_run_is_not_resumed_under_another_reference(made, tmp_path, is_cached)
     changed.write_bytes(changed.read_bytes() + b" ")
     with pytest.raises(SeqRecError, match="provenance.reference_fingerprint differs"):
         seqrec.train("dpo", **arguments, resume=True)
+
+
+@pytest.mark.parametrize("key", COMPLAINTS)
+def test_each_thing_that_a_cache_is_made_of_is_looked_at(made, key):
+    data = PreparedData.open(made / "data")
+    pairs = read_pairs(made / "pairs.parquet", data)
+    header = made_of(
+        model_fingerprint=folder_fingerprint(made / "run" / "model"),
+        catalog_fingerprint=data.catalog_fingerprint,
+        pairs_fingerprint=pairs.fingerprint,
+        data_fingerprint=data.fingerprint,
+        max_length=20,
+    )
+    assert len(read_cache(made / "cache.parquet", header, len(pairs)).chosen) == len(pairs)
+    with pytest.raises(SeqRecError, match=re.escape(COMPLAINTS[key])):
+        read_cache(made / "cache.parquet", {**header, key: "other"}, len(pairs))

@@ -148,6 +148,7 @@ def test_peoples_comparisons_become_a_pairs_file(data, tmp_path):
     result = seqrec.pairs(data=data, out=file, source="file", file=tmp_path / "people.csv")
     assert (result["pairs"], result["users"]) == (1, 1)
     assert result["counts"]["chosen_equals_rejected"] == result["counts"]["unknown_ids"] == 1
+    assert result["unknown"] == {"unknown_ids": "nothing"}
     (row,) = pl.read_parquet(file).rows(named=True)
     assert row == {
         "user_id": "me",
@@ -165,3 +166,52 @@ def test_data_without_ratings_are_refused(tmp_path):
     with pytest.raises(SeqRecError, match="no numeric column 'rating'"):
         seqrec.pairs(data=tmp_path / "data", out=tmp_path / "x.parquet", source="ratings")
     assert not (tmp_path / "x.parquet").exists()
+
+
+def test_what_gave_no_pair_is_counted_by_hand(tmp_path):
+    """Pleased likes all five titles; torn goes on with a liked and a disliked one."""
+    ratings = {"short": [5, 1], "pleased": [5] * 5, "torn": [3, 3, 5, 1]}
+    rows = [(user, item, r) for user, of in ratings.items() for item, r in enumerate(of)]
+    log = pl.DataFrame(rows, schema=["user", "item", "rating"], orient="row")
+    seqrec.prepare(log, out=tmp_path / "data", split_by="none")
+    result = seqrec.pairs(
+        data=tmp_path / "data",
+        out=tmp_path / "rated.parquet",
+        source="ratings",
+        min_history=2,
+        per_user=3,
+    )
+    assert result["pairs"] == result["users"] == 1
+    assert result["counts"] == {
+        "users_without_a_pair": 2,
+        "users_of_short_histories": 1,
+        "places_without_both_ratings": 3,
+        "drawn_twice": 2,
+    }
+    result = seqrec.pairs(
+        data=tmp_path / "data",
+        out=tmp_path / "next.parquet",
+        source="implicit",
+        model="popularity",
+        min_history=3,
+    )
+    assert result["pairs"] == 1
+    assert result["counts"] == {
+        "users_without_a_pair": 2,
+        "users_of_short_histories": 1,
+        "lists_of_seen_titles": 2,
+    }
+
+
+NOT_READ = {
+    "file": {"file": "people.csv", "max_history": 3},
+    "ratings": {"num_rejected": 3},
+    "implicit": {"model": "popularity", "horizon": 3},
+}
+
+
+@pytest.mark.parametrize(("source", "options"), NOT_READ.items())
+def test_an_option_of_another_source_is_refused(data, tmp_path, source, options):
+    option = f"--{list(options)[-1].replace('_', '-')}"
+    with pytest.raises(SeqRecError, match=f"--source {source}: has no {option}"):
+        seqrec.pairs(data=data, out=tmp_path / "x.parquet", source=source, **options)

@@ -295,12 +295,20 @@ def test_a_run_that_was_cut_off_ends_equal_to_a_whole_one(tastes, settings, tmp_
         assert metrics[0][key] == metrics[1][key]
 
 
-def test_past_the_tolerance_it_stops_and_keeps_the_start(tastes, settings, tmp_path):
-    overrides = [*settings, "objective.tolerance=0.01", "trainer.learning_rate=0.1"]
-    overrides += ["objective.sft_share=0", "trainer.warmup_steps=0"]
+FRUITLESS = {
+    "past the tolerance": (1, ["objective.tolerance=0.01", "trainer.learning_rate=0.1"]),
+    "worse within it": (2, ["trainer.selection_metric=ndcg@10", "trainer.max_epochs=2"]),
+}
+
+
+@pytest.mark.parametrize(("num_epochs", "more"), FRUITLESS.values(), ids=FRUITLESS)
+def test_the_start_is_kept_where_no_epoch_is_better(tastes, settings, tmp_path, num_epochs, more):
+    overrides = [*settings, "objective.sft_share=0", "trainer.warmup_steps=0", *more]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    assert (result["best_epoch"], result["num_epochs"]) == (0, 1)
+    assert (result["best_epoch"], result["num_epochs"]) == (0, num_epochs)
     assert result["validation"] == result["start"]
+    key = f"val/{result['selection_metric']}"
+    assert all(line["val/selection"] < result["start"][key[4:]] for line in lines(tmp_path / "run"))
     kept, start = (
         load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", tastes.sft)
     )
@@ -327,27 +335,34 @@ def test_likes_and_dislikes_alone_are_learned_by_kto_alone(tastes, settings, tmp
     overrides = [*settings, f"data.pairs={tmp_path / 'alone.parquet'}"]
     with pytest.raises(SeqRecError, match=r"pairs are a like or a dislike alone.*kto"):
         seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
+    overrides += ["objective.loss={name: kto}", "trainer.max_epochs=2"]
+    with pytest.raises(SeqRecError, match="no pair is held out that has both answers"):
+        seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert not any(tmp_path.glob("run*"))
-    overrides += [
-        "objective.loss={name: kto}",
-        "trainer.selection_metric=ndcg@10",
-        "trainer.max_epochs=2",
-    ]
+    overrides += ["trainer.selection_metric=ndcg@10"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    assert result["validation"]["chosen_ratio_nats"] != 0
+    assert result["num_epochs"] == 2
+    watched = {"chosen_ratio_nats", "kl_nats"}
+    for found in (result["start"], result["validation"]):
+        assert watched <= set(found) and not {"pair_accuracy", "pair_margin_nats"} & set(found)
+    assert lines(tmp_path / "run")[-1]["val/chosen_ratio_nats"] != 0
+    assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
 
 
-def test_slates_go_all_the_way(tastes, settings, tmp_path):
+def test_slates_go_all_the_way_but_for_those_of_unknown_titles(tastes, settings, tmp_path, capsys):
     table = pl.read_parquet(tastes.pairs)
     titles = table["chosen"].unique().sort()
     slates = table.with_columns(
         chosen=pl.concat_list("chosen", pl.lit(titles[0])),
         rejected=pl.concat_list(pl.col("rejected").list.first(), pl.lit(titles[1])),
     )
-    slates.write_parquet(tmp_path / "slates.parquet")
+    strange = slates[:1].with_columns(chosen=pl.lit(["never", "made"]))
+    pl.concat([slates, strange]).write_parquet(tmp_path / "slates.parquet")
     overrides = [*settings, f"data.pairs={tmp_path / 'slates.parquet'}", "trainer.max_epochs=2"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert result["validation"]["pair_accuracy"] > result["start"]["pair_accuracy"]
+    said = capsys.readouterr().err.splitlines()[0]
+    assert f"slates.parquet: rows: {len(slates) + 1:,}, unknown ids: 1 (such as 'never')" in said
 
 
 def test_sft_goes_on_from_a_model_with_its_own_keys(tastes, tmp_path):
