@@ -480,7 +480,7 @@ class Recommender(ModelRanker):
         name: str,
         value: Any,
     ) -> list[list[float]]:
-        """``likelihood`` after histories of items, for items."""
+        """``likelihood`` after histories of items, for items, whatever kind is asked for."""
         asked = f"likelihood {name}={value}"
         if self.events is None:
             raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
@@ -489,6 +489,8 @@ class Recommender(ModelRanker):
         if not grammar.is_learned[place]:
             raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
         code = grammar.code(place, value, asked)
+        if isinstance(histories, EventHistories):
+            histories = self.events.unasked(histories)
         room = (self.model.config.max_length - 1) * self.block_size
         found = []
         for row, titles in enumerate(items):
