@@ -142,7 +142,7 @@ class Judgement:
     metrics: dict[str, float]
     """Means over queries, by key: ``ndcg@10``, ..."""
     per_query: dict[str, Float[np.ndarray, " Q"]]
-    """The same, of each query."""
+    """The same, of each query; NaN where a metric is not defined for it."""
 
 
 def judge(

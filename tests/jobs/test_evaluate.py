@@ -142,7 +142,9 @@ def test_a_table_goes_beyond_accuracy(runs, data):
     assert mine["shuffled"] != mine["in_order"]
 
 
-def test_genres_are_read_from_the_items(tmp_path):
+@pytest.fixture
+def log_with_genres(tmp_path):
+    """Eight users of five films; the odd ones are Drama and War, the others Comedy."""
     log = tmp_path / "log"
     log.mkdir()
     (log / "ratings.csv").write_text(
@@ -153,7 +155,38 @@ def test_genres_are_read_from_the_items(tmp_path):
         "movieId,title,genres\n"
         + "".join(f"{i},Film {i},{'Drama|War' if i % 2 else 'Comedy'}\n" for i in range(8))
     )
-    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    return log
+
+
+def test_genres_are_read_from_the_items(log_with_genres, tmp_path):
+    data = seqrec.prepare(log_with_genres, out=tmp_path / "data")["out"]
     (row,) = seqrec.evaluate("popularity", data=data, k=2)["rows"]
     assert 0 <= row["diversity@2"] <= 1 and row["miscalibration@2"] >= 0
     assert "miscalibration@2" in row and "diversity@2" in row["intervals"]
+
+
+def test_what_lists_lack_is_null_of_them_and_a_mean_over_the_others(log_with_genres, tmp_path):
+    """Two seeds, a baseline and two files: of seven users, and of people whom nobody knows."""
+    data = seqrec.prepare(log_with_genres, out=tmp_path / "data")["out"]
+    run = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=QUICK, seeds=[0, 1])["out"]
+    seqrec.recommend("popularity", data=data, k=2, out=tmp_path / "most.parquet")
+    lists = pl.read_parquet(tmp_path / "most.parquet")
+    lists.filter(pl.col("user_id") != "3").write_parquet(tmp_path / "most.parquet")
+    lists.with_columns(user_id=pl.lit("x") + pl.col("user_id")).write_parquet(
+        tmp_path / "none.parquet"
+    )
+    files, out = [tmp_path / "most.parquet", tmp_path / "none.parquet"], tmp_path / "judged"
+    models = [run, "popularity"]
+    result = seqrec.evaluate(models, data=data, recommendations=files, k=2, out=out)
+    per_user = pl.read_parquet(out / "per_user.parquet")
+    key = "miscalibration@2"
+    by_system = {row["system"]: row for row in result["rows"]}
+    for system, num_known in (("run", 16), ("popularity", 8), ("most", 7), ("none", 0)):
+        of = per_user.filter(system=system)
+        assert len(of) - of[key].null_count() == num_known
+        mean = of[key].mean()
+        assert by_system[system][key] == (mean if mean is None else pytest.approx(mean))
+        assert (key in by_system[system]["intervals"]) == (num_known > 0)
+    low, high = by_system["most"]["intervals"][key]
+    assert low <= by_system["most"][key] <= high
+    assert json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)["rows"]
