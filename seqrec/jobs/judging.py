@@ -82,7 +82,7 @@ def _intervals(
     alike: dict[bytes, list[str]] = {}
     for key, values in per_query.items():
         alike.setdefault(np.isnan(values).tobytes(), []).append(key)
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
     for keys in alike.values():
         is_known = ~np.isnan(per_query[keys[0]])
         if is_known.any():

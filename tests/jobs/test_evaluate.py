@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import seqrec
+from seqrec.cli import main
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 
@@ -89,6 +90,21 @@ def test_a_table_has_means_spreads_intervals_and_verdicts(runs, data, tmp_path):
     assert against[0]["system"] == "popularity" and against[0]["metric"] == "mrr@10"
     with pytest.raises(SeqRecError, match="--metric ndcg@7: choose from"):
         seqrec.evaluate("popularity", data=data, metric="ndcg@7")
+
+
+def test_the_terminal_shows_spreads_and_intervals(runs, data, capsys):
+    with pytest.raises(SystemExit):
+        arguments = [runs["out"], "popularity", "--data", data, "--k", "10", "--strata"]
+        main(["evaluate", *map(str, arguments)])
+    shown = capsys.readouterr().out
+    row = seqrec.evaluate([runs["out"], "popularity"], data=data, k=10)["rows"][0]
+    head, means, spreads, intervals = shown.splitlines()[:4]
+    assert head.split()[:4] == ["system", "seeds", "recall@10", "ndcg@10"]
+    assert means.split()[:4] == ["mine", "2", f"{row['recall@10']:.4f}", f"{row['ndcg@10']:.4f}"]
+    assert f"± {row['sd']['ndcg@10']:.4f}" in spreads
+    assert "{:.4f} to {:.4f}".format(*row["intervals"]["ndcg@10"]) in intervals
+    strata = shown[shown.index("target popularity") :]
+    assert strata.splitlines()[1].count(" to ") == 1
 
 
 def test_a_sample_is_one_of_users_and_says_so(data):
