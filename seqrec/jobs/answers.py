@@ -30,6 +30,8 @@ class Answers(NamedTuple):
     items: Int[Tensor, "Q K"]
     facts: Mapping[str, float]
     """What was measured on the way, such as ``users_per_second``."""
+    notes: Sequence[str] = ()
+    """What a reader should know of them."""
 
 
 def ranked(
@@ -67,7 +69,8 @@ def from_file(
 ) -> Answers:
     """The lists of a recommendations file; a user whom it does not name has an empty one.
 
-    What a user has seen is no hit in them, as it is left out of other systems' lists.
+    What a user has seen is no hit in them, as it is left out of other systems' lists. Notes name
+    the first of those who have no list, and of ids that the data do not know.
     """
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
@@ -78,12 +81,21 @@ def from_file(
     items = lists.items[queries.users]
     rows = zip(items, queries.histories, strict=True)
     is_seen = np.array([np.isin(row, history) for row, history in rows])
+    without = prepared.users()["user_id"].gather(queries.users[(items < 0).all(axis=1)]).to_list()
     facts = {
-        "users_without_list": int((items < 0).all(axis=1).sum()),
+        "users_without_list": len(without),
         "seen_items_in_lists": int(is_seen.sum()),
-        "unknown_users": lists.num_unknown_users,
-        "unknown_items": lists.num_unknown_items,
+        "unknown_users": len(lists.unknown_users),
+        "unknown_items": len(lists.unknown_items),
     }
+    missing = {
+        "users are recommended no known item": without,
+        "users are not in the data": lists.unknown_users,
+        "items are not in the catalog": lists.unknown_items,
+    }
+    notes = [
+        f"{file}: {len(ids):,} {what}, {ids[0]!r} first" for what, ids in missing.items() if ids
+    ]
     if exclude_seen:
         items = np.where(is_seen, -1, items)
-    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts)
+    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, notes)

@@ -156,7 +156,7 @@ def evaluate(
         protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
-        "notes": evaluation_notes(prepared),
+        "notes": evaluation_notes(prepared) + [note for of in answers for note in of.notes],
         "catalog": prepared.num_items,
         "counts": {
             "queries": len(queries.users),
