@@ -512,8 +512,9 @@ def recommend(
         overwrite=overwrite,
     )
     if history is None:
-        counts = [f"{key.replace('_', ' ')}: {result[key]:,}" for key in result if key != "out"]
-        _print(result, as_json, *counts)
+        names = ("users", "rows", "lists_cut_short")
+        counts = [f"{name.replace('_', ' ')}: {result[name]:,}" for name in names]
+        _print(result, as_json, *counts, result["time_input"])
         return
     notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if result["unknown_items"]:

@@ -12,6 +12,9 @@ from seqrec.data.catalog import read_parquet
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 
+TIME_INPUT = "time_input"
+"""Key of the file's metadata: what the lists' maker was told of times."""
+
 
 @dataclass(frozen=True)
 class RecommendationLists:
@@ -22,6 +25,8 @@ class RecommendationLists:
     unknown_users: list[str]
     """Whom the data do not know, in the file's order."""
     unknown_items: list[str]
+    time_input: str | None
+    """What their maker was told of times; None where the file does not say."""
 
 
 def recommendations_table(
@@ -87,6 +92,7 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         items,
         table.filter(pl.col("user").is_null())["user_id"].unique(maintain_order=True).to_list(),
         table.filter(pl.col("item").is_null())["item_id"].unique(maintain_order=True).to_list(),
+        pl.read_parquet_metadata(file).get(TIME_INPUT),
     )
 
 

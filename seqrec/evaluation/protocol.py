@@ -18,7 +18,7 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
 from seqrec.tokens.events import EventHistories, EventTokens
-from seqrec.tokens.grammar import TIME_COLUMN
+from seqrec.tokens.grammar import NO_TIME_INPUT, TIME_COLUMN
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
@@ -170,7 +170,7 @@ def protocol_line(
     split: Split,
     num_queries: int,
     exclude_seen: bool,
-    time_input: str = "no time input",
+    time_input: str = NO_TIME_INPUT,
 ) -> str:
     """The conditions under which a table's numbers hold, in one line."""
     options = data.manifest["options"]

@@ -14,11 +14,14 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
+from seqrec.jobs.events import time_input_of
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
 
 EXACT = "exact"
 RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
+UNTOLD_TIME_INPUT = "time input not told"
+"""Of files that do not say what their maker knew of times."""
 
 
 class Answers(NamedTuple):
@@ -30,6 +33,8 @@ class Answers(NamedTuple):
     items: Int[Tensor, "Q K"]
     facts: Mapping[str, float]
     """What was measured on the way, such as ``users_per_second``."""
+    time_input: str
+    """What their maker was told of times."""
     notes: Sequence[str] = ()
     """What a reader should know of them."""
 
@@ -45,7 +50,8 @@ def ranked(
     """A ranker's lists: exact, then through each index that was asked for."""
     started = time.perf_counter()
     exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started))
+    time_input = time_input_of(ranker)
+    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started), time_input)
     if not isinstance(ranker, Recommender):
         return
     for name in retrieval:
@@ -57,7 +63,7 @@ def ranked(
         found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
         facts = _speed(queries, started)
         facts["recall_against_exact"] = recall_against_exact(found, exact)
-        yield Answers(ranker.name, name, seed, found, facts)
+        yield Answers(ranker.name, name, seed, found, facts, time_input)
 
 
 def _speed(queries: Queries, started: float) -> dict[str, float]:
@@ -98,4 +104,5 @@ def from_file(
     ]
     if exclude_seen:
         items = np.where(is_seen, -1, items)
-    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, notes)
+    time_input = lists.time_input or UNTOLD_TIME_INPUT
+    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)

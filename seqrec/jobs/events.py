@@ -25,6 +25,7 @@ from seqrec.tokens.events import (
 )
 from seqrec.tokens.grammar import (
     NO_TIME,
+    NO_TIME_INPUT,
     OPEN,
     SITTING_VALUES,
     TIME_COLUMN,
@@ -165,6 +166,12 @@ def _check_column(prepared: PreparedData, column: str, key: str) -> None:
 def grammar_of(ranker: Ranker) -> EventTokens | None:
     """The events that a ranker reads; None if titles alone."""
     return ranker.events if isinstance(ranker, ModelRanker) else None
+
+
+def time_input_of(ranker: Ranker) -> str:
+    """What a ranker is told of times, for the protocol of its results."""
+    events = grammar_of(ranker)
+    return NO_TIME_INPUT if events is None else events.grammar.time_input
 
 
 def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
