@@ -180,6 +180,11 @@ class Grammar:
         return list(dict.fromkeys(names))
 
     @property
+    def gaps(self) -> list[Behaviour]:
+        """The behaviours that count the time since the event before."""
+        return [one for one in self.behaviours if one.source == "time" and one.key == "gap"]
+
+    @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sittings is not None or any(one.dropped for one in self.behaviours)

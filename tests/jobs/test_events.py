@@ -275,13 +275,33 @@ def test_a_grammar_that_makes_no_sense_is_refused_before_anything_is_written(tmp
     assert not list(tmp_path.glob("run*"))
 
 
-def test_times_out_of_order_are_refused(tmp_path):
+SITTINGS = "data.events={sittings: {series: device, gap_seconds: 3600}}"
+
+
+@pytest.mark.parametrize(
+    ("who", "override"), [("behaviour gap", grammar(GAP)), ("data.events.sittings", SITTINGS)]
+)
+def test_times_out_of_order_are_refused(tmp_path, who, override):
     log = log_with_devices(20).with_columns(place=-pl.col("timestamp"))
     seqrec.prepare(log, out=tmp_path / "data", order="place")
-    with pytest.raises(SeqRecError, match="behaviour gap: .* earlier than the one before them"):
-        seqrec.train(
-            "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, grammar(GAP)]
-        )
+    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, override]}
+    with pytest.raises(SeqRecError, match=f"{who}: .* earlier than the one before them"):
+        seqrec.train("sft", data=tmp_path / "data", **arguments)
+
+
+def test_sittings_need_times(tmp_path):
+    """Also where the grammar is that of another model, and the log another."""
+    log = log_with_devices().with_columns(place=pl.int_range(pl.len()))
+    seqrec.prepare(log, out=tmp_path / "timed")
+    seqrec.prepare(log.drop("timestamp"), out=tmp_path / "data", order="place")
+    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, SITTINGS]}
+    seqrec.train("sft", data=tmp_path / "timed", **arguments)
+    complaint = "data.events.sittings: the training part of .* has no times; leave it out"
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=tmp_path / "data", **arguments, overwrite=True)
+    arguments = {"out": tmp_path / "on", "overrides": [f"model.from_pretrained={tmp_path / 'run'}"]}
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=tmp_path / "data", **arguments)
 
 
 def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):
