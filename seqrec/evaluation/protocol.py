@@ -208,6 +208,8 @@ def evaluation_notes(data: PreparedData) -> list[str]:
                 f"{leaked:,} training interactions ({share:.0%}) are later than the earliest "
                 "test target"
             )
+            if untimed := counts.get("untimed_interactions"):
+                after += f" ({untimed:,} interactions have no time and are not counted)"
         notes.append(f"{data.split_by} looks into the future: {after}; global-time does not")
     for kind in ("users", "items"):
         if counts.get(f"cold_{kind}"):

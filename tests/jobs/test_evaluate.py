@@ -120,6 +120,18 @@ def test_a_sample_is_one_of_users_and_says_so(data):
         seqrec.evaluate("transitions", data=data, users_sample=0)
 
 
+def test_the_future_is_counted_where_some_have_no_times(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(50, 6, seed=1)
+    is_timed = pl.col("user_id") != log["user_id"][0]
+    time = pl.when(is_timed).then("timestamp")
+    log = log.with_columns(timestamp=time, place=pl.int_range(pl.len()))
+    data = seqrec.prepare(log, out=tmp_path / "data", order="place")["out"]
+    (note, *_) = seqrec.evaluate("popularity", data=data)["notes"]
+    num_untimed = log["timestamp"].null_count()
+    assert "are later than the earliest test target" in note
+    assert f"({num_untimed} interactions have no time and are not counted)" in note
+
+
 def test_cold_and_warm_targets_part_the_queries(tmp_path):
     log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
     data = seqrec.prepare(log, out=tmp_path / "data", cold_share=0.2)["out"]
