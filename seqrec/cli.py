@@ -543,6 +543,8 @@ def export(
     """Write item (with --data: and user) embeddings for a retrieval system."""
     result = seqrec.export(model, to=to, out=out, data=data, overwrite=overwrite)
     lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
+    if not result["scores_are_products"]:
+        lines.append("products of these vectors leave out what the model's memory adds to scores")
     for kind, recall in result.get("recall_against_exact", {}).items():
         lines.append(f"recall@10 of {kind} against exact: {recall:.4f}")
     _print(result, as_json, *lines)

@@ -505,7 +505,10 @@ class Recommender(ModelRanker):
         return found
 
     def embed(self, histories: Sequence[Sequence[Event]]) -> Float[np.ndarray, "B D"]:
-        """The vector of every history; its product with an item's vector is the item's score."""
+        """The vector of every history; its product with an item's vector is the item's score.
+
+        But for what a memory adds to it: see ``scores_are_products``.
+        """
         return self.vectors_of(self._known(histories))
 
     def vectors_of(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[np.ndarray, "B D"]:
@@ -513,6 +516,11 @@ class Recommender(ModelRanker):
         starts = range(0, len(histories), self.batch_size)
         batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
         return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
+
+    @property
+    def scores_are_products(self) -> bool:
+        """Whether vectors say all of a score; a memory adds to it what no vector holds."""
+        return self.model.memory is None or not self.model.memory.strength
 
     @property
     def fingerprint(self) -> str:
@@ -527,7 +535,10 @@ class Recommender(ModelRanker):
         *,
         exclude_seen: bool = True,
     ) -> TopK:
-        """What ``rank`` answers, found through an index of this model's item vectors."""
+        """What ``rank`` answers, found through an index of this model's item vectors.
+
+        Scores are products of vectors: what a memory adds to them has no say.
+        """
         k = min(k, self.num_items)
         seen = histories if exclude_seen else None
         found = search(index, self.vectors_of(histories), k, seen=seen)

@@ -1,5 +1,6 @@
 """``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
 from seqrec.tokens.grammar import PAST_TIMES, TARGET_TIME
 from seqrec.tokens.requests import Event
+
+logger = logging.getLogger(__name__)
 
 WhichHistories = Literal["validation", "test", "all"]
 Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
@@ -60,7 +63,8 @@ def recommend(
             is told of every title, with ``history``.
         plan: let the model say first what kind of title comes next, and recommend given that.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
-        index: folder of an exported FAISS index to search; exact if not given.
+        index: folder of an exported FAISS index to search, by products of vectors alone; exact
+            if not given.
         out: Parquet file for the lists, needed with ``data``.
         overwrite: replace ``out``.
 
@@ -117,6 +121,8 @@ def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -
         catalog_fingerprint=ranker.catalog_fingerprint,
         model_fingerprint=ranker.fingerprint,
     )
+    if not ranker.scores_are_products:
+        logger.warning("lists of %s through an index leave out what its memory adds", ranker.name)
     return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
 
 

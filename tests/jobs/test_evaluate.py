@@ -53,6 +53,24 @@ def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
         assert run["validation"]["ndcg@10"] >= alone - 1e-9
 
 
+def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
+    for name, memory in (("plain", "null"), ("told", "{strength: 1}")):
+        run, out = tmp_path / name, tmp_path / f"{name}-vectors"
+        overrides = [*QUICK, f"model.memory={memory}"]
+        seqrec.train("sft", data=data, out=run, overrides=overrides)
+        manifest = seqrec.export(run, to="faiss", out=out)
+        exact, by_index = (
+            seqrec.recommend(run, history=["t03", "t05"], k=5, index=index)["recommendations"]
+            for index in (None, out / "items" / "flat")
+        )
+        scores = [[row["score"] for row in rows] for rows in (exact, by_index)]
+        is_told = name == "told"
+        assert manifest["scores_are_products"] == (not is_told)
+        assert np.allclose(*scores, atol=1e-4) == (not is_told)
+        said = [record.message for record in caplog.records if "memory" in record.message]
+        assert said == ["lists of told through an index leave out what its memory adds"] * is_told
+
+
 def test_seeds_go_on_where_they_were(runs, data, tmp_path):
     out = tmp_path / "mine"
     seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0])
