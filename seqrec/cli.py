@@ -206,6 +206,7 @@ def train(
             result,
             as_json,
             f"{len(result['runs'])} seeds, {result['train_seconds']:.0f} s of training",
+            *_what_was_kept(result["runs"][0]),
             f"validation: {metrics}",
             f"({result['protocol']})",
         )
@@ -216,6 +217,7 @@ def train(
         result,
         as_json,
         _how_it_went(result),
+        *_what_was_kept(result),
         *(["before: " + "  ".join(before)] if before else []),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
         *_held_out(result.get("held_out")),
@@ -580,6 +582,18 @@ def _how_it_went(result: dict[str, Any]) -> str:
     if not result["best_epoch"]:
         best = "every epoch lost more than objective.tolerance: the weights of the start are kept"
     return f"{best}, {result['train_seconds']:.0f} s of training"
+
+
+def _what_was_kept(result: dict[str, Any]) -> list[str]:
+    """Of a model that reads events: what became of the training interactions."""
+    found = result.get("events")
+    if found is None:
+        return []
+    return [
+        f"events: {found['interactions']:,} interactions, of which {found['merged']:,} merged, "
+        f"{found['dropped']:,} dropped; {found['events_read']:,} events read, "
+        f"{found['tokens_per_event']} tokens each"
+    ]
 
 
 def _held_out(found: dict[str, Any] | None) -> list[str]:
