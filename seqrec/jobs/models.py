@@ -14,7 +14,6 @@ from seqrec.errors import SeqRecError
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.recommender import Ranker, Recommender
 
-TEXT_COLUMNS = ("title", "genres")
 SEED_PREFIX = "seed-"
 """Of the runs that a folder of several seeds holds."""
 
@@ -67,13 +66,11 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
 
 def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
     """The floor that reads what the items' texts say, by a text encoder."""
-    items = data.items()
-    columns = [column for column in TEXT_COLUMNS if column in items.columns]
-    if not columns:
-        raise SeqRecError(f"{NearestText.name}: the items of {data.path} have no title")
     settings = settings_of(NearestText.name) | settings
+    columns = settings["columns"].split("+")
+    texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")
     encoder = TextEncoder.from_pretrained(settings["encoder"])
-    return NearestText(encoder.encode(item_texts(items, columns, NearestText.name)), **settings)
+    return NearestText(encoder.encode(texts), **settings)
 
 
 def seed_folders(model: str | Path) -> dict[int, Path]:
