@@ -36,8 +36,9 @@ from seqrec.jobs.judging import (
     strata_rows,
     table_rows,
 )
-from seqrec.jobs.models import open_rankers, selection_of
+from seqrec.jobs.models import open_rankers
 from seqrec.jobs.report import REPORT_FILE, environment, trained_models
+from seqrec.jobs.run_folder import selection_of
 from seqrec.reports.evaluation import evaluation_page
 from seqrec.tokens.grammar import NO_TIME_INPUT
 

@@ -1,7 +1,6 @@
 """What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
@@ -95,17 +94,3 @@ def open_rankers(
         recommender = open_recommender(folder, data)
         recommender.name = Path(model).name
         yield seed, recommender
-
-
-def selection_of(models: Sequence[str | Path]) -> list[str]:
-    """How trained models were chosen, and of how many seeds; nothing of model folders."""
-    metrics, num_seeds = set(), set()
-    for model in models:
-        folders = list(seed_folders(model).values()) or [Path(model)]
-        files = [folder / "metrics.json" for folder in folders]
-        if all(file.is_file() for file in files):
-            metrics |= {json.loads(file.read_text()).get("selection_metric") for file in files}
-            num_seeds.add(len(folders))
-    chosen = sorted(filter(None, metrics))
-    parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []
-    return [*parts, f"seeds: {', '.join(map(str, sorted(num_seeds)))}"] if num_seeds else parts
