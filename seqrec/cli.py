@@ -20,8 +20,6 @@ from seqrec.errors import SeqRecError
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
-BEYOND_ACCURACY = ("coverage@", "novelty@", "popularity_share@", "diversity@", "miscalibration@")
-
 app = typer.Typer(
     name="seqrec",
     help="Watch histories as language: train, judge and serve sequential recommenders.",
@@ -208,6 +206,7 @@ def train(
             result,
             as_json,
             f"{len(result['runs'])} seeds, {result['train_seconds']:.0f} s of training",
+            *_what_was_kept(result["runs"][0]),
             f"validation: {metrics}",
             f"({result['protocol']})",
         )
@@ -218,6 +217,7 @@ def train(
         result,
         as_json,
         _how_it_went(result),
+        *_what_was_kept(result),
         *(["before: " + "  ".join(before)] if before else []),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
         *_held_out(result.get("held_out")),
@@ -426,13 +426,15 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Rank the full catalog for every held-out target, systems side by side."""
-    from seqrec.reports.tables import text_table, without_equal_hit_rates
+    from seqrec.reports.evaluation import beyond_rows, printed_rows, strata_table
+    from seqrec.reports.tables import text_table
 
+    cut_offs = _numbers(k, "--k")
     result = seqrec.evaluate(
         models or (),
         data=data,
         split=split,
-        k=_numbers(k, "--k"),
+        k=cut_offs,
         metric=metric,
         against=against,
         only=only,
@@ -447,10 +449,11 @@ def evaluate(
         overwrite=overwrite,
     )
     counts = ", ".join(f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items())
-    lines = [text_table(_shown(result["rows"])), result["protocol"], counts, *result["notes"]]
-    lines += ["", text_table(_beyond_accuracy(result["rows"]))]
+    rows = result["rows"]
+    lines = [text_table(printed_rows(rows)), result["protocol"], counts, *result["notes"]]
+    lines += ["", text_table(beyond_rows(rows, min(cut_offs)))]
     if strata:
-        lines += ["", text_table(without_equal_hit_rates(_strata(result["strata"])))]
+        lines += ["", text_table(strata_table(result["strata"], result["metric"]))]
     lines += _settings_lines(result["baselines"])
     lines += [comparison["sentence"] for comparison in result["comparisons"]]
     lines += [
@@ -515,8 +518,9 @@ def recommend(
         overwrite=overwrite,
     )
     if history is None:
-        counts = [f"{key.replace('_', ' ')}: {result[key]:,}" for key in result if key != "out"]
-        _print(result, as_json, *counts)
+        names = ("users", "rows", "lists_cut_short")
+        counts = [f"{name.replace('_', ' ')}: {result[name]:,}" for name in names]
+        _print(result, as_json, *counts, result["time_input"])
         return
     notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if result["unknown_items"]:
@@ -545,6 +549,8 @@ def export(
     """Write item (with --data: and user) embeddings for a retrieval system."""
     result = seqrec.export(model, to=to, out=out, data=data, overwrite=overwrite)
     lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
+    if not result["scores_are_products"]:
+        lines.append("products of these vectors leave out what the model's memory adds to scores")
     for kind, recall in result.get("recall_against_exact", {}).items():
         lines.append(f"recall@10 of {kind} against exact: {recall:.4f}")
     _print(result, as_json, *lines)
@@ -582,6 +588,18 @@ def _how_it_went(result: dict[str, Any]) -> str:
     return f"{best}, {result['train_seconds']:.0f} s of training"
 
 
+def _what_was_kept(result: dict[str, Any]) -> list[str]:
+    """Of a model that reads events: what became of the training interactions."""
+    found = result.get("events")
+    if found is None:
+        return []
+    return [
+        f"events: {found['interactions']:,} interactions, of which {found['merged']:,} merged, "
+        f"{found['dropped']:,} dropped; {found['events_read']:,} events read, "
+        f"{found['tokens_per_event']} tokens each"
+    ]
+
+
 def _held_out(found: dict[str, Any] | None) -> list[str]:
     """How a reward model fares on people whom it never met, beside what needs no model."""
     if found is None:
@@ -594,35 +612,6 @@ def _held_out(found: dict[str, Any] | None) -> list[str]:
     difference = f"auc of the model over {name.replace('_', ' ')}: {gain['difference']:+.4f}"
     interval = f"[{gain['low']:+.4f}, {gain['high']:+.4f}], p {gain['p_value']:.3g}"
     return [*lines, f"  {difference} {interval}"]
-
-
-def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of accuracy: without what they hold on every metric, and hit rates that are recalls."""
-    from seqrec.reports.tables import without_equal_hit_rates
-
-    hidden = {"sd", "intervals", *(key for key in rows[0] if key.startswith(BEYOND_ACCURACY))}
-    if all(row["seeds"] == 1 for row in rows):
-        hidden.add("seeds")
-    rows = without_equal_hit_rates(rows)
-    return [{key: row[key] for key in row if key not in hidden} for row in rows]
-
-
-def _beyond_accuracy(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the lists are like, at the smallest cut-off."""
-    shown = []
-    for key in rows[0]:
-        name, _, cut_off = key.partition("@")
-        if f"{name}@" in BEYOND_ACCURACY and f"@{cut_off}" == _smallest_cut_off(rows[0]):
-            shown.append(key)
-    return [{key: row[key] for key in ("system", "retrieval", *shown)} for row in rows]
-
-
-def _smallest_cut_off(row: dict[str, Any]) -> str:
-    return next(f"@{key.partition('@')[2]}" for key in row if "@" in key)
-
-
-def _strata(strata: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: row[key] for key in row if key != "interval"} for row in strata]
 
 
 def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:

@@ -480,7 +480,7 @@ class Recommender(ModelRanker):
         name: str,
         value: Any,
     ) -> list[list[float]]:
-        """``likelihood`` after histories of items, for items."""
+        """``likelihood`` after histories of items, for items, whatever kind is asked for."""
         asked = f"likelihood {name}={value}"
         if self.events is None:
             raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
@@ -489,6 +489,8 @@ class Recommender(ModelRanker):
         if not grammar.is_learned[place]:
             raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
         code = grammar.code(place, value, asked)
+        if isinstance(histories, EventHistories):
+            histories = self.events.unasked(histories)
         room = (self.model.config.max_length - 1) * self.block_size
         found = []
         for row, titles in enumerate(items):
@@ -503,7 +505,10 @@ class Recommender(ModelRanker):
         return found
 
     def embed(self, histories: Sequence[Sequence[Event]]) -> Float[np.ndarray, "B D"]:
-        """The vector of every history; its product with an item's vector is the item's score."""
+        """The vector of every history; its product with an item's vector is the item's score.
+
+        But for what a memory adds to it: see ``scores_are_products``.
+        """
         return self.vectors_of(self._known(histories))
 
     def vectors_of(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[np.ndarray, "B D"]:
@@ -511,6 +516,11 @@ class Recommender(ModelRanker):
         starts = range(0, len(histories), self.batch_size)
         batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
         return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
+
+    @property
+    def scores_are_products(self) -> bool:
+        """Whether vectors say all of a score; a memory adds to it what no vector holds."""
+        return self.model.memory is None or not self.model.memory.strength
 
     @property
     def fingerprint(self) -> str:
@@ -525,7 +535,10 @@ class Recommender(ModelRanker):
         *,
         exclude_seen: bool = True,
     ) -> TopK:
-        """What ``rank`` answers, found through an index of this model's item vectors."""
+        """What ``rank`` answers, found through an index of this model's item vectors.
+
+        Scores are products of vectors: what a memory adds to them has no say.
+        """
         k = min(k, self.num_items)
         seen = histories if exclude_seen else None
         found = search(index, self.vectors_of(histories), k, seen=seen)

@@ -548,6 +548,21 @@ def test_seen_items_in_anybodys_lists_are_no_hits(tmp_path):
     assert row["recall@1"] == 1
 
 
+def test_whom_and_what_anybodys_lists_lack_or_invent_is_named(capsys, tmp_path):
+    log = pl.DataFrame({"user": ["u"] * 4 + ["v"] * 4, "item": list("abcd") * 2})
+    seqrec.prepare(log, out=tmp_path / "data")
+    lists = pl.DataFrame({"user_id": ["u", "w"], "item_id": ["d", "x"], "score": [1.0, 1.0]})
+    lists.write_parquet(tmp_path / "lists.parquet")
+    arguments = ["--data", tmp_path / "data", "--recommendations", tmp_path / "lists.parquet"]
+    shown = call(capsys, "evaluate", *arguments)[1]
+    for note in (
+        "1 users are recommended no known item, 'v' first",
+        "1 users are not in the data, 'w' first",
+        "1 items are not in the catalog, 'x' first",
+    ):
+        assert f"lists.parquet: {note}" in shown
+
+
 def test_an_absurd_k_asks_for_no_absurd_memory(capsys, run, prepared):
     code, out, _ = call(capsys, "recommend", run, "--history", "x", "--k", 10**9, "--json")
     assert code == 0 and len(json.loads(out)["recommendations"]) == 60

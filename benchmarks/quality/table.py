@@ -105,7 +105,7 @@ def rows_of(
             "",
             system=found["system"],
             ratio=None,
-            note=f"{found['relative']:+.1%}, p = {found['p_value']:.4f}: {verdict}",
+            note=f"{found['difference'] / found['base']:+.1%}, p = {found['p_value']:.4f}: {verdict}",
             module=module,
         )
 

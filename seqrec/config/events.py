@@ -95,6 +95,20 @@ class EventsConfig(Block):
     sittings: SittingsConfig | None = None
     """Merge events of one series that follow each other at once into one, which <binged=yes>
     says; null: each stands for itself."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Tokens of a history that the model reads at once: data.max_length becomes the events that
+    fit, if that is fewer. null: it stands."""
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of an event: its title and what is told of it."""
+        return 1 + len(self.behaviours) + (self.sittings is not None)
+
+    @model_validator(mode="after")
+    def _an_event_fits(self) -> "EventsConfig":
+        if self.max_tokens is not None and self.max_tokens < self.block_size:
+            raise ValueError(f"max_tokens {self.max_tokens}: one event is {self.block_size} tokens")
+        return self
 
     @model_validator(mode="after")
     def _something_is_told(self) -> "EventsConfig":

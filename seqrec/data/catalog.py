@@ -1,7 +1,7 @@
 """The catalog: which items can be recommended, in which order, and a fingerprint of that."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -145,9 +145,15 @@ def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], fi
     write_parquet(counted, file)
 
 
-def write_parquet(table: pl.DataFrame, file: Path) -> None:
-    """Write a table; whatever goes wrong (a full disk, say) is an ``OSError``."""
+def write_parquet(table: pl.DataFrame, file: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write a table; whatever goes wrong (a full disk, say) is an ``OSError``.
+
+    Args:
+        table: what is written.
+        file: where.
+        notes: what the file says of itself, in its schema's metadata.
+    """
     try:
-        table.write_parquet(file)
+        table.write_parquet(file, metadata=None if notes is None else dict(notes))
     except pl.exceptions.PolarsError as error:
         raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error

@@ -204,7 +204,7 @@ def _count(rows: _Rows, split_by: SplitBy, ordered_by: str, num_items: int) -> N
     """Add the counts of what is left."""
     table = rows.table
     users, items = rows.ints("user"), rows.ints("item")
-    times = None if table["time"].null_count() else rows.ints("time")
+    times = table["time"].cast(pl.Int64).cast(pl.Float64).to_numpy()  # NaN for null
     rows.counts |= {
         "duplicate_rows": _num_duplicates(table, ordered_by),
         "users": int(users.max()) + 1,

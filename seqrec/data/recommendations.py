@@ -12,6 +12,9 @@ from seqrec.data.catalog import read_parquet
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 
+TIME_INPUT = "time_input"
+"""Key of the file's metadata: what the lists' maker was told of times."""
+
 
 @dataclass(frozen=True)
 class RecommendationLists:
@@ -19,8 +22,11 @@ class RecommendationLists:
 
     items: Int[np.ndarray, "U K"]
     """Best first; -1 where a list ends, or names an item that the catalog does not hold."""
-    num_unknown_users: int
-    num_unknown_items: int
+    unknown_users: list[str]
+    """Whom the data do not know, in the file's order."""
+    unknown_items: list[str]
+    time_input: str | None
+    """What their maker was told of times; None where the file does not say."""
 
 
 def recommendations_table(
@@ -44,11 +50,11 @@ def recommendations_table(
 def read_recommendations(file: Path, data: PreparedData, k: int) -> RecommendationLists:
     """Anybody's lists for the users of ``data``, the first ``k`` of each.
 
-    Ids that ``data`` does not know are counted; an unknown item keeps its place in the list.
+    Ids that ``data`` does not know are named; an unknown item keeps its place in the list.
 
     Raises:
         SeqRecError: no such file, not Parquet, columns missing, an item twice in one list, a
-            rank or score that is missing or not a number.
+            rank or score that is missing or not a number, ranks other than 1, 2, 3, ...
     """
     table = read_parquet(file)
     order = "rank" if "rank" in table.columns else "score"
@@ -58,13 +64,14 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
     nested = [name for name in ("user_id", "item_id") if table[name].dtype.is_nested()]
     if nested:
         raise SeqRecError(f"{file}: column {nested[0]!r} holds lists, not an id a row")
-    if (
-        not table[order].dtype.is_numeric()
-        or table[order].cast(pl.Float64).is_finite().not_().any()
-    ):
-        raise SeqRecError(f"{file}: column {order!r} holds something that is not a number")
-    if table.null_count().select("user_id", "item_id", order).sum_horizontal().item():
-        raise SeqRecError(f"{file}: empty values among user_id, item_id, {order}")
+    numbers = [column for column in ("rank", "score") if column in table.columns]
+    for column in numbers:
+        values = table[column]
+        if not values.dtype.is_numeric() or values.cast(pl.Float64).is_finite().not_().any():
+            raise SeqRecError(f"{file}: column {column!r} holds something that is not a number")
+    named = ("user_id", "item_id", *numbers)
+    if table.null_count().select(named).sum_horizontal().item():
+        raise SeqRecError(f"{file}: empty values among {', '.join(named)}")
     table = table.with_columns(pl.col("user_id", "item_id").cast(pl.String))
     repeated = table.select("user_id", "item_id").is_duplicated()
     if repeated.any():
@@ -75,14 +82,26 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         .join(data.items().select("item", "item_id"), on="item_id", how="left")
         .sort(order, descending=order == "score", maintain_order=True)
     )
-    known = table.filter(pl.col("user").is_not_null())
-    known = known.with_columns(place=pl.int_range(pl.len()).over("user")).filter(
-        pl.col("place") < k
-    )
+    table = table.with_columns(place=pl.int_range(pl.len()).over("user_id"))
+    if order == "rank":
+        _check_ranks(table, file)
+    known = table.filter(pl.col("user").is_not_null() & (pl.col("place") < k))
     items = np.full((data.num_users, k), -1, dtype=np.int64)
     items[known["user"], known["place"]] = known["item"].cast(pl.Int64).fill_null(-1)
     return RecommendationLists(
         items,
-        table.filter(pl.col("user").is_null())["user_id"].n_unique(),
-        table.filter(pl.col("item").is_null())["item_id"].n_unique(),
+        table.filter(pl.col("user").is_null())["user_id"].unique(maintain_order=True).to_list(),
+        table.filter(pl.col("item").is_null())["item_id"].unique(maintain_order=True).to_list(),
+        pl.read_parquet_metadata(file).get(TIME_INPUT),
     )
+
+
+def _check_ranks(table: pl.DataFrame, file: Path) -> None:
+    """Refuse lists, best first, whose ranks have gaps or ties."""
+    wrong = table.filter(pl.col("rank") != pl.col("place") + 1)
+    if len(wrong):
+        user_id, rank, place = wrong.select("user_id", "rank", "place").row(0)
+        raise SeqRecError(
+            f"{file}: user {user_id!r} has rank {rank} where {place + 1} is due; number each "
+            "user's list 1, 2, 3, ..., or leave rank out and give scores"
+        )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from seqrec.errors import SeqRecError
 
@@ -97,7 +97,7 @@ def split_counts(
     items: Int[np.ndarray, " N"],
     split: UInt8[np.ndarray, " N"],
     split_by: SplitBy,
-    times: Int[np.ndarray, " N"] | None,
+    times: Float[np.ndarray, " N"],
 ) -> dict[str, int]:
     """How large the parts are, who is evaluated, which test targets training never saw.
 
@@ -106,7 +106,7 @@ def split_counts(
         items: per row.
         split: per row.
         split_by: what ``split`` follows.
-        times: per row, in microseconds; None if some are missing.
+        times: per row, in microseconds; NaN where it has none.
     """
     is_train, is_test = split == TRAIN, split == TEST
     lengths = np.bincount(users)
@@ -124,9 +124,12 @@ def split_counts(
         "cold_users": _num_cold(users, is_target, is_train),
         "cold_items": _num_cold(items, is_target, is_train),
     }
-    if split_by.kind == "last-n" and times is not None and is_test.any():
-        earliest = times[is_test].min()
+    has_time = ~np.isnan(times)
+    if split_by.kind == "last-n" and (is_test & has_time).any():
+        earliest = times[is_test & has_time].min()
         counts["leaked_interactions"] = int((is_train & (times > earliest)).sum())
+        if not has_time.all():
+            counts["untimed_interactions"] = int((~has_time).sum())
     return counts
 
 

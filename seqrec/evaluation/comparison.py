@@ -27,14 +27,17 @@ class Comparison:
     """Mean over queries of the system's minus the other's."""
     base: float
     """The other's mean."""
-    relative: float
-    """``difference`` over ``base``."""
     interval: tuple[float, float]
     """95 % bootstrap interval of ``difference``."""
     p_value: float
     """Two-sided, by paired randomisation, adjusted by Holm over the table."""
     has_one_sign: bool
     """Whether the difference has the same sign in every seed."""
+
+    @property
+    def relative(self) -> float | None:
+        """``difference`` over the other's mean; None if that is 0."""
+        return self.difference / self.base if self.base else None
 
     @property
     def is_significant(self) -> bool:
@@ -48,7 +51,8 @@ class Comparison:
 
     def as_row(self) -> dict[str, Any]:
         """The fields and verdicts, for JSON."""
-        verdicts = {name: getattr(self, name) for name in ("is_significant", "is_not_inferior")}
+        names = ("relative", "is_significant", "is_not_inferior")
+        verdicts = {name: getattr(self, name) for name in names}
         return {**asdict(self), "interval": list(self.interval), **verdicts}
 
     def sentence(self) -> str:
@@ -60,9 +64,10 @@ class Comparison:
         else:
             verdict = "may be chance"
         low, high = self.interval
+        relative = "" if self.relative is None else f"{self.relative:+.1%}; "
         return (
             f"{self.metric}, {self.system} against {self.other}: {self.difference:+.4f} "
-            f"({self.relative:+.1%}; 95 % interval {low:+.4f} to {high:+.4f}; "
+            f"({relative}95 % interval {low:+.4f} to {high:+.4f}; "
             f"p = {self.p_value:.4f}): {verdict}"
         )
 
@@ -102,15 +107,13 @@ def compare(
     found = []
     for (other, values), test, p_value in zip(others.items(), tests, adjusted, strict=True):
         differences = ours.mean(axis=0) - values.mean(axis=0)
-        base = float(values.mean())
         found.append(
             Comparison(
                 system=name,
                 other=other,
                 metric=metric,
                 difference=test.difference,
-                base=base,
-                relative=test.difference / base if base else float("inf"),
+                base=float(values.mean()),
                 interval=bootstrap_interval(differences, users=users, seed=SEED),
                 p_value=p_value,
                 has_one_sign=_has_one_sign(ours, values),

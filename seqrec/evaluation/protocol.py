@@ -18,7 +18,7 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
 from seqrec.tokens.events import EventHistories, EventTokens
-from seqrec.tokens.grammar import TIME_COLUMN
+from seqrec.tokens.grammar import NO_TIME_INPUT, TIME_COLUMN
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}
@@ -142,7 +142,7 @@ class Judgement:
     metrics: dict[str, float]
     """Means over queries, by key: ``ndcg@10``, ..."""
     per_query: dict[str, Float[np.ndarray, " Q"]]
-    """The same, of each query."""
+    """The same, of each query; NaN where a metric is not defined for it."""
 
 
 def judge(
@@ -170,7 +170,7 @@ def protocol_line(
     split: Split,
     num_queries: int,
     exclude_seen: bool,
-    time_input: str = "no time input",
+    time_input: str = NO_TIME_INPUT,
 ) -> str:
     """The conditions under which a table's numbers hold, in one line."""
     options = data.manifest["options"]
@@ -208,6 +208,8 @@ def evaluation_notes(data: PreparedData) -> list[str]:
                 f"{leaked:,} training interactions ({share:.0%}) are later than the earliest "
                 "test target"
             )
+            if untimed := counts.get("untimed_interactions"):
+                after += f" ({untimed:,} interactions have no time and are not counted)"
         notes.append(f"{data.split_by} looks into the future: {after}; global-time does not")
     for kind in ("users", "items"):
         if counts.get(f"cold_{kind}"):

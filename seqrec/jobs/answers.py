@@ -14,11 +14,14 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
+from seqrec.jobs.events import time_input_of
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
 
 EXACT = "exact"
 RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
+UNTOLD_TIME_INPUT = "time input not told"
+"""Of files that do not say what their maker knew of times."""
 
 
 class Answers(NamedTuple):
@@ -30,6 +33,10 @@ class Answers(NamedTuple):
     items: Int[Tensor, "Q K"]
     facts: Mapping[str, float]
     """What was measured on the way, such as ``users_per_second``."""
+    time_input: str
+    """What their maker was told of times."""
+    notes: Sequence[str] = ()
+    """What a reader should know of them."""
 
 
 def ranked(
@@ -43,7 +50,8 @@ def ranked(
     """A ranker's lists: exact, then through each index that was asked for."""
     started = time.perf_counter()
     exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started))
+    time_input = time_input_of(ranker)
+    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started), time_input)
     if not isinstance(ranker, Recommender):
         return
     for name in retrieval:
@@ -55,7 +63,7 @@ def ranked(
         found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
         facts = _speed(queries, started)
         facts["recall_against_exact"] = recall_against_exact(found, exact)
-        yield Answers(ranker.name, name, seed, found, facts)
+        yield Answers(ranker.name, name, seed, found, facts, time_input)
 
 
 def _speed(queries: Queries, started: float) -> dict[str, float]:
@@ -67,7 +75,8 @@ def from_file(
 ) -> Answers:
     """The lists of a recommendations file; a user whom it does not name has an empty one.
 
-    What a user has seen is no hit in them, as it is left out of other systems' lists.
+    What a user has seen is no hit in them, as it is left out of other systems' lists. Notes name
+    the first of those who have no list, and of ids that the data do not know.
     """
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
@@ -78,12 +87,22 @@ def from_file(
     items = lists.items[queries.users]
     rows = zip(items, queries.histories, strict=True)
     is_seen = np.array([np.isin(row, history) for row, history in rows])
+    without = prepared.users()["user_id"].gather(queries.users[(items < 0).all(axis=1)]).to_list()
     facts = {
-        "users_without_list": int((items < 0).all(axis=1).sum()),
+        "users_without_list": len(without),
         "seen_items_in_lists": int(is_seen.sum()),
-        "unknown_users": lists.num_unknown_users,
-        "unknown_items": lists.num_unknown_items,
+        "unknown_users": len(lists.unknown_users),
+        "unknown_items": len(lists.unknown_items),
     }
+    missing = {
+        "users are recommended no known item": without,
+        "users are not in the data": lists.unknown_users,
+        "items are not in the catalog": lists.unknown_items,
+    }
+    notes = [
+        f"{file}: {len(ids):,} {what}, {ids[0]!r} first" for what, ids in missing.items() if ids
+    ]
     if exclude_seen:
         items = np.where(is_seen, -1, items)
-    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts)
+    time_input = lists.time_input or UNTOLD_TIME_INPUT
+    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)

@@ -1,7 +1,7 @@
 """``seqrec evaluate``: models and baselines side by side, over the full catalog."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,7 +25,7 @@ from seqrec.evaluation.protocol import (
 )
 from seqrec.evaluation.strata import shuffled
 from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
-from seqrec.jobs.events import grammar_of, queries_for
+from seqrec.jobs.events import queries_for
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.judging import (
@@ -36,9 +36,11 @@ from seqrec.jobs.judging import (
     strata_rows,
     table_rows,
 )
-from seqrec.jobs.models import open_rankers, selection_of
+from seqrec.jobs.models import open_rankers
 from seqrec.jobs.report import REPORT_FILE, environment, trained_models
+from seqrec.jobs.run_folder import selection_of
 from seqrec.reports.evaluation import evaluation_page
+from seqrec.tokens.grammar import NO_TIME_INPUT
 
 PER_USER_FILE = "per_user.parquet"
 ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
@@ -123,7 +125,6 @@ def evaluate(
     disordered = {}
     answers: list[Answers] = []
     systems: dict[str, str] = {}
-    told: dict[str, str] = {}
     for model in models:
         taken = {answer.system for answer in answers}
         for seed, ranker in open_rankers(model, prepared, histories):
@@ -132,8 +133,6 @@ def evaluate(
                 ranker.name = str(model)
             systems[ranker.name] = str(model)
             asked = queries_for(ranker, queries, prepared)
-            if (events := grammar_of(ranker)) is not None and events.grammar.reads_times:
-                told[ranker.name] = events.grammar.time_input
             answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
             if shuffle_test:
                 mixed = shuffled(asked, SEED)
@@ -148,7 +147,7 @@ def evaluate(
     if metric not in choices:
         raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
     protocol = protocol_line(
-        prepared, split, len(queries.users), exclude_seen, **_time_input(told, len(systems))
+        prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
     if only is not None:
         protocol += f"; {ONLY[only]} alone"
@@ -156,7 +155,7 @@ def evaluate(
         protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
-        "notes": evaluation_notes(prepared),
+        "notes": evaluation_notes(prepared) + [note for of in answers for note in of.notes],
         "catalog": prepared.num_items,
         "counts": {
             "queries": len(queries.users),
@@ -187,15 +186,14 @@ def evaluate(
     return result
 
 
-def _time_input(told: Mapping[str, str], num_systems: int) -> dict[str, str]:
-    """What the protocol says of times, given what models are told of them."""
-    if not told:
-        return {}
-    if len(told) == num_systems and len(set(told.values())) == 1:
-        return {"time_input": next(iter(told.values()))}
-    parts = [f"{name}: {time_input}" for name, time_input in told.items()]
-    others = ["others: no time input"] * (len(told) < num_systems)
-    return {"time_input": ", ".join([*parts, *others])}
+def _time_input(answers: Sequence[Answers]) -> str:
+    """What the protocol says of times, given what each system is told of them."""
+    told = {answer.system: answer.time_input for answer in answers}
+    if len(set(told.values())) == 1:
+        return answers[0].time_input
+    parts = [f"{name}: {of}" for name, of in told.items() if of != NO_TIME_INPUT]
+    others = [f"others: {NO_TIME_INPUT}"] * (len(parts) < len(told))
+    return ", ".join([*parts, *others])
 
 
 def _sample(queries: Queries, num_users: int) -> Queries:

@@ -25,6 +25,7 @@ from seqrec.tokens.events import (
 )
 from seqrec.tokens.grammar import (
     NO_TIME,
+    NO_TIME_INPUT,
     OPEN,
     SITTING_VALUES,
     TIME_COLUMN,
@@ -68,7 +69,7 @@ def fit_coder(
 
     Raises:
         SeqRecError: a column that is not there or holds nothing, words where there are buckets,
-            more values than are allowed, times out of order.
+            more values than are allowed.
     """
     if config is None:
         return None if times is None else EventCoder(Grammar((), times=times), {})
@@ -129,12 +130,16 @@ def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
 
 
-def check_times(prepared: PreparedData) -> None:
-    """See that times can be learned from.
+def check_times(prepared: PreparedData, grammar: Grammar) -> None:
+    """See that a grammar which counts the time between events can be learned.
 
     Raises:
-        SeqRecError: the training part has none, or they are out of order.
+        SeqRecError: the training part has no times, or they are out of order.
     """
+    keys = [f"{KEY}.sittings"] * (grammar.sittings is not None)
+    keys += [*map(_key, grammar.gaps), *[TIMES_KEY] * (grammar.times is not None)]
+    if not keys:
+        return
     blocks = prepared.blocks([TIME_COLUMN])
     num_known = num_early = 0
     for block in range(len(blocks)):
@@ -146,11 +151,11 @@ def check_times(prepared: PreparedData) -> None:
         num_early += int((gaps[is_trained] < 0).sum())
     if not num_known:
         raise SeqRecError(
-            f"{TIMES_KEY}: the training part of {blocks.file} has no times; leave it out"
+            f"{keys[0]}: the training part of {blocks.file} has no times; leave it out"
         )
     if num_early:
         raise SeqRecError(
-            f"{TIMES_KEY}: {num_early:,} events of {blocks.file} are earlier than the one before "
+            f"{keys[0]}: {num_early:,} events of {blocks.file} are earlier than the one before "
             "them; prepare without --order, or leave it out"
         )
 
@@ -165,6 +170,12 @@ def _check_column(prepared: PreparedData, column: str, key: str) -> None:
 def grammar_of(ranker: Ranker) -> EventTokens | None:
     """The events that a ranker reads; None if titles alone."""
     return ranker.events if isinstance(ranker, ModelRanker) else None
+
+
+def time_input_of(ranker: Ranker) -> str:
+    """What a ranker is told of times, for the protocol of its results."""
+    events = grammar_of(ranker)
+    return NO_TIME_INPUT if events is None else events.grammar.time_input
 
 
 def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
@@ -243,13 +254,7 @@ def _key(behaviour: Behaviour) -> str:
 def _add_training(seen: "_Seen", blocks: Blocks) -> None:
     for block in range(len(blocks)):
         histories = blocks.read([block])
-        values = log_values(seen.behaviour, histories)[histories.split == TRAIN]
-        if seen.behaviour.key == "gap" and seen.behaviour.source == "time" and (values < 0).any():
-            raise SeqRecError(
-                f"{_key(seen.behaviour)}: {int((values < 0).sum()):,} events of {blocks.file} are "
-                "earlier than the one before them; prepare without --order, or leave gap out"
-            )
-        seen.add(values)
+        seen.add(log_values(seen.behaviour, histories)[histories.split == TRAIN])
 
 
 class _Seen:

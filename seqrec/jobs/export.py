@@ -32,7 +32,7 @@ def export(
     """Write the vectors of all items, and with ``data`` of all users, in another system's form.
 
     A user's vector is that of the whole history; its product with an item's vector is the
-    item's score.
+    item's score, but for what a memory adds: the manifest says whether ``scores_are_products``.
 
     Args:
         model: run or model folder.
@@ -59,6 +59,7 @@ def export(
         "version": seqrec.__version__,
         "to": to,
         "width": recommender.width,
+        "scores_are_products": recommender.scores_are_products,
         "catalog_fingerprint": recommender.catalog_fingerprint,
         "tokenizer_fingerprint": recommender.model.config.tokenizer_fingerprint,
         "model_fingerprint": recommender.fingerprint,

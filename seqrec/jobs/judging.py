@@ -26,12 +26,12 @@ def judged(
     item_counts: Int[np.ndarray, " I"],
     genres: Bool[np.ndarray, "I C"] | None,
 ) -> Judgement:
-    """What a system's lists are worth, and what they are like."""
+    """What a system's lists are worth, and what they are like; NaN where that is not defined."""
     found = judge(answer.items, queries, ks, len(item_counts))
     like = describe(answer.items.numpy(), queries.histories, ks, item_counts, genres)
-    means = {key: float(np.nanmean(values)) for key, values in like.items()}
-    whole = {key: values for key, values in like.items() if not np.isnan(values).any()}
-    return Judgement({**found.metrics, **means}, {**found.per_query, **whole})
+    known = {key: values[~np.isnan(values)] for key, values in like.items()}
+    means = {key: float(of.mean()) if len(of) else np.nan for key, of in known.items()}
+    return Judgement({**found.metrics, **means}, {**found.per_query, **like})
 
 
 def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
@@ -45,7 +45,10 @@ def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
 def table_rows(
     answers: Sequence[Answers], judgements: Sequence[Judgement], queries: Queries
 ) -> list[dict[str, Any]]:
-    """A row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users."""
+    """A row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
+
+    What is not defined for any query is None, and has neither.
+    """
     rows = []
     for (system, retrieval), places in by_system(answers).items():
         metrics = [judgements[place].metrics for place in places]
@@ -56,18 +59,37 @@ def table_rows(
             row |= {key: _mean([one[key] for one in found]) for key in found[0]}
         if len(places) > 1:
             row["sd"] = {
-                key: float(np.std([one[key] for one in metrics], ddof=1)) for key in metrics[0]
+                key: float(np.std([one[key] for one in metrics], ddof=1))
+                for key in metrics[0]
+                if row[key] is not None
             }
-        means = [np.mean([one[key] for one in per_query], axis=0) for key in per_query[0]]
-        intervals = bootstrap_intervals(np.column_stack(means), users=queries.users, seed=SEED)
-        row["intervals"] = dict(zip(per_query[0], intervals, strict=True))
+        means = {key: np.mean([one[key] for one in per_query], axis=0) for key in per_query[0]}
+        row["intervals"] = _intervals(means, queries.users)
         rows.append(row)
     return rows
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Of one value, itself: counts stay counts."""
-    return values[0] if len(values) == 1 else float(np.mean(values))
+def _mean(values: Sequence[float]) -> float | None:
+    """Of one value, itself: counts stay counts. None if it is not defined."""
+    mean = values[0] if len(values) == 1 else float(np.mean(values))
+    return None if np.isnan(mean) else mean
+
+
+def _intervals(
+    per_query: Mapping[str, Float[np.ndarray, " Q"]], users: Int[np.ndarray, " Q"]
+) -> dict[str, tuple[float, float]]:
+    """Of every metric over the queries for which it is defined; none where it never is."""
+    alike: dict[bytes, list[str]] = {}
+    for key, values in per_query.items():
+        alike.setdefault(np.isnan(values).tobytes(), []).append(key)
+    found: dict[str, tuple[float, float]] = {}
+    for keys in alike.values():
+        is_known = ~np.isnan(per_query[keys[0]])
+        if is_known.any():
+            values = np.column_stack([per_query[key][is_known] for key in keys])
+            intervals = bootstrap_intervals(values, users=users[is_known], seed=SEED)
+            found |= dict(zip(keys, intervals, strict=True))
+    return found
 
 
 def comparisons(
@@ -149,7 +171,10 @@ def per_user_table(
     queries: Queries,
     prepared: PreparedData,
 ) -> pa.Table:
-    """A row a system, seed and query: user, length of history, number of targets, metrics."""
+    """A row a system, seed and query: user, length of history, number of targets, metrics.
+
+    A metric that is not defined for a query is null.
+    """
     user_ids = prepared.users()["user_id"].to_arrow().take(pa.array(queries.users))
     tables = []
     for answer, judgement in zip(answers, judgements, strict=True):
@@ -161,6 +186,8 @@ def per_user_table(
             "history_length": pa.array([len(history) for history in queries.histories]),
             "num_targets": pa.array([len(targets) for targets in queries.targets]),
         }
-        columns |= {key: pa.array(value) for key, value in judgement.per_query.items()}
+        columns |= {
+            key: pa.array(value, from_pandas=True) for key, value in judgement.per_query.items()
+        }
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)

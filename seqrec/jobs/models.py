@@ -1,7 +1,6 @@
 """What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
@@ -14,7 +13,6 @@ from seqrec.errors import SeqRecError
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.recommender import Ranker, Recommender
 
-TEXT_COLUMNS = ("title", "genres")
 SEED_PREFIX = "seed-"
 """Of the runs that a folder of several seeds holds."""
 
@@ -67,13 +65,11 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
 
 def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
     """The floor that reads what the items' texts say, by a text encoder."""
-    items = data.items()
-    columns = [column for column in TEXT_COLUMNS if column in items.columns]
-    if not columns:
-        raise SeqRecError(f"{NearestText.name}: the items of {data.path} have no title")
     settings = settings_of(NearestText.name) | settings
+    columns = settings["columns"].split("+")
+    texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")
     encoder = TextEncoder.from_pretrained(settings["encoder"])
-    return NearestText(encoder.encode(item_texts(items, columns, NearestText.name)), **settings)
+    return NearestText(encoder.encode(texts), **settings)
 
 
 def seed_folders(model: str | Path) -> dict[int, Path]:
@@ -98,17 +94,3 @@ def open_rankers(
         recommender = open_recommender(folder, data)
         recommender.name = Path(model).name
         yield seed, recommender
-
-
-def selection_of(models: Sequence[str | Path]) -> list[str]:
-    """How trained models were chosen, and of how many seeds; nothing of model folders."""
-    metrics, num_seeds = set(), set()
-    for model in models:
-        folders = list(seed_folders(model).values()) or [Path(model)]
-        files = [folder / "metrics.json" for folder in folders]
-        if all(file.is_file() for file in files):
-            metrics |= {json.loads(file.read_text()).get("selection_metric") for file in files}
-            num_seeds.add(len(folders))
-    chosen = sorted(filter(None, metrics))
-    parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []
-    return [*parts, f"seeds: {', '.join(map(str, sorted(num_seeds)))}"] if num_seeds else parts

@@ -1,5 +1,6 @@
 """``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,19 @@ from jaxtyping import Int
 from seqrec.data.catalog import write_parquet
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
-from seqrec.data.recommendations import recommendations_table
+from seqrec.data.recommendations import TIME_INPUT, recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
-from seqrec.jobs.events import asked_with, queries_for, whole_histories
+from seqrec.jobs.events import asked_with, queries_for, time_input_of, whole_histories
 from seqrec.jobs.folders import new_file, refuse_existing_file
 from seqrec.jobs.models import open_ranker, open_recommender
 from seqrec.recommender import Ranker, Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
+from seqrec.tokens.grammar import PAST_TIMES, TARGET_TIME
 from seqrec.tokens.requests import Event
+
+logger = logging.getLogger(__name__)
 
 WhichHistories = Literal["validation", "test", "all"]
 Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
@@ -59,12 +63,14 @@ def recommend(
             is told of every title, with ``history``.
         plan: let the model say first what kind of title comes next, and recommend given that.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
-        index: folder of an exported FAISS index to search; exact if not given.
+        index: folder of an exported FAISS index to search, by products of vectors alone; exact
+            if not given.
         out: Parquet file for the lists, needed with ``data``.
         overwrite: replace ``out``.
 
     Returns:
-        For a history its list; for a dataset the file and counts.
+        For a history its list; for a dataset the file, which says so too, counts, and what the
+        model was told of times.
     """
     if (history is None) == (data is None):
         raise SeqRecError("name either --history or --data, one of the two")
@@ -98,7 +104,10 @@ def recommend(
         if not isinstance(ranker, Recommender):
             raise SeqRecError(f"plan: {ranker.name} has learned no behaviours; name a model")
         asked = ranker.planned(asked)
-    return _write_lists(prepared, users, how(asked), Path(out), overwrite)
+    time_input = time_input_of(ranker)
+    if split == "all" and time_input == TARGET_TIME:
+        time_input = PAST_TIMES  # nobody knows when the next title will be watched
+    return _write_lists(prepared, users, how(asked), time_input, Path(out), overwrite)
 
 
 def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
@@ -112,6 +121,8 @@ def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -
         catalog_fingerprint=ranker.catalog_fingerprint,
         model_fingerprint=ranker.fingerprint,
     )
+    if not ranker.scores_are_products:
+        logger.warning("lists of %s through an index leave out what its memory adds", ranker.name)
     return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
 
 
@@ -175,7 +186,12 @@ def _users(
 
 
 def _write_lists(
-    prepared: PreparedData, users: Int[np.ndarray, " Q"], ranked: TopK, out: Path, overwrite: bool
+    prepared: PreparedData,
+    users: Int[np.ndarray, " Q"],
+    ranked: TopK,
+    time_input: str,
+    out: Path,
+    overwrite: bool,
 ) -> dict[str, Any]:
     table = recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
@@ -184,9 +200,14 @@ def _write_lists(
         ranked.scores.numpy(),
     )
     with new_file(out, overwrite=overwrite) as file:
-        write_parquet(table, file)
-    short = int((ranked.items[:, -1] < 0).sum())
-    return {"users": len(users), "rows": len(table), "lists_cut_short": short, "out": str(out)}
+        write_parquet(table, file, {TIME_INPUT: time_input})
+    return {
+        "users": len(users),
+        "rows": len(table),
+        "lists_cut_short": int((ranked.items[:, -1] < 0).sum()),
+        "time_input": time_input,
+        "out": str(out),
+    }
 
 
 def _once(targets: TargetMode) -> TargetMode:

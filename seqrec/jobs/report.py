@@ -11,7 +11,7 @@ import torch
 
 import seqrec
 from seqrec.jobs.models import seed_folders
-from seqrec.jobs.run_folder import CONFIG_FILE, METRICS_FILE, commit
+from seqrec.jobs.run_folder import CONFIG_FILE, METRICS_FILE, commit, run_of
 from seqrec.reports.evaluation import SeedRun, TrainedModel
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
@@ -33,8 +33,7 @@ def trained_models(models: Mapping[str, str | Path]) -> list[TrainedModel]:
 
 
 def _trained_model(system: str, folder: Path) -> TrainedModel:
-    if folder.name == "model" and (folder.parent / CONFIG_FILE).is_file():
-        folder = folder.parent
+    folder = run_of(folder)
     folders = seed_folders(folder) or {0: folder}
     runs = [
         SeedRun(seed, json.loads((run / METRICS_FILE).read_text()), read_log(run / LOG_FILE))

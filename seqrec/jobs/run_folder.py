@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
 from seqrec.jobs.distillation import TEACHERS_KEY
+from seqrec.jobs.models import seed_folders
 from seqrec.jobs.preference import REFERENCE_KEY
 from seqrec.jobs.rewards import reward_folder
 from seqrec.jobs.start import KEY
@@ -149,3 +151,24 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
+
+
+def run_of(model: str | Path) -> Path:
+    """The run folder that MODEL means: that in which a model folder lies, or else itself."""
+    folder = Path(model)
+    is_part = folder.name == "model" and (folder.parent / CONFIG_FILE).is_file()
+    return folder.parent if is_part else folder
+
+
+def selection_of(models: Sequence[str | Path]) -> list[str]:
+    """How trained models were chosen, and of how many seeds; nothing of lone model folders."""
+    metrics, num_seeds = set(), set()
+    for model in models:
+        folders = list(seed_folders(model).values()) or [run_of(model)]
+        files = [folder / METRICS_FILE for folder in folders]
+        if all(file.is_file() for file in files):
+            metrics |= {json.loads(file.read_text()).get("selection_metric") for file in files}
+            num_seeds.add(len(folders))
+    chosen = sorted(filter(None, metrics))
+    parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []
+    return [*parts, f"seeds: {', '.join(map(str, sorted(num_seeds)))}"] if num_seeds else parts

@@ -25,12 +25,16 @@ PARTS = ("content", "memory")
 
 
 def settled(recipe: Recipe) -> Recipe:
-    """The recipe with histories as long as the model reads that it starts from, if it has one.
+    """The recipe with histories as long as a budget of tokens allows, or as the model reads that
+    it starts from.
 
     Raises:
         SeqRecError: no such model, or one that reads shorter histories than the recipe asks for.
     """
-    path = recipe.model.from_pretrained
+    path, events = recipe.model.from_pretrained, recipe.data.events
+    if events is not None and events.max_tokens is not None:
+        num_events = min(events.max_tokens // events.block_size, recipe.data.max_length)
+        return with_settings(recipe, {"data.max_length": num_events})
     if path is None:
         return recipe
     file = model_folder(path, KEY) / "config.json"

@@ -210,8 +210,8 @@ class Job:
             tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
         tokens = ItemTokens.of(tokenizer, item_ids)
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
-        if coder is not None and coder.grammar.times is not None:
-            check_times(prepared)
+        if coder is not None:
+            check_times(prepared, coder.grammar)
         if events is not None and not isinstance(recipe.objective, SFTConfig):
             raise SeqRecError(
                 f"{KEY}={recipe.model.from_pretrained}: reads events, which objective "

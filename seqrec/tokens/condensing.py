@@ -40,7 +40,8 @@ def continues(
     """
     found = np.zeros(len(series), dtype=bool)
     known = times != NO_TIME
-    is_near = np.diff(np.where(known, times, 0)) <= gap_seconds * MICROSECONDS
+    gaps = np.diff(np.where(known, times, 0))
+    is_near = (gaps >= 0) & (gaps <= gap_seconds * MICROSECONDS)
     is_same = (series[1:] == series[:-1]) & (series[1:] >= 0)
     found[1:] = is_same & is_near & known[1:] & known[:-1] & ~is_first[1:]
     return found

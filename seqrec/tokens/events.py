@@ -354,6 +354,11 @@ class EventTokens:
         codes = [self.coder.of_items(np.asarray(history)) for history in histories]
         return EventHistories(list(histories), codes, self.nothing_asked(len(codes)))
 
+    def unasked(self, histories: EventHistories) -> EventHistories:
+        """The same histories, asked for no kind of title; when it will be watched stays told."""
+        asked = np.where(self.grammar.is_given, histories.asked, OPEN)
+        return replace(histories, asked=asked)
+
     def nothing_asked(self, num_histories: int) -> Int[np.ndarray, "H C"]:
         """Everything open before the titles that are asked for."""
         return np.full((num_histories, len(self._is_before)), OPEN, dtype=np.int32)

@@ -27,6 +27,10 @@ NO, YES = 1, 2
 """What a sitting's behaviour may be, and the codes of that."""
 TIME_COLUMN = "time"
 NO_TIME = np.iinfo(np.int64).min
+NO_TIME_INPUT = "no time input"
+PAST_TIMES = "times of past events read"
+TARGET_TIME = "target time given"
+"""What a model may be told of times, as protocols say it."""
 MICROSECONDS = 1_000_000
 
 
@@ -176,6 +180,11 @@ class Grammar:
         return list(dict.fromkeys(names))
 
     @property
+    def gaps(self) -> list[Behaviour]:
+        """The behaviours that count the time since the event before."""
+        return [one for one in self.behaviours if one.source == "time" and one.key == "gap"]
+
+    @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sittings is not None or any(one.dropped for one in self.behaviours)
@@ -184,13 +193,8 @@ class Grammar:
     def time_input(self) -> str:
         """What the model is told of times, for the protocol of its results."""
         if self.is_given.any() or self.times == "target_time":
-            return "target time given"
-        return "times of past events read" if self.reads_times else "no time input"
-
-    @property
-    def reads_times(self) -> bool:
-        """Whether the model is told anything of times."""
-        return TIME_COLUMN in self.columns
+            return TARGET_TIME
+        return PAST_TIMES if TIME_COLUMN in self.columns else NO_TIME_INPUT
 
     def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
         """The place of a behaviour that is called so, or read from a column of that name.

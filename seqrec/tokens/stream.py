@@ -287,12 +287,10 @@ def condensed(
 ) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
     """Histories as short as a grammar makes them, their codes, and what each is learned as.
 
-    The time of a sitting is that of its first row.
+    As a target a sitting is its first row: the time, the weight and all other columns are that's.
     """
     left = condense(grammar, codes, part_starts(histories))
-    columns = {name: values[left.kept] for name, values in histories.columns.items()}
-    if TIME_COLUMN in columns:
-        columns[TIME_COLUMN] = histories.columns[TIME_COLUMN][left.first]
+    columns = {name: values[left.first] for name, values in histories.columns.items()}
     shorter = Histories(
         np.searchsorted(left.kept, histories.offsets).astype(np.int64),
         histories.items[left.kept],

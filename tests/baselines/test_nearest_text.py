@@ -51,6 +51,12 @@ def test_it_stands_in_a_table_by_its_name(encoder, tmp_path):
     data = seqrec.prepare(log, out=tmp_path / "data")["out"]
     result = seqrec.evaluate([f"nearest-text:encoder={encoder}"], data=data, k=2)
     assert result["rows"][0]["system"] == "nearest-text"
-    assert result["baselines"][0]["settings"] == {"encoder": str(encoder), "num_last": 10}
+    settings = {"encoder": str(encoder), "columns": "title+genres", "num_last": 10}
+    assert result["baselines"][0]["settings"] == settings
+    of_titles = f"nearest-text:encoder={encoder},columns=title"
+    (row,) = seqrec.evaluate([of_titles], data=data, k=2)["rows"]
+    assert row["system"] == "nearest-text"
+    with pytest.raises(SeqRecError, match="nearest-text: columns: the items have no column 'plot'"):
+        seqrec.evaluate([f"{of_titles}+plot"], data=data, k=2)
     with pytest.raises(SeqRecError, match="text encoder nowhere"):
         seqrec.evaluate(["nearest-text:encoder=nowhere"], data=data, k=2)

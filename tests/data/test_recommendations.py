@@ -9,6 +9,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations, recommendations_table
 from seqrec.errors import SeqRecError
 
+RANKED = {"user_id": ["u", "u"], "item_id": ["a", "b"]}
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -26,10 +28,10 @@ def test_lists_written_are_lists_read(data, tmp_path):
     table.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 3)
     assert lists.items.tolist() == items.tolist()
-    assert (lists.num_unknown_users, lists.num_unknown_items) == (0, 0)
+    assert lists.unknown_users == lists.unknown_items == []
 
 
-def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
+def test_unknown_ids_are_named_and_keep_their_place(data, tmp_path):
     table = pl.DataFrame(
         {
             "user_id": ["u", "u", "u", "w"],
@@ -40,7 +42,7 @@ def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
     table.write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 2)
     assert lists.items.tolist() == [[-1, 0], [-1, -1]]
-    assert (lists.num_unknown_users, lists.num_unknown_items) == (1, 1)
+    assert (lists.unknown_users, lists.unknown_items) == (["w"], ["x"])
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,11 @@ def test_unknown_ids_are_counted_and_keep_their_place(data, tmp_path):
         ({"user_id": [None, "u"], "item_id": ["a", "b"], "rank": [1, 2]}, "empty values"),
         ({"user_id": ["u"], "item_id": [["a"]], "rank": [1]}, "'item_id' holds lists"),
         ({"user_id": ["u", "u"], "item_id": ["a", "a"], "rank": [1, 2]}, "item 'a' twice"),
+        (RANKED | {"rank": [1, 2], "score": [1.0, float("nan")]}, "'score' holds something"),
+        (RANKED | {"rank": [1, 2], "score": [1.0, None]}, "empty values among .*, score"),
+        (RANKED | {"rank": [3, 1]}, "user 'u' has rank 3 where 2 is due"),
+        (RANKED | {"rank": [1, 1]}, "user 'u' has rank 1 where 2 is due"),
+        (RANKED | {"rank": [0, 1]}, "user 'u' has rank 0 where 1 is due"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(data, tmp_path, columns, complaint):

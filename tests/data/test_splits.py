@@ -80,7 +80,7 @@ def test_options_are_read():
 def test_counts_by_hand():
     users = np.array([0, 0, 0, 1, 1, 2])
     items = np.array([5, 6, 7, 5, 8, 9])
-    times = np.array([1, 2, 3, 9, 10, 4])
+    times = np.array([1, 2, 3, 9, 10, 4.0])
     by = parse_split("leave-one-out")
     counts = split_counts(users, items, split_last(users, 1), by, times)
     assert counts == {
@@ -93,6 +93,11 @@ def test_counts_by_hand():
         "cold_items": 2,
         "leaked_interactions": 2,
     }
+    times[3] = np.nan
+    some = split_counts(users, items, split_last(users, 1), by, times)
+    assert some == counts | {"leaked_interactions": 1, "untimed_interactions": 1}
+    none = split_counts(users, items, split_last(users, 1), by, np.full(6, np.nan))
+    assert "leaked_interactions" not in none and "untimed_interactions" not in none
 
 
 @pytest.mark.parametrize(("targets", "cold"), [("last", 1), ("successive", 2)])
@@ -100,4 +105,4 @@ def test_cold_items_are_those_among_the_targets(targets, cold):
     users, items = np.array([0, 0, 0]), np.array([1, 2, 3])
     split = np.array([TRAIN, TEST, TEST], dtype=np.uint8)
     by = parse_split("global-time", targets)
-    assert split_counts(users, items, split, by, None)["cold_items"] == cold
+    assert split_counts(users, items, split, by, np.arange(3.0))["cold_items"] == cold

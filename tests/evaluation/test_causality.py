@@ -11,7 +11,7 @@ from seqrec.data.splits import TEST, TRAIN, VALIDATION
 from seqrec.evaluation.protocol import queries_of
 from seqrec.evaluation.strata import shuffled
 from seqrec.tokens.events import EventCoder, EventTokens
-from seqrec.tokens.grammar import NO_TIME, Grammar
+from seqrec.tokens.grammar import NO_TIME, Grammar, Sittings
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import behaviour
 
@@ -30,6 +30,15 @@ SAFE = Grammar(
 )
 TIMED = replace(SAFE, times="past_times")
 TITLES = Grammar((), times="past_times")
+BINGED = behaviour("binged", source="sitting", key="", values=("no", "yes"))
+SITTINGS = [
+    Grammar(
+        (behaviour("rating", dropped=("1",)), behaviour("gap", **GAP), BINGED),
+        Sittings(source, "series", gap_seconds=4000),
+        times="past_times",
+    )
+    for source in ("item", "column")
+]
 TOLD = Grammar((behaviour("rating"), behaviour("hour", place="before", **HOUR)))
 TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
 
@@ -42,14 +51,19 @@ def log_of(lengths, seed):
     split[offsets[1:] - 2], split[offsets[1:] - 1] = VALIDATION, TEST
     times = np.cumsum(generator.integers(1, 5000, size)) * 1_000_000
     times[generator.random(size) < 0.1] = NO_TIME
-    columns = {"rating": generator.integers(1, 6, size).astype(float), "time": times}
+    columns = {
+        "rating": generator.integers(1, 6, size).astype(float),
+        "time": times,
+        "series": generator.choice(["a", "b", ""], size),
+    }
     return Histories(offsets, generator.integers(0, NUM_ITEMS, size, np.int32), split, columns)
 
 
 def inputs(log, grammar, genres, split, targets):
     """The tokens of every query's history and their times, and its rows of the log."""
     codes = {n: genres for n, one in enumerate(grammar.behaviours) if one.source == "item"}
-    events = EventTokens(TOKENS, EventCoder(grammar, codes), first_token=2 + NUM_ITEMS)
+    coder = EventCoder(grammar, codes, item_series=genres - 1)
+    events = EventTokens(TOKENS, coder, first_token=2 + NUM_ITEMS)
     queries = queries_of(log, split, targets).with_events(log, events)
     flat = events.flat(queries.histories, max_length=8)
     blocks = events.blocks(flat.items, flat.told)
@@ -66,7 +80,7 @@ LENGTHS = st.lists(st.integers(3, 15), min_size=1, max_size=5)
     st.integers(0, 2**16),
     st.sampled_from(["validation", "test"]),
     st.sampled_from(["together", "last", "successive"]),
-    st.sampled_from([SAFE, TIMED, TITLES]),
+    st.sampled_from([SAFE, TIMED, TITLES, *SITTINGS]),
 )
 def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets, grammar):
     log, generator = log_of(lengths, seed), np.random.default_rng(seed)
@@ -76,7 +90,8 @@ def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targ
         items, columns = log.items.copy(), {key: log.columns[key].copy() for key in log.columns}
         items[end] = (items[end] + 1) % NUM_ITEMS
         columns["rating"][end] = 6 - columns["rating"][end]
-        columns["time"][end] = 7
+        columns["time"][end] = log.columns["time"][end - 1]
+        columns["series"][end] = log.columns["series"][end - 1]
         other_genres = (genres + 1) % 3
         other_genres[queries.histories[place]] = genres[queries.histories[place]]
         changed = Histories(log.offsets, items, log.split, columns)

@@ -49,6 +49,18 @@ def test_a_loss_of_more_than_the_margin_is_inferior():
     assert same.is_not_inferior and not same.is_significant
 
 
+def test_a_system_that_is_equal_is_not_inferior():
+    floor = scores(1, 0.4, 1)
+    (same,) = compare({"ours": floor, "floor": floor}, USERS, metric="ndcg@10")
+    assert same.difference == 0 and same.is_not_inferior and not same.is_significant
+    assert "(+0.0%; 95 %" in same.sentence() and "ours is not inferior" in same.sentence()
+
+
+def test_a_gain_over_nothing_is_no_percentage():
+    (found,) = compare({"a": scores(0, 0.5), "b": np.zeros((1, 400))}, USERS, metric="mrr@10")
+    assert found.as_row()["relative"] is None and "(95 % interval" in found.sentence()
+
+
 def test_who_asks_often_is_drawn_as_one():
     """Each user asks eight times and gets the same answer: no more evidence than one query."""
     rng = np.random.default_rng(0)

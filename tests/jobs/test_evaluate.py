@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import seqrec
+from seqrec.cli import main
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 
@@ -52,6 +53,24 @@ def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
         assert run["validation"]["ndcg@10"] >= alone - 1e-9
 
 
+def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
+    for name, memory in (("plain", "null"), ("told", "{strength: 1}")):
+        run, out = tmp_path / name, tmp_path / f"{name}-vectors"
+        overrides = [*QUICK, f"model.memory={memory}"]
+        seqrec.train("sft", data=data, out=run, overrides=overrides)
+        manifest = seqrec.export(run, to="faiss", out=out)
+        exact, by_index = (
+            seqrec.recommend(run, history=["t03", "t05"], k=5, index=index)["recommendations"]
+            for index in (None, out / "items" / "flat")
+        )
+        scores = [[row["score"] for row in rows] for rows in (exact, by_index)]
+        is_told = name == "told"
+        assert manifest["scores_are_products"] == (not is_told)
+        assert np.allclose(*scores, atol=1e-4) == (not is_told)
+        said = [record.message for record in caplog.records if "memory" in record.message]
+        assert said == ["lists of told through an index leave out what its memory adds"] * is_told
+
+
 def test_seeds_go_on_where_they_were(runs, data, tmp_path):
     out = tmp_path / "mine"
     seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0])
@@ -91,6 +110,21 @@ def test_a_table_has_means_spreads_intervals_and_verdicts(runs, data, tmp_path):
         seqrec.evaluate("popularity", data=data, metric="ndcg@7")
 
 
+def test_the_terminal_shows_spreads_and_intervals(runs, data, capsys):
+    with pytest.raises(SystemExit):
+        arguments = [runs["out"], "popularity", "--data", data, "--k", "10", "--strata"]
+        main(["evaluate", *map(str, arguments)])
+    shown = capsys.readouterr().out
+    row = seqrec.evaluate([runs["out"], "popularity"], data=data, k=10)["rows"][0]
+    head, means, spreads, intervals = shown.splitlines()[:4]
+    assert head.split()[:4] == ["system", "seeds", "recall@10", "ndcg@10"]
+    assert means.split()[:4] == ["mine", "2", f"{row['recall@10']:.4f}", f"{row['ndcg@10']:.4f}"]
+    assert f"± {row['sd']['ndcg@10']:.4f}" in spreads
+    assert "{:.4f} to {:.4f}".format(*row["intervals"]["ndcg@10"]) in intervals
+    strata = shown[shown.index("target popularity") :]
+    assert strata.splitlines()[1].count(" to ") == 1
+
+
 def test_a_sample_is_one_of_users_and_says_so(data):
     whole = seqrec.evaluate("transitions", data=data)
     result = seqrec.evaluate("transitions", data=data, users_sample=20)
@@ -102,6 +136,18 @@ def test_a_sample_is_one_of_users_and_says_so(data):
     } == result["rows"][0] | {"users_per_second": 0}
     with pytest.raises(SeqRecError, match="--users-sample 0: at least 1"):
         seqrec.evaluate("transitions", data=data, users_sample=0)
+
+
+def test_the_future_is_counted_where_some_have_no_times(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(50, 6, seed=1)
+    is_timed = pl.col("user_id") != log["user_id"][0]
+    time = pl.when(is_timed).then("timestamp")
+    log = log.with_columns(timestamp=time, place=pl.int_range(pl.len()))
+    data = seqrec.prepare(log, out=tmp_path / "data", order="place")["out"]
+    (note, *_) = seqrec.evaluate("popularity", data=data)["notes"]
+    num_untimed = log["timestamp"].null_count()
+    assert "are later than the earliest test target" in note
+    assert f"({num_untimed} interactions have no time and are not counted)" in note
 
 
 def test_cold_and_warm_targets_part_the_queries(tmp_path):
@@ -142,7 +188,9 @@ def test_a_table_goes_beyond_accuracy(runs, data):
     assert mine["shuffled"] != mine["in_order"]
 
 
-def test_genres_are_read_from_the_items(tmp_path):
+@pytest.fixture
+def log_with_genres(tmp_path):
+    """Eight users of five films; the odd ones are Drama and War, the others Comedy."""
     log = tmp_path / "log"
     log.mkdir()
     (log / "ratings.csv").write_text(
@@ -153,7 +201,38 @@ def test_genres_are_read_from_the_items(tmp_path):
         "movieId,title,genres\n"
         + "".join(f"{i},Film {i},{'Drama|War' if i % 2 else 'Comedy'}\n" for i in range(8))
     )
-    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    return log
+
+
+def test_genres_are_read_from_the_items(log_with_genres, tmp_path):
+    data = seqrec.prepare(log_with_genres, out=tmp_path / "data")["out"]
     (row,) = seqrec.evaluate("popularity", data=data, k=2)["rows"]
     assert 0 <= row["diversity@2"] <= 1 and row["miscalibration@2"] >= 0
     assert "miscalibration@2" in row and "diversity@2" in row["intervals"]
+
+
+def test_what_lists_lack_is_null_of_them_and_a_mean_over_the_others(log_with_genres, tmp_path):
+    """Two seeds, a baseline and two files: of seven users, and of people whom nobody knows."""
+    data = seqrec.prepare(log_with_genres, out=tmp_path / "data")["out"]
+    run = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=QUICK, seeds=[0, 1])["out"]
+    seqrec.recommend("popularity", data=data, k=2, out=tmp_path / "most.parquet")
+    lists = pl.read_parquet(tmp_path / "most.parquet")
+    lists.filter(pl.col("user_id") != "3").write_parquet(tmp_path / "most.parquet")
+    lists.with_columns(user_id=pl.lit("x") + pl.col("user_id")).write_parquet(
+        tmp_path / "none.parquet"
+    )
+    files, out = [tmp_path / "most.parquet", tmp_path / "none.parquet"], tmp_path / "judged"
+    models = [run, "popularity"]
+    result = seqrec.evaluate(models, data=data, recommendations=files, k=2, out=out)
+    per_user = pl.read_parquet(out / "per_user.parquet")
+    key = "miscalibration@2"
+    by_system = {row["system"]: row for row in result["rows"]}
+    for system, num_known in (("run", 16), ("popularity", 8), ("most", 7), ("none", 0)):
+        of = per_user.filter(system=system)
+        assert len(of) - of[key].null_count() == num_known
+        mean = of[key].mean()
+        assert by_system[system][key] == (mean if mean is None else pytest.approx(mean))
+        assert (key in by_system[system]["intervals"]) == (num_known > 0)
+    low, high = by_system["most"]["intervals"][key]
+    assert low <= by_system["most"][key] <= high
+    assert json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)["rows"]

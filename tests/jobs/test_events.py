@@ -109,6 +109,24 @@ def test_sittings_are_merged_and_counted(tmp_path):
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "no", overrides=overrides)
 
 
+def test_a_budget_of_tokens_is_kept_and_told(tmp_path, capsys):
+    """Of ten tokens, two events of four; the last window alone is read."""
+    seqrec.prepare(log_with_devices(), out=tmp_path / "data")
+    behaviours = grammar(RATING, DEVICE, WANTED, more=", max_tokens: 10")
+    overrides = [*QUICK, behaviours, "data.windows=last"]
+    assert (
+        run_cli("train", "sft", "--data", tmp_path / "data", "--out", tmp_path / "run", *overrides)
+        == 0
+    )
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert config["max_length"] == 2 and config["backbone_config"]["max_position_embeddings"] == 8
+    lengths = pl.read_parquet(tmp_path / "data" / "interactions.parquet").filter(split=0)
+    num_rows, users = len(lengths), lengths.group_by("user").len()["len"]
+    num_read = users.clip(upper_bound=3).filter(users > 1).sum()
+    said = f"events: {num_rows} interactions, of which 0 merged, 0 dropped; {num_read} events read"
+    assert f"{said}, 4 tokens each" in capsys.readouterr().out
+
+
 def test_values_are_those_of_the_training_part(tmp_path):
     """The test rows' own device and rating are unknown to the grammar."""
     log = log_with_devices()
@@ -258,6 +276,7 @@ REFUSED = {
     "behaviour rating stands there twice": grammar(RATING, RATING),
     "name one of column, item, time": grammar("{name: rating}"),
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
+    "max_tokens 1: one event is 2 tokens": grammar(RATING, more=", max_tokens: 1"),
     "name behaviours or sittings": "data.events={target_time: false}",
     "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
     "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
@@ -275,13 +294,33 @@ def test_a_grammar_that_makes_no_sense_is_refused_before_anything_is_written(tmp
     assert not list(tmp_path.glob("run*"))
 
 
-def test_times_out_of_order_are_refused(tmp_path):
+SITTINGS = "data.events={sittings: {series: device, gap_seconds: 3600}}"
+
+
+@pytest.mark.parametrize(
+    ("who", "override"), [("behaviour gap", grammar(GAP)), ("data.events.sittings", SITTINGS)]
+)
+def test_times_out_of_order_are_refused(tmp_path, who, override):
     log = log_with_devices(20).with_columns(place=-pl.col("timestamp"))
     seqrec.prepare(log, out=tmp_path / "data", order="place")
-    with pytest.raises(SeqRecError, match="behaviour gap: .* earlier than the one before them"):
-        seqrec.train(
-            "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, grammar(GAP)]
-        )
+    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, override]}
+    with pytest.raises(SeqRecError, match=f"{who}: .* earlier than the one before them"):
+        seqrec.train("sft", data=tmp_path / "data", **arguments)
+
+
+def test_sittings_need_times(tmp_path):
+    """Also where the grammar is that of another model, and the log another."""
+    log = log_with_devices().with_columns(place=pl.int_range(pl.len()))
+    seqrec.prepare(log, out=tmp_path / "timed")
+    seqrec.prepare(log.drop("timestamp"), out=tmp_path / "data", order="place")
+    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, SITTINGS]}
+    seqrec.train("sft", data=tmp_path / "timed", **arguments)
+    complaint = "data.events.sittings: the training part of .* has no times; leave it out"
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=tmp_path / "data", **arguments, overwrite=True)
+    arguments = {"out": tmp_path / "on", "overrides": [f"model.from_pretrained={tmp_path / 'run'}"]}
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=tmp_path / "data", **arguments)
 
 
 def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):

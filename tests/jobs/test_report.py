@@ -43,6 +43,14 @@ def test_evaluate_writes_a_page_of_all_it_found(runs, prepared, tmp_path):
     }
 
 
+def test_a_model_folder_in_its_run_is_chosen_as_the_run_was(runs, prepared, tmp_path):
+    shutil.copytree(runs / "two" / "seed-3" / "model", tmp_path / "alone")
+    said = "; models chosen by validation ndcg@10; seeds: 1"
+    found = seqrec.evaluate(runs / "two" / "seed-3" / "model", data=prepared)["protocol"]
+    assert found.endswith(said)
+    assert said not in seqrec.evaluate(tmp_path / "alone", data=prepared)["protocol"]
+
+
 def test_trained_models_are_known_by_their_runs_and_a_model_folder_by_itself(runs, tmp_path):
     shutil.copytree(runs / "<script>" / "model", tmp_path / "alone")
     model = runs / "<script>" / "model"

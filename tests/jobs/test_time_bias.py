@@ -109,6 +109,24 @@ def test_protocols_say_what_attention_is_told_of_times(made, rated):
     assert "; target time given;" in result["protocol"]
 
 
+def test_lists_say_what_their_maker_was_told_of_times(rated, tmp_path, capsys):
+    data, told, most = rated / "data", tmp_path / "by_told.parquet", tmp_path / "most.parquet"
+    assert run_cli("recommend", rated / "told", "--data", data, "--out", told) == 0
+    assert "\ntarget time given\n" in capsys.readouterr().out
+    seqrec.recommend("popularity", data=data, out=most)
+    pl.read_parquet(told).write_parquet(tmp_path / "foreign.parquet")
+    for names, said in (
+        (["by_told"], "; target time given"),
+        (["most"], "; no time input"),
+        (["by_told", "most"], "; by_told: target time given, others: no time input"),
+        (["foreign"], "; time input not told"),
+    ):
+        files = [tmp_path / f"{name}.parquet" for name in names]
+        assert said in seqrec.evaluate(data=data, recommendations=files)["protocol"]
+    of_all = seqrec.recommend(rated / "told", data=data, split="all", out=tmp_path / "all.parquet")
+    assert of_all["time_input"] == "times of past events read"
+
+
 def rows_by_hand(data, user, columns):
     """A user's events before the test target, and the time of that."""
     table = pl.read_parquet(data / "interactions.parquet").filter(pl.col("user") == user)

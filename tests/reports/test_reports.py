@@ -28,9 +28,15 @@ def test_an_html_table_escapes_what_it_shows():
     )
 
 
-def test_what_an_estimate_is_not_sure_of_stands_beside_it():
-    rows = [{"x": Estimate(0.5, 0.01, (0.4, 0.6))}, {"x": Estimate(0.25)}]
-    assert text_table(rows).splitlines()[1] == "0.5000 (± 0.0100; 0.4000 to 0.6000)"
+def test_what_an_estimate_is_not_sure_of_stands_beneath_it():
+    rows = [{"of": "a", "x": Estimate(0.5, 0.01, (0.4, 0.6))}, {"of": "b", "x": Estimate(0.25)}]
+    assert text_table(rows).splitlines() == [
+        "of                 x",
+        "a             0.5000",
+        "            ± 0.0100",
+        "    0.4000 to 0.6000",
+        "b             0.2500",
+    ]
     doubts = "<small>± 0.0100</small><small>0.4000 to 0.6000</small>"
     assert f"<td class=number>0.5000{doubts}</td>" in html_table(rows)
     assert "<td class=number>0.2500</td>" in html_table(rows)

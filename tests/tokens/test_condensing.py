@@ -33,6 +33,8 @@ def test_a_sitting_goes_on_in_the_same_series_within_the_gap():
     is_first = np.arange(10) == 8
     found = continues(series, times, is_first, gap_seconds=100)
     assert found.tolist() == [False, True, False, False, True, *[False] * 5]
+    backwards = continues(np.zeros(3, int), times[[2, 1, 2]], np.zeros(3, bool), gap_seconds=200)
+    assert backwards.tolist() == [False, False, True]
     assert numbered(np.array(["b", "", "a", "b"])).tolist() == [2, -1, 1, 2]
     assert numbered(np.array([2.0, np.nan, 1.0])).tolist() == [1, -1, 0]
 
@@ -59,7 +61,8 @@ def test_a_sitting_becomes_its_last_event_and_is_learned_as_its_first():
     assert targets.tolist() == [7, 0, 3, 3, 3, 4]
     assert shorter.offsets.tolist() == [0, 3, 6]
     assert shorter.split.tolist() == [0, 0, 0, 0, 1, 2]
-    assert shorter.columns["rating"].tolist() == [1, 4, 5, 2, 3, 4]
+    weight_of_targets = shorter.columns["rating"].tolist()
+    assert weight_of_targets == [1, 2, 5, 1, 3, 4]
     rating, gap, binged, wanted = told[:4].T.tolist()
     assert rating == [1, 4, 5, 2]
     assert gap == [0, 2, 2, 0]

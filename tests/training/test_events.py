@@ -98,6 +98,22 @@ def test_the_likelihood_of_a_rating_is_learned(liked):
     assert min(of_5[::2]) > 0.9 and max(of_5[1::2]) < 0.1
 
 
+def test_a_likelihood_does_not_say_back_what_was_asked_for(tmp_path):
+    """Ratings are drawn by a coin, which a wish gives away."""
+    log = first_order_world(num_items=20, seed=0).simulate(300, 14, seed=1)
+    coin = np.random.default_rng(2).integers(0, 2, len(log))
+    seqrec.prepare(log.with_columns(rating=pl.Series(1 + 4 * coin)), out=tmp_path / "data")
+    overrides = [*QUICK, "trainer.max_epochs=10", grammar(RATING, WANTED)]
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
+    asked = {"history": ["t03", "t08"], "k": 18, "likelihood": ("rating", 5)}
+    for given in ({"rating": 5}, {"rating": 1}):
+        found = seqrec.recommend(tmp_path / "run", **asked, given=given)["recommendations"]
+        ids, chances = zip(*((row["item_id"], row["likelihood"]) for row in found), strict=True)
+        rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+        assert rec.likelihood([["t03", "t08"]], [ids], "rating", 5) == [list(chances)]
+        assert 0.3 < np.mean(chances) < 0.7
+
+
 def test_the_loss_mixes_titles_and_behaviours_by_their_share():
     model = SeqRecForNextItem(small_config())
     documents = torch.tensor([[1, 1, 1, 1, 2, 2, 0, 0]])

@@ -1,0 +1,80 @@
+"""Titles known by their content, by the verbs, with the encoder of an installed package."""
+
+import polars as pl
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+import seqrec
+
+GENRES = ("Comedy", "Drama")
+WORDS = ["[PAD]", "[UNK]", "Film", *GENRES, *map(str, range(10))]
+NEW = 9
+"""Of each genre the film that two people watch last, and nobody before."""
+
+
+@pytest.fixture
+def encoder(tmp_path, monkeypatch):
+    """A package that carries a small encoder with random weights."""
+    folder = tmp_path / "site" / "tiny_encoder" / "model"
+    words = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]"
+    )
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=32, intermediate_size=16, **sizes)).save_pretrained(folder)
+    (folder.parent / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(folder.parents[1])
+    return "tiny-encoder"
+
+
+def film(genre, number):
+    return f"{GENRES[genre][0]}{number}"
+
+
+@pytest.fixture
+def log(tmp_path, generator):
+    """Who watches comedies watches no dramas; the last two people end with the new films."""
+    rows = []
+    for user in range(60):
+        watched = [film(user % 2, number) for number in generator.permutation(NEW)]
+        watched += [film(user % 2, NEW)] * (user >= 58)
+        rows += [(user, item, 5, time) for time, item in enumerate(watched)]
+    folder = tmp_path / "log"
+    folder.mkdir()
+    columns = ["userId", "movieId", "rating", "timestamp"]
+    pl.DataFrame(rows, columns, orient="row").write_csv(folder / "ratings.csv")
+    films = [
+        (film(genre, number), f"Film {number}", GENRES[genre])
+        for genre in (0, 1)
+        for number in range(10)
+    ]
+    columns = ["movieId", "title", "genres"]
+    pl.DataFrame(films, columns, orient="row").write_csv(folder / "movies.csv")
+    return folder
+
+
+def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, encoder, tmp_path):
+    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    overrides = [
+        f"model.content={{encoder: {encoder}, row_dropout: 0.3}}",
+        "model.hidden_size=16",
+        "data.max_length=10",
+        "data.batch_size=4",
+        "trainer.learning_rate=0.01",
+        "trainer.max_epochs=8",
+    ]
+    seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    counts = dict(zip(rec.item_ids, rec.items["num_interactions"], strict=True))
+    for genre in (0, 1):
+        assert counts[film(genre, NEW)] == 0
+        (found,) = rec.recommend([[film(genre, number) for number in range(8)]], k=2)
+        assert {item_id for item_id, _ in found} == {film(genre, 8), film(genre, NEW)}
+    floor = f"nearest-text:encoder={encoder},columns=genres"
+    cold = seqrec.evaluate([tmp_path / "run", floor], data=data, only="cold", k=2)
+    assert cold["counts"]["queries"] == 2
