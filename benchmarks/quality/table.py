@@ -98,6 +98,7 @@ def rows_of(
             )
     for found in result["comparisons"]:
         verdict = "significant" if found["is_significant"] else "not significant"
+        relative = found["difference"] / found["base"]
         yield row(
             name,
             f"{work}, {found['metric']} against {found['other']}",
@@ -105,7 +106,7 @@ def rows_of(
             "",
             system=found["system"],
             ratio=None,
-            note=f"{found['difference'] / found['base']:+.1%}, p = {found['p_value']:.4f}: {verdict}",
+            note=f"{relative:+.1%}, p = {found['p_value']:.4f}: {verdict}",
             module=module,
         )
 
