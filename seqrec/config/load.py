@@ -27,7 +27,6 @@ from seqrec.errors import SeqRecError
 OF_NEXT_ITEM = (
     "from_pretrained",
     "causal",
-    "num_members",
     "cosine_scale",
     "initial_vectors",
     "content",

@@ -93,14 +93,14 @@ class RewardJob:
 
     def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
-        head, width = self.module.model.head, self.module.model.backbone.config.hidden_size
+        (first, *_), width = self.module.model.members(), recipe.model.hidden_size
         return fit_recipe(
             recipe,
             self.module,
             self.loader,
             self.choosing,
             folder,
-            num_scored=1 + head.up_proj.weight.numel() // width,
+            num_scored=1 + first.head.up_proj.weight.numel() // width,
             watch=watch,
         )
 
@@ -157,8 +157,10 @@ def build_reward_model(
             liked=data.liked,
             catalog_fingerprint=catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+            num_members=config.num_members,
         )
     )
     with torch.no_grad():
-        model.head.item_bias.copy_(torch.from_numpy(data.item_bias))
+        for member in model.members():
+            member.head.item_bias.copy_(torch.from_numpy(data.item_bias))
     return model

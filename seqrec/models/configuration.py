@@ -85,7 +85,7 @@ class SeqRecRewardConfig(PreTrainedConfig):
     sub_configs = {"backbone_config": AutoConfig}
 
     backbone_config: dict | PreTrainedConfig
-    """The native decoder's."""
+    """The native decoder's; every member has one of its own."""
     head: Literal["tied", "untied"]
     """``tied``: candidates have the vectors of the titles that are read; or rows of their own."""
     intermediate_size: int
@@ -106,6 +106,8 @@ class SeqRecRewardConfig(PreTrainedConfig):
     it says of a slate is the logistic of its titles' mean logit."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
+    num_members: int = 1
+    """Judges that learn each for itself, and whose mean logit is the answer."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _config_of(self.backbone_config)

@@ -57,19 +57,14 @@ class RewardHead(nn.Module):
         return product.sum(dim=-1) / math.sqrt(state.shape[-1]) + self.item_bias[items] + deep
 
 
-class SeqRecForReward(PreTrainedModel):
+class Judge(nn.Module):
     """A causal decoder over titles and their ratings, under a head that judges one title more.
 
-    A title's input is the sum of its vector and its rating's. Every history begins with a
-    position that holds no title, so that one without a title has a state, too.
+    A title's input is the sum of its vector and its rating's.
     """
 
-    config_class = SeqRecRewardConfig
-    base_model_prefix = "seqrec"
-    config: SeqRecRewardConfig
-
     def __init__(self, config: SeqRecRewardConfig) -> None:
-        super().__init__(config)
+        super().__init__()
         self.backbone = SeqRecDecoder(config.backbone_config)  # type: ignore[arg-type]
         width = self.backbone.config.hidden_size
         self.embed_ratings = nn.Embedding(config.num_rating_rows, width)
@@ -79,7 +74,46 @@ class SeqRecForReward(PreTrainedModel):
         else:
             self.items = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
         self.head = RewardHead(config.num_items, width, config.intermediate_size, config.dropout)
+
+    def hidden_states(
+        self, input_ids: Int[Tensor, "B T"], ratings: Int[Tensor, "B T"], **more: Tensor | None
+    ) -> Float[Tensor, "B T D"]:
+        """The decoder's, of titles and their ratings."""
+        vectors = self.backbone.get_input_embeddings()(input_ids) + self.embed_ratings(ratings)
+        return self.backbone(inputs_embeds=vectors, **more).last_hidden_state
+
+    def forward(
+        self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        """The logit of every title being liked by whom the state beside it is of."""
+        flat = self.items.rows(self.backbone.get_input_embeddings(), items.flatten())
+        return self.head(state, flat.view(*items.shape, -1), items)
+
+
+class SeqRecForReward(PreTrainedModel):
+    """How probable it is that somebody likes a title: the mean logit of judges that learn apart.
+
+    Every history begins with a position that holds no title, so that one without a title has a
+    state, too. A state is those of all judges, side by side.
+    """
+
+    config_class = SeqRecRewardConfig
+    base_model_prefix = "seqrec"
+    config: SeqRecRewardConfig
+
+    def __init__(self, config: SeqRecRewardConfig) -> None:
+        super().__init__(config)
+        self.judges = nn.ModuleList(Judge(config) for _ in range(config.num_members))
         self.post_init()
+
+    def members(self) -> list[Judge]:
+        """The judges."""
+        return list(self.judges)  # type: ignore[arg-type]
+
+    @property
+    def backbone(self) -> SeqRecDecoder:
+        """The first judge's decoder; the others' are of its shape."""
+        return self.members()[0].backbone
 
     def get_input_embeddings(self) -> nn.Module:
         return self.backbone.get_input_embeddings()
@@ -89,7 +123,8 @@ class SeqRecForReward(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=self.backbone.config.initializer_range)
+            std = self.config.backbone_config.initializer_range  # type: ignore[union-attr]
+            nn.init.normal_(module.weight, std=std)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
@@ -110,13 +145,13 @@ class SeqRecForReward(PreTrainedModel):
         """
         is_low = torch.is_autocast_enabled(input_ids.device.type)
         dtype = torch.get_autocast_dtype(input_ids.device.type) if is_low else self.dtype
-        output = self.backbone(
-            inputs_embeds=self.get_input_embeddings()(input_ids) + self.embed_ratings(ratings),
-            attention_mask=document_mask(documents, dtype),
-            position_ids=document_positions(documents),
-            read_at=read_at,
-        )
-        return output.last_hidden_state
+        more = {
+            "attention_mask": document_mask(documents, dtype),
+            "position_ids": document_positions(documents),
+            "read_at": read_at,
+        }
+        states = [one.hidden_states(input_ids, ratings, **more) for one in self.members()]
+        return torch.cat(states, dim=-1)
 
     def states(
         self,
@@ -128,20 +163,28 @@ class SeqRecForReward(PreTrainedModel):
         rows, place, read_at = ends_of_documents(documents)
         return self.hidden_states(input_ids, ratings, documents, read_at)[rows, place]
 
+    def judge_each(
+        self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
+    ) -> Float[Tensor, "M *shape"]:
+        """What every judge says: logits of titles being liked by whom the state beside is of."""
+        members = self.members()
+        parts = state.chunk(len(members), dim=-1)
+        return torch.stack([one(part, items) for one, part in zip(members, parts, strict=True)])
+
     def judge(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape"]:
-        """The logit of every title being liked by whom the state beside it is of."""
-        flat = self.items.rows(self.get_input_embeddings(), items.flatten())
-        return self.head(state, flat.view(*items.shape, -1), items)
+        """The judges' mean logit."""
+        return self.judge_each(state, items).mean(dim=0)
 
     def judge_slates(
         self, state: Float[Tensor, "S D"], slates: Int[Tensor, "S K"]
-    ) -> Float[Tensor, " S"]:
-        """The mean logit of every slate's titles; -1 is none."""
+    ) -> Float[Tensor, "M S"]:
+        """The mean logit of every slate's titles, by judge; -1 is none."""
         is_title = slates >= 0
-        logits = self.judge(state[:, None].expand(-1, slates.shape[1], -1), slates.clamp_min(0))
-        return (logits * is_title).sum(dim=1) / is_title.sum(dim=1).clamp_min(1)
+        states = state[:, None].expand(-1, slates.shape[1], -1)
+        logits = self.judge_each(states, slates.clamp_min(0))
+        return (logits * is_title).sum(dim=2) / is_title.sum(dim=1).clamp_min(1)
 
     def forward(
         self,

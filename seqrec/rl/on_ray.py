@@ -175,7 +175,7 @@ class OnRay:
             except (failures.RayActorError, failures.ObjectLostError) as error:
                 if death == MAX_DEATHS - 1:
                     raise SeqRecError(
-                        f"{role}: died {MAX_DEATHS} times in a row: {_first_line(error)}"
+                        f"{role}: died {MAX_DEATHS} times in a row: {_last_line(error)}"
                     ) from error
                 again()
             except failures.RayError as error:
@@ -231,9 +231,13 @@ class _Actor:
         return os.getpid()
 
 
-def _first_line(error: BaseException) -> str:
-    """What an error says first that tells anything: Ray's begin with a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = lines[-1] if lines and "Traceback" in str(error) else (lines or [""])[0]
+def _first_line(error: BaseException, line: int = 0) -> str:
+    """What an error is, and a line of what it says."""
+    lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [""]
     name = type(error).__name__
-    return last if last.startswith(name) else f"{name}: {last}".removesuffix(": ")
+    return f"{name}: {lines[line]}".removesuffix(": ")
+
+
+def _last_line(error: BaseException) -> str:
+    """Of a death: Ray's error ends with what it was of."""
+    return _first_line(error, -1)

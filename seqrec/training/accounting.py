@@ -58,9 +58,10 @@ def training_flops(
     weights -= sum(table.weight.numel() for table in tables)
     config = model.backbone.config
     attention = 12 * config.num_hidden_layers * config.hidden_size * row_length
+    judges = model.config.num_members if isinstance(model, SeqRecForReward) else 1
     return Flops(
-        decoder=counts.positions * (6 * weights + attention),
-        head=counts.targets * 6 * num_scored * config.hidden_size,
+        decoder=judges * counts.positions * (6 * weights + attention),
+        head=judges * counts.targets * 6 * num_scored * config.hidden_size,
     )
 
 

@@ -45,16 +45,20 @@ class RewardTensors(NamedTuple):
         return int((self.slates >= 0).sum())
 
 
-def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, " S"]:
-    """The logits of a batch's answers being liked: the mean over each one's titles."""
+def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "M S"]:
+    """The logits of a batch's answers being liked, by judge: the mean over each one's titles."""
     hidden = model.hidden_states(batch.input_ids, batch.ratings, batch.documents)
     return model.judge_slates(hidden[batch.rows, batch.columns], batch.slates)
 
 
 def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, ""]:
-    """Binary cross-entropy of how good answers are, a mean over the batch's, in nats."""
+    """Binary cross-entropy of how good answers are, a mean over the batch's, in nats.
+
+    Every judge learns from its own: a sum over judges.
+    """
     logits = reward_logits(model, batch).float()
-    losses = F.binary_cross_entropy_with_logits(logits, batch.labels, reduction="sum")
+    labels = batch.labels.expand_as(logits)
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
     return losses / max(batch.total_weight, 1.0)
 
 
@@ -82,7 +86,7 @@ class Judged(NamedTuple):
 
     @classmethod
     def of(cls, model: SeqRecForReward, batch: RewardTensors) -> "Judged":
-        said = torch.sigmoid(reward_logits(model, batch).double())
+        said = torch.sigmoid(reward_logits(model, batch).double().mean(dim=0))
         parts = batch.events, said, batch.labels.double()
         return cls(*(part.cpu().numpy() for part in parts))
 

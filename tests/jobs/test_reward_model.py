@@ -170,7 +170,7 @@ def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, c
         ("objective.held_out_share=0", "objective.held_out_share: .*greater than 0"),
         ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
-        ("model.num_members=2", "model.num_members goes with other objectives"),
+        ("model.causal=false", "model.causal goes with other objectives"),
         ("data.windows=last", "go with objective sft, not reward_model"),
         ("data.pairs=x.parquet", "data.pairs goes with objective preference"),
     ],

@@ -11,6 +11,7 @@ from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
 from seqrec.models.reward import RewardHead
 from seqrec.models.saving import load_model, load_reward_model
+from seqrec.training.reward_model import RewardTensors, reward_logits, reward_loss
 from tests.conftest import small_config
 
 
@@ -33,14 +34,15 @@ def reward_config(block="llama", head="tied", **changes):
     return SeqRecRewardConfig(**(fields | changes))
 
 
-def reward_model(block="llama", head="tied"):
+def reward_model(block="llama", head="tied", num_members=1):
     torch.manual_seed(0)
-    model = SeqRecForReward(reward_config(block, head)).eval()
-    torch.nn.init.normal_(model.head.item_bias)
+    model = SeqRecForReward(reward_config(block, head, num_members=num_members)).eval()
+    for judge in model.members():
+        torch.nn.init.normal_(judge.head.item_bias)
     return model
 
 
-@pytest.fixture(params=[("llama", "tied"), ("sasrec", "untied"), ("hstu", "tied")])
+@pytest.fixture(params=[("llama", "tied"), ("sasrec", "untied", 2), ("hstu", "tied")])
 def model(request):
     return reward_model(*request.param)
 
@@ -97,6 +99,37 @@ def test_states_are_those_at_the_ends_of_histories(model):
         tokens[:1, 6:], ratings[:1, 6:], torch.ones(1, 10, dtype=torch.long)
     )
     torch.testing.assert_close(alone[:, -1], expected[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_judges_answer_by_their_mean_logit_and_learn_each_from_its_own_loss(head):
+    """Against each judge alone, as a model of one, on the same slates and labels."""
+    both = reward_model("sasrec", head, num_members=2)
+    tokens, ratings, documents = rows_of_histories()
+    slates = torch.tensor([[3, 7], [5, -1], [9, 2]])
+    labels = torch.tensor([1.0, 0.0, 1.0])
+    places = torch.tensor([0, 1, 2]), torch.tensor([3, 15, 6])
+    batch = RewardTensors(
+        tokens, ratings, documents, *places, slates, labels, torch.arange(3), total_weight=3.0
+    )
+    reward_loss(both, batch).backward()
+    said = []
+    for number, judge in enumerate(both.members()):
+        alone = reward_model("sasrec", head)
+        alone.judges[0].load_state_dict(judge.state_dict())
+        reward_loss(alone, batch).backward()
+        said.append(reward_logits(alone, batch)[0])
+        for (name, mine), theirs in zip(
+            judge.named_parameters(), alone.judges[0].parameters(), strict=True
+        ):
+            if theirs.grad is not None:
+                torch.testing.assert_close(mine.grad, theirs.grad, msg=f"{number} {name}")
+    torch.testing.assert_close(reward_logits(both, batch), torch.stack(said))
+    state = both.hidden_states(tokens, ratings, documents)[places]
+    torch.testing.assert_close(
+        both.judge(state, slates[:, 0]), both.judge_each(state, slates[:, 0]).mean(0)
+    )
+    assert (said[0] != said[1]).all()
 
 
 def test_a_saved_model_judges_the_same(model, tmp_path):
