@@ -1,21 +1,18 @@
 """Reinforcement learning by the verb: what it leaves, and what is done with bad input."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import seqrec
-from seqrec.config.load import load_recipe
-from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.jobs.rl import RLJob, build_executor
-from seqrec.jobs.start import settled
 from seqrec.rl.controller import Controller
 from seqrec.rl.events import read_events
-from seqrec.rl.guard import Guard, Verdict
 
 SMALL = ["model.hidden_size=16", "model.num_hidden_layers=1", "data.max_length=20"]
 QUICK = [
@@ -155,19 +152,15 @@ calls = 0"""
     assert not left.exists()
 
 
-def test_a_role_is_replaced_in_a_few_lines(world, tmp_path):
-    """A guard that never lets a policy go on; the rest is as the recipe says."""
-    recipe = load_recipe("grpo", [*QUICK, f"model.from_pretrained={world[2]}"])
-    recipe = settled(recipe)
-    job = RLJob.of(recipe, PreparedData.open(world[1]))
-
-    class Strict(Guard):
-        def judge(self, drift_nats, metric):
-            return Verdict(drift_nats < 1e-6, "moved at all")
-
-    run = job.controller(tmp_path, build_executor(job))
-    run.guard = Strict(budget_nats=1, tolerance=1, metric="ndcg@10", max_rollbacks=0)
-    assert run.run().reason == "stopped: moved at all"
+def test_a_role_is_replaced_as_the_docs_say(world, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parents[2] / "docs" / "reinforcement.md"
+    roles, _ = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    for name, folder in (("data/prepared/mine", world[1]), ("runs/first", world[2])):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    exec(roles, {"__name__": "mine"})
+    assert "all updates done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
