@@ -5,6 +5,7 @@ the two products that form it. No more than a chunk's logits are ever held.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +29,49 @@ the range of float32's."""
 
 LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]]
 """What is added to the logits of a range of rows and one of items; no gradient flows into it."""
+
+LEFT_OUT = -1e9
+"""The logit of items that may not be chosen: finite, so that 0 times it is 0."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A bias under which some items of every row have no probability."""
+
+    items: Int[Tensor, "N S"]
+    """Of every row; -1 is none."""
+    besides: LogitBias | None = None
+    """What is added to the logits of all items."""
+
+    def __call__(self, rows: slice, tile: slice) -> Float[Tensor, "C tile"]:
+        items = self.items[rows]
+        bias = torch.zeros(len(items), tile.stop - tile.start, device=items.device)
+        self.add_to(bias, rows, tile)
+        return bias
+
+    def add_to(
+        self, logits: Float[Tensor, "C tile"], rows: slice, tile: slice, temperature: float = 1.0
+    ) -> None:
+        """Change logits in place: where few items are left out, few numbers are touched."""
+        add_bias(logits, self.besides, rows, tile, temperature)
+        items = self.items[rows]
+        row, column = ((items >= tile.start) & (items < tile.stop)).nonzero(as_tuple=True)
+        logits[row, items[row, column] - tile.start] = LEFT_OUT
+
+
+def add_bias(
+    logits: Float[Tensor, "C tile"],
+    bias: LogitBias | None,
+    rows: slice,
+    tile: slice,
+    temperature: float = 1.0,
+) -> None:
+    """Add a bias, over a temperature, to the logits of a range of rows and one of items."""
+    if isinstance(bias, LeftOut):
+        bias.add_to(logits, rows, tile, temperature)
+    elif bias is not None:
+        dense = bias(rows, tile)
+        logits += dense if temperature == 1 else dense / temperature
 
 
 def catalog_cross_entropy(
@@ -191,11 +235,10 @@ class _Products:
             for tile, out in zip(self.tiles, scores, strict=True):
                 torch.mm(part, self.item_weight[tile].T, out=out)
                 if self.logit_bias is not None:
-                    bias = self.logit_bias(rows, tile)
-                    out += bias
+                    add_bias(out, self.logit_bias, rows, tile)
                     is_here = (labels >= tile.start) & (labels < tile.stop)
                     column = (labels - tile.start).where(is_here, 0)
-                    label_logit += bias.gather(1, column) * is_here
+                    label_logit = out.gather(1, column).where(is_here, label_logit)
             if not is_safe:
                 shift = torch.cat([s.amax(dim=1, keepdim=True) for s in scores], dim=1)
                 shift = shift.amax(dim=1, keepdim=True)

@@ -16,6 +16,7 @@ from seqrec.losses.catalog import (
     SAFE_LOGIT,
     TILE_ITEMS,
     LogitBias,
+    add_bias,
     catalog_cross_entropy,
     chunk_rows,
     largest_norm,
@@ -220,9 +221,7 @@ class Logits:
         logits = [buffer[: len(part)] for buffer in self._buffers]
         for tile, out in zip(self.tiles, logits, strict=True):
             torch.mm(part, self.item_weight[tile].T, out=out)
-            if self.logit_bias is not None:
-                bias = self.logit_bias(rows, tile)
-                out += bias if self.temperature == 1 else bias / self.temperature
+            add_bias(out, self.logit_bias, rows, tile, self.temperature)
         if not self.is_safe:
             shift = torch.stack([of_tile.amax(dim=1) for of_tile in logits]).amax(dim=0)
             for of_tile in logits:

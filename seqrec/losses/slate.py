@@ -4,11 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.catalog import LogitBias
-from seqrec.losses.divergence import Scores, catalog_divergence
-
-LEFT_OUT = -1e9
-"""Added to the logits of items that may not be drawn: finite, so that 0 times it is 0."""
+from seqrec.losses.catalog import LeftOut
+from seqrec.losses.divergence import Logits, Scores, catalog_divergence
 
 
 def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
@@ -92,27 +89,14 @@ def _perturbed_order(
     return slates.where(is_found, further.gather(1, order))
 
 
-def left_out(items: Int[Tensor, "N S"], logit_bias: LogitBias | None = None) -> LogitBias:
-    """A bias under which some items of every row have no probability.
-
-    Args:
-        items: of every row; -1 is none.
-        logit_bias: what is added to the logits besides.
-    """
-
-    def bias(rows: slice, tile: slice) -> Float[Tensor, "C tile"]:
-        here = items[rows]
-        is_here = (here >= tile.start) & (here < tile.stop)
-        row, place = is_here.nonzero(as_tuple=True)
-        size = (len(here), tile.stop - tile.start)
-        if logit_bias is None:
-            found = torch.zeros(size, device=items.device)
-        else:
-            found = logit_bias(rows, tile).clone()
-        found[row, here[row, place] - tile.start] = LEFT_OUT
-        return found
-
-    return bias
+@torch.no_grad()
+def entropy(scores: Scores) -> Float[Tensor, ""]:
+    """Of a choice by scores, a mean over rows, in nats; without gradients."""
+    logits, values = Logits(scores), []
+    for rows in logits.chunks(None):
+        log_prob = torch.cat(logits.fill(rows), dim=1).to(logits.sum_dtype).log_softmax(dim=1)
+        values.append(-(log_prob.exp() * log_prob).sum(dim=1))
+    return torch.cat(values).mean()
 
 
 def unevenness(scores: Scores, gone: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
@@ -127,6 +111,6 @@ def unevenness(scores: Scores, gone: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
     uniform = Scores(
         scores.hidden.new_zeros(len(scores.hidden), 1),
         scores.item_weight.new_zeros(len(scores.item_weight), 1),
-        left_out(gone),
+        LeftOut(gone),
     )
     return catalog_divergence(scores, [uniform], kind="reverse_kl")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from seqrec.models.blocks import at_positions
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.decoder import SeqRecDecoder
@@ -171,13 +172,23 @@ class SeqRecForNextItem(PreTrainedModel):
         input_ids: Int[Tensor, "B T"],
         may_read: Bool[Tensor, "B T T"],
         positions: Int[Tensor, "B T"],
-    ) -> Float[Tensor, "B T D"]:
-        """The decoder's output at every position under a mask of what each position may read."""
+        read_at: Int[Tensor, "B M"],
+    ) -> Float[Tensor, "B M D"]:
+        """The decoder's output at some positions of each row.
+
+        Args:
+            input_ids: tokens.
+            may_read: what each position (row) may read (column).
+            positions: of every token in its history.
+            read_at: the positions, as columns, that are asked for.
+        """
         dtype = self._products_dtype(input_ids.device)
         mask = torch.zeros(may_read.shape, dtype=dtype, device=input_ids.device)
         mask = mask.masked_fill_(~may_read, torch.finfo(dtype).min)[:, None]
-        output = self.backbone(input_ids=input_ids, attention_mask=mask, position_ids=positions)
-        return self._scaled(output.last_hidden_state)
+        given = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
+        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+            return self._scaled(self.backbone(**given, read_at=read_at).last_hidden_state)
+        return self._scaled(at_positions(self.backbone(**given).last_hidden_state, read_at))
 
     def _products_dtype(self, device: torch.device) -> torch.dtype:
         if torch.is_autocast_enabled(device.type):

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.losses.policy import has_spread
-from seqrec.losses.slate import unevenness
+from seqrec.losses.slate import entropy, unevenness
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.plans import Plans
 from seqrec.rl.rewards import Reward, Tasks, checked
@@ -266,22 +266,17 @@ class Learner:
                 found = self.asking.log_probs(steps, slates)
                 distance = drift(steps, theirs)
                 first = self.asking.first_choices(steps)
-                with torch.set_grad_enabled(self.entropy_bonus > 0):
-                    uneven = torch.stack(
-                        [unevenness(step.scores, step.gone) for step in first]
-                    ).sum()
-                loss = self.algorithm.loss(found, old, advantages)
-                loss = loss + penalty * distance + self.entropy_bonus * uneven
+                loss = self.algorithm.loss(found, old, advantages) + penalty * distance
+                if self.entropy_bonus:
+                    lacking = [unevenness(step.scores, step.gone) for step in first]
+                    loss = loss + self.entropy_bonus * torch.stack(lacking).sum()
+                if number == 0:
+                    stats["drift_nats"] = float(distance.detach())
+                    stats["entropy_nats"] = sum(float(entropy(step.scores)) for step in first)
             self.optimizer.zero_grad()
             loss.backward()
             norm = clip_gradients(self.model, self.gradient_clip)
             self.optimizer.step()
-            if number == 0:
-                most = sum(float(_num_open(step).log().mean()) for step in first)
-                stats |= {
-                    "drift_nats": float(distance.detach()),
-                    "entropy_nats": most - float(uneven.detach()),
-                }
         if self.algorithm.clipped is not None:
             stats["clipped"] = float(self.algorithm.clipped(found.detach(), old, advantages))
         stats["gradient_norm"] = float(norm)
@@ -335,11 +330,6 @@ class Learner:
         self.version = version
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * slower
-
-
-def _num_open(step: Step) -> Int[Tensor, " R"]:
-    """How many there were to choose from."""
-    return len(step.scores.item_weight) - (step.gone >= 0).sum(dim=1)
 
 
 def part_of(tasks: Tasks, part: slice) -> Tasks:

@@ -7,6 +7,7 @@ its slates: they follow it in its row, each blind to the others.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,13 +16,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
-from seqrec.losses.catalog import LogitBias, catalog_log_prob
+from seqrec.losses.catalog import LeftOut, LogitBias, add_bias, catalog_log_prob
 from seqrec.losses.divergence import Scores, catalog_divergence
-from seqrec.losses.slate import draw_titles, left_out, slate_log_prob
+from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.tokens.packing import pack_rows
 
 Drawing = Literal["one_pass", "sequential"]
+
+LENGTH_MULTIPLE = 32
+"""Of columns: products are prepared once for each shape, and that takes as long as they do."""
+
+
+class Packed(NamedTuple):
+    """Histories side by side in few rows, for whoever reads them and nothing behind them."""
+
+    input_ids: Int[Tensor, "R L"]
+    documents: Int[Tensor, "R L"]
+    """Number of the history within its row, from 1; 0 is padding."""
+    place: Int[Tensor, " B"]
+    """Of every history among those of the rows, row by row."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,9 @@ class Prompts:
     ) -> "Prompts":
         """Of histories of items, of which the last ``max_length`` are read and all are seen."""
         read = [history[-max_length:] + first_item_token for history in histories]
-        return cls.of_tokens(read, histories, pad_token_id=pad_token_id, device=device)
+        return cls.of_tokens(
+            read, histories, pad_token_id=pad_token_id, most_tokens=max_length, device=device
+        )
 
     @classmethod
     def of_tokens(
@@ -55,9 +72,10 @@ class Prompts:
         histories: Sequence[Int[np.ndarray, " T"]],
         *,
         pad_token_id: int,
+        most_tokens: int,
         device: torch.device | None = None,
     ) -> "Prompts":
-        """Of histories of items, and of the tokens that are read of each.
+        """Of histories of items, and of the tokens that are read of each, which have a limit.
 
         Raises:
             SeqRecError: an empty history, after which the model has no state to answer from.
@@ -65,7 +83,9 @@ class Prompts:
         if not all(len(tokens) for tokens in read):
             empty = next(row for row, tokens in enumerate(read) if not len(tokens))
             raise SeqRecError(f"history {empty} is empty: a slate needs something to answer to")
-        input_ids = torch.full((len(read), max(len(tokens) for tokens in read)), pad_token_id)
+        longest = max(len(tokens) for tokens in read)
+        num_columns = min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, most_tokens)
+        input_ids = torch.full((len(read), num_columns), pad_token_id)
         known = [np.unique(history) for history in histories]
         seen = torch.full((len(read), max(len(items) for items in known)), -1)
         for row, (tokens, of_row) in enumerate(zip(read, known, strict=True)):
@@ -76,6 +96,22 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The histories without their padding."""
+        lengths, num_columns = self.lengths.tolist(), self.input_ids.shape[1]
+        rows = pack_rows(np.array(lengths), num_columns)
+        input_ids = self.input_ids.new_zeros(len(rows), num_columns)
+        documents = torch.zeros_like(input_ids)
+        for row, histories in enumerate(rows):
+            end = 0
+            for number, history in enumerate(histories, 1):
+                start, end = end, end + lengths[history]
+                input_ids[row, start:end] = self.input_ids[history, : lengths[history]]
+                documents[row, start:end] = number
+        place = torch.tensor([history for row in rows for history in row]).argsort()
+        return Packed(input_ids, documents, place.to(input_ids.device))
 
 
 class Slates(NamedTuple):
@@ -186,9 +222,13 @@ class States(NamedTuple):
 
 def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
     """The states after every history and after each title that follows it, in one pass."""
-    after_history, after_title = branch_states(
-        model, prompts, items + model.config.first_item_token
-    )
+    if items.shape[2]:
+        tokens = items + model.config.first_item_token
+        after_history, after_title = branch_states(model, prompts, tokens)
+    else:
+        input_ids, documents, place = prompts.packed
+        after_history = model.document_states(input_ids, documents)[place]
+        after_title = after_history.new_empty(*items.shape, after_history.shape[1])
     asked = None
     if model.memory is not None and model.memory.strength:
         asked = _asked(model, prompts, items, model.memory.max_steps)
@@ -219,10 +259,11 @@ def branch_states(
     among = (slate[:, None] == slate) & (place[:, None] >= place)
     top = torch.cat([causal, causal.new_zeros(num_histories, length, len(place))], dim=2)
     below = torch.cat([of_titles, among.expand(num_histories, -1, -1)], dim=2)
-    hidden = model.states_under(input_ids, torch.cat([top, below], dim=1), positions)
-    rows = torch.arange(num_histories, device=device)
-    after_history = hidden[rows, prompts.lengths - 1]
-    return after_history, hidden[:, length:].unflatten(1, (num_slates, num_tokens))
+    behind = torch.arange(length, length + len(place), device=device)
+    read_at = torch.cat([prompts.lengths[:, None] - 1, behind.expand(num_histories, -1)], dim=1)
+    may_read = torch.cat([top, below], dim=1)
+    hidden = model.states_under(input_ids, may_read, positions, read_at)
+    return hidden[:, 0], hidden[:, 1:].unflatten(1, (num_slates, num_tokens))
 
 
 def _asked(
@@ -267,7 +308,7 @@ def catalog_scores(
         def bias(rows: slice, tile: slice) -> Tensor:
             return memory.logits(asked[rows], tile.start, tile.stop) / temperature
 
-    return Scores(hidden / temperature, model.item_weight(), left_out(gone, bias))
+    return Scores(hidden / temperature, model.item_weight(), LeftOut(gone, bias))
 
 
 def draw(
@@ -320,6 +361,5 @@ def at(log_prob: Float[Tensor, "R I"], items: Int[Tensor, "R G K"]) -> Float[Ten
 def logits_of(scores: Scores, rows: slice = slice(None)) -> Float[Tensor, "R I"]:
     """Of the whole catalog, for some of the rows."""
     logits = scores.hidden[rows] @ scores.item_weight.T
-    if scores.logit_bias is not None:
-        logits += scores.logit_bias(rows, slice(0, logits.shape[1]))
+    add_bias(logits, scores.logit_bias, rows, slice(0, logits.shape[1]))
     return logits

@@ -91,7 +91,8 @@ def test_without_a_generator_the_best_titles_are_drawn(drawing):
     model = small_policy()
     more = {"num_slates": 1, "drawing": drawing, "temperature": 1.0, "generator": None}
     slates = draw(model, prompts(), num_titles=1, **more)
-    logits = model(prompts().input_ids, (torch.arange(3) < prompts().lengths[:, None]).long())
+    columns = torch.arange(prompts().input_ids.shape[1])
+    logits = model(prompts().input_ids, (columns < prompts().lengths[:, None]).long())
     unseen = logits.logits.clone()
     unseen[0, [0, 3]] = unseen[1, 5] = -torch.inf
     assert slates.items[:, 0, 0].tolist() == unseen.argmax(dim=1).tolist()
@@ -130,7 +131,7 @@ def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
             state = model.hidden_states(ids, torch.ones_like(ids))[0, -1]
             logits.append((model.item_weight() @ state).double()[unseen] / 0.5)
         mine, theirs = (of.log_softmax(0) for of in logits)
-        wanted += float((mine.exp() * (mine - theirs)).sum()) / 2
+        wanted += (mine.exp() * (mine - theirs)).sum().item() / 2
     assert float(found) == pytest.approx(wanted, rel=1e-4)
 
 

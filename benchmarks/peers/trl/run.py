@@ -74,8 +74,11 @@ def build_trainer(args: argparse.Namespace, clock: "Clock") -> GRPOTrainer:
             bos_token_id=None,
         )
     )
+    folder = tempfile.mkdtemp()
+    model.save_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder)  # TRL opens its reference by the model's path
     rng = np.random.default_rng(0)
-    worth = rng.random(len(words))
+    worth = rng.random(model.config.vocab_size)  # padding rows can be drawn by random weights
     num_updates = args.updates + WARMUP_UPDATES
     lengths = rng.integers(10, args.max_length + 1, args.histories * num_updates)
     prompts = [" ".join(rng.choice(titles, length, replace=False)) for length in lengths]
