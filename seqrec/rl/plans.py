@@ -59,7 +59,6 @@ class Plans:
             [block.flatten()[:cut] for block in blocks],
             histories,
             pad_token_id=model.backbone.config.pad_token_id or 0,
-            most_tokens=max_length * self.events.block_size,
             device=model.device,
         )
 

@@ -21,22 +21,9 @@ from seqrec.losses.divergence import Scores, catalog_divergence
 from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.tokens.packing import pack_rows
+from seqrec.rl.branches import Layout
 
 Drawing = Literal["one_pass", "sequential"]
-
-LENGTH_MULTIPLE = 32
-"""Of columns: products are prepared once for each shape, and that takes as long as they do."""
-
-
-class Packed(NamedTuple):
-    """Histories side by side in few rows, for whoever reads them and nothing behind them."""
-
-    input_ids: Int[Tensor, "R L"]
-    documents: Int[Tensor, "R L"]
-    """Number of the history within its row, from 1; 0 is padding."""
-    place: Int[Tensor, " B"]
-    """Of every history among those of the rows, row by row."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +48,7 @@ class Prompts:
     ) -> "Prompts":
         """Of histories of items, of which the last ``max_length`` are read and all are seen."""
         read = [history[-max_length:] + first_item_token for history in histories]
-        return cls.of_tokens(
-            read, histories, pad_token_id=pad_token_id, most_tokens=max_length, device=device
-        )
+        return cls.of_tokens(read, histories, pad_token_id=pad_token_id, device=device)
 
     @classmethod
     def of_tokens(
@@ -72,10 +57,9 @@ class Prompts:
         histories: Sequence[Int[np.ndarray, " T"]],
         *,
         pad_token_id: int,
-        most_tokens: int,
         device: torch.device | None = None,
     ) -> "Prompts":
-        """Of histories of items, and of the tokens that are read of each, which have a limit.
+        """Of histories of items, and of the tokens that are read of each.
 
         Raises:
             SeqRecError: an empty history, after which the model has no state to answer from.
@@ -83,9 +67,7 @@ class Prompts:
         if not all(len(tokens) for tokens in read):
             empty = next(row for row, tokens in enumerate(read) if not len(tokens))
             raise SeqRecError(f"history {empty} is empty: a slate needs something to answer to")
-        longest = max(len(tokens) for tokens in read)
-        num_columns = min(-(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE, most_tokens)
-        input_ids = torch.full((len(read), num_columns), pad_token_id)
+        input_ids = torch.full((len(read), max(len(tokens) for tokens in read)), pad_token_id)
         known = [np.unique(history) for history in histories]
         seen = torch.full((len(read), max(len(items) for items in known)), -1)
         for row, (tokens, of_row) in enumerate(zip(read, known, strict=True)):
@@ -97,21 +79,17 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def layout(self, num_branches: int, num_tokens: int) -> Layout:
+        """Where they stand with branches behind them; made once for each kind."""
+        kind = num_branches, num_tokens
+        if kind not in self._layouts:
+            made = Layout.of(self.lengths.tolist(), *kind)
+            self._layouts[kind] = made.to(self.input_ids.device)
+        return self._layouts[kind]
+
     @cached_property
-    def packed(self) -> Packed:
-        """The histories without their padding."""
-        lengths, num_columns = self.lengths.tolist(), self.input_ids.shape[1]
-        rows = pack_rows(np.array(lengths), num_columns)
-        input_ids = self.input_ids.new_zeros(len(rows), num_columns)
-        documents = torch.zeros_like(input_ids)
-        for row, histories in enumerate(rows):
-            end = 0
-            for number, history in enumerate(histories, 1):
-                start, end = end, end + lengths[history]
-                input_ids[row, start:end] = self.input_ids[history, : lengths[history]]
-                documents[row, start:end] = number
-        place = torch.tensor([history for row in rows for history in row]).argsort()
-        return Packed(input_ids, documents, place.to(input_ids.device))
+    def _layouts(self) -> dict[tuple[int, int], Layout]:
+        return {}
 
 
 class Slates(NamedTuple):
@@ -222,13 +200,8 @@ class States(NamedTuple):
 
 def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
     """The states after every history and after each title that follows it, in one pass."""
-    if items.shape[2]:
-        tokens = items + model.config.first_item_token
-        after_history, after_title = branch_states(model, prompts, tokens)
-    else:
-        input_ids, documents, place = prompts.packed
-        after_history = model.document_states(input_ids, documents)[place]
-        after_title = after_history.new_empty(*items.shape, after_history.shape[1])
+    tokens = items + model.config.first_item_token
+    after_history, after_title = branch_states(model, prompts, tokens)
     asked = None
     if model.memory is not None and model.memory.strength:
         asked = _asked(model, prompts, items, model.memory.max_steps)
@@ -240,30 +213,16 @@ def branch_states(
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G J D"]]:
     """The states after every history and after each token that goes on from it, in one pass.
 
-    The tokens of all slates stand behind the history in its row; each reads the history, and of
-    the tokens those before it in its own slate.
+    A token reads the history, and those before it in its own slate.
     """
-    num_histories, length = prompts.input_ids.shape
-    num_slates, num_tokens = tokens.shape[1:]
-    input_ids = torch.cat([prompts.input_ids, tokens.flatten(1)], dim=1)
-    device = input_ids.device
-    columns = torch.arange(length, device=device)
-    in_history = columns < prompts.lengths[:, None]
-    place = torch.arange(num_tokens, device=device).repeat(num_slates)
-    slate = torch.arange(num_slates, device=device).repeat_interleave(num_tokens)
-    positions = torch.cat(
-        [columns.expand(num_histories, -1), prompts.lengths[:, None] + place], dim=1
-    )
-    causal = (columns[:, None] >= columns)[None] & in_history[:, None, :]
-    of_titles = in_history[:, None, :].expand(-1, len(place), -1)
-    among = (slate[:, None] == slate) & (place[:, None] >= place)
-    top = torch.cat([causal, causal.new_zeros(num_histories, length, len(place))], dim=2)
-    below = torch.cat([of_titles, among.expand(num_histories, -1, -1)], dim=2)
-    behind = torch.arange(length, length + len(place), device=device)
-    read_at = torch.cat([prompts.lengths[:, None] - 1, behind.expand(num_histories, -1)], dim=1)
-    may_read = torch.cat([top, below], dim=1)
-    hidden = model.states_under(input_ids, may_read, positions, read_at)
-    return hidden[:, 0], hidden[:, 1:].unflatten(1, (num_slates, num_tokens))
+    layout = prompts.layout(*tokens.shape[1:])
+    columns = torch.arange(prompts.input_ids.shape[1], device=tokens.device)
+    input_ids = torch.zeros_like(layout.positions)
+    input_ids.view(-1)[layout.history] = prompts.input_ids[columns < prompts.lengths[:, None]]
+    input_ids.view(-1)[layout.branches] = tokens.flatten(1)
+    found = model.states_under(input_ids, layout.may_read, layout.positions, layout.read_at)
+    hidden = found.flatten(0, 1)[layout.asked]
+    return hidden[:, 0], hidden[:, 1:].unflatten(1, tokens.shape[1:])
 
 
 def _asked(

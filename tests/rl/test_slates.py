@@ -132,7 +132,7 @@ def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
             logits.append((model.item_weight() @ state).double()[unseen] / 0.5)
         mine, theirs = (of.log_softmax(0) for of in logits)
         wanted += (mine.exp() * (mine - theirs)).sum().item() / 2
-    assert float(found) == pytest.approx(wanted, rel=1e-4)
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_an_empty_history_is_refused():
