@@ -98,7 +98,7 @@ def rows_of(
             )
     for found in result["comparisons"]:
         verdict = "significant" if found["is_significant"] else "not significant"
-        relative = found["difference"] / found["base"]
+        relative = "" if found["relative"] is None else f"{found['relative']:+.1%}, "
         yield row(
             name,
             f"{work}, {found['metric']} against {found['other']}",
@@ -106,7 +106,7 @@ def rows_of(
             "",
             system=found["system"],
             ratio=None,
-            note=f"{relative:+.1%}, p = {found['p_value']:.4f}: {verdict}",
+            note=f"{relative}p = {found['p_value']:.4f}: {verdict}",
             module=module,
         )
 

@@ -38,7 +38,7 @@ class CachedAnswers(NamedTuple):
     """Of the log: what was read last."""
     items: Int[np.ndarray, "N K"]
     log_prob: Float[np.ndarray, "N K"]
-    """Half precision: off by a 2,048th of itself, at most."""
+    """Half precision: off by a 2,048th of itself, or by 3e-8, at most."""
     rest: Float[np.ndarray, " N"]
 
 

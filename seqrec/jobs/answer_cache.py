@@ -21,6 +21,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.distillation import fingerprints, open_teachers
 from seqrec.jobs.folders import (
+    are_of,
     begin_parts,
     free_bytes,
     parts_of,
@@ -115,8 +116,8 @@ def cache_answers(
     foreseen = most_bytes(stream.num_in_order, stream.num_targets, k)
     print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
     try:
-        parts = parts_of(out, CACHE_FILE, header)
-        there = whole_shards(parts)
+        parts = parts_of(out)
+        there = whole_shards(parts) if are_of(parts, CACHE_FILE, header) else []
         done = len(there)
         left = foreseen - most_bytes(done, sum(there), k)
         free = free_bytes(parts)

@@ -120,7 +120,7 @@ def cache_pairs(
         has_labels=False,
     )
     try:
-        parts = parts_of(out, HEADER_FILE, header)
+        parts = parts_of(out)
         begin_parts(parts, HEADER_FILE, header)
         done = _done(parts)
         reference = FrozenReference(recommender.model)

@@ -75,20 +75,23 @@ def new_file(out: Path, *, overwrite: bool) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def parts_of(out: Path, header_file: str, header: dict[str, Any]) -> Path:
-    """Where parts of ``out`` wait until all are there; those of something else are deleted."""
-    parts = out.with_name(f"{out.name}.partial")
+def parts_of(out: Path) -> Path:
+    """Where parts of ``out`` wait until all are there."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def are_of(parts: Path, header_file: str, header: dict[str, Any]) -> bool:
+    """Whether the parts that wait say that they are of this."""
     try:
-        is_same = json.loads((parts / header_file).read_text()) == header
+        return bool(json.loads((parts / header_file).read_text()) == header)
     except (OSError, ValueError):
-        is_same = False
-    if not is_same:
-        shutil.rmtree(parts, ignore_errors=True)
-    return parts
+        return False
 
 
 def begin_parts(parts: Path, header_file: str, header: dict[str, Any]) -> None:
-    """Make the folder, if it is not there, and say in it what its parts are of."""
+    """Make the folder and say in it what its parts are of; those of something else are deleted."""
+    if not are_of(parts, header_file, header):
+        shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
     aside = parts / f"{header_file}.partial"
     aside.write_text(json.dumps(header, indent=2) + "\n")

@@ -81,7 +81,20 @@ def pairs(
     Raises:
         SeqRecError: a mistake in options, data, model or file.
     """
-    _check(source, locals())
+    options = {
+        "file": file,
+        "model": model,
+        "k": k,
+        "num_rejected": num_rejected,
+        "per_user": per_user,
+        "liked": liked,
+        "disliked": disliked,
+        "horizon": horizon,
+        "min_history": min_history,
+        "max_history": max_history,
+        "seed": seed,
+    }
+    _check(source, options)
     out = Path(out)
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)

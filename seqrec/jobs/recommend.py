@@ -105,8 +105,8 @@ def recommend(
             raise SeqRecError(f"plan: {ranker.name} has learned no behaviours; name a model")
         asked = ranker.planned(asked)
     time_input = time_input_of(ranker)
-    if split == "all" and time_input == TARGET_TIME:
-        time_input = PAST_TIMES  # nobody knows when the next title will be watched
+    if split == "all" and time_input == TARGET_TIME and not given:
+        time_input = PAST_TIMES  # nobody knows, or says, when the next title will be watched
     return _write_lists(prepared, users, how(asked), time_input, Path(out), overwrite)
 
 

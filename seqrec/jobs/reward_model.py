@@ -93,14 +93,14 @@ class RewardJob:
 
     def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
         """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
-        (first, *_), width = self.module.model.members(), recipe.model.hidden_size
+        head, width = self.module.model.members()[0].head, recipe.model.hidden_size
         return fit_recipe(
             recipe,
             self.module,
             self.loader,
             self.choosing,
             folder,
-            num_scored=1 + first.head.up_proj.weight.numel() // width,
+            num_scored=1 + head.up_proj.weight.numel() // width,
             watch=watch,
         )
 

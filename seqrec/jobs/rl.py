@@ -47,7 +47,7 @@ from seqrec.losses.policy import (
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
-from seqrec.rl.controller import STATE_FILE, Controller, Executor, Held, Outcome
+from seqrec.rl.controller import Controller, Executor, Held, Outcome
 from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess
 from seqrec.rl.guard import Guard, Penalty
@@ -110,10 +110,11 @@ class RLJob:
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
         decoder, drawing = policy.config.backbone_config, settings.slates.drawing
-        if getattr(decoder, "relative_bias", False) and drawing == "sequential":
+        has_branches = drawing == "sequential" or settings.slates.plan
+        if getattr(decoder, "relative_bias", False) and has_branches:
             raise SeqRecError(
-                f"{KEY}: its relative_bias counts columns, in which the titles of several slates "
-                "stand behind each other; draw objective.slates.drawing=one_pass"
+                f"{KEY}: its relative_bias counts columns, in which several slates stand behind "
+                "each other; draw objective.slates.drawing=one_pass, without a plan"
             )
         wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
@@ -244,7 +245,7 @@ class RLJob:
         settings = self.settings
         ranker = ModelRanker("policy", self.policy, self.tokens, self.validation.events)
         metric = partial(ranking_metric, ranker, self.validation, settings.guard.metric)
-        controller = Controller(
+        return Controller(
             source=self.source,
             held=Held(
                 self.source.held(settings.num_held_tasks),
@@ -267,9 +268,6 @@ class RLJob:
             max_age=settings.max_age,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
-        if (folder / STATE_FILE).exists():
-            controller.resume()
-        return controller
 
 
 def build_learner(

@@ -27,9 +27,6 @@ SAFE_LOGIT = 60.0
 """Exponentials of logits below it, summed over any catalog, stay finite where the exponent has
 the range of float32's."""
 
-LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]]
-"""What is added to the logits of a range of rows and one of items; no gradient flows into it."""
-
 LEFT_OUT = -1e9
 """The logit of items that may not be chosen: finite, so that 0 times it is 0."""
 
@@ -40,14 +37,8 @@ class LeftOut:
 
     items: Int[Tensor, "N S"]
     """Of every row; -1 is none."""
-    besides: LogitBias | None = None
+    besides: "LogitBias | None" = None
     """What is added to the logits of all items."""
-
-    def __call__(self, rows: slice, tile: slice) -> Float[Tensor, "C tile"]:
-        items = self.items[rows]
-        bias = torch.zeros(len(items), tile.stop - tile.start, device=items.device)
-        self.add_to(bias, rows, tile)
-        return bias
 
     def add_to(
         self, logits: Float[Tensor, "C tile"], rows: slice, tile: slice, temperature: float = 1.0
@@ -57,6 +48,10 @@ class LeftOut:
         items = self.items[rows]
         row, column = ((items >= tile.start) & (items < tile.stop)).nonzero(as_tuple=True)
         logits[row, items[row, column] - tile.start] = LEFT_OUT
+
+
+LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]] | LeftOut
+"""What is added to the logits of a range of rows and one of items; no gradient flows into it."""
 
 
 def add_bias(
@@ -229,8 +224,11 @@ class _Products:
         for start in range(0, len(self.hidden), self.chunk_size):
             rows = slice(start, start + self.chunk_size)
             part, labels = self.hidden[rows], self.labels[rows]
-            label_logit = (part[:, None].to(self.sum_dtype) * self.item_weight[labels]).sum(dim=2)
-            label_logit = label_logit.to(self.dtype)  # rounded as the products are
+            if self.logit_bias is None:
+                of_labels = part[:, None].to(self.sum_dtype) * self.item_weight[labels]
+                label_logit = of_labels.sum(dim=2).to(self.dtype)  # rounded as the products are
+            else:
+                label_logit = part.new_empty(labels.shape)
             scores = [buffer[: len(part)] for buffer in buffers]
             for tile, out in zip(self.tiles, scores, strict=True):
                 torch.mm(part, self.item_weight[tile].T, out=out)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from seqrec.errors import SeqRecError
 from seqrec.rl.events import EventLog
 from seqrec.rl.guard import Guard, Penalty
 from seqrec.rl.rewards import Tasks
@@ -149,11 +150,18 @@ class Controller:
         """What happened in each update since the guard last looked."""
 
     def run(self) -> Outcome:
-        """Until the updates are done, or the guard says stop."""
+        """Until the updates are done, or the guard says stop; from where it was cut, if it was.
+
+        Raises:
+            SeqRecError: a policy that is beyond the guard's limits from the start.
+        """
+        if not self.good and (self.folder / STATE_FILE).exists():
+            self.resume()
         if not self.good:
             self._publish()
             self.guard.start(self.held.metric())
-            self._check()
+            if not self._check():
+                raise SeqRecError(f"the policy is no good before it learns: {self.rollbacks[-1]}")
             self.save()
         reason = "all updates done"
         while self.update < self.num_updates:

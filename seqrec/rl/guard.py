@@ -1,5 +1,6 @@
 """The guard: how far a policy may drift, what it may lose, and what drifting costs it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Penalty:
 
     def learn(self, drift_nats: float) -> None:
         """Adapt to what the divergence of an update was."""
-        if self.target_nats is not None:
+        if self.target_nats is not None and math.isfinite(drift_nats):
             error = min(max(drift_nats / self.target_nats - 1, -HORIZON), HORIZON)
             self.coefficient *= 1 + STEP * error
 

@@ -68,7 +68,7 @@ class OnRay:
             try:
                 self._ray.init(address=address, log_to_driver=False, logging_level="error", **cpus)
             except Exception as error:
-                raise SeqRecError(f"{WHO}: Ray refuses: {_first_line(error)}") from error
+                raise SeqRecError(f"{WHO}: Ray refuses: {_line(error)}") from error
         actor = self._ray.remote(num_cpus=num_threads)(_Actor)
         self._start_worker = lambda number: actor.remote(make_worker, (number,), num_threads)
         self._start_scorer = lambda: actor.remote(make_scorer, (), num_threads)
@@ -78,18 +78,21 @@ class OnRay:
         self._version = 0
         self._told: list[Any] = [None] * num_workers
         """Of every worker, what it answers once it has the weights."""
-        self._see_that_all_are_there(num_cpus)
+        self._num_cpus = num_cpus
+        try:
+            self._see_that_they_begin(*self._workers, self._scorer)
+        except SeqRecError:
+            self.close()
+            raise
 
-    def _see_that_all_are_there(self, num_cpus: int) -> None:
+    def _see_that_they_begin(self, *actors: Any) -> None:
         """An actor without CPUs would wait for ever, and so would whoever asks it."""
-        actors = (*self._workers, self._scorer)
         calls = [actor.process.remote() for actor in actors]
         _, missing = self._ray.wait(calls, num_returns=len(calls), timeout=START_SECONDS)
         if missing:
-            self.close()
             raise SeqRecError(
                 f"{WHO}: {len(missing)} of {len(calls)} actors have not begun within "
-                f"{START_SECONDS:g} seconds; they ask for {num_cpus} CPUs together: lower "
+                f"{START_SECONDS:g} seconds; all ask for {self._num_cpus} CPUs together: lower "
                 "objective.executor.num_workers or num_threads, or name a larger cluster"
             )
 
@@ -103,8 +106,10 @@ class OnRay:
     def _tell(self, number: int) -> None:
         """Give a worker the weights; calls of one actor are done in their order."""
         if self._weights is not None:
-            call = self._workers[number].call
-            self._told[number] = call.remote("load", self._weights, self._version)
+            self._told[number] = self._load(number, self._weights, self._version)
+
+    def _load(self, number: int, weights: Any, version: int) -> Any:
+        return self._workers[number].call.remote("load", weights, version)
 
     def start(self, tasks: Tasks, update: int) -> "_Started":
         """Ask for slates for every task, each worker its share, all at once."""
@@ -121,7 +126,7 @@ class OnRay:
     def _ask(self, method: str, tasks: Tasks, *arguments: Any) -> "_Started":
         parts = [part_of(tasks, part) for part in shards(len(tasks), len(self._workers))]
         asked = [self._call(number, method, part, *arguments) for number, part in enumerate(parts)]
-        return _Started(method, parts, arguments, asked)
+        return _Started(method, parts, arguments, asked, self._weights, self._version)
 
     def _call(self, number: int, method: str, *arguments: Any) -> "_Asked":
         worker = self._workers[number]
@@ -140,8 +145,11 @@ class OnRay:
             nonlocal asked
             if self._workers[number] is asked.worker:
                 self._workers[number] = self._start_worker(number)
-                self._tell(number)
+                self._see_that_they_begin(self._workers[number])
+            if started.weights is not None:
+                self._told[number] = self._load(number, started.weights, started.version)
             asked = self._call(number, started.method, started.parts[number], *started.arguments)
+            self._tell(number)
 
         return self._of_the_living(f"rollout worker {number}", answer, again)
 
@@ -150,6 +158,7 @@ class OnRay:
 
         def again() -> None:
             self._scorer = self._start_scorer()
+            self._see_that_they_begin(self._scorer)
 
         return self._of_the_living(
             "reward", lambda: self._ray.get(self._scorer.call.remote("score", rollouts)), again
@@ -171,15 +180,15 @@ class OnRay:
                 cause = error.cause
                 if isinstance(cause, SeqRecError):
                     raise cause from error
-                raise SeqRecError(f"{role}: raised {_first_line(cause)}") from error
+                raise SeqRecError(f"{role}: raised {_line(cause)}") from error
             except (failures.RayActorError, failures.ObjectLostError) as error:
                 if death == MAX_DEATHS - 1:
                     raise SeqRecError(
-                        f"{role}: died {MAX_DEATHS} times in a row: {_last_line(error)}"
+                        f"{role}: died {MAX_DEATHS} times in a row: {_line(error, -1)}"
                     ) from error
                 again()
             except failures.RayError as error:
-                raise SeqRecError(f"{role}: Ray fails: {_first_line(error)}") from error
+                raise SeqRecError(f"{role}: Ray fails: {_line(error)}") from error
 
     def process_of(self, number: int) -> int:
         """The process id of a worker, for those who want to watch it, or to kill it."""
@@ -209,6 +218,9 @@ class _Started(NamedTuple):
     parts: list[Tasks]
     arguments: tuple[Any, ...]
     asked: list[_Asked]
+    weights: Any
+    """In the object store; those of then, though newer ones may have come."""
+    version: int
 
 
 class _Actor:
@@ -231,13 +243,8 @@ class _Actor:
         return os.getpid()
 
 
-def _first_line(error: BaseException, line: int = 0) -> str:
+def _line(error: BaseException, line: int = 0) -> str:
     """What an error is, and a line of what it says."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [""]
     name = type(error).__name__
     return f"{name}: {lines[line]}".removesuffix(": ")
-
-
-def _last_line(error: BaseException) -> str:
-    """Of a death: Ray's error ends with what it was of."""
-    return _first_line(error, -1)

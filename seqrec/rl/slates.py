@@ -217,7 +217,8 @@ def branch_states(
     """
     layout = prompts.layout(*tokens.shape[1:])
     columns = torch.arange(prompts.input_ids.shape[1], device=tokens.device)
-    input_ids = torch.zeros_like(layout.positions)
+    pad = model.backbone.config.pad_token_id or 0
+    input_ids = torch.full_like(layout.positions, pad)
     input_ids.view(-1)[layout.history] = prompts.input_ids[columns < prompts.lengths[:, None]]
     input_ids.view(-1)[layout.branches] = tokens.flatten(1)
     found = model.states_under(input_ids, layout.may_read, layout.positions, layout.read_at)

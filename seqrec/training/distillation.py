@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqrec.data.answer_cache import CachedAnswers
 from seqrec.losses.cached import Kept, kept_divergence, without_rest
-from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.catalog import IGNORE_INDEX, add_bias
 from seqrec.losses.divergence import Scores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.sft import PackedTensors, memory_at
@@ -293,8 +293,7 @@ def _draw(scores: Scores, temperature: float) -> Int[Tensor, " N"]:
     for start in range(0, len(scores.hidden), chunk):
         rows = slice(start, min(start + chunk, len(scores.hidden)))
         logits = (scores.hidden[rows] @ scores.item_weight.T).float()
-        if scores.logit_bias is not None:
-            logits = logits + scores.logit_bias(rows, slice(0, len(scores.item_weight)))
+        add_bias(logits, scores.logit_bias, rows, slice(0, len(scores.item_weight)))
         noise = -torch.empty_like(logits).exponential_().log()
         found.append((logits / temperature + noise).argmax(dim=1))
     return torch.cat(found) if found else scores.hidden.new_empty(0, dtype=torch.long)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.policy import (
     centred_advantages,
@@ -256,6 +257,11 @@ def test_the_mix_of_genres_is_watched_and_a_run_that_goes_on_knows_the_first(tmp
     again = controller(tmp_path)
     again.resume()
     assert again.first_mix == pytest.approx([first.mean(), 1 - first.mean()])
+
+
+def test_a_policy_that_is_no_good_from_the_start_is_refused(tmp_path):
+    with pytest.raises(SeqRecError, match=r"no good before it learns: ndcg@10 fell to nan"):
+        controller(tmp_path, metric=lambda: float("nan")).run()
 
 
 def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):

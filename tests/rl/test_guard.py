@@ -47,5 +47,6 @@ def test_a_penalty_follows_the_drift():
     assert adaptive.coefficient == pytest.approx(0.1 * 1.05)
     adaptive.learn(5.0)
     assert adaptive.coefficient == pytest.approx(0.1 * 1.05 * 1.1)
+    adaptive.learn(float("nan"))
     adaptive.learn(0.0)
     assert adaptive.coefficient == pytest.approx(0.1 * 1.05 * 1.1 * 0.9)
