@@ -85,7 +85,9 @@ def rows_of(
     for entry in result["rows"]:
         for metric in metrics:
             low, high = entry["intervals"][metric]
-            spread = f"sd {entry['sd'][metric]:.4f} of {entry['seeds']} seeds, "
+            spread = ""
+            if "sd" in entry:
+                spread = f"sd {entry['sd'][metric]:.4f} of {entry['seeds']} seeds, "
             yield row(
                 name,
                 f"{work}, {metric}",
@@ -93,7 +95,7 @@ def rows_of(
                 "",
                 system=entry["system"],
                 target=targets.get((entry["system"], metric)),
-                note=f"{spread if 'sd' in entry else ''}95 % interval {low:.4f} to {high:.4f}",
+                note=f"{spread}95 % interval {low:.4f} to {high:.4f}",
                 module=module,
             )
     for found in result["comparisons"]:
