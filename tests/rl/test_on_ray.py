@@ -98,12 +98,14 @@ def test_what_a_role_raises_or_dies_of_is_said_here(on_ray, monkeypatch, make, m
 @pytest.mark.slow
 def test_a_worker_that_dies_with_two_batches_in_hand_is_replaced_once(on_ray):
     wanted = [drawn(on_ray, tasks_of(5), update) for update in (1, 2)]
+    victim = on_ray.process_of(0)
+    os.kill(victim, signal.SIGSTOP)  # so that it dies before it answers
     started = [on_ray.start(tasks_of(5), update) for update in (1, 2)]
-    os.kill(on_ray.process_of(0), signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
     found = [on_ray.collect(started[0])]
     replaced = on_ray.process_of(0)
     found.append(on_ray.collect(started[1]))
-    assert on_ray.process_of(0) == replaced
+    assert victim != on_ray.process_of(0) == replaced
     for one, other in zip(wanted, found, strict=True):
         np.testing.assert_array_equal(one.log_prob, other.log_prob)
 
