@@ -1,4 +1,4 @@
-"""The teacher, the student alone, and the student taught live or from a cache; three seeds each.
+"""A teacher, and three seeds of the student: alone, taught live, and taught from a cache.
 
 One seed of the student to whom a cache's other titles are impossible.
 """
@@ -33,7 +33,7 @@ def measure(quick: bool) -> Iterator[Row]:
         student = RECIPES / "distillation" / f"{name}-student.yaml"
         is_shared = large.stem == "recipe"
         teacher_name = large.parent.name if is_shared else large.stem
-        teacher = trained(large, folder, quick=quick, name=teacher_name)
+        teacher = trained(large, folder, quick=quick, name=teacher_name, seeds=SEEDS[:1])
         plain = trained(student, folder, quick=quick, name=f"{name}-student")
         first = teacher / "seed-0"
         taught = [TAUGHT, f"objective.teachers=[{first}]"]
@@ -50,7 +50,9 @@ def measure(quick: bool) -> Iterator[Row]:
             seeds=SEEDS[:1],
         )
         systems = [live, kept, sure, plain, teacher]
-        result = judged(f"{data}-students", systems, folder, "--against", live.name, quick=quick)
+        result = judged(
+            f"{data}-students", systems, folder, "--against", live.name, floors=(), quick=quick
+        )
         worth = judged(f"{data}-teacher", [teacher, plain], folder, floors=(), quick=quick)
         yield from rows_of(NAME, data, result, {}, module=MODULE)
         names = [system.name for system in systems]
