@@ -122,7 +122,8 @@ def catalog_log_prob(
 
     Equal, up to float error, to ``(hidden @ item_weight.T).log_softmax(-1)`` at ``items``. What
     its gradient is multiplied by is unknown until the backward pass, which therefore scores each
-    chunk a second time: four products, and memory for ``chunk_size * I`` logits.
+    chunk a second time unless there is one alone: four products, or three, and memory for
+    ``chunk_size * I`` logits.
 
     Args:
         hidden: decoder outputs.
@@ -335,7 +336,7 @@ def scaled_by(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]
 
 
 class _CatalogLogProb(torch.autograd.Function):
-    """``log_prob`` of every label; chunks are scored again in ``backward``."""
+    """``log_prob`` of every label; in ``backward`` chunks are scored again, if they are several."""
 
     @staticmethod
     def forward(
@@ -350,17 +351,28 @@ class _CatalogLogProb(torch.autograd.Function):
         ctx.save_for_backward(hidden, item_weight, items)
         ctx.logit_bias, ctx.chunk_size = logit_bias, chunk_size
         ctx.autocast_dtype = products.dtype if products.dtype != hidden.dtype else None
-        parts = [chunk.log_prob for chunk in products.chunks()]
+        ctx.held = None
+        parts = []
+        for chunk in products.chunks():
+            parts.append(chunk.log_prob)
+            if len(chunk.log_prob) == len(hidden):
+                ctx.held = products, chunk
         return torch.cat([hidden.new_empty(0, items.shape[1], dtype=products.sum_dtype), *parts])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         hidden, item_weight, items = ctx.saved_tensors
-        with torch.autocast(hidden.device.type, ctx.autocast_dtype, ctx.autocast_dtype is not None):
-            products = _Products(hidden, item_weight, items, ctx.logit_bias, ctx.chunk_size)
+        if ctx.held is None:
+            is_low = ctx.autocast_dtype is not None
+            with torch.autocast(hidden.device.type, ctx.autocast_dtype, is_low):
+                products = _Products(hidden, item_weight, items, ctx.logit_bias, ctx.chunk_size)
+            chunks = products.chunks()
+        else:
+            products, chunk = ctx.held
+            chunks = iter([chunk])
         products.start_gradients()
-        for chunk in products.chunks():
+        for chunk in chunks:
             products.add_gradients(chunk, -gradients[0][chunk.rows])
         return (
             products.hidden_gradient.to(hidden.dtype),

@@ -222,6 +222,13 @@ def at_positions(
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
 
 
+def put_at_positions(
+    hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"], values: Float[Tensor, "B M D"]
+) -> Float[Tensor, "B T D"]:
+    """Write to some positions of each row, in place."""
+    return hidden.scatter_(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]), values)
+
+
 def rows_of_mask(
     mask: Float[Tensor, "B 1 T T"], read_at: Int[Tensor, "B M"]
 ) -> Float[Tensor, "B 1 M T"]:

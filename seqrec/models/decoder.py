@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from seqrec.models.blocks import Block, Dropout, build_norm, rotary_angles
+from seqrec.models.blocks import Block, Dropout, build_norm, put_at_positions, rotary_angles
 from seqrec.models.configuration import SeqRecDecoderConfig
 from seqrec.models.hstu import HSTUBlock
 from seqrec.models.time_bias import UNKNOWN_GAP
@@ -54,6 +54,7 @@ class SeqRecDecoder(PreTrainedModel):
         read_at: Int[Tensor, "B M"] | None = None,
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
         gaps: Int[Tensor, "B T T"] | None = None,
+        kept: list[Tensor] | None = None,
         **_: object,
     ) -> BaseModelOutput:
         """The hidden state of every position.
@@ -69,6 +70,9 @@ class SeqRecDecoder(PreTrainedModel):
             inputs_embeds: what is read instead of the tokens' vectors.
             gaps: of a decoder with a time bias, the bucket of the time from what is read (column)
                 to the position that reads it (row); unknown if absent.
+            kept: what every block but the first reads. An empty list is filled. Given again with
+                rows that have changed at ``read_at`` alone, all blocks work for these positions
+                alone, and it is brought up to date.
             _: what other transformers decoders take and this one has no use for.
         """
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
@@ -88,7 +92,12 @@ class SeqRecDecoder(PreTrainedModel):
             gaps = unknown.expand(*hidden.shape[:2], hidden.shape[1])
         hidden = self.dropout(hidden)
         *layers, last = self.layers
-        for layer in layers:
-            hidden = layer(hidden, attention_mask, rotation, gaps=gaps)
+        knows = bool(kept)
+        for number, layer in enumerate(layers):
+            hidden = layer(hidden, attention_mask, rotation, read_at if knows else None, gaps)
+            if kept is not None and not knows:
+                kept.append(hidden)
+            elif kept is not None and read_at is not None:
+                hidden = put_at_positions(kept[number], read_at, hidden)
         hidden = last(hidden, attention_mask, rotation, read_at, gaps)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

@@ -92,17 +92,21 @@ class EnsembleDecoder(PreTrainedModel):
         input_ids: Int[Tensor, "B T"],
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
+        kept: list[list[Tensor]] | None = None,
         **more: Tensor,
     ) -> BaseModelOutput:
-        """The hidden state of every position."""
+        """The hidden state of every position; ``kept`` holds a list of every member."""
+        if kept is not None and not kept:
+            kept.extend([] for _ in self.members)
         states = [
             member(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 **more,
+                **({} if kept is None else {"kept": kept[number]}),
             ).last_hidden_state
-            for member in self.members
+            for number, member in enumerate(self.members)
         ]
         return BaseModelOutput(last_hidden_state=torch.cat(states, dim=-1) / len(states))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -173,6 +174,7 @@ class SeqRecForNextItem(PreTrainedModel):
         may_read: Bool[Tensor, "B T T"],
         positions: Int[Tensor, "B T"],
         read_at: Int[Tensor, "B M"],
+        kept: list[Any] | None = None,
     ) -> Float[Tensor, "B M D"]:
         """The decoder's output at some positions of each row.
 
@@ -181,13 +183,16 @@ class SeqRecForNextItem(PreTrainedModel):
             may_read: what each position (row) may read (column).
             positions: of every token in its history.
             read_at: the positions, as columns, that are asked for.
+            kept: an empty list, and then the same list with rows in which nothing but tokens at
+                ``read_at`` is new: native decoders do the others' work once.
         """
         dtype = self._products_dtype(input_ids.device)
         mask = torch.zeros(may_read.shape, dtype=dtype, device=input_ids.device)
         mask = mask.masked_fill_(~may_read, torch.finfo(dtype).min)[:, None]
         given = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
-            return self._scaled(self.backbone(**given, read_at=read_at).last_hidden_state)
+            output = self.backbone(**given, read_at=read_at, kept=kept)
+            return self._scaled(output.last_hidden_state)
         return self._scaled(at_positions(self.backbone(**given).last_hidden_state, read_at))
 
     def _products_dtype(self, device: torch.device) -> torch.dtype:

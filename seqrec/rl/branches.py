@@ -26,10 +26,10 @@ class Layout(NamedTuple):
     positions: Int[Tensor, "R L"]
     """Of every token after the start of its history."""
     may_read: Bool[Tensor, "R L L"]
-    read_at: Int[Tensor, "R M"]
-    """Columns that are asked for: the last of every history, and all of its branches."""
-    asked: Int[Tensor, "B 1+E"]
-    """Flat places of these among all that are asked for, by history."""
+    read_at: Int[Tensor, "R H 1+E"]
+    """Columns that are asked for: the last of every history of a row, and all of its branches."""
+    slots: Int[Tensor, " B"]
+    """Flat places of the histories among the rows' histories."""
 
     @classmethod
     def of(cls, lengths: list[int], num_branches: int, num_tokens: int) -> "Layout":
@@ -45,8 +45,8 @@ class Layout(NamedTuple):
         width = -(-int(sizes.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         rows = pack_rows(sizes, width)
         document, branch, positions = np.zeros((3, len(rows), width), dtype=np.int64)
-        read_at = np.zeros((len(rows), max(map(len, rows)) * (1 + behind)), dtype=np.int64)
-        starts, asked = np.zeros((2, len(lengths)), dtype=np.int64)
+        read_at = np.zeros((len(rows), max(map(len, rows)), 1 + behind), dtype=np.int64)
+        starts, slots = np.zeros((2, len(lengths)), dtype=np.int64)
         of_branch = np.repeat(np.arange(1, num_branches + 1), num_tokens)
         within = np.tile(np.arange(num_tokens), num_branches)
         for row, histories in enumerate(rows):
@@ -58,10 +58,9 @@ class Layout(NamedTuple):
                 branch[row, end:stop] = of_branch
                 positions[row, start:end] = np.arange(length)
                 positions[row, end:stop] = length + within
-                slot = number * (1 + behind)
-                read_at[row, slot : slot + 1 + behind] = np.arange(end - 1, stop)
+                read_at[row, number] = np.arange(end - 1, stop)
                 starts[history] = row * width + start
-                asked[history] = row * read_at.shape[1] + slot
+                slots[history] = row * read_at.shape[1] + number
                 start = stop
         ends = starts + np.array(lengths)
         spans = zip(starts, ends, strict=True)
@@ -71,8 +70,7 @@ class Layout(NamedTuple):
         may_read &= columns[:, None] >= columns
         may_read &= (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
         branches = ends[:, None] + np.arange(behind)
-        of_asked = asked[:, None] + np.arange(1 + behind)
-        parts = of_histories, branches, positions, may_read, read_at, of_asked
+        parts = of_histories, branches, positions, may_read, read_at, slots
         return cls(*map(torch.from_numpy, parts))
 
     def to(self, device: torch.device) -> "Layout":

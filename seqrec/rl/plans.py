@@ -89,14 +89,14 @@ class Plans:
                 said, nothing = said.reshape(-1, 1), prompts.seen.new_empty(len(states), 0)
             tokens = torch.arange(family.first_token, family.end, device=states.device)
             scores = Scores(states / temperature, model.token_vectors(tokens))
-            steps.append(Step(scores, said, nothing, 1 / num_slates if number else 1.0))
+            steps.append(Step.of(scores, said, nothing))
         asked = self._asked(model, prompts)
         if asked is not None:
             asked = asked.repeat_interleave(num_slates, dim=0)
         seen = prompts.seen.repeat_interleave(num_slates, dim=0)
         states = after_word[:, :, -1].flatten(0, 1)
         scores = catalog_scores(model, states, asked, seen, temperature)
-        return [*steps, Step(scores, items.flatten(0, 1), seen, 1 / num_slates)]
+        return [*steps, Step.of(scores, items.flatten(0, 1), seen)]
 
     def log_probs(self, steps: Sequence[Step], shape: Sequence[int]) -> Float[Tensor, "B G P+K"]:
         """Of every word of the plans and every title, given what stands before; with gradients.

@@ -180,7 +180,7 @@ class LearnedReward:
             unknown_token_id=model.backbone.config.pad_token_id or 0,
         )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def score(self, tasks: Tasks, slates: Slates) -> Scores:
         items = torch.from_numpy(np.asarray(slates, dtype=np.int64))
         states = self.states(tasks)[:, None, None].expand(*items.shape, -1)
@@ -189,7 +189,7 @@ class LearnedReward:
             return torch.sigmoid(logits.mean(dim=2)).numpy()
         return torch.sigmoid(logits).mean(dim=2).numpy()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def states(self, tasks: Tasks) -> Float[torch.Tensor, "B D"]:
         """What the model knows after every history."""
         if tasks.past_ratings is None:

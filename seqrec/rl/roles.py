@@ -108,9 +108,9 @@ class Asking:
             return self.plans.log_probs(steps, slates.items.shape)
         return log_probs(steps, slates.items.shape, self.drawing)
 
-    def first_choices(self, steps: Sequence[Step]) -> Sequence[Step]:
+    def first_choices(self, steps: Sequence[Step], num_histories: int) -> Sequence[Step]:
         """The steps whose entropy is that of the next title, and of the plan before it."""
-        return steps if self.plans is not None else steps[:1]
+        return steps if self.plans is not None else [steps[0].first(num_histories)]
 
 
 class Span(NamedTuple):
@@ -168,6 +168,7 @@ class RolloutWorker:
         """The most probable titles of every task, nothing sampled."""
         return self._draw(tasks, None)
 
+    @torch.inference_mode()
     def _draw(self, tasks: Tasks, generator: torch.Generator | None) -> Rollouts:
         start = time.time()
         prompts = self.asking.prompts(self.model, tasks)
@@ -265,7 +266,7 @@ class Learner:
                 steps = self.asking.steps(self.model, prompts, slates)
                 found = self.asking.log_probs(steps, slates)
                 distance = drift(steps, theirs)
-                first = self.asking.first_choices(steps)
+                first = self.asking.first_choices(steps, len(prompts))
                 loss = self.algorithm.loss(found, old, advantages) + penalty * distance
                 if self.entropy_bonus:
                     lacking = [unevenness(step.scores, step.gone) for step in first]

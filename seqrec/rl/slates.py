@@ -8,10 +8,11 @@ its slates: they follow it in its row, each blind to the others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -109,8 +110,19 @@ class Step(NamedTuple):
     items: Int[Tensor, "R L"]
     gone: Int[Tensor, "R M"]
     """Items that were left out of each row; -1 where there are fewer."""
-    weight: float
-    """Of a row in the mean over a slate's titles, so that those of a history sum to 1."""
+    weight: Float[Tensor, " R"]
+    """Of every row in the mean over the titles of all slates; they sum to 1."""
+
+    @classmethod
+    def of(cls, scores: Scores, items: Tensor, gone: Tensor) -> "Step":
+        """Of rows that count alike."""
+        num_rows = len(items)
+        return cls(scores, items, gone, scores.hidden.new_full((num_rows,), 1 / num_rows))
+
+    def first(self, num_rows: int) -> "Step":
+        """The first rows: of steps of slates, the choices after each history."""
+        scores = self.scores._replace(hidden=self.scores.hidden[:num_rows])
+        return Step(scores, *(of[:num_rows] for of in self[1:]))
 
 
 def steps_of(
@@ -127,44 +139,41 @@ def steps_of(
     if drawing == "one_pass":
         states = encode(model, prompts, items[:, :, :0])
         scores = catalog_scores(model, states.after_history, states.asked, seen, temperature)
-        return [Step(scores, items.flatten(1), seen, 1.0)]
+        return [Step.of(scores, items.flatten(1), seen)]
     states = encode(model, prompts, items[:, :, :-1])
-    asked, of_titles = states.asked, None
-    if asked is not None:
-        asked, of_titles = asked[:, 0], asked[:, 1:].flatten(0, 1)
-    first = catalog_scores(model, states.after_history, asked, seen, temperature)
-    steps = [Step(first, items[:, :, 0], seen, 1 / num_titles)]
-    if num_titles > 1:
-        gone = torch.cat(
-            [
-                seen[:, None, None].expand(-1, num_slates, num_titles - 1, -1),
-                _before(items[:, :, :-1]),
-            ],
-            dim=3,
-        ).flatten(0, 2)
-        rest = catalog_scores(
-            model,
-            states.after_title.flatten(0, 2),
-            of_titles,
-            gone,
-            temperature,
-        )
-        weight = 1 / (num_slates * num_titles)
-        steps.append(Step(rest, items[:, :, 1:].reshape(-1, 1), gone, weight))
-    return steps
+    asked = None
+    if states.asked is not None and states.asked_later is not None:
+        asked = torch.cat([states.asked, states.asked_later.flatten(0, 2)])
+    gone = torch.cat(
+        [
+            F.pad(seen, (0, num_titles - 1), value=-1),
+            torch.cat(
+                [
+                    seen[:, None, None].expand(-1, num_slates, num_titles - 1, -1),
+                    _before(items[:, :, :-1]),
+                ],
+                dim=3,
+            ).flatten(0, 2),
+        ]
+    )
+    hidden = torch.cat([states.after_history, states.after_title.flatten(0, 2)])
+    scores = catalog_scores(model, hidden, asked, gone, temperature)
+    weight = hidden.new_full((len(hidden),), 1 / items.numel())
+    weight[: len(items)] *= num_slates
+    later = F.pad(items[:, :, 1:].reshape(-1, 1), (0, num_slates - 1))
+    return [Step(scores, torch.cat([items[:, :, 0], later]), gone, weight)]
 
 
 def log_probs(
     steps: Sequence[Step], shape: Sequence[int], drawing: Drawing
 ) -> Float[Tensor, "B G K"]:
     """Of every title of slates of a shape, given those before it; with gradients."""
-    found = [step_log_prob(step) for step in steps]
+    (found,) = [step_log_prob(step) for step in steps]
     if drawing == "one_pass":
-        return slate_log_prob(found[0].view(*shape))
-    first, *rest = found
+        return slate_log_prob(found.view(*shape))
     num_histories, num_slates, num_titles = shape
-    later = [one.view(num_histories, num_slates, num_titles - 1) for one in rest]
-    return torch.cat([first[:, :, None], *later], dim=2)
+    first, later = found[:num_histories, :, None], found[num_histories:, 0]
+    return torch.cat([first, later.view(num_histories, num_slates, num_titles - 1)], dim=2)
 
 
 def step_log_prob(step: Step) -> Float[Tensor, "R L"]:
@@ -179,11 +188,15 @@ def drift(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]
     At the end of the histories if slates are drawn in one pass; else the mean over the prefixes
     that were drawn, an unbiased estimate of the slates' divergence over their number of titles.
     """
-    num_histories = len(steps[0].scores.hidden)
     return torch.stack(
         [
-            catalog_divergence(mine.scores, [theirs.scores], kind="reverse_kl", total_weight=1.0)
-            * (mine.weight / num_histories)
+            catalog_divergence(
+                mine.scores,
+                [theirs.scores],
+                kind="reverse_kl",
+                row_weight=mine.weight,
+                total_weight=1.0,
+            )
             for mine, theirs in zip(steps, reference, strict=True)
         ]
     ).sum()
@@ -194,18 +207,16 @@ class States(NamedTuple):
 
     after_history: Float[Tensor, "B D"]
     after_title: Float[Tensor, "B G J D"]
-    asked: Int[Tensor, "B 1+G*J S"] | None
-    """Last items at each of these places, for a memory."""
+    asked: Int[Tensor, "B S"] | None
+    """Last items at these places, for a memory."""
+    asked_later: Int[Tensor, "B G J S"] | None
 
 
 def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
     """The states after every history and after each title that follows it, in one pass."""
     tokens = items + model.config.first_item_token
     after_history, after_title = branch_states(model, prompts, tokens)
-    asked = None
-    if model.memory is not None and model.memory.strength:
-        asked = _asked(model, prompts, items, model.memory.max_steps)
-    return States(after_history, after_title, asked)
+    return States(after_history, after_title, *_asked(model, prompts, items))
 
 
 def branch_states(
@@ -216,35 +227,52 @@ def branch_states(
     A token reads the history, and those before it in its own slate.
     """
     layout = prompts.layout(*tokens.shape[1:])
-    columns = torch.arange(prompts.input_ids.shape[1], device=tokens.device)
-    pad = model.backbone.config.pad_token_id or 0
-    input_ids = torch.full_like(layout.positions, pad)
-    input_ids.view(-1)[layout.history] = prompts.input_ids[columns < prompts.lengths[:, None]]
+    input_ids = rows_of(model, prompts, layout)
     input_ids.view(-1)[layout.branches] = tokens.flatten(1)
-    found = model.states_under(input_ids, layout.may_read, layout.positions, layout.read_at)
-    hidden = found.flatten(0, 1)[layout.asked]
+    hidden = states_at(model, layout, input_ids, layout.read_at)
     return hidden[:, 0], hidden[:, 1:].unflatten(1, tokens.shape[1:])
 
 
+def rows_of(model: SeqRecForNextItem, prompts: Prompts, layout: Layout) -> Int[Tensor, "R L"]:
+    """The histories' tokens where they stand, and nothing behind them yet."""
+    columns = torch.arange(prompts.input_ids.shape[1], device=prompts.input_ids.device)
+    input_ids = torch.full_like(layout.positions, model.backbone.config.pad_token_id or 0)
+    input_ids.view(-1)[layout.history] = prompts.input_ids[columns < prompts.lengths[:, None]]
+    return input_ids
+
+
+def states_at(
+    model: SeqRecForNextItem,
+    layout: Layout,
+    input_ids: Int[Tensor, "R L"],
+    columns: Int[Tensor, "R H M"],
+    kept: list[Any] | None = None,
+) -> Float[Tensor, "B M D"]:
+    """The states at some columns of every history; ``kept`` is that of ``states_under``."""
+    read_at = columns.flatten(1)
+    found = model.states_under(input_ids, layout.may_read, layout.positions, read_at, kept)
+    return found.unflatten(1, columns.shape[1:]).flatten(0, 1)[layout.slots]
+
+
 def _asked(
-    model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"], num_steps: int
-) -> Int[Tensor, "B 1+G*J S"]:
-    """The last items after the history, and after each title, the most recent first."""
-    num_histories, num_slates, num_titles = items.shape
-    device = prompts.input_ids.device
-    columns = torch.arange(prompts.input_ids.shape[1], device=device)
+    model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]
+) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B G J S"]] | tuple[None, None]:
+    """The last items after the history, and after each title, for a memory, if there is one.
+
+    The most recent first.
+    """
+    if model.memory is None or not model.memory.strength:
+        return None, None
+    columns = torch.arange(prompts.input_ids.shape[1], device=items.device)
     documents = (columns < prompts.lengths[:, None]).long()
-    of_all = last_items(model.items_of(prompts.input_ids), documents, num_steps)
-    base = of_all[torch.arange(num_histories, device=device), prompts.lengths - 1]
-    found = [base[:, None]]
-    before = base[:, None].expand(-1, num_slates, -1)
-    steps = []
-    for title in range(num_titles):
+    of_all = last_items(model.items_of(prompts.input_ids), documents, model.memory.max_steps)
+    first = of_all[torch.arange(len(items), device=items.device), prompts.lengths - 1]
+    later = first[:, None, None].expand(*items.shape, -1).clone()
+    before = first[:, None].expand(-1, items.shape[1], -1)
+    for title in range(items.shape[2]):
         before = torch.cat([items[:, :, title, None], before[:, :, :-1]], dim=2)
-        steps.append(before)
-    if steps:
-        found.append(torch.stack(steps, dim=2).flatten(1, 2))
-    return torch.cat(found, dim=1)
+        later[:, :, title] = before
+    return first, later
 
 
 def _before(items: Int[Tensor, "B G J"]) -> Int[Tensor, "B G J J"]:
@@ -271,6 +299,7 @@ def catalog_scores(
     return Scores(hidden / temperature, model.item_weight(), LeftOut(gone, bias))
 
 
+@torch.no_grad()
 def draw(
     model: SeqRecForNextItem,
     prompts: Prompts,
@@ -292,25 +321,47 @@ def draw(
         temperature: what logits are divided by; log-probabilities are of the divided ones.
         generator: of the draws; None: the most probable titles, the same for every slate.
     """
-    shape = (len(prompts), num_slates, num_titles)
+    if drawing == "sequential":
+        return _draw_in_turn(model, prompts, num_slates, num_titles, temperature, generator)
     none = prompts.input_ids.new_empty(len(prompts), num_slates, 0)
-    with torch.no_grad():
-        if drawing == "one_pass":
-            (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
-            log_prob = logits_of(step.scores).log_softmax(dim=1)
-            drawn = draw_titles(log_prob, num_slates, num_titles, generator)
-            return Slates(drawn, slate_log_prob(at(log_prob, drawn)))
-        items, found = none, []
-        for _ in range(num_titles):
-            unknown = torch.cat([items, items.new_zeros(*items.shape[:2], 1)], dim=2)
-            step = steps_of(model, prompts, unknown, drawing=drawing, temperature=temperature)[-1]
-            each = max(items.shape[2], 1)
-            log_prob = logits_of(step.scores, slice(each - 1, None, each)).log_softmax(dim=1)
-            num_draws = len(prompts) * num_slates // len(log_prob)
-            drawn = draw_titles(log_prob, num_draws, 1, generator)
-            found.append(at(log_prob, drawn).view(shape[0], num_slates, 1))
-            items = torch.cat([items, drawn.view(*items.shape[:2], 1)], dim=2)
-        return Slates(items, torch.cat(found, dim=2))
+    (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
+    log_prob = logits_of(step.scores).log_softmax(dim=1)
+    drawn = draw_titles(log_prob, num_slates, num_titles, generator)
+    return Slates(drawn, slate_log_prob(at(log_prob, drawn)))
+
+
+def _draw_in_turn(
+    model: SeqRecForNextItem,
+    prompts: Prompts,
+    num_slates: int,
+    num_titles: int,
+    temperature: float,
+    generator: torch.Generator | None,
+) -> Slates:
+    """One title after the other; what was read of the histories is kept meanwhile."""
+    layout = prompts.layout(num_slates, num_titles - 1)
+    input_ids = rows_of(model, prompts, layout)
+    kept: list[Any] = []
+    items = prompts.input_ids.new_empty(len(prompts), num_slates, 0)
+    found, columns = [], layout.read_at[:, :, :1]
+    for title in range(num_titles):
+        states = states_at(model, layout, input_ids, columns, kept).flatten(0, 1)
+        asked, later = _asked(model, prompts, items)
+        gone = prompts.seen
+        if title:
+            gone = torch.cat([gone[:, None].expand(-1, num_slates, -1), items], dim=2).flatten(0, 1)
+            asked = None if later is None else later[:, :, -1].flatten(0, 1)
+        scores = catalog_scores(model, states, asked, gone, temperature)
+        log_prob = logits_of(scores).log_softmax(dim=1)
+        drawn = draw_titles(log_prob, 1 if title else num_slates, 1, generator)
+        drawn, of_drawn = (of.view(*items.shape[:2], 1) for of in (drawn, at(log_prob, drawn)))
+        found.append(of_drawn)
+        items = torch.cat([items, drawn], dim=2)
+        if title + 1 < num_titles:
+            places = layout.branches[:, title :: num_titles - 1]
+            input_ids.view(-1)[places] = drawn.squeeze(2) + model.config.first_item_token
+            columns = layout.read_at[:, :, 1 + title :: num_titles - 1]
+    return Slates(items, torch.cat(found, dim=2))
 
 
 def at(log_prob: Float[Tensor, "R I"], items: Int[Tensor, "R G K"]) -> Float[Tensor, "R G K"]:
