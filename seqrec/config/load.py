@@ -28,7 +28,6 @@ OF_NEXT_ITEM = (
     "from_pretrained",
     "causal",
     "cosine_scale",
-    "initial_vectors",
     "content",
     "memory",
 )
@@ -103,6 +102,16 @@ class Recipe(Block):
             plain = ModelConfig.model_fields[key].default
             if getattr(self.model, key) != plain:
                 raise ValueError(f"model.{key} goes with other objectives, not reward_model")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_come_from_what_is_learned(self) -> "Recipe":
+        other = "associations" if isinstance(self.objective, RewardModelConfig) else "ratings"
+        if self.model.initial_vectors == other:
+            raise ValueError(
+                f"model.initial_vectors {other} does not go with {self.objective.name}: "
+                "associations goes with next-title models, ratings with reward models"
+            )
         return self
 
     @model_validator(mode="after")

@@ -80,8 +80,9 @@ class ModelConfig(Block):
     which popular items win by the length of their vectors."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
-    initial_vectors: Literal["random", "associations"] = "random"
-    """Of titles: drawn at random, or made from what stands near what in the training histories."""
+    initial_vectors: Literal["random", "associations", "ratings"] = "random"
+    """Of titles: drawn at random, or made from what stands near what in the training histories; of
+    a reward model, from how those who are learned from rated them (others are drawn)."""
 
     content: ContentConfig | None = None
     """Add what a title is about to what its id has learned, so that titles that nobody watched

@@ -49,6 +49,8 @@ class RewardData(NamedTuple):
     """The logit of how good answers with each title are, as far as is learned from."""
     item_counts: Int[np.ndarray, " I"]
     """How many these are."""
+    rated: RatedLog
+    """How those who are learned from rated titles."""
     floors: Callable[[Judged], Floors]
     facts: dict[str, dict[str, int]]
     """For ``metrics.json``."""
@@ -100,6 +102,7 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
         levels,
         config.liked,
         *like_logits(learned.items, is_liked, prepared.num_items),
+        learned,
         floors,
         facts={},
     )
@@ -117,7 +120,9 @@ def labelled_data(
     learned, *others = (is_part[found.history_of] for is_part in parts)
     for is_part, part in zip((learned, *others), PARTS, strict=True):
         _check_likes(found.labels[is_part] >= 0.5, part, str(file), config)
-    of_learned = np.repeat(parts[0], found.histories.lengths)
+    of_history = np.repeat(np.arange(len(parts[0])), found.histories.lengths)
+    of_learned = parts[0][of_history]
+    is_rated = of_learned & ~np.isnan(found.ratings)
     levels = rating_levels(found.ratings[of_learned])
     stream_of = partial(
         LabelledStream,
@@ -144,6 +149,7 @@ def labelled_data(
         levels,
         None,
         *like_logits(titles, labels, prepared.num_items),
+        RatedLog(found.histories.values[is_rated], of_history[is_rated], found.ratings[is_rated]),
         floors,
         facts={"labels": found.counts},
     )

@@ -16,11 +16,15 @@ from seqrec.config.load import Recipe
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.likes import auc_difference, metrics_of_likes
+from seqrec.evaluation.rating_floors import RatedLog
 from seqrec.jobs.build import build_optimizers, decoder_config, padded
 from seqrec.jobs.learning import cost_of, fit_recipe
 from seqrec.jobs.reward_data import RewardData, build_reward_data
 from seqrec.jobs.run_folder import METRICS_FILE
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
+from seqrec.models.heads import UntiedCatalogHead
+from seqrec.models.initial import rating_vectors
+from seqrec.models.reward import Judge
 from seqrec.recommender import ITEMS_FILE
 from seqrec.tokens.rated import FIRST_LEVEL
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
@@ -139,7 +143,8 @@ def build_reward_model(
     data: RewardData,
     catalog_fingerprint: str,
 ) -> SeqRecForReward:
-    """A reward model with random weights, drawn from torch's generator, but for titles' biases."""
+    """A reward model with random weights, drawn from torch's generator, but for titles' biases and,
+    if the recipe says so, their vectors."""
     config, max_length = recipe.model, recipe.data.max_length
     decoder = decoder_config(config, tokens, vocab_size=len(tokenizer), max_length=max_length)
     model = SeqRecForReward(
@@ -163,4 +168,19 @@ def build_reward_model(
     with torch.no_grad():
         for member in model.members():
             member.head.item_bias.copy_(torch.from_numpy(data.item_bias))
+            if config.initial_vectors == "ratings":
+                _start_from(member, data.rated, tokens, decoder.initializer_range)
     return model
+
+
+def _start_from(member: Judge, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
+    """Give the titles that were rated vectors made of how they were."""
+    first, num_items = tokens.first_item_token, tokens.num_items
+    embedding: Any = member.backbone.get_input_embeddings()
+    tables = [embedding.weight[first : first + num_items]]
+    if isinstance(member.items, UntiedCatalogHead):
+        tables.append(member.items.table.weight[:num_items])
+    known = torch.from_numpy(np.unique(rated.items))
+    for table in tables:
+        vectors = rating_vectors(rated.items, rated.users, rated.ratings, num_items, table.shape[1])
+        table[known] = std * vectors[known]

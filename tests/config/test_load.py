@@ -134,6 +134,7 @@ def test_overrides_reach_their_keys():
         ("max_epochs", "write it as key.path=value"),
         ("model.dropout=[", "the value is not YAML"),
         ("trainer.selection_metric=auc", "auc and reward_model go together"),
+        ("model.initial_vectors=ratings", "ratings with reward models"),
         ("trainer.selection_metric=pair_accuracy", "goes with objective preference"),
         ("data.pairs=pairs.parquet", "data.pairs goes with objective preference, not sft"),
         ("objective.sft_share=0.5", "objective.sft_share: unknown key"),

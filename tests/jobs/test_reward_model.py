@@ -6,14 +6,17 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+import torch.nn.functional as F
 
 import seqrec
 from seqrec.cli import main
+from seqrec.config.load import load_recipe
 from seqrec.config.rl import ModelRewardConfig
 from seqrec.data.held_out import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world, opposed_tastes
 from seqrec.errors import SeqRecError
+from seqrec.jobs.reward_model import RewardJob
 from seqrec.jobs.rewards import build_scorer
 from seqrec.models.saving import load_reward_model
 from seqrec.rl.rewards import LearnedReward
@@ -162,6 +165,25 @@ def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, c
         assert words in out
 
 
+def test_titles_start_from_how_the_learned_from_rated_them(world):
+    """Titles of one kind, which the same people like, start side by side; both heads."""
+    prepared = PreparedData.open(world[2])
+    tastes = opposed_tastes(num_items=NUM_ITEMS, seed=0)
+    of_item = dict(zip(tastes.worlds[0].item_ids, tastes.likes[0], strict=True))
+    kinds = np.array([of_item[item_id] for item_id in prepared.items()["item_id"]])
+    for head in ("tied", "untied"):
+        recipe = load_recipe("reward-model", [*QUICK, f"model.head={head}"])
+        model = RewardJob.of(recipe, prepared).module.model
+        table = model.get_input_embeddings().weight[model.config.first_item_token :]
+        if head == "untied":
+            table = model.members()[0].items.table.weight
+        vectors = F.normalize(table[:NUM_ITEMS].detach(), dim=1)
+        products = (vectors @ vectors.T).numpy()
+        is_same = kinds[:, None] == kinds
+        others = ~np.eye(NUM_ITEMS, dtype=bool)
+        assert products[is_same & others].mean() > products[~is_same].mean() + 0.1
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -171,6 +193,7 @@ def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, c
         ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
         ("model.causal=false", "model.causal goes with other objectives"),
+        ("model.initial_vectors=associations", "associations goes with next-title models"),
         ("data.windows=last", "go with objective sft, not reward_model"),
         ("data.pairs=x.parquet", "data.pairs goes with objective preference"),
     ],
@@ -271,7 +294,7 @@ def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy,
     reward = shutil.copytree(trained["out"], tmp_path / "reward")
     reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1")
     (tmp_path / "x").rename(tmp_path / "x.partial")
-    train(world, reward, "trainer.max_epochs=1", overwrite=True)
+    train(world, reward, "trainer.seed=1", overwrite=True)
     with pytest.raises(SeqRecError, match="provenance.fingerprint_of .* differs from the run"):
         reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1", resume=True)
 
