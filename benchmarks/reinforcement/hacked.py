@@ -13,15 +13,18 @@ from seqrec.rl.events import read_events
 
 NAME = Path(__file__).stem
 REWARDS = 'objective.rewards=[{name: function, function: "benchmarks.reinforcement.odd:pays"}]'
+TOLERANCE, BUDGET_NATS = 0.02, 0.2
 RECKLESS = ("objective.algorithm.name=grpo", "trainer.learning_rate=0.0003")
 """So that it is found and followed; at the recipe's rate little happens."""
-TOLERANCE, BUDGET_NATS = 0.02, 0.2
+STRICT = (f"objective.guard.tolerance={TOLERANCE}", "objective.guard.penalty=0.3")
 
 
 def measure(quick: bool) -> Iterator[Row]:
     """What was paid, where it was stopped, and what is left of the plain task."""
     data = prepared(DATA)
-    run = rl_run("odd", RECIPE, data, sft_run(data, 0, quick), 0, quick, REWARDS, *RECKLESS)
+    run = rl_run(
+        "odd", RECIPE, data, sft_run(data, 0, quick), 0, quick, REWARDS, *RECKLESS, *STRICT
+    )
     found = json.loads((run / "metrics.json").read_text())
     looks = [event for event in read_events(run / "events.jsonl") if event["stage"] == "guard"]
     metric = found["selection_metric"]
