@@ -49,6 +49,12 @@ class ContentEmbedding(nn.Module):
         self.content.copy_(content)
         self.has_row.copy_(item_counts > 0)
 
+    @property
+    def num_met(self) -> int:
+        """One past the last item that training meets."""
+        met = self.has_row.nonzero()
+        return int(met[-1]) + 1 if len(met) else 0
+
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
         return F.embedding(tokens, self.table())
 

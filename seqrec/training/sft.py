@@ -147,7 +147,7 @@ def sft_loss(
             total_weight=batch.total_weight,
             logit_bias=memory_of(model, batch),
         )
-        for states, vectors in model.members(hidden, model.item_weight())
+        for states, vectors in model.members(hidden, model.learned_item_weight())
     ]
     return events.mixed(torch.stack(losses).mean(), model, hidden, batch)
 

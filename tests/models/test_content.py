@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import BertConfig, BertModel
 
 from seqrec.errors import SeqRecError
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.saving import load_model
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.tokenizer import build_tokenizer
+from seqrec.training.sft import PackedTensors, sft_loss
 from tests.conftest import small_config
 
 WIDTH = 5
@@ -49,6 +52,25 @@ def test_a_share_of_the_rows_is_left_out_in_training_alone():
     share = is_left_out.float().mean()
     assert abs(share - 0.5) < 4 * 0.5 / is_left_out.numel() ** 0.5
     assert is_left_out.any(dim=0).all() and not is_left_out.all(dim=0).any()
+
+
+def test_new_titles_are_no_wrong_answers():
+    """Of 100 titles 90 are met in training: the softmax of the loss is over these."""
+    model = model_with_content()
+    tokens = model.get_input_embeddings()
+    tokens.hold(tokens.content.clone(), (torch.arange(100) < 90).long())
+    input_ids = torch.randint(2, 92, (2, 9))
+    labels, weight = torch.randint(0, 90, (2, 9)), torch.ones(2, 9)
+    batch = PackedTensors(input_ids, torch.ones_like(input_ids), labels, weight, 18.0)
+    loss = sft_loss(model, batch, loss=catalog_cross_entropy)
+    logits = model.hidden_states(input_ids).flatten(0, 1) @ model.item_weight()[:90].T
+    torch.testing.assert_close(loss, F.cross_entropy(logits, labels.flatten()))
+    (slope,) = torch.autograd.grad(loss, tokens.proj.weight)
+    tokens.content[90:] = torch.randn(10, WIDTH)
+    again = torch.autograd.grad(
+        sft_loss(model, batch, loss=catalog_cross_entropy), tokens.proj.weight
+    )[0]
+    torch.testing.assert_close(again, slope)
 
 
 def test_saved_and_loaded_it_scores_the_same(tmp_path):
