@@ -122,7 +122,7 @@ def catalog_log_prob(
 
     Equal, up to float error, to ``(hidden @ item_weight.T).log_softmax(-1)`` at ``items``. What
     its gradient is multiplied by is unknown until the backward pass, which therefore scores each
-    chunk a second time unless there is one alone: four products, or three, and memory for
+    chunk a second time unless all is one small chunk: four products, or three, and memory for
     ``chunk_size * I`` logits.
 
     Args:
@@ -160,13 +160,17 @@ def _several(of_rows: Tensor) -> Tensor:
     return of_rows if of_rows.ndim == 2 else of_rows[:, None]
 
 
+def most_logits(device: torch.device) -> int:
+    """Of a chunk, unless that were too few rows."""
+    return MAX_CHUNK_LOGITS.get(device.type, OTHER_CHUNK_LOGITS)
+
+
 def chunk_rows(num_rows: int, num_items: int, device: torch.device) -> int:
     """Rows scored at once against a catalog: as many as fit, but enough for a matrix product.
 
     Chunks are of like size: each walks the whole catalog, however few its rows are.
     """
-    logits = MAX_CHUNK_LOGITS.get(device.type, OTHER_CHUNK_LOGITS)
-    most = max(logits // max(num_items, 1), MIN_CHUNK_ROWS)
+    most = max(most_logits(device) // max(num_items, 1), MIN_CHUNK_ROWS)
     num_chunks = max(-(-num_rows // most), 1)
     return max(-(-num_rows // num_chunks), 1)
 
@@ -336,7 +340,7 @@ def scaled_by(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]
 
 
 class _CatalogLogProb(torch.autograd.Function):
-    """``log_prob`` of every label; in ``backward`` chunks are scored again, if they are several."""
+    """``log_prob`` of every label; in ``backward`` chunks are scored again, but for a small one."""
 
     @staticmethod
     def forward(
@@ -355,7 +359,8 @@ class _CatalogLogProb(torch.autograd.Function):
         parts = []
         for chunk in products.chunks():
             parts.append(chunk.log_prob)
-            if len(chunk.log_prob) == len(hidden):
+            is_small = len(hidden) * len(item_weight) <= most_logits(hidden.device)
+            if is_small and len(chunk.log_prob) == len(hidden):
                 ctx.held = products, chunk
         return torch.cat([hidden.new_empty(0, items.shape[1], dtype=products.sum_dtype), *parts])
 

@@ -168,7 +168,8 @@ def log_probs(
     steps: Sequence[Step], shape: Sequence[int], drawing: Drawing
 ) -> Float[Tensor, "B G K"]:
     """Of every title of slates of a shape, given those before it; with gradients."""
-    (found,) = [step_log_prob(step) for step in steps]
+    (step,) = steps
+    found = step_log_prob(step)
     if drawing == "one_pass":
         return slate_log_prob(found.view(*shape))
     num_histories, num_slates, num_titles = shape
@@ -369,8 +370,8 @@ def at(log_prob: Float[Tensor, "R I"], items: Int[Tensor, "R G K"]) -> Float[Ten
     return log_prob.gather(1, items.flatten(1)).view(items.shape)
 
 
-def logits_of(scores: Scores, rows: slice = slice(None)) -> Float[Tensor, "R I"]:
-    """Of the whole catalog, for some of the rows."""
-    logits = scores.hidden[rows] @ scores.item_weight.T
-    add_bias(logits, scores.logit_bias, rows, slice(0, logits.shape[1]))
+def logits_of(scores: Scores) -> Float[Tensor, "R I"]:
+    """Of the whole catalog."""
+    logits = scores.hidden @ scores.item_weight.T
+    add_bias(logits, scores.logit_bias, slice(None), slice(0, logits.shape[1]))
     return logits
