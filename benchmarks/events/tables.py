@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
 
 TABLES = {
-    "ratings": Table("ml-1m", ["ratings"]),
+    "ratings": Table("ml-1m", ["ratings", "ratings-said"]),
     "times": Table("ml-100k", ["gaps", "sittings"]),
     "times-later": Table("ml-1m-later", ["gaps", "sittings"], SEEDS[:1]),
     "genres": Table("ml-1m", ["genres"], SEEDS[:1]),
@@ -51,7 +51,9 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
     base = step_seconds(runs[-1])
     for run in runs:
         metrics = metrics_of(run)
-        tokens = [of.get("events", {}).get("tokens_per_event", 1) for of in metrics]
+        tokens = metrics[0].get("events", {}).get("tokens_per_event", 1)
+        model = json.loads((run / "seed-0" / "model" / "config.json").read_text())
+        positions = 1 if model.get("event_vectors") == "sum" else tokens
         took = step_seconds(run)
         yield row(
             name,
@@ -60,7 +62,7 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
             "ms",
             system=run.name,
             ratio=statistics.median(took) / statistics.median(base),
-            note=f"ratio: to titles alone; {tokens[0]} tokens an event; "
+            note=f"ratio: to titles alone; tokens an event: {tokens}, positions: {positions}; "
             f"training {statistics.median(of['train_seconds'] for of in metrics):.0f} s",
             module=MODULE,
         )

@@ -166,6 +166,13 @@ class Recipe(Block):
                 f"data.events: behaviour {learned[0]} cannot be learned with model.causal false, "
                 "which reads it"
             )
+        if self.model.event_vectors == "sum" and events is None:
+            raise ValueError("model.event_vectors: sum is of data.events, which says nothing")
+        if learned and self.model.event_vectors == "sum":
+            raise ValueError(
+                f"data.events: behaviour {learned[0]} cannot be learned with model.event_vectors "
+                "sum, whose positions read it"
+            )
         if isinstance(self.objective, SFTConfig) and not learned:
             share = SFTConfig.model_fields["events_share"].default
             if self.objective.events_share != share and self.model.from_pretrained is None:

@@ -80,6 +80,9 @@ class ModelConfig(Block):
     which popular items win by the length of their vectors."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
+    event_vectors: Literal["each", "sum"] = "each"
+    """Of data.events: each token of an event has a position; or the event has one, at which the
+    sum of their vectors is read: behaviours then lengthen nothing, and cannot be learned."""
     initial_vectors: Literal["random", "associations", "ratings"] = "random"
     """Of titles: drawn at random, or made from what stands near what in the training histories; of
     a reward model, from how those who are learned from rated them (others are drawn)."""

@@ -60,7 +60,8 @@ def build_model(
     grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
-    length = max_length * (grammar.block_size if grammar else 1)
+    is_spread = config.event_vectors == "each"
+    length = max_length * (grammar.block_size if grammar and is_spread else 1)
     backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
         config, tokens, vocab_size=vocab_size, max_length=length
     )
@@ -90,6 +91,7 @@ def build_model(
             content=content,
             memory=memory,
             events=grammar.to_dict() if grammar and grammar.behaviours else None,
+            event_vectors=config.event_vectors,
         )
     )
     item_counts = torch.from_numpy(knowledge.item_counts)

@@ -19,7 +19,7 @@ from seqrec.recommender import model_folder
 from seqrec.tokens.tokenizer import load_tokenizer
 
 KEY = "model.from_pretrained"
-OF_WHOLE = ("head", "cosine_scale", "time_bias")
+OF_WHOLE = ("head", "cosine_scale", "time_bias", "event_vectors")
 """Keys that a model's own configuration tells, of whatever type its decoder is."""
 PARTS = ("content", "memory")
 

@@ -67,10 +67,20 @@ class SeqRecConfig(PreTrainedConfig):
     events: dict | None = None
     """The event grammar that histories are told in (``Grammar.to_dict``); None: titles alone, as
     in folders that were written before there were grammars."""
+    event_vectors: Literal["each", "sum"] = "each"
+    """``each``: every token of an event has a position; ``sum``: the event has one, at which the
+    decoder reads the sum of its tokens' vectors."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _config_of(self.backbone_config)
         super().__post_init__(**kwargs)
+
+    @property
+    def tokens_per_position(self) -> int:
+        """Those of an event, where they share a position."""
+        if self.events is None or self.event_vectors == "each":
+            return 1
+        return 1 + len(self.events["behaviours"])
 
     @property
     def time_bias(self) -> Literal["past_times", "target_time"] | None:

@@ -1,5 +1,7 @@
 """Several decoders that answer together, as one wide decoder does."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -89,18 +91,23 @@ class EnsembleDecoder(PreTrainedModel):
 
     def forward(
         self,
-        input_ids: Int[Tensor, "B T"],
+        input_ids: Int[Tensor, "B T"] | None = None,
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
+        inputs_embeds: Float[Tensor, "B T D"] | None = None,
         kept: list[list[Tensor]] | None = None,
         **more: Tensor,
     ) -> BaseModelOutput:
         """The hidden state of every position; ``kept`` holds a list of every member."""
         if kept is not None and not kept:
             kept.extend([] for _ in self.members)
+        own: Sequence[Tensor | None] = [None] * len(self.members)
+        if inputs_embeds is not None:
+            own = inputs_embeds.chunk(len(self.members), dim=-1)
         states = [
             member(
                 input_ids=input_ids,
+                inputs_embeds=own[number],
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 **more,

@@ -37,6 +37,9 @@ class SeqRecForNextItem(PreTrainedModel):
     history carry one number (1, 2, ...). The mask that a tokenizer returns, 1 and 0, is the
     common case of it.
 
+    Where the tokens of an event share a position (``event_vectors`` is ``sum``), rows are of whole
+    events, and all tokens of one have its state.
+
     A model with a time bias also takes ``times``: when the event of each position was, and to
     when gaps are counted there, in microseconds since 1970, ``NO_TIME`` where that is unknown. It
     knows of no time without.
@@ -163,7 +166,9 @@ class SeqRecForNextItem(PreTrainedModel):
         """The decoder's output at every position; histories that share a row never meet."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        return self._decode(input_ids, attention_mask, times)
+        states = self._decode(input_ids, attention_mask, times)
+        size = self.config.tokens_per_position
+        return states if size == 1 else states.repeat_interleave(size, dim=1)
 
     def document_states(
         self,
@@ -173,6 +178,7 @@ class SeqRecForNextItem(PreTrainedModel):
     ) -> Float[Tensor, "H D"]:
         """The decoder's output at the last position of every history, row by row."""
         rows, place, read_at = ends_of_documents(documents)
+        read_at = read_at // self.config.tokens_per_position
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             return self._decode(input_ids, documents, times, read_at=read_at)[rows, place]
         return self._decode(input_ids, documents)[rows, read_at[rows, place]]
@@ -215,11 +221,18 @@ class SeqRecForNextItem(PreTrainedModel):
         documents: Int[Tensor, "B T"],
         times: Int[Tensor, "B T 2"] | None = None,
         **more: Tensor,
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B P D"]:
+        """The states of positions: of tokens, or of the events that ``size`` of them are."""
+        size = self.config.tokens_per_position
+        if size == 1:
+            more["input_ids"] = input_ids
+        else:
+            more["inputs_embeds"] = self._event_vectors(input_ids)
+            documents = documents[:, ::size]
+            times = None if times is None else times[:, size - 1 :: size]
         if self.config.time_bias is not None and times is not None:
             more["gaps"] = gap_buckets(times)
         output = self.backbone(
-            input_ids=input_ids,
             attention_mask=document_mask(
                 documents,
                 self._products_dtype(input_ids.device),
@@ -229,6 +242,19 @@ class SeqRecForNextItem(PreTrainedModel):
             **more,
         )
         return self._scaled(output.last_hidden_state)
+
+    def _event_vectors(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B P D"]:
+        """The sum of every event's tokens' vectors.
+
+        Raises:
+            ValueError: rows that are not of whole events.
+        """
+        size = self.config.tokens_per_position
+        if input_ids.shape[1] % size:
+            raise ValueError(
+                f"rows of {input_ids.shape[1]} tokens: an event is {size}, and rows hold whole ones"
+            )
+        return self.get_input_embeddings()(input_ids).unflatten(1, (-1, size)).sum(dim=2)
 
     def forward(
         self,

@@ -19,9 +19,9 @@ class Counts(NamedTuple):
 
     steps: int = 0
     positions: int = 0
-    """Padding included."""
+    """Of tokens; padding included."""
     useful: int = 0
-    """Positions that hold a token."""
+    """Those that hold one."""
     targets: int = 0
     """Positions whose next item is learned."""
 
@@ -49,7 +49,7 @@ def training_flops(
     Args:
         model: of which the backbone's matrices count, embeddings aside.
         counts: of the steps.
-        row_length: positions of a row.
+        row_length: tokens of a row, of which those of an event may share a position.
         num_scored: items scored for a target: the catalog, or negatives and target.
     """
     kinds = nn.Embedding | ContentEmbedding
@@ -57,10 +57,14 @@ def training_flops(
     weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
     weights -= sum(table.weight.numel() for table in tables)
     config = model.backbone.config
-    attention = 12 * config.num_hidden_layers * config.hidden_size * row_length
-    judges = model.config.num_members if isinstance(model, SeqRecForReward) else 1
+    judges, shared = 1, 1
+    if isinstance(model, SeqRecForReward):
+        judges = model.config.num_members
+    else:
+        shared = model.config.tokens_per_position
+    attention = 12 * config.num_hidden_layers * config.hidden_size * row_length // shared
     return Flops(
-        decoder=judges * counts.positions * (6 * weights + attention),
+        decoder=judges * counts.positions // shared * (6 * weights + attention),
         head=judges * counts.targets * 6 * num_scored * config.hidden_size,
     )
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
+from transformers import AutoTokenizer
 
 import seqrec
 import seqrec.cli
@@ -41,13 +43,28 @@ def log_with_devices(num_users=80):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("events")
+    return trained_on_events(
+        tmp_path_factory.mktemp("events"), grammar(GENRE, RATING, DEVICE, GAP, WANTED)
+    )
+
+
+@pytest.fixture(scope="module")
+def summed(tmp_path_factory) -> Path:
+    """The same at one position an event."""
+    unlearned = RATING.replace("true", "false")
+    return trained_on_events(
+        tmp_path_factory.mktemp("summed"),
+        grammar(GENRE, unlearned, DEVICE, GAP, WANTED),
+        "model.event_vectors=sum",
+    )
+
+
+def trained_on_events(folder, *overrides) -> Path:
     world = first_order_world(num_items=30, seed=0)
     world.write_log(folder, 80, 9, seed=1)
     with_devices(pl.read_csv(folder / "ratings.csv")).write_csv(folder / "ratings.csv")
     seqrec.prepare(folder, out=folder / "data")
-    overrides = [*QUICK, grammar(GENRE, RATING, DEVICE, GAP, WANTED)]
-    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
+    seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=[*QUICK, *overrides])
     return folder
 
 
@@ -66,7 +83,7 @@ def test_the_recipes_of_the_docs_are_some():
     recipes = [
         parse_recipe({"objective": {"name": "sft"}} | yaml.safe_load(b), "x") for b in blocks
     ]
-    assert len(recipes) == 3 and all(recipe.data.events for recipe in recipes)
+    assert len(recipes) == 4 and all(recipe.data.events for recipe in recipes)
 
 
 def test_sittings_are_merged_and_counted(tmp_path):
@@ -143,8 +160,10 @@ def test_values_are_those_of_the_training_part(tmp_path):
     assert values == [["1", "2", "3", "4", "5"], ["phone", "tv"]]
 
 
-def test_evaluation_feeds_what_a_recommender_is_told(made):
+@pytest.mark.parametrize("kind", ["made", "summed"])
+def test_evaluation_feeds_what_a_recommender_is_told(kind, request):
     """Lists for all users are those for each one's events, written by hand."""
+    made = request.getfixturevalue(kind)
     file = made / "lists.parquet"
     seqrec.recommend(made / "run", data=made / "data", k=5, out=file)
     lists = pl.read_parquet(file)
@@ -280,18 +299,47 @@ REFUSED = {
     "name behaviours or sittings": "data.events={target_time: false}",
     "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
     "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
+    "rating cannot be learned with model.event_vectors sum": grammar(RATING),
 }
+SUMMED = "model.event_vectors=sum"
 
 
 @pytest.mark.parametrize("complaint", REFUSED)
 def test_a_grammar_that_makes_no_sense_is_refused_before_anything_is_written(tmp_path, complaint):
     log = log_with_devices(40).with_columns(empty=pl.lit(None, pl.Float64))
     seqrec.prepare(log, out=tmp_path / "data")
-    overrides = [*QUICK, REFUSED[complaint]]
+    overrides = [*QUICK, REFUSED[complaint], *([SUMMED] if "sum" in complaint else [])]
     with pytest.raises(SeqRecError, match=complaint) as mistake:
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
     assert "\n" not in str(mistake.value)
     assert not list(tmp_path.glob("run*"))
+
+
+def test_events_that_are_summed_are_read_as_text(summed):
+    """The tokenizer's words of whole events give the scores of the events."""
+    rec = seqrec.Recommender.from_pretrained(summed / "run")
+    rows = [["t03", {"item_id": "t05", "rating": 4}], ["t11"]]
+    config = json.loads((summed / "run" / "model" / "config.json").read_text())
+    assert config["backbone_config"]["max_position_embeddings"] == 12
+    items, _ = rec.known_items(rows)
+    histories, _ = rec.known_events(rows, items)
+    told = rec.events.flat(histories, 12)
+    tokenizer = AutoTokenizer.from_pretrained(summed / "run" / "model")
+    words = tokenizer.convert_ids_to_tokens(
+        rec.events.blocks(told.items, told.told).flatten().tolist()
+    )
+    cut = 6 * int(told.lengths[0])
+    texts = [" ".join(words[:cut]), " ".join(words[cut:])]
+    read = tokenizer(texts, return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        logits = rec.model(**read).logits
+        scores = rec.encode(histories) @ rec.model.item_weight().T
+    torch.testing.assert_close(logits, scores, rtol=1e-3, atol=1e-5)
+
+
+def test_sums_are_of_events():
+    with pytest.raises(SeqRecError, match="model.event_vectors: sum is of data.events"):
+        parse_recipe({"model": {"event_vectors": "sum"}, "objective": {"name": "sft"}}, "x")
 
 
 SITTINGS = "data.events={sittings: {series: device, gap_seconds: 3600}}"

@@ -42,11 +42,13 @@ def last_test_queries(world, data):
     return histories, log.columns["rating"][ends - 1].astype(int).tolist()
 
 
-def test_events_reach_an_optimum_that_titles_alone_cannot(tmp_path):
+@pytest.mark.parametrize("event_vectors", ["each", "sum"])
+def test_events_reach_an_optimum_that_titles_alone_cannot(tmp_path, event_vectors):
     world, num_users = rating_world(num_items=16, seed=0), 1200
     seqrec.prepare(world.simulate(num_users, 9, seed=1), out=tmp_path / "data")
     overrides = [*QUICK, "trainer.max_epochs=8"]
     told = [*overrides, grammar("{name: rating, column: rating, dropout: 0}")]
+    told.append(f"model.event_vectors={event_vectors}")
     seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "titles", overrides=overrides)
     seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "events", overrides=told)
     models = [tmp_path / "titles", tmp_path / "events"]
@@ -72,6 +74,17 @@ def liked(tmp_path_factory):
     overrides = [*QUICK, "trainer.max_epochs=15", grammar(RATING, WANTED)]
     seqrec.train("sft", data=folder / "data", out=folder / "run", overrides=overrides)
     return folder
+
+
+def test_a_wish_may_share_the_position_of_the_last_event(liked, tmp_path):
+    overrides = [*QUICK, "trainer.max_epochs=15", "model.event_vectors=sum", grammar(WANTED)]
+    seqrec.train("sft", data=liked / "data", out=tmp_path / "run", overrides=overrides)
+    rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
+    histories = [["t03", "t08"], ["t11"], ["t20", "t31", "t02"]]
+    wanted, unwanted = (
+        rec.recommend(histories, k=8, given={"rating": rating}) for rating in (5, 1)
+    )
+    assert share_of_even(unwanted) < 0.1 and share_of_even(wanted) > 0.9
 
 
 def share_of_even(lists):
