@@ -1,6 +1,8 @@
 """Running the Trainer in a run folder: checkpoints, early stop, resume, the best weights."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -75,7 +77,9 @@ def fit(
         row_length=loader.stream.row_length,
         num_scored=num_scored,
     )
+    interrupts = Interrupts()
     callbacks: list[Callback] = [
+        interrupts,
         EpochLog(folder / LOG_FILE, monitor, flops_of, module.products_dtype),
         ResumeState(loader),
     ]
@@ -111,13 +115,14 @@ def fit(
     )
     last = checkpoints / "last.ckpt"
     try:
-        trainer.fit(
-            module,
-            loader,
-            validation if has_validation else None,
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
-        )
+        with interrupts:
+            trainer.fit(
+                module,
+                loader,
+                validation if has_validation else None,
+                ckpt_path=str(last) if last.exists() else None,
+                weights_only=True,
+            )
     except SystemExit:
         if trainer.interrupted:
             raise KeyboardInterrupt from None
@@ -148,6 +153,37 @@ def check_devices(accelerator: str, devices: int) -> None:
         raise SeqRecError(
             f"trainer.accelerator={accelerator}, trainer.devices={devices}: {reason}"
         ) from error
+
+
+class Interrupts(Callback):
+    """Ends a run before its next step where an interrupt was lost.
+
+    Python drops what is raised in a finaliser, a ``KeyboardInterrupt`` too.
+    """
+
+    def __init__(self) -> None:
+        self._is_asked = self._is_hearing = False
+
+    def __enter__(self) -> None:
+        """Hear interrupts from here on, in the main thread, where nobody else does."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._hear)
+            self._is_hearing = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_hearing:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _hear(self, *_: object) -> None:
+        self._is_asked = True
+        raise KeyboardInterrupt
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
+    ) -> None:
+        if self._is_asked:
+            raise KeyboardInterrupt
 
 
 class WatchEpochs(Callback):
