@@ -63,7 +63,7 @@ class NegativeSampler:
             # Not torch.multinomial: it refuses large catalogs and reads all of one at every draw.
             self.cumulative = self._popularity(item_counts).cumsum_(0)
 
-    def draw(self, labels: Int[Tensor, " N"]) -> Negatives:
+    def draw(self, labels: Int[Tensor, " N"], num_items: int | None = None) -> Negatives:
         """Items against which all of these labels can be told apart.
 
         An item's count is the expected one of a draw whose labels come from the training data:
@@ -73,6 +73,8 @@ class NegativeSampler:
 
         Args:
             labels: the labels of the step; ``IGNORE_INDEX`` is never drawn.
+            num_items: uniform draws are from that many of the catalog's first items; from all if
+                absent.
         """
         self._move_to(labels.device)
         if self.cumulative is not None:
@@ -80,7 +82,7 @@ class NegativeSampler:
         targets = labels[labels != IGNORE_INDEX]
         num_in_batch = self.num_in_batch if len(targets) else 0
         num_uniform = self.num_negatives - num_in_batch
-        num_items = len(self.item_counts)
+        num_items = num_items or len(self.item_counts)
         place = torch.randint(max(len(targets), 1), (num_in_batch,), device=labels.device)
         uniform = torch.randint(num_items, (num_uniform,), device=labels.device)
         items = torch.cat([targets[place], uniform])

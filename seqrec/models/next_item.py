@@ -89,14 +89,19 @@ class SeqRecForNextItem(PreTrainedModel):
         table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
         return self._scaled(self.head(table))
 
-    def learned_item_weight(self) -> Float[Tensor, "L D"]:
-        """The vectors that training scores: without titles that have content and no row.
+    @property
+    def num_learned(self) -> int:
+        """Items that training scores: all but titles that have content and no row.
 
         Training never meets these; as wrong answers everywhere they would teach the content of
         new titles to score low. They come last in the catalog.
         """
-        tokens, weight = self.get_input_embeddings(), self.item_weight()
-        return weight[: tokens.num_met] if isinstance(tokens, ContentEmbedding) else weight
+        tokens = self.get_input_embeddings()
+        return tokens.num_met if isinstance(tokens, ContentEmbedding) else self.config.num_items
+
+    def learned_item_weight(self) -> Float[Tensor, "L D"]:
+        """The vectors of the items that training scores."""
+        return self.item_weight()[: self.num_learned]
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""

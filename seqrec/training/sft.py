@@ -213,7 +213,7 @@ def sampled_sft_loss(
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
     learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
     labels = batch.labels.flatten()[learned]
-    negatives = sampler.draw(labels)
+    negatives = sampler.draw(labels, model.num_learned)
     of_titles = loss(
         hidden[learned],
         model.item_vectors(labels),

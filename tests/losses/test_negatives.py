@@ -126,6 +126,13 @@ def test_a_batch_without_a_label_is_answered_uniformly(distribution):
     torch.testing.assert_close(log_count.exp(), torch.full((1000,), 1000 / len(COUNTS)))
 
 
+def test_uniform_draws_may_be_of_the_first_items_alone():
+    sampler = sampler_of(num_negatives=1000, distribution="uniform", item_counts=COUNTS)
+    items, log_count = sampler.draw(torch.tensor([0]), num_items=3)
+    assert set(items.tolist()) == {0, 1, 2}
+    torch.testing.assert_close(log_count.exp(), torch.full((1000,), 1000 / 3))
+
+
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_seed_determines_the_draw_and_the_random_state_resumes_it(distribution):
     sampler = sampler_of(num_negatives=64, distribution=distribution, item_counts=COUNTS)
