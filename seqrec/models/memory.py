@@ -1,8 +1,15 @@
 """The transition memory: what followed the last titles, mixed into the head's probabilities."""
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+MAX_CELLS, CELLS_PER_EDGE = 1 << 26, 64
+"""Of a matrix of all transitions, at most: it is held whole where catalogs are small and it is not
+almost empty, since adding up whole rows takes a fraction of the time of finding their edges."""
 
 
 class TransitionMemory(nn.Module):
@@ -57,6 +64,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("weight", torch.zeros(num_edges))
         self.register_buffer("leaving", torch.zeros(num_items))
         self.register_buffer("popularity", torch.full((num_items,), 1 / num_items))
+        self._matrix: tuple[Any, Tensor] = None, self.weight
 
     def hold(
         self,
@@ -111,6 +119,15 @@ class TransitionMemory(nn.Module):
             leaving = (leaving - own).clamp_min(0)
         share = step_weight / (leaving + self.smoothing)
         of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
+        if (start, stop) == (0, len(self.leaving)) and self._is_dense:
+            matrix = self._whole_matrix()
+            found = F.embedding_bag(source, matrix, per_sample_weights=share, mode="sum")
+            found.addcmul_(of_popularity[:, None], self.popularity)
+            if labels is not None:
+                met = (matrix[source, labels[:, None]] - own).clamp_min(0)
+                of_label = (share * met).sum(dim=1) + of_popularity * self.popularity[labels]
+                found.scatter_(1, labels[:, None], of_label[:, None])
+            return found
         found = of_popularity[:, None] * self.popularity[start:stop]
         rows = torch.arange(len(source), device=source.device)
         for step in range(self.max_steps):
@@ -125,6 +142,22 @@ class TransitionMemory(nn.Module):
             into = (row, target - start)
             found.index_put_(into, weight * share[row, step], accumulate=True)
         return found
+
+    @property
+    def _is_dense(self) -> bool:
+        num_cells = len(self.leaving) ** 2
+        return num_cells <= min(MAX_CELLS, CELLS_PER_EDGE * len(self.target))
+
+    def _whole_matrix(self) -> Float[Tensor, "I I"]:
+        """The weight of every transition; made where it is first asked for."""
+        made_of = self.weight.device, self.weight.data_ptr(), self.weight._version
+        if self._matrix[0] != made_of:
+            num_items = len(self.leaving)
+            matrix = self.weight.new_zeros(num_items, num_items)
+            source = torch.arange(num_items, device=matrix.device)
+            matrix[source.repeat_interleave(self.first_edge.diff()), self.target] = self.weight
+            self._matrix = made_of, matrix
+        return self._matrix[1]
 
     def _place(self, source: Int[Tensor, " B"], item: int) -> Int[Tensor, " B"]:
         """Of the edges of every source, the first that leads to ``item`` or beyond: a bisection."""

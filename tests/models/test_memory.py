@@ -1,5 +1,7 @@
 """The transition memory: a distribution, exact, and asked as if it had not met its target."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -97,8 +99,25 @@ def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(lists):
         asked = torch.full((1, STEPS), -1)
         last = np.array(before[::-1][:STEPS])
         asked[0, : len(last)] = torch.from_numpy(last)
-        found = with_it.probabilities(asked, 0, NUM_ITEMS, torch.tensor([label]))
-        torch.testing.assert_close(found, wanted.probabilities(asked, 0, NUM_ITEMS))
+        expected = wanted.probabilities(asked, 0, NUM_ITEMS)
+        for edges in ([0, NUM_ITEMS], [0, 30, 60, NUM_ITEMS]):
+            tiles = [
+                with_it.probabilities(asked, start, stop, torch.tensor([label]))
+                for start, stop in pairwise(edges)
+            ]
+            torch.testing.assert_close(torch.cat(tiles, dim=1), expected)
+
+
+def test_what_is_held_anew_is_what_is_asked(lists):
+    memory, other = model_with_memory(lists).memory, model_with_memory(lists[::-1]).memory
+    before = memory.probabilities(ASKED, 0, NUM_ITEMS)
+    memory.weight.mul_(2)
+    tiles = [memory.probabilities(ASKED, start, start + 50) for start in (0, 50)]
+    after = memory.probabilities(ASKED, 0, NUM_ITEMS)
+    torch.testing.assert_close(torch.cat(tiles, dim=1), after)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(other.probabilities(ASKED, 0, NUM_ITEMS), before)
+    assert memory.probabilities(ASKED[:0], 0, NUM_ITEMS).shape == (0, NUM_ITEMS)
 
 
 def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
