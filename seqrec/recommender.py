@@ -213,6 +213,8 @@ class ModelRanker(Ranker):
         if self.model.memory is None:
             return None
         num_steps = self.model.memory.max_steps
+        if self.events is not None and isinstance(histories, EventHistories):
+            histories = self.events.condensed(histories)
         asked = torch.full((len(histories), num_steps), -1)
         for row, history in enumerate(histories):
             last = history[-num_steps:][::-1]

@@ -104,6 +104,11 @@ class EventsConfig(Block):
         """Tokens of an event: its title and what is told of it."""
         return 1 + len(self.behaviours) + (self.sittings is not None)
 
+    @property
+    def condenses(self) -> bool:
+        """Whether histories get shorter by it."""
+        return self.sittings is not None or any(one.drop for one in self.behaviours)
+
     @model_validator(mode="after")
     def _an_event_fits(self) -> "EventsConfig":
         if self.max_tokens is not None and self.max_tokens < self.block_size:

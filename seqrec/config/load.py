@@ -153,10 +153,10 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _events_are_learned_by_sft(self) -> "Recipe":
-        events = self.data.events
+        events, starts = self.data.events, self.model.from_pretrained is not None
         if events is not None and not isinstance(self.objective, SFTConfig):
             raise ValueError(f"data.events goes with objective sft, not {self.objective.name}")
-        if events is not None and self.model.from_pretrained is not None:
+        if events is not None and starts:
             raise ValueError(
                 "data.events: the grammar is that of model.from_pretrained; leave it out"
             )
@@ -166,7 +166,13 @@ class Recipe(Block):
                 f"data.events: behaviour {learned[0]} cannot be learned with model.causal false, "
                 "which reads it"
             )
-        if self.model.event_vectors == "sum" and events is None:
+        memory = self.model.memory
+        if memory is not None and memory.strength and events is not None and events.condenses:
+            raise ValueError(
+                "model.memory.strength: null is chosen after training; sittings and drop shorten "
+                "the histories that a memory counts"
+            )
+        if self.model.event_vectors == "sum" and events is None and not starts:
             raise ValueError("model.event_vectors: sum is of data.events, which says nothing")
         if learned and self.model.event_vectors == "sum":
             raise ValueError(
@@ -175,7 +181,7 @@ class Recipe(Block):
             )
         if isinstance(self.objective, SFTConfig) and not learned:
             share = SFTConfig.model_fields["events_share"].default
-            if self.objective.events_share != share and self.model.from_pretrained is None:
+            if self.objective.events_share != share and not starts:
                 raise ValueError("objective.events_share: no behaviour of data.events is learned")
         return self
 

@@ -134,7 +134,7 @@ def item_values(items: pl.DataFrame, column: str, key: str) -> np.ndarray:
         values = values.list.first()
     if values.dtype == pl.String:
         return values.fill_null("").to_numpy().astype(str)
-    if not values.dtype.is_numeric():
+    if not values.dtype.is_numeric() and values.dtype != pl.Boolean:
         raise SeqRecError(f"{key}: column {column!r} of the items holds neither numbers nor words")
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 

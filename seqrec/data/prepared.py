@@ -191,7 +191,8 @@ class PreparedData:
             for name, dtype in schema.items()
             if (
                 dtype.is_numeric()
-                or dtype in (pl.Boolean, pl.Datetime)
+                or dtype == pl.Boolean
+                or (dtype == pl.Datetime and name == "time")
                 or (has_words and dtype == pl.String)
             )
             and name not in ("user", "item", "split")

@@ -8,6 +8,7 @@ from jaxtyping import Int
 
 from seqrec.evaluation.protocol import Queries
 from seqrec.tokens.events import EventHistories
+from seqrec.tokens.grammar import YES
 
 POPULARITY = ("head", "middle", "tail", "cold")
 LENGTHS = (1, 10, 20, 50, 100)
@@ -64,11 +65,22 @@ def _names(starts: Sequence[int]) -> list[str]:
     return [f"{start}{end}" for start, end in zip(starts, ends, strict=True)]
 
 
-def shuffled(queries: Queries, seed: int) -> Queries:
-    """The same queries, each history in an order drawn at random; its times stay in order."""
+def shuffled(queries: Queries, seed: int, sitting: int | None = None) -> Queries:
+    """The same queries, each history in an order drawn at random; its times stay in order.
+
+    Args:
+        queries: in the order of the log.
+        seed: of the order.
+        sitting: place of the behaviour that says whether an event goes on with a sitting, if there
+            is one: the events of a sitting stay together, in their order.
+    """
     rng = np.random.default_rng(seed)
-    places = [rng.permutation(len(history)) for history in queries.histories]
     asked = queries.histories
+    places = [rng.permutation(len(history)) for history in asked]
+    if isinstance(asked, EventHistories) and sitting is not None:
+        numbers = [np.cumsum(told[:, sitting] != YES) - 1 for told in asked.codes]
+        pairs = zip(places, numbers, strict=True)
+        places = [np.argsort(order[of], kind="stable") for order, of in pairs]
     items = [history[at] for history, at in zip(asked, places, strict=True)]
     if not isinstance(asked, EventHistories):
         return replace(queries, histories=items, ends=None)

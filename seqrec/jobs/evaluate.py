@@ -25,7 +25,7 @@ from seqrec.evaluation.protocol import (
 )
 from seqrec.evaluation.strata import shuffled
 from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
-from seqrec.jobs.events import queries_for
+from seqrec.jobs.events import grammar_of, queries_for
 from seqrec.jobs.floors import floors_line, settle_baselines
 from seqrec.jobs.folders import new_folder, refuse_existing
 from seqrec.jobs.judging import (
@@ -135,7 +135,8 @@ def evaluate(
             asked = queries_for(ranker, queries, prepared)
             answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
             if shuffle_test:
-                mixed = shuffled(asked, SEED)
+                events = grammar_of(ranker)
+                mixed = shuffled(asked, SEED, events.grammar.sitting_place if events else None)
                 (answer,) = ranked(ranker, seed, mixed, ks[-1], (EXACT,), exclude_seen)
                 disordered[ranker.name, seed] = judge_lists(answer)
     for file in map(Path, recommendations):

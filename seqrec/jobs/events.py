@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from seqrec.config.events import BINGED, SELDOM, BehaviourConfig, EventsConfig
 from seqrec.data.catalog import item_values
@@ -22,6 +22,7 @@ from seqrec.tokens.events import (
     EventTokens,
     is_first_of,
     log_values,
+    numbered,
 )
 from seqrec.tokens.grammar import (
     NO_TIME,
@@ -34,7 +35,6 @@ from seqrec.tokens.grammar import (
     Sittings,
     bucket_names,
     is_missing,
-    time_values,
     value_text,
 )
 from seqrec.tokens.requests import asked_of
@@ -87,7 +87,22 @@ def fit_coder(
             _add_training(seen, blocks)
         fitted.append(_with_dropped(seen.fitted(), settings.drop))
     ordered = sorted(fitted, key=_order)
-    return EventCoder.of(Grammar(tuple(ordered), sittings, times), items, KEY)
+    coder = EventCoder.of(Grammar(tuple(ordered), sittings, times), items, KEY)
+    if sittings is not None and not _has_series(sittings, coder, blocks, is_trained):
+        raise SeqRecError(f"{KEY}.sittings: nothing in training has a {sittings.key}")
+    return coder
+
+
+def _has_series(
+    sittings: Sittings, coder: EventCoder, blocks: Blocks, is_trained: Bool[np.ndarray, " I"]
+) -> bool:
+    """Whether the training part knows any series."""
+    if coder.item_series is not None:
+        return bool((coder.item_series[is_trained] >= 0).any())
+    parts = map(blocks.read, ([block] for block in range(len(blocks))))
+    return any(
+        (numbered(part.columns[sittings.key][part.split == TRAIN]) >= 0).any() for part in parts
+    )
 
 
 def _order(behaviour: Behaviour) -> tuple[bool, bool]:
@@ -136,8 +151,7 @@ def check_times(prepared: PreparedData, grammar: Grammar) -> None:
     Raises:
         SeqRecError: the training part has no times, or they are out of order.
     """
-    keys = [f"{KEY}.sittings"] * (grammar.sittings is not None)
-    keys += [*map(_key, grammar.gaps), *[TIMES_KEY] * (grammar.times is not None)]
+    keys = _counters_of_time(grammar)
     if not keys:
         return
     blocks = prepared.blocks([TIME_COLUMN])
@@ -145,19 +159,38 @@ def check_times(prepared: PreparedData, grammar: Grammar) -> None:
     for block in range(len(blocks)):
         histories = blocks.read([block])
         is_known = histories.columns[TIME_COLUMN] != NO_TIME
-        gaps = time_values(histories.columns[TIME_COLUMN], is_first_of(histories), "gap")
         is_trained = histories.split == TRAIN
         num_known += int((is_known & is_trained).sum())
-        num_early += int((gaps[is_trained] < 0).sum())
+        num_early += int((_is_early(histories) & is_trained).sum())
     if not num_known:
         raise SeqRecError(
             f"{keys[0]}: the training part of {blocks.file} has no times; leave it out"
         )
     if num_early:
-        raise SeqRecError(
-            f"{keys[0]}: {num_early:,} events of {blocks.file} are earlier than the one before "
-            "them; prepare without --order, or leave it out"
-        )
+        raise SeqRecError(_early(keys[0], num_early, blocks.file, "leave it out"))
+
+
+def _counters_of_time(grammar: Grammar) -> list[str]:
+    """What of a grammar counts the time between events."""
+    keys = [f"{KEY}.sittings"] * (grammar.sittings is not None)
+    return [*keys, *map(_key, grammar.gaps), *[TIMES_KEY] * (grammar.times is not None)]
+
+
+def _is_early(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each event is earlier than the last one of its history whose time is known."""
+    times, number = histories.columns[TIME_COLUMN], np.arange(len(histories.items))
+    last_known = np.maximum.accumulate(np.where(times != NO_TIME, number, -1))
+    before = np.append(-1, last_known[:-1])[: len(number)]
+    starts = np.maximum.accumulate(np.where(is_first_of(histories), number, 0))
+    is_own = (before >= starts) & (times != NO_TIME)
+    return is_own & (times < times[before])
+
+
+def _early(key: str, num_early: int, file: object, instead: str) -> str:
+    return (
+        f"{key}: {num_early:,} events of {file} are earlier than the one before them; prepare "
+        f"without --order, or {instead}"
+    )
 
 
 def _check_column(prepared: PreparedData, column: str, key: str) -> None:
@@ -176,6 +209,16 @@ def time_input_of(ranker: Ranker) -> str:
     """What a ranker is told of times, for the protocol of its results."""
     events = grammar_of(ranker)
     return NO_TIME_INPUT if events is None else events.grammar.time_input
+
+
+def is_told_when(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> bool:
+    """Whether some history is asked for a title of which a time is given."""
+    events = grammar_of(ranker)
+    if events is None or not isinstance(histories, EventHistories):
+        return False
+    is_given = (histories.asked[:, events.grammar.is_given] != OPEN).any()
+    times = histories.asked_times
+    return bool(is_given or (times is not None and (times != NO_TIME).any()))
 
 
 def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
@@ -223,10 +266,15 @@ def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
     """``event_blocks``, all of them in memory.
 
     Raises:
-        SeqRecError: a column that is not there, no times where the model has a time bias.
+        SeqRecError: a column that is not there, no times where the model has a time bias, times
+            out of order where it counts them.
     """
     event_blocks(prepared, grammar)
     log = prepared.histories(grammar.columns, has_words=True)
+    keys = _counters_of_time(grammar)
+    num_early = int(_is_early(log).sum()) if keys else 0
+    if num_early:
+        raise SeqRecError(_early(keys[0], num_early, prepared.path, "name another model"))
     if grammar.times is not None and (log.columns[TIME_COLUMN] == NO_TIME).all():
         raise SeqRecError(f"{prepared.path}: has no times, which the model reads ({TIMES_KEY})")
     return log

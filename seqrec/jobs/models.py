@@ -11,7 +11,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.text_encoder import TextEncoder
-from seqrec.recommender import Ranker, Recommender
+from seqrec.recommender import ModelRanker, Ranker, Recommender
 
 SEED_PREFIX = "seed-"
 """Of the runs that a folder of several seeds holds."""
@@ -31,12 +31,17 @@ def open_recommender(model: str | Path, data: PreparedData | None = None) -> Rec
 def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Recommender:
     """``open_recommender``, for what knows neither event grammars nor times."""
     recommender = open_recommender(model, data)
-    if recommender.events is not None:
-        what = "events" if recommender.events.grammar.behaviours else "times"
+    check_reads_titles(recommender, model, who)
+    return recommender
+
+
+def check_reads_titles(ranker: Ranker, model: str | Path, who: str) -> None:
+    """Refuse a ranker that reads more than titles."""
+    if isinstance(ranker, ModelRanker) and ranker.events is not None:
+        what = "events" if ranker.events.grammar.behaviours else "times"
         raise SeqRecError(
             f"{model}: reads {what}, which {who} does not; name a model of titles alone"
         )
-    return recommender
 
 
 def baseline_of(model: str | Path) -> tuple[str, Settings] | None:

@@ -22,7 +22,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
 from seqrec.jobs.folders import new_file, refuse_existing_file
-from seqrec.jobs.models import open_ranker
+from seqrec.jobs.models import check_reads_titles, open_ranker
 
 DRAWN = ("per_user", "min_history", "max_history", "seed")
 OPTIONS = {
@@ -113,6 +113,7 @@ def pairs(
             histories = prepared.histories()
             drawn = draw_next(histories, _user_ids(prepared), **draws)
             ranker = open_ranker(str(model), prepared, histories)
+            check_reads_titles(ranker, str(model), "seqrec pairs")
 
             def rank(asked: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
                 return ranker.rank(asked, k).items.numpy()

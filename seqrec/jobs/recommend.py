@@ -15,7 +15,13 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import TIME_INPUT, recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
-from seqrec.jobs.events import asked_with, queries_for, time_input_of, whole_histories
+from seqrec.jobs.events import (
+    asked_with,
+    is_told_when,
+    queries_for,
+    time_input_of,
+    whole_histories,
+)
 from seqrec.jobs.folders import new_file, refuse_existing_file
 from seqrec.jobs.models import open_ranker, open_recommender
 from seqrec.recommender import Ranker, Recommender
@@ -105,7 +111,7 @@ def recommend(
             raise SeqRecError(f"plan: {ranker.name} has learned no behaviours; name a model")
         asked = ranker.planned(asked)
     time_input = time_input_of(ranker)
-    if split == "all" and time_input == TARGET_TIME and not given:
+    if split == "all" and time_input == TARGET_TIME and not is_told_when(ranker, asked):
         time_input = PAST_TIMES  # nobody knows, or says, when the next title will be watched
     return _write_lists(prepared, users, how(asked), time_input, Path(out), overwrite)
 

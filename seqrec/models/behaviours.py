@@ -121,7 +121,8 @@ def value_probabilities(
         when = times[-1:, 1].max(initial=NO_TIME) if is_told else NO_TIME
         of_title = np.full((ends.shape[1], 2), when, dtype=np.int64)
         of_row = torch.from_numpy(np.concatenate([times, of_title])).to(model.device)
-    found = []
+    family = family_of(events, place)
+    found = [torch.empty(0, family.size, device=model.device)]
     num_rows = max(MAX_POSITIONS // input_ids.shape[1], 1)
     for start in range(0, len(ends), num_rows):
         rows = slice(start, start + num_rows)
@@ -129,12 +130,12 @@ def value_probabilities(
         of_rows = None if of_row is None else of_row.expand(len(tokens), -1, -1)
         states = model.hidden_states(tokens, times=of_rows)
         states = states[:, -1 - place :]
-        log_probs = family_log_probs(model, states[:, place], family_of(events, place))
+        log_probs = family_log_probs(model, states[:, place], family)
         for n in open_places:
             before = family_log_probs(model, states[:, n], family_of(events, n))
             log_probs = log_probs + before.gather(1, codes[rows, n, None] - 1)
         found.append(log_probs)
-    log_probs = torch.cat(found).view(len(ways), len(items), -1)
+    log_probs = torch.cat(found).view(len(ways), len(items), family.size)
     return log_probs.logsumexp(dim=0).exp().cpu().numpy()
 
 
@@ -152,6 +153,8 @@ def with_plans(
         events: of its grammar.
         histories: what it reads.
     """
+    if not len(histories):
+        return histories
     asked = histories.asked.copy()
     is_empty = np.array([not len(history) for history in histories], dtype=bool)
     for place in events.grammar.plan_places:

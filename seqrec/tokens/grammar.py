@@ -185,6 +185,12 @@ class Grammar:
         return [one for one in self.behaviours if one.source == "time" and one.key == "gap"]
 
     @property
+    def sitting_place(self) -> int | None:
+        """The behaviour that says whether an event goes on with a sitting, if there is one."""
+        sources = [one.source for one in self.behaviours]
+        return sources.index("sitting") if "sitting" in sources else None
+
+    @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sittings is not None or any(one.dropped for one in self.behaviours)
@@ -265,9 +271,8 @@ def number_of(value: Any) -> float | None:
 
 def value_text(value: Any) -> str:
     """A value as tokens spell it: whole numbers without a fraction."""
-    if isinstance(value, int | float | np.number):
-        return f"{float(value):.15g}"
-    return str(value)
+    number = number_of(value) if isinstance(value, int | float | np.number) else None
+    return str(value) if number is None else f"{number:.15g}"
 
 
 def bucket_names(edges: Sequence[float]) -> list[str]:

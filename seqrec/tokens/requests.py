@@ -98,7 +98,7 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
         named = None
         if sittings.source == "column":
             series = [row.get(sittings.key) for row in rows]
-            named = np.array(["" if one is None else value_text(one) for one in series], dtype=str)
+            named = np.array([_series_text(one) for one in series], dtype=str)
         events.coder.tell_sittings(codes, items, named, times, is_first)
     return Told(codes, unknown, times)
 
@@ -129,6 +129,11 @@ def with_told(
     codes, times = [one.codes for one in told], [one.times for one in told]
     asked_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
     return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, asked_times)
+
+
+def _series_text(value: Any) -> str:
+    """The name of a series; empty where it is missing."""
+    return "" if value is None or is_missing(value) else value_text(value)
 
 
 def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:

@@ -337,6 +337,27 @@ def test_events_that_are_summed_are_read_as_text(summed):
     torch.testing.assert_close(logits, scores, rtol=1e-3, atol=1e-5)
 
 
+def test_a_sum_may_be_said_again_where_training_goes_on(summed, tmp_path):
+    overrides = ["trainer.max_epochs=1", f"model.from_pretrained={summed / 'run'}"]
+    arguments = {"data": summed / "data", "out": tmp_path / "on"}
+    seqrec.train("sft", overrides=[*overrides, "model.event_vectors=sum"], **arguments)
+    config = json.loads((tmp_path / "on" / "model" / "config.json").read_text())
+    assert config["event_vectors"] == "sum"
+    with pytest.raises(SeqRecError, match="model.event_vectors: .* has sum, the recipe another"):
+        seqrec.train(
+            "sft", overrides=[*overrides, "model.event_vectors=each"], overwrite=True, **arguments
+        )
+
+
+def test_strange_values_of_a_history_are_named_or_left_open(made):
+    rec = seqrec.Recommender.from_pretrained(made / "run")
+    huge = [{"item_id": "t03", "rating": 10**400}]
+    items, _ = rec.known_items([huge])
+    _, unknown = rec.known_events([huge], items)
+    assert unknown == [f"rating={10**400}"]
+    assert rec.likelihood([["t03"]], [[]], "rating", 5) == [[]]
+
+
 def test_sums_are_of_events():
     with pytest.raises(SeqRecError, match="model.event_vectors: sum is of data.events"):
         parse_recipe({"model": {"event_vectors": "sum"}, "objective": {"name": "sft"}}, "x")
@@ -354,6 +375,38 @@ def test_times_out_of_order_are_refused(tmp_path, who, override):
     arguments = {"out": tmp_path / "run", "overrides": [*QUICK, override]}
     with pytest.raises(SeqRecError, match=f"{who}: .* earlier than the one before them"):
         seqrec.train("sft", data=tmp_path / "data", **arguments)
+
+
+def test_evaluation_refuses_times_out_of_order_too(tmp_path):
+    """Where one time is unknown, the next is compared with the last that is known."""
+    log = log_with_devices(20)
+    seqrec.prepare(log, out=tmp_path / "data")
+    seqrec.train(
+        "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, grammar(GAP)]
+    )
+    place = pl.int_range(pl.len()).over("user_id")
+    times = pl.when(place == 3).then(None).when(place == 4).then(0).otherwise("timestamp")
+    odd = log.with_columns(place=place, timestamp=times)
+    seqrec.prepare(odd, out=tmp_path / "odd", order="place")
+    for ask in (
+        lambda: seqrec.evaluate([tmp_path / "run"], data=tmp_path / "odd"),
+        lambda: seqrec.recommend(
+            tmp_path / "run", data=tmp_path / "odd", k=3, out=tmp_path / "lists.parquet"
+        ),
+    ):
+        with pytest.raises(SeqRecError, match="behaviour gap: 20 events .* are earlier"):
+            ask()
+    assert not (tmp_path / "lists.parquet").exists()
+
+
+def test_sittings_need_a_series(tmp_path):
+    """Items without genres have the column, and nothing in it."""
+    seqrec.prepare(log_with_devices(20).drop("device"), out=tmp_path / "data")
+    override = SITTINGS.replace("device", "genres")
+    with pytest.raises(SeqRecError, match="sittings: nothing in training has a genres"):
+        seqrec.train(
+            "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, override]
+        )
 
 
 def test_sittings_need_times(tmp_path):
@@ -385,6 +438,10 @@ def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):
             data=made / "data",
             pairs=tmp_path / "pairs.parquet",
             out=tmp_path / "cache.parquet",
+        )
+    with pytest.raises(SeqRecError, match="reads events, which seqrec pairs does not"):
+        seqrec.pairs(
+            data=made / "data", out=tmp_path / "no.parquet", source="implicit", model=made / "run"
         )
     with pytest.raises(SeqRecError, match="data.events goes with objective sft"):
         seqrec.train("dpo", data=made / "data", out=tmp_path / "dpo", overrides=[grammar(RATING)])

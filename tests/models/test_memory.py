@@ -12,7 +12,12 @@ from seqrec.data.transitions import count_transitions
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.memory import last_items
 from seqrec.models.saving import load_model
+from seqrec.recommender import ModelRanker
+from seqrec.tokens.events import EventCoder, EventHistories, EventTokens
+from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
+from tests.tokens.conftest import behaviour
 
 NUM_ITEMS, STEPS, DECAY, ASKED_DECAY, SMOOTHING = 100, 3, 0.7, 0.4, 1.3
 
@@ -128,6 +133,20 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
     assert found[1, :2].tolist() == [[5, -1], [6, 5]]
     assert (found[1, 2:] == -1).all()
     assert (last_items(torch.full((1, 3), -1), torch.zeros(1, 3).long(), 2) == -1).all()
+
+
+def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
+    """A recommender's scores are those of the tokens that the model reads."""
+    grammar = Grammar((behaviour("rating", dropped=("1",)),))
+    tokens = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+    events = EventTokens(tokens, EventCoder(grammar, {}), first_token=102)
+    ranker = ModelRanker("model", model_with_memory(lists), tokens, events)
+    histories = EventHistories(
+        [np.array([4, 9, 5])], [np.array([[5], [3], [1]])], np.zeros((1, 1), dtype=np.int32)
+    )
+    read = torch.tensor([[2 + 4, 102 + 5, 2 + 9, 102 + 3]])
+    wanted = ranker.model(read).logits
+    torch.testing.assert_close(ranker.score_tiles(histories)(0, 100), wanted)
 
 
 def test_saved_and_loaded_it_scores_the_same(lists, tmp_path):
