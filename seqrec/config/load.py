@@ -149,6 +149,12 @@ class Recipe(Block):
                 f"model.causal false goes with data.windows prefixes, not {self.data.windows}: "
                 "in other windows titles would read the targets"
             )
+        if isinstance(self.objective, DistillationConfig) and not self.model.causal:
+            if self.objective.on_policy is not None:
+                raise ValueError(
+                    "objective.on_policy goes with model.causal true: a model that reads both "
+                    "ways would read what stood there before"
+                )
         return self
 
     @model_validator(mode="after")

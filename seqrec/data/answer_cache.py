@@ -96,7 +96,8 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise SeqRecError(f"{folder}: no cache of answers; write it with seqrec cache") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise SeqRecError(f"{folder}: {COMPLAINTS['kind']}; write it with seqrec cache")
-    if not {"k", "num_rows", "num_shards"} <= found.keys():
+    sizes = [found.get(key) for key in ("k", "num_rows", "num_shards")]
+    if not all(isinstance(size, int) and size >= 0 for size in sizes):
         raise SeqRecError(f"{folder}: does not say how much it holds; write it with seqrec cache")
     return found
 
@@ -115,7 +116,7 @@ def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
     for key, complaint in COMPLAINTS.items():
         if key in wanted and header.get(key) != wanted[key]:
             raise SeqRecError(f"{folder}: {complaint}; write it with seqrec cache")
-    num_rows, k = int(header["num_rows"]), int(header["k"])
+    num_rows, k = header["num_rows"], header["k"]
     answers = CachedAnswers(
         np.empty(num_rows, dtype=np.int64),
         np.empty((num_rows, k), dtype=np.int32),
@@ -123,7 +124,7 @@ def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
         np.empty(num_rows, dtype=np.float32),
     )
     filled = 0
-    for number in range(int(header["num_shards"])):
+    for number in range(header["num_shards"]):
         file = folder / shard_name(number)
         try:
             table = pl.read_parquet(file, glob=False)

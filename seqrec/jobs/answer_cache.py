@@ -82,7 +82,7 @@ def cache_answers(
     prepared = PreparedData.open(data)
     if not 1 <= k <= prepared.num_items:
         raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
-    teachers = open_teachers(models, prepared, key="MODEL")
+    teachers = open_teachers(models, prepared, windows=windows, key="MODEL")
     longest = min(teacher.model.config.max_length for teacher in teachers)
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:

@@ -15,13 +15,18 @@ from seqrec.data.answer_cache import KIND, read_answers
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.learning import Learning
-from seqrec.jobs.models import open_reader_of_titles, open_recommender
+from seqrec.jobs.models import (
+    check_targets_are_unread,
+    open_reader_of_titles,
+    open_recommender,
+)
 from seqrec.jobs.sft import build_stream
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.saving import folder_fingerprint
 from seqrec.recommender import Ranker, Recommender, model_folder
 from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.tokens.windows import WindowKind
 from seqrec.training.distillation import (
     CacheReader,
     Continuation,
@@ -56,7 +61,11 @@ def build_distillation(
     if not config.teachers:
         raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
     teachers = open_teachers(
-        config.teachers, prepared, tokens=tokens, max_length=recipe.data.max_length
+        config.teachers,
+        prepared,
+        tokens=tokens,
+        max_length=recipe.data.max_length,
+        windows=recipe.data.windows,
     )
     stream = build_stream(recipe, prepared, tokens, rank)
     continuation = None
@@ -128,12 +137,14 @@ def open_teachers(
     *,
     tokens: ItemTokens | None = None,
     max_length: int = 1,
+    windows: WindowKind = "prefixes",
     key: str = TEACHERS_KEY,
 ) -> list[Recommender]:
     """The teachers of the data's catalog, who read the same tokens: the student's, if given.
 
     Raises:
-        SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items.
+        SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items, or
+            that would read the targets in such windows.
     """
     teachers = [
         open_reader_of_titles(model_folder(path, key), prepared, "distillation") for path in paths
@@ -143,6 +154,7 @@ def open_teachers(
         if teacher.tokens != (tokens or teachers[0].tokens):
             whose = "seqrec makes of the data" if tokens else f"{paths[0]}"
             raise SeqRecError(f"{key} {path}: has another tokenizer than {whose}")
+        check_targets_are_unread(teacher.model, windows, f"{key} {path}")
         if longest < max_length:
             raise SeqRecError(
                 f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "

@@ -89,11 +89,18 @@ def are_of(parts: Path, header_file: str, header: dict[str, Any]) -> bool:
 
 
 def begin_parts(parts: Path, header_file: str, header: dict[str, Any]) -> None:
-    """Make the folder and say in it what its parts are of; those of something else are deleted."""
+    """Make the folder and say in it what its parts are of; those of something else are deleted.
+
+    Raises:
+        SeqRecError: there is a folder that holds no such parts.
+    """
+    aside = parts / f"{header_file}.partial"
+    is_there = parts.exists() and any(file != aside for file in parts.iterdir())
+    if is_there and not (parts / header_file).is_file():
+        raise SeqRecError(f"{parts}: is in the way, and of something else; move it")
     if not are_of(parts, header_file, header):
         shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
-    aside = parts / f"{header_file}.partial"
     aside.write_text(json.dumps(header, indent=2) + "\n")
     aside.replace(parts / header_file)
 

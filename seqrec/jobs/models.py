@@ -10,8 +10,10 @@ from seqrec.data.catalog import item_texts
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.models import SeqRecForNextItem
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.recommender import ModelRanker, Ranker, Recommender
+from seqrec.tokens.windows import WindowKind
 
 SEED_PREFIX = "seed-"
 """Of the runs that a folder of several seeds holds."""
@@ -41,6 +43,15 @@ def check_reads_titles(ranker: Ranker, model: str | Path, who: str) -> None:
         what = "events" if ranker.events.grammar.behaviours else "times"
         raise SeqRecError(
             f"{model}: reads {what}, which {who} does not; name a model of titles alone"
+        )
+
+
+def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name: str) -> None:
+    """Refuse a model of which some positions would read the titles that they are learned from."""
+    if not model.config.causal and windows != "prefixes":
+        raise SeqRecError(
+            f"{name}: reads what stands after a title, too (model.causal false): in data.windows "
+            f"{windows} it would read the targets; take prefixes"
         )
 
 

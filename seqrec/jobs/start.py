@@ -8,11 +8,11 @@ from transformers import PreTrainedTokenizerFast
 
 from seqrec.config.load import Recipe, with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig
-from seqrec.config.objective import SFTConfig
+from seqrec.config.objective import DistillationConfig, SFTConfig
 from seqrec.config.rl import RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.models import open_reader_of_titles, open_recommender
+from seqrec.jobs.models import check_targets_are_unread, open_reader_of_titles, open_recommender
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.recommender import model_folder
@@ -82,6 +82,10 @@ def start_model(
         who = f"objective {recipe.objective.name}"
         model = open_reader_of_titles(folder, prepared, who).model
     check_keys(recipe.model, model.config)
+    if isinstance(recipe.objective, SFTConfig | DistillationConfig):
+        check_targets_are_unread(model, recipe.data.windows, f"{KEY} {path}")
+    if isinstance(recipe.objective, DistillationConfig) and recipe.objective.on_policy is not None:
+        check_targets_are_unread(model, "all", f"objective.on_policy: {KEY} {path}")
     has_memory = model.memory is not None and model.memory.strength
     if has_memory and isinstance(recipe.objective, SFTConfig):
         if recipe.objective.loss.name != "cross_entropy" or recipe.objective.num_targets > 1:

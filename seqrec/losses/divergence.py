@@ -27,7 +27,10 @@ from seqrec.losses.catalog import (
 DivergenceKind = Literal["forward_kl", "reverse_kl", "jensen_shannon"]
 
 HELD_BYTES = 2**28
-"""Of one array of a chunk's logits, at most, however large the catalog is."""
+"""Of all arrays of a chunk's logits together, at most, however large the catalog is."""
+NUM_ARRAYS = {"forward_kl": 2, "reverse_kl": 2, "jensen_shannon": 4}
+"""The student's and the mean's, and what a divergence needs beside them; several teachers need one
+more."""
 
 
 class Scores(NamedTuple):
@@ -151,7 +154,7 @@ def most_likely(
     guides = [Logits(teacher) for teacher in teachers]
     first = guides[0]
     found = []
-    for rows in first.chunks(chunk_size):
+    for rows in first.chunks(chunk_size, 1 + (len(guides) > 1)):
         tiles = mean_logits(guides, rows)
         candidates = [tile.topk(min(k, tile.shape[1]), dim=1) for tile in tiles]
         items = [c.indices + t.start for c, t in zip(candidates, first.tiles, strict=True)]
@@ -200,25 +203,34 @@ class Logits:
         self.is_safe = self.logit_bias is None and has_range and bool(largest < SAFE_LOGIT)
         self._buffers: list[Tensor] = []
 
-    def chunks(self, chunk_size: int | None) -> Iterator[slice]:
-        """Rows scored at once: two models' logits of them stay in the caches, or in memory."""
+    def chunks(self, chunk_size: int | None, num_arrays: int = 2) -> Iterator[slice]:
+        """Rows scored at once: two models' logits of them stay in the caches, or in memory.
+
+        Args:
+            chunk_size: how many; chosen if absent.
+            num_arrays: arrays of their logits that are held.
+        """
         num_rows, num_items = len(self.hidden), len(self.item_weight)
         if chunk_size is None:
             chunk_size = chunk_rows(num_rows, 2 * num_items, self.hidden.device)
-            most = HELD_BYTES // (max(num_items, 1) * self.hidden.element_size())
-            chunk_size = min(chunk_size, max(most, 1))
+            row_bytes = max(num_items, 1) * self.hidden.element_size()
+            chunk_size = min(chunk_size, max(HELD_BYTES // (num_arrays * row_bytes), 1))
         for start in range(0, num_rows, chunk_size):
             yield slice(start, min(start + chunk_size, num_rows))
 
-    def fill(self, rows: slice) -> list[Float[Tensor, "C _"]]:
+    def fill(self, rows: slice, room: "Logits | None" = None) -> list[Float[Tensor, "C _"]]:
         """The logits of some rows, by tile; they live until the next call.
 
         From each row a number may be subtracted, so that exponentials are finite.
+
+        Args:
+            rows: which.
+            room: of the same precision, whose room is written to; its own if absent.
         """
-        part = self.hidden[rows]
-        if not self._buffers or len(self._buffers[0]) < len(part):
-            self._buffers = [part.new_empty(len(part), t.stop - t.start) for t in self.tiles]
-        logits = [buffer[: len(part)] for buffer in self._buffers]
+        part, held = self.hidden[rows], room or self
+        if not held._buffers or len(held._buffers[0]) < len(part):
+            held._buffers = [part.new_empty(len(part), t.stop - t.start) for t in self.tiles]
+        logits = [buffer[: len(part)] for buffer in held._buffers]
         for tile, out in zip(self.tiles, logits, strict=True):
             torch.mm(part, self.item_weight[tile].T, out=out)
             add_bias(out, self.logit_bias, rows, tile, self.temperature)
@@ -270,21 +282,20 @@ def share_of_rows(
 
 
 def mean_logits(teachers: Sequence[Logits], rows: slice) -> list[Float[Tensor, "C _"]]:
-    """Logits of the mean of the teachers' probabilities, by tile."""
-    mean = teachers[0].fill(rows)
-    if len(teachers) == 1:
-        return mean
-    for number, teacher in enumerate(teachers):
-        tiles = teacher.fill(rows) if number else mean
-        sums = torch.cat([row_sums(of_tile.exp_(), teacher.sum_dtype) for of_tile in tiles], dim=1)
-        share = (1 / (len(teachers) * sums.sum(dim=1, keepdim=True))).to(teacher.dtype)
+    """Logits of the mean of the teachers' probabilities, by tile.
+
+    They are added as logarithms: under a low temperature probabilities fall out of range.
+    """
+    first, *others = teachers
+    mean = first.fill(rows)
+    normalizer: Any = _exponential_sums(mean, first).log() if others else 0.0
+    for teacher in others:
+        is_alike = teacher.dtype == others[0].dtype
+        tiles = teacher.fill(rows, others[0] if is_alike else None)
+        own = _exponential_sums(tiles, teacher).log()
         for of_mean, of_tile in zip(mean, tiles, strict=True):
-            if number:
-                of_mean.addcmul_(of_tile, share)
-            else:
-                of_mean *= share
-    for of_mean in mean:
-        of_mean.clamp_min_(torch.finfo(of_mean.dtype).tiny).log_()
+            of_mean.copy_(torch.logaddexp(of_mean - normalizer, of_tile - own))
+        normalizer = 0.0
     return mean
 
 
@@ -412,7 +423,8 @@ class _CatalogDivergence(torch.autograd.Function):
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
-        for rows in student.chunks(form.chunk_size):
+        num_arrays = NUM_ARRAYS[form.kind] + (len(guides) > 1)
+        for rows in student.chunks(form.chunk_size, num_arrays):
             ours, theirs = student.fill(rows), mean_logits(guides, rows)
             of_rows = None if labels is None else labels[rows, None]
             match form.kind:

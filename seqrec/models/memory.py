@@ -120,9 +120,9 @@ class TransitionMemory(nn.Module):
         share = step_weight / (leaving + self.smoothing)
         of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
         if (start, stop) == (0, len(self.leaving)) and self._is_dense:
-            matrix = self._whole_matrix()
+            matrix = self._whole_matrix(share.dtype)
             found = F.embedding_bag(source, matrix, per_sample_weights=share, mode="sum")
-            found.addcmul_(of_popularity[:, None], self.popularity)
+            found.addcmul_(of_popularity[:, None], self.popularity.to(found.dtype))
             if labels is not None:
                 met = (matrix[source, labels[:, None]] - own).clamp_min(0)
                 of_label = (share * met).sum(dim=1) + of_popularity * self.popularity[labels]
@@ -148,14 +148,16 @@ class TransitionMemory(nn.Module):
         num_cells = len(self.leaving) ** 2
         return num_cells <= min(MAX_CELLS, CELLS_PER_EDGE * len(self.target))
 
-    def _whole_matrix(self) -> Float[Tensor, "I I"]:
+    def _whole_matrix(self, dtype: torch.dtype) -> Float[Tensor, "I I"]:
         """The weight of every transition; made where it is first asked for."""
-        made_of = self.weight.device, self.weight.data_ptr(), self.weight._version
+        version = 0 if self.weight.is_inference() else self.weight._version
+        made_of = dtype, self.weight.device, self.weight.data_ptr(), version
         if self._matrix[0] != made_of:
             num_items = len(self.leaving)
-            matrix = self.weight.new_zeros(num_items, num_items)
-            source = torch.arange(num_items, device=matrix.device)
-            matrix[source.repeat_interleave(self.first_edge.diff()), self.target] = self.weight
+            matrix = self.weight.new_zeros(num_items, num_items, dtype=dtype)
+            items = torch.arange(num_items, device=matrix.device)
+            source = items.repeat_interleave(self.first_edge.diff())
+            matrix[source, self.target] = self.weight.to(dtype)
             self._matrix = made_of, matrix
         return self._matrix[1]
 

@@ -65,6 +65,14 @@ def test_a_header_that_leaves_out_how_much_there_is_is_refused(cache):
         read_answers(cache, {"kind": KIND})
 
 
+@pytest.mark.parametrize("size", [None, "7", -1, 2.5])
+def test_a_header_whose_sizes_are_none_is_refused(cache, size):
+    header = json.loads((cache / CACHE_FILE).read_text())
+    (cache / CACHE_FILE).write_text(json.dumps(header | {"k": size}))
+    with pytest.raises(SeqRecError, match="does not say how much it holds"):
+        read_answers(cache, {"kind": KIND})
+
+
 def test_shards_are_whole_until_one_is_not(cache):
     assert whole_shards(cache) == [10, 10, 10]
     broken = cache / shard_name(1)

@@ -92,6 +92,21 @@ def test_parts_of_something_else_are_begun_anew(made, tmp_path, header):
     assert result["parts_resumed"] == 0
 
 
+def test_what_is_no_part_stays_where_it_is(made, tmp_path):
+    """The begun run of that name is not the cache's to delete."""
+    checkpoint = tmp_path / "cache.parquet.partial" / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"of a run")
+    with pytest.raises(SeqRecError, match="cache.parquet.partial: is in the way"):
+        seqrec.cache(
+            made / "run",
+            data=made / "data",
+            pairs=made / "pairs.parquet",
+            out=tmp_path / "cache.parquet",
+        )
+    assert checkpoint.exists()
+
+
 def test_a_cache_of_something_else_is_refused(made, tmp_path):
     def refused(match, **changes):
         settings = {

@@ -78,6 +78,19 @@ def test_value_and_gradients_equal_the_float64_twin(kind, temperature, num_teach
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_teachers_whose_probabilities_fall_out_of_range_are_averaged(kind):
+    """Of float32; in float64 they are within it."""
+    student, teachers = scores(), [scores(width) for width in (9, 4)]
+    more = {"kind": kind, "temperature": 0.05, "share": 0.3}
+    wanted = value_and_gradients(naive, student, teachers, **more)
+    assert log_softmax(teachers[0], 0.05).min() < -120
+    single = [Scores(of.hidden.float(), of.item_weight.float()) for of in (student, *teachers)]
+    found = value_and_gradients(catalog_divergence, single[0], single[1:], **more)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_items_that_a_bias_leaves_out_of_both_add_nothing(kind):
     student = scores(has_bias=True)
     teacher = scores(8)._replace(logit_bias=student.logit_bias)

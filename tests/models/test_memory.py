@@ -135,6 +135,18 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
     assert (last_items(torch.full((1, 3), -1), torch.zeros(1, 3).long(), 2) == -1).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_whole_rows_are_added_in_every_precision(lists, dtype):
+    memory = model_with_memory(lists).memory.to(dtype)
+    whole = memory.probabilities(ASKED, 0, NUM_ITEMS)
+    tiles = [memory.probabilities(ASKED, start, start + 50) for start in (0, 50)]
+    torch.testing.assert_close(whole, torch.cat(tiles, dim=1), rtol=1e-2, atol=1e-4)
+    with torch.inference_mode():
+        made_here = model_with_memory(lists).memory.to(dtype)
+        found = made_here.probabilities(ASKED, 0, NUM_ITEMS)
+    torch.testing.assert_close(found, whole)
+
+
 def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
     """A recommender's scores are those of the tokens that the model reads."""
     grammar = Grammar((behaviour("rating", dropped=("1",)),))

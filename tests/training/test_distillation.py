@@ -220,6 +220,42 @@ def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path, monk
     assert list(cached["serving"]) == ["student", str(teacher)]
 
 
+def test_a_memory_is_taught_and_teaches_live_and_from_a_cache(world, tmp_path):
+    """Answers hold what the teacher's memory adds, asked as if it had not met the target."""
+    _, data, _, _ = world
+    teacher = tmp_path / "teacher"
+    settings = [*LARGE, "model.memory={strength: 0.7}", "trainer.max_epochs=2"]
+    seqrec.train("sft", data=data, out=teacher, overrides=settings)
+    seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, max_length=20)
+    taught = [f"objective.teachers=[{teacher}]", "model.memory={}", "trainer.max_epochs=2"]
+    losses, strengths = [], []
+    for name, more in (("live", []), ("cached", [f"objective.cache={tmp_path / 'cache'}"])):
+        distill(world, tmp_path / name, *taught, *more)
+        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["train/loss_nats"] for line in lines])
+        config = json.loads((tmp_path / name / "model" / "config.json").read_text())
+        strengths.append(config["memory"]["strength"])
+    np.testing.assert_allclose(*losses, rtol=2e-3)
+    assert strengths[0] == strengths[1]
+
+
+def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
+    _, data, _, _ = world
+    teacher = tmp_path / "teacher"
+    short = [*LARGE, "trainer.max_epochs=1", "data.windows=prefixes"]
+    seqrec.train("sft", data=data, out=teacher, overrides=[*short, "model.causal=false"])
+    taught = [f"objective.teachers=[{teacher}]", "trainer.max_epochs=1"]
+    with pytest.raises(SeqRecError, match="would read the targets; take prefixes"):
+        distill(world, tmp_path / "run", *taught)
+    with pytest.raises(SeqRecError, match="would read the targets; take prefixes"):
+        seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=5)
+    starts = ["trainer.max_epochs=1", f"model.from_pretrained={teacher}"]
+    with pytest.raises(SeqRecError, match="would read the targets; take prefixes"):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=starts)
+    assert not list(tmp_path.glob("run*")) and not list(tmp_path.glob("cache*"))
+    distill(world, tmp_path / "run", *taught, "data.windows=prefixes")
+
+
 @pytest.mark.parametrize("windows", ["windows=prefixes", "windows=last", "stride=3"])
 def test_a_cache_is_asked_at_the_students_windows(world, tmp_path, windows):
     """All titles are kept: the first loss is that of the live teacher."""
