@@ -1,5 +1,9 @@
-"""What each switch is worth: one run each, judged on validation alone."""
+"""What each switch is worth: one run each, judged on validation alone.
 
+Runs that are there are not done again.
+"""
+
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +28,14 @@ def measure(quick: bool) -> Iterator[Row]:
             folder_name = f"{name}-ablation-{label}".replace(" ", "-")
             out = FOLDER / ("quick" if quick else "runs") / folder_name
             short = ["trainer.max_epochs=1"] if quick else []
-            found = seqrec(
-                *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),
-                *("--out", str(out), "--overwrite", "trainer.accelerator=cpu"),
-                *(overrides or ()),
-                *short,
-            )
+            if quick or not out.exists():
+                seqrec(
+                    *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),
+                    *("--out", str(out), "--overwrite", "trainer.accelerator=cpu"),
+                    *(overrides or ()),
+                    *short,
+                )
+            found = json.loads((out / "metrics.json").read_text())
             value = found["validation"][METRIC]
             base = base or value
             yield row(
