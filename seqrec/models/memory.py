@@ -64,7 +64,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("weight", torch.zeros(num_edges))
         self.register_buffer("leaving", torch.zeros(num_items))
         self.register_buffer("popularity", torch.full((num_items,), 1 / num_items))
-        self._matrix: tuple[Any, Tensor] = None, self.weight
+        self._matrix: tuple[Any, Tensor] = None, torch.empty(0)
 
     def hold(
         self,
