@@ -94,8 +94,9 @@ class TransitionMemory(nn.Module):
             last_items: what ``last_items`` says of each history.
             start: the first item.
             stop: the item after the last one.
-            labels: in training, the item that each history went on with. Its own transitions are
-                taken out of the counts: the memory is asked as if it had never met it.
+            labels: in training, the item that each history went on with; below 0 where there is
+                none. Its own transitions are taken out of the counts: the memory is asked as if it
+                had never met it.
         """
         found = self.probabilities(last_items, start, stop, labels)
         return found.log_().mul_(self.strength)
@@ -116,7 +117,7 @@ class TransitionMemory(nn.Module):
         step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).where(has_any, 1)
         leaving = self.leaving[source]
         if labels is not None:
-            leaving = (leaving - own).clamp_min(0)
+            leaving = (leaving - own * (labels >= 0)[:, None]).clamp_min(0)
         share = step_weight / (leaving + self.smoothing)
         of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
         if (start, stop) == (0, len(self.leaving)) and self._is_dense:
@@ -124,9 +125,11 @@ class TransitionMemory(nn.Module):
             found = F.embedding_bag(source, matrix, per_sample_weights=share, mode="sum")
             found.addcmul_(of_popularity[:, None], self.popularity.to(found.dtype))
             if labels is not None:
-                met = (matrix[source, labels[:, None]] - own).clamp_min(0)
-                of_label = (share * met).sum(dim=1) + of_popularity * self.popularity[labels]
-                found.scatter_(1, labels[:, None], of_label[:, None])
+                row = (labels >= 0).nonzero().squeeze(1)
+                label = labels[row]
+                met = (matrix[source[row], label[:, None]] - own).clamp_min(0)
+                of_label = of_popularity[row] * self.popularity[label]
+                found[row, label] = of_label + (share[row] * met).sum(dim=1)
             return found
         found = of_popularity[:, None] * self.popularity[start:stop]
         rows = torch.arange(len(source), device=source.device)

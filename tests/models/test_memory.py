@@ -135,6 +135,16 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
     assert (last_items(torch.full((1, 3), -1), torch.zeros(1, 3).long(), 2) == -1).all()
 
 
+def test_without_a_label_nothing_is_taken_out(lists):
+    memory = model_with_memory(lists).memory
+    labels = torch.tensor([7, -100, 3, -100])
+    for start, stop in ((0, NUM_ITEMS), (0, 50)):
+        plain = memory.probabilities(ASKED, start, stop)
+        found = memory.probabilities(ASKED, start, stop, labels)
+        torch.testing.assert_close(found[[1, 3]], plain[[1, 3]])
+        assert not torch.allclose(found[0], plain[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_whole_rows_are_added_in_every_precision(lists, dtype):
     memory = model_with_memory(lists).memory.to(dtype)
