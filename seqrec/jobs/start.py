@@ -84,8 +84,12 @@ def start_model(
     check_keys(recipe.model, model.config)
     if isinstance(recipe.objective, SFTConfig | DistillationConfig):
         check_targets_are_unread(model, recipe.data.windows, f"{KEY} {path}")
-    if isinstance(recipe.objective, DistillationConfig) and recipe.objective.on_policy is not None:
-        check_targets_are_unread(model, "all", f"objective.on_policy: {KEY} {path}")
+    has_own_titles = isinstance(recipe.objective, DistillationConfig) and recipe.objective.on_policy
+    if has_own_titles and not model.config.causal:
+        raise SeqRecError(
+            f"objective.on_policy: {KEY} {path}: reads what stands after a title, too; name a "
+            "model that reads forwards only, or leave on_policy out"
+        )
     has_memory = model.memory is not None and model.memory.strength
     if has_memory and isinstance(recipe.objective, SFTConfig):
         if recipe.objective.loss.name != "cross_entropy" or recipe.objective.num_targets > 1:

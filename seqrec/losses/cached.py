@@ -104,7 +104,7 @@ class _KeptDivergence(torch.autograd.Function):
         gradients = HeadGradients(student) if needs_gradient else None
         loss = row_share.new_zeros(())
         least = torch.finfo(student.sum_dtype).eps ** 4
-        for rows in student.chunks(chunk_size):
+        for rows in student.chunks(chunk_size, num_arrays=1):
             tiles = student.fill(rows)
             items, log_q, rest = (part[rows] for part in kept)
             log_q, rest = log_q.to(student.sum_dtype), rest.to(student.sum_dtype)[:, None]

@@ -254,6 +254,12 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
         seqrec.train("sft", data=data, out=tmp_path / "run", overrides=starts)
     assert not list(tmp_path.glob("run*")) and not list(tmp_path.glob("cache*"))
     distill(world, tmp_path / "run", *taught, "data.windows=prefixes")
+    own_titles = ["data.windows=prefixes", "objective.on_policy={num_titles: 2, share: 0.5}"]
+    _, data, causal, _ = world
+    overrides = [*starts, *own_titles, f"objective.teachers=[{causal}]"]
+    with pytest.raises(SeqRecError, match="reads what stands after a title, too; name a model"):
+        seqrec.train("distill", data=data, out=tmp_path / "on", overrides=overrides)
+    assert not list(tmp_path.glob("on*"))
 
 
 @pytest.mark.parametrize("windows", ["windows=prefixes", "windows=last", "stride=3"])
