@@ -66,7 +66,7 @@ def add_bias(
         bias.add_to(logits, rows, tile, temperature)
     elif bias is not None:
         dense = bias(rows, tile)
-        logits += dense if temperature == 1 else dense / temperature
+        logits += (dense if temperature == 1 else dense / temperature).to(logits.dtype)
 
 
 def catalog_cross_entropy(

@@ -64,7 +64,7 @@ class TransitionMemory(nn.Module):
         self.register_buffer("weight", torch.zeros(num_edges))
         self.register_buffer("leaving", torch.zeros(num_items))
         self.register_buffer("popularity", torch.full((num_items,), 1 / num_items))
-        self._matrix: tuple[Any, Tensor] = None, torch.empty(0)
+        self._matrices: dict[torch.dtype, tuple[Any, Tensor]] = {}
 
     def hold(
         self,
@@ -108,7 +108,10 @@ class TransitionMemory(nn.Module):
         stop: int,
         labels: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B tile"]:
-        """Of the items ``start .. stop - 1`` after each history, under the memory alone."""
+        """Of the items ``start .. stop - 1`` after each history, under the memory alone.
+
+        Under autocast to bfloat16 whole rows of transitions have its precision.
+        """
         source = last_items.clamp_min(0)
         steps = torch.arange(self.max_steps, device=source.device)
         own = self.step_decay**steps
@@ -121,12 +124,11 @@ class TransitionMemory(nn.Module):
         share = step_weight / (leaving + self.smoothing)
         of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
         if (start, stop) == (0, len(self.leaving)) and self._is_dense:
-            matrix = self._whole_matrix(share.dtype)
-            found = F.embedding_bag(source, matrix, per_sample_weights=share, mode="sum")
+            found = self._sum_of_rows(source, share)
             found.addcmul_(of_popularity[:, None], self.popularity.to(found.dtype))
             if labels is not None:
                 row = (labels >= 0).nonzero().squeeze(1)
-                label = labels[row]
+                label, matrix = labels[row], self._whole_matrix(share.dtype)
                 met = (matrix[source[row], label[:, None]] - own).clamp_min(0)
                 of_label = of_popularity[row] * self.popularity[label]
                 found[row, label] = of_label + (share[row] * met).sum(dim=1)
@@ -151,18 +153,29 @@ class TransitionMemory(nn.Module):
         num_cells = len(self.leaving) ** 2
         return num_cells <= min(MAX_CELLS, CELLS_PER_EDGE * len(self.target))
 
+    def _sum_of_rows(
+        self, source: Int[Tensor, "B S"], share: Float[Tensor, "B S"]
+    ) -> Float[Tensor, "B I"]:
+        """Rows of transitions added up; in half the bytes where logits have no more precision."""
+        dtype, kind = share.dtype, share.device.type
+        if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
+            dtype = torch.bfloat16
+        matrix, share_of = self._whole_matrix(dtype), share.to(dtype)
+        found = F.embedding_bag(source, matrix, per_sample_weights=share_of, mode="sum")
+        return found.to(share.dtype)
+
     def _whole_matrix(self, dtype: torch.dtype) -> Float[Tensor, "I I"]:
         """The weight of every transition; made where it is first asked for."""
         version = 0 if self.weight.is_inference() else self.weight._version
-        made_of = dtype, self.weight.device, self.weight.data_ptr(), version
-        if self._matrix[0] != made_of:
+        made_of = self.weight.device, self.weight.data_ptr(), version
+        if dtype not in self._matrices or self._matrices[dtype][0] != made_of:
             num_items = len(self.leaving)
             matrix = self.weight.new_zeros(num_items, num_items, dtype=dtype)
             items = torch.arange(num_items, device=matrix.device)
             source = items.repeat_interleave(self.first_edge.diff())
             matrix[source, self.target] = self.weight.to(dtype)
-            self._matrix = made_of, matrix
-        return self._matrix[1]
+            self._matrices[dtype] = made_of, matrix
+        return self._matrices[dtype][1]
 
     def _place(self, source: Int[Tensor, " B"], item: int) -> Int[Tensor, " B"]:
         """Of the edges of every source, the first that leads to ``item`` or beyond: a bisection."""

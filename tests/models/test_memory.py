@@ -157,6 +157,21 @@ def test_whole_rows_are_added_in_every_precision(lists, dtype):
     torch.testing.assert_close(found, whole)
 
 
+def test_training_in_bfloat16_loses_no_more_than_its_rounding(lists):
+    """What a label's own transition leaves is a difference of numbers that are not rounded."""
+    memory = model_with_memory(lists).memory
+    labels = torch.tensor([7, -100, 3, 2])
+    wanted = memory.probabilities(ASKED, 0, NUM_ITEMS, labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = memory.probabilities(ASKED, 0, NUM_ITEMS, labels)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=2**-7, atol=0)
+    rows = torch.tensor([0, 2, 3])
+    kept = labels[rows]
+    torch.testing.assert_close(found[rows, kept], wanted[rows, kept])
+    torch.testing.assert_close(memory.probabilities(ASKED, 0, NUM_ITEMS, labels), wanted)
+
+
 def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
     """A recommender's scores are those of the tokens that the model reads."""
     grammar = Grammar((behaviour("rating", dropped=("1",)),))
