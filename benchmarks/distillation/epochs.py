@@ -27,6 +27,8 @@ NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"
 TARGET = at_most(1.3)
 NUM_RUNS = 3
+ALONE = "objective.name=sft"
+"""Of the taught student's recipe, so that both epochs train the same model."""
 
 
 def measure(quick: bool) -> Iterator[Row]:
@@ -34,11 +36,11 @@ def measure(quick: bool) -> Iterator[Row]:
     for data, large in TEACHERS.items():
         folder, name = prepared(data), data.replace("-", "")
         teacher = _teacher(name, large, folder)
-        student = RECIPES / "distillation" / f"{name}-student.yaml"
-        taught = ["objective.name=distillation", f"objective.teachers=[{teacher}]"]
+        student = RECIPES / "distillation" / f"{name}-taught.yaml"
+        taught = [f"objective.teachers=[{teacher}]"]
         seconds: dict[str, list[float]] = {"SFT": [], "teacher": [], "distillation": []}
         for _ in range(1 if quick else NUM_RUNS):
-            seconds["SFT"].append(epoch_seconds(student, folder))
+            seconds["SFT"].append(epoch_seconds(student, folder, ALONE))
             seconds["distillation"].append(epoch_seconds(student, folder, *taught))
             answer = in_fresh_process(
                 f"{MODULE}.{NAME}", recipe=str(student), data=str(folder), teacher=str(teacher)
@@ -86,7 +88,7 @@ def epoch_seconds(recipe: Path, data: Path, *overrides: str) -> float:
 def probe(recipe: str, data: str, teacher: str) -> dict[str, Any]:
     """The teacher's states and scores at every position of the student's epoch."""
     prepared_data = PreparedData.open(data)
-    job = Job.of(load_recipe(recipe, ["trainer.accelerator=cpu"]), prepared_data)
+    job = Job.of(load_recipe(recipe, [ALONE, "trainer.accelerator=cpu"]), prepared_data)
     teachers = Teachers([open_recommender(teacher, prepared_data).model])
     dtype = training_dtype("auto", "cpu")
     started = time.perf_counter()

@@ -21,9 +21,10 @@ TEACHERS = {
     "beauty": RECIPES / "beauty-best" / "recipe.yaml",
 }
 """By the data; Beauty's is the one that the table of quality trains, too."""
+RECIPES_OF = ("student", "taught")
+"""The same student, alone and with a teacher: each with what validation liked best for it."""
 CACHE_SIZE = 200
 METRIC = "ndcg@10"
-TAUGHT = "objective.name=distillation"
 WORTH_IT, AS_GOOD, NOT_INFERIOR, FASTER = map(at_least, (1.03, 0.98, 0.97, 4))
 SMALL = at_most(1 / 8)
 
@@ -32,17 +33,17 @@ def measure(quick: bool) -> Iterator[Row]:
     """Tables of accuracy, and what student and teacher cost to serve."""
     for data, large in TEACHERS.items():
         folder, name = prepared(data), data.replace("-", "")
-        student = RECIPES / "distillation" / f"{name}-student.yaml"
+        alone, taught = (RECIPES / "distillation" / f"{name}-{of}.yaml" for of in RECIPES_OF)
         teacher = teacher_of(name, large, folder, quick)
-        plain = trained(student, folder, quick=quick, name=f"{name}-student")
-        taught = [TAUGHT, f"objective.teachers=[{teacher}]"]
-        live = trained(student, folder, *taught, quick=quick, name=f"{name}-student-live")
-        from_cache = [TAUGHT, f"objective.cache={cached(teacher, folder, quick)}"]
-        kept = trained(student, folder, *from_cache, quick=quick, name=f"{name}-student-cache")
+        plain = trained(alone, folder, quick=quick, name=f"{name}-student")
+        asked = f"objective.teachers=[{teacher}]"
+        live = trained(taught, folder, asked, quick=quick, name=f"{name}-student-live")
+        read = f"objective.cache={cached(teacher, folder, quick)}"
+        kept = trained(taught, folder, read, quick=quick, name=f"{name}-student-cache")
         sure = trained(
-            student,
+            taught,
             folder,
-            *from_cache,
+            read,
             "objective.cache_rest=false",
             quick=quick,
             name=f"{name}-student-cache-without-rest",

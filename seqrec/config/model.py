@@ -23,7 +23,8 @@ class MemoryConfig(Block):
     """Transitions of any title that popularity stands for."""
     strength: float | None = Field(default=None, gt=0)
     """What the memory's log-probabilities are multiplied by; the decoder learns to add to them.
-    null: the decoder learns alone, and validation chooses the strength afterwards."""
+    null: the decoder learns alone, and validation chooses the strength afterwards; with a teacher
+    that has a memory: as much as the teacher's."""
     max_edges: int | None = Field(default=None, gt=0)
     """Followers that are kept of each title, the most frequent; null: all."""
 

@@ -19,7 +19,7 @@ from seqrec.data.answer_cache import (
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.distillation import fingerprints, open_teachers
+from seqrec.jobs.distillation import fingerprints, mean_strength, open_teachers
 from seqrec.jobs.folders import (
     are_of,
     begin_parts,
@@ -110,6 +110,7 @@ def cache_answers(
         "windows": windows,
         "stride": stride,
         "k": k,
+        "memory_strength": mean_strength(teachers),
         "num_rows": stream.num_targets,
         "num_shards": stream.num_in_order,
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrec.config.load import Recipe
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
-from seqrec.data.answer_cache import KIND, read_answers
+from seqrec.data.answer_cache import KIND, read_answers, read_header
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.learning import Learning
@@ -81,8 +81,13 @@ def build_distillation(
         state_share=config.state_share,
         continuation=continuation,
     )
-    loader = PackedLoader(stream)
-    return Learning(loader, objective, stream.item_counts, num_scored=prepared.num_items)
+    return Learning(
+        PackedLoader(stream),
+        objective,
+        stream.item_counts,
+        num_scored=prepared.num_items,
+        memory_strength=mean_strength(teachers),
+    )
 
 
 def _from_cache(
@@ -97,10 +102,13 @@ def _from_cache(
     stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.cache_rest)
     objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
-    loader = PackedLoader(stream)
-    facts = {"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}}
     return Learning(
-        loader, objective, stream.item_counts, num_scored=prepared.num_items, facts=facts
+        PackedLoader(stream),
+        objective,
+        stream.item_counts,
+        num_scored=prepared.num_items,
+        facts={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
+        memory_strength=read_header(folder).get("memory_strength"),
     )
 
 
@@ -123,6 +131,17 @@ def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
 def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> list[str]:
     """Of all teachers, in one order: a mean has none."""
     return sorted(folder_fingerprint(model_folder(path, key)) for path in teachers)
+
+
+def mean_strength(teachers: Sequence[Recommender]) -> float | None:
+    """What the teachers' memories count, on average; None if they have none.
+
+    A student whose memory counts as much has to learn what the teachers' decoders know, not what
+    its memory will tell it anyway.
+    """
+    memories = [teacher.model.memory for teacher in teachers]
+    strengths = [memory.strength if memory is not None else 0.0 for memory in memories]
+    return statistics.fmean(strengths) or None
 
 
 def build_divergence(config: DivergenceConfig) -> Divergence:

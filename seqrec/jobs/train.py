@@ -31,6 +31,7 @@ from seqrec.jobs.build import (
     build_knowledge,
     build_model,
     build_optimizers,
+    with_strength,
 )
 from seqrec.jobs.distillation import build_distillation, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
@@ -221,7 +222,7 @@ class Job:
         learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank, **more)
         torch.manual_seed(recipe.trainer.seed)  # again: other models may have been opened
         model = started or build_model(
-            recipe.model,
+            with_strength(recipe.model, learning.memory_strength),
             tokens,
             build_knowledge(recipe.model, prepared, learning.item_counts),
             vocab_size=len(tokenizer),
@@ -371,7 +372,8 @@ class Job:
     def choose_memory_strength(self, recipe: Recipe) -> dict[str, float]:
         """Tune what a recipe leaves open, and answer the validation's metrics under it."""
         model, settings = self.module.model, recipe.model.memory
-        if model.memory is None or settings is None or settings.strength is not None:
+        is_open = settings is not None and settings.strength is None
+        if model.memory is None or not is_open or self.learning.memory_strength is not None:
             return {}
         metrics = choose_strength(
             self.module.ranker,

@@ -236,7 +236,18 @@ def test_a_memory_is_taught_and_teaches_live_and_from_a_cache(world, tmp_path):
         config = json.loads((tmp_path / name / "model" / "config.json").read_text())
         strengths.append(config["memory"]["strength"])
     np.testing.assert_allclose(*losses, rtol=2e-3)
-    assert strengths[0] == strengths[1]
+    assert strengths == [0.7, 0.7]  # what the teacher's memory tells need not be learned
+    distill(world, tmp_path / "own", *taught, "model.memory={strength: 0.2}")
+    config = json.loads((tmp_path / "own" / "model" / "config.json").read_text())
+    assert config["memory"]["strength"] == 0.2
+
+
+def test_a_students_memory_without_a_teachers_is_chosen_on_validation(world, tmp_path):
+    metrics = distill(world, tmp_path / "run", "model.memory={}", "trainer.max_epochs=1")
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    alone = json.loads(lines[-1])["val/ndcg@10"]
+    assert metrics["validation"]["ndcg@10"] >= alone
+    assert "memory_strength" in metrics
 
 
 def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
