@@ -37,7 +37,7 @@ from seqrec.jobs.distillation import build_distillation, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.learning import Learning, cost_of, fit_recipe
-from seqrec.jobs.models import SEED_PREFIX
+from seqrec.jobs.models import SEED_PREFIX, seed_folders
 from seqrec.jobs.preference import build_preference
 from seqrec.jobs.ranks import run_ranks, work_as_rank
 from seqrec.jobs.reward_model import RewardJob
@@ -86,8 +86,9 @@ def train(
         data: prepared folder.
         out: the run folder.
         overrides: settings as ``key.path=value``.
-        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing. ``{seed}``
-            in an override is the run's, so that each may start from, or learn from, its own.
+        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing, and counts
+            other seeds that are there. ``{seed}`` in an override is the run's, so that each may
+            start from, or learn from, its own.
         resume: go on with an interrupted run.
         overwrite: replace ``out``.
 
@@ -105,6 +106,8 @@ def train(
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
+    if resume:
+        seeds = sorted({*seeds, *seed_folders(out)})
     recipes = [
         load_recipe(
             recipe,

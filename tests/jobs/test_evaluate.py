@@ -78,6 +78,8 @@ def test_seeds_go_on_where_they_were(runs, data, tmp_path):
     result = seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0, 3], resume=True)
     assert (out / "seed-0" / "log.jsonl").stat().st_mtime_ns == before
     assert result["validation"] == runs["validation"]
+    again = seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0], resume=True)
+    assert again == result  # what evaluate counts, the metrics count
     with pytest.raises(SeqRecError, match="--overwrite"):
         seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0])
     with pytest.raises(SeqRecError, match="name different seeds"):
