@@ -125,8 +125,9 @@ def luck(found: Mapping[str, Any]) -> str:
 def cached(teacher: Path, data: Path, quick: bool) -> Path:
     """The teacher's answers; made once."""
     out = teacher.with_name(f"{teacher.name}-answers")
-    options = ["--data", str(data), "--out", str(out), "--k", str(CACHE_SIZE), "--overwrite"]
-    seqrec("cache", str(teacher), *options)
+    if quick or not out.exists():
+        options = ["--data", str(data), "--out", str(out), "--k", str(CACHE_SIZE), "--overwrite"]
+        seqrec("cache", str(teacher), *options)
     return out
 
 
