@@ -17,7 +17,7 @@ from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.jobs.models import open_recommender
 from seqrec.jobs.train import Job
-from seqrec.losses.divergence import Logits
+from seqrec.losses.logits import Logits
 from seqrec.training.accounting import training_dtype
 from seqrec.training.distillation import Learned, Teachers
 from seqrec.training.epoch_log import read_log

@@ -30,7 +30,7 @@ from seqrec.jobs.folders import (
     swap_in,
 )
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.losses.divergence import most_likely
+from seqrec.losses.logits import most_likely
 from seqrec.tokens.stream import PackedStream
 from seqrec.tokens.windows import WindowKind, training_windows
 from seqrec.training.distillation import Learned, Teachers

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqrec.losses.catalog import row_sums, scaled_by
-from seqrec.losses.divergence import (
+from seqrec.losses.logits import (
     HeadGradients,
     Logits,
     Scores,

@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.losses.catalog import LeftOut
-from seqrec.losses.divergence import Logits, Scores, catalog_divergence
+from seqrec.losses.divergence import catalog_divergence
+from seqrec.losses.logits import Logits, Scores
 
 
 def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.divergence import Scores
+from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.models.behaviours import family_of
 from seqrec.models.memory import last_items

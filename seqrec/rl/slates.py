@@ -18,7 +18,8 @@ from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import LeftOut, LogitBias, add_bias, catalog_log_prob
-from seqrec.losses.divergence import Scores, catalog_divergence
+from seqrec.losses.divergence import catalog_divergence
+from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.models.memory import last_items
 from seqrec.models.next_item import SeqRecForNextItem

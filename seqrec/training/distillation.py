@@ -11,7 +11,7 @@ from torch import Tensor
 from seqrec.data.answer_cache import CachedAnswers
 from seqrec.losses.cached import Kept, kept_divergence, without_rest
 from seqrec.losses.catalog import IGNORE_INDEX, add_bias
-from seqrec.losses.divergence import Scores
+from seqrec.losses.logits import Scores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.sft import PackedTensors, memory_at
 

@@ -14,7 +14,8 @@ from seqrec.losses.catalog import (
     catalog_cross_entropy,
     catalog_log_prob,
 )
-from seqrec.losses.divergence import Scores, row_divergences
+from seqrec.losses.divergence import row_divergences
+from seqrec.losses.logits import Scores
 from seqrec.losses.preference import (
     Answers,
     PairLogProbs,

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from seqrec.losses.cached import Kept, kept_divergence, without_rest
-from seqrec.losses.divergence import Scores, catalog_divergence, most_likely
+from seqrec.losses.divergence import catalog_divergence
+from seqrec.losses.logits import Scores, most_likely
 
 
 @pytest.fixture(autouse=True, params=[100, 7], ids=["one tile", "tiles of 7 items"])
 def _tiles(request, monkeypatch):
-    monkeypatch.setattr("seqrec.losses.divergence.TILE_ITEMS", request.param)
+    monkeypatch.setattr("seqrec.losses.logits.TILE_ITEMS", request.param)
 
 
 def scores(width=6, num_rows=12, num_items=31, dtype=torch.float64):

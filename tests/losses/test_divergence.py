@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from seqrec.losses.divergence import Scores, catalog_divergence, row_divergences
+from seqrec.losses.divergence import catalog_divergence, row_divergences
+from seqrec.losses.logits import Scores
 
 KINDS = ["forward_kl", "reverse_kl", "jensen_shannon"]
 
@@ -12,7 +13,7 @@ KINDS = ["forward_kl", "reverse_kl", "jensen_shannon"]
 def _tiles(request, monkeypatch):
     """The catalog is scored whole, or in tiles of which the last is smaller."""
     if request.param != "one tile":
-        monkeypatch.setattr("seqrec.losses.divergence.TILE_ITEMS", 7)
+        monkeypatch.setattr("seqrec.losses.logits.TILE_ITEMS", 7)
 
 
 def scores(width=6, dtype=torch.float64, num_rows=20, num_items=31, has_bias=False):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrec.losses.catalog import LeftOut, catalog_log_prob
-from seqrec.losses.divergence import Scores
+from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, entropy, slate_log_prob, unevenness
 
 
