@@ -22,7 +22,7 @@ TEACHERS = {
 }
 """By the data; Beauty's is the one that the table of quality trains, too."""
 RECIPES_OF = ("student", "taught")
-"""The same student, alone and with a teacher: each with what validation liked best for it."""
+"""The same student, alone and with a teacher, each by a recipe of its own."""
 CACHE_SIZE = 200
 METRIC = "ndcg@10"
 WORTH_IT, AS_GOOD, NOT_INFERIOR, FASTER = map(at_least, (1.03, 0.98, 0.97, 4))
