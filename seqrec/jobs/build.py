@@ -105,14 +105,6 @@ def build_model(
     return model
 
 
-def with_strength(config: ModelConfig, strength: float | None) -> ModelConfig:
-    """The same, its memory's strength given where it is open."""
-    if config.memory is None or config.memory.strength is not None:
-        return config
-    memory = config.memory.model_copy(update={"strength": strength})
-    return config.model_copy(update={"memory": memory})
-
-
 def decoder_config(
     config: ModelConfig, tokens: ItemTokens, *, vocab_size: int, max_length: int
 ) -> SeqRecDecoderConfig:

@@ -31,7 +31,6 @@ from seqrec.jobs.build import (
     build_knowledge,
     build_model,
     build_optimizers,
-    with_strength,
 )
 from seqrec.jobs.distillation import build_distillation, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
@@ -45,6 +44,7 @@ from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
 from seqrec.jobs.sft import build_sft
 from seqrec.jobs.start import KEY, settled, start_model
+from seqrec.models import SeqRecForNextItem
 from seqrec.models.saving import load_model
 from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder, model_folder
 from seqrec.tokens.events import EventTokens
@@ -225,7 +225,7 @@ class Job:
         learning = BUILDERS[recipe.objective.name](recipe, prepared, tokens, rank, **more)
         torch.manual_seed(recipe.trainer.seed)  # again: other models may have been opened
         model = started or build_model(
-            with_strength(recipe.model, learning.memory_strength),
+            recipe.model,
             tokens,
             build_knowledge(recipe.model, prepared, learning.item_counts),
             vocab_size=len(tokenizer),
@@ -234,6 +234,8 @@ class Job:
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
             grammar=coder.grammar if coder else None,
         )
+        if learning.memory_strength is not None and has_open_strength(recipe, model):
+            set_strength(model, learning.memory_strength)
         validation = QueryLoader(
             event_blocks(prepared, coder.grammar) if coder else prepared.blocks(),
             prepared.targets,
@@ -374,9 +376,8 @@ class Job:
 
     def choose_memory_strength(self, recipe: Recipe) -> dict[str, float]:
         """Tune what a recipe leaves open, and answer the validation's metrics under it."""
-        model, settings = self.module.model, recipe.model.memory
-        is_open = settings is not None and settings.strength is None
-        if model.memory is None or not is_open or self.learning.memory_strength is not None:
+        model = self.module.model
+        if self.learning.memory_strength is not None or not has_open_strength(recipe, model):
             return {}
         metrics = choose_strength(
             self.module.ranker,
@@ -385,8 +386,21 @@ class Job:
             recipe.trainer.selection_metric,
             self.module.ks,
         )
-        model.config.memory = {**(model.config.memory or {}), "strength": model.memory.strength}
+        set_strength(model, model.memory.strength)
         return metrics
+
+
+def has_open_strength(recipe: Recipe, model: SeqRecForNextItem) -> bool:
+    """Whether the model has a memory of which the recipe does not say what it counts."""
+    settings = recipe.model.memory
+    return model.memory is not None and settings is not None and settings.strength is None
+
+
+def set_strength(model: SeqRecForNextItem, strength: float) -> None:
+    """Say what the model's memory counts, in its folder, too."""
+    assert model.memory is not None
+    model.memory.strength = strength
+    model.config.memory = {**(model.config.memory or {}), "strength": strength}
 
 
 def _plain(metrics: dict[str, float]) -> dict[str, float]:

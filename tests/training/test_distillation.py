@@ -240,6 +240,10 @@ def test_a_memory_is_taught_and_teaches_live_and_from_a_cache(world, tmp_path):
     distill(world, tmp_path / "own", *taught, "model.memory={strength: 0.2}")
     config = json.loads((tmp_path / "own" / "model" / "config.json").read_text())
     assert config["memory"]["strength"] == 0.2
+    again = [*taught[:2], f"model.from_pretrained={tmp_path / 'own'}", "trainer.max_epochs=1"]
+    seqrec.train("distill", data=data, out=tmp_path / "again", overrides=again)
+    config = json.loads((tmp_path / "again" / "model" / "config.json").read_text())
+    assert config["memory"]["strength"] == 0.7
 
 
 def test_a_students_memory_without_a_teachers_is_chosen_on_validation(world, tmp_path):
