@@ -96,7 +96,7 @@ class TransitionMemory(nn.Module):
             stop: the item after the last one.
             labels: in training, the item that each history went on with; below 0 where there is
                 none. Its own transitions are taken out of the counts: the memory is asked as if it
-                had never met it.
+                had never met them. Popularity keeps it.
         """
         found = self.probabilities(last_items, start, stop, labels)
         return found.log_().mul_(self.strength)
@@ -114,7 +114,8 @@ class TransitionMemory(nn.Module):
         """
         source = last_items.clamp_min(0)
         steps = torch.arange(self.max_steps, device=source.device)
-        own = self.step_decay**steps
+        is_same = (source[:, :, None] == source[:, None, :]) & (last_items >= 0)[:, None, :]
+        own = (is_same * self.step_decay**steps).sum(dim=2)  # an item met twice counted twice
         step_weight = self.query_decay**steps * (last_items >= 0)
         has_any = (last_items >= 0).any(dim=1, keepdim=True)
         step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).where(has_any, 1)
@@ -129,7 +130,7 @@ class TransitionMemory(nn.Module):
             if labels is not None:
                 row = (labels >= 0).nonzero().squeeze(1)
                 label, matrix = labels[row], self._whole_matrix(share.dtype)
-                met = (matrix[source[row], label[:, None]] - own).clamp_min(0)
+                met = (matrix[source[row], label[:, None]] - own[row]).clamp_min(0)
                 of_label = of_popularity[row] * self.popularity[label]
                 found[row, label] = of_label + (share[row] * met).sum(dim=1)
             return found
@@ -143,7 +144,7 @@ class TransitionMemory(nn.Module):
             edge = torch.arange(len(row), device=row.device) + (first - before)[row]
             target, weight = self.target[edge], self.weight[edge]
             if labels is not None:
-                weight = (weight - own[step] * (target == labels[row])).clamp_min(0)
+                weight = (weight - own[row, step] * (target == labels[row])).clamp_min(0)
             into = (row, target - start)
             found.index_put_(into, weight * share[row, step], accumulate=True)
         return found

@@ -47,6 +47,11 @@ def model_with_memory(lists):
 
 
 @pytest.fixture
+def lists_with_repeats(generator):
+    return [generator.integers(0, 12, length) for length in generator.integers(2, 30, 60)]
+
+
+@pytest.fixture
 def lists(generator):
     return [generator.permutation(NUM_ITEMS)[:length] for length in generator.integers(2, 30, 60)]
 
@@ -95,7 +100,9 @@ def test_scores_are_products_plus_the_memorys_log_probabilities(lists):
     torch.testing.assert_close(score(0, NUM_ITEMS), hidden @ model.item_weight().T)
 
 
-def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(lists):
+@pytest.mark.parametrize("kind", ["lists", "lists_with_repeats"])
+def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(kind, request):
+    lists = request.getfixturevalue(kind)
     with_it = model_with_memory(lists).memory
     for index in (0, 5, 9):
         *before, label = lists[index]
