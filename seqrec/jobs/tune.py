@@ -12,11 +12,18 @@ import torch
 import yaml
 
 from seqrec.config.load import Recipe, load_recipe, load_search, with_settings
+from seqrec.config.rl import RLConfig
 from seqrec.config.search import SearchSpace, space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.run_folder import CONFIG_FILE, check_same, resolved, start_folder
+from seqrec.jobs.run_folder import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    check_same,
+    resolved,
+    start_folder,
+)
 from seqrec.jobs.search import STARTUP_TRIALS, ask, optuna_of, start_with
 from seqrec.jobs.train import train_recipe
 from seqrec.reports.search import search_plot
@@ -48,8 +55,9 @@ def tune(
     """Train a recipe with one choice of settings after the other, and keep the best.
 
     The first trial is the recipe as it stands. A trial ends early where, at some epoch, its best
-    validation so far lies below the median of earlier trials' at that epoch. The test part is never
-    touched.
+    validation so far lies below the median of earlier trials' at that epoch. Complete trials are
+    compared by the models that they keep, with what was chosen after the last epoch, such as a
+    memory's strength. The test part is never touched.
 
     The search is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
     interrupted one stays there; ``resume`` goes on with it, within the trial that was cut, and
@@ -218,10 +226,14 @@ class Search:
             swap_in(partial, folder)
         lines = read_log(folder / LOG_FILE)
         best = max(lines, key=lambda line: line[metric])
+        value, best_epoch = best[metric], best["epoch"] + 1
+        if not is_pruned:  # of the model that is kept: its memory's strength, its tolerance
+            metrics = json.loads((folder / METRICS_FILE).read_text())
+            value, best_epoch = metrics["validation"][self.metric], metrics["best_epoch"]
         return {
             "state": "pruned" if is_pruned else "complete",
-            self.metric: best[metric],
-            "best_epoch": best["epoch"] + 1,
+            self.metric: value,
+            "best_epoch": best_epoch,
             "num_epochs": len(lines),
             "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
             "settings": values,
@@ -244,12 +256,13 @@ class Search:
         run = self.folder / TRIALS_FOLDER / f"{best['trial']:03d}"
         content = {
             "selection_metric": self.metric,
-            "protocol": json.loads((run / "metrics.json").read_text())["protocol"],
+            "protocol": json.loads((run / METRICS_FILE).read_text())["protocol"],
             "best": best,
             "trials": rows,
         }
         (self.folder / TRIALS_FILE).write_text(json.dumps(content, indent=2) + "\n")
-        (self.folder / TABLE_FILE).write_text(_table(rows) + "\n")
+        table = f"{_table(rows)}\n{content['protocol']}\n"
+        (self.folder / TABLE_FILE).write_text(table)
         is_log = [key for key, values in space_settings(self.space).items() if _is_log(values)]
         (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, is_log))
         recipe = with_settings(self.recipe, best["settings"]).model_dump()
@@ -276,6 +289,11 @@ def _pruner(trial: Any) -> Watch:
 def _check(recipe: Recipe, prepared: PreparedData, trials: int) -> None:
     if trials < 1:
         raise SeqRecError(f"--trials {trials}: at least 1")
+    if isinstance(recipe.objective, RLConfig):
+        raise SeqRecError(
+            "tune: a search compares epochs, and objective rl trains by updates; run seqrec train "
+            "with each setting"
+        )
     if recipe.trainer.devices > 1:
         raise SeqRecError("trainer.devices: a search trains on one device; set it to 1")
     if not prepared.manifest["counts"].get("validation"):

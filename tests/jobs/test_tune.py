@@ -71,7 +71,8 @@ def test_the_first_trial_is_the_recipe_and_the_best_keeps_its_weights(searched, 
         wanted = {"config.yaml", "log.jsonl", "metrics.json"}
         assert kept == (wanted | {"model"} if row["trial"] == best["trial"] else wanted)
     assert (folder / "trials.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "trials.txt").read_text().rstrip() == searched["table"]
+    table = f"{searched['table']}\n{searched['protocol']}\n"
+    assert (folder / "trials.txt").read_text() == table
     assert not folder.with_name("out.partial").exists()
     recipe = load_recipe(searched["recipe"])
     assert recipe.trainer.learning_rate == best["settings"]["trainer.learning_rate"]
@@ -129,6 +130,22 @@ def test_a_finished_search_takes_more_trials_and_no_other_space(prepared, space,
     with pytest.raises(SeqRecError, match="add --overwrite"):
         search(prepared, space, out)
     assert json.loads((out / "trials.json").read_text())["best"] == more["best"]
+
+
+def test_trials_are_compared_by_the_models_that_they_keep(prepared, tmp_path):
+    """A memory whose strength is chosen after the last epoch is part of them."""
+    result = seqrec.tune(
+        "sft",
+        data=prepared,
+        out=tmp_path / "out",
+        trials=3,
+        overrides=[*QUICK, "model.memory={}", "search={model.memory.query_decay: [0.1, 0.7, 1.0]}"],
+    )
+    trials = tmp_path / "out" / "trials"
+    metrics = [json.loads(file.read_text()) for file in sorted(trials.glob("*/metrics.json"))]
+    values = [of["validation"]["ndcg@10"] for of in metrics]
+    assert [row["ndcg@10"] for row in result["trials"]] == values and len(set(values)) > 1
+    assert result["best"]["ndcg@10"] == max(values)
 
 
 def test_trials_that_fail_or_lag_are_named(prepared, tmp_path, monkeypatch):
@@ -198,6 +215,10 @@ def test_what_a_search_cannot_do_is_refused(prepared, space, tmp_path):
         ({"resume": True}, "start without --resume"),
         ({"overrides": [*QUICK, "trainer.devices=2"]}, "trainer.devices"),
         ({"recipe": "item-knn"}, "neither a file"),
+        (
+            {"recipe": "grpo", "overrides": ["model.from_pretrained=x"], "search": None},
+            "objective rl trains by updates",
+        ),
     ]:
         arguments = {"recipe": "sft", "overrides": QUICK, "search": space} | changes
         with pytest.raises(SeqRecError, match=named):
