@@ -127,7 +127,7 @@ def cache_answers(
                 f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
                 "make room or lower --k"
             )
-        begin_parts(parts, CACHE_FILE, header)
+        begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
         guide = Teachers([teacher.model for teacher in teachers])
         for number, answers in enumerate(_answers(guide, stream, k, done), done):
             aside = parts / "part.partial"

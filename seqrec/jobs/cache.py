@@ -22,6 +22,7 @@ from seqrec.tokens.windows import WindowKind
 from seqrec.training.preference import FrozenReference, PairTensors
 
 HEADER_FILE = "made_of.json"
+DEFAULT_K = 100
 PART_ROWS = 64
 """Packed rows of a part: what an interruption loses, at most."""
 
@@ -32,16 +33,17 @@ def cache(
     data: str | Path,
     out: str | Path,
     pairs: str | Path | None = None,
-    k: int = 100,
+    k: int | None = None,
     max_length: int | None = None,
-    windows: WindowKind = "all",
+    windows: WindowKind | None = None,
     stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write what models say, for training that then does without them.
 
     With ``pairs``, one model's log-probabilities of their answers, for ``objective.reference``;
-    else, for ``objective.cache``, the likeliest items after every place of the training part.
+    else, for ``objective.cache``, the ``k`` likeliest items after every place of the training
+    part, 100 of them if ``k`` is absent.
 
     Raises:
         SeqRecError: a mistake in models, data, pairs or output.
@@ -52,12 +54,15 @@ def cache(
             named,
             data=data,
             out=out,
-            k=k,
+            k=DEFAULT_K if k is None else k,
             max_length=max_length,
-            windows=windows,
+            windows=windows or "all",
             stride=stride,
             overwrite=overwrite,
         )
+    for option, value in (("--k", k), ("--windows", windows), ("--stride", stride)):
+        if value is not None:
+            raise SeqRecError(f"{option} {value}: pairs have answers of their own; leave it out")
     if len(named) != 1:
         raise SeqRecError(f"--pairs: goes with one model, not {len(named)}")
     return cache_pairs(
@@ -121,7 +126,7 @@ def cache_pairs(
     )
     try:
         parts = parts_of(out)
-        begin_parts(parts, HEADER_FILE, header)
+        begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
         done = _done(parts)
         reference = FrozenReference(recommender.model)
         for number, batch in enumerate(stream.in_order(done), done):

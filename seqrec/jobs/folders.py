@@ -88,17 +88,24 @@ def are_of(parts: Path, header_file: str, header: dict[str, Any]) -> bool:
         return False
 
 
-def begin_parts(parts: Path, header_file: str, header: dict[str, Any]) -> None:
-    """Make the folder and say in it what its parts are of; those of something else are deleted.
+def begin_parts(parts: Path, header_file: str, header: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder and say in it what its parts are of.
+
+    Parts of other models or settings are deleted with ``overwrite``.
 
     Raises:
-        SeqRecError: there is a folder that holds no such parts.
+        SeqRecError: there are such parts and it is not set; there is a folder that holds no parts.
     """
     aside = parts / f"{header_file}.partial"
     is_there = parts.exists() and any(file != aside for file in parts.iterdir())
     if is_there and not (parts / header_file).is_file():
         raise SeqRecError(f"{parts}: is in the way, and of something else; move it")
     if not are_of(parts, header_file, header):
+        if any(parts.glob("*.parquet")) and not overwrite:
+            raise SeqRecError(
+                f"{parts}: was begun with other models, data or settings; give the same, or add "
+                "--overwrite to start anew"
+            )
         shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
     aside.write_text(json.dumps(header, indent=2) + "\n")

@@ -78,18 +78,24 @@ def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("header", ['{"kind": "pairs"}', '{"kind": "pa', ""])
-def test_parts_of_something_else_are_begun_anew(made, tmp_path, header):
+def test_parts_of_something_else_are_begun_anew_where_that_is_asked_for(made, tmp_path, header):
     parts = tmp_path / "cache.parquet.partial"
     parts.mkdir()
     (parts / "made_of.json").write_text(header)
     (parts / "000000.parquet").write_bytes(b"of another model")
-    result = seqrec.cache(
-        made / "run",
-        data=made / "data",
-        pairs=made / "pairs.parquet",
-        out=tmp_path / "cache.parquet",
-    )
-    assert result["parts_resumed"] == 0
+    arguments = {"data": made / "data", "pairs": made / "pairs.parquet"}
+    arguments["out"] = tmp_path / "cache.parquet"
+    with pytest.raises(SeqRecError, match="begun with other models, data or settings"):
+        seqrec.cache(made / "run", **arguments)
+    assert (parts / "000000.parquet").read_bytes() == b"of another model"
+    assert seqrec.cache(made / "run", overwrite=True, **arguments)["parts_resumed"] == 0
+
+
+def test_what_pairs_have_no_use_for_is_refused(made, tmp_path):
+    arguments = {"data": made / "data", "pairs": made / "pairs.parquet", "out": tmp_path / "x"}
+    for option, value in (("k", 5), ("windows", "last"), ("stride", 2)):
+        with pytest.raises(SeqRecError, match=f"--{option} {value}: pairs have answers"):
+            seqrec.cache(made / "run", **arguments, **{option: value})
 
 
 def test_what_is_no_part_stays_where_it_is(made, tmp_path):
