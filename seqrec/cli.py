@@ -164,7 +164,7 @@ def train(
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="Seeds with commas between: a run each, in --out/seed-N; {seed} in a setting is "
+            help="Seeds with commas between: a run each, in --out/seed-N; {seed} in KEY=VALUE is "
             "the run's."
         ),
     ] = None,
@@ -178,12 +178,18 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model by a recipe, whatever its objective."""
+    numbers = None if seeds is None else _numbers(seeds, "--seeds")
     if dry_run:
         import yaml
 
-        from seqrec.config.load import load_recipe
+        from seqrec.config.load import load_recipe, load_recipe_of_seed
 
-        settings = load_recipe(recipe, overrides or ()).model_dump()
+        found = (
+            load_recipe(recipe, overrides or ())
+            if numbers is None
+            else load_recipe_of_seed(recipe, overrides or (), numbers[0])
+        )
+        settings = found.model_dump()
         _print(settings, as_json, yaml.safe_dump(settings, sort_keys=False).rstrip())
         return
     if data is None or out is None:
@@ -193,11 +199,11 @@ def train(
         data=data,
         out=out,
         overrides=overrides or (),
-        seeds=None if seeds is None else _numbers(seeds, "--seeds"),
+        seeds=numbers,
         resume=resume,
         overwrite=overwrite,
     )
-    if seeds is not None:
+    if numbers is not None:
         metrics = "  ".join(
             f"{key} {value:.4f} (sd {result['sd'][key]:.4f})"
             for key, value in result["validation"].items()
@@ -346,11 +352,15 @@ def cache(
     pairs: Annotated[
         Path | None, typer.Option(help="Pairs file; then for objective.reference.")
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="Likeliest titles kept of a place.")] = 100,
+    k: Annotated[
+        int | None, typer.Option("--k", help="Likeliest titles kept of a place; 100 if absent.")
+    ] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Titles read of a history, if data.max_length is set.")
     ] = None,
-    windows: Annotated[str, typer.Option(help="all, last or prefixes, as data.windows.")] = "all",
+    windows: Annotated[
+        str | None, typer.Option(help="all, last or prefixes, as data.windows; all if absent.")
+    ] = None,
     stride: Annotated[int | None, typer.Option(help="As data.stride.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -458,7 +468,8 @@ def evaluate(
     lines += [comparison["sentence"] for comparison in result["comparisons"]]
     lines += [
         f"{row['metric']} of {row['system']}: {row['in_order']:.4f} in order, "
-        f"{row['shuffled']:.4f} with histories shuffled ({row['relative']:+.1%})"
+        f"{row['shuffled']:.4f} with histories shuffled ({row['relative']:+.1%}; 95 % interval "
+        "{:+.4f} to {:+.4f})".format(*row["interval"])
         for row in result.get("order", ())
     ]
     _print(result, as_json, *lines)

@@ -61,6 +61,8 @@ class Ranker(ABC):
     """Items scored at once."""
     batch_size = 512
     """Histories scored at once."""
+    notes: Sequence[str] = ()
+    """What a reader of its results should know."""
 
     def limit_memory(self, memory_mb: float | None) -> None:
         """Score so little at once that two arrays of scores fit into ``memory_mb`` MiB, if given.
@@ -235,9 +237,11 @@ def model_folder(path: str | Path, key: str | None = None) -> Path:
     found = Path(path).resolve()
     if not (found / "config.json").exists() and (found / "model").is_dir():
         found = found / "model"
+    named = f"{path}" if key is None else f"{key}={path}"
     if not found.is_dir():
-        named = f"{path}" if key is None else f"{key}={path}"
         raise SeqRecError(f"{named}: no such model folder; name a run or its model/ folder")
+    if any(found.glob("seed-*/model")):
+        raise SeqRecError(f"{named}: holds runs of several seeds; name one of them")
     return found
 
 

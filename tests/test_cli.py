@@ -128,6 +128,10 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(capsys, tmp_path)
     out = tmp_path / "run"
     code, shown, _ = call(capsys, "train", "sft", "trainer.max_epochs=7", "--out", out, "--dry-run")
     assert code == 0 and "max_epochs: 7" in shown and not out.exists()
+    seeds = ("train", "distill", "objective.teachers=[runs/seed-{seed}]", "--dry-run", "--seeds")
+    shown = call(capsys, *seeds, "7,8")[1]
+    assert "runs/seed-7" in shown and "seed: 7" in shown
+    assert call(capsys, *seeds, "a")[0] == 2
 
 
 def test_tune_prints_its_trials_and_a_recipe_that_trains(capsys, prepared, tmp_path):

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import polars as pl
 import pytest
 from nbclient import NotebookClient
 
@@ -14,6 +15,7 @@ from seqrec.jobs.evaluation_folder import (
     check_same_queries,
     differences_by_length,
     read_system,
+    shared_metrics,
 )
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -116,3 +118,18 @@ def test_what_cannot_be_compared_is_refused_in_a_line(root, tmp_path):
         read_system(root / "all", "ease")
     with pytest.raises(SeqRecError, match="different queries"):
         check_same_queries(read_system(root / "all"), read_system(root / "validation"))
+    seqrec.evaluate("popularity", data=root / "prepared", exclude_seen=False, out=tmp_path / "kept")
+    with pytest.raises(SeqRecError, match=r"different queries \(exclude seen\)"):
+        check_same_queries(read_system(root / "all"), read_system(tmp_path / "kept"))
+
+
+def test_metrics_that_somebody_lacks_are_not_compared(root, tmp_path):
+    seqrec.recommend("popularity", data=root / "prepared", k=5, out=tmp_path / "half.parquet")
+    half = pl.read_parquet(tmp_path / "half.parquet")
+    half.filter(pl.col("user_id") != half["user_id"][0]).write_parquet(tmp_path / "half.parquet")
+    out, files = tmp_path / "half", [tmp_path / "half.parquet"]
+    seqrec.evaluate((), data=root / "prepared", recommendations=files, k=10, out=out)
+    one, other = read_system(root / "all"), read_system(out)
+    check_same_queries(one, other)
+    assert shared_metrics(one, other) == ["recall@10", "hit_rate@10", "ndcg@10", "mrr@10"]
+    assert {"recall@50", "novelty@10"} < set(one.per_query)

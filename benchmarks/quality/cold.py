@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.engine.prepared import Missing, prepared
 from benchmarks.engine.rows import Row, Target, at_least, row
-from benchmarks.quality.table import MODULE, RECIPES, judged, rows_of, trained
+from benchmarks.quality.table import MODULE, RECIPES, judged, rows_of, trained, write_expected
 
 NAME = Path(__file__).stem
 K = 50
@@ -34,6 +34,9 @@ def measure(quick: bool) -> Iterator[Row]:
         result = judged(
             f"ml1m-{only}", [content, ids], folder, *options, floors=floors, quick=quick
         )
+        if not quick and only == "cold":
+            command = f"python -m {MODULE} {NAME}"
+            write_expected(RECIPES / "ml1m-cold", content.name, result, command, [f"recall@{K}"])
         chance = K / result["catalog"]
         targets: dict[tuple[str, str], Target] = {}
         if only == "cold":

@@ -66,6 +66,14 @@ class RecentPopularity(Ranker):
         recent = histories.items[recent_interactions(histories, recent_share)]
         counts = np.bincount(recent, minlength=num_items)
         self._scores = torch.from_numpy(counts + popularity_shares(histories, num_items))
+        in_training, times = histories.split == TRAIN, histories.columns.get("time")
+        if times is not None:
+            num_untimed = int((in_training & (times == NO_TIME)).sum())
+            if 0 < num_untimed < in_training.sum():
+                self.notes = [
+                    f"{self.name}: {num_untimed:,} of {in_training.sum():,} training interactions "
+                    "have no time and do not count"
+                ]
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """The items' recent counts, the same for every history."""

@@ -47,6 +47,7 @@ OF_EPOCHS = {
     ),
 }
 """Keys that reinforcement learning, which has updates and no epochs, has no use for."""
+SEED_FIELD = "{seed}"
 BESIDE = ("provenance", "search")
 """What a recipe's file may hold beside the blocks: where a run came from, what ``tune`` tries."""
 
@@ -232,6 +233,12 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         SeqRecError: no such recipe, broken YAML, an unknown key, a value out of range.
     """
     return parse_recipe(_read(name_or_path, overrides), name_or_path)
+
+
+def load_recipe_of_seed(name_or_path: str | Path, overrides: Sequence[str], seed: int) -> Recipe:
+    """``load_recipe`` for one of several seeds, which stands where an override says ``{seed}``."""
+    own = [one.replace(SEED_FIELD, str(seed)) for one in overrides]
+    return load_recipe(name_or_path, [*own, f"trainer.seed={seed}"])
 
 
 def load_search(

@@ -181,6 +181,8 @@ class DistillationConfig(Block):
     @model_validator(mode="after")
     def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
         if self.cache is None:
+            if not self.cache_rest:
+                raise ValueError("cache_rest goes with a cache; live teachers say everything")
             return self
         if self.loss != ForwardKLConfig():
             raise ValueError(

@@ -22,6 +22,8 @@ class RecommendationLists:
 
     items: Int[np.ndarray, "U K"]
     """Best first; -1 where a list ends, or names an item that the catalog does not hold."""
+    lengths: Int[np.ndarray, " U"]
+    """How many items every user is recommended, known or not, at most ``K``."""
     unknown_users: list[str]
     """Whom the data do not know, in the file's order."""
     unknown_items: list[str]
@@ -72,7 +74,10 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
     named = ("user_id", "item_id", *numbers)
     if table.null_count().select(named).sum_horizontal().item():
         raise SeqRecError(f"{file}: empty values among {', '.join(named)}")
-    table = table.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+    try:
+        table = table.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+    except pl.exceptions.PolarsError as error:
+        raise SeqRecError(f"{file}: user_id or item_id cannot be read as text") from error
     repeated = table.select("user_id", "item_id").is_duplicated()
     if repeated.any():
         user_id, item_id = table.filter(repeated).select("user_id", "item_id").row(0)
@@ -90,6 +95,7 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
     items[known["user"], known["place"]] = known["item"].cast(pl.Int64).fill_null(-1)
     return RecommendationLists(
         items,
+        np.bincount(known["user"], minlength=data.num_users),
         table.filter(pl.col("user").is_null())["user_id"].unique(maintain_order=True).to_list(),
         table.filter(pl.col("item").is_null())["item_id"].unique(maintain_order=True).to_list(),
         pl.read_parquet_metadata(file).get(TIME_INPUT),

@@ -82,7 +82,7 @@ def split_last(users: Int[np.ndarray, " N"], num_held_out: int) -> UInt8[np.ndar
 def cut_times(times: Int[np.ndarray, " N"], quantile: float) -> tuple[int, int]:
     """The times from which on interactions validate, and are tested: quantiles of ``times``."""
     shares = (quantile - VALIDATION_SHARE, quantile)
-    places = [int(round(share * len(times), 6)) for share in shares]
+    places = [min(int(round(share * len(times), 6)), len(times) - 1) for share in shares]
     ordered = np.partition(times, places)
     return int(ordered[places[0]]), int(ordered[places[1]])
 
@@ -111,7 +111,10 @@ def split_counts(
     is_train, is_test = split == TRAIN, split == TEST
     lengths = np.bincount(users)
     has_test = np.bincount(users[is_test], minlength=len(lengths)) > 0
-    num_evaluated = int((has_test & (lengths >= 2)).sum())
+    has_history = lengths >= 2
+    if split_by.kind == "last-n":  # all of a user's targets are asked for from before the first
+        has_history &= split[np.cumsum(lengths) - lengths] != TEST
+    num_evaluated = int((has_test & has_history).sum())
     is_target = is_test
     if split_by.kind == "global-time" and split_by.targets == "last":
         is_target = is_test & _is_last(users)

@@ -1,6 +1,7 @@
 """What lists are like, whether or not they hit: new, popular, varied, true to a person's taste.
 
-Every function answers a number a query, of lists that may be short (-1 where they end).
+Every function answers a number a query, of lists that may be short (-1 where they end), and NaN
+where a list is empty.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ NUMBERS_HELD = 2**24
 def novelty(
     lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
-    """The mean self-information of a list's items, in bits; 0 of an empty list.
+    """The mean self-information of a list's items, in bits.
 
     An item's is ``-log2`` of its share of the training interactions, one more counted of each.
 
@@ -33,7 +34,7 @@ def novelty(
 def popularity_share(
     lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
-    """The share of a list's items that belong to the catalog's head; 0 of an empty list.
+    """The share of a list's items that belong to the catalog's head.
 
     The head is the fewest items that hold half of the training interactions.
     """
@@ -55,7 +56,7 @@ def diversity(
 ) -> Float[np.ndarray, " Q"]:
     """1 minus the mean Jaccard similarity of a list's items' genres, over its pairs.
 
-    Two items without genres are alike; a list of fewer than two items has diversity 0.
+    Two items without genres are alike; a list of one item has diversity 0.
 
     Source: Smyth and McClave 2001, "Similarity vs. Diversity", with genres as features.
     """
@@ -71,7 +72,8 @@ def diversity(
         is_pair = is_there[:, first] & is_there[:, second]
         num_pairs = is_pair.sum(axis=1)
         total = (similarity * is_pair).sum(axis=1)
-        values.append(np.where(num_pairs > 0, 1 - total / np.maximum(num_pairs, 1), 0.0))
+        found = np.where(num_pairs > 0, 1 - total / np.maximum(num_pairs, 1), 0.0)
+        values.append(np.where(is_there.any(axis=1), found, np.nan))
     return np.concatenate(values)
 
 
@@ -112,7 +114,9 @@ def _mean_over_list(
     lists: Int[np.ndarray, "Q K"], values: Float[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
     is_there = lists >= 0
-    return (values[lists] * is_there).sum(axis=1) / np.maximum(is_there.sum(axis=1), 1)
+    num_items = is_there.sum(axis=1)
+    means = (values[lists] * is_there).sum(axis=1) / np.maximum(num_items, 1)
+    return np.where(num_items > 0, means, np.nan)
 
 
 def _parts(values: np.ndarray, numbers_each: int) -> Iterator[np.ndarray]:

@@ -33,6 +33,8 @@ class Comparison:
     """Two-sided, by paired randomisation, adjusted by Holm over the table."""
     has_one_sign: bool
     """Whether the difference has the same sign in every seed."""
+    runs: int
+    """Seeds of the system that has more."""
 
     @property
     def relative(self) -> float | None:
@@ -41,7 +43,7 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether it is more than luck of users and seeds."""
+        """Whether it is more than luck of users, and of as many seeds as there are."""
         return self.p_value < LEVEL and self.has_one_sign
 
     @property
@@ -59,6 +61,7 @@ class Comparison:
         """Who wins."""
         if self.is_significant:
             verdict = f"{self.system if self.difference > 0 else self.other} wins"
+            verdict += " (one run each: the luck of training is not in it)" * (self.runs == 1)
         elif self.is_not_inferior:
             verdict = f"may be chance; {self.system} is not inferior (margin {MARGIN:.0%})"
         else:
@@ -117,6 +120,7 @@ def compare(
                 interval=bootstrap_interval(differences, users=users, seed=SEED),
                 p_value=p_value,
                 has_one_sign=_has_one_sign(ours, values),
+                runs=max(len(ours), len(values)),
             )
         )
     return found

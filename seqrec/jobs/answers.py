@@ -50,13 +50,15 @@ def ranked(
     """A ranker's lists: exact, then through each index that was asked for."""
     started = time.perf_counter()
     exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    time_input = time_input_of(ranker)
-    yield Answers(ranker.name, EXACT, seed, exact, _speed(queries, started), time_input)
+    time_input, facts = time_input_of(ranker), _speed(queries, started)
+    indexes = [name for name in retrieval if name != EXACT]
     if not isinstance(ranker, Recommender):
+        without = [f"{ranker.name}: has no vectors that {', '.join(indexes)} could index"]
+        notes = [*ranker.notes, *(without if indexes else [])]
+        yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, notes)
         return
-    for name in retrieval:
-        if name == EXACT:
-            continue
+    yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, ranker.notes)
+    for name in indexes:
         kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
         index = build_index(ranker.item_embeddings(), kind)
         started = time.perf_counter()
@@ -87,15 +89,22 @@ def from_file(
     items = lists.items[queries.users]
     rows = zip(items, queries.histories, strict=True)
     is_seen = np.array([np.isin(row, history) for row, history in rows])
-    without = prepared.users()["user_id"].gather(queries.users[(items < 0).all(axis=1)]).to_list()
+    user_ids = prepared.users()["user_id"]
+    without = user_ids.gather(queries.users[(items < 0).all(axis=1)]).to_list()
+    num_left = [prepared.num_items - len(np.unique(of)) for of in queries.histories]
+    lengths = lists.lengths[queries.users]
+    is_short = (lengths > 0) & (lengths < np.minimum(k, num_left))
+    short = user_ids.gather(queries.users[is_short]).to_list()
     facts = {
         "users_without_list": len(without),
+        "users_with_short_list": len(short),
         "seen_items_in_lists": int(is_seen.sum()),
         "unknown_users": len(lists.unknown_users),
         "unknown_items": len(lists.unknown_items),
     }
     missing = {
         "users are recommended no known item": without,
+        f"users are recommended fewer than {k} items, what is missing being a miss,": short,
         "users are not in the data": lists.unknown_users,
         "items are not in the catalog": lists.unknown_items,
     }

@@ -1,7 +1,8 @@
 """``seqrec evaluate``: models and baselines side by side, over the full catalog."""
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -38,7 +39,7 @@ from seqrec.jobs.judging import (
 )
 from seqrec.jobs.models import open_rankers
 from seqrec.jobs.report import REPORT_FILE, environment, trained_models
-from seqrec.jobs.run_folder import selection_of
+from seqrec.jobs.run_folder import run_of, selection_of, trained_elsewhere
 from seqrec.reports.evaluation import evaluation_page
 from seqrec.tokens.grammar import NO_TIME_INPUT
 
@@ -93,8 +94,8 @@ def evaluate(
     """
     models = [models] if isinstance(models, str | Path) else models
     ks = sorted({k} if isinstance(k, int) else set(k))
-    _check(models, recommendations, split, ks, retrieval)
     metric = metric or f"ndcg@{ks[0]}"
+    _check(models, recommendations, split, ks, retrieval, metric, against)
     if out is not None:
         refuse_existing(Path(out), overwrite)
     prepared = PreparedData.open(data)
@@ -112,6 +113,7 @@ def evaluate(
     num_users = len(np.unique(queries.users))
     if users_sample is not None:
         queries = _sample(queries, users_sample)
+    is_sampled = len(np.unique(queries.users)) < num_users
     models, floors = settle_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
@@ -129,8 +131,7 @@ def evaluate(
         taken = {answer.system for answer in answers}
         for seed, ranker in open_rankers(model, prepared, histories):
             ranker.limit_memory(memory_mb)
-            if ranker.name in taken:
-                ranker.name = str(model)
+            ranker.name = _free_name(ranker.name, str(model), taken)
             systems[ranker.name] = str(model)
             asked = queries_for(ranker, queries, prepared)
             answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
@@ -141,23 +142,30 @@ def evaluate(
                 disordered[ranker.name, seed] = judge_lists(answer)
     for file in map(Path, recommendations):
         answer = from_file(file, prepared, queries, ks[-1], exclude_seen)
-        is_taken = answer.system in [answer.system for answer in answers]
-        answers.append(answer._replace(system=str(file)) if is_taken else answer)
+        taken = {answer.system for answer in answers}
+        answers.append(answer._replace(system=_free_name(answer.system, str(file), taken)))
     judgements = [judge_lists(answer) for answer in answers]
-    choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
-    if metric not in choices:
-        raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
     protocol = protocol_line(
         prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
     if only is not None:
         protocol += f"; {ONLY[only]} alone"
-    if users_sample is not None:
+    if is_sampled:
         protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
-        "notes": evaluation_notes(prepared) + [note for of in answers for note in of.notes],
+        "notes": [
+            *evaluation_notes(prepared),
+            *trained_elsewhere(models, prepared),
+            *dict.fromkeys(note for answer in answers for note in answer.notes),
+        ],
         "catalog": prepared.num_items,
+        "asked": {
+            "data_fingerprint": prepared.fingerprint,
+            "split": split,
+            "exclude_seen": exclude_seen,
+            "only": only,
+        },
         "counts": {
             "queries": len(queries.users),
             "targets_without_history": queries.num_without_history,
@@ -174,7 +182,7 @@ def evaluate(
         "baselines": floors,
     }
     if shuffle_test:
-        result["order"] = order_rows(answers, judgements, disordered, metric)
+        result["order"] = order_rows(answers, judgements, disordered, queries, metric)
     if out is not None:
         with new_folder(Path(out), overwrite=overwrite) as folder:
             (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -218,15 +226,30 @@ def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Q
     return queries.at(np.flatnonzero(is_kept))
 
 
+def _free_name(name: str, longer: str, taken: Collection[str]) -> str:
+    """What a system is called: its name, or what it was asked for by, where another has that."""
+    numbered = (f"{longer} ({number})" for number in itertools.count(2))
+    return next(one for one in itertools.chain((name, longer), numbered) if one not in taken)
+
+
 def _check(
     models: Sequence[str | Path],
     recommendations: Sequence[str | Path],
     split: str,
     ks: Sequence[int],
     retrieval: Sequence[str],
+    metric: str,
+    against: str | None,
 ) -> None:
+    """Refuse what no data can make right, before anything is tuned or ranked."""
     if not models and not recommendations:
         raise SeqRecError("nothing to evaluate: name a model, a baseline or --recommendations")
+    meant = [run_of(model).resolve() if Path(model).is_dir() else str(model) for model in models]
+    meant += [Path(file).resolve() for file in recommendations]
+    named = [*models, *recommendations]
+    twice = [one for place, one in enumerate(named) if meant[place] in meant[:place]]
+    if twice:
+        raise SeqRecError(f"{twice[0]}: named twice")
     if split not in get_args(Split):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(Split))}")
     if not ks or ks[0] < 1:
@@ -234,3 +257,12 @@ def _check(
     for name in retrieval:
         if name not in RETRIEVALS:
             raise SeqRecError(f"--retrieval {name}: choose from {', '.join(RETRIEVALS)}")
+    choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
+    if metric not in choices:
+        raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
+    names = [
+        *(run_of(one).name if Path(one).is_dir() else str(one).partition(":")[0] for one in models),
+        *(Path(file).stem for file in recommendations),
+    ]
+    if against is not None and against not in (*names, *map(str, named)):
+        raise SeqRecError(f"--against {against}: choose from {', '.join(dict.fromkeys(names))}")

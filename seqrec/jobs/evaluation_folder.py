@@ -29,6 +29,8 @@ class JudgedSystem:
     row: dict[str, Any]
     """Of the evaluation's table."""
     protocol: str
+    asked: dict[str, Any]
+    """Of which data and what of it, beyond whose query each one is."""
     user_ids: list[str]
     """Whose query each one is."""
     history_lengths: Int[np.ndarray, " Q"]
@@ -71,6 +73,7 @@ def read_system(folder: str | Path, system: str | None = None) -> JudgedSystem:
         name=name,
         row=rows[name],
         protocol=result["protocol"],
+        asked=result.get("asked", {}),
         user_ids=first["user_id"].to_pylist(),
         history_lengths=first["history_length"].to_numpy(),
         per_query={
@@ -96,11 +99,22 @@ def check_same_queries(one: JudgedSystem, other: JudgedSystem) -> None:
     is_same = one.user_ids == other.user_ids and np.array_equal(
         one.history_lengths, other.history_lengths
     )
-    if not is_same:
+    different = [key for key in one.asked if one.asked[key] != other.asked.get(key)]
+    if not is_same or different:
+        why = f" ({different[0].replace('_', ' ')})" if different else ""
         raise SeqRecError(
-            f"{one.name} and {other.name} were asked different queries; evaluate both on the same "
-            "prepared folder and split"
+            f"{one.name} and {other.name} were asked different queries{why}; evaluate both on the "
+            "same prepared folder and split"
         )
+
+
+def shared_metrics(one: JudgedSystem, other: JudgedSystem) -> list[str]:
+    """What both were judged by and is defined for every query of both."""
+    known = [
+        {key for key, values in system.per_query.items() if not np.isnan(values).any()}
+        for system in (one, other)
+    ]
+    return [key for key in one.per_query if key in known[0] & known[1]]
 
 
 def differences_by_length(

@@ -144,22 +144,30 @@ def order_rows(
     answers: Sequence[Answers],
     judgements: Sequence[Judgement],
     disordered: Mapping[tuple[str, int], Judgement],
+    queries: Queries,
     metric: str,
 ) -> list[dict[str, Any]]:
-    """What a system loses where the order of its histories is lost, means over seeds."""
+    """What a system loses where the order of its histories is lost, means over seeds.
+
+    ``interval`` is that of the difference, by users.
+    """
     rows = []
     for (system, retrieval), places in by_system(answers).items():
         if retrieval != EXACT:
             continue
-        in_order = np.mean([judgements[place].metrics[metric] for place in places])
-        without = [disordered[system, answers[place].seed].metrics[metric] for place in places]
+        in_order = np.mean([judgements[place].per_query[metric] for place in places], axis=0)
+        mixed = [disordered[system, answers[place].seed].per_query[metric] for place in places]
+        lost = np.mean(mixed, axis=0) - in_order
+        (interval,) = bootstrap_intervals(lost[:, None], users=queries.users, seed=SEED)
+        base = float(in_order.mean())
         rows.append(
             {
                 "system": system,
                 "metric": metric,
-                "in_order": float(in_order),
-                "shuffled": float(np.mean(without)),
-                "relative": float(np.mean(without) / in_order - 1) if in_order else 0.0,
+                "in_order": base,
+                "shuffled": float(np.mean(mixed)),
+                "relative": float(lost.mean()) / base if base else 0.0,
+                "interval": list(interval),
             }
         )
     return rows

@@ -27,6 +27,8 @@ from seqrec.recommender import model_folder
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
+MADE_OF = (("model", "from_pretrained"), ("objective", "teachers"))
+"""Settings that name models from which a run learns."""
 
 
 def unfinished(out: Path) -> Path:
@@ -87,15 +89,19 @@ def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: 
     if resume:
         check_same(folder / CONFIG_FILE, config)
         return
-    if folder.exists():
-        if not overwrite:
-            raise SeqRecError(
-                f"{folder}: an unfinished run is there; add --resume to go on with it, or "
-                "--overwrite to start anew"
-            )
-        shutil.rmtree(folder)
+    refuse_unfinished(folder, overwrite)
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def refuse_unfinished(folder: Path, overwrite: bool) -> None:
+    """Refuse to begin anew where an unfinished run is, unless asked to."""
+    if folder.exists() and not overwrite:
+        raise SeqRecError(
+            f"{folder}: an unfinished run is there; add --resume to go on with it, or "
+            "--overwrite to start anew"
+        )
 
 
 def finished(out: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +166,41 @@ def run_of(model: str | Path) -> Path:
     return folder.parent if is_part else folder
 
 
+def trained_elsewhere(models: Sequence[str | Path], prepared: PreparedData) -> list[str]:
+    """A note of every run that learned from another preparation than the one it is judged on.
+
+    Its start and its teachers count, where their run folders are still there. Nothing is known of
+    lone model folders.
+    """
+    notes = []
+    for model in models:
+        for folder in list(seed_folders(model).values()) or [run_of(model)]:
+            others = [
+                run for run, of in _learned_from(folder).items() if of != prepared.fingerprint
+            ]
+            if others:
+                whose = "" if others[0] == folder else f", by way of {others[0]},"
+                notes.append(
+                    f"{folder}: learned{whose} from other data than {prepared.path} or from "
+                    "another split, and may have met what it is asked for here"
+                )
+    return notes
+
+
+def _learned_from(run: Path) -> dict[Path, str]:
+    """The data's fingerprint of a run, and of the runs that it started from or was taught by."""
+    try:
+        config = yaml.safe_load((run / CONFIG_FILE).read_text())
+        found = {run: config["provenance"]["data_fingerprint"]}
+        start, teachers = (config[block].get(key) for block, key in MADE_OF)
+    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return {}
+    for model in (start, *(teachers or [])):
+        if model is not None:
+            found |= _learned_from(run_of(model))
+    return found
+
+
 def selection_of(models: Sequence[str | Path]) -> list[str]:
     """How trained models were chosen, and of how many seeds; nothing of lone model folders."""
     metrics, num_seeds = set(), set()
@@ -167,7 +208,8 @@ def selection_of(models: Sequence[str | Path]) -> list[str]:
         folders = list(seed_folders(model).values()) or [run_of(model)]
         files = [folder / METRICS_FILE for folder in folders]
         if all(file.is_file() for file in files):
-            metrics |= {json.loads(file.read_text()).get("selection_metric") for file in files}
+            found = [json.loads(file.read_text()) for file in files]
+            metrics |= {of.get("selection_metric") for of in found if of.get("validation")}
             num_seeds.add(len(folders))
     chosen = sorted(filter(None, metrics))
     parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []

@@ -5,7 +5,8 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.config.load import Recipe, load_recipe
+from seqrec.config.load import Recipe, load_recipe, load_recipe_of_seed
 from seqrec.config.objective import (
     DistillationConfig,
     PreferenceConfig,
@@ -41,7 +42,15 @@ from seqrec.jobs.preference import build_preference
 from seqrec.jobs.ranks import run_ranks, work_as_rank
 from seqrec.jobs.reward_model import RewardJob
 from seqrec.jobs.rl import RLJob
-from seqrec.jobs.run_folder import METRICS_FILE, finished, resolved, start_folder, unfinished
+from seqrec.jobs.run_folder import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    finished,
+    refuse_unfinished,
+    resolved,
+    start_folder,
+    unfinished,
+)
 from seqrec.jobs.sft import build_sft
 from seqrec.jobs.start import KEY, settled, start_model
 from seqrec.models import SeqRecForNextItem
@@ -63,7 +72,6 @@ BUILDERS = {
     "distillation": build_distillation,
 }
 """By an objective's name, what makes it of a recipe."""
-SEED_FIELD = "{seed}"
 
 
 def train(
@@ -104,29 +112,64 @@ def train(
         settings = load_recipe(recipe, overrides)
         prepared = PreparedData.open(data)
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
+    check_seeds(seeds)
+    prepared = PreparedData.open(data)
+    try:
+        with _seeds_folder(out, resume, overwrite) as folder:
+            if resume:
+                seeds = sorted({*seeds, *seed_folders(folder)})
+            recipes = [load_recipe_of_seed(recipe, overrides, seed) for seed in seeds]
+            runs = []
+            for seed, settings in zip(seeds, recipes, strict=True):
+                run = folder / f"{SEED_PREFIX}{seed}"
+                is_begun = resume and (run.exists() or unfinished(run).exists())
+                found = train_recipe(settings, prepared, run, resume=is_begun, overwrite=overwrite)
+                at = out / run.name
+                runs.append({**found, "run": str(at), "model": str(at / "model"), "out": str(at)})
+            for seed, run in seed_folders(folder).items():
+                if seed not in seeds:  # of an unfinished run that this one replaces
+                    shutil.rmtree(run)
+            result = {"seeds": list(seeds), **_over_seeds(runs), "out": str(out)}
+            (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    return result
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse no seeds, and the same one twice."""
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
-    if resume:
-        seeds = sorted({*seeds, *seed_folders(out)})
-    recipes = [
-        load_recipe(
-            recipe,
-            [*(one.replace(SEED_FIELD, str(seed)) for one in overrides), f"trainer.seed={seed}"],
-        )
-        for seed in seeds
-    ]
-    prepared = PreparedData.open(data)
+
+
+@contextmanager
+def _seeds_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
+    """The folder in which runs of several seeds are worked on; it becomes ``out`` at the end.
+
+    ``resume`` goes on in it, or adds to a finished ``out``, which is put back if that fails.
+    """
+    folder, is_moved = unfinished(out), False
+    is_single = (folder / CONFIG_FILE).exists()
     if not resume:
+        begun = next(out.glob(f"{SEED_PREFIX}*.partial"), folder)
+        refuse_unfinished(begun, overwrite)
         refuse_existing(out, overwrite)
-        shutil.rmtree(out, ignore_errors=True)  # another seed's run would count as one of these
-    runs = []
-    for seed, settings in zip(seeds, recipes, strict=True):
-        folder = out / f"{SEED_PREFIX}{seed}"
-        is_begun = resume and (folder.exists() or unfinished(folder).exists())
-        runs.append(train_recipe(settings, prepared, folder, resume=is_begun, overwrite=overwrite))
-    result = {"seeds": list(seeds), **_over_seeds(runs), "out": str(out)}
-    (out / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
-    return result
+        if is_single:
+            shutil.rmtree(folder)
+    elif is_single:
+        raise SeqRecError(f"{folder}: is a run of one seed; resume it without --seeds")
+    elif not folder.exists():
+        if not any(out.glob(f"{SEED_PREFIX}*")):
+            raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
+        out.rename(folder)
+        is_moved = True
+    try:
+        yield folder
+    except BaseException:
+        if is_moved:
+            folder.rename(out)
+        raise
+    swap_in(folder, out)
 
 
 def _over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

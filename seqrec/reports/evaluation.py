@@ -233,13 +233,17 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
             "in order": row["in_order"],
             "shuffled": row["shuffled"],
             "relative": f"{row['relative']:+.1%}",
+            "95 % interval of the difference": "{:+.4f} to {:+.4f}".format(*row["interval"]),
         }
         for row in order
     ]
     return [
         html.heading("How much order matters"),
         html.wide(html_table(table)),
-        html.note("The same histories, their items in order and shuffled."),
+        html.note(
+            "The same histories, in order and shuffled as a whole: a system that reads the last items "
+            "of a history alone is asked with others."
+        ),
     ]
 
 

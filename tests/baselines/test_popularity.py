@@ -37,6 +37,14 @@ def test_recent_popularity_breaks_ties_by_popularity():
     assert ranked.scores[0].int().tolist() == [1, 1, 0, 0, 0]
 
 
+def test_untimed_interactions_that_do_not_count_are_told():
+    times = [[1, 2, 9, 10, 11], [NO_TIME, NO_TIME, 9, NO_TIME, 13]]
+    for of, told in ((TIMES, []), (times, ["2 of 6"]), ([[NO_TIME] * 5] * 2, [])):
+        histories = histories_of([[0, 1, 2, 3, 4], [1, 0, 3, 4, 0]], num_held_out=1, times=of)
+        notes = build_baseline("recent-popularity", histories, 5).notes
+        assert [note.split(": ")[1][:6] for note in notes] == told
+
+
 def test_without_times_each_users_own_latest_count():
     lists, held_out = [[0, 1, 2, 3, 4, 5], [0], [5, 4, 3]], 1
     missing = [[NO_TIME] * len(items) for items in lists]

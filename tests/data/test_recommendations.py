@@ -42,6 +42,7 @@ def test_unknown_ids_are_named_and_keep_their_place(data, tmp_path):
     table.write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 2)
     assert lists.items.tolist() == [[-1, 0], [-1, -1]]
+    assert lists.lengths.tolist() == [2, 0]
     assert (lists.unknown_users, lists.unknown_items) == (["w"], ["x"])
 
 
@@ -60,6 +61,7 @@ def test_unknown_ids_are_named_and_keep_their_place(data, tmp_path):
         (RANKED | {"rank": [3, 1]}, "user 'u' has rank 3 where 2 is due"),
         (RANKED | {"rank": [1, 1]}, "user 'u' has rank 1 where 2 is due"),
         (RANKED | {"rank": [0, 1]}, "user 'u' has rank 0 where 1 is due"),
+        (RANKED | {"item_id": [b"\xff", b"a"], "rank": [1, 2]}, "cannot be read as text"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(data, tmp_path, columns, complaint):

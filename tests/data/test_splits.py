@@ -100,6 +100,18 @@ def test_counts_by_hand():
     assert "leaked_interactions" not in none and "untimed_interactions" not in none
 
 
+def test_who_has_nothing_before_the_targets_is_not_evaluated():
+    """As where all that a user did before is kept from training."""
+    users, items = np.array([0, 0, 1, 1]), np.array([1, 2, 3, 4])
+    split = np.array([TEST, TEST, TRAIN, TEST], dtype=np.uint8)
+    counts = split_counts(users, items, split, parse_split("last-n:2"), np.arange(4.0))
+    assert counts["users_evaluated"] == 1 and counts["users_not_evaluated"] == 1
+
+
+def test_a_cut_behind_everything_is_the_last_time():
+    assert cut_times(np.arange(5), 0.99999999) == (5 - 1, 5 - 1)
+
+
 @pytest.mark.parametrize(("targets", "cold"), [("last", 1), ("successive", 2)])
 def test_cold_items_are_those_among_the_targets(targets, cold):
     users, items = np.array([0, 0, 0]), np.array([1, 2, 3])

@@ -23,7 +23,7 @@ def test_novelty_by_hand():
     """Shares of one more interaction each: 8/17, 4/17, 2/17, 2/17, 1/17."""
     bits = -np.log2(np.array([8, 4, 2, 2, 1]) / 17)
     found = novelty(np.array([[0, 4], [2, -1], [-1, -1]]), COUNTS)
-    np.testing.assert_allclose(found, [(bits[0] + bits[4]) / 2, bits[2], 0])
+    np.testing.assert_allclose(found, [(bits[0] + bits[4]) / 2, bits[2], np.nan])
 
 
 def test_the_head_holds_half_of_the_interactions():
@@ -32,13 +32,13 @@ def test_the_head_holds_half_of_the_interactions():
     assert head_of(np.array([5, 5, 6])).tolist() == [True, False, True]
     assert not head_of(np.zeros(3, int)).any()
     found = popularity_share(np.array([[0, 1], [0, -1], [-1, -1]]), COUNTS)
-    np.testing.assert_allclose(found, [0.5, 1, 0])
+    np.testing.assert_allclose(found, [0.5, 1, np.nan])
 
 
 def test_diversity_by_hand():
-    lists = np.array([[0, 1, 2], [0, 1, -1], [0, -1, -1], [4, 4, 0]])
+    lists = np.array([[0, 1, 2], [0, 1, -1], [0, -1, -1], [4, 4, 0], [-1, -1, -1]])
     found = diversity(lists, GENRES)
-    np.testing.assert_allclose(found, [1 - 0.5 / 3, 0.5, 0, 1 - 1 / 3], atol=1e-6)
+    np.testing.assert_allclose(found, [1 - 0.5 / 3, 0.5, 0, 1 - 1 / 3, np.nan], atol=1e-6)
 
 
 def test_miscalibration_by_hand():

@@ -39,6 +39,14 @@ def test_one_seed_of_the_other_sign_is_not_significant():
     assert found.p_value < 0.001 and not found.has_one_sign and not found.is_significant
 
 
+def test_a_verdict_over_single_runs_says_so():
+    table = {"ours": scores(0, 0.53, 1), "floor": scores(1, 0.4, 1)}
+    (found,) = compare(table, USERS, metric="ndcg@10")
+    assert found.is_significant and "ours wins (one run each" in found.sentence()
+    (found,) = compare(table | {"ours": scores(0, 0.53)}, USERS, metric="ndcg@10")
+    assert found.runs == 3 and "one run" not in found.sentence()
+
+
 def test_a_loss_of_more_than_the_margin_is_inferior():
     floor = np.random.default_rng(0).uniform(0.4, 0.6, (1, 400))
     (lost,) = compare({"ours": floor * 0.96, "floor": floor}, USERS, metric="ndcg@10")

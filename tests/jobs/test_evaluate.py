@@ -8,8 +8,10 @@ import pytest
 
 import seqrec
 from seqrec.cli import main
+from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.jobs import train as module
 
 QUICK = [
     "data.max_length=16",
@@ -86,6 +88,121 @@ def test_seeds_go_on_where_they_were(runs, data, tmp_path):
         seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[1, 1])
 
 
+def test_what_goes_wrong_with_seeds_leaves_what_is_there(runs, data, tmp_path):
+    out = tmp_path / "mine"
+    seqrec.train("sft", data=data, out=out, overrides=QUICK, seeds=[0, 3])
+
+    def files():
+        return {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+
+    before = files()
+    for mistake, more in (
+        ("model.from_pretrained=nope", {"overwrite": True}),
+        ("model.hidden_size=32", {"resume": True}),
+        ("model.hiden_size=32", {"overwrite": True}),
+    ):
+        with pytest.raises(SeqRecError):
+            overrides = [*QUICK, mistake]
+            seqrec.train("sft", data=data, out=out, overrides=overrides, seeds=[0, 5], **more)
+        assert files() == before
+    arguments = {"data": data, "overrides": [*QUICK, "trainer.max_epochs=1"]}
+    seqrec.train("sft", out=out, seeds=[5], overwrite=True, **arguments)
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "seed-5"]
+
+
+def test_an_interrupted_run_of_seeds_says_how_it_goes_on(runs, data, tmp_path, monkeypatch):
+    out, partial_runs = tmp_path / "mine", tmp_path / "mine.partial"
+    arguments = {"data": data, "out": out, "overrides": QUICK}
+
+    def interrupted(recipe, *more, **options):
+        if recipe.trainer.seed == 3:
+            raise KeyboardInterrupt
+        return train_recipe(recipe, *more, **options)
+
+    train_recipe = module.train_recipe
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "train_recipe", interrupted)
+        seqrec.train("sft", seeds=[0, 3], **arguments)
+    assert not out.exists() and (partial_runs / "seed-0" / "model").is_dir()
+    with pytest.raises(SeqRecError, match="mine.partial: an unfinished run is there; add --resume"):
+        seqrec.train("sft", seeds=[0, 3], **arguments)
+    with pytest.raises(SeqRecError, match=f"{tmp_path}/none.partial does not exist"):
+        seqrec.train("sft", seeds=[0], **{**arguments, "out": tmp_path / "none"}, resume=True)
+    result = seqrec.train("sft", seeds=[0, 3], resume=True, **arguments)
+    assert result["validation"] == runs["validation"] and not partial_runs.exists()
+    assert [run["run"] for run in result["runs"]] == [f"{out}/seed-0", f"{out}/seed-3"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "train_recipe", interrupted)
+        seqrec.train("sft", seeds=[3], resume=True, **arguments)
+    assert (out / "seed-3" / "model").is_dir() and not partial_runs.exists()
+
+
+def test_who_learned_from_other_data_is_named(data, tmp_path):
+    """The same catalog in the same order, and nothing held out."""
+    log = first_order_world(num_items=40, seed=0).simulate(150, 12, seed=1)
+    whole = seqrec.prepare(log, out=tmp_path / "whole", split_by="none")["out"]
+    later = seqrec.prepare(log, out=tmp_path / "later", split_by="global-time:.9")["out"]
+    fingerprints = {PreparedData.open(folder).catalog_fingerprint for folder in (whole, later)}
+    assert len(fingerprints) == 1
+    start = seqrec.train("sft", data=whole, out=tmp_path / "start", overrides=QUICK)["run"]
+    overrides = [f"model.from_pretrained={start}", "trainer.max_epochs=1"]
+    seqrec.train("sft", data=later, out=tmp_path / "tuned", overrides=overrides)
+    honest = seqrec.train("sft", data=later, out=tmp_path / "honest", overrides=QUICK)["run"]
+    notes = seqrec.evaluate([start, tmp_path / "tuned" / "model", honest], data=later)["notes"]
+    told = [note for note in notes if "may have met what it is asked for" in note]
+    assert [note.partition(":")[0] for note in told] == [start, str(tmp_path / "tuned")]
+    assert f"learned, by way of {start}, from other data" in told[1]
+    protocol = seqrec.evaluate(start, data=later)["protocol"]
+    assert "models chosen by" not in protocol and "seeds: 1" in protocol
+
+
+def test_a_system_is_asked_once_and_has_a_name_of_its_own(runs, data, tmp_path):
+    file = tmp_path / "popularity.parquet"
+    seqrec.recommend("popularity", data=data, k=5, out=file)
+    for models, files in (
+        (["popularity", "popularity"], []),
+        ([runs["runs"][0]["run"], runs["runs"][0]["model"]], []),
+        ([], [file, tmp_path / "." / "popularity.parquet"]),
+    ):
+        with pytest.raises(SeqRecError, match="named twice"):
+            seqrec.evaluate(models, data=data, recommendations=files)
+    models = ["item-knn:num_neighbours=5", "item-knn", "popularity"]
+    result = seqrec.evaluate(models, data=data, recommendations=[file], k=5)
+    names = [row["system"] for row in result["rows"]]
+    assert names == ["item-knn", "item-knn (2)", "popularity", str(file)]
+    assert all(row["seeds"] == 1 for row in result["rows"])
+
+
+def test_a_wrong_name_is_refused_before_anything_is_ranked(data, monkeypatch):
+    monkeypatch.setattr("seqrec.jobs.evaluate.settle_baselines", pytest.fail)
+    for wrong, message in (
+        ({"against": "eas"}, "--against eas: choose from popularity"),
+        ({"metric": "ndcg@20"}, "--metric ndcg@20: choose from"),
+    ):
+        with pytest.raises(SeqRecError, match=message):
+            seqrec.evaluate("popularity", data=data, tune_baselines=2, **wrong)
+
+
+def test_lists_that_end_early_are_counted(data, tmp_path):
+    file = tmp_path / "lists.parquet"
+    seqrec.recommend("popularity", data=data, k=10, out=file)
+    lists = pl.read_parquet(file)
+    first = lists["user_id"][0]
+    lists.filter((pl.col("user_id") != first) | (pl.col("rank") <= 5)).write_parquet(file)
+    result = seqrec.evaluate((), data=data, recommendations=[file], k=10)
+    assert result["rows"][0]["users_with_short_list"] == 1
+    (note,) = [note for note in result["notes"] if "fewer than 10 items" in note]
+    assert note.startswith(f"{file}: 1 users") and note.endswith(f"'{first}' first")
+    whole = seqrec.evaluate((), data=data, recommendations=[file], k=50)["rows"][0]
+    assert whole["users_with_short_list"] == 150  # of 40 titles, some 30 are left of everybody
+
+
+def test_baselines_have_no_vectors_and_say_so(data):
+    result = seqrec.evaluate("popularity", data=data, retrieval=["exact", "faiss-flat"])
+    assert len(result["rows"]) == 1
+    assert "popularity: has no vectors that faiss-flat could index" in result["notes"]
+
+
 def test_a_table_has_means_spreads_intervals_and_verdicts(runs, data, tmp_path):
     mine = tmp_path / "mine"
     result = seqrec.evaluate([runs["out"], "transitions", "popularity"], data=data, out=mine)
@@ -132,6 +249,7 @@ def test_a_sample_is_one_of_users_and_says_so(data):
     result = seqrec.evaluate("transitions", data=data, users_sample=20)
     assert result["counts"]["queries"] == 20
     assert "20 users drawn at random of 150, all candidates" in result["protocol"]
+    assert "drawn" not in seqrec.evaluate("transitions", data=data, users_sample=150)["protocol"]
     assert "drawn" not in whole["protocol"]
     assert seqrec.evaluate("transitions", data=data, users_sample=20)["rows"][0] | {
         "users_per_second": 0
@@ -188,6 +306,9 @@ def test_a_table_goes_beyond_accuracy(runs, data):
     assert floor["in_order"] == floor["shuffled"] and floor["relative"] == 0
     assert mine["in_order"] == pytest.approx(ours["ndcg@5"])
     assert mine["shuffled"] != mine["in_order"]
+    low, high = mine["interval"]
+    assert low <= mine["shuffled"] - mine["in_order"] <= high
+    assert floor["interval"] == [0, 0]
 
 
 @pytest.fixture

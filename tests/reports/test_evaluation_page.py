@@ -173,7 +173,14 @@ STRATA = [
     for g, interval in zip(groups, ([0.05, 0.1777], None), strict=True)
 ]
 ORDER = [
-    {"system": NASTY, "metric": "ndcg@10", "in_order": 0.4, "shuffled": 0.3, "relative": -0.25}
+    {
+        "system": NASTY,
+        "metric": "ndcg@10",
+        "in_order": 0.4,
+        "shuffled": 0.3,
+        "relative": -0.25,
+        "interval": [-0.123, -0.077],
+    }
 ]
 
 
@@ -181,7 +188,14 @@ def test_strata_and_order_have_sections_where_they_were_measured_and_none_elsewh
     without = read(evaluation_page("E", result(), [], ENVIRONMENT))
     given = read(evaluation_page("E", result(strata=STRATA, order=ORDER), [], ENVIRONMENT))
     assert given.tags.count("img") == without.tags.count("img") + 2
-    for said in ("by stratum", "tail", "0.0500 to 0.1777", "order matters", "-25.0%"):
+    for said in (
+        "by stratum",
+        "tail",
+        "0.0500 to 0.1777",
+        "order matters",
+        "-25.0%",
+        "-0.1230 to -0.0770",
+    ):
         assert said in given.text and said not in without.text
 
 

@@ -411,13 +411,19 @@ def test_a_cache_asks_for_the_room_that_is_still_to_be_filled(world, tmp_path, m
     assert seqrec.cache(**cut)["parts_resumed"] == 1
 
 
-def test_parts_whose_header_is_broken_are_begun_anew(world, tmp_path, monkeypatch):
+def test_parts_of_other_settings_are_begun_anew_where_that_is_asked_for(
+    world, tmp_path, monkeypatch
+):
     _, data, teacher, _ = world
     cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
     killed(monkeypatch, "swap_in", 0, **cut)
     header = tmp_path / "cut.partial" / CACHE_FILE
+    with pytest.raises(SeqRecError, match="--overwrite to start anew"):
+        seqrec.cache(**{**cut, "k": 6})
     header.write_text(header.read_text()[:40])
-    assert seqrec.cache(**cut)["parts_resumed"] == 0
+    with pytest.raises(SeqRecError, match="--overwrite to start anew"):
+        seqrec.cache(**cut)
+    assert seqrec.cache(**cut, overwrite=True)["parts_resumed"] == 0
 
 
 def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
@@ -425,6 +431,7 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
     cache = tmp_path / "cache"
     seqrec.cache([teacher, student], data=data, out=cache, k=5)
     by_cache = ["objective.teachers=[]", f"objective.cache={cache}"]
+    (tmp_path / "seeds" / "seed-0" / "model").mkdir(parents=True)
     for overrides, message in (
         (["objective.teachers=[]"], "teachers: none"),
         (["objective.teachers=[nowhere]"], "nowhere: no such model folder"),
@@ -434,6 +441,8 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         ([*by_cache, "data.max_length=10"], "windows of another length"),
         ([*by_cache, "data.windows=last"], "other windows"),
         ([*by_cache, "objective.loss={name: reverse_kl}"], "cache goes with loss forward_kl"),
+        ([f"objective.teachers=[{tmp_path / 'seeds'}]"], "seeds: holds runs of several seeds"),
+        (["objective.cache_rest=false"], "cache_rest goes with a cache"),
     ):
         with pytest.raises(SeqRecError, match=message) as mistake:
             distill(world, tmp_path / "run", *overrides)
