@@ -241,8 +241,8 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
         html.heading("How much order matters"),
         html.wide(html_table(table)),
         html.note(
-            "The same histories, in order and shuffled as a whole: a system that reads the last items "
-            "of a history alone is asked with others."
+            "The same histories, in order and shuffled as a whole: a system that reads the last "
+            "items of a history alone is asked with others."
         ),
     ]
 
