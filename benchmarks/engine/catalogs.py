@@ -25,7 +25,7 @@ from seqrec.config.objective import SampledConfig
 from seqrec.jobs.build import build_model, build_optimizers
 from seqrec.jobs.sft import build_objective
 from seqrec.losses.catalog import catalog_cross_entropy
-from seqrec.recommender import ModelRanker
+from seqrec.rankers import ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.module import TrainingModule

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
-from seqrec.recommender import Ranker, ScoreTile
+from seqrec.rankers import Ranker, ScoreTile
 
 NO_TIME = np.iinfo(np.int64).min
 TIE_BREAKER = 1e-9

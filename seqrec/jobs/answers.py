@@ -15,7 +15,8 @@ from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
 from seqrec.jobs.events import time_input_of
-from seqrec.recommender import Ranker, Recommender
+from seqrec.rankers import Ranker
+from seqrec.recommender import Recommender
 from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
 
 EXACT = "exact"

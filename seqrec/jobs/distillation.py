@@ -24,7 +24,8 @@ from seqrec.jobs.sft import build_stream
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.saving import folder_fingerprint
-from seqrec.recommender import Ranker, Recommender, model_folder
+from seqrec.rankers import Ranker
+from seqrec.recommender import Recommender, model_folder
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import WindowKind
 from seqrec.training.distillation import (

@@ -15,7 +15,7 @@ from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
 from seqrec.jobs.build import count_items
-from seqrec.recommender import ModelRanker, Ranker
+from seqrec.rankers import ModelRanker, Ranker
 from seqrec.tokens.events import (
     EventCoder,
     EventHistories,

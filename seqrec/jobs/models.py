@@ -12,7 +12,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.text_encoder import TextEncoder
-from seqrec.recommender import ModelRanker, Ranker, Recommender
+from seqrec.rankers import ModelRanker, Ranker
+from seqrec.recommender import Recommender
 from seqrec.tokens.windows import WindowKind
 
 SEED_PREFIX = "seed-"

@@ -24,7 +24,8 @@ from seqrec.jobs.events import (
 )
 from seqrec.jobs.folders import new_file, refuse_existing_file
 from seqrec.jobs.models import open_ranker, open_recommender
-from seqrec.recommender import Ranker, Recommender
+from seqrec.rankers import Ranker
+from seqrec.recommender import Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
 from seqrec.tokens.grammar import PAST_TIMES, TARGET_TIME

@@ -45,7 +45,8 @@ from seqrec.losses.policy import (
     standardized_advantages,
 )
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder
+from seqrec.rankers import ModelRanker
+from seqrec.recommender import ITEMS_FILE, model_coder
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
 from seqrec.rl.controller import Controller, Executor, Held, Outcome
 from seqrec.rl.events import EventLog, read_events

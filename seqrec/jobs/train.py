@@ -2,11 +2,9 @@
 
 import json
 import shutil
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,19 +41,19 @@ from seqrec.jobs.ranks import run_ranks, work_as_rank
 from seqrec.jobs.reward_model import RewardJob
 from seqrec.jobs.rl import RLJob
 from seqrec.jobs.run_folder import (
-    CONFIG_FILE,
     METRICS_FILE,
     finished,
-    refuse_unfinished,
     resolved,
     start_folder,
     unfinished,
 )
+from seqrec.jobs.seeds import check_seeds, over_seeds, seeds_folder
 from seqrec.jobs.sft import build_sft
 from seqrec.jobs.start import KEY, settled, start_model
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.saving import load_model
-from seqrec.recommender import ITEMS_FILE, ModelRanker, model_coder, model_folder
+from seqrec.rankers import ModelRanker
+from seqrec.recommender import ITEMS_FILE, model_coder, model_folder
 from seqrec.tokens.events import EventTokens
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
@@ -115,7 +113,7 @@ def train(
     check_seeds(seeds)
     prepared = PreparedData.open(data)
     try:
-        with _seeds_folder(out, resume, overwrite) as folder:
+        with seeds_folder(out, resume, overwrite) as folder:
             if resume:
                 seeds = sorted({*seeds, *seed_folders(folder)})
             recipes = [load_recipe_of_seed(recipe, overrides, seed) for seed in seeds]
@@ -129,60 +127,11 @@ def train(
             for seed, run in seed_folders(folder).items():
                 if seed not in seeds:  # of an unfinished run that this one replaces
                     shutil.rmtree(run)
-            result = {"seeds": list(seeds), **_over_seeds(runs), "out": str(out)}
+            result = {"seeds": list(seeds), **over_seeds(runs), "out": str(out)}
             (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return result
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse no seeds, and the same one twice."""
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
-
-
-@contextmanager
-def _seeds_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """The folder in which runs of several seeds are worked on; it becomes ``out`` at the end.
-
-    ``resume`` goes on in it, or adds to a finished ``out``, which is put back if that fails.
-    """
-    folder, is_moved = unfinished(out), False
-    is_single = (folder / CONFIG_FILE).exists()
-    if not resume:
-        begun = next(out.glob(f"{SEED_PREFIX}*.partial"), folder)
-        refuse_unfinished(begun, overwrite)
-        refuse_existing(out, overwrite)
-        if is_single:
-            shutil.rmtree(folder)
-    elif is_single:
-        raise SeqRecError(f"{folder}: is a run of one seed; resume it without --seeds")
-    elif not folder.exists():
-        if not any(out.glob(f"{SEED_PREFIX}*")):
-            raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
-        out.rename(folder)
-        is_moved = True
-    try:
-        yield folder
-    except BaseException:
-        if is_moved:
-            folder.rename(out)
-        raise
-    swap_in(folder, out)
-
-
-def _over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs have in common, and how far they are apart."""
-    values = {key: [run["validation"][key] for run in runs] for key in runs[0]["validation"]}
-    return {
-        "selection_metric": runs[0]["selection_metric"],
-        "protocol": runs[0]["protocol"],
-        "validation": {key: statistics.fmean(of) for key, of in values.items()},
-        "sd": {key: statistics.stdev(of) if len(of) > 1 else 0.0 for key, of in values.items()},
-        "train_seconds": round(sum(run["train_seconds"] for run in runs), 1),
-        "runs": list(runs),
-    }
 
 
 def train_recipe(

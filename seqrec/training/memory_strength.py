@@ -6,7 +6,7 @@ import numpy as np
 
 from seqrec.evaluation.protocol import PER_QUERY, Queries, hits_among
 from seqrec.models.memory import TransitionMemory
-from seqrec.recommender import Ranker
+from seqrec.rankers import Ranker
 from seqrec.training.loaders import QueryLoader
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)

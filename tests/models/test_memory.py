@@ -12,7 +12,7 @@ from seqrec.data.transitions import count_transitions
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.memory import last_items
 from seqrec.models.saving import load_model
-from seqrec.recommender import ModelRanker
+from seqrec.rankers import ModelRanker
 from seqrec.tokens.events import EventCoder, EventHistories, EventTokens
 from seqrec.tokens.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
