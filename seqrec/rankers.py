@@ -64,7 +64,7 @@ class Ranker(ABC):
 
     @abstractmethod
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """A function from a range of items, ``start`` to ``stop``, to their scores."""
+        """A function from a range of items, ``start`` to ``stop``, to scores, to be written to."""
 
     def rank(
         self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True

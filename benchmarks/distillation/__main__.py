@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.engine.__main__ import parse_options, run
 
-NAMES = ("students", "epochs", "memory")
+NAMES = ("students", "serving", "epochs", "memory")
 MODULE = "benchmarks.distillation"
 
 

@@ -3,15 +3,13 @@
 One seed of the student to whom a cache's other titles are impossible.
 """
 
-import json
 import shutil
-import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.prepared import prepared
-from benchmarks.engine.rows import Row, at_least, at_most, row
+from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.quality.table import RECIPES, SEEDS, judged, rows_of, seqrec, trained
 
 NAME = Path(__file__).stem
@@ -25,12 +23,11 @@ RECIPES_OF = ("student", "taught")
 """The same student, alone and with a teacher, each by a recipe of its own."""
 CACHE_SIZE = 200
 METRIC = "ndcg@10"
-WORTH_IT, AS_GOOD, NOT_INFERIOR, FASTER = map(at_least, (1.03, 0.98, 0.97, 4))
-SMALL = at_most(1 / 8)
+WORTH_IT, AS_GOOD, NOT_INFERIOR = map(at_least, (1.03, 0.98, 0.97))
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Tables of accuracy, and what student and teacher cost to serve."""
+    """Tables of accuracy."""
     for data, large in TEACHERS.items():
         folder, name = prepared(data), data.replace("-", "")
         alone, taught = (RECIPES / "distillation" / f"{name}-{of}.yaml" for of in RECIPES_OF)
@@ -57,7 +54,6 @@ def measure(quick: bool) -> Iterator[Row]:
         yield from rows_of(NAME, data, result, {}, module=MODULE)
         names = [system.name for system in systems]
         yield from verdicts(data, result, compared(worth)[plain.name], *names)
-        yield from costs(data, live, teacher)
 
 
 def teacher_of(name: str, recipe: Path, data: Path, quick: bool) -> Path:
@@ -129,37 +125,3 @@ def cached(teacher: Path, data: Path, quick: bool) -> Path:
         options = ["--data", str(data), "--out", str(out), "--k", str(CACHE_SIZE), "--overwrite"]
         seqrec("cache", str(teacher), *options)
     return out
-
-
-def costs(data: str, live: Path, teacher: Path) -> Iterator[Row]:
-    """What ``metrics.json`` says of serving, the median over seeds."""
-    runs = [json.loads((run / "metrics.json").read_text()) for run in sorted(live.glob("seed-*"))]
-    serving = [list(run["serving"].values()) for run in runs]
-    sizes = [of["non_embedding_parameters"] for of in serving[0]]
-    yield row(
-        NAME,
-        f"{data}, parameters beside titles' vectors, of the teacher's",
-        [sizes[0] / sizes[1]],
-        "",
-        system=live.name,
-        target=SMALL,
-        note=f"{sizes[0]:,} of {sizes[1]:,}, all members counted",
-        module=MODULE,
-    )
-    speed = "histories_per_second_batch_256"
-    for place, system in enumerate((live.name, teacher.name)):
-        of: list[dict[str, Any]] = [run[place] for run in serving]
-        ratio = statistics.median(run[0][speed] / run[1][speed] for run in serving)
-        first = of[0]
-        yield row(
-            NAME,
-            f"{data}, serving in batches of 256",
-            [run[speed] for run in of],
-            "histories/s",
-            system=system,
-            ratio=ratio if place == 0 else None,
-            target=FASTER if place == 0 else None,
-            note=f"{first['megabytes']} MB; one history: p50 {first['p50_ms']} ms, p99 "
-            f"{first['p99_ms']} ms",
-            module=MODULE,
-        )

@@ -139,7 +139,7 @@ class SeqRecForNextItem(PreTrainedModel):
             logits = hidden @ item_weight[start:stop].T
             if memory is None or asked is None or not memory.strength:
                 return logits
-            return logits + memory.logits(asked, start, stop)
+            return memory.logits(asked, start, stop).add_(logits)
 
         return score
 

@@ -55,7 +55,7 @@ def top_k(
 
     Args:
         score_tile: ``score_tile(start, stop)`` scores items ``start .. stop - 1`` for all
-            queries. Its result is not written to. An item scored -inf is never listed.
+            queries. What it answers is written to. An item scored -inf is never listed.
         num_queries: rows of every tile.
         num_items: the catalog's size.
         k: length of the lists; may exceed the catalog.
@@ -70,7 +70,7 @@ def top_k(
         stop = min(start + tile_items, num_items)
         scores = score_tile(start, stop)
         if seen is not None:
-            scores = _without_seen(scores, seen, start, stop)
+            _strike_out(scores, seen, start, stop)
         columns, values = _top_of_tile(scores, k)
         if start > 0:
             columns = torch.cat([best.items, columns + start], dim=1)
@@ -110,14 +110,12 @@ def best_first(items: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], k: int) 
     )
 
 
-def _without_seen(
-    scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int
-) -> Float[Tensor, "B tile"]:
+@torch.inference_mode()  # in which alone what a model answers in it may be written to
+def _strike_out(scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int) -> None:
+    """Score seen items -inf, in place."""
     inside = (seen.items >= start) & (seen.items < stop)
-    if not inside.any():
-        return scores
-    where = (seen.rows[inside].to(scores.device), (seen.items[inside] - start).to(scores.device))
-    return scores.index_put(where, scores.new_tensor(-torch.inf))
+    rows, columns = seen.rows[inside], seen.items[inside] - start
+    scores[rows.to(scores.device), columns.to(scores.device)] = -torch.inf
 
 
 def _top_of_tile(
