@@ -58,6 +58,7 @@ TITLES = {
     "hacked": "A reward made to be hacked",
     "plans": "Plans before slates",
     "students": "Distillation: teachers and students",
+    "serving": "Distillation: what models cost to serve",
     "epochs": "Distillation: what an epoch costs",
     "memory": "Distillation: memory",
     "screening": "Objectives, pairs and SFT shares on validation",
