@@ -34,10 +34,10 @@ def top_k_of_scores(scores, k, *, seen=None, tile_items):
 @given(
     seed=st.integers(0, 2**32 - 1),
     num_queries=st.integers(0, 6),
-    num_items=st.integers(0, 40),
+    num_items=st.integers(0, 40) | st.integers(100, 400),
     num_levels=st.sampled_from([1, 2, 5, 1000]),
-    k=st.integers(1, 45),
-    tile_items=st.integers(1, 45),
+    k=st.integers(1, 12) | st.integers(13, 45),
+    tile_items=st.integers(1, 45) | st.integers(100, 400),
 )
 def test_equals_a_stable_sort_without_seen_items(
     seed, num_queries, num_items, num_levels, k, tile_items
@@ -130,11 +130,13 @@ def test_scores_that_need_a_gradient_will_do():
     assert not best.scores.requires_grad
 
 
-def test_nan_is_refused():
-    scores = torch.zeros(2, 10)
-    scores[1, 7] = torch.nan
+@pytest.mark.parametrize("num_items", [10, 205])
+@pytest.mark.parametrize("from_last", [1, 4])
+def test_nan_is_refused(num_items, from_last):
+    scores = torch.zeros(2, num_items)
+    scores[1, num_items - from_last] = torch.nan
     with pytest.raises(SeqRecError, match="NaN among the scores"):
-        top_k_of_scores(scores, 2, tile_items=5)
+        top_k_of_scores(scores, 2, tile_items=(num_items + 1) // 2)
 
 
 def test_k_below_one_is_refused():
