@@ -15,7 +15,7 @@ TILE_ITEMS = 16_384
 """Items scored at once, unless told otherwise: the fastest of those measured on a CPU."""
 
 GROUP_ITEMS = 8
-"""Items of which one alone is compared at first, where the ``k`` best of a tile are sought."""
+"""Items a group, of which only the largest score is compared at first."""
 
 
 class TopK(NamedTuple):
@@ -147,8 +147,8 @@ def _largest(
 ) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
     """What ``scores.topk(k, dim=1)`` answers, of equals any.
 
-    Columns far apart form groups; only the ``k`` groups of the largest maxima are searched. A score
-    outside of them is at most each of those maxima.
+    Columns far apart form groups, and the ``k`` groups of the largest maxima are searched: no score
+    outside of them exceeds any of those ``k`` maxima.
     """
     num_groups = scores.shape[1] // GROUP_ITEMS
     if num_groups < 2 * k:
