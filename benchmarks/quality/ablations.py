@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, row
-from benchmarks.quality.table import MODULE, RECIPES, seqrec
+from benchmarks.quality.table import MODULE, RECIPES, seqrec, trained_earlier
 
 NAME = Path(__file__).stem
 METRIC = "ndcg@10"
@@ -45,6 +45,7 @@ def measure(quick: bool) -> Iterator[Row]:
                 "",
                 ratio=value / base,
                 note=f"recall@10 {found['validation']['recall@10']:.4f}; "
-                f"{found['train_seconds']:.0f} s; {' '.join(overrides or ['the recipe itself'])}",
+                f"{found['train_seconds']:.0f} s; {' '.join(overrides or ['the recipe itself'])}"
+                f"{trained_earlier(out)}",
                 module=MODULE,
             )

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.engine.machine import ROOT, commit
 from benchmarks.engine.measure import last_line
 from benchmarks.engine.prepared import FOLDER
@@ -26,6 +28,7 @@ FLOORS = (
     "bpr",
 )
 METRICS = ("recall@10", "ndcg@10")
+COMMIT_LETTERS = 9
 TOLERANCE = 0.002
 """What another machine's mean may differ by from ``expected.json``."""
 
@@ -84,6 +87,7 @@ def rows_of(
 ) -> Iterator[Row]:
     """A row a system and metric, and one a comparison."""
     for entry in result["rows"]:
+        earlier = trained_earlier(result["models"].get(entry["system"], ""))
         for metric in metrics:
             low, high = entry["intervals"][metric]
             spread = ""
@@ -96,13 +100,13 @@ def rows_of(
                 "",
                 system=entry["system"],
                 target=targets.get((entry["system"], metric)),
-                note=f"{spread}95 % interval {low:.4f} to {high:.4f}",
+                note=f"{spread}95 % interval {low:.4f} to {high:.4f}{earlier}",
                 module=module,
             )
     for found in result["comparisons"]:
         verdict = "significant" if found["is_significant"] else "not significant"
         verdict += ", not inferior" * (found["is_not_inferior"] and not found["is_significant"])
-        verdict += " (one run each)" * (found["runs"] == 1)
+        verdict += " (one run)" * (found["runs"] == 1)
         relative = "" if found["relative"] is None else f"{found['relative']:+.1%}, "
         yield row(
             name,
@@ -114,6 +118,17 @@ def rows_of(
             note=f"{relative}p = {found['p_value']:.4f}: {verdict}",
             module=module,
         )
+
+
+def trained_earlier(folder: str | Path) -> str:
+    """What a note says of runs that another commit trained than the one that judges them."""
+    folder = Path(folder)
+    commits = {
+        yaml.safe_load(file.read_text())["provenance"]["commit"]
+        for file in (*folder.glob("config.yaml"), *folder.glob("seed-*/config.yaml"))
+    }
+    others = sorted(str(one)[:COMMIT_LETTERS] for one in commits - {commit().rstrip("+")})
+    return f", trained at {', '.join(others)}" if others else ""
 
 
 def write_expected(
@@ -134,7 +149,7 @@ def write_expected(
         "seeds": list(SEEDS),
         "metrics": reached,
         "protocol": result["protocol"],
-        "commit": commit(),
+        "commit": commit() + trained_earlier(result["models"][system]),
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
 

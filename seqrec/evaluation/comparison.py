@@ -1,6 +1,6 @@
 """A table's verdicts: one system against every other, over the same queries."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,8 +33,8 @@ class Comparison:
     """Two-sided, by paired randomisation, adjusted by Holm over the table."""
     has_one_sign: bool
     """Whether the difference has the same sign in every seed."""
-    runs: int
-    """Seeds of the system that has more."""
+    runs: int | None
+    """Seeds of the trained one of both, the fewer if both are; None if neither is."""
 
     @property
     def relative(self) -> float | None:
@@ -61,7 +61,7 @@ class Comparison:
         """Who wins."""
         if self.is_significant:
             verdict = f"{self.system if self.difference > 0 else self.other} wins"
-            verdict += " (one run each: the luck of training is not in it)" * (self.runs == 1)
+            verdict += " (one run: the luck of training is not in it)" * (self.runs == 1)
         elif self.is_not_inferior:
             verdict = f"may be chance; {self.system} is not inferior (margin {MARGIN:.0%})"
         else:
@@ -81,22 +81,25 @@ def compare(
     *,
     metric: str,
     against: str | None = None,
+    untrained: Collection[str] = (),
 ) -> list[Comparison]:
     """One system against every other of a table.
 
     Users are drawn, not queries: what a user asks several times is flipped and resampled
-    together. Seeds of two systems are set side by side where they are as many; else each of the
-    one is set beside the mean of the other.
+    together. Seeds of two systems are set side by side where they are as many; else each is set
+    beside the mean of the other's.
 
     Args:
         scores: by system, the metric of every query, a row a seed.
         users: whose query each one is.
         metric: what it is called.
         against: the system that is compared with the others; the first if absent.
+        untrained: systems of which a single run has no luck of training in it.
 
     Raises:
         SeqRecError: no such system.
     """
+    scores = {system: np.asarray(values, dtype=np.float64) for system, values in scores.items()}
     name = next(iter(scores)) if against is None else against
     if name not in scores:
         raise SeqRecError(f"--against {name}: choose from {', '.join(scores)}")
@@ -120,7 +123,10 @@ def compare(
                 interval=bootstrap_interval(differences, users=users, seed=SEED),
                 p_value=p_value,
                 has_one_sign=_has_one_sign(ours, values),
-                runs=max(len(ours), len(values)),
+                runs=min(
+                    (len(scores[one]) for one in (name, other) if one not in untrained),
+                    default=None,
+                ),
             )
         )
     return found
@@ -131,7 +137,9 @@ def _has_one_sign(
 ) -> bool:
     one, other = ours.mean(axis=1), others.mean(axis=1)
     if len(one) != len(other):
-        if len(one) > 1 and len(other) > 1:
-            other = other.mean(keepdims=True)
+        one, other = (
+            np.append(one, np.full(len(other), one.mean())),
+            np.append(np.full(len(one), other.mean()), other),
+        )
     signs = np.sign(one - other)
     return bool((signs == signs[0]).all() and signs[0] != 0)

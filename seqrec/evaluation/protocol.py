@@ -176,8 +176,8 @@ def protocol_line(
     options = data.manifest["options"]
     filters = [
         f"{option.replace('_', '-')} {options[option]:g}"
-        for option in ("min_rating", "min_user", "min_item")
-        if options[option] not in (None, 1)
+        for option, nothing in (("min_rating", None), ("min_user", 1), ("min_item", 1))
+        if options[option] not in (None, nothing)
     ]
     parts = [
         f"{data.split_by} {split}"

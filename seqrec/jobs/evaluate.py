@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -114,6 +115,7 @@ def evaluate(
     if users_sample is not None:
         queries = _sample(queries, users_sample)
     is_sampled = len(np.unique(queries.users)) < num_users
+    named = list(map(str, models))
     models, floors = settle_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
@@ -127,12 +129,14 @@ def evaluate(
     disordered = {}
     answers: list[Answers] = []
     systems: dict[str, str] = {}
-    for model in models:
+    called: dict[str, str] = {}
+    for model, as_named in zip(models, named, strict=True):
         taken = {answer.system for answer in answers}
         for seed, ranker in open_rankers(model, prepared, histories):
             ranker.limit_memory(memory_mb)
             ranker.name = _free_name(ranker.name, str(model), taken)
             systems[ranker.name] = str(model)
+            called[as_named] = ranker.name
             asked = queries_for(ranker, queries, prepared)
             answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
             if shuffle_test:
@@ -144,12 +148,16 @@ def evaluate(
         answer = from_file(file, prepared, queries, ks[-1], exclude_seen)
         taken = {answer.system for answer in answers}
         answers.append(answer._replace(system=_free_name(answer.system, str(file), taken)))
+        called[str(file)] = answers[-1].system
     judgements = [judge_lists(answer) for answer in answers]
     protocol = protocol_line(
         prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
     if only is not None:
         protocol += f"; {ONLY[only]} alone"
+    if against is not None and all(answer.system != against for answer in answers):
+        against = called.get(against, against)
+    untrained = {system for system, model in systems.items() if not Path(model).is_dir()}
     if is_sampled:
         protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
     result: dict[str, Any] = {
@@ -177,7 +185,7 @@ def evaluate(
         "models": systems,
         "metric": metric,
         "rows": table_rows(answers, judgements, queries),
-        "comparisons": comparisons(answers, judgements, queries, metric, against),
+        "comparisons": comparisons(answers, judgements, queries, metric, against, untrained),
         "strata": strata_rows(answers, queries, ks, item_counts, metric),
         "baselines": floors,
     }
@@ -216,14 +224,14 @@ def _sample(queries: Queries, num_users: int) -> Queries:
 
 
 def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Queries:
-    """The queries all of whose targets training met, or none."""
+    """The queries that have such targets, and of their targets these."""
     if which not in ONLY:
         raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
-    is_warm = [item_counts[targets] > 0 for targets in queries.targets]
-    is_kept = [(of_query == (which == "warm")).all() for of_query in is_warm]
-    if not any(is_kept):
-        raise SeqRecError(f"--only {which}: no query has {ONLY[which]} alone")
-    return queries.at(np.flatnonzero(is_kept))
+    kept = [of[(item_counts[of] > 0) == (which == "warm")] for of in queries.targets]
+    places = np.flatnonzero([len(of) for of in kept])
+    if not len(places):
+        raise SeqRecError(f"--only {which}: no query has {ONLY[which]}")
+    return replace(queries.at(places), targets=[kept[place] for place in places])
 
 
 def _free_name(name: str, longer: str, taken: Collection[str]) -> str:

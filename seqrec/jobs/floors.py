@@ -130,7 +130,11 @@ def _value_of(
 
 def floors_line(floors: Sequence[dict[str, Any]]) -> str:
     """What the protocol adds on how baselines came by their settings; nothing without baselines."""
-    budgets = {floor["num_trials"] for floor in floors if "num_trials" in floor}
-    if not budgets:
+    tuned = [floor for floor in floors if "num_trials" in floor]
+    if not tuned:
         return "; baselines not tuned" if floors else ""
-    return f"; baselines tuned: best of {budgets.pop()} settings by validation {SELECTION_METRIC}"
+    fixed = [floor["name"] for floor in floors if "num_trials" not in floor]
+    return (
+        f"; baselines tuned: best of {tuned[0]['num_trials']} settings by validation "
+        f"{SELECTION_METRIC}" + f", but for {', '.join(fixed)}" * bool(fixed)
+    )

@@ -1,6 +1,6 @@
 """From lists to tables: means, spreads, intervals, verdicts, strata, and what order is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,14 @@ def comparisons(
     queries: Queries,
     metric: str,
     against: str | None,
+    untrained: Collection[str],
 ) -> list[dict[str, Any]]:
     scores: dict[str, Float[np.ndarray, "seeds Q"]] = {
         system: np.stack([judgements[place].per_query[metric] for place in places])
         for (system, retrieval), places in by_system(answers).items()
         if retrieval in COMPARED
     }
-    found = compare(scores, queries.users, metric=metric, against=against)
+    found = compare(scores, queries.users, metric=metric, against=against, untrained=untrained)
     return [{**comparison.as_row(), "sentence": comparison.sentence()} for comparison in found]
 
 

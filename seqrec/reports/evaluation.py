@@ -290,7 +290,8 @@ def _model(model: TrainedModel) -> list[str]:
     parts = [html.heading(f"Model {model.system}")]
     if model.runs:
         metric = model.runs[0].metrics["selection_metric"]
-        png = plots.learning_curve([run.log for run in model.runs], metric)
+        best_epochs = [run.metrics["best_epoch"] for run in model.runs]
+        png = plots.learning_curve([run.log for run in model.runs], metric, best_epochs)
         parts += [
             html.wide(html_table(runs_table(model.runs))),
             html.image(png, f"learning curve of {model.system}"),

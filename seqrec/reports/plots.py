@@ -18,12 +18,15 @@ MARKERS = "sD^vPX<"
 NAME_LETTERS = 28
 
 
-def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> bytes:
+def learning_curve(
+    logs: Sequence[Sequence[Mapping[str, Any]]], metric: str, best_epochs: Sequence[int]
+) -> bytes:
     """Training loss and the validation metric by epoch, a line a seed; dots are the best epochs.
 
     Args:
         logs: the lines of each seed's ``log.jsonl``.
         metric: that chose the epoch; without validation its curve is left out.
+        best_epochs: of each seed, counted from 1; 0 where what training started from was kept.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     left = figure.subplots()
@@ -35,22 +38,25 @@ def learning_curve(logs: Sequence[Sequence[Mapping[str, Any]]], metric: str) -> 
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("training loss (nats)", color=SECOND_COLOUR)
     left.spines["top"].set_visible(False)
-    validated = [lines for lines in logs if lines and f"val/{metric}" in lines[0]]
+    runs = zip(logs, best_epochs, strict=True)
+    validated = [(lines, best) for lines, best in runs if lines and f"val/{metric}" in lines[0]]
     if not validated:
         return png_of(figure)
     right = left.twinx()
-    best = []
-    for lines in validated:
-        values = [line[f"val/{metric}"] for line in lines]
-        epochs = [line["epoch"] + 1 for line in lines]
-        right.plot(epochs, values, color=MODEL_COLOUR, linewidth=1.2)
-        top = max(range(len(values)), key=values.__getitem__)
-        right.plot(epochs[top], values[top], "o", color=MODEL_COLOUR)
-        best.append((values[top], epochs[top]))
-    found = [f"{value:.4f}, epoch {epoch}" for value, epoch in best]
-    if len(found) > 1:
-        found = [f"{sum(value for value, _ in best) / len(best):.4f}, mean of {len(best)} seeds"]
-    right.set_title(f"best {metric} {found[0]}", fontsize=10)
+    chosen = []
+    for lines, best in validated:
+        values = {line["epoch"] + 1: line[f"val/{metric}"] for line in lines}
+        right.plot(list(values), list(values.values()), color=MODEL_COLOUR, linewidth=1.2)
+        if best in values:
+            right.plot(best, values[best], "o", color=MODEL_COLOUR)
+            chosen.append((values[best], best))
+    title = "no epoch was better than the start"
+    if len(chosen) == 1:
+        title = f"chosen: {metric} {chosen[0][0]:.4f}, epoch {chosen[0][1]}"
+    elif chosen:
+        mean = sum(value for value, _ in chosen) / len(chosen)
+        title = f"chosen: {metric} {mean:.4f}, mean of {len(chosen)} seeds"
+    right.set_title(title, fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     right.spines["top"].set_visible(False)
     return png_of(figure)
@@ -68,8 +74,8 @@ def bars(
     axis = figure.subplots()
     places = range(len(names))
     errors = [
-        [value - low for value, (low, _) in zip(values, intervals, strict=True)],
-        [high - value for value, (_, high) in zip(values, intervals, strict=True)],
+        [max(value - low, 0) for value, (low, _) in zip(values, intervals, strict=True)],
+        [max(high - value, 0) for value, (_, high) in zip(values, intervals, strict=True)],
     ]
     colours = [MODEL_COLOUR if name == highlight else FLOOR_COLOUR for name in names]
     axis.barh(places, values, color=colours, xerr=errors, ecolor="#444", capsize=3)
@@ -79,7 +85,7 @@ def bars(
         )
     _name_rows(axis, names)
     axis.set_xlabel(label)
-    axis.set_xlim(0, 1.15 * max(high for _, high in intervals))
+    axis.set_xlim(0, 1.15 * max(high for _, high in intervals) or 1)
     axis.spines[["top", "right"]].set_visible(False)
     return png_of(figure)
 

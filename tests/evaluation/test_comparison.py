@@ -1,5 +1,7 @@
 """Verdicts over a table: seeds, Holm, margins, and users who are asked several times."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,33 @@ def test_one_seed_of_the_other_sign_is_not_significant():
 def test_a_verdict_over_single_runs_says_so():
     table = {"ours": scores(0, 0.53, 1), "floor": scores(1, 0.4, 1)}
     (found,) = compare(table, USERS, metric="ndcg@10")
-    assert found.is_significant and "ours wins (one run each" in found.sentence()
-    (found,) = compare(table | {"ours": scores(0, 0.53)}, USERS, metric="ndcg@10")
+    assert found.is_significant and "ours wins (one run: the luck" in found.sentence()
+    table["ours"] = scores(0, 0.53)
+    (found,) = compare(table, USERS, metric="ndcg@10")
+    assert found.runs == 1 and "one run" in found.sentence()
+    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["floor"])
     assert found.runs == 3 and "one run" not in found.sentence()
+    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["floor", "ours"])
+    assert found.runs is None and "one run" not in found.sentence()
+
+
+def test_every_seed_of_either_is_looked_at_where_they_are_not_as_many():
+    ours, other = np.full((2, 400), 0.5), np.full((3, 400), [[0.3], [0.3], [0.6]])
+    for table in ({"a": ours, "b": other}, {"b": other, "a": ours}):
+        (found,) = compare(table, USERS, metric="ndcg@10")
+        assert not found.has_one_sign
+
+
+def test_p_values_of_means_over_seeds_are_those_of_all_flips():
+    """Thirds in single precision hide that draws equal what was observed."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        ours, other = (rng.integers(0, 2, (3, 14)).astype(np.float32) for _ in range(2))
+        hits = (ours.sum(axis=0) - other.sum(axis=0)).astype(int)  # thirds, exactly
+        signs = np.array(list(itertools.product([1, -1], repeat=14)))
+        exact = (np.abs(signs @ hits) >= abs(hits.sum())).mean()
+        (found,) = compare({"a": ours, "b": other}, np.arange(14), metric="recall@10")
+        assert found.p_value == pytest.approx(exact, abs=0.02)
 
 
 def test_a_loss_of_more_than_the_margin_is_inferior():

@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 import seqrec
 from seqrec.cli import main
 from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import queries_of
 from seqrec.jobs import train as module
 
 QUICK = [
@@ -284,6 +287,57 @@ def test_cold_and_warm_targets_part_the_queries(tmp_path):
     assert "targets that training never met alone" in cold["protocol"]
     with pytest.raises(SeqRecError, match="--only lukewarm: choose from cold, warm"):
         seqrec.evaluate("popularity", data=data, only="lukewarm")
+
+
+def test_of_several_targets_those_that_are_meant_are_asked_for(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(60, 14, seed=1)
+    data = seqrec.prepare(log, out=tmp_path / "data", split_by="last-n:5", cold_share=0.2)["out"]
+    prepared = PreparedData.open(data)
+    histories = prepared.histories()
+    queries = queries_of(histories, "test", prepared.targets)
+    met = np.unique(histories.items[histories.split == TRAIN])
+    num_warm = [int(np.isin(targets, met).sum()) for targets in queries.targets]
+    num_cold = [len(of) - warm for of, warm in zip(queries.targets, num_warm, strict=True)]
+    for only, counts in (("warm", num_warm), ("cold", num_cold)):
+        out = tmp_path / only
+        result = seqrec.evaluate("popularity", data=data, only=only, out=out)
+        asked = pq.read_table(out / "per_user.parquet")["num_targets"].to_pylist()
+        assert asked == [count for count in counts if count]
+        assert result["counts"]["queries"] == len(asked)
+
+
+def test_a_table_in_which_all_users_are_alike_has_a_report(tmp_path):
+    lists = [["a", "b", "c", "d"]] * 10
+    log = pl.DataFrame(
+        {
+            "user_id": [f"u{user}" for user in range(10) for _ in range(4)],
+            "item_id": [item for items in lists for item in items],
+        }
+    )
+    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    seqrec.evaluate(["popularity", "transitions"], data=data, k=2, out=tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_system_is_compared_by_the_name_it_was_given(runs, data):
+    floor = "transition-graph:max_steps=3"
+    for against in (floor, "transition-graph", runs["out"], "mine"):
+        (found,) = seqrec.evaluate([runs["out"], floor], data=data, against=against)["comparisons"]
+        assert found["system"] == ("mine" if str(against).endswith("mine") else "transition-graph")
+
+
+def test_the_protocol_says_which_baselines_had_trials(data):
+    named = ["transition-graph", "ease:l2=5,history_decay=1", "popularity"]
+    protocol = seqrec.evaluate(named, data=data, tune_baselines=1)["protocol"]
+    assert "; baselines tuned: best of 1 settings by validation ndcg@10, but for " in protocol
+    assert "but for ease:l2=5.0,history_decay=1.0, popularity;" in f"{protocol};"
+
+
+def test_a_filter_by_rating_is_named_whatever_it_keeps(tmp_path):
+    log = first_order_world(num_items=20, seed=0).simulate(30, 8, seed=1)
+    log = log.with_columns(rating=1.0 + (pl.int_range(pl.len()) % 5))
+    data = seqrec.prepare(log, out=tmp_path / "data", min_rating=1)["out"]
+    assert "filters: min-rating 1;" in seqrec.evaluate("popularity", data=data)["protocol"]
 
 
 def test_a_table_goes_beyond_accuracy(runs, data):

@@ -3,6 +3,8 @@
 import struct
 from html.parser import HTMLParser
 
+import numpy as np
+
 from seqrec.reports import html, plots
 from seqrec.reports.tables import Estimate, html_table, text_table
 
@@ -75,7 +77,9 @@ def size(png):
 
 def test_plots_are_pictures_of_the_size_asked_for():
     log = [{"epoch": e, "train/loss_nats": 3 - e, "val/ndcg@10": 0.1 * e} for e in range(3)]
-    for logs in ([log], [log, log]):
-        assert size(plots.learning_curve(logs, "ndcg@10")) == (921, 518)
+    for logs, best in (([log], [3]), ([log], [0]), ([log, log], [2, 3])):
+        assert size(plots.learning_curve(logs, "ndcg@10", best)) == (921, 518)
     names = ["a", "b", "c"]
     assert size(plots.bars(names, [1, 2, 3], [(0, 2), (1, 3), (2, 4)], "x", "a"))[0] == 921
+    value = float(np.float32(0.1))  # beside its interval in double precision
+    assert size(plots.bars(["a", "b"], [value] * 2, [(0.1, 0.1)] * 2, "x", "a"))[0] == 921
