@@ -353,7 +353,8 @@ def cache(
         Path | None, typer.Option(help="Pairs file; then for objective.reference.")
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", help="Likeliest titles kept of a place; 100 if absent.")
+        int | None,
+        typer.Option("--k", help="Likeliest titles kept of a place; 100 if absent, or all."),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Titles read of a history, if data.max_length is set.")

@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.engine.prepared import prepared
 from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.quality.table import RECIPES, SEEDS, judged, rows_of, seqrec, trained
+from seqrec.data.answer_cache import read_header
+from seqrec.jobs.distillation import fingerprints
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"
@@ -119,9 +121,9 @@ def luck(found: Mapping[str, Any]) -> str:
 
 
 def cached(teacher: Path, data: Path, quick: bool) -> Path:
-    """The teacher's answers; made once."""
+    """The teacher's answers; made once a teacher."""
     out = teacher.with_name(f"{teacher.name}-answers")
-    if quick or not out.exists():
+    if quick or not out.exists() or read_header(out)["teachers"] != fingerprints([teacher]):
         options = ["--data", str(data), "--out", str(out), "--k", str(CACHE_SIZE), "--overwrite"]
         seqrec("cache", str(teacher), *options)
     return out

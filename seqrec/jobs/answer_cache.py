@@ -29,6 +29,7 @@ from seqrec.jobs.folders import (
     refuse_existing,
     swap_in,
 )
+from seqrec.jobs.run_folder import learned_from, run_of
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.logits import most_likely
 from seqrec.tokens.stream import PackedStream
@@ -36,6 +37,7 @@ from seqrec.tokens.windows import WindowKind, training_windows
 from seqrec.training.distillation import Learned, Teachers
 from seqrec.training.sft import PackedTensors
 
+DEFAULT_K = 100
 SHARD_ROWS = 128
 """Packed rows of a shard: what an interruption loses, at most."""
 FORWARD_ROWS = 16
@@ -47,7 +49,7 @@ def cache_answers(
     *,
     data: str | Path,
     out: str | Path,
-    k: int,
+    k: int | None = None,
     max_length: int | None = None,
     windows: WindowKind = "all",
     stride: int | None = None,
@@ -61,7 +63,8 @@ def cache_answers(
         models: run or model folders; of several, the mean of their probabilities is kept.
         data: prepared folder.
         out: folder, which ``objective.cache`` takes.
-        k: how many of the likeliest items are kept of a place.
+        k: how many of the likeliest items are kept of a place; 100 if absent, or all that there
+            are.
         max_length: items of a window, as the student's recipe will say in ``data.max_length``; as
             many as all teachers read if absent.
         windows: as the student's recipe will say in ``data.windows``.
@@ -80,6 +83,7 @@ def cache_answers(
         raise SeqRecError(f"--windows {windows}: choose from {', '.join(get_args(WindowKind))}")
     refuse_existing(out, overwrite)
     prepared = PreparedData.open(data)
+    k = min(DEFAULT_K, prepared.num_items) if k is None else k
     if not 1 <= k <= prepared.num_items:
         raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
     teachers = open_teachers(models, prepared, windows=windows, key="MODEL")
@@ -106,6 +110,7 @@ def cache_answers(
         "teachers": fingerprints(models, key="MODEL"),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
+        "learned_from": sorted({of for model in models for _, of in learned_from(run_of(model))}),
         "max_length": max_length,
         "windows": windows,
         "stride": stride,

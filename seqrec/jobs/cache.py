@@ -22,7 +22,6 @@ from seqrec.tokens.windows import WindowKind
 from seqrec.training.preference import FrozenReference, PairTensors
 
 HEADER_FILE = "made_of.json"
-DEFAULT_K = 100
 PART_ROWS = 64
 """Packed rows of a part: what an interruption loses, at most."""
 
@@ -43,7 +42,7 @@ def cache(
 
     With ``pairs``, one model's log-probabilities of their answers, for ``objective.reference``;
     else, for ``objective.cache``, the ``k`` likeliest items after every place of the training
-    part, 100 of them if ``k`` is absent.
+    part.
 
     Raises:
         SeqRecError: a mistake in models, data, pairs or output.
@@ -54,7 +53,7 @@ def cache(
             named,
             data=data,
             out=out,
-            k=DEFAULT_K if k is None else k,
+            k=k,
             max_length=max_length,
             windows=windows or "all",
             stride=stride,

@@ -73,6 +73,13 @@ def build_distillation(
     if config.on_policy is not None:
         if config.on_policy.num_titles >= recipe.data.max_length:
             raise SeqRecError("objective.on_policy.num_titles: fewer than data.max_length")
+        for path, teacher in zip(config.teachers, teachers, strict=True):
+            if not teacher.model.config.causal:
+                raise SeqRecError(
+                    f"{TEACHERS_KEY} {path}: reads what stands after a title, too (model.causal "
+                    "false): with objective.on_policy it would read what stood there before; name "
+                    "another"
+                )
         continuation = Continuation(**config.on_policy.model_dump())
     objective = partial(
         distillation_loss,
@@ -111,6 +118,16 @@ def _from_cache(
         facts={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
         memory_strength=read_header(folder).get("memory_strength"),
     )
+
+
+def check_cache_knows(model: SeqRecForNextItem, config: DistillationConfig) -> None:
+    """Refuse a student who leaves out titles that a cache's answers do not."""
+    num_left_out = model.config.num_items - model.num_learned
+    if config.cache is not None and num_left_out:
+        raise SeqRecError(
+            f"{CACHE_KEY}: a student with content does not learn the {num_left_out} titles that "
+            f"training never meets, which the answers count; name live teachers ({TEACHERS_KEY})"
+        )
 
 
 def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
@@ -188,7 +205,7 @@ def serving_costs(
 ) -> dict[str, Any]:
     """What the student and its teachers take on disk, and how fast they answer side by side.
 
-    A cache's teachers are asked where the recipe names them; nobody is without histories.
+    A cache's teachers are asked where the recipe names them; without histories nobody is timed.
 
     Args:
         recipe: which says who the teachers are.
@@ -199,35 +216,46 @@ def serving_costs(
     """
     config = recipe.objective
     assert isinstance(config, DistillationConfig)
-    if not len(histories):
-        return {}
     named: dict[str, tuple[Any, Path]] = {"student": (student, folder)}
     for path in config.teachers:
         found = model_folder(path, TEACHERS_KEY)
-        named[str(path)] = (open_recommender(found, prepared), found)
-    times: dict[str, list[float]] = {name: [] for name in named}
-    single: dict[str, list[float]] = {name: [] for name in named}
+        name = str(path) if str(path) != "student" else f"./{path}"
+        named[name] = (open_recommender(found, prepared), found)
+    costs: dict[str, dict[str, float]] = {
+        name: {
+            "megabytes": round(_size(path) / 1e6, 2),
+            "parameters": ranker.model.num_parameters(),
+            "non_embedding_parameters": non_embedding_parameters(ranker.model),
+        }
+        for name, (ranker, path) in named.items()
+    }
+    if len(histories):
+        rankers = {name: ranker for name, (ranker, _) in named.items()}
+        for name, speeds in _speeds(rankers, histories).items():
+            costs[name] |= speeds
+    return {"serving": costs}
+
+
+def _speeds(rankers: dict[str, Ranker], histories: Sequence[Any]) -> dict[str, dict[str, float]]:
+    """How fast each answers a batch and a single history, in turns, so that all meet one load."""
+    times: dict[str, list[float]] = {name: [] for name in rankers}
+    single: dict[str, list[float]] = {name: [] for name in rankers}
     batch = [histories[number % len(histories)] for number in range(BATCH)]
-    for _ in range(1 + NUM_TURNS):  # the first warms up; all meet the same load
-        for name, (ranker, _folder) in named.items():
+    for _ in range(1 + NUM_TURNS):  # the first warms up
+        for name, ranker in rankers.items():
             times[name].append(_seconds(ranker, batch))
     for number in range(NUM_SINGLE):
-        for name, (ranker, _folder) in named.items():
+        for name, ranker in rankers.items():
             single[name].append(_seconds(ranker, batch[number : number + 1]))
     return {
-        "serving": {
-            name: {
-                "megabytes": round(_size(path) / 1e6, 2),
-                "parameters": ranker.model.num_parameters(),
-                "non_embedding_parameters": non_embedding_parameters(ranker.model),
-                f"histories_per_second_batch_{BATCH}": round(
-                    BATCH / statistics.median(times[name][1:]), 1
-                ),
-                "p50_ms": round(1000 * float(np.percentile(single[name], 50)), 2),
-                "p99_ms": round(1000 * float(np.percentile(single[name], 99)), 2),
-            }
-            for name, (ranker, path) in named.items()
+        name: {
+            f"histories_per_second_batch_{BATCH}": round(
+                BATCH / statistics.median(times[name][1:]), 1
+            ),
+            "p50_ms": round(1000 * float(np.percentile(single[name], 50)), 2),
+            "p99_ms": round(1000 * float(np.percentile(single[name], 99)), 2),
         }
+        for name in rankers
     }
 
 

@@ -169,15 +169,13 @@ def run_of(model: str | Path) -> Path:
 def trained_elsewhere(models: Sequence[str | Path], prepared: PreparedData) -> list[str]:
     """A note of every run that learned from another preparation than the one it is judged on.
 
-    Its start and its teachers count, where their run folders are still there. Nothing is known of
-    lone model folders.
+    Its start and its teachers count, where their run folders are still there, or were when they
+    wrote their answers to a cache. Nothing is known of lone model folders.
     """
     notes = []
     for model in models:
         for folder in list(seed_folders(model).values()) or [run_of(model)]:
-            others = [
-                run for run, of in _learned_from(folder).items() if of != prepared.fingerprint
-            ]
+            others = [run for run, of in learned_from(folder) if of != prepared.fingerprint]
             if others:
                 whose = "" if others[0] == folder else f", by way of {others[0]},"
                 notes.append(
@@ -187,17 +185,23 @@ def trained_elsewhere(models: Sequence[str | Path], prepared: PreparedData) -> l
     return notes
 
 
-def _learned_from(run: Path) -> dict[Path, str]:
-    """The data's fingerprint of a run, and of the runs that it started from or was taught by."""
+def learned_from(run: Path) -> list[tuple[Path, str]]:
+    """The data's fingerprint of a run, and of the runs that it started from or was taught by.
+
+    Of those who made a cache that it learned from, the cache says it.
+    """
     try:
         config = yaml.safe_load((run / CONFIG_FILE).read_text())
-        found = {run: config["provenance"]["data_fingerprint"]}
+        provenance = config["provenance"]
+        found = [(run, provenance["data_fingerprint"])]
         start, teachers = (config[block].get(key) for block, key in MADE_OF)
+        for fingerprint in provenance.get("cache", {}).get("learned_from", []):
+            found.append((Path(config["objective"]["cache"]), fingerprint))
     except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
-        return {}
+        return []
     for model in (start, *(teachers or [])):
         if model is not None:
-            found |= _learned_from(run_of(model))
+            found += learned_from(run_of(model))
     return found
 
 

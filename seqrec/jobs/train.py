@@ -31,7 +31,7 @@ from seqrec.jobs.build import (
     build_model,
     build_optimizers,
 )
-from seqrec.jobs.distillation import build_distillation, serving_costs
+from seqrec.jobs.distillation import build_distillation, check_cache_knows, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
 from seqrec.jobs.learning import Learning, cost_of, fit_recipe
@@ -228,6 +228,8 @@ class Job:
         )
         if learning.memory_strength is not None and has_open_strength(recipe, model):
             set_strength(model, learning.memory_strength)
+        if isinstance(recipe.objective, DistillationConfig):
+            check_cache_knows(model, recipe.objective)
         validation = QueryLoader(
             event_blocks(prepared, coder.grammar) if coder else prepared.blocks(),
             prepared.targets,
@@ -304,8 +306,8 @@ class Job:
         """Of a distilled student beside its teachers; nothing of other models."""
         if not isinstance(recipe.objective, DistillationConfig):
             return {}
-        queries = next(iter(self.validation), None)
-        histories = [] if queries is None else queries.histories
+        asked = (queries.histories for queries in self.validation)
+        histories = next((of_block for of_block in asked if len(of_block)), [])
         return serving_costs(recipe, self.module.ranker, saved, self.prepared, histories)
 
     def judge_start(self, recipe: Recipe) -> dict[str, float]:

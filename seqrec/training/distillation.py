@@ -69,15 +69,19 @@ class Teachers:
         batch: PackedTensors,
         place: Int[Tensor, " N"],
         labels: Int[Tensor, " N"] | None = None,
+        num_items: int | None = None,
     ) -> list[Scores]:
-        """What gives each teacher's distribution at some positions of packed histories."""
+        """What gives each teacher's distribution at some positions of packed histories.
+
+        Over the first ``num_items`` titles, where a student learns no others.
+        """
         device = batch.input_ids.device
         if not self._item_weights or self._item_weights[0].device != device:
             for model in self.models:
                 model.to(device)  # type: ignore[arg-type]
             self._item_weights = [model.item_weight() for model in self.models]
         return [
-            scores_of(model, item_weight, batch, place, labels)
+            scores_of(model, item_weight[:num_items], batch, place, labels)
             for model, item_weight in zip(self.models, self._item_weights, strict=True)
         ]
 
@@ -115,7 +119,8 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """The divergence from live teachers at every position of packed histories, in nats.
 
-    Members of a student learn each for itself: the mean of their divergences.
+    Members of a student learn each for itself: the mean of their divergences. Titles that SFT would
+    leave out, which have content and were never met, are left out of all distributions.
 
     With shares ``s`` of SFT, ``h`` of hidden states and ``c`` of continued histories:
     ``(1 - c) * ((1 - h) * ((1 - s) * divergence + s * cross-entropy) + h * unexplained) +
@@ -134,9 +139,10 @@ def distillation_loss(
         continued histories; Romero et al. 2015, arXiv:1412.6550, for hidden states.
     """
     learned = Learned.of(batch)
-    item_weight = model.item_weight()
+    item_weight = model.learned_item_weight()
+    num_items = len(item_weight)
     student = scores_of(model, item_weight, batch, learned.place, learned.labels)
-    guides = teachers.scores(batch, learned.place, learned.labels)
+    guides = teachers.scores(batch, learned.place, learned.labels, num_items)
     losses = [
         divergence(
             member,
@@ -154,10 +160,10 @@ def distillation_loss(
         loss = (1 - state_share) * loss + state_share * torch.stack(unexplained).mean()
     if continuation is None or not continuation.share:
         return loss
-    continued, place = continue_histories(model, item_weight, batch, continuation)
+    continued, place = continue_histories(model, batch, continuation)
     if not len(place):
         return loss
-    guides = teachers.scores(continued, place)
+    guides = teachers.scores(continued, place, num_items=num_items)
     of_own = [
         divergence(
             member,
@@ -248,7 +254,6 @@ def unexplained_share(
 @torch.no_grad()
 def continue_histories(
     model: SeqRecForNextItem,
-    item_weight: Float[Tensor, "I D"],
     batch: PackedTensors,
     continuation: Continuation,
 ) -> tuple[PackedTensors, Int[Tensor, " N"]]:
@@ -265,6 +270,7 @@ def continue_histories(
     batch = batch._replace(input_ids=batch.input_ids.clone())
     is_training = model.training
     model.eval()
+    item_weight = model.learned_item_weight()
     for step in range(num_titles):
         scores = scores_of(model, item_weight, batch, place + step)
         drawn = _draw(scores, continuation.temperature)

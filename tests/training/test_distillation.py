@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import seqrec
+from seqrec.config.objective import DistillationConfig
 from seqrec.data.answer_cache import CACHE_FILE, shard_name
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.jobs import answer_cache
-from seqrec.jobs.distillation import non_embedding_parameters
+from seqrec.jobs.distillation import check_cache_knows, non_embedding_parameters
 from seqrec.jobs.models import open_recommender
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.divergence import catalog_divergence
@@ -139,7 +140,7 @@ def test_histories_are_continued_where_they_are_long_enough_and_nowhere_else(wor
     seen = set()
     for seed in range(60):
         torch.manual_seed(seed)
-        found, place = continue_histories(model, model.item_weight(), batch, Continuation(3, 1, 1))
+        found, place = continue_histories(model, batch, Continuation(3, 1, 1))
         assert model.training and len(place) == 6  # the window of 3 has no room
         is_changed = (found.input_ids != batch.input_ids).flatten().nonzero().squeeze(1)
         assert set(is_changed.tolist()) <= set(place.tolist())
@@ -163,7 +164,7 @@ def test_continued_titles_follow_the_students_distribution(world):
         2.0 * num,
     )
     torch.manual_seed(0)
-    found, _ = continue_histories(model, model.item_weight(), batch, Continuation(1, 0.7, 1))
+    found, _ = continue_histories(model, batch, Continuation(1, 0.7, 1))
     counts = torch.bincount(found.input_ids[:, 1] - first, minlength=40).double() / num
     logits = model(batch.input_ids[:1, :1]).logits[0].double() / 0.7
     assert (counts - logits.softmax(0)).abs().max() < 4 * (0.25 / num) ** 0.5
@@ -274,7 +275,61 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
     overrides = [*starts, *own_titles, f"objective.teachers=[{causal}]"]
     with pytest.raises(SeqRecError, match="reads what stands after a title, too; name a model"):
         seqrec.train("distill", data=data, out=tmp_path / "on", overrides=overrides)
+    both_ways = [*own_titles, f"objective.teachers=[{teacher}]", "trainer.max_epochs=1"]
+    with pytest.raises(SeqRecError, match="reads what stands after a title, too .*; name another"):
+        distill(world, tmp_path / "on", *both_ways)
     assert not list(tmp_path.glob("on*"))
+
+
+def test_titles_that_a_student_does_not_learn_are_left_out_of_all_distributions():
+    student = SeqRecForNextItem(small_config(content={"content_width": 5, "row_dropout": 0.0}))
+    student.get_input_embeddings().hold(torch.randn(100, 5), (torch.arange(100) < 90).long())
+    teacher, student = SeqRecForNextItem(small_config()).eval(), student.eval()
+    batch = packed(student)
+    states = [m.hidden_states(batch.input_ids, batch.documents) for m in (student, teacher)]
+    log_p, log_q = (
+        (state[batch.labels >= 0] @ model.item_weight()[:90].T).log_softmax(1)
+        for state, model in zip(states, (student, teacher), strict=True)
+    )
+    found = distillation_loss(
+        student,
+        batch,
+        teachers=Teachers([teacher]),
+        divergence=catalog_divergence,
+        sft_share=0.0,
+        continuation=Continuation(3, 1.0, 0.0),
+    )
+    torch.testing.assert_close(found, (log_q.exp() * (log_q - log_p)).sum(1).mean())
+    config = DistillationConfig(name="distillation", cache="answers")
+    with pytest.raises(SeqRecError, match="does not learn the 10 titles that training never meets"):
+        check_cache_knows(student, config)
+    check_cache_knows(teacher, config)
+
+
+def test_who_learned_from_other_data_is_named_also_behind_a_cache(world, tmp_path):
+    _, _, teacher, _ = world
+    same = first_order_world(num_items=40, seed=0).simulate(150, 14, seed=1)
+    data = seqrec.prepare(same.head(-1), out=tmp_path / "shorter")["out"]
+    cache = seqrec.cache(teacher, data=data, out=tmp_path / "cache")
+    assert cache["k"] == 40
+    short = [*SMALL, "trainer.max_epochs=1"]
+    for name, how in (("live", f"teachers=[{teacher}]"), ("cached", f"cache={cache['out']}")):
+        overrides = [*short, f"objective.{how}"]
+        run = seqrec.train("distill", data=data, out=tmp_path / name, overrides=overrides)["out"]
+        notes = seqrec.evaluate(run, data=data)["notes"]
+        assert any("by way of" in note and "from other data" in note for note in notes)
+
+
+def test_costs_of_a_teacher_of_any_name_and_without_validation(tmp_path, monkeypatch):
+    log = first_order_world(num_items=40, seed=0).simulate(50, 8, seed=1)
+    data = seqrec.prepare(log, out=tmp_path / "data", split_by="none")["out"]
+    monkeypatch.chdir(tmp_path)
+    short = [*SMALL, "trainer.max_epochs=1"]
+    seqrec.train("sft", data=data, out="student", overrides=[*short, "model.hidden_size=32"])
+    short.append("objective.teachers=[student]")
+    made = seqrec.train("distill", data=data, out="run", overrides=short)["serving"]
+    assert made["student"]["parameters"] < made["./student"]["parameters"]
+    assert "p50_ms" not in made["student"]
 
 
 @pytest.mark.parametrize("windows", ["windows=prefixes", "windows=last", "stride=3"])
