@@ -68,12 +68,19 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
         key: the setting that names the columns, for the error.
 
     Raises:
-        SeqRecError: a column that the items lack.
+        SeqRecError: a column that the items lack, or in which no item says anything.
     """
     for column in columns:
         if column not in items.columns:
             raise SeqRecError(
                 f"{key}: the items have no column {column!r}; they have {', '.join(items.columns)}"
+            )
+        cells = items[column]
+        is_list = isinstance(cells.dtype, pl.List)
+        if not ((cells.list.len() if is_list else cells.cast(pl.String).str.len_bytes()) > 0).any():
+            raise SeqRecError(
+                f"{key}: no item has a {column!r}; prepare from a log beside which a file tells "
+                "it, such as movies.csv beside ratings.csv"
             )
     parts = [
         pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)

@@ -8,6 +8,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import seqrec
+from seqrec.errors import SeqRecError
 
 GENRES = ("Comedy", "Drama")
 WORDS = ["[PAD]", "[UNK]", "Film", *GENRES, *map(str, range(10))]
@@ -78,3 +79,12 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
     floor = f"nearest-text:encoder={encoder},columns=genres"
     cold = seqrec.evaluate([tmp_path / "run", floor], data=data, only="cold", k=2)
     assert cold["counts"]["queries"] == 2
+
+
+def test_content_of_which_nobody_knows_anything_is_refused(log, encoder, tmp_path):
+    (log / "movies.csv").unlink()
+    data = seqrec.prepare(log / "ratings.csv", out=tmp_path / "data")["out"]
+    overrides = [f"model.content={{columns: [title], encoder: {encoder}}}"]
+    with pytest.raises(SeqRecError, match="columns: no item has a 'title'; prepare from a log"):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    assert not list(tmp_path.glob("run*"))
