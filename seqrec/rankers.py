@@ -64,7 +64,7 @@ class Ranker(ABC):
 
     @abstractmethod
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """A function from a range of items, ``start`` to ``stop``, to scores, to be written to."""
+        """A function from a range of items, ``start`` to ``stop``, to their scores."""
 
     def rank(
         self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True

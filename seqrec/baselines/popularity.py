@@ -43,7 +43,7 @@ class Popularity(Ranker):
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """The items' counts, the same for every history."""
-        return lambda start, stop: self._counts[start:stop].repeat(len(histories), 1)
+        return lambda start, stop: self._counts[start:stop].expand(len(histories), -1)
 
 
 class RecentPopularity(Ranker):
@@ -77,7 +77,7 @@ class RecentPopularity(Ranker):
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """The items' recent counts, the same for every history."""
-        return lambda start, stop: self._scores[start:stop].repeat(len(histories), 1)
+        return lambda start, stop: self._scores[start:stop].expand(len(histories), -1)
 
 
 def recent_interactions(histories: Histories, share: float) -> Bool[np.ndarray, " N"]:

@@ -1,6 +1,7 @@
 """Exact top-k of the whole catalog, a tile of items at a time, seen items left out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -58,7 +59,7 @@ def top_k(
 
     Args:
         score_tile: ``score_tile(start, stop)`` scores items ``start .. stop - 1`` for all
-            queries. What it answers is written to. An item scored -inf is never listed.
+            queries. Its result is left as it was. An item scored -inf is never listed.
         num_queries: rows of every tile.
         num_items: the catalog's size.
         k: length of the lists; may exceed the catalog.
@@ -72,9 +73,9 @@ def top_k(
     for start in range(0, num_items, tile_items):
         stop = min(start + tile_items, num_items)
         scores = score_tile(start, stop)
-        if seen is not None:
-            _strike_out(scores, seen, start, stop)
-        columns, values = _top_of_tile(scores, k)
+        unseen = nullcontext(scores) if seen is None else _without_seen(scores, seen, start, stop)
+        with unseen as candidates:
+            columns, values = _top_of_tile(candidates, k)
         if start > 0:
             columns = torch.cat([best.items, columns + start], dim=1)
             values = torch.cat([best.scores, values], dim=1)
@@ -113,12 +114,24 @@ def best_first(items: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], k: int) 
     )
 
 
-@torch.inference_mode()  # in which alone what a model answers in it may be written to
-def _strike_out(scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int) -> None:
-    """Score seen items -inf, in place."""
+@contextmanager
+def _without_seen(
+    scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int
+) -> Iterator[Float[Tensor, "B tile"]]:
+    """The scores with -inf at seen items, which are put back afterwards: a copy would cost more."""
+    if scores.stride(0) == 0:
+        scores = scores.clone()
     inside = (seen.items >= start) & (seen.items < stop)
     rows, columns = seen.rows[inside], seen.items[inside] - start
-    scores[rows.to(scores.device), columns.to(scores.device)] = -torch.inf
+    where = rows.to(scores.device), columns.to(scores.device)
+    with torch.inference_mode():  # in which alone what a model answers in it may be written to
+        kept = scores[where]
+        scores[where] = -torch.inf
+    try:
+        yield scores
+    finally:
+        with torch.inference_mode():
+            scores[where] = kept
 
 
 def _top_of_tile(
