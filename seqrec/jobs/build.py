@@ -70,8 +70,7 @@ def build_model(
     knowledge = knowledge or Knowledge(None, None, None, np.zeros(tokens.num_items, np.int64))
     memory = content = None
     if config.content is not None and knowledge.content is not None:
-        content_width = knowledge.content.shape[1]
-        content = {"content_width": content_width, "row_dropout": config.content.row_dropout}
+        content = {"content_width": knowledge.content.shape[1]}
     if config.memory is not None and knowledge.transitions is not None:
         memory = config.memory.model_dump(exclude={"max_edges"})
         memory["num_edges"] = len(knowledge.transitions.target)

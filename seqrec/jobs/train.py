@@ -31,6 +31,7 @@ from seqrec.jobs.build import (
     build_model,
     build_optimizers,
 )
+from seqrec.jobs.completion import complete, has_open_strength, set_strength
 from seqrec.jobs.distillation import build_distillation, check_cache_knows, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
@@ -50,7 +51,6 @@ from seqrec.jobs.run_folder import (
 from seqrec.jobs.seeds import check_seeds, over_seeds, seeds_folder
 from seqrec.jobs.sft import build_sft
 from seqrec.jobs.start import KEY, settled, start_model
-from seqrec.models import SeqRecForNextItem
 from seqrec.models.saving import load_model
 from seqrec.rankers import ModelRanker
 from seqrec.recommender import ITEMS_FILE, model_coder, model_folder
@@ -60,8 +60,8 @@ from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices
 from seqrec.training.loaders import QueryLoader
-from seqrec.training.memory_strength import choose_strength, validation_metrics
 from seqrec.training.module import SELECTION, Tolerance, TrainingModule
+from seqrec.training.validation import validation_metrics
 
 VALIDATION_KS = (10, 50)
 BUILDERS = {
@@ -274,7 +274,8 @@ class Job:
         result = self.fit(recipe, folder, watch)
         best_epoch = self.choose_weights(recipe, folder, result, start)
         model, saved = self.module.model.eval(), folder / "model"
-        tuned = self.choose_memory_strength(recipe) if result.has_validation else {}
+        judge = self.validation if result.has_validation else None
+        completion = complete(recipe, self.module, self.learning, judge)
         disable_progress_bar()
         model.save_pretrained(saved)
         self.tokenizer.save_pretrained(saved)
@@ -290,11 +291,11 @@ class Job:
             "num_steps": result.num_steps,
             "num_parameters": model.num_parameters(),
             "selection_metric": recipe.trainer.selection_metric,
-            "validation": validation | tuned,
+            "validation": validation | completion.validation,
             **({"start": _plain(start)} if start else {}),
             **self.learning.facts,
             **self.costs(recipe, saved),
-            **({"memory_strength": model.memory.strength} if model.memory is not None else {}),
+            **completion.facts,
             "protocol": self.protocol,
             **cost_of(lines),
             "wall_seconds": round(time.perf_counter() - started, 1),
@@ -367,34 +368,6 @@ class Job:
         )
         self.module.model.use_sparse_gradients(False)
         return result
-
-    def choose_memory_strength(self, recipe: Recipe) -> dict[str, float]:
-        """Tune what a recipe leaves open, and answer the validation's metrics under it."""
-        model = self.module.model
-        if self.learning.memory_strength is not None or not has_open_strength(recipe, model):
-            return {}
-        metrics = choose_strength(
-            self.module.ranker,
-            model.memory,
-            self.validation,
-            recipe.trainer.selection_metric,
-            self.module.ks,
-        )
-        set_strength(model, model.memory.strength)
-        return metrics
-
-
-def has_open_strength(recipe: Recipe, model: SeqRecForNextItem) -> bool:
-    """Whether the model has a memory of which the recipe does not say what it counts."""
-    settings = recipe.model.memory
-    return model.memory is not None and settings is not None and settings.strength is None
-
-
-def set_strength(model: SeqRecForNextItem, strength: float) -> None:
-    """Say what the model's memory counts, in its folder, too."""
-    assert model.memory is not None
-    model.memory.strength = strength
-    model.config.memory = {**(model.config.memory or {}), "strength": strength}
 
 
 def _plain(metrics: dict[str, float]) -> dict[str, float]:

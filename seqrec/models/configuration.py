@@ -59,7 +59,7 @@ class SeqRecConfig(PreTrainedConfig):
     max_length: int
     """Items of a history that the model reads: the last ones."""
     content: dict | None
-    """Of item vectors made from content: ``content_width`` and ``row_dropout``."""
+    """Of item vectors made from content: ``content_width``."""
     memory: dict | None
     """Of a transition memory: ``num_edges`` and the settings of ``TransitionMemory``."""
     catalog_fingerprint: str

@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 
 class ContentEmbedding(nn.Module):
-    """A token's vector is its own row; an item's is its row, if it has one, plus its content's.
+    """A token's vector is its own row, to which a known item's content adds; a new one has no row.
 
-    An item that training never met has no row of its own: its content alone speaks for it. In
-    training a share of the rows is left out at random, so that content learns to.
-
-    Source: Volkovs et al. 2017, "DropoutNet: Addressing Cold Start in Recommender Systems".
+    ``proj`` learns with the model what content adds to rows. An item that training never met is
+    its content alone, by ``proj_of_new``, which is zero until ``learn_new_titles`` has fitted it.
     """
 
     content: Float[Tensor, "I F"]
@@ -25,7 +23,6 @@ class ContentEmbedding(nn.Module):
         num_items: int,
         first_item_token: int,
         content_width: int,
-        row_dropout: float,
     ) -> None:
         """Without content, which ``hold`` takes in.
 
@@ -34,13 +31,14 @@ class ContentEmbedding(nn.Module):
             num_items: the catalog's size.
             first_item_token: token of item 0; those of the others follow.
             content_width: width of the contents' vectors.
-            row_dropout: share of the items whose rows are left out, at every use in training.
         """
         super().__init__()
         self.items = slice(first_item_token, first_item_token + num_items)
-        self.row_dropout = row_dropout
         self.weight = weight
         self.proj = nn.Linear(content_width, weight.shape[1], bias=False)
+        self.proj_of_new = nn.Linear(content_width, weight.shape[1])
+        for part in self.proj_of_new.parameters():
+            nn.init.zeros_(part)
         self.register_buffer("content", torch.zeros(num_items, content_width))
         self.register_buffer("has_row", torch.ones(num_items, dtype=torch.bool))
 
@@ -60,11 +58,8 @@ class ContentEmbedding(nn.Module):
 
     def table(self) -> Float[Tensor, "V D"]:
         """The vectors of all tokens."""
-        is_kept = self.has_row
-        if self.training and self.row_dropout:
-            is_kept = is_kept & (
-                torch.rand(len(is_kept), device=is_kept.device) >= self.row_dropout
-            )
-        before, rows = self.weight[: self.items.start], self.weight[self.items]
-        items = rows * is_kept[:, None] + self.proj(self.content)
-        return torch.cat([before, items.to(rows.dtype), self.weight[self.items.stop :]])
+        known = self.weight[self.items] + self.proj(self.content)
+        new = (~self.has_row).nonzero().squeeze(1)
+        items = known.index_copy(0, new, self.proj_of_new(self.content[new]).to(known.dtype))
+        before, after = self.weight[: self.items.start], self.weight[self.items.stop :]
+        return torch.cat([before, items.to(before.dtype), after])

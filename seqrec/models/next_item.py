@@ -87,7 +87,7 @@ class SeqRecForNextItem(PreTrainedModel):
         """The vector of every item; a hidden state's product with it is the item's score."""
         tokens = self.get_input_embeddings()
         table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
-        return self._scaled(self.head(table))
+        return self.scaled(self.head(table))
 
     @property
     def num_learned(self) -> int:
@@ -105,13 +105,13 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""
-        return self._scaled(self.head.rows(self.get_input_embeddings(), items))
+        return self.scaled(self.head.rows(self.get_input_embeddings(), items))
 
     def token_vectors(self, tokens: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of tokens, by which a state scores which of them is said next."""
-        return self._scaled(self.get_input_embeddings()(tokens))
+        return self.scaled(self.get_input_embeddings()(tokens))
 
-    def _scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    def scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Of the length at which products are cosines times the head's scale, if it has one."""
         scale = self.config.cosine_scale
         return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
@@ -212,8 +212,8 @@ class SeqRecForNextItem(PreTrainedModel):
         given = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             output = self.backbone(**given, read_at=read_at, kept=kept)
-            return self._scaled(output.last_hidden_state)
-        return self._scaled(at_positions(self.backbone(**given).last_hidden_state, read_at))
+            return self.scaled(output.last_hidden_state)
+        return self.scaled(at_positions(self.backbone(**given).last_hidden_state, read_at))
 
     def _products_dtype(self, device: torch.device) -> torch.dtype:
         if torch.is_autocast_enabled(device.type):
@@ -246,7 +246,7 @@ class SeqRecForNextItem(PreTrainedModel):
             position_ids=document_positions(documents),
             **more,
         )
-        return self._scaled(output.last_hidden_state)
+        return self.scaled(output.last_hidden_state)
 
     def _event_vectors(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B P D"]:
         """The sum of every event's tokens' vectors.

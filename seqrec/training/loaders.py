@@ -1,5 +1,6 @@
 """Batches for the Trainer."""
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -42,6 +43,12 @@ class PackedLoader:
         for place, batch in in_background(self.stream.batches(self.place), PREFETCHED):
             self.place = place
             yield self.tensors_of(batch)
+
+    def endless(self) -> Iterator[Any]:
+        """Batches of one epoch after the other, from the first on, wherever training is."""
+        for epoch in itertools.count():
+            for _, batch in self.stream.batches(Place(epoch)):
+                yield self.tensors_of(batch)
 
     def state_dict(self) -> dict[str, int]:
         return self.place._asdict()

@@ -1,5 +1,7 @@
 """Titles known by their content, by the verbs, with the encoder of an installed package."""
 
+import json
+
 import polars as pl
 import pytest
 from tokenizers import Tokenizer
@@ -62,7 +64,7 @@ def log(tmp_path, generator):
 def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, encoder, tmp_path):
     data = seqrec.prepare(log, out=tmp_path / "data")["out"]
     overrides = [
-        f"model.content={{encoder: {encoder}, row_dropout: 0.3}}",
+        f"model.content={{encoder: {encoder}, max_cost: 0.2}}",
         "model.hidden_size=16",
         "data.max_length=10",
         "data.batch_size=4",
@@ -70,6 +72,9 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
         "trainer.max_epochs=8",
     ]
     seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["new_titles"]["number"] == 2
+    assert metrics["new_titles"]["scale"] > 0 and metrics["new_titles"]["cost"] <= 0.2
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
     counts = dict(zip(rec.item_ids, rec.items["num_interactions"], strict=True))
     for genre in (0, 1):

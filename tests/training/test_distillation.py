@@ -282,7 +282,7 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
 
 
 def test_titles_that_a_student_does_not_learn_are_left_out_of_all_distributions():
-    student = SeqRecForNextItem(small_config(content={"content_width": 5, "row_dropout": 0.0}))
+    student = SeqRecForNextItem(small_config(content={"content_width": 5}))
     student.get_input_embeddings().hold(torch.randn(100, 5), (torch.arange(100) < 90).long())
     teacher, student = SeqRecForNextItem(small_config()).eval(), student.eval()
     batch = packed(student)

@@ -1,0 +1,30 @@
+"""What validation says of a ranker."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seqrec.evaluation.protocol import PER_QUERY, Queries, hits_among
+from seqrec.rankers import Ranker
+from seqrec.training.loaders import QueryLoader
+
+
+def validation_metrics(
+    ranker: Ranker, validation: QueryLoader, ks: Sequence[int]
+) -> dict[str, float]:
+    """Means over the queries of all processes, by key: ``ndcg@10``, ..."""
+    scores: dict[str, list[np.ndarray]] = {}
+    for queries in validation.of_all_processes():
+        for key, values in _scores(ranker, queries, ks).items():
+            scores.setdefault(key, []).append(values)
+    return {key: float(np.concatenate(parts).mean()) for key, parts in scores.items()}
+
+
+def _scores(ranker: Ranker, queries: Queries, ks: Sequence[int]) -> dict[str, np.ndarray]:
+    ranked = ranker.rank(queries.histories, max(ks))
+    hits, num_targets = hits_among(ranked.items, queries.targets)
+    return {
+        f"{name}@{k}": score(hits, num_targets, k).numpy()
+        for k in ks
+        for name, score in PER_QUERY.items()
+    }
