@@ -59,7 +59,8 @@ class EASE(Ranker):
         matrix = training_matrix(histories, num_items)
         dtype = torch.float64 if num_items <= MAX_DOUBLE_ITEMS else torch.float32
         gram = (matrix.T @ matrix).tocsr()
-        self._weights = ease_weights(torch.from_numpy(gram.toarray()).to(dtype), l2).float()
+        weights = ease_weights(torch.from_numpy(gram.toarray()).to(dtype), l2)
+        self._weights = weights.float().contiguous()  # rows are read; the solver answers columns
         self._tie_breaker = torch.from_numpy(tie_breaker(histories, num_items)).float()
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
