@@ -127,6 +127,12 @@ def prepare(
     cold_share: Annotated[
         float, typer.Option(help="Share of items that stay for the test alone.")
     ] = 0.0,
+    items: Annotated[
+        Path | None, typer.Option(help="A file that tells about items: CSV, Parquet or NDJSON.")
+    ] = None,
+    catalog: Annotated[
+        str, typer.Option(help="watched items, or all that a file tells about.")
+    ] = "watched",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -147,6 +153,8 @@ def prepare(
         min_item=min_item,
         repeats=repeats,
         cold_share=cold_share,
+        items=items,
+        catalog=catalog,
         overwrite=overwrite,
     )
     counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]

@@ -79,8 +79,8 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
         is_list = isinstance(cells.dtype, pl.List)
         if not ((cells.list.len() if is_list else cells.cast(pl.String).str.len_bytes()) > 0).any():
             raise SeqRecError(
-                f"{key}: no item has a {column!r}; prepare from a log beside which a file tells "
-                "it, such as movies.csv beside ratings.csv"
+                f"{key}: no item has a {column!r}; prepare with --items, or from a log beside "
+                "which a file tells it, such as movies.csv beside ratings.csv"
             )
     parts = [
         pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)

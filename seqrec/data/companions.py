@@ -108,8 +108,13 @@ def _is_of_movielens(path: Path) -> bool:
 
 def _read_atomic_items(path: Path) -> pl.DataFrame:
     table = _atomic(path)
+    return with_usual_columns(table.rename({table.columns[0]: "item_id"}))
+
+
+def with_usual_columns(table: pl.DataFrame) -> pl.DataFrame:
+    """Items with a ``title`` and a list of ``genres``, whatever their columns are called."""
     plain_names = {plain(name): name for name in reversed(table.columns)}
-    renamed = {table.columns[0]: "item_id"}
+    renamed = {}
     for name, usual in (
         ("title", ("title", "movietitle", "itemtitle", "name", "itemname")),
         ("genres", ("genres", "genre", "class", "categories", "category")),
@@ -121,7 +126,7 @@ def _read_atomic_items(path: Path) -> pl.DataFrame:
     if "title" in table.columns and table["title"].dtype == pl.List(pl.String):
         table = table.with_columns(pl.col("title").list.join(" "))
     if "genres" in table.columns and table["genres"].dtype == pl.String:
-        table = table.with_columns(pl.concat_list("genres").list.drop_nulls())
+        table = _with_genres(table)
     return table
 
 

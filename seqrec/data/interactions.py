@@ -1,6 +1,7 @@
 """A log becomes interactions: filtered, numbered, ordered and split."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,10 @@ class Interactions:
     """The log's other columns that gave way to ours: old name to new name."""
 
 
+Catalog = Literal["watched", "all"]
+"""Which items can be recommended: those with interactions, or all that a file names."""
+
+
 class _Rows:
     """The rows that are left, and how many each filter took."""
 
@@ -60,8 +65,10 @@ class _Rows:
         return self.table[column].cast(pl.Int64).to_numpy()
 
 
-def prepare_interactions(log: Log, filters: Filters, split_by: SplitBy) -> Interactions:
-    """The interactions of a log, filtered and split.
+def prepare_interactions(
+    log: Log, filters: Filters, split_by: SplitBy, catalog: Catalog = "watched"
+) -> Interactions:
+    """The interactions of a log, filtered and split, over the items that it or its files name.
 
     Ties in time keep the order of the log. Under a global-time split the time comes before the
     order column, and the k-core counts the training part only.
@@ -101,6 +108,10 @@ def prepare_interactions(log: Log, filters: Filters, split_by: SplitBy) -> Inter
         _withhold(rows, item_ids, filters.cold_share)
         user_ids = _number(rows, "user", user_ids)
     item_ids = _number_by_training(rows, item_ids)
+    if catalog == "all":
+        unwatched = _unwatched(log, item_ids)
+        rows.counts["unwatched_items"] = len(unwatched)
+        item_ids = item_ids.append(unwatched)
     _count(rows, split_by, ordered_by, len(item_ids))
     own = [name for name in OWN_COLUMNS if name in rows.table.columns]
     names = ("validation_from", "test_from")
@@ -172,6 +183,15 @@ def _number_by_training(rows: _Rows, ids: pl.Series) -> pl.Series:
     number[order] = np.arange(len(order), dtype=np.uint32)
     rows.table = rows.table.with_columns(pl.Series("item", number[codes]))
     return ids.gather(order)
+
+
+def _unwatched(log: Log, item_ids: pl.Series) -> pl.Series:
+    """Ids of the items that the log's files name and no row is left of, in random order."""
+    if log.items is None:
+        raise SeqRecError(f"{log.name}: --catalog all: no file tells of other items; name --items")
+    known = log.items["item_id"].cast(pl.String).unique()
+    others = known.filter(~known.is_in(item_ids.implode())).sort()
+    return others.gather(np.random.default_rng(0).permutation(len(others)))
 
 
 def _order(rows: _Rows, log: Log, has_time_split: bool) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from seqrec.data.catalog import catalog_fingerprint, read_items, write_parquet
 from seqrec.data.filters import Filters
 from seqrec.data.histories import Blocks, Histories, write_blocks
-from seqrec.data.interactions import Interactions
+from seqrec.data.interactions import Catalog, Interactions
 from seqrec.data.sources import Log, sha256_of
 from seqrec.data.splits import SplitBy
 from seqrec.errors import SeqRecError
@@ -36,6 +36,7 @@ def write_prepared(
     log: Log,
     filters: Filters,
     split_by: SplitBy,
+    catalog: Catalog = "watched",
 ) -> dict[str, Any]:
     """Write a prepared folder.
 
@@ -46,6 +47,7 @@ def write_prepared(
         log: for what it knows of items and users, and for its checksums.
         filters: that were applied.
         split_by: that was applied.
+        catalog: that was asked for.
 
     Returns:
         The manifest.
@@ -78,6 +80,7 @@ def write_prepared(
             "min_item": filters.min_item,
             "repeats": filters.repeats,
             "cold_share": filters.cold_share,
+            "catalog": catalog,
         },
         "split_points": interactions.cuts,
         "counts": interactions.counts,

@@ -75,7 +75,7 @@ def read_source(source: Any, *, columns: Columns | None = None, format: str | No
     """
     asked = columns or Columns()
     if not isinstance(source, str | Path):
-        frame = _frame(source)
+        frame = frame_of(source)
         names = frame.collect_schema().names()
         found = guess_columns("the frame", names, asked)
         return Log(_with_text_ids(frame, found), found)
@@ -152,8 +152,12 @@ def _told(file: LogFile | None, read: Callable[[], Any]) -> Any:
         raise explain(file, error) from error
 
 
-def _frame(source: Any) -> pl.LazyFrame:
-    """A polars, pandas or Arrow frame as a lazy one."""
+def frame_of(source: Any) -> pl.LazyFrame:
+    """A polars, pandas or Arrow frame as a lazy one.
+
+    Raises:
+        SeqRecError: something else.
+    """
     if isinstance(source, pl.LazyFrame | pl.DataFrame):
         return source.lazy()
     if type(source).__module__.partition(".")[0] == "pandas":

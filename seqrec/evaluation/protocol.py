@@ -179,11 +179,14 @@ def protocol_line(
         for option, nothing in (("min_rating", None), ("min_user", 1), ("min_item", 1))
         if options[option] not in (None, nothing)
     ]
+    catalog = f"full catalog of {data.num_items:,} items"
+    if unwatched := data.manifest["counts"].get("unwatched_items"):
+        catalog += f", {unwatched:,} of them in no interaction"
     parts = [
         f"{data.split_by} {split}"
         + (f", {data.targets} targets" if data.split_by.startswith("global-time") else ""),
         f"{num_queries:,} queries",
-        f"full catalog of {data.num_items:,} items",
+        catalog,
         f"filters: {', '.join(filters)}" if filters else "no filters",
         "seen items left out" if exclude_seen else "seen items kept",
         f"repeats: {options['repeats']}",

@@ -3,15 +3,17 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from seqrec.data.cards import list_cards, obtain
 from seqrec.data.columns import Columns
 from seqrec.data.filters import Filters, Repeats
-from seqrec.data.interactions import prepare_interactions
+from seqrec.data.interactions import Catalog, prepare_interactions
+from seqrec.data.item_file import check_tells, read_item_file, told_by
 from seqrec.data.prepared import write_prepared
 from seqrec.data.sources import read_source
 from seqrec.data.splits import parse_split
+from seqrec.errors import SeqRecError
 from seqrec.jobs.folders import new_folder, refuse_existing
 
 CACHE = Path("data") / "raw"
@@ -38,6 +40,8 @@ def prepare(
     min_item: int = 1,
     repeats: Repeats = "keep",
     cold_share: float = 0.0,
+    items: Any = None,
+    catalog: Catalog = "watched",
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
@@ -60,6 +64,10 @@ def prepare(
         repeats: ``keep``, or ``drop-consecutive``.
         cold_share: share of the items of which only test interactions are kept, to see how
             titles fare that nobody has watched yet.
+        items: a file (CSV with a header, Parquet, NDJSON) or frame that tells about items, in
+            columns of any name; beside what stands in files next to the log.
+        catalog: ``watched``: the items with interactions that the filters leave; ``all``: those,
+            and all others that a file tells about, for models with content.
         overwrite: replace ``out``.
         say: where the line goes that tells a known dataset's origin.
 
@@ -72,15 +80,28 @@ def prepare(
     out = Path(out)
     split = parse_split(split_by, targets)
     filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
+    if catalog not in get_args(Catalog):
+        raise SeqRecError(f"--catalog {catalog}: choose one of {', '.join(get_args(Catalog))}")
     refuse_existing(out, overwrite)
     name = str(source) if isinstance(source, str | Path) else "a frame"
     known = {card.name for card in list_cards()}
     if name in known and not Path(name).exists():
         source = obtain(name, CACHE, say)
     log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
-    interactions = prepare_interactions(log, filters, split)
+    told = None if items is None else read_item_file(items, log.columns.item)
+    if told is not None:
+        log = told_by(log, told)
+    interactions = prepare_interactions(log, filters, split, catalog)
+    if told is not None:
+        check_tells(told, interactions.item_ids)
     with new_folder(out, overwrite=overwrite) as folder:
         manifest = write_prepared(
-            folder, interactions, source=name, log=log, filters=filters, split_by=split
+            folder,
+            interactions,
+            source=name,
+            log=log,
+            filters=filters,
+            split_by=split,
+            catalog=catalog,
         )
     return {"out": str(out), **manifest}

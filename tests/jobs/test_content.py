@@ -90,6 +90,6 @@ def test_content_of_which_nobody_knows_anything_is_refused(log, encoder, tmp_pat
     (log / "movies.csv").unlink()
     data = seqrec.prepare(log / "ratings.csv", out=tmp_path / "data")["out"]
     overrides = [f"model.content={{columns: [title], encoder: {encoder}}}"]
-    with pytest.raises(SeqRecError, match="columns: no item has a 'title'; prepare from a log"):
+    with pytest.raises(SeqRecError, match="columns: no item has a .title.; prepare with --items"):
         seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
     assert not list(tmp_path.glob("run*"))
