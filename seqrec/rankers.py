@@ -5,7 +5,8 @@ validation, evaluation and serving answer alike.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -129,6 +130,15 @@ class ModelRanker(Ranker):
         self.num_items = model.config.num_items
         self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.backbone.config.hidden_size
+
+    @contextmanager
+    def without_new_titles(self) -> Iterator[None]:
+        """Meanwhile rank only the titles that training scores."""
+        whole, self.num_items = self.num_items, self.model.num_learned
+        try:
+            yield
+        finally:
+            self.num_items = whole
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:

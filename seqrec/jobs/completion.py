@@ -15,6 +15,9 @@ from seqrec.training.memory_strength import choose_strength
 from seqrec.training.module import TrainingModule
 from seqrec.training.new_titles import learn_new_titles, scale_new_titles
 
+SETTLE_NEW_TITLES = SFTConfig | DistillationConfig
+"""Objectives that teach a whole model, and what content says of new titles afterwards."""
+
 
 class Completion(NamedTuple):
     """For ``metrics.json``."""
@@ -44,12 +47,13 @@ def complete(
     if validation is not None and is_open:
         metric = recipe.trainer.selection_metric
         assert model.memory is not None
-        metrics = choose_strength(module.ranker, model.memory, validation, metric, module.ks)
+        with module.ranker.without_new_titles():
+            metrics = choose_strength(module.ranker, model.memory, validation, metric, module.ks)
         set_strength(model, model.memory.strength)
         found = Completion({}, metrics)
     if model.memory is not None:
         found = found._replace(facts={"memory_strength": model.memory.strength})
-    if isinstance(recipe.objective, SFTConfig | DistillationConfig):
+    if isinstance(recipe.objective, SETTLE_NEW_TITLES):
         facts, metrics = _of_new_titles(recipe, module, learning, validation)
         found = Completion(found.facts | facts, found.validation | metrics)
     return found
@@ -85,10 +89,10 @@ def _of_new_titles(
         content_dropout=settings.content_dropout,
     )
     facts: dict[str, Any] = {"number": int((~embedding.has_row).sum())}
-    if validation is None or model.config.cosine_scale is not None:
+    if validation is None:
         return Completion({"new_titles": facts}, {})
     metric = recipe.trainer.selection_metric
     scale, cost, metrics = scale_new_titles(
-        module.ranker, embedding, validation, metric, module.ks, settings.max_cost
+        module.ranker, validation, metric, module.ks, settings.max_cost
     )
     return Completion({"new_titles": facts | {"scale": scale, "cost": cost}}, metrics)

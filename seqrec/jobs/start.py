@@ -4,6 +4,8 @@ import copy
 import json
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.config.load import Recipe, with_settings
@@ -15,6 +17,7 @@ from seqrec.errors import SeqRecError
 from seqrec.jobs.models import check_targets_are_unread, open_reader_of_titles, open_recommender
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.content import ContentEmbedding
 from seqrec.recommender import model_folder
 from seqrec.tokens.tokenizer import load_tokenizer
 
@@ -98,6 +101,23 @@ def start_model(
                 "objective.num_targets 1"
             )
     return with_dropout(model, recipe.model).train(), load_tokenizer(folder)
+
+
+def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> None:
+    """Refuse training on titles that a model with content has no rows of.
+
+    Raises:
+        SeqRecError: the log has some.
+    """
+    embedding = model.get_input_embeddings()
+    if not isinstance(embedding, ContentEmbedding):
+        return
+    number = int(((~embedding.has_row).numpy() & (item_counts > 0)).sum())
+    if number:
+        raise SeqRecError(
+            f"{KEY}: the model has no rows of {number:,} titles that are trained on here, new to "
+            "the log that it learned from; train a model anew"
+        )
 
 
 def check_keys(asked: ModelConfig, config: SeqRecConfig) -> None:

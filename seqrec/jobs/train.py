@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,12 @@ from seqrec.jobs.build import (
     build_model,
     build_optimizers,
 )
-from seqrec.jobs.completion import complete, has_open_strength, set_strength
+from seqrec.jobs.completion import (
+    SETTLE_NEW_TITLES,
+    complete,
+    has_open_strength,
+    set_strength,
+)
 from seqrec.jobs.distillation import build_distillation, check_cache_knows, serving_costs
 from seqrec.jobs.events import check_times, event_blocks, fit_coder
 from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
@@ -50,7 +56,7 @@ from seqrec.jobs.run_folder import (
 )
 from seqrec.jobs.seeds import check_seeds, over_seeds, seeds_folder
 from seqrec.jobs.sft import build_sft
-from seqrec.jobs.start import KEY, settled, start_model
+from seqrec.jobs.start import KEY, check_rows, settled, start_model
 from seqrec.models.saving import load_model
 from seqrec.rankers import ModelRanker
 from seqrec.recommender import ITEMS_FILE, model_coder, model_folder
@@ -58,7 +64,7 @@ from seqrec.tokens.events import EventTokens
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices
+from seqrec.training.fit import LOG_FILE, FitResult, Watch, check_devices, device_of
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.module import SELECTION, Tolerance, TrainingModule
 from seqrec.training.validation import validation_metrics
@@ -226,6 +232,7 @@ class Job:
             tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
             grammar=coder.grammar if coder else None,
         )
+        check_rows(model, learning.item_counts)
         if learning.memory_strength is not None and has_open_strength(recipe, model):
             set_strength(model, learning.memory_strength)
         if isinstance(recipe.objective, DistillationConfig):
@@ -275,7 +282,9 @@ class Job:
         best_epoch = self.choose_weights(recipe, folder, result, start)
         model, saved = self.module.model.eval(), folder / "model"
         judge = self.validation if result.has_validation else None
+        model.to(device_of(recipe.trainer.accelerator))  # from which Lightning took it
         completion = complete(recipe, self.module, self.learning, judge)
+        model.cpu()
         disable_progress_bar()
         model.save_pretrained(saved)
         self.tokenizer.save_pretrained(saved)
@@ -357,15 +366,17 @@ class Job:
         self.module.model.use_sparse_gradients(has_sparse and self.learning.is_sparse)
         if self.module.tolerance is None:
             self.judge_start(recipe)
-        result = fit_recipe(
-            recipe,
-            self.module,
-            self.learning.loader,
-            self.validation,
-            folder,
-            num_scored=self.learning.num_scored,
-            watch=watch,
-        )
+        settles_new_titles = isinstance(recipe.objective, SETTLE_NEW_TITLES)
+        with self.module.ranker.without_new_titles() if settles_new_titles else nullcontext():
+            result = fit_recipe(
+                recipe,
+                self.module,
+                self.learning.loader,
+                self.validation,
+                folder,
+                num_scored=self.learning.num_scored,
+                watch=watch,
+            )
         self.module.model.use_sparse_gradients(False)
         return result
 

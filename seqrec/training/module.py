@@ -13,7 +13,7 @@ from seqrec.evaluation.metrics import metric_collection
 from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
-from seqrec.rankers import Ranker
+from seqrec.rankers import ModelRanker
 from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward
@@ -107,7 +107,7 @@ class TrainingModule(LearningModule):
         model: SeqRecForNextItem,
         objective: Objective,
         optimizers: Callable[[nn.Module], dict[str, Any]],
-        ranker: Ranker,
+        ranker: ModelRanker,
         ks: Sequence[int],
         *,
         dtype: torch.dtype,

@@ -1,6 +1,6 @@
 """Titles that training never met: what their content says, and how loudly.
 
-Both are settled when the model has learned, and change nothing that it does with known titles.
+Both are settled when the model has learned, whose weights stay as they are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rankers import Ranker
+from seqrec.rankers import ModelRanker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw, warmup_and_decay
-from seqrec.training.sft import PackedTensors
+from seqrec.training.sft import PackedTensors, memory_at
 from seqrec.training.validation import validation_metrics
 
 NUM_STEPS = 600
@@ -26,9 +26,9 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.1
 INITIAL_STD = 0.02
 
-SCALES = tuple(2 ** (power / 2) for power in range(-4, 7))
-"""What is tried one after the other, until one costs too much."""
-NUM_HALVINGS = 6
+SCALES = tuple(2 ** (power / 4) for power in range(-8, 5))
+"""From a quarter to twice as long: tried one after the other, until one costs too much."""
+NUM_HALVINGS = 5
 
 
 def learn_new_titles(
@@ -68,22 +68,22 @@ def learn_new_titles(
     with torch.no_grad():
         known = model.learned_item_weight()
     for batch in islice(batches, NUM_STEPS):
-        input_ids, documents, labels, label_weight = (part.to(device) for part in batch[:4])
-        times = None if batch.times is None else batch.times.to(device)
-        is_learned = ((labels != IGNORE_INDEX) & (label_weight > 0)).flatten()
-        place = is_learned.nonzero().squeeze(1)
-        place = place[torch.randperm(len(place))[:NUM_TARGETS].to(device)]
+        here = batch.to(device)
+        labels, label_weight = here.labels.flatten(), here.label_weight.flatten()
+        place = ((labels != IGNORE_INDEX) & (label_weight > 0)).nonzero().squeeze(1)
         if not len(place):
             continue
+        place = place[torch.randperm(len(place))[:NUM_TARGETS].to(device)]
         with torch.no_grad():
-            states = model.hidden_states(input_ids, documents, times).flatten(0, 1)[place]
+            states = model.hidden_states(here.input_ids, here.documents, here.times)
         is_left_out = torch.rand(num_met, device=device) < row_dropout
         said = model.scaled(projection(F.dropout(content, content_dropout)))
         loss = catalog_cross_entropy(
-            states,
+            states.flatten(0, 1)[place],
             torch.where(is_left_out[:, None], said, known),
-            labels.flatten()[place],
-            label_weight=label_weight.flatten()[place],
+            labels[place],
+            label_weight=label_weight[place],
+            logit_bias=memory_at(model, here, place, labels[place]),
         )
         optimizer.zero_grad()
         loss.backward()
@@ -96,15 +96,14 @@ class Scaled(NamedTuple):
 
     scale: float
     cost: float
-    """What share of its best value the selection metric lost."""
+    """What share the selection metric lost of its best value, such as that without new titles."""
     validation: dict[str, float]
     """Its metrics."""
 
 
 @torch.no_grad()
 def scale_new_titles(
-    ranker: Ranker,
-    embedding: ContentEmbedding,
+    ranker: ModelRanker,
     validation: QueryLoader,
     selection_metric: str,
     ks: Sequence[int],
@@ -112,11 +111,11 @@ def scale_new_titles(
 ) -> Scaled:
     """Make new titles' vectors as long as validation allows.
 
-    Longer vectors win new titles more places, which targets that are known lose.
+    Longer vectors win new titles more places, which targets that are known lose. If the scores are
+    cosines, or no target is found at all, the vectors stay as they were fitted.
 
     Args:
-        ranker: asks the model.
-        embedding: the model's, whose ``proj_of_new`` is scaled.
+        ranker: asks the model, whose ``proj_of_new`` is scaled.
         validation: the queries.
         selection_metric: what counts.
         ks: cut-offs of the metrics.
@@ -125,6 +124,8 @@ def scale_new_titles(
     Returns:
         What was settled on.
     """
+    embedding = ranker.model.get_input_embeddings()
+    assert isinstance(embedding, ContentEmbedding)
     fitted = [(part, part.clone()) for part in embedding.proj_of_new.parameters()]
 
     def set_scale(scale: float) -> None:
@@ -135,21 +136,24 @@ def scale_new_titles(
         set_scale(scale)
         return validation_metrics(ranker, validation, ks)
 
-    scale, kept = 0.0, judged(0.0)
-    best = kept[selection_metric]
-    for longer in SCALES:
-        metrics = judged(longer)
-        best = max(best, metrics[selection_metric])
-        if metrics[selection_metric] < (1 - max_cost) * best:
+    with ranker.without_new_titles():
+        best = validation_metrics(ranker, validation, ks)[selection_metric]
+    if ranker.model.config.cosine_scale is not None or not best:
+        metrics = judged(1.0)
+        return Scaled(1.0, 1 - metrics[selection_metric] / best if best else 0.0, metrics)
+    tried = {0.0: judged(0.0)}
+    shorter, longer = 0.0, SCALES[-1]
+    for scale in SCALES:
+        tried[scale] = judged(scale)
+        best = max(best, tried[scale][selection_metric])
+        if tried[scale][selection_metric] < (1 - max_cost) * best:
+            longer = scale
             break
-        scale, kept = longer, metrics
-    if scale < longer:
-        for _ in range(NUM_HALVINGS):
-            middle = (scale + longer) / 2
-            metrics = judged(middle)
-            if metrics[selection_metric] < (1 - max_cost) * best:
-                longer = middle
-            else:
-                scale, kept = middle, metrics
-    set_scale(scale)
-    return Scaled(scale, 1 - kept[selection_metric] / best if best else 0.0, kept)
+        shorter = scale
+    for _ in range(NUM_HALVINGS if shorter < longer else 0):
+        middle = (shorter + longer) / 2
+        tried[middle] = judged(middle)
+        is_too_long = tried[middle][selection_metric] < (1 - max_cost) * best
+        shorter, longer = (shorter, middle) if is_too_long else (middle, longer)
+    set_scale(shorter)
+    return Scaled(shorter, 1 - tried[shorter][selection_metric] / best, tried[shorter])

@@ -86,6 +86,29 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
     assert cold["counts"]["queries"] == 2
 
 
+def test_titles_that_nobody_watched_are_left_out_until_content_speaks_for_them(
+    log, encoder, tmp_path
+):
+    """Scores of binary losses are below 0, the score of a title of which nothing is known yet."""
+    ratings = pl.read_csv(log / "ratings.csv").filter(~pl.col("movieId").str.ends_with(str(NEW)))
+    ratings.write_csv(tmp_path / "log.csv")
+    options = {"items": log / "movies.csv", "catalog": "all"}
+    data = seqrec.prepare(tmp_path / "log.csv", out=tmp_path / "data", **options)["out"]
+    overrides = [
+        f"model.content={{encoder: {encoder}, max_cost: 0.2}}",
+        "objective.loss={name: binary_cross_entropy, num_negatives: 4}",
+        "model.hidden_size=16",
+        "data.max_length=10",
+        "data.batch_size=4",
+        "trainer.learning_rate=0.01",
+        "trainer.max_epochs=12",
+    ]
+    seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    values = [json.loads(line)["val/ndcg@10"] for line in lines]
+    assert len(values) == 12 and min(values[6:]) > 0.5
+
+
 def test_content_of_which_nobody_knows_anything_is_refused(log, encoder, tmp_path):
     (log / "movies.csv").unlink()
     data = seqrec.prepare(log / "ratings.csv", out=tmp_path / "data")["out"]
