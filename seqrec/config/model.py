@@ -42,7 +42,8 @@ class ContentConfig(Block):
     """Share of the content's features dropped in these steps."""
     max_cost: float = Field(default=0.01, ge=0, le=1)
     """What share of the selection metric the places that new titles take may cost on validation:
-    their vectors are made as long as it allows. With cosine_scale all are of one length."""
+    their vectors are made as long as it allows. Without a validation part, and with cosine_scale,
+    they stay as they were learned."""
 
 
 OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")

@@ -68,25 +68,31 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
         key: the setting that names the columns, for the error.
 
     Raises:
-        SeqRecError: a column that the items lack, or in which no item says anything.
+        SeqRecError: a column that the items lack, that holds neither words nor numbers nor lists
+            of them, or in which no item says anything.
     """
+    said = {}
     for column in columns:
         if column not in items.columns:
             raise SeqRecError(
                 f"{key}: the items have no column {column!r}; they have {', '.join(items.columns)}"
             )
         cells = items[column]
-        is_list = isinstance(cells.dtype, pl.List)
-        if not ((cells.list.len() if is_list else cells.cast(pl.String).str.len_bytes()) > 0).any():
+        is_list = isinstance(cells.dtype, pl.List | pl.Array)
+        of_what = cells.dtype.inner if is_list else cells.dtype  # type: ignore[attr-defined]
+        if of_what.is_nested() or of_what in (pl.Binary, pl.Object, pl.Duration):
+            raise SeqRecError(f"{key}: column {column!r} of the items holds {cells.dtype}, no text")
+        if of_what.is_float() and not is_list:
+            cells = cells.fill_nan(None)
+        if is_list:
+            cells = cells.cast(pl.List(pl.String)).list.join(", ", ignore_nulls=True)
+        said[column] = cells.cast(pl.String)
+        if not (said[column].str.len_bytes() > 0).any():
             raise SeqRecError(
                 f"{key}: no item has a {column!r}; prepare with --items, or from a log beside "
                 "which a file tells it, such as movies.csv beside ratings.csv"
             )
-    parts = [
-        pl.col(name).list.join(", ") if isinstance(items[name].dtype, pl.List) else pl.col(name)
-        for name in columns
-    ]
-    texts = items.select(pl.concat_str(parts, separator=". ", ignore_nulls=True))
+    texts = pl.DataFrame(said).select(pl.concat_str(*said, separator=". ", ignore_nulls=True))
     return texts.to_series().to_list()
 
 

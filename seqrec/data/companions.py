@@ -47,7 +47,7 @@ def companions_of(log: Path) -> Companions:
     if name.endswith(".inter"):
         stem = log.with_name(name).with_suffix("")
         items, users = stem.with_suffix(".item"), stem.with_suffix(".user")
-        return _gather(items, _read_atomic_items, users, _read_atomic_users)
+        return _gather(items, read_atomic_items, users, _read_atomic_users)
     return Companions()
 
 
@@ -106,15 +106,11 @@ def _is_of_movielens(path: Path) -> bool:
     return {"movieid", "title"} <= {plain(name) for name in names}
 
 
-def _read_atomic_items(path: Path) -> pl.DataFrame:
+def read_atomic_items(path: Path) -> pl.DataFrame:
+    """The items of a RecBole file, with a ``title`` and ``genres`` whatever it calls them."""
     table = _atomic(path)
-    return with_usual_columns(table.rename({table.columns[0]: "item_id"}))
-
-
-def with_usual_columns(table: pl.DataFrame) -> pl.DataFrame:
-    """Items with a ``title`` and a list of ``genres``, whatever their columns are called."""
     plain_names = {plain(name): name for name in reversed(table.columns)}
-    renamed = {}
+    renamed = {table.columns[0]: "item_id"}
     for name, usual in (
         ("title", ("title", "movietitle", "itemtitle", "name", "itemname")),
         ("genres", ("genres", "genre", "class", "categories", "category")),
@@ -125,9 +121,7 @@ def with_usual_columns(table: pl.DataFrame) -> pl.DataFrame:
     table = table.rename(renamed)
     if "title" in table.columns and table["title"].dtype == pl.List(pl.String):
         table = table.with_columns(pl.col("title").list.join(" "))
-    if "genres" in table.columns and table["genres"].dtype == pl.String:
-        table = _with_genres(table)
-    return table
+    return with_genre_lists(table)
 
 
 def _read_atomic_users(path: Path) -> pl.DataFrame:
@@ -158,6 +152,13 @@ def _atomic(path: Path) -> pl.DataFrame:
         elif type_ == "token_seq":
             casts.append(pl.col(name).str.extract_all(r"\S+").fill_null([]))
     return table.with_columns(casts)
+
+
+def with_genre_lists(table: pl.DataFrame) -> pl.DataFrame:
+    """The same items, their genres as lists if they are told as words with ``|`` between."""
+    if "genres" in table.columns and table["genres"].dtype == pl.String:
+        return _with_genres(table)
+    return table
 
 
 def _with_genres(table: pl.DataFrame) -> pl.DataFrame:
@@ -196,8 +197,11 @@ def _frame(
 
 
 def _text(path: Path) -> str:
+    return as_text(path.read_bytes())
+
+
+def as_text(data: bytes) -> str:
     """UTF-8 if the bytes are, else Latin-1, as GroupLens wrote its first files."""
-    data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

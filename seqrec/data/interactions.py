@@ -36,7 +36,7 @@ class Interactions:
 
 
 Catalog = Literal["watched", "all"]
-"""Which items can be recommended: those with interactions, or all that a file names."""
+"""Which items can be recommended: those with interactions, or also those that only a file names."""
 
 
 class _Rows:
@@ -79,6 +79,7 @@ def prepare_interactions(
     """
     found = canonical(log)
     user_ids, item_ids = found.user_ids, found.item_ids
+    in_log = item_ids
     rows = _Rows(log.name, found.table, found.num_rows)
     unit, renamed = found.time_unit, found.renamed
     del found
@@ -109,7 +110,7 @@ def prepare_interactions(
         user_ids = _number(rows, "user", user_ids)
     item_ids = _number_by_training(rows, item_ids)
     if catalog == "all":
-        unwatched = _unwatched(log, item_ids)
+        unwatched = _unwatched(log, in_log)
         rows.counts["unwatched_items"] = len(unwatched)
         item_ids = item_ids.append(unwatched)
     _count(rows, split_by, ordered_by, len(item_ids))
@@ -185,12 +186,12 @@ def _number_by_training(rows: _Rows, ids: pl.Series) -> pl.Series:
     return ids.gather(order)
 
 
-def _unwatched(log: Log, item_ids: pl.Series) -> pl.Series:
-    """Ids of the items that the log's files name and no row is left of, in random order."""
+def _unwatched(log: Log, in_log: pl.Series) -> pl.Series:
+    """Ids of the items that the log's files name and it does not, in random order."""
     if log.items is None:
         raise SeqRecError(f"{log.name}: --catalog all: no file tells of other items; name --items")
     known = log.items["item_id"].cast(pl.String).unique()
-    others = known.filter(~known.is_in(item_ids.implode())).sort()
+    others = known.filter(~known.is_in(in_log.implode())).sort()
     return others.gather(np.random.default_rng(0).permutation(len(others)))
 
 

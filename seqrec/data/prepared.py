@@ -219,7 +219,10 @@ def _known_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.Dat
     if known is not None:
         known = known.with_columns(pl.col(id_name).cast(pl.String)).unique(id_name, keep="first")
         if role in known.columns:
-            known = known.rename({role: f"{role}_in_log"})
+            free = f"{role}_in_log"
+            while free in known.columns:
+                free += "_"
+            known = known.rename({role: free})
         table = table.join(known, on=id_name, how="left", maintain_order="left")
     if role == "user":
         return table

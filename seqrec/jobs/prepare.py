@@ -67,7 +67,8 @@ def prepare(
         items: a file (CSV with a header, Parquet, NDJSON) or frame that tells about items, in
             columns of any name; beside what stands in files next to the log.
         catalog: ``watched``: the items with interactions that the filters leave; ``all``: those,
-            and all others that a file tells about, for models with content.
+            and the items that a file tells about and the log does not name, for models with
+            content.
         overwrite: replace ``out``.
         say: where the line goes that tells a known dataset's origin.
 
@@ -93,7 +94,8 @@ def prepare(
         log = told_by(log, told)
     interactions = prepare_interactions(log, filters, split, catalog)
     if told is not None:
-        check_tells(told, interactions.item_ids)
+        num_unwatched = interactions.counts.get("unwatched_items", 0)
+        check_tells(told, interactions.item_ids[: len(interactions.item_ids) - num_unwatched])
     with new_folder(out, overwrite=overwrite) as folder:
         manifest = write_prepared(
             folder,

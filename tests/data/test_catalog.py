@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.catalog import catalog_fingerprint, read_items, read_model_items, write_items
+from seqrec.data.catalog import (
+    catalog_fingerprint,
+    item_texts,
+    read_items,
+    read_model_items,
+    write_items,
+)
 from seqrec.errors import SeqRecError
 
 IDS = st.lists(st.text(max_size=4), max_size=5)
@@ -63,3 +69,19 @@ def test_a_models_items_come_with_counts_or_are_refused(tmp_path):
     items.with_columns(num_interactions=pl.Series([1, None])).write_parquet(file)
     with pytest.raises(SeqRecError, match="num_interactions is not a whole number"):
         read_model_items(file)
+
+
+def test_texts_are_of_words_numbers_and_lists_of_them():
+    items = pl.DataFrame(
+        {
+            "title": ["Heat", None],
+            "year": [1995.0, float("nan")],
+            "cast": [[1, 2], []],
+            "genres": [["Crime", None], None],
+            "rows": [{"a": 1}, None],
+        }
+    )
+    columns = ["title", "year", "cast", "genres"]
+    assert item_texts(items, columns, "key") == ["Heat. 1995.0. 1, 2. Crime", ""]
+    with pytest.raises(SeqRecError, match="key: column 'rows' of the items holds Struct.*no text"):
+        item_texts(items, ["rows"], "key")
