@@ -18,6 +18,9 @@ GENRE_FLAGS = (
 """The last columns of ``u.item``, one a genre, 1 where the title is of it."""
 NO_GENRES = "(no genres listed)"
 YEAR_AT_END = r"\((\d{4})\)\s*$"
+TITLE_NAMES = ("title", "movietitle", "itemtitle", "name", "itemname")
+GENRE_NAMES = ("genres", "genre", "categories", "category")
+"""What files of items call them; letters only, in lower case."""
 USER_FIELDS = ["user_id", "gender", "age", "occupation", "zip_code"]
 
 
@@ -111,10 +114,7 @@ def read_atomic_items(path: Path) -> pl.DataFrame:
     table = _atomic(path)
     plain_names = {plain(name): name for name in reversed(table.columns)}
     renamed = {table.columns[0]: "item_id"}
-    for name, usual in (
-        ("title", ("title", "movietitle", "itemtitle", "name", "itemname")),
-        ("genres", ("genres", "genre", "class", "categories", "category")),
-    ):
+    for name, usual in (("title", TITLE_NAMES), ("genres", (*GENRE_NAMES, "class"))):
         found = next((plain_names[guess] for guess in usual if guess in plain_names), None)
         if found is not None and name not in table.columns:
             renamed[found] = name

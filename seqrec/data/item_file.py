@@ -11,7 +11,13 @@ import polars as pl
 import polars.selectors as cs
 
 from seqrec.data.columns import USUAL_NAMES, plain
-from seqrec.data.companions import as_text, read_atomic_items, with_genre_lists
+from seqrec.data.companions import (
+    GENRE_NAMES,
+    TITLE_NAMES,
+    as_text,
+    read_atomic_items,
+    with_genre_lists,
+)
 from seqrec.data.formats import SUFFIXES, suffix_of
 from seqrec.data.layout import open_bytes
 from seqrec.data.sources import READ_ERRORS, Log, frame_of, sha256_of
@@ -20,8 +26,6 @@ from seqrec.errors import SeqRecError
 DELIMITERS = ",\t;|"
 """Of a file of items; the header tells which."""
 ID_NAMES = [*(name for name in USUAL_NAMES["item"] if name != "title"), "id"]
-TITLE_NAMES, GENRE_NAMES = ("name", "movietitle", "itemtitle"), ("genre", "categories", "category")
-"""What ``title`` and ``genres`` are also called; they are then there by both names."""
 KNOWN = "\0known"
 """Ends names of columns that the log's own files tell, while a file is joined to them."""
 CUT_SHORT = (EOFError, zlib.error)
@@ -161,6 +165,7 @@ def _column_of_ids(name: str, columns: list[str], item: str | None) -> str:
 
 
 def _with_usual_columns(table: pl.DataFrame) -> pl.DataFrame:
+    """With ``title`` and ``genres``, which are also there by the names that the file gives them."""
     by_plain_name = {plain(name): name for name in reversed(table.columns)}
     for column, usual in (("title", TITLE_NAMES), ("genres", GENRE_NAMES)):
         found = next((by_plain_name[name] for name in usual if name in by_plain_name), None)

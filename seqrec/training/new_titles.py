@@ -141,7 +141,7 @@ def scale_new_titles(
     if ranker.model.config.cosine_scale is not None or not best:
         metrics = judged(1.0)
         return Scaled(1.0, 1 - metrics[selection_metric] / best if best else 0.0, metrics)
-    tried = {0.0: judged(0.0)}
+    tried: dict[float, dict[str, float]] = {}
     shorter, longer = 0.0, SCALES[-1]
     for scale in SCALES:
         tried[scale] = judged(scale)
@@ -155,5 +155,7 @@ def scale_new_titles(
         tried[middle] = judged(middle)
         is_too_long = tried[middle][selection_metric] < (1 - max_cost) * best
         shorter, longer = (shorter, middle) if is_too_long else (middle, longer)
+    if not shorter:
+        tried[shorter] = judged(shorter)
     set_scale(shorter)
     return Scaled(shorter, 1 - tried[shorter][selection_metric] / best, tried[shorter])
