@@ -1,6 +1,6 @@
 """What each switch is worth: one run each, judged on validation alone.
 
-Runs that are there are not done again.
+Runs that are there are not done again, and those that were begun go on.
 """
 
 import json
@@ -29,9 +29,11 @@ def measure(quick: bool) -> Iterator[Row]:
             out = FOLDER / ("quick" if quick else "runs") / folder_name
             short = ["trainer.max_epochs=1"] if quick else []
             if quick or not out.exists():
+                is_begun = not quick and out.with_name(f"{out.name}.partial").exists()
                 seqrec(
                     *("train", str(RECIPES / name / "sasrec.yaml"), "--data", str(folder)),
-                    *("--out", str(out), "--overwrite", "trainer.accelerator=cpu"),
+                    *("--out", str(out), "--resume" if is_begun else "--overwrite"),
+                    "trainer.accelerator=cpu",
                     *(overrides or ()),
                     *short,
                 )
