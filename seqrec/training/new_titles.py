@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from lightning.fabric.utilities import move_data_to_device
 
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models.content import ContentEmbedding
@@ -68,7 +69,7 @@ def learn_new_titles(
     with torch.no_grad():
         known = model.learned_item_weight()
     for batch in islice(batches, NUM_STEPS):
-        here = batch.to(device)
+        here = move_data_to_device(batch, device)
         labels, label_weight = here.labels.flatten(), here.label_weight.flatten()
         place = ((labels != IGNORE_INDEX) & (label_weight > 0)).nonzero().squeeze(1)
         if not len(place):

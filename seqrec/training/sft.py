@@ -1,7 +1,7 @@
 """Supervised fine-tuning: every position predicts the next item."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -77,12 +77,6 @@ class PackedTensors(NamedTuple):
             sources,
             times,
         )
-
-    def to(self, device: torch.device) -> "PackedTensors":
-        """The same tensors on a device."""
-        parts: dict[str, Any] = self._asdict()
-        there = {name: part.to(device) for name, part in parts.items() if torch.is_tensor(part)}
-        return PackedTensors(**(parts | there))
 
     @property
     def num_targets(self) -> int:
