@@ -47,7 +47,6 @@ def measure(quick: bool) -> Iterator[Row]:
                 "",
                 ratio=value / base,
                 note=f"recall@10 {found['validation']['recall@10']:.4f}; "
-                f"{found['train_seconds']:.0f} s; {' '.join(overrides or ['the recipe itself'])}"
-                f"{trained_earlier(out)}",
+                f"{' '.join(overrides or ['the recipe itself'])}{trained_earlier(out)}",
                 module=MODULE,
             )

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.losses.catalog import (
@@ -60,10 +61,6 @@ class PairTensors(NamedTuple):
         return cls(
             *(torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in batch)  # type: ignore[arg-type]
         )
-
-    def to(self, device: torch.device) -> "PairTensors":
-        moved = (x.to(device) if isinstance(x, Tensor) else x for x in self)
-        return PairTensors(*moved)  # type: ignore[arg-type]
 
     @property
     def num_targets(self) -> int:
@@ -185,7 +182,7 @@ class CachedReference:
 
     def __call__(self, batch: PairTensors) -> PairLogProbs:
         device = batch.pairs.device
-        self.of_pairs = PairLogProbs(*(part.to(device) for part in self.of_pairs))
+        self.of_pairs = move_data_to_device(self.of_pairs, device)
         return PairLogProbs(*(part[batch.pairs] for part in self.of_pairs))
 
 
@@ -221,7 +218,7 @@ class PairWatch:
         reference.to(policy.device)  # type: ignore[arg-type]
         found: dict[str, list[Tensor]] = {}
         for batch in self.batches():
-            tensors = PairTensors.of(batch).to(policy.device)
+            tensors = move_data_to_device(PairTensors.of(batch), policy.device)
             for key, values in _watched(policy, reference, tensors).items():
                 found.setdefault(key, []).append(values.double().cpu())
         policy.train(is_training)
