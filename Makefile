@@ -8,7 +8,7 @@ VENV := .venv
 
 PEERS := benchmarks/peers
 
-.PHONY: demo test lint bench bench-peers
+.PHONY: demo test lint bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
@@ -23,6 +23,9 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.engine $(BENCH)
+
+bench-quality bench-events bench-preference bench-reinforcement bench-distillation: bench-%: $(VENV)/installed-dev
+	$(VENV)/bin/python -m benchmarks.$* $(BENCH)
 
 bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed $(PEERS)/.venv-trl/installed
 	$(VENV)/bin/python -m benchmarks.engine.peers $(BENCH)

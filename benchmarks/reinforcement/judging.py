@@ -23,7 +23,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class People:
-    """Those of a hash below a share: no policy asked them, no reward model met them."""
+    """Those of a hash below a share: no reward model met them, no policy was asked about them."""
 
     data: Path
     held_out_share: float

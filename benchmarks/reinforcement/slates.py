@@ -20,7 +20,7 @@ from seqrec.rl.events import read_events
 NAME = Path(__file__).stem
 RECIPE = RECIPES / "reinforcement" / "slates.yaml"
 HELD_OUT_SHARE = 0.2
-"""As of the reward model: nobody here was met by either."""
+"""As of the reward model, which met nobody of them; RL asks nobody of them."""
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0)
 PAID = "reward of the first three titles"
 LIKED = "first three titles hold one rated 4-5 later"

@@ -6,23 +6,17 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from seqrec.data.histories import Histories
+from seqrec.data.histories import MISSING_TIME, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.rankers import Ranker, ScoreTile
 
-NO_TIME = np.iinfo(np.int64).min
 TIE_BREAKER = 1e-9
 """What popularity may add to a score of another method."""
 
 
-def item_counts(histories: Histories, num_items: int) -> Int[np.ndarray, " I"]:
-    """How often each item occurs in the training part."""
-    return np.bincount(histories.items[histories.split == TRAIN], minlength=num_items)
-
-
 def popularity_shares(histories: Histories, num_items: int) -> Float[np.ndarray, " I"]:
-    """``item_counts`` as shares that sum to less than 1."""
-    counts = item_counts(histories, num_items)
+    """Of the training interactions, as shares that sum to less than 1."""
+    counts = histories.item_counts(num_items)
     return counts / (counts.sum() + 1)
 
 
@@ -38,7 +32,7 @@ class Popularity(Ranker):
 
     def __init__(self, histories: Histories, num_items: int) -> None:
         self.num_items = num_items
-        counts: Float[np.ndarray, " I"] = item_counts(histories, num_items).astype(np.float32)
+        counts: Float[np.ndarray, " I"] = histories.item_counts(num_items).astype(np.float32)
         self._counts = torch.from_numpy(counts)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
@@ -68,7 +62,7 @@ class RecentPopularity(Ranker):
         self._scores = torch.from_numpy(counts + popularity_shares(histories, num_items))
         in_training, times = histories.split == TRAIN, histories.columns.get("time")
         if times is not None:
-            num_untimed = int((in_training & (times == NO_TIME)).sum())
+            num_untimed = int((in_training & (times == MISSING_TIME)).sum())
             if 0 < num_untimed < in_training.sum():
                 self.notes = [
                     f"{self.name}: {num_untimed:,} of {in_training.sum():,} training interactions "
@@ -89,7 +83,7 @@ def recent_interactions(histories: Histories, share: float) -> Bool[np.ndarray, 
     in_training = histories.split == TRAIN
     times = histories.columns.get("time")
     if times is not None:
-        timed = in_training & (times != NO_TIME)
+        timed = in_training & (times != MISSING_TIME)
         if timed.any():
             num_recent = max(round(share * int(timed.sum())), 1)
             since = np.partition(times[timed], -num_recent)[-num_recent]

@@ -35,6 +35,6 @@ class DataConfig(Block):
     def _stride_leaves_no_gap(self) -> "DataConfig":
         if self.stride is not None and self.stride > self.max_length:
             raise ValueError(f"stride {self.stride} is longer than max_length {self.max_length}")
-        if self.stride is not None and self.windows == "last":
-            raise ValueError("stride needs windows=all")
+        if self.stride is not None and self.windows != "all":
+            raise ValueError(f"stride goes with windows all, not {self.windows}")
         return self

@@ -33,7 +33,7 @@ OF_NEXT_ITEM = (
 )
 """Keys of the model block that a reward model has no use for."""
 OF_EPOCHS = {
-    "data": ("windows", "stride", "batch_size", "held_out_share"),
+    "data": ("windows", "stride", "batch_size"),
     "trainer": (
         "max_epochs",
         "patience",
@@ -72,6 +72,11 @@ class Recipe(Block):
             raise ValueError(
                 f"data.pairs goes with objective preference, not {self.objective.name}"
             )
+        share = DataConfig.model_fields["held_out_share"].default
+        if not is_preference and data.held_out_share != share:
+            raise ValueError(
+                f"data.held_out_share goes with objective preference, not {self.objective.name}"
+            )
         if metric == "pair_accuracy" and not (is_preference and data.held_out_share):
             raise ValueError(
                 "trainer.selection_metric pair_accuracy goes with objective preference and a "
@@ -81,7 +86,8 @@ class Recipe(Block):
         has_windows = data.windows != "all" or data.stride is not None
         if has_windows and (is_preference or is_reward_model):
             raise ValueError(
-                f"data.windows and data.stride go with objective sft, not {self.objective.name}"
+                "data.windows and data.stride go with objective sft or distillation, not "
+                f"{self.objective.name}"
             )
         return self
 
@@ -124,6 +130,9 @@ class Recipe(Block):
             for key in keys:
                 if getattr(block, key) != type(block).model_fields[key].default:
                     raise ValueError(f"{name}.{key} goes with other objectives, not rl")
+        for key in ("dropout", "item_dropout"):
+            if self.model.from_pretrained is not None and key in self.model.model_fields_set:
+                raise ValueError(f"model.{key}: rl learns from slates without any; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,6 @@ from seqrec.data.catalog import read_parquet
 from seqrec.data.histories import Histories
 from seqrec.data.pairs import NONE, Pairs, pairs_table
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 
 PEOPLE = "people"
@@ -36,13 +35,6 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.users)
-
-
-def training_part(histories: Histories, user: int, column: str | None = None) -> np.ndarray:
-    """A user's training interactions, oldest first: their items, or another column."""
-    part = slice(histories.offsets[user], histories.offsets[user + 1])
-    values = histories.items if column is None else histories.columns[column]
-    return values[part][histories.split[part] == TRAIN]
 
 
 def generator_of(user_id: str, seed: int) -> np.random.Generator:
@@ -79,8 +71,8 @@ def draw_rated(
     """
     found = Drawn()
     for user, user_id in enumerate(user_ids):
-        items = training_part(histories, user)
-        ratings = training_part(histories, user, "rating")
+        items = histories.training_part(user)
+        ratings = histories.training_part(user, "rating")
         generator = generator_of(user_id, seed)
         if len(items) < min_history + 2:
             found.left_out["users_of_short_histories"] += 1
@@ -119,7 +111,7 @@ def draw_next(
     """
     found = Drawn()
     for user, user_id in enumerate(user_ids):
-        items = training_part(histories, user)
+        items = histories.training_part(user)
         places = np.arange(min_history, len(items))
         found.left_out["users_of_short_histories"] += not len(places)
         if len(places) > per_user:
@@ -167,7 +159,7 @@ def reject_from(
         for row in rows:
             user = drawn.users[row]
             if user not in known:
-                known[user] = training_part(histories, user)
+                known[user] = histories.training_part(user)
         lists = rank([known[drawn.users[row]][: drawn.ends[row]].astype(np.int64) for row in rows])
         for row, ranked in zip(rows, lists, strict=True):
             user = drawn.users[row]
@@ -202,7 +194,7 @@ def drawn_table(
     user_ids = data.users()["user_id"].to_list()
     shown = []
     for user, end in zip(drawn.users, drawn.ends, strict=True):
-        items = training_part(histories, user)[:end][-max_history:]
+        items = histories.training_part(user)[:end][-max_history:]
         shown.append([item_ids[item] for item in items])
     return pairs_table(
         [user_ids[user] for user in drawn.users],

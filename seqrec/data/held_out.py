@@ -1,7 +1,7 @@
 """Who is left out of learning: decided by an id alone, so that different runs leave out the same.
 
-Of two shares the people of the smaller one are among those of the larger one: nobody whom a
-reward model has not met is met by a policy that leaves out no fewer.
+Of two shares the people of the smaller one are among those of the larger one: where a reward model
+leaves out no fewer than a policy, those whom the policy is never asked about it has not met either.
 """
 
 import hashlib

@@ -14,7 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int, Int32, Int64, UInt8
 
+from seqrec.data.splits import TRAIN
+
 BLOCK_ROWS = 1 << 16
+MISSING_TIME = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Histories:
     split: UInt8[np.ndarray, " N"]
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     """Other columns: float64 with NaN for missing values; words, empty where they are missing;
-    ``time`` in int64 microseconds since 1970, the smallest int64 where it is missing."""
+    ``time`` in int64 microseconds since 1970, ``MISSING_TIME`` where there is none."""
 
     @classmethod
     def of(cls, table: pl.DataFrame, columns: Sequence[str], lengths: np.ndarray) -> "Histories":
@@ -37,6 +40,16 @@ class Histories:
             split=table["split"].to_numpy(),
             columns={name: _as_array(table[name]) for name in columns},
         )
+
+    def item_counts(self, num_items: int) -> Int[np.ndarray, " I"]:
+        """How often each item occurs in the training part."""
+        return np.bincount(self.items[self.split == TRAIN], minlength=num_items)
+
+    def training_part(self, user: int, column: str | None = None) -> np.ndarray:
+        """A user's training interactions, oldest first: their items, or another column."""
+        part = slice(self.offsets[user], self.offsets[user + 1])
+        values = self.items if column is None else self.columns[column]
+        return values[part][self.split[part] == TRAIN]
 
 
 def write_blocks(table: pl.DataFrame, file: Path) -> None:
@@ -97,6 +110,5 @@ def _as_array(values: pl.Series) -> np.ndarray:
     if values.dtype == pl.String:
         return values.fill_null("").to_numpy().astype(str)
     if isinstance(values.dtype, pl.Datetime):
-        missing = np.iinfo(np.int64).min
-        return values.dt.cast_time_unit("us").cast(pl.Int64).fill_null(missing).to_numpy()
+        return values.dt.cast_time_unit("us").cast(pl.Int64).fill_null(MISSING_TIME).to_numpy()
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -23,7 +23,6 @@ from seqrec.data.comparisons import read_rows
 from seqrec.data.histories import Histories
 from seqrec.data.pairs import NONE, Ragged, told
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 
 TEXT_LISTS = ("history", "slate")
@@ -88,7 +87,7 @@ def read_labels(file: Path, data: PreparedData, log: Histories) -> Labels:
                 history = np.array(found, dtype=np.int64)
                 rated = np.full(len(found), np.nan)
             else:
-                history, rated = _training_part(log, user_of[user_id])
+                history, rated = _rated_part(log, user_of[user_id])
             lists.append(history)
             ratings.append(rated)
             keys.append(user_id or " ".join(shown))
@@ -149,14 +148,12 @@ def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
     return table
 
 
-def _training_part(log: Histories, user: int) -> tuple[np.ndarray, np.ndarray]:
+def _rated_part(log: Histories, user: int) -> tuple[np.ndarray, np.ndarray]:
     """A user's training interactions and their ratings."""
-    part = slice(log.offsets[user], log.offsets[user + 1])
-    in_training = log.split[part] == TRAIN
-    items = log.items[part][in_training].astype(np.int64)
+    items = log.training_part(user).astype(np.int64)
     if "rating" not in log.columns:
         return items, np.full(len(items), np.nan)
-    return items, log.columns["rating"][part][in_training]
+    return items, log.training_part(user, "rating")
 
 
 def _padded(slates: Sequence[Sequence[int]]) -> Int[np.ndarray, "S K"]:

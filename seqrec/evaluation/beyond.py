@@ -27,8 +27,13 @@ def novelty(
         systems", equation 5; Vargas and Castells 2011, "Rank and relevance in novelty and
         diversity metrics", section 3.
     """
+    return _mean_over_list(lists, self_information(item_counts))
+
+
+def self_information(item_counts: Int[np.ndarray, " I"]) -> Float[np.ndarray, " I"]:
+    """Of every item, in bits: ``-log2`` of its share, one more counted of each."""
     counts = item_counts + 1.0
-    return _mean_over_list(lists, -np.log2(counts / counts.sum()))
+    return -np.log2(counts / counts.sum())
 
 
 def popularity_share(

@@ -91,8 +91,8 @@ def cache_answers(
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:
         raise SeqRecError(f"--max-length {max_length}: the models read 1 to {longest} items")
-    if stride is not None and (windows == "last" or not 1 <= stride <= max_length):
-        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and not with --windows last")
+    if stride is not None and (windows != "all" or not 1 <= stride <= max_length):
+        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and with --windows all alone")
     stream = PackedStream(
         prepared.blocks(),
         teachers[0].tokens,

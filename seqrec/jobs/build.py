@@ -11,7 +11,6 @@ from seqrec.config.load import Recipe
 from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.data.catalog import item_texts
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import Transitions, count_transitions
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
@@ -189,9 +188,7 @@ def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
     """Training interactions of every item."""
     blocks, counts = prepared.blocks(), np.zeros(prepared.num_items, dtype=np.int64)
     for block in range(len(blocks)):
-        histories = blocks.read([block])
-        in_training = histories.items[histories.split == TRAIN]
-        counts += np.bincount(in_training, minlength=prepared.num_items)
+        counts += blocks.read([block]).item_counts(prepared.num_items)
     return counts
 
 

@@ -14,7 +14,6 @@ from jaxtyping import Int
 
 from seqrec.data.catalog import genre_matrix
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.protocol import (
@@ -107,8 +106,7 @@ def evaluate(
             f"{data}: nobody has a {split} target under {prepared.split_by}; "
             "prepare with another --split-by"
         )
-    in_training = histories.items[histories.split == TRAIN]
-    item_counts = np.bincount(in_training, minlength=prepared.num_items)
+    item_counts = histories.item_counts(prepared.num_items)
     if only is not None:
         queries = _only(queries, item_counts, only)
     num_users = len(np.unique(queries.users))

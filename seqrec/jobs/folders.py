@@ -1,7 +1,6 @@
 """Output folders: written aside, swapped in by one rename, never half there."""
 
 import ctypes
-import errno
 import json
 import os
 import shutil
@@ -136,17 +135,14 @@ def reason_of(error: OSError) -> str:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two folders atomically; False where the system cannot (not Linux, old kernel)."""
+    """Exchange two folders atomically; False where system or file system will not."""
     if not sys.platform.startswith("linux"):
         return False
-    library = ctypes.CDLL(None, use_errno=True)
+    library = ctypes.CDLL(None)
     if not hasattr(library, "renameat2"):
         return False
     names = os.fsencode(one), os.fsencode(other)
-    failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    if failed and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return not failed
+    return not library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
 
 
 def _recover(out: Path) -> None:

@@ -22,7 +22,6 @@ from seqrec.config.rl import (
 )
 from seqrec.data.catalog import genre_matrix, number_column
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.models.saving import load_reward_model
 from seqrec.recommender import model_folder
@@ -84,9 +83,7 @@ def _maker(
                 )
             return partial(Diversity, genres)
         case NoveltyConfig():
-            histories = prepared.histories()
-            in_training = histories.items[histories.split == TRAIN]
-            return partial(Novelty, np.bincount(in_training, minlength=prepared.num_items))
+            return partial(Novelty, prepared.histories().item_counts(prepared.num_items))
         case FreshnessConfig(column=column):
             numbers = number_column(items, column, "objective.rewards: freshness")
             return partial(Freshness, numbers)

@@ -29,7 +29,6 @@ from seqrec.config.rl import (
 from seqrec.data.catalog import genre_matrix, write_items
 from seqrec.data.held_out import held_out_levels
 from seqrec.data.prepared import PreparedData
-from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
 from seqrec.jobs.events import event_blocks
@@ -150,7 +149,6 @@ class RLJob:
                 f"{prepared.path}: nobody has a validation target under {prepared.split_by}, and "
                 "the guard watches them; prepare with another --split-by"
             )
-        in_training = histories.items[histories.split == TRAIN]
         return cls(
             recipe,
             settings,
@@ -158,7 +156,7 @@ class RLJob:
             policy,
             tokenizer,
             tokens,
-            np.bincount(in_training, minlength=prepared.num_items),
+            histories.item_counts(prepared.num_items),
             source,
             asking,
             build_scorer(settings.rewards, prepared, coder),

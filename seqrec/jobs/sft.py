@@ -8,6 +8,7 @@ from jaxtyping import Int
 
 from seqrec.config.load import Recipe
 from seqrec.config.objective import (
+    BinaryCrossEntropyConfig,
     CrossEntropyConfig,
     GBCEConfig,
     SampledConfig,
@@ -128,5 +129,7 @@ def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
             return partial(sampled_softmax, log_q=settings.log_q)
         case GBCEConfig():
             return partial(gbce, num_items=num_items, t=settings.t)
-        case _:
+        case BinaryCrossEntropyConfig():
             return binary_cross_entropy
+        case _:
+            raise NotImplementedError(f"objective.loss {type(settings).__name__} has no function")

@@ -18,13 +18,16 @@ from seqrec.jobs.models import check_targets_are_unread, open_reader_of_titles, 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.ensemble import EnsembleConfig
 from seqrec.recommender import model_folder
 from seqrec.tokens.tokenizer import load_tokenizer
 
 KEY = "model.from_pretrained"
-OF_WHOLE = ("head", "cosine_scale", "time_bias", "event_vectors")
+OF_WHOLE = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
 """Keys that a model's own configuration tells, of whatever type its decoder is."""
 PARTS = ("content", "memory")
+OF_THE_START = "initial_vectors"
+"""What trained weights no longer tell."""
 
 
 def settled(recipe: Recipe) -> Recipe:
@@ -122,19 +125,37 @@ def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> 
 
 def check_keys(asked: ModelConfig, config: SeqRecConfig) -> None:
     """Refuse keys of the model block that say otherwise than the model."""
-    for key in sorted(asked.model_fields_set - set(OVER_PRETRAINED)):
-        wanted = getattr(asked, key)
-        if key in PARTS:
-            is_same = (wanted is None) == (getattr(config, key) is None)
-            there: Any = "none" if getattr(config, key) is None else "one"
+    for key in sorted(asked.model_fields_set - {*OVER_PRETRAINED, OF_THE_START}):
+        wanted, there = getattr(asked, key), _told_by(config, key)
+        if key not in PARTS:
+            pairs = [(f"model.{key}", wanted, there)]
+        elif wanted is None or there is None:
+            has = ["none" if part is None else "one" for part in (wanted, there)]
+            pairs = [(f"model.{key}", has[0], has[1])]
         else:
-            there = getattr(config if key in OF_WHOLE else config.backbone_config, key, wanted)
-            is_same = wanted == there
-        if not is_same:
-            raise SeqRecError(
-                f"model.{key}: the model in {asked.from_pretrained} has {there}, the recipe "
-                "another; leave the key out"
-            )
+            settings = wanted.model_dump(exclude_unset=True, exclude_none=True)
+            pairs = [(f"model.{key}.{k}", settings[k], there[k]) for k in settings if k in there]
+        for name, mine, theirs in pairs:
+            if mine != theirs and (mine or theirs):
+                raise SeqRecError(
+                    f"{name}: the model in {asked.from_pretrained} has "
+                    f"{'none' if theirs is None else theirs}, the recipe another; leave the key out"
+                )
+
+
+def _told_by(config: SeqRecConfig, key: str) -> Any:
+    """What a model's configuration says of a key of the model block; None if nothing."""
+    decoder = config.backbone_config
+    if key == "num_members":
+        return getattr(decoder, key, 1)
+    if key in (*OF_WHOLE, *PARTS):
+        return getattr(config, key)
+    return getattr(_member(decoder), key, None)
+
+
+def _member(decoder: Any) -> Any:
+    """The configuration of a decoder, or the one that all of an ensemble have."""
+    return decoder.member_config if isinstance(decoder, EnsembleConfig) else decoder
 
 
 def with_dropout(model: SeqRecForNextItem, asked: ModelConfig) -> SeqRecForNextItem:
@@ -148,7 +169,7 @@ def with_dropout(model: SeqRecForNextItem, asked: ModelConfig) -> SeqRecForNextI
         return model
     config = copy.deepcopy(model.config)
     for key, value in changes.items():
-        setattr(config.backbone_config, key, value)
+        setattr(_member(config.backbone_config), key, value)
     changed = SeqRecForNextItem(config)
     changed.load_state_dict(model.state_dict())
     return changed

@@ -173,6 +173,9 @@ def train_recipe(
             run_ranks(trainer.devices, "seqrec.jobs.train", arguments)
             metrics = json.loads((partial_run / METRICS_FILE).read_text())
         swap_in(partial_run, out)
+    except FileNotFoundError as error:
+        gone = f"{error.filename}: " if error.filename else ""
+        raise SeqRecError(f"--out {out}: ended early: {gone}{reason_of(error)}") from error
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}

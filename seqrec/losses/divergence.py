@@ -241,7 +241,7 @@ class _CatalogDivergence(torch.autograd.Function):
                     found = _forward_kl(student, ours, theirs, of_rows, form)
                 case "reverse_kl":
                     found = _reverse_kl(student, ours, theirs)
-                case _:
+                case "jensen_shannon":
                     found = _jensen_shannon(student, ours, theirs, form)
             values[rows] = found.values.squeeze(1)
             if gradients is not None:

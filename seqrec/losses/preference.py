@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from seqrec.losses.slate import slate_log_prob
+
 
 class PairLogProbs(NamedTuple):
     """Log-probabilities of pairs' answers under one model, in nats."""
@@ -148,26 +150,19 @@ def kto(
     return (of_chosen + of_rejected) / num_sides.clamp_min(1)
 
 
-def slate_log_prob(
+def answer_log_prob(
     title_log_prob: Float[Tensor, "*shape K"], is_title: Bool[Tensor, "*shape K"]
 ) -> Float[Tensor, "*shape"]:
     """The log-probability that titles are drawn in this order, none of them twice.
 
-    The sum over places of ``title - log(1 - probability of the titles before)``: each title is
-    drawn by the same distribution, renormalised over what is left of the catalog. Of one title,
-    its own log-probability; of none, 0.
+    The sum of ``slate_log_prob``. Of one title, its own log-probability; of none, 0.
 
     Args:
         title_log_prob: of each title under the whole catalog.
-        is_title: where there is one; the titles of a slate stand before the padding.
-
-    Source: Plackett 1975, "The analysis of permutations"; Luce 1959.
+        is_title: where there is one; the titles of an answer stand before the padding.
     """
-    title = title_log_prob.where(is_title, 0)
-    drawn = title.exp().where(is_title, 0)
-    before = drawn.cumsum(dim=-1) - drawn
-    left = (1 - before).clamp_min(torch.finfo(title.dtype).eps)
-    return (title - left.log().where(is_title, 0)).sum(dim=-1)
+    of_titles = slate_log_prob(title_log_prob.where(is_title, -torch.inf))
+    return of_titles.where(is_title, 0).sum(dim=-1)
 
 
 def pair_accuracy(policy: PairLogProbs, answers: Answers) -> Float[Tensor, " P"]:

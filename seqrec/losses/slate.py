@@ -18,7 +18,7 @@ def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape
     Args:
         log_prob: of the titles, in their order, under one distribution.
 
-    Source: Plackett 1975, "The Analysis of Permutations".
+    Source: Plackett 1975, "The Analysis of Permutations"; Luce 1959.
     """
     taken = log_prob.exp().cumsum(dim=-1) - log_prob.exp()
     left = (1 - taken).clamp_min(torch.finfo(log_prob.dtype).eps)

@@ -20,8 +20,10 @@ def attend(
     """Scaled dot-product attention of queries, keys and values; causal without a mask.
 
     Torch's fused kernel, except for short rows in bfloat16 on a CPU: there whole products are
-    faster than the kernel's blocks. A bias is added to the logits, and needs a mask.
+    faster than the kernel's blocks. A bias is added to the logits.
     """
+    if mask is None and bias is not None:
+        mask = causal_mask(qkv.shape[3], qkv)
     is_low = qkv.dtype == torch.bfloat16 and qkv.device.type == "cpu"
     if mask is not None and is_low and qkv.shape[3] <= MAX_WHOLE_LENGTH:
         return _WholeAttention.apply(qkv, mask, None if bias is None else bias.to(qkv.dtype))
@@ -30,6 +32,12 @@ def attend(
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=added, is_causal=mask is None
     )
+
+
+def causal_mask(length: int, like: Tensor) -> Float[Tensor, "1 1 T T"]:
+    """0 where a position may read another, -inf where not."""
+    mask = torch.full((1, 1, length, length), -torch.inf, dtype=like.dtype, device=like.device)
+    return mask.triu(1)
 
 
 class RelativeBias(nn.Module):

@@ -54,12 +54,24 @@ class ContentEmbedding(nn.Module):
         return int(met[-1]) + 1 if len(met) else 0
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
-        return F.embedding(tokens, self.table())
+        """The vectors of tokens; content is read of those alone that are there."""
+        there, place = tokens.unique(return_inverse=True)
+        vectors = F.embedding(there, self.weight)
+        is_item = (there >= self.items.start) & (there < self.items.stop)
+        at = is_item.nonzero().squeeze(1)
+        items = there[at] - self.items.start
+        told = self._with_content(vectors[at], self.content[items], self.has_row[items])
+        return F.embedding(place, vectors.index_copy(0, at, told))
 
     def table(self) -> Float[Tensor, "V D"]:
         """The vectors of all tokens."""
-        known = self.weight[self.items] + self.proj(self.content)
-        new = (~self.has_row).nonzero().squeeze(1)
-        items = known.index_copy(0, new, self.proj_of_new(self.content[new]).to(known.dtype))
-        before, after = self.weight[: self.items.start], self.weight[self.items.stop :]
-        return torch.cat([before, items.to(before.dtype), after])
+        items = self._with_content(self.weight[self.items], self.content, self.has_row)
+        return torch.cat([self.weight[: self.items.start], items, self.weight[self.items.stop :]])
+
+    def _with_content(
+        self, rows: Float[Tensor, "S D"], content: Float[Tensor, "S F"], has_row: Bool[Tensor, " S"]
+    ) -> Float[Tensor, "S D"]:
+        """The vectors of some items, from their own rows and what they are about."""
+        known = (rows + self.proj(content)).to(rows.dtype)
+        new = (~has_row).nonzero().squeeze(1)
+        return known.index_copy(0, new, self.proj_of_new(content[new]).to(rows.dtype))

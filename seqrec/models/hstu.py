@@ -1,10 +1,10 @@
 """The HSTU block: attention without a softmax, gated by what each position is."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqrec.models.attention import causal_mask
 from seqrec.models.blocks import (
     Biased,
     Dropout,
@@ -61,9 +61,3 @@ class HSTUBlock(Biased):
 
     def _by_head(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B A T H"]:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-def causal_mask(length: int, like: Tensor) -> Float[Tensor, "1 1 T T"]:
-    """0 where a position may read another, -inf where not."""
-    mask = torch.full((1, 1, length, length), -torch.inf, dtype=like.dtype, device=like.device)
-    return mask.triu(1)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoConfig, PreTrainedModel
@@ -51,7 +52,8 @@ def _load(folder: Path, kind: type[M], mend: str) -> M:
                 f"{config_file}: model_type is {fields.get('model_type')!r}, not {wanted!r}; {mend}"
             )
         config = AutoConfig.from_pretrained(folder)
-        model = kind(config)
+        with torch.random.fork_rng(devices=[]):  # what is drawn here is replaced below
+            model = kind(config)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error

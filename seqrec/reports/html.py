@@ -11,7 +11,6 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var
        max-width: 54rem; margin: 2.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin-bottom: 0.2rem; }
 h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-h3 { font-size: 1rem; margin-top: 1.6rem; }
 p.note { color: var(--quiet); font-size: 0.9rem; }
 p.warning { background: var(--warn); border-left: 4px solid var(--edge); padding: 0.5rem 0.8rem; }
 ul { padding-left: 1.2rem; }
@@ -37,14 +36,6 @@ pre { background: var(--block); padding: 0.8rem; overflow-x: auto; font-size: 0.
 
 def heading(text: str) -> str:
     return f"<h2>{escape(text)}</h2>"
-
-
-def subheading(text: str) -> str:
-    return f"<h3>{escape(text)}</h3>"
-
-
-def paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
 
 
 def note(text: str) -> str:

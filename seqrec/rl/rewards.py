@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
+from seqrec.evaluation.beyond import diversity, self_information
 from seqrec.models.reward import SeqRecForReward
 from seqrec.tokens.rated import pack_prompts, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
@@ -77,12 +78,7 @@ class Rating:
 
 
 class Diversity:
-    """1 minus the mean Jaccard similarity of the genres of a slate's titles, over its pairs.
-
-    Two titles without genres are alike; a slate of one title is not diverse.
-
-    Source: Smyth and McClave 2001, "Similarity vs. Diversity".
-    """
+    """``evaluation.beyond.diversity`` of a slate."""
 
     name = "diversity"
 
@@ -90,29 +86,17 @@ class Diversity:
         self._genres = genres
 
     def score(self, tasks: Tasks, slates: Slates) -> Scores:
-        num_titles = slates.shape[2]
-        if num_titles < 2:
-            return np.zeros(slates.shape[:2])
-        genres = self._genres[slates].astype(np.float64)
-        shared = genres @ genres.swapaxes(2, 3)
-        sizes = genres.sum(axis=3)
-        either = sizes[..., :, None] + sizes[..., None, :] - shared
-        similarity = np.where(either > 0, shared / np.maximum(either, 1), 1.0)
-        first, second = np.triu_indices(num_titles, 1)
-        return 1 - similarity[..., first, second].mean(axis=2)
+        found = diversity(slates.reshape(-1, slates.shape[2]), self._genres)
+        return found.reshape(slates.shape[:2])
 
 
 class Novelty:
-    """The mean self-information of a slate's titles, as a share of the rarest title's.
-
-    Source: Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma", equation 5.
-    """
+    """``evaluation.beyond.novelty`` of a slate, as a share of the rarest title's."""
 
     name = "novelty"
 
     def __init__(self, item_counts: Int[np.ndarray, " I"]) -> None:
-        counts = item_counts + 1.0
-        information = -np.log2(counts / counts.sum())
+        information = self_information(item_counts)
         self._information = information / information.max()
 
     def score(self, tasks: Tasks, slates: Slates) -> Scores:

@@ -38,9 +38,9 @@ class TaskSource:
 
         Args:
             histories: interactions, with the column ``rating`` if rewards need it.
-            levels: of the users; those of the lowest are held out, as by all who go by the same.
+            levels: of the users, from 0 to 1 (``held_out_levels``).
             num_tasks: of an update.
-            held_out_share: of the users, those that are never asked in training.
+            held_out_share: users of a level below it are never asked in training.
             max_later: interactions after the cut that rewards may know.
             seed: of all draws.
 
@@ -58,10 +58,8 @@ class TaskSource:
         """Users with nothing before a cut, or nothing after it: they are not asked."""
         if not len(users):
             raise SeqRecError("nobody has two interactions in the training part: nothing to reward")
-        users = users[np.argsort(levels[users], kind="stable")]
-        num_held = round(held_out_share * len(users))
-        self.held_users = np.sort(users[:num_held])
-        self.users = np.sort(users[num_held:])
+        is_held = levels[users] < held_out_share
+        self.held_users, self.users = users[is_held], users[~is_held]
         if not len(self.users):
             raise SeqRecError(f"a held-out share of {held_out_share:g} leaves nobody to learn from")
         self._num_tasks = num_tasks

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from seqrec.data.histories import MISSING_TIME
 from seqrec.errors import SeqRecError
 
 OPEN = 0
@@ -26,7 +27,7 @@ SITTING_VALUES = ("no", "yes")
 NO, YES = 1, 2
 """What a sitting's behaviour may be, and the codes of that."""
 TIME_COLUMN = "time"
-NO_TIME = np.iinfo(np.int64).min
+NO_TIME = MISSING_TIME
 NO_TIME_INPUT = "no time input"
 PAST_TIMES = "times of past events read"
 TARGET_TIME = "target time given"

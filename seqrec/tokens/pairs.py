@@ -4,15 +4,15 @@ A decoder that reads a history has read all of its beginnings. Pairs of one user
 are beginnings of each other therefore share a window, and are asked for at places of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from seqrec.data.pairs import NONE, Pairs
-from seqrec.tokens.packing import pack_inputs, pack_rows, place_windows
-from seqrec.tokens.stream import Place
+from seqrec.tokens.packing import pack_inputs, place_windows
+from seqrec.tokens.stream import WindowStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.tokens.windows import Windows
 
@@ -100,7 +100,7 @@ class PairWindows(NamedTuple):
         return cls(windows, window_of, column_of)
 
 
-class PairStream:
+class PairStream(WindowStream):
     """Batches of some of a file's pairs; every choice follows from seed and place."""
 
     def __init__(
@@ -131,43 +131,25 @@ class PairStream:
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
         """
+        self.layout = layout = PairWindows.of(pairs, chosen, row_length)
+        counts = np.bincount(layout.window_of, minlength=len(layout.windows.starts))
+        super().__init__(
+            layout.windows,
+            counts,
+            row_length=row_length,
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
         self.pairs = pairs
         self.chosen = chosen
         self.tokens = tokens
-        self.row_length = row_length
-        self.batch_size = batch_size
         self.ignore_index = ignore_index
         self.has_labels = has_labels
-        self.seed = seed
-        self.rank = rank
-        self.num_ranks = num_ranks
-        self.layout = PairWindows.of(pairs, chosen, row_length)
         self._unrelated = pairs.unrelated()
-        by_window = np.argsort(self.layout.window_of, kind="stable")
-        self._by_window = by_window
-        counts = np.bincount(self.layout.window_of, minlength=len(self.layout.windows.starts))
+        self._by_window = np.argsort(layout.window_of, kind="stable")
         self._first_of = np.concatenate([[0], np.cumsum(counts)])
-        self._fixed_rows = pack_rows(self.layout.windows.lengths, row_length)
-        self.num_batches = max(-(-len(self._fixed_rows) // batch_size), 1)
-        """Batches of an epoch, the same in every epoch and process."""
-
-    def batches(self, place: Place) -> Iterator[tuple[Place, PairBatch]]:
-        """The batches from a place to the end of its epoch, each with the place after it."""
-        generator = np.random.default_rng((self.seed, place.epoch))
-        order = generator.permutation(len(self.layout.windows.starts))
-        rows = pack_rows(self.layout.windows.lengths[order], self.row_length)
-        generator.shuffle(rows)
-        rows = [order[row].tolist() for row in rows]
-        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
-        for batch in range(place.batch, self.num_batches):
-            is_last = batch + 1 == self.num_batches
-            after = Place(place.epoch + 1) if is_last else Place(place.epoch, 0, batch + 1)
-            yield after, self._part(rows[cuts[batch] : cuts[batch + 1]])
-
-    def in_order(self, start: int = 0) -> Iterator[PairBatch]:
-        """All pairs once, in an order that does not change, from the ``start``-th batch on."""
-        for first in range(start * self.batch_size, len(self._fixed_rows), self.batch_size):
-            yield self._batch(self._fixed_rows[first : first + self.batch_size])
 
     def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch:
         """This process's part of a batch, which knows what the whole weighs."""

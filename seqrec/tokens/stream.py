@@ -333,7 +333,7 @@ class WindowStream(ABC):
         self.rank = rank
         self.num_ranks = num_ranks
         self._fixed_rows = pack_rows(windows.lengths, row_length)
-        self.num_batches = -(-len(self._fixed_rows) // batch_size)
+        self.num_batches = max(-(-len(self._fixed_rows) // batch_size), 1)
         """Batches of an epoch, the same in every epoch and process."""
 
     @abstractmethod
@@ -353,9 +353,9 @@ class WindowStream(ABC):
             after = Place(place.epoch + 1) if is_last else Place(place.epoch, 0, batch + 1)
             yield after, self._part(rows[cuts[batch] : cuts[batch + 1]])
 
-    def in_order(self) -> Iterator[Any]:
-        """All windows once, in an order that does not change."""
-        for first in range(0, len(self._fixed_rows), self.batch_size):
+    def in_order(self, start: int = 0) -> Iterator[Any]:
+        """All windows once, in an order that does not change, from the ``start``-th batch on."""
+        for first in range(start * self.batch_size, len(self._fixed_rows), self.batch_size):
             yield self._batch(self._fixed_rows[first : first + self.batch_size])
 
     def _part(self, rows: Sequence[Sequence[int]]) -> Any:

@@ -96,7 +96,7 @@ def fit(
         callbacks.append(WithoutDropout(max_epochs - epochs_without_dropout))
     if ema_decay is not None:
         callbacks.append(
-            EMAWeightAveraging(
+            AveragedWeights(
                 use_buffers=False, update_every_n_steps=EMA_STEPS, decay=ema_decay**EMA_STEPS
             )
         )
@@ -196,6 +196,17 @@ class WatchEpochs(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
             trainer.should_stop = True
+
+
+class AveragedWeights(EMAWeightAveraging):
+    """An exponential average of the weights, each of which is up to date when it is read."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.should_update(step_idx=trainer.global_step - 1):
+            module.catch_up()  # type: ignore[operator]
+        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
 
 
 class WithoutDropout(Callback):

@@ -84,12 +84,12 @@ class LearningModule(LightningModule):
         optimizer.zero_grad()
 
     def on_validation_start(self) -> None:
-        self._catch_up()
+        self.catch_up()
 
     def on_train_epoch_end(self) -> None:
-        self._catch_up()
+        self.catch_up()
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Rows that an optimizer left behind, before the whole table is read or saved."""
         for optimizer in self.trainer.optimizers:
             if isinstance(optimizer, LazyAdamW):

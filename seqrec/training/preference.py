@@ -20,9 +20,9 @@ from seqrec.losses.logits import Scores
 from seqrec.losses.preference import (
     Answers,
     PairLogProbs,
+    answer_log_prob,
     pair_accuracy,
     pair_margin,
-    slate_log_prob,
 )
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.pairs import PairBatch
@@ -150,7 +150,7 @@ def log_probs(
     padded = torch.cat([title, title.new_zeros(1)])
 
     def of(at: Int[Tensor, "*shape L"]) -> Float[Tensor, "*shape"]:
-        return slate_log_prob(padded[at], at >= 0)
+        return answer_log_prob(padded[at], at >= 0)
 
     return PairLogProbs(of(batch.chosen_at), of(batch.rejected_at), of(batch.unrelated_at))
 

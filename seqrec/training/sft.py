@@ -166,7 +166,7 @@ def next_targets(
     shares = decay ** torch.arange(num_targets)
     for number, share in enumerate((shares / shares.sum()).tolist()):
         steps = number * block_size
-        here, there = slice(None, batch.labels.shape[1] - steps), slice(steps, None)
+        here, there = slice(max(batch.labels.shape[1] - steps, 0)), slice(steps, None)
         is_same = batch.documents[:, there] == batch.documents[:, here]
         labels[:, here, number] = batch.labels[:, there].where(is_same, IGNORE_INDEX)
         label_weight[:, here, number] = batch.label_weight[:, there] * is_same * share

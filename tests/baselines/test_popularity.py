@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from seqrec.baselines import build_baseline
-from seqrec.baselines.popularity import NO_TIME, recent_interactions
+from seqrec.baselines.popularity import recent_interactions
+from seqrec.data.histories import MISSING_TIME
 from tests.baselines.conftest import histories_of
 
 
@@ -38,8 +39,8 @@ def test_recent_popularity_breaks_ties_by_popularity():
 
 
 def test_untimed_interactions_that_do_not_count_are_told():
-    times = [[1, 2, 9, 10, 11], [NO_TIME, NO_TIME, 9, NO_TIME, 13]]
-    for of, told in ((TIMES, []), (times, ["2 of 6"]), ([[NO_TIME] * 5] * 2, [])):
+    times = [[1, 2, 9, 10, 11], [MISSING_TIME, MISSING_TIME, 9, MISSING_TIME, 13]]
+    for of, told in ((TIMES, []), (times, ["2 of 6"]), ([[MISSING_TIME] * 5] * 2, [])):
         histories = histories_of([[0, 1, 2, 3, 4], [1, 0, 3, 4, 0]], num_held_out=1, times=of)
         notes = build_baseline("recent-popularity", histories, 5).notes
         assert [note.split(": ")[1][:6] for note in notes] == told
@@ -47,7 +48,7 @@ def test_untimed_interactions_that_do_not_count_are_told():
 
 def test_without_times_each_users_own_latest_count():
     lists, held_out = [[0, 1, 2, 3, 4, 5], [0], [5, 4, 3]], 1
-    missing = [[NO_TIME] * len(items) for items in lists]
+    missing = [[MISSING_TIME] * len(items) for items in lists]
     for times in (None, missing):
         histories = histories_of(lists, held_out, times)
         assert histories.items[recent_interactions(histories, 0.5)].tolist() == [2, 3, 5]

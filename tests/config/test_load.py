@@ -74,13 +74,26 @@ def test_the_preference_loss_takes_what_its_schema_holds(name):
         ("objective.sft_share=1", "objective.sft_share: .*less than 1"),
         ("objective.weight=rating", "objective.weight: unknown key"),
         ("data.held_out_share=0", "a data.held_out_share above 0"),
-        ("data.stride=10", "go with objective sft"),
+        ("data.stride=10", "go with objective sft or distillation"),
     ],
 )
 def test_a_mistake_in_a_preference_recipe_names_the_key(override, complaint):
     with pytest.raises(SeqRecError, match=complaint) as mistake:
         load_recipe("dpo", [override])
     assert "\n" not in str(mistake.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "complaint"),
+    [
+        ("sft", ["data.held_out_share=0.2"], "data.held_out_share goes with objective preference"),
+        ("sft", ["data.windows=prefixes", "data.stride=9"], "stride goes with windows all"),
+        ("grpo", ["model.from_pretrained=x", "model.dropout=0.1"], "model.dropout: rl learns"),
+    ],
+)
+def test_settings_without_effect_are_refused(name, overrides, complaint):
+    with pytest.raises(SeqRecError, match=complaint):
+        load_recipe(name, overrides)
 
 
 def test_a_loss_without_a_reference_takes_none():

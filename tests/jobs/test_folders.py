@@ -10,10 +10,13 @@ import time
 import pytest
 
 import seqrec
+from seqrec.config.load import load_recipe
+from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.jobs import folders
 from seqrec.jobs.folders import new_file, new_folder
+from seqrec.jobs.train import train_recipe
 
 
 def contents(folder):
@@ -120,3 +123,38 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(log, tmp_path):
     assert done.returncode == 2 and "cannot be written" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_exchanges_nothing_gets_two_renames(tmp_path, monkeypatch):
+    class Refusing:
+        def renameat2(self, *_):
+            return -1
+
+    monkeypatch.setattr(folders.ctypes, "CDLL", lambda *_: Refusing())
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old").write_text("old")
+    with new_folder(out, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert contents(out) == {"new": b"new"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_data_that_go_while_training_reads_them_are_named(log, tmp_path):
+    data = tmp_path / "data"
+    seqrec.prepare(log, out=data)
+
+    def lose(*_):
+        (data / "interactions.parquet").unlink(missing_ok=True)
+        return False
+
+    recipe = load_recipe("sft", ["data.max_length=10", "trainer.max_epochs=2"])
+    with pytest.raises(SeqRecError, match=r"ended early: .*interactions\.parquet"):
+        train_recipe(
+            recipe,
+            PreparedData.open(data),
+            tmp_path / "run",
+            resume=False,
+            overwrite=False,
+            watch=lose,
+        )

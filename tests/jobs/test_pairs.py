@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 
 import seqrec
-from seqrec.data.comparisons import training_part
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.data.worlds import opposed_tastes
@@ -55,8 +54,8 @@ def trained(data):
     item_ids = prepared.items()["item_id"].to_list()
     return {
         user_id: (
-            [item_ids[item] for item in training_part(histories, user)],
-            training_part(histories, user, "rating").tolist(),
+            [item_ids[item] for item in histories.training_part(user)],
+            histories.training_part(user, "rating").tolist(),
         )
         for user, user_id in enumerate(prepared.users()["user_id"])
     }

@@ -11,6 +11,7 @@ import yaml
 
 import seqrec
 from seqrec.config.load import load_recipe, load_search
+from seqrec.config.search import parse_space
 from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.jobs import tune as module
@@ -250,3 +251,11 @@ def test_a_killed_search_goes_on_within_the_trial_that_was_cut(searched, prepare
     assert process.wait(timeout=60) == -signal.SIGKILL
     resumed = search(prepared, space, tmp_path / "out", resume=True)
     assert without_seconds(resumed["trials"]) == without_seconds(searched["trials"])
+
+
+def test_choices_written_as_1e_4_are_numbers():
+    """YAML itself takes them for text."""
+    space = parse_space(
+        yaml.safe_load("{trainer.learning_rate: [1e-4, 0.001], x: [e, 3e]}"), "here"
+    )
+    assert space == {"trainer.learning_rate": [0.0001, 0.001], "x": ["e", "3e"]}

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from seqrec.losses.preference import (
     Answers,
     PairLogProbs,
+    answer_log_prob,
     dpo,
     ipo,
     kto,
@@ -22,7 +23,6 @@ from seqrec.losses.preference import (
     pair_margin,
     s_dpo,
     simpo,
-    slate_log_prob,
 )
 
 
@@ -260,7 +260,7 @@ def test_one_step_equals_trls(name):
 def test_probabilities_of_all_slates_sum_to_one_and_equal_drawing_without_replacement():
     title = torch.randn(5, dtype=torch.float64).log_softmax(0)
     slates = torch.tensor(list(itertools.permutations(range(5), 3)))
-    found = slate_log_prob(title[slates], torch.ones_like(slates, dtype=torch.bool)).exp()
+    found = answer_log_prob(title[slates], torch.ones_like(slates, dtype=torch.bool)).exp()
     torch.testing.assert_close(found.sum(), torch.tensor(1.0, dtype=torch.float64))
     chances = title.exp().tolist()
     for slate, probability in zip(slates.tolist(), found.tolist(), strict=True):
@@ -274,13 +274,13 @@ def test_probabilities_of_all_slates_sum_to_one_and_equal_drawing_without_replac
 def test_slates_of_one_title_of_none_and_with_padding():
     title = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).log().repeat(3, 1)
     is_title = torch.tensor([[True, False, False], [False] * 3, [True, True, False]])
-    found = slate_log_prob(title, is_title).exp()
+    found = answer_log_prob(title, is_title).exp()
     torch.testing.assert_close(found, torch.tensor([0.5, 1, 0.5 * 0.3 / 0.5], dtype=found.dtype))
 
 
 def test_a_slate_of_nearly_everything_has_a_finite_gradient():
     logits = torch.tensor([60.0, 0.0, -60.0], requires_grad=True)
-    slate_log_prob(logits.log_softmax(0), torch.ones(3, dtype=torch.bool)).backward()
+    answer_log_prob(logits.log_softmax(0), torch.ones(3, dtype=torch.bool)).backward()
     assert logits.grad.isfinite().all()
 
 

@@ -40,6 +40,17 @@ def test_an_item_is_its_row_plus_its_content_and_a_new_one_is_its_content_alone(
     torch.testing.assert_close(tokens(torch.tensor([[9, 10]]))[0], vectors[7:9])
 
 
+def test_vectors_of_some_tokens_are_rows_of_all_with_their_gradient():
+    tokens = model_with_content().get_input_embeddings()
+    asked = torch.tensor([[9, 10, 1], [10, 120, 9]])
+    upstream = torch.randn(2, 3, 32)
+    slopes = []
+    for vectors in (tokens(asked), tokens.table()[asked]):
+        slopes.append(torch.autograd.grad((vectors * upstream).sum(), tokens.parameters()))
+    torch.testing.assert_close(tokens(asked), tokens.table()[asked])
+    torch.testing.assert_close(slopes[0], slopes[1])
+
+
 def test_new_titles_are_no_wrong_answers():
     """Of 100 titles 90 are met in training: the softmax of the loss is over these."""
     model = model_with_content()

@@ -52,6 +52,13 @@ def test_document_states_are_the_hidden_states_at_the_ends(model):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_decoder_without_a_mask_is_causal(model):
+    """As transformers' own are; with all that its attention has learned."""
+    tokens = torch.randint(2, 102, (3, 16))
+    alone = model.backbone(input_ids=tokens).last_hidden_state
+    torch.testing.assert_close(alone, model.hidden_states(tokens), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("head", ["tied", "untied"])
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_vectors_of_some_items_are_rows_of_all_with_a_gradient_of_theirs(head, is_sparse):

@@ -530,7 +530,7 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         ({"max_length": 21}, "--max-length 21: the models read 1 to 20 items"),
         ({"max_length": 0}, "--max-length 0: the models read 1 to 20 items"),
         ({"stride": 21}, "--stride 21: 1 to 20"),
-        ({"stride": 5, "windows": "last"}, "not with --windows last"),
+        ({"stride": 5, "windows": "last"}, "with --windows all alone"),
     ):
         with pytest.raises(SeqRecError, match=message):
             seqrec.cache(teacher, data=data, out=tmp_path / "run", **{"k": 5, **arguments})

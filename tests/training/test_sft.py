@@ -6,11 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import seqrec
+from seqrec.config.objective import SampledConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world, second_order_world, unordered_world
 from seqrec.evaluation.protocol import queries_of
+from seqrec.jobs.sft import build_sampled_loss
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.training.sft import PackedTensors, sft_loss
@@ -161,3 +164,40 @@ def test_several_targets_share_the_weight_of_the_next_one():
     ]
     wanted = sum(weight * negative[row, item] for of in by_hand for row, item, weight in of) / 8
     torch.testing.assert_close(found, wanted)
+
+
+def test_more_targets_than_positions_are_those_that_there_are():
+    model = SeqRecForNextItem(small_config())
+    items, documents = torch.tensor([[4, 8]]), torch.ones(1, 2, dtype=torch.long)
+    batch = PackedTensors(items + 2, documents, torch.tensor([[8, 15]]), torch.ones(1, 2), 2.0)
+    few, many = (
+        sft_loss(model, batch, loss=catalog_cross_entropy, num_targets=number) for number in (2, 9)
+    )
+    # the halves of what comes later are missing from the sum: what is there still weighs 1
+    torch.testing.assert_close(many, few)
+
+
+def test_a_sampled_loss_without_a_function_is_refused():
+    class NewConfig(SampledConfig):
+        pass
+
+    with pytest.raises(NotImplementedError, match="NewConfig has no function"):
+        build_sampled_loss(NewConfig(), num_items=3)
+
+
+def test_averages_of_weights_with_sparse_gradients_are_those_of_dense_ones(tmp_path):
+    """A row that a step did not use moves under AdamW, and so under the average, all the same."""
+    log = first_order_world(num_items=40, seed=0).simulate(150, 15, seed=1)
+    seqrec.prepare(log, out=tmp_path / "data")
+    found = []
+    for is_sparse in ("true", "false"):
+        sampled = f"{{name: sampled_softmax, num_negatives: 4, sparse: {is_sparse}}}"
+        overrides = [
+            *(*SMALL, "model.dropout=0", "data.batch_size=4", "trainer.precision=float32"),
+            *(f"objective.loss={sampled}", "trainer.ema_decay=0.9", "trainer.max_epochs=2"),
+        ]
+        out = tmp_path / is_sparse
+        seqrec.train("sft", data=tmp_path / "data", out=out, overrides=overrides)
+        found.append(load_file(out / "model" / "model.safetensors"))
+    for name, sparse in found[0].items():
+        torch.testing.assert_close(sparse, found[1][name], atol=2e-4, rtol=1e-3)
