@@ -24,7 +24,9 @@ Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
     ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
     ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer,
-    ``H`` histories of a list, ``C`` behaviours, ``E`` tokens of an event, ``F`` values.
+    ``H`` histories of a list, ``C`` behaviours, ``E`` tokens of an event, ``F`` values,
+    ``W`` windows, ``M`` places of a row that are read, ``G`` slates of a history, ``J`` their
+    words of a plan and titles; in attention ``A`` heads and ``H`` their width.
 """
 
 from importlib import import_module

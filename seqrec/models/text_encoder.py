@@ -54,7 +54,8 @@ class TextEncoder:
         return vectors.numpy()
 
     def _encode(self, texts: list[str]) -> Float[torch.Tensor, "B F"]:
-        longest = self.model.config.max_position_embeddings
+        positions = self.model.config.max_position_embeddings
+        longest = min(positions, self.tokenizer.model_max_length)
         tokens = self.tokenizer(
             texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
         ).to(self.model.device)

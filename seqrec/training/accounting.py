@@ -55,7 +55,8 @@ def training_flops(
     kinds = nn.Embedding | ContentEmbedding
     tables = [module for module in model.backbone.modules() if isinstance(module, kinds)]
     weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
-    weights -= sum(table.weight.numel() for table in tables)
+    of_tables = [part for table in tables for part in table.parameters() if part.ndim == 2]
+    weights -= sum(part.numel() for part in of_tables)
     config = model.backbone.config
     judges, shared = 1, 1
     if isinstance(model, SeqRecForReward):

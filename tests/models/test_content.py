@@ -101,6 +101,14 @@ def test_a_text_is_the_mean_of_its_tokens_whatever_its_neighbours(encoder_folder
     assert (found[1] == 0).all() and np.isclose(np.linalg.norm(found[3]), 1)
 
 
+def test_a_text_is_cut_where_tokenizer_or_encoder_end(encoder_folder):
+    """Some encoders have more positions than texts may have tokens, as RoBERTa's."""
+    encoder = TextEncoder.from_pretrained(encoder_folder)
+    encoder.tokenizer.model_max_length = 5
+    found = encoder.encode(["<item:alien> " * 4 + "<item:the> " * n for n in (1, 2)])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
 def test_no_such_encoder_is_told_in_one_line(tmp_path):
     with pytest.raises(SeqRecError, match="text encoder .*cannot be loaded"):
         TextEncoder.from_pretrained(tmp_path)
