@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
 from seqrec.data.catalog import genre_matrix
+from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
@@ -100,23 +101,18 @@ def evaluate(
         refuse_existing(Path(out), overwrite)
     prepared = PreparedData.open(data)
     histories = prepared.histories()
-    queries = queries_of(histories, split, prepared.targets)
-    if not len(queries.users):
-        raise SeqRecError(
-            f"{data}: nobody has a {split} target under {prepared.split_by}; "
-            "prepare with another --split-by"
-        )
     item_counts = histories.item_counts(prepared.num_items)
-    if only is not None:
-        queries = _only(queries, item_counts, only)
-    num_users = len(np.unique(queries.users))
-    if users_sample is not None:
-        queries = _sample(queries, users_sample)
-    is_sampled = len(np.unique(queries.users)) < num_users
+    asked = _asked(prepared, histories, item_counts, split, only, users_sample)
     named = list(map(str, models))
     models, floors = settle_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
+    everyone = Everyone(prepared, histories, asked.queries, ks[-1], exclude_seen)
+    for model, as_named in zip(models, named, strict=True):
+        everyone.ask(model, as_named, retrieval, memory_mb, shuffle_test=shuffle_test)
+    for file in map(Path, recommendations):
+        everyone.read(file)
+    answers, queries = everyone.answers, asked.queries
     judge_lists = partial(
         judged,
         queries=queries,
@@ -124,42 +120,14 @@ def evaluate(
         item_counts=item_counts,
         genres=genre_matrix(prepared.items()),
     )
-    disordered = {}
-    answers: list[Answers] = []
-    systems: dict[str, str] = {}
-    called: dict[str, str] = {}
-    for model, as_named in zip(models, named, strict=True):
-        taken = {answer.system for answer in answers}
-        for seed, ranker in open_rankers(model, prepared, histories):
-            ranker.limit_memory(memory_mb)
-            ranker.name = _free_name(ranker.name, str(model), taken)
-            systems[ranker.name] = str(model)
-            called[as_named] = ranker.name
-            asked = queries_for(ranker, queries, prepared)
-            answers += ranked(ranker, seed, asked, ks[-1], retrieval, exclude_seen)
-            if shuffle_test:
-                events = grammar_of(ranker)
-                mixed = shuffled(asked, SEED, events.grammar.sitting_place if events else None)
-                (answer,) = ranked(ranker, seed, mixed, ks[-1], (EXACT,), exclude_seen)
-                disordered[ranker.name, seed] = judge_lists(answer)
-    for file in map(Path, recommendations):
-        answer = from_file(file, prepared, queries, ks[-1], exclude_seen)
-        taken = {answer.system for answer in answers}
-        answers.append(answer._replace(system=_free_name(answer.system, str(file), taken)))
-        called[str(file)] = answers[-1].system
     judgements = [judge_lists(answer) for answer in answers]
     protocol = protocol_line(
         prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
-    if only is not None:
-        protocol += f"; {ONLY[only]} alone"
-    if against is not None and all(answer.system != against for answer in answers):
-        against = called.get(against, against)
-    untrained = {system for system, model in systems.items() if not Path(model).is_dir()}
-    if is_sampled:
-        protocol += f"; {users_sample:,} users drawn at random of {num_users:,}, all candidates"
+    rest = [*asked.limits, *floors_line(floors), *selection_of(models)]
+    untrained = {name for name, model in everyone.models.items() if not Path(model).is_dir()}
     result: dict[str, Any] = {
-        "protocol": "; ".join([protocol + floors_line(floors), *selection_of(models)]),
+        "protocol": "; ".join([protocol, *rest]),
         "notes": [
             *evaluation_notes(prepared),
             *trained_elsewhere(models, prepared),
@@ -180,14 +148,17 @@ def evaluate(
                 (item_counts[np.concatenate(queries.targets)] == 0).sum()
             ),
         },
-        "models": systems,
+        "models": everyone.models,
         "metric": metric,
         "rows": table_rows(answers, judgements, queries),
-        "comparisons": comparisons(answers, judgements, queries, metric, against, untrained),
+        "comparisons": comparisons(
+            answers, judgements, queries, metric, everyone.name_of(against), untrained
+        ),
         "strata": strata_rows(answers, queries, ks, item_counts, metric),
         "baselines": floors,
     }
     if shuffle_test:
+        disordered = {key: judge_lists(answer) for key, answer in everyone.disordered.items()}
         result["order"] = order_rows(answers, judgements, disordered, queries, metric)
     if out is not None:
         with new_folder(Path(out), overwrite=overwrite) as folder:
@@ -195,10 +166,106 @@ def evaluate(
             table = per_user_table(answers, judgements, queries, prepared)
             pq.write_table(table, folder / PER_USER_FILE)
             title = f"seqrec evaluation: {Path(prepared.manifest['source']).name}"
-            page = evaluation_page(title, result, trained_models(systems), environment())
+            trained = trained_models(everyone.models)
+            page = evaluation_page(title, result, trained, environment())
             (folder / REPORT_FILE).write_text(page, encoding="utf-8")
         result["out"] = str(out)
     return result
+
+
+class Asked(NamedTuple):
+    """What all systems are asked, and what the protocol says of queries that are not."""
+
+    queries: Queries
+    limits: list[str]
+
+
+class Everyone:
+    """All systems' answers to the same queries, and what the systems are called."""
+
+    def __init__(
+        self,
+        prepared: PreparedData,
+        histories: Histories,
+        queries: Queries,
+        k: int,
+        exclude_seen: bool,
+    ) -> None:
+        self.prepared = prepared
+        self.histories = histories
+        self.queries = queries
+        self.k = k
+        self.exclude_seen = exclude_seen
+        self.answers: list[Answers] = []
+        self.disordered: dict[tuple[str, int], Answers] = {}
+        """By system and seed, what is answered to histories out of order."""
+        self.models: dict[str, str] = {}
+        """By system, the folder or baseline that it is."""
+        self._called: dict[str, str] = {}
+
+    def ask(
+        self,
+        model: str | Path,
+        as_named: str,
+        retrieval: Sequence[str],
+        memory_mb: float | None,
+        *,
+        shuffle_test: bool,
+    ) -> None:
+        """Let a model, all its seeds, or a baseline rank."""
+        taken = {answer.system for answer in self.answers}
+        for seed, ranker in open_rankers(model, self.prepared, self.histories):
+            ranker.limit_memory(memory_mb)
+            ranker.name = _free_name(ranker.name, str(model), taken)
+            self.models[ranker.name] = str(model)
+            self._called[as_named] = ranker.name
+            asked = queries_for(ranker, self.queries, self.prepared)
+            self.answers += ranked(ranker, seed, asked, self.k, retrieval, self.exclude_seen)
+            if shuffle_test:
+                events = grammar_of(ranker)
+                mixed = shuffled(asked, SEED, events.grammar.sitting_place if events else None)
+                (answer,) = ranked(ranker, seed, mixed, self.k, (EXACT,), self.exclude_seen)
+                self.disordered[ranker.name, seed] = answer
+
+    def read(self, file: Path) -> None:
+        """Take in the lists of a recommendations file."""
+        answer = from_file(file, self.prepared, self.queries, self.k, self.exclude_seen)
+        taken = {answer.system for answer in self.answers}
+        self.answers.append(answer._replace(system=_free_name(answer.system, str(file), taken)))
+        self._called[str(file)] = self.answers[-1].system
+
+    def name_of(self, system: str | None) -> str | None:
+        """The name of a system that is meant by its name, or by what it was asked for by."""
+        if system is None or any(answer.system == system for answer in self.answers):
+            return system
+        return self._called.get(system, system)
+
+
+def _asked(
+    prepared: PreparedData,
+    histories: Histories,
+    item_counts: Int[np.ndarray, " I"],
+    split: Split,
+    only: str | None,
+    users_sample: int | None,
+) -> Asked:
+    """The queries of a split, or some of them."""
+    queries, limits = queries_of(histories, split, prepared.targets), []
+    if not len(queries.users):
+        raise SeqRecError(
+            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
+            "prepare with another --split-by"
+        )
+    if only is not None:
+        queries = _only(queries, item_counts, only)
+        limits.append(f"{ONLY[only]} alone")
+    num_users = len(np.unique(queries.users))
+    if users_sample is not None:
+        queries = _sample(queries, users_sample)
+        if users_sample < num_users:
+            drawn = f"{users_sample:,} users drawn at random of {num_users:,}, all candidates"
+            limits.append(drawn)
+    return Asked(queries, limits)
 
 
 def _time_input(answers: Sequence[Answers]) -> str:

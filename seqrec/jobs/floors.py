@@ -128,13 +128,13 @@ def _value_of(
     return judge(items, queries, [SELECTION_K], prepared.num_items).metrics[SELECTION_METRIC]
 
 
-def floors_line(floors: Sequence[dict[str, Any]]) -> str:
+def floors_line(floors: Sequence[dict[str, Any]]) -> list[str]:
     """What the protocol adds on how baselines came by their settings; nothing without baselines."""
     tuned = [floor for floor in floors if "num_trials" in floor]
     if not tuned:
-        return "; baselines not tuned" if floors else ""
+        return ["baselines not tuned"] if floors else []
     fixed = [floor["name"] for floor in floors if "num_trials" not in floor]
-    return (
-        f"; baselines tuned: best of {tuned[0]['num_trials']} settings by validation "
+    return [
+        f"baselines tuned: best of {tuned[0]['num_trials']} settings by validation "
         f"{SELECTION_METRIC}" + f", but for {', '.join(fixed)}" * bool(fixed)
-    )
+    ]
