@@ -105,7 +105,7 @@ def prepare(
     out: Annotated[Path, typer.Option(help="The prepared folder.")],
     split_by: Annotated[
         str,
-        typer.Option(help="leave-one-out, last-n:N, global-time:Q (share of the time) or none."),
+        typer.Option(help="leave-one-out, last-n:N, global-time:Q (share before the cut) or none."),
     ] = "leave-one-out",
     targets: Annotated[
         str, typer.Option(help="Of a global-time split: each user's last, or successive.")

@@ -25,6 +25,9 @@ BASELINES: dict[str, Callable[..., Ranker]] = {
 }
 """What fits each to histories; its keywords are the baseline's settings."""
 
+DRAWN = ("als", "bpr")
+"""Those that start from vectors drawn at random."""
+
 NAMES = (*BASELINES, NearestText.name)
 """Of all baselines, also of the one that reads texts instead of histories."""
 

@@ -153,6 +153,16 @@ class Recipe(Block):
         return self
 
     @model_validator(mode="after")
+    def _a_prefix_has_one_target(self) -> "Recipe":
+        if isinstance(self.objective, SFTConfig) and self.data.windows == "prefixes":
+            if self.objective.num_targets > 1:
+                raise ValueError(
+                    f"objective.num_targets {self.objective.num_targets} goes with data.windows "
+                    "all or last, not prefixes, which end before their one target"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _nobody_reads_the_target(self) -> "Recipe":
         if not self.model.causal and self.data.windows != "prefixes":
             raise ValueError(

@@ -26,8 +26,8 @@ class TrainerConfig(Block):
     warmup_steps: int = Field(default=100, ge=0)
     """Steps of linear warm-up."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Judge and keep an average of the weights, of which each step keeps this share; null: the
-    weights themselves."""
+    """Judge and keep an average of the weights, of which each step keeps this share (the first
+    steps less); null: the weights themselves."""
     epochs_without_dropout: int = Field(default=0, ge=0)
     """Last of ``max_epochs``, in which nothing is dropped: for models that underfit."""
     gradient_clip: float = Field(default=1.0, gt=0)

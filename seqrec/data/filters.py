@@ -13,7 +13,7 @@ Repeats = Literal["keep", "drop-consecutive"]
 
 @dataclass(frozen=True)
 class Filters:
-    """What to leave out, applied in the order of the fields."""
+    """What to leave out, applied in the order of the fields; core and repeats until both hold."""
 
     min_rating: float | None = None
     """Rows rated below are dropped, and rows without a rating."""

@@ -48,17 +48,20 @@ class _Rows:
         self.counts = {"rows_read": num_rows, "blank_rows": num_rows - len(table)}
         self.told: list[str] = []
 
-    def keep(self, mask: pl.Expr | Bool[np.ndarray, " N"], counter: str, option: str) -> None:
-        """Keep the rows of the mask; refuse to keep none."""
-        self.told.append(option)
+    def keep(self, mask: pl.Expr | Bool[np.ndarray, " N"], counter: str, option: str) -> int:
+        """Keep the rows of the mask, and answer how many go; refuse to keep none."""
+        if option not in self.told:
+            self.told.append(option)
         before = len(self.table)
         self.table = self.table.filter(mask)
-        self.counts[counter] = before - len(self.table)
+        num_dropped = before - len(self.table)
+        self.counts[counter] = self.counts.get(counter, 0) + num_dropped
         if self.table.is_empty():
             raise SeqRecError(
                 f"{self.name}: {' '.join(self.told)} leaves none of "
                 f"{self.counts['rows_read']:,} rows; loosen it"
             )
+        return num_dropped
 
     def ints(self, column: str) -> Int[np.ndarray, " N"]:
         """A column of whole numbers or times, without nulls."""
@@ -92,17 +95,13 @@ def prepare_interactions(
     if split_by.kind == "global-time":
         cuts = _split_at_times(rows, split_by)
     if filters.has_core:
-        counted = rows.ints("split") == TRAIN if cuts else None
-        is_kept = core(
-            rows.ints("user"), rows.ints("item"), filters.min_user, filters.min_item, counted
-        )
-        option = f"--min-user {filters.min_user} --min-item {filters.min_item}"
-        rows.keep(is_kept, "outside_core", option)
+        _keep_core(rows, filters)
     user_ids, item_ids = _number(rows, "user", user_ids), _number(rows, "item", item_ids)
     ordered_by = _order(rows, log, has_time_split=cuts is not None)
     if filters.repeats == "drop-consecutive":
-        is_kept = ~is_repeat(rows.ints("user"), rows.ints("item"))
-        rows.keep(is_kept, "repeats_dropped", "--repeats drop-consecutive")
+        while _drop_repeats(rows) and filters.has_core and _keep_core(rows, filters):
+            pass
+        user_ids, item_ids = _number(rows, "user", user_ids), _number(rows, "item", item_ids)
     if cuts is None:
         _split_by_place(rows, split_by)
     if filters.cold_share:
@@ -154,6 +153,22 @@ def _withhold(rows: _Rows, item_ids: pl.Series, share: float) -> None:
     rows.keep(is_kept, "withheld_as_cold", f"--cold-share {share:g}")
     if not (rows.table["split"] == TRAIN).any():
         raise SeqRecError(f"{rows.name}: --cold-share {share:g} leaves nothing to train on")
+
+
+def _keep_core(rows: _Rows, filters: Filters) -> int:
+    """Keep the k-core, of which the training part counts once there is one; rows dropped."""
+    counted = rows.ints("split") == TRAIN if "split" in rows.table.columns else None
+    is_kept = core(
+        rows.ints("user"), rows.ints("item"), filters.min_user, filters.min_item, counted
+    )
+    option = f"--min-user {filters.min_user} --min-item {filters.min_item}"
+    return rows.keep(is_kept, "outside_core", option)
+
+
+def _drop_repeats(rows: _Rows) -> int:
+    """Of neighbours that name the same item keep the first; rows dropped."""
+    is_kept = ~is_repeat(rows.ints("user"), rows.ints("item"))
+    return rows.keep(is_kept, "repeats_dropped", "--repeats drop-consecutive")
 
 
 def _number(rows: _Rows, role: str, ids: pl.Series) -> pl.Series:

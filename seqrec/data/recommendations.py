@@ -27,6 +27,8 @@ class RecommendationLists:
     unknown_users: list[str]
     """Whom the data do not know, in the file's order."""
     unknown_items: list[str]
+    tied_users: list[str]
+    """In whose lists neighbours have equal scores, which stand in the file's order."""
     time_input: str | None
     """What their maker was told of times; None where the file does not say."""
 
@@ -52,6 +54,7 @@ def recommendations_table(
 def read_recommendations(file: Path, data: PreparedData, k: int) -> RecommendationLists:
     """Anybody's lists for the users of ``data``, the first ``k`` of each.
 
+    They are in the order of ``rank``, or where that is missing of ``score``, equals as in the file.
     Ids that ``data`` does not know are named; an unknown item keeps its place in the list.
 
     Raises:
@@ -83,14 +86,21 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         user_id, item_id = table.filter(repeated).select("user_id", "item_id").row(0)
         raise SeqRecError(f"{file}: user {user_id!r} is recommended item {item_id!r} twice")
     table = (
-        table.join(data.users().select("user", "user_id"), on="user_id", how="left")
-        .join(data.items().select("item", "item_id"), on="item_id", how="left")
+        table.join(
+            data.users().select("user", "user_id"), on="user_id", how="left", maintain_order="left"
+        )
+        .join(
+            data.items().select("item", "item_id"), on="item_id", how="left", maintain_order="left"
+        )
         .sort(order, descending=order == "score", maintain_order=True)
     )
     table = table.with_columns(place=pl.int_range(pl.len()).over("user_id"))
     if order == "rank":
         _check_ranks(table, file)
-    known = table.filter(pl.col("user").is_not_null() & (pl.col("place") < k))
+    is_shown = pl.col("user").is_not_null() & (pl.col("place") < k)
+    is_tied = pl.col(order) == pl.col(order).shift(1).over("user_id")
+    tied = table.filter(is_shown & is_tied)["user_id"].unique(maintain_order=True).to_list()
+    known = table.filter(is_shown)
     items = np.full((data.num_users, k), -1, dtype=np.int64)
     items[known["user"], known["place"]] = known["item"].cast(pl.Int64).fill_null(-1)
     return RecommendationLists(
@@ -98,6 +108,7 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         np.bincount(known["user"], minlength=data.num_users),
         table.filter(pl.col("user").is_null())["user_id"].unique(maintain_order=True).to_list(),
         table.filter(pl.col("item").is_null())["item_id"].unique(maintain_order=True).to_list(),
+        tied,
         pl.read_parquet_metadata(file).get(TIME_INPUT),
     )
 

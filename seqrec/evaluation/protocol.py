@@ -214,6 +214,8 @@ def evaluation_notes(data: PreparedData) -> list[str]:
             if untimed := counts.get("untimed_interactions"):
                 after += f" ({untimed:,} interactions have no time and are not counted)"
         notes.append(f"{data.split_by} looks into the future: {after}; global-time does not")
+    if untimed := counts.get("without_time"):
+        notes.append(f"{untimed:,} rows of the log have no time and were left out")
     for kind in ("users", "items"):
         if counts.get(f"cold_{kind}"):
             notes.append(f"{counts[f'cold_{kind}']:,} {kind} of the test have nothing in training")

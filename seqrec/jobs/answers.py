@@ -108,6 +108,7 @@ def from_file(
         f"users are recommended fewer than {k} items, what is missing being a miss,": short,
         "users are not in the data": lists.unknown_users,
         "items are not in the catalog": lists.unknown_items,
+        "users' lists have equal scores, taken in the file's order": lists.tied_users,
     }
     notes = [
         f"{file}: {len(ids):,} {what}, {ids[0]!r} first" for what, ids in missing.items() if ids

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
+from seqrec.baselines import DRAWN
 from seqrec.data.catalog import genre_matrix
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -125,7 +126,7 @@ def evaluate(
         prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
     rest = [*asked.limits, *floors_line(floors), *selection_of(models)]
-    untrained = {name for name, model in everyone.models.items() if not Path(model).is_dir()}
+    untrained = {name for name, model in everyone.models.items() if not _is_drawn(model)}
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol, *rest]),
         "notes": [
@@ -241,6 +242,11 @@ class Everyone:
         return self._called.get(system, system)
 
 
+def _is_drawn(model: str) -> bool:
+    """Whether a system starts from random numbers, so that one run of it has luck in it."""
+    return Path(model).is_dir() or model.partition(":")[0] in DRAWN
+
+
 def _asked(
     prepared: PreparedData,
     histories: Histories,
@@ -317,12 +323,18 @@ def _check(
     """Refuse what no data can make right, before anything is tuned or ranked."""
     if not models and not recommendations:
         raise SeqRecError("nothing to evaluate: name a model, a baseline or --recommendations")
-    meant = [run_of(model).resolve() if Path(model).is_dir() else str(model) for model in models]
+    meant: list[str | Path] = [
+        run_of(one).resolve() if Path(one).is_dir() else str(one).removesuffix(":")
+        for one in models
+    ]
     meant += [Path(file).resolve() for file in recommendations]
     named = [*models, *recommendations]
     twice = [one for place, one in enumerate(named) if meant[place] in meant[:place]]
     if twice:
         raise SeqRecError(f"{twice[0]}: named twice")
+    of_several = [one for one, of in zip(named, meant, strict=True) if Path(of).parent in meant]
+    if of_several:
+        raise SeqRecError(f"{of_several[0]}: named twice, alone and among the seeds of its folder")
     if split not in get_args(Split):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(Split))}")
     if not ks or ks[0] < 1:

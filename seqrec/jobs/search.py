@@ -54,10 +54,11 @@ def _suggest(trial: Any, key: str, values: Range | list[Any]) -> Any:
     return min(max(float(f"{drawn:.{DIGITS}g}"), values.low), values.high)
 
 
-def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> None:
-    """Let the next trial try these settings, as far as the space has them; once is enough."""
-    if any(trial.state.name == "WAITING" for trial in study.get_trials(deepcopy=False)):
-        return
+def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> list[str]:
+    """Let the next trial try these settings; answers the keys whose value the space lacks.
+
+    Of these another value is drawn.
+    """
     params = {}
     for key, values in space.items():
         if isinstance(values, Range):
@@ -65,7 +66,9 @@ def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> N
                 params[key] = settings[key]
         elif key in settings and settings[key] in values:
             params[key] = _label(settings[key])
-    study.enqueue_trial(params)
+    if all(trial.state.name != "WAITING" for trial in study.get_trials(deepcopy=False)):
+        study.enqueue_trial(params)
+    return [key for key in space if key not in params]
 
 
 def _label(value: Any) -> Any:

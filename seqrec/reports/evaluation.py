@@ -295,7 +295,11 @@ def _model(model: TrainedModel) -> list[str]:
         parts += [
             html.wide(html_table(runs_table(model.runs))),
             html.image(png, f"learning curve of {model.system}"),
-            html.note("Validation chose the epoch, where the dots are; test is scored once."),
+            html.note(
+                "Validation chose the epoch, where the dots are; test is scored once."
+                if model.runs[0].metrics["validation"]
+                else "There was no validation part: the last epoch is kept."
+            ),
         ]
     return [*parts, html.details("Resolved settings", html.preformatted(model.settings))]
 

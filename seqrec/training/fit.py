@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.training.accounting import training_flops
@@ -95,11 +96,7 @@ def fit(
     if epochs_without_dropout:
         callbacks.append(WithoutDropout(max_epochs - epochs_without_dropout))
     if ema_decay is not None:
-        callbacks.append(
-            AveragedWeights(
-                use_buffers=False, update_every_n_steps=EMA_STEPS, decay=ema_decay**EMA_STEPS
-            )
-        )
+        callbacks.append(AveragedWeights(ema_decay))
     _quieten_lightning()
     trainer = Trainer(
         accelerator=accelerator,
@@ -198,8 +195,25 @@ class WatchEpochs(Callback):
             trainer.should_stop = True
 
 
-class AveragedWeights(EMAWeightAveraging):
-    """An exponential average of the weights, each of which is up to date when it is read."""
+class AveragedWeights(WeightAveraging):
+    """An exponential average of the weights, each of which is up to date when it is read.
+
+    Of what it was, step ``n`` keeps ``min(decay, (1 + n) / (10 + n))``: the random start and the
+    first steps fade as fast as there is something better.
+
+    Source: the ``num_updates`` of TensorFlow's ExponentialMovingAverage.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def averaged(mean: Tensor, now: Tensor, num_averaged: Tensor | int) -> Tensor:
+            step = EMA_STEPS * int(num_averaged)
+            kept = min(decay, (1 + step) / (10 + step)) ** EMA_STEPS
+            return mean.lerp(now, 1 - kept)
+
+        super().__init__(use_buffers=False, avg_fn=averaged)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None and step_idx % EMA_STEPS == 0
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int

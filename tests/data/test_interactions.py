@@ -11,6 +11,7 @@ from seqrec.data.filters import Filters
 from seqrec.data.interactions import prepare_interactions
 from seqrec.data.sources import read_source
 from seqrec.data.splits import TEST, TRAIN, VALIDATION, parse_split
+from seqrec.errors import SeqRecError
 
 
 def rows(found, *columns) -> list[tuple]:
@@ -98,11 +99,36 @@ def test_a_log_without_times_keeps_its_order(interactions):
     assert (found.ordered_by, found.time_unit, found.counts["tied_pairs"]) == ("file", None, 0)
 
 
-def test_only_consecutive_repeats_are_dropped_and_that_after_the_core(interactions):
+def test_only_consecutive_repeats_are_dropped(interactions):
     frame = pl.DataFrame({"user": [1] * 5, "item": [7, 7, 8, 8, 7], "time": [1, 2, 3, 4, 5]})
-    found = interactions(frame, repeats="drop-consecutive", min_user=5)
+    found = interactions(frame, repeats="drop-consecutive", min_user=3)
     assert rows(found) == [("1", "7"), ("1", "8"), ("1", "7")]
     assert found.counts["repeats_dropped"] == 2
+    with pytest.raises(SeqRecError, match="--min-user 5 .* leaves none of 5 rows"):
+        interactions(frame, repeats="drop-consecutive", min_user=5)
+
+
+def test_core_and_repeats_hold_both_at_the_end(interactions):
+    """What the core leaves out may make neighbours of equals, and so on."""
+    rng = np.random.default_rng(0)
+    size = 600
+    frame = pl.DataFrame(
+        {
+            "user": rng.integers(0, 60, size),
+            "item": rng.geometric(0.15, size),
+            "time": np.arange(size),
+        }
+    )
+    found = interactions(frame, repeats="drop-consecutive", min_user=5, min_item=5)
+    table = found.table.sort("user", "time")
+    assert table.group_by("user").len()["len"].min() >= 5
+    assert table.group_by("item").len()["len"].min() >= 5
+    same = (table["user"] == table["user"].shift(1)) & (table["item"] == table["item"].shift(1))
+    assert not same.any()
+    assert table["user"].n_unique() == len(found.user_ids) == table["user"].max() + 1
+    assert table["item"].n_unique() == len(found.item_ids) == table["item"].max() + 1
+    dropped = found.counts["outside_core"] + found.counts["repeats_dropped"]
+    assert dropped == size - len(table) and found.counts["repeats_dropped"] > 0
 
 
 def test_blank_lines_are_left_out_and_counted(tmp_path, interactions):

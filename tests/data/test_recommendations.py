@@ -74,3 +74,12 @@ def test_a_file_whose_name_looks_like_a_pattern_is_read(data, tmp_path):
     table = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "rank": [1]})
     table.write_parquet(tmp_path / "recs[1].parquet")
     assert read_recommendations(tmp_path / "recs[1].parquet", data, 1).items.tolist() == [[0], [-1]]
+
+
+def test_equal_scores_stand_as_in_the_file_and_are_named(data, tmp_path):
+    users = {"user_id": ["u", "u", "v", "v"], "item_id": ["b", "a", "a", "b"]}
+    pl.DataFrame({**users, "score": [1.0, 1.0, 2.0, 1.0]}).write_parquet(tmp_path / "r.parquet")
+    lists = read_recommendations(tmp_path / "r.parquet", data, 2)
+    item_ids = data.items()["item_id"].to_list()
+    assert [item_ids[item] for item in lists.items[0]] == ["b", "a"]
+    assert lists.tied_users == ["u"]

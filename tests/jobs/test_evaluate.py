@@ -1,6 +1,7 @@
 """Evaluation: seeds, samples of users, titles that training never met, verdicts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -147,7 +148,8 @@ def test_who_learned_from_other_data_is_named(data, tmp_path):
     later = seqrec.prepare(log, out=tmp_path / "later", split_by="global-time:.9")["out"]
     fingerprints = {PreparedData.open(folder).catalog_fingerprint for folder in (whole, later)}
     assert len(fingerprints) == 1
-    start = seqrec.train("sft", data=whole, out=tmp_path / "start", overrides=QUICK)["run"]
+    overrides = [*QUICK, "model.memory=null"]  # which validation would choose
+    start = seqrec.train("sft", data=whole, out=tmp_path / "start", overrides=overrides)["run"]
     overrides = [f"model.from_pretrained={start}", "trainer.max_epochs=1"]
     seqrec.train("sft", data=later, out=tmp_path / "tuned", overrides=overrides)
     honest = seqrec.train("sft", data=later, out=tmp_path / "honest", overrides=QUICK)["run"]
@@ -164,7 +166,9 @@ def test_a_system_is_asked_once_and_has_a_name_of_its_own(runs, data, tmp_path):
     seqrec.recommend("popularity", data=data, k=5, out=file)
     for models, files in (
         (["popularity", "popularity"], []),
+        (["popularity", "popularity:"], []),
         ([runs["runs"][0]["run"], runs["runs"][0]["model"]], []),
+        ([Path(runs["runs"][0]["run"]).parent, runs["runs"][0]["run"]], []),
         ([], [file, tmp_path / "." / "popularity.parquet"]),
     ):
         with pytest.raises(SeqRecError, match="named twice"):
@@ -413,3 +417,12 @@ def test_what_lists_lack_is_null_of_them_and_a_mean_over_the_others(log_with_gen
     low, high = by_system["most"]["intervals"][key]
     assert low <= by_system["most"][key] <= high
     assert json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)["rows"]
+
+
+def test_a_factorization_is_one_run_of_luck(data):
+    """It starts from random vectors, as a model does; an item graph does not."""
+    verdicts = seqrec.evaluate(["popularity", "als:factors=4", "item-knn"], data=data)
+    assert {row["other"]: row["runs"] for row in verdicts["comparisons"]} == {
+        "als": 1,
+        "item-knn": None,
+    }

@@ -145,7 +145,8 @@ def test_trials_are_compared_by_the_models_that_they_keep(prepared, tmp_path):
     trials = tmp_path / "out" / "trials"
     metrics = [json.loads(file.read_text()) for file in sorted(trials.glob("*/metrics.json"))]
     values = [of["validation"]["ndcg@10"] for of in metrics]
-    assert [row["ndcg@10"] for row in result["trials"]] == values and len(set(values)) > 1
+    trained = [row["ndcg@10"] for row in result["trials"] if "same_as" not in row]
+    assert trained == values and len(set(values)) > 1
     assert result["best"]["ndcg@10"] == max(values)
 
 
@@ -217,6 +218,13 @@ def test_what_a_search_cannot_do_is_refused(prepared, space, tmp_path):
         ({"overrides": [*QUICK, "trainer.devices=2"]}, "trainer.devices"),
         ({"recipe": "item-knn"}, "neither a file"),
         (
+            {
+                "overrides": ["search={trainer.selection_metric: [ndcg@10, recall@10]}"],
+                "search": None,
+            },
+            "search: trainer.selection_metric is what trials are compared by",
+        ),
+        (
             {"recipe": "grpo", "overrides": ["model.from_pretrained=x"], "search": None},
             "objective rl trains by updates",
         ),
@@ -259,3 +267,34 @@ def test_choices_written_as_1e_4_are_numbers():
         yaml.safe_load("{trainer.learning_rate: [1e-4, 0.001], x: [e, 3e]}"), "here"
     )
     assert space == {"trainer.learning_rate": [0.0001, 0.001], "x": ["e", "3e"]}
+
+
+def test_settings_that_were_tried_are_not_trained_again(prepared, tmp_path, capsys):
+    """Of two choices neither is the recipe's, which is said; the third trial repeats one."""
+    choices = "search={model.dropout: [0.1, 0.3]}"
+    arguments = {"data": prepared, "out": tmp_path / "out", "trials": 4}
+    result = seqrec.tune("sft", overrides=[*QUICK, choices], **arguments)
+    assert "trial 0 draws model.dropout: the recipe's 0.2 is not in" in capsys.readouterr().err
+    again = [row for row in result["trials"] if "same_as" in row]
+    trained = {row["trial"]: row for row in result["trials"] if "same_as" not in row}
+    assert len(again) >= 2 and len(trained) <= 2
+    for row in again:
+        first = trained[row["same_as"]]
+        assert (row["settings"], row["ndcg@10"]) == (first["settings"], first["ndcg@10"])
+        assert row["train_seconds"] == 0 and first["train_seconds"] > 0
+    assert result["best"]["trial"] in trained
+
+
+def test_a_finished_search_outlives_more_that_is_interrupted(prepared, tmp_path, monkeypatch):
+    arguments = {"data": prepared, "out": tmp_path / "out"}
+    overrides = [*QUICK, "search={model.dropout: {low: 0.1, high: 0.5}}"]
+    seqrec.tune("sft", overrides=overrides, trials=1, **arguments)
+    monkeypatch.setattr(module, "train_recipe", lambda *_, **__: (_ for _ in ()).throw(interrupt))
+    interrupt = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        seqrec.tune("sft", overrides=overrides, trials=2, resume=True, **arguments)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "best.yaml").exists()
+    monkeypatch.undo()
+    result = seqrec.tune("sft", overrides=overrides, trials=2, resume=True, **arguments)
+    assert [row["trial"] for row in result["trials"]] == [0, 1]

@@ -7,15 +7,18 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.swa_utils import AveragedModel
 
 import seqrec
 from seqrec.config.objective import SampledConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.data.worlds import first_order_world, second_order_world, unordered_world
+from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
 from seqrec.jobs.sft import build_sampled_loss
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
+from seqrec.training.fit import AveragedWeights
 from seqrec.training.sft import PackedTensors, sft_loss
 from tests.conftest import small_config
 
@@ -183,6 +186,28 @@ def test_a_sampled_loss_without_a_function_is_refused():
 
     with pytest.raises(NotImplementedError, match="NewConfig has no function"):
         build_sampled_loss(NewConfig(), num_items=3)
+
+
+def test_averaged_weights_forget_the_start():
+    """Of steps 1, 9, 17, ... each average keeps ``min(decay, (1 + n) / (10 + n))`` a step."""
+    mean = AveragedModel(torch.nn.Linear(1, 1), avg_fn=AveragedWeights(0.999)._kwargs["avg_fn"])
+    wanted, model = None, torch.nn.Linear(1, 1)
+    for number in range(40):
+        with torch.no_grad():
+            model.weight.fill_(float(number))
+        mean.update_parameters(model)
+        kept = min(0.999, (1 + 8 * number) / (10 + 8 * number)) ** 8
+        wanted = float(number) if number == 0 else kept * wanted + (1 - kept) * number
+    assert mean.module.weight.item() == pytest.approx(wanted)
+    assert 30 < wanted < 39
+
+
+def test_a_memory_needs_a_validation_part_that_chooses_its_strength(tmp_path):
+    log = first_order_world(num_items=20, seed=0).simulate(30, 8, seed=1)
+    seqrec.prepare(log, out=tmp_path / "data", split_by="none")
+    with pytest.raises(SeqRecError, match="model.memory.strength: null is chosen on validation"):
+        overrides = [*SMALL, "model.memory={}"]
+        seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
 
 
 def test_averages_of_weights_with_sparse_gradients_are_those_of_dense_ones(tmp_path):
