@@ -194,7 +194,7 @@ def test_titles_start_from_how_the_learned_from_rated_them(world):
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
         ("model.causal=false", "model.causal goes with other objectives"),
         ("model.initial_vectors=associations", "associations goes with next-title models"),
-        ("data.windows=last", "go with objective sft, not reward_model"),
+        ("data.windows=last", "go with objective sft or distillation, not reward_model"),
         ("data.pairs=x.parquet", "data.pairs goes with objective preference"),
     ],
 )
@@ -303,7 +303,7 @@ def some_tasks(prepared):
     """Histories with their ratings, and slates of three titles."""
     source = TaskSource(
         prepared.histories(["rating"]),
-        np.zeros(prepared.num_users),
+        np.ones(prepared.num_users),
         num_tasks=6,
         held_out_share=0.1,
         max_later=3,

@@ -347,5 +347,5 @@ def test_decoders_of_other_types_have_no_time_bias(made, tmp_path):
     shutil.copytree(made / "past" / "model", folder)
     SeqRecForNextItem(config).save_pretrained(folder)
     overrides = [f"model.from_pretrained={folder}", PAST]
-    with pytest.raises(SeqRecError, match="model.time_bias: the model in .* has None"):
+    with pytest.raises(SeqRecError, match="model.time_bias: the model in .* has none"):
         seqrec.train("sft", data=made / "data", out=tmp_path / "no", overrides=overrides)
