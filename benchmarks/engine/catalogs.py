@@ -20,8 +20,9 @@ from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
 from benchmarks.engine.steps import TrainingStep, materialise_state
-from seqrec.config.load import Recipe, load_recipe
+from seqrec.config.load import load_recipe
 from seqrec.config.objective import SampledConfig
+from seqrec.config.recipe import Recipe
 from seqrec.jobs.build import build_model, build_optimizers
 from seqrec.jobs.sft import build_objective
 from seqrec.losses.catalog import catalog_cross_entropy

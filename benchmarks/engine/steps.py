@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from benchmarks.engine.measure import Failed
 from benchmarks.engine.prepared import Missing, prepared
 from benchmarks.engine.rows import Row, not_measured
-from seqrec.config.load import Recipe, load_recipe
+from seqrec.config.load import load_recipe
+from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.jobs.train import Job
 from seqrec.losses.catalog import IGNORE_INDEX

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from seqrec.config.load import Recipe
 from seqrec.config.model import ContentConfig, ModelConfig
+from seqrec.config.recipe import Recipe
 from seqrec.data.catalog import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.data.transitions import Transitions, count_transitions

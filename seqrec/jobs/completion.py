@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seqrec.config.load import Recipe
 from seqrec.config.model import ContentConfig
 from seqrec.config.objective import DistillationConfig, SFTConfig
+from seqrec.config.recipe import Recipe
 from seqrec.jobs.learning import Learning
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding

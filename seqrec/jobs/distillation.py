@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from seqrec.config.load import Recipe
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
+from seqrec.config.recipe import Recipe
 from seqrec.data.answer_cache import KIND, read_answers, read_header
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.config.load import Recipe
+from seqrec.config.recipe import Recipe
 from seqrec.training.fit import FitResult, Watch, fit
 from seqrec.training.loaders import PackedLoader, Validation
 from seqrec.training.module import LearningModule, Objective

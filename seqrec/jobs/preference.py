@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seqrec.config.load import Recipe
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
+from seqrec.config.recipe import Recipe
 from seqrec.data.cache import made_of, read_cache
 from seqrec.data.pairs import Pairs, read_pairs, told
 from seqrec.data.prepared import PreparedData

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from seqrec.config.load import Recipe
 from seqrec.config.objective import RewardModelConfig
+from seqrec.config.recipe import Recipe
 from seqrec.data.held_out import held_out_levels
 from seqrec.data.labels import read_labels
 from seqrec.data.prepared import PreparedData

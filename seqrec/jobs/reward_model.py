@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.config.load import Recipe
+from seqrec.config.recipe import Recipe
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.likes import auc_difference, metrics_of_likes

@@ -16,7 +16,7 @@ from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.config.load import Recipe
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import (
     AlgorithmConfig,
     DrGRPOConfig,

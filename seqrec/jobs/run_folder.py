@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 import seqrec
-from seqrec.config.load import Recipe, parse_recipe
+from seqrec.config.load import parse_recipe
 from seqrec.config.objective import DistillationConfig, PreferenceConfig
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import ModelRewardConfig, RLConfig
 from seqrec.data.answer_cache import read_header
 from seqrec.data.prepared import PreparedData

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from seqrec.config.load import Recipe
 from seqrec.config.objective import (
     BinaryCrossEntropyConfig,
     CrossEntropyConfig,
@@ -15,6 +14,7 @@ from seqrec.config.objective import (
     SampledSoftmaxConfig,
     SFTConfig,
 )
+from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.jobs.events import event_blocks
 from seqrec.jobs.learning import Learning

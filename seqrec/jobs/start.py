@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.config.load import Recipe, with_settings
+from seqrec.config.load import with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig
 from seqrec.config.objective import DistillationConfig, SFTConfig
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError

@@ -15,13 +15,14 @@ import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.config.load import Recipe, load_recipe, load_recipe_of_seed
+from seqrec.config.load import load_recipe, load_recipe_of_seed
 from seqrec.config.objective import (
     DistillationConfig,
     PreferenceConfig,
     RewardModelConfig,
     SFTConfig,
 )
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import RLConfig
 from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData

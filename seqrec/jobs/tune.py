@@ -11,7 +11,8 @@ from typing import Any
 import torch
 import yaml
 
-from seqrec.config.load import Recipe, load_recipe, load_search, with_settings
+from seqrec.config.load import load_recipe, load_search, with_settings
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import RLConfig
 from seqrec.config.search import SearchSpace, space_settings
 from seqrec.data.prepared import PreparedData
@@ -23,6 +24,7 @@ from seqrec.jobs.run_folder import (
     check_same,
     resolved,
     start_folder,
+    unfinished,
 )
 from seqrec.jobs.search import STARTUP_TRIALS, ask, optuna_of, start_with
 from seqrec.jobs.train import train_recipe
@@ -91,35 +93,35 @@ def tune(
     if compared := COMPARED_BY & set(space):
         raise SeqRecError(f"search: {compared.pop()} is what trials are compared by, or on")
     out = Path(out)
-    unfinished = out.with_name(out.name + ".partial")
+    folder = unfinished(out)
     config = {**resolved(settings, prepared), "search": space_settings(space)}
     was_finished = False
     try:
-        if resume and not unfinished.exists():
+        if resume and not folder.exists():
             if not (out / TRIALS_FILE).exists():
-                raise SeqRecError(f"--resume: {unfinished} does not exist; start without --resume")
+                raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
             check_same(out / CONFIG_FILE, config)
             if len(json.loads((out / TRIALS_FILE).read_text())["trials"]) >= trials:
                 return _result(out)
-            out.rename(unfinished)
+            out.rename(folder)
             was_finished = True
         refuse_existing(out, overwrite)
-        start_folder(unfinished, config, resume, overwrite)
-        search_ = Search.open(settings, space, prepared, unfinished)
+        start_folder(folder, config, resume, overwrite)
+        search_ = Search.open(settings, space, prepared, folder)
         try:
             for number in range(len(search_.ended()), trials):
                 search_.run(number, trials)
         except BaseException:
             if was_finished:
                 search_.write()
-                unfinished.rename(out)
+                folder.rename(out)
             raise
         if search_.best() is None:
             first = search_.ended()[0]
-            shutil.rmtree(unfinished)
+            shutil.rmtree(folder)
             raise SeqRecError(f"tune: no trial succeeded; the first: {first['reason']}")
         search_.write()
-        swap_in(unfinished, out)
+        swap_in(folder, out)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
     return _result(out)
@@ -198,7 +200,7 @@ class Search:
                 raise
             reason = " ".join(str(error).split()) or "out of memory"
             row |= {"state": "failed", "settings": values, "reason": reason}
-            shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
+            shutil.rmtree(unfinished(folder), ignore_errors=True)
         trial.set_user_attr("row", row)
         self._tell(trial.number, row)
         best = self.best()
@@ -226,7 +228,7 @@ class Search:
     def _train(self, trial: Any, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Train with these values, or go on with it; what it came to."""
         recipe = with_settings(self.recipe, values)
-        partial = folder.with_name(folder.name + ".partial")
+        partial = unfinished(folder)
         watch = _pruner(trial)
         logs = [path / LOG_FILE for path in (folder, partial) if (path / LOG_FILE).exists()]
         metric = f"val/{self.metric}"
@@ -285,8 +287,8 @@ class Search:
         (self.folder / TRIALS_FILE).write_text(json.dumps(content, indent=2) + "\n")
         table = f"{_table(rows)}\n{content['protocol']}\n"
         (self.folder / TABLE_FILE).write_text(table)
-        is_log = [key for key, values in space_settings(self.space).items() if _is_log(values)]
-        (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, is_log))
+        in_logs = [key for key, values in space_settings(self.space).items() if _is_log(values)]
+        (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, in_logs))
         recipe = with_settings(self.recipe, best["settings"]).model_dump()
         title = (
             f"# The best of {len(rows)} trials: validation {self.metric} {best[self.metric]:.4f}.\n"

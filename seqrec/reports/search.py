@@ -1,6 +1,5 @@
 """A search in one picture: the value of every trial, and how it goes with each setting."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from seqrec.reports.plots import FLOOR_COLOUR, MODEL_COLOUR, SECOND_COLOUR
+from seqrec.reports.plots import FLOOR_COLOUR, MODEL_COLOUR, SECOND_COLOUR, png_of
 
 COLUMNS = 3
 
@@ -38,9 +37,7 @@ def search_plot(
         panel.spines[["top", "right"]].set_visible(False)
     for row in range(num_rows):
         panels[row * COLUMNS].set_ylabel(f"validation {metric}")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=144)
-    return content.getvalue()
+    return png_of(figure)
 
 
 def _by_trial(panel: Axes, trials: Sequence[Mapping[str, Any]], metric: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from seqrec.config.block import Block
-from seqrec.config.load import Recipe, load_recipe, shipped_recipes
+from seqrec.config.load import load_recipe, shipped_recipes
 from seqrec.config.objective import LossConfig, PreferenceLossConfig, SampledConfig
+from seqrec.config.recipe import Recipe
 from seqrec.errors import SeqRecError
 from seqrec.jobs.preference import build_preference_loss
 from seqrec.jobs.sft import build_objective
