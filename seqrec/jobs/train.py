@@ -293,7 +293,7 @@ class Job:
         if last and result.num_epochs <= recipe.trainer.max_epochs - last:
             print(
                 f"trainer.epochs_without_dropout: training ended in epoch {result.num_epochs}, "
-                "before them (trainer.patience)",
+                "before them",
                 file=sys.stderr,
             )
         best_epoch = self.choose_weights(recipe, folder, result, start)
