@@ -35,7 +35,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Recommender": "seqrec.recommender",
+    "Recommender": "seqrec.ranking.recommender",
     "SeqRecError": "seqrec.errors",
     "datasets": "seqrec.jobs.datasets",
     "prepare": "seqrec.jobs.prepare",

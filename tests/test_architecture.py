@@ -14,49 +14,42 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LOWER = {
     "errors": set(),
+    "outputs": set(),
     "config": set(),
     "data": set(),
     "losses": set(),
     "retrieval": set(),
     "reports": set(),
     "tokens": {"data"},
-    "models": {"losses", "tokens"},
-    "rankers": {"tokens", "models", "retrieval"},
-    "recommender": {"data", "tokens", "models", "retrieval", "rankers"},
-    "baselines": {"data", "rankers"},
-    "evaluation": {"data", "tokens", "models", "retrieval", "rankers", "baselines"},
-    "training": {
-        "data",
-        "tokens",
-        "losses",
-        "models",
-        "retrieval",
-        "rankers",
-        "recommender",
-        "baselines",
-        "evaluation",
-    },
+    "models": {"tokens"},
+    "ranking": {"data", "tokens", "models", "retrieval"},
+    "baselines": {"data", "ranking"},
+    "evaluation": {"data", "tokens", "retrieval", "ranking"},
+    "training": {"data", "tokens", "losses", "models", "ranking", "evaluation"},
+    "rl": {"data", "tokens", "losses", "models", "evaluation", "training"},
 }
-LOWER["rl"] = {*LOWER, "rl"} - {"reports"}
-LOWER["jobs"] = {*LOWER, "seqrec"}
+LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports"} | {"config"}
+LOWER["objectives"] = {*LOWER} - {"baselines", "retrieval"}
+LOWER["runs"] = {*LOWER, "seqrec"} - {"baselines", "ranking", "retrieval", "rl"}
+LOWER["jobs"] = {*LOWER, "seqrec"} - {"losses", "models", "objectives", "rl", "training"}
 LOWER["__main__"] = {"cli"}
-LOWER["cli"] = {"config", "jobs", "reports", "seqrec"}
+LOWER["cli"] = {"config", "reports", "seqrec"}
 LOWER["__init__"] = set(LOWER) - {"__init__"}
 
 HOMES = {
     "typer": {"cli"},
-    "yaml": {"config", "data", "jobs", "cli"},
-    "pydantic": {"config", "data"},
+    "yaml": {"config", "data", "runs", "cli"},
+    "pydantic": {"config"},
     "polars": {"data"},
     "tokenizers": {"tokens"},
-    "transformers": {"tokens", "models", "jobs"},
+    "transformers": {"tokens", "models", "builders", "objectives"},
     "lightning": {"training"},
     "torchmetrics": {"evaluation", "training"},
     "faiss": {"retrieval"},
     "matplotlib": {"reports"},
     "scipy": {"baselines"},
     "implicit": {"baselines"},
-    "optuna": {"jobs"},
+    "optuna": {"builders", "runs"},
     "ray": {"rl"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors"}

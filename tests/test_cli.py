@@ -17,7 +17,7 @@ import pytest
 
 import seqrec
 from seqrec.cli import main
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 
 QUICK = ["trainer.max_epochs=2", "data.max_length=20", "model.hidden_size=32", "data.batch_size=8"]
 

@@ -9,9 +9,9 @@ import pytest
 from nbclient import NotebookClient
 
 import seqrec
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.jobs.evaluation_folder import (
+from seqrec.runs.evaluation_folder import (
     check_same_queries,
     differences_by_length,
     read_system,

@@ -9,7 +9,7 @@ import typer
 
 import seqrec.cli
 from seqrec.config.load import load_recipe, shipped_recipes
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()

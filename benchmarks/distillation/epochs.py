@@ -13,15 +13,15 @@ from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_most, row
 from benchmarks.quality.table import RECIPES, seqrec
+from seqrec.builders.named_models import open_recommender
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.jobs.models import open_recommender
-from seqrec.jobs.train import Job
-from seqrec.losses.logits import Logits
+from seqrec.losses.softmax import Logits
+from seqrec.objectives.next_item import Job
 from seqrec.training.accounting import training_dtype
-from seqrec.training.distillation import Learned, Teachers
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
+from seqrec.training.steps.distillation import Learned, Teachers
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"

@@ -11,7 +11,7 @@ from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
 from seqrec.losses.divergence import DivergenceKind, catalog_divergence
-from seqrec.losses.logits import Scores
+from seqrec.losses.softmax import Scores
 from seqrec.training.accounting import training_dtype
 
 NAME = Path(__file__).stem

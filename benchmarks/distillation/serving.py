@@ -8,10 +8,10 @@ from benchmarks.distillation.students import RECIPES_OF, TEACHERS
 from benchmarks.engine.prepared import FOLDER, Missing, prepared
 from benchmarks.engine.rows import Row, at_least, at_most, row
 from benchmarks.quality.table import RECIPES, SEEDS
+from seqrec.builders.named_models import open_recommender
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.jobs.distillation import BATCH, serving_costs
-from seqrec.jobs.models import open_recommender
+from seqrec.objectives.serving_costs import BATCH, serving_costs
 from seqrec.training.loaders import QueryLoader
 
 NAME = Path(__file__).stem

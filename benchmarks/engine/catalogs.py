@@ -20,17 +20,17 @@ from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
 from benchmarks.engine.steps import TrainingStep, materialise_state
+from seqrec.builders.model import build_model, build_optimizers
 from seqrec.config.load import load_recipe
 from seqrec.config.objective import SampledConfig
 from seqrec.config.recipe import Recipe
-from seqrec.jobs.build import build_model, build_optimizers
-from seqrec.jobs.sft import build_objective
 from seqrec.losses.catalog import catalog_cross_entropy
-from seqrec.rankers import ModelRanker
+from seqrec.objectives.sft import build_objective
+from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.module import TrainingModule
-from seqrec.training.sft import PackedTensors
+from seqrec.training.tensors import PackedTensors
 
 NAME = Path(__file__).stem
 LENGTH = 128

@@ -27,7 +27,7 @@ from benchmarks.engine.steps import (
 )
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.training.module import TrainingModule
-from seqrec.training.sft import PackedTensors
+from seqrec.training.tensors import PackedTensors
 
 NAME = Path(__file__).stem
 PARTS = {"decoder": "decoder alone, forward and backward", "step": "whole training step"}

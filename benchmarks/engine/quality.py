@@ -14,7 +14,7 @@ from benchmarks.engine.machine import ROOT, commit
 from benchmarks.engine.measure import last_line
 from benchmarks.engine.prepared import FOLDER, Missing, prepared
 from benchmarks.engine.rows import Row, Target, at_least, at_most, not_measured, row
-from seqrec.jobs.evaluate import PER_USER_FILE
+from seqrec.runs.evaluation_folder import PER_USER_FILE
 
 NAME = Path(__file__).stem
 SEEDS = (0, 1, 2)

@@ -13,14 +13,17 @@ from benchmarks.engine.machine import threads
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, row
 from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
+from seqrec.builders.reinforcement import build_algorithm
 from seqrec.config.rl import GRPOConfig
-from seqrec.jobs.rl import build_algorithm
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.configuration import SeqRecRewardConfig
 from seqrec.models.reward import SeqRecForReward
 from seqrec.rl.executors import InProcess
-from seqrec.rl.rewards import LearnedReward, Tasks
-from seqrec.rl.roles import Asking, Learner, Reference, RolloutWorker, Scorer
+from seqrec.rl.learner import Learner, Reference
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.rewards import LearnedReward
+from seqrec.rl.sampler import Asking
+from seqrec.rl.worker import RolloutWorker, Scorer
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw
 

@@ -15,11 +15,11 @@ from benchmarks.engine.rows import Row, not_measured
 from seqrec.config.load import load_recipe
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.jobs.train import Job
 from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.objectives.next_item import Job
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import TrainingModule
-from seqrec.training.sft import PackedTensors
+from seqrec.training.tensors import PackedTensors
 
 NUM_WARM_UP = 5
 HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS = 64, 256, 2, 2

@@ -19,19 +19,20 @@ from benchmarks.engine.rows import Row, at_most, row
 from benchmarks.engine.steps import materialise_state
 from benchmarks.preference.liked import DATA, MODULE, pairs_file, sft_run
 from benchmarks.quality.table import RECIPES
+from seqrec.builders.model import build_model
 from seqrec.config.load import load_recipe
-from seqrec.data.pairs import Pairs, Ragged
+from seqrec.data.feedback.pairs import Pairs, Ragged
 from seqrec.data.prepared import PreparedData
-from seqrec.jobs.build import build_model
-from seqrec.jobs.train import Job
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.preference import dpo
 from seqrec.models import SeqRecForNextItem
-from seqrec.tokens.pairs import PairStream
+from seqrec.objectives.next_item import Job
+from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw, clip_gradients
-from seqrec.training.preference import FrozenReference, PairTensors, preference_loss
+from seqrec.training.steps.preference import FrozenReference, preference_loss
+from seqrec.training.tensors import PairTensors
 
 NAME = Path(__file__).stem
 RECIPE = RECIPES / "preference" / "dpo.yaml"

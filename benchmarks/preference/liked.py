@@ -11,7 +11,7 @@ from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.preference.later import Judged, by_seed, judged, mean_of, verdicts
 from benchmarks.quality.table import RECIPES, SEEDS, seqrec
-from seqrec.data.pairs import NONE, Pairs, read_pairs
+from seqrec.data.feedback.pairs import NONE, Pairs, read_pairs
 from seqrec.data.prepared import PreparedData
 
 NAME = Path(__file__).stem

@@ -9,7 +9,7 @@ from benchmarks.engine.rows import Row, at_least, at_most, row
 from benchmarks.preference.liked import DATA, sft_run
 from benchmarks.reinforcement.likes import MODULE
 from benchmarks.reinforcement.slates import RECIPE, rl_run
-from seqrec.rl.events import read_events
+from seqrec.rl.stage_log import read_events
 
 NAME = Path(__file__).stem
 REWARDS = 'objective.rewards=[{name: function, function: "benchmarks.reinforcement.odd:pays"}]'

@@ -9,12 +9,15 @@ import polars as pl
 import torch
 
 from benchmarks.preference.later import LIKED, Judged, judged
-from seqrec.data.held_out import held_out_levels
+from seqrec.data.feedback.holdout import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
-from seqrec.models.saving import load_model, load_reward_model
-from seqrec.rl.rewards import LearnedReward, Tasks
-from seqrec.rl.roles import Asking, RolloutWorker, part_of
+from seqrec.models.folder import load_model, load_reward_model
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.rewards import LearnedReward
+from seqrec.rl.rollouts import part_of
+from seqrec.rl.sampler import Asking
+from seqrec.rl.worker import RolloutWorker
 
 NUM_TITLES = 3
 NUM_SAMPLED = 8

@@ -10,7 +10,7 @@ from benchmarks.preference.liked import DATA, sft_run
 from benchmarks.quality.table import RECIPES, seqrec
 from benchmarks.reinforcement.likes import MODULE
 from benchmarks.reinforcement.slates import RECIPE, rl_run
-from seqrec.rl.events import read_events
+from seqrec.rl.stage_log import read_events
 
 NAME = Path(__file__).stem
 SFT = RECIPES / "reinforcement" / "planning.yaml"

@@ -15,7 +15,7 @@ from benchmarks.quality.table import RECIPES, SEEDS, seqrec
 from benchmarks.reinforcement.judging import People
 from benchmarks.reinforcement.likes import MODULE, reward_run
 from seqrec.reports.timeline import stage_seconds
-from seqrec.rl.events import read_events
+from seqrec.rl.stage_log import read_events
 
 NAME = Path(__file__).stem
 RECIPE = RECIPES / "reinforcement" / "slates.yaml"

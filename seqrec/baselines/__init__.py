@@ -11,7 +11,7 @@ from seqrec.baselines.settings import Settings, check_settings, default_settings
 from seqrec.baselines.transitions import first_order_transitions, transition_graph
 from seqrec.data.histories import Histories
 from seqrec.errors import SeqRecError
-from seqrec.rankers import Ranker
+from seqrec.ranking.ranker import Ranker
 
 BASELINES: dict[str, Callable[..., Ranker]] = {
     "popularity": Popularity,

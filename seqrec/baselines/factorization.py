@@ -12,7 +12,7 @@ from seqrec.baselines.matrices import history_matrix, training_matrix, without_r
 from seqrec.baselines.popularity import tie_breaker
 from seqrec.data.histories import Histories
 from seqrec.errors import SeqRecError
-from seqrec.rankers import Ranker, ScoreTile
+from seqrec.ranking.ranker import Ranker, ScoreTile
 
 SEED = 0
 SMALLEST_DIRECTION = 1e-3

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from seqrec.baselines.matrices import history_matrix
-from seqrec.rankers import Ranker, ScoreTile
+from seqrec.ranking.ranker import Ranker, ScoreTile
 
 Read = Callable[[Int[np.ndarray, " T"]], Int[np.ndarray, " T"]]
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 
-from seqrec.rankers import Ranker, ScoreTile
+from seqrec.ranking.ranker import Ranker, ScoreTile
 
 
 class NearestText(Ranker):

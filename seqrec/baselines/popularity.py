@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from seqrec.data.histories import MISSING_TIME, Histories
 from seqrec.data.splits import TRAIN
-from seqrec.rankers import Ranker, ScoreTile
+from seqrec.ranking.ranker import Ranker, ScoreTile
 
 TIE_BREAKER = 1e-9
 """What popularity may add to a score of another method."""

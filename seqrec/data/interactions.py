@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Int
 
-from seqrec.data.canonical import ORDER, OWN_COLUMNS, canonical
 from seqrec.data.filters import Filters, core, is_repeat
-from seqrec.data.sources import Log
+from seqrec.data.log.normalization import ORDER, OWN_COLUMNS, canonical
+from seqrec.data.log.sources import Log
 from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_times, split_at, split_counts, split_last
 from seqrec.errors import SeqRecError
 

@@ -14,7 +14,7 @@ from seqrec.data.catalog import catalog_fingerprint, read_items, write_parquet
 from seqrec.data.filters import Filters
 from seqrec.data.histories import Blocks, Histories, write_blocks
 from seqrec.data.interactions import Catalog, Interactions
-from seqrec.data.sources import Log, sha256_of
+from seqrec.data.log.sources import Log, sha256_of
 from seqrec.data.splits import SplitBy
 from seqrec.errors import SeqRecError
 

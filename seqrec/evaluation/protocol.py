@@ -17,8 +17,9 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
-from seqrec.tokens.events import EventHistories, EventTokens
-from seqrec.tokens.grammar import NO_TIME_INPUT, TIME_COLUMN
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.grammar import NO_TIME_INPUT, TIME_COLUMN
+from seqrec.tokens.events.histories import EventHistories
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.evaluation.protocol import Queries
-from seqrec.tokens.events import EventHistories
-from seqrec.tokens.grammar import YES
+from seqrec.tokens.events.grammar import YES
+from seqrec.tokens.events.histories import EventHistories
 
 POPULARITY = ("head", "middle", "tail", "cold")
 LENGTHS = (1, 10, 20, 50, 100)

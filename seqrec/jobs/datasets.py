@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqrec.data.cards import list_cards
+from seqrec.data.log.known_datasets import list_cards
 
 
 def datasets() -> dict[str, Any]:

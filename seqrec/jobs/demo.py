@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from seqrec.builders.named_models import open_recommender
 from seqrec.data.prepared import PreparedData
-from seqrec.data.worlds import second_order_world
+from seqrec.data.simulation.worlds import second_order_world
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
 from seqrec.jobs.evaluate import evaluate
 from seqrec.jobs.export import export
-from seqrec.jobs.folders import new_folder, refuse_existing
-from seqrec.jobs.models import open_recommender
 from seqrec.jobs.prepare import prepare
-from seqrec.jobs.report import REPORT_FILE, environment, trained_models
 from seqrec.jobs.train import train
+from seqrec.outputs import new_folder, refuse_existing
 from seqrec.reports.demo import demo_page
 from seqrec.reports.evaluation import METHOD
 from seqrec.reports.tables import text_table
 from seqrec.retrieval.index import load_index
+from seqrec.runs.history import REPORT_FILE, environment, trained_models
 
 MOVIELENS = "movielens-100k"
 SIMULATED = "simulated"

@@ -3,35 +3,33 @@
 import itertools
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
-from jaxtyping import Int
 
 from seqrec.baselines import DRAWN
+from seqrec.builders.named_models import open_rankers
+from seqrec.builders.tuned_baselines import floors_line, settle_baselines
 from seqrec.data.catalog import genre_matrix
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
+from seqrec.evaluation.conditions import grammar_of, queries_for
 from seqrec.evaluation.protocol import (
     PER_QUERY,
     Queries,
     Split,
     evaluation_notes,
     protocol_line,
-    queries_of,
 )
+from seqrec.evaluation.selection import _asked
 from seqrec.evaluation.strata import shuffled
-from seqrec.jobs.answers import EXACT, RETRIEVALS, Answers, from_file, ranked
-from seqrec.jobs.events import grammar_of, queries_for
-from seqrec.jobs.floors import floors_line, settle_baselines
-from seqrec.jobs.folders import new_folder, refuse_existing
-from seqrec.jobs.judging import (
+from seqrec.evaluation.systems import EXACT, RETRIEVALS, Answers, from_file, ranked
+from seqrec.evaluation.tables import (
     comparisons,
     judged,
     order_rows,
@@ -39,14 +37,12 @@ from seqrec.jobs.judging import (
     strata_rows,
     table_rows,
 )
-from seqrec.jobs.models import open_rankers
-from seqrec.jobs.report import REPORT_FILE, environment, trained_models
-from seqrec.jobs.run_folder import run_of, selection_of, trained_elsewhere
+from seqrec.outputs import new_folder, refuse_existing
 from seqrec.reports.evaluation import evaluation_page
-from seqrec.tokens.grammar import NO_TIME_INPUT
-
-PER_USER_FILE = "per_user.parquet"
-ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
+from seqrec.runs.evaluation_folder import PER_USER_FILE
+from seqrec.runs.folder import run_of, selection_of, trained_elsewhere
+from seqrec.runs.history import REPORT_FILE, environment, trained_models
+from seqrec.tokens.events.grammar import NO_TIME_INPUT
 
 
 def evaluate(
@@ -174,13 +170,6 @@ def evaluate(
     return result
 
 
-class Asked(NamedTuple):
-    """What all systems are asked, and what the protocol says of queries that are not."""
-
-    queries: Queries
-    limits: list[str]
-
-
 class Everyone:
     """All systems' answers to the same queries, and what the systems are called."""
 
@@ -247,33 +236,6 @@ def _is_drawn(model: str) -> bool:
     return Path(model).is_dir() or model.partition(":")[0] in DRAWN
 
 
-def _asked(
-    prepared: PreparedData,
-    histories: Histories,
-    item_counts: Int[np.ndarray, " I"],
-    split: Split,
-    only: str | None,
-    users_sample: int | None,
-) -> Asked:
-    """The queries of a split, or some of them."""
-    queries, limits = queries_of(histories, split, prepared.targets), []
-    if not len(queries.users):
-        raise SeqRecError(
-            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
-            "prepare with another --split-by"
-        )
-    if only is not None:
-        queries = _only(queries, item_counts, only)
-        limits.append(f"{ONLY[only]} alone")
-    num_users = len(np.unique(queries.users))
-    if users_sample is not None:
-        queries = _sample(queries, users_sample)
-        if users_sample < num_users:
-            drawn = f"{users_sample:,} users drawn at random of {num_users:,}, all candidates"
-            limits.append(drawn)
-    return Asked(queries, limits)
-
-
 def _time_input(answers: Sequence[Answers]) -> str:
     """What the protocol says of times, given what each system is told of them."""
     told = {answer.system: answer.time_input for answer in answers}
@@ -282,27 +244,6 @@ def _time_input(answers: Sequence[Answers]) -> str:
     parts = [f"{name}: {of}" for name, of in told.items() if of != NO_TIME_INPUT]
     others = [f"others: {NO_TIME_INPUT}"] * (len(parts) < len(told))
     return ", ".join([*parts, *others])
-
-
-def _sample(queries: Queries, num_users: int) -> Queries:
-    """The queries of some users; every query still has the whole catalog to choose from."""
-    if num_users < 1:
-        raise SeqRecError(f"--users-sample {num_users}: at least 1")
-    users = np.unique(queries.users)
-    if num_users >= len(users):
-        return queries
-    return queries.of_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
-
-
-def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Queries:
-    """The queries that have such targets, and of their targets these."""
-    if which not in ONLY:
-        raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
-    kept = [of[(item_counts[of] > 0) == (which == "warm")] for of in queries.targets]
-    places = np.flatnonzero([len(of) for of in kept])
-    if not len(places):
-        raise SeqRecError(f"--only {which}: no query has {ONLY[which]}")
-    return replace(queries.at(places), targets=[kept[place] for place in places])
 
 
 def _free_name(name: str, longer: str, taken: Collection[str]) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 import seqrec
+from seqrec.builders.named_models import open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.events import whole_histories
-from seqrec.jobs.folders import new_folder, refuse_existing
-from seqrec.jobs.models import open_recommender
+from seqrec.evaluation.conditions import whole_histories
+from seqrec.outputs import new_folder, refuse_existing
 from seqrec.retrieval.export import faiss, numpy, parquet
 
 KINDS = ("parquet", "numpy", "faiss")

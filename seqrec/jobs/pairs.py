@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.data.comparisons import (
+from seqrec.builders.named_models import check_reads_titles, open_ranker
+from seqrec.data.feedback.pair_sources import (
     Drawn,
     draw_next,
     draw_rated,
@@ -17,12 +18,11 @@ from seqrec.data.comparisons import (
     reject_from,
     table_of,
 )
-from seqrec.data.pairs import IMPLICIT, pairs_of, write_pairs
+from seqrec.data.feedback.pairs import IMPLICIT, pairs_of, write_pairs
+from seqrec.data.log.sources import sha256_of
 from seqrec.data.prepared import PreparedData
-from seqrec.data.sources import sha256_of
 from seqrec.errors import SeqRecError
-from seqrec.jobs.folders import new_file, refuse_existing_file
-from seqrec.jobs.models import check_reads_titles, open_ranker
+from seqrec.outputs import new_file, refuse_existing_file
 
 DRAWN = ("per_user", "min_history", "max_history", "seed")
 OPTIONS = {

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from seqrec.data.cards import list_cards, obtain
-from seqrec.data.columns import Columns
 from seqrec.data.filters import Filters, Repeats
 from seqrec.data.interactions import Catalog, prepare_interactions
-from seqrec.data.item_file import check_tells, read_item_file, told_by
+from seqrec.data.log.columns import Columns
+from seqrec.data.log.item_file import check_tells, read_item_file, told_by
+from seqrec.data.log.known_datasets import list_cards, obtain
+from seqrec.data.log.sources import read_source
 from seqrec.data.prepared import write_prepared
-from seqrec.data.sources import read_source
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
-from seqrec.jobs.folders import new_folder, refuse_existing
+from seqrec.outputs import new_folder, refuse_existing
 
 CACHE = Path("data") / "raw"
 

@@ -1,7 +1,7 @@
 """``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,32 +9,32 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int
 
+from seqrec.builders.named_models import open_ranker, open_recommender
 from seqrec.data.catalog import write_parquet
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import TIME_INPUT, recommendations_table
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import queries_of
-from seqrec.jobs.events import (
+from seqrec.evaluation.conditions import (
     asked_with,
     is_told_when,
     queries_for,
     time_input_of,
     whole_histories,
 )
-from seqrec.jobs.folders import new_file, refuse_existing_file
-from seqrec.jobs.models import open_ranker, open_recommender
-from seqrec.rankers import Ranker
-from seqrec.recommender import Recommender
+from seqrec.evaluation.protocol import queries_of
+from seqrec.outputs import new_file, refuse_existing_file
+from seqrec.ranking.answer import Rank, _for_history
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
-from seqrec.tokens.grammar import PAST_TIMES, TARGET_TIME
-from seqrec.tokens.requests import Event
+from seqrec.tokens.events.grammar import PAST_TIMES, TARGET_TIME
+from seqrec.tokens.events.requests import Event
 
 logger = logging.getLogger(__name__)
 
 WhichHistories = Literal["validation", "test", "all"]
-Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
 
 
 def recommend(
@@ -131,50 +131,6 @@ def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -
     if not ranker.scores_are_products:
         logger.warning("lists of %s through an index leave out what its memory adds", ranker.name)
     return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
-
-
-def _for_history(
-    recommender: Recommender,
-    history: Sequence[Event],
-    rank: Rank,
-    given: Mapping[str, Any],
-    likelihood: tuple[str, Any] | None,
-    plan: bool,
-) -> dict[str, Any]:
-    known, unknown = recommender.known_items([history])
-    told, unknown_behaviours = recommender.known_events([history], known, given)
-    said = {}
-    if plan:
-        told = recommender.planned(told)
-        (said["plan"],) = recommender.plans_of(told)
-    ranked = rank(told)
-    titles = recommender.titles
-    pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
-    rows = [
-        {
-            "rank": place,
-            "item_id": recommender.item_ids[item],
-            "score": score,
-            "title": titles[item],
-        }
-        for place, (item, score) in enumerate(pairs, 1)
-        if item >= 0
-    ]
-    if likelihood is not None:
-        items = ranked.items[0].numpy()
-        (chances,) = recommender.likelihood_of(told, [items[items >= 0]], *likelihood)
-        for row, chance in zip(rows, chances, strict=True):
-            row["likelihood"] = chance
-    return {
-        "history": [
-            {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
-        ],
-        "unknown_items": unknown,
-        "unknown_behaviours": unknown_behaviours,
-        "fallback": None if len(known[0]) else "most watched in training",
-        **said,
-        "recommendations": rows,
-    }
 
 
 def _users(

@@ -2,46 +2,28 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-
-from seqrec.config.load import load_recipe, load_search, with_settings
+from seqrec.builders.search import optuna_of
+from seqrec.config.load import load_recipe, load_search
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import RLConfig
-from seqrec.config.search import SearchSpace, space_settings
+from seqrec.config.search import space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.folders import reason_of, refuse_existing, swap_in
-from seqrec.jobs.run_folder import (
+from seqrec.outputs import reason_of, refuse_existing, swap_in
+from seqrec.runs.folder import (
     CONFIG_FILE,
-    METRICS_FILE,
     check_same,
     resolved,
     start_folder,
     unfinished,
 )
-from seqrec.jobs.search import STARTUP_TRIALS, ask, optuna_of, start_with
-from seqrec.jobs.train import train_recipe
-from seqrec.reports.search import search_plot
-from seqrec.reports.tables import text_table
-from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, Watch
+from seqrec.runs.search import BEST_FILE, TRIALS_FILE, TRIALS_FOLDER, Search, _table
 
-STUDY_FILE = "study.db"
-TRIALS_FILE = "trials.json"
-TABLE_FILE = "trials.txt"
-PLOT_FILE = "trials.png"
-BEST_FILE = "best.yaml"
-TRIALS_FOLDER = "trials"
 COMPARED_BY = {"trainer.selection_metric", "trainer.devices", "trainer.accelerator"}
-WARMUP_EPOCHS = 3
-"""Epochs that every trial may train, however it compares."""
 
 
 def tune(
@@ -127,189 +109,6 @@ def tune(
     return _result(out)
 
 
-@dataclass
-class Search:
-    """A study, and the folder that holds its trials."""
-
-    recipe: Recipe
-    space: SearchSpace
-    prepared: PreparedData
-    folder: Path
-    study: Any
-
-    @classmethod
-    def open(
-        cls, recipe: Recipe, space: SearchSpace, prepared: PreparedData, folder: Path
-    ) -> "Search":
-        """The study in a folder, a new one if it holds none; a trial that was cut is forgotten."""
-        optuna = optuna_of("tune")
-        from sqlalchemy import URL  # which Optuna needs
-
-        file = URL.create("sqlite", database=str(folder / STUDY_FILE)).render_as_string()
-        study = optuna.create_study(
-            study_name="tune",
-            storage=optuna.storages.RDBStorage(file),
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(
-                n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_EPOCHS
-            ),
-            load_if_exists=True,
-        )
-        search = cls(recipe, space, prepared, folder, study)
-        for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-            search._tell(trial.number, trial.user_attrs.get("row"))
-        return search
-
-    @property
-    def metric(self) -> str:
-        """What chooses."""
-        return self.recipe.trainer.selection_metric
-
-    def ended(self) -> list[dict[str, Any]]:
-        """A row a trial that came to its end: complete, pruned, or failed for a reason."""
-        rows = [trial.user_attrs.get("row") for trial in self.study.get_trials(deepcopy=False)]
-        return [row for row in rows if row is not None]
-
-    def best(self) -> dict[str, Any] | None:
-        """The complete trial with the best validation, the earliest of equals."""
-        complete = [row for row in self.ended() if row["state"] == "complete"]
-        return max(complete, key=lambda row: row[self.metric], default=None)
-
-    def run(self, number: int, num_trials: int) -> None:
-        """Run a trial, or what is left of it."""
-        if number == 0:
-            as_written = self.recipe.model_dump(exclude_unset=True)
-            settings = _dotted(self.recipe.model_dump()) | _dotted(as_written)
-            for key in start_with(self.study, self.space, settings):
-                print(
-                    f"trial 0 draws {key}: the recipe's {settings.get(key)} is not in the search",
-                    file=sys.stderr,
-                )
-        trial, values = ask(self.study, self.space, self.recipe.trainer.seed, number)
-        folder = self.folder / TRIALS_FOLDER / f"{number:03d}"
-        row: dict[str, Any] = {"trial": number}
-        known = next((known for known in self.ended() if known["settings"] == values), None)
-        try:
-            if known is None:
-                row |= self._train(trial, values, folder)
-            else:
-                seconds = {"train_seconds": 0.0} if "train_seconds" in known else {}
-                row = {**known, **row, **seconds, "same_as": known["trial"]}
-        except (SeqRecError, torch.OutOfMemoryError, MemoryError) as error:
-            if isinstance(error.__cause__, OSError):
-                raise
-            reason = " ".join(str(error).split()) or "out of memory"
-            row |= {"state": "failed", "settings": values, "reason": reason}
-            shutil.rmtree(unfinished(folder), ignore_errors=True)
-        trial.set_user_attr("row", row)
-        self._tell(trial.number, row)
-        best = self.best()
-        self._keep_weights(best)
-        is_failed = row["state"] == "failed"
-        what = row["reason"] if is_failed else f"{self.metric} {row[self.metric]:.4f}"
-        so_far = f"; best {best[self.metric]:.4f} (trial {best['trial']})" if best else ""
-        print(
-            f"trial {number} ({number + 1} of {num_trials}), {row['state']}: {what}{so_far}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def _tell(self, trial_number: int, row: dict[str, Any] | None) -> None:
-        """End a trial in the study; one without a row was cut."""
-        from optuna.trial import TrialState
-
-        state = row["state"] if row else "cut"
-        if row and state == "complete":
-            self.study.tell(trial_number, row[self.metric])
-        else:
-            is_pruned = state == "pruned"
-            self.study.tell(trial_number, state=TrialState.PRUNED if is_pruned else TrialState.FAIL)
-
-    def _train(self, trial: Any, values: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Train with these values, or go on with it; what it came to."""
-        recipe = with_settings(self.recipe, values)
-        partial = unfinished(folder)
-        watch = _pruner(trial)
-        logs = [path / LOG_FILE for path in (folder, partial) if (path / LOG_FILE).exists()]
-        metric = f"val/{self.metric}"
-        is_pruned = any(
-            [watch(line["epoch"], line[metric]) for log in logs for line in read_log(log)]
-        )
-        if not is_pruned:
-            is_begun = folder.exists() or (partial / CONFIG_FILE).exists()
-
-            def watched(epoch: int, value: float) -> bool:
-                nonlocal is_pruned
-                is_pruned = watch(epoch, value)
-                return is_pruned
-
-            train_recipe(
-                recipe, self.prepared, folder, resume=is_begun, overwrite=True, watch=watched
-            )
-        elif partial.exists():
-            swap_in(partial, folder)
-        lines = read_log(folder / LOG_FILE)
-        best = max(lines, key=lambda line: line[metric])
-        value, best_epoch = best[metric], best["epoch"] + 1
-        if not is_pruned:  # of the model that is kept: its memory's strength, its tolerance
-            metrics = json.loads((folder / METRICS_FILE).read_text())
-            value, best_epoch = metrics["validation"][self.metric], metrics["best_epoch"]
-        return {
-            "state": "pruned" if is_pruned else "complete",
-            self.metric: value,
-            "best_epoch": best_epoch,
-            "num_epochs": len(lines),
-            "train_seconds": round(sum(line["train_seconds"] for line in lines), 1),
-            "settings": values,
-        }
-
-    def _keep_weights(self, best: dict[str, Any] | None) -> None:
-        """Checkpoints go, and every model but the best."""
-        kept = f"{best['trial']:03d}" if best else ""
-        for folder in (self.folder / TRIALS_FOLDER).glob("[0-9]*"):
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            if folder.name != kept:
-                shutil.rmtree(folder / "model", ignore_errors=True)
-
-    def write(self) -> None:
-        """Table, plot and best recipe."""
-        best = self.best()
-        assert best is not None
-        self._keep_weights(best)
-        rows = self.ended()
-        run = self.folder / TRIALS_FOLDER / f"{best['trial']:03d}"
-        content = {
-            "selection_metric": self.metric,
-            "protocol": json.loads((run / METRICS_FILE).read_text())["protocol"],
-            "best": best,
-            "trials": rows,
-        }
-        (self.folder / TRIALS_FILE).write_text(json.dumps(content, indent=2) + "\n")
-        table = f"{_table(rows)}\n{content['protocol']}\n"
-        (self.folder / TABLE_FILE).write_text(table)
-        in_logs = [key for key, values in space_settings(self.space).items() if _is_log(values)]
-        (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, in_logs))
-        recipe = with_settings(self.recipe, best["settings"]).model_dump()
-        title = (
-            f"# The best of {len(rows)} trials: validation {self.metric} {best[self.metric]:.4f}.\n"
-        )
-        text = title + yaml.safe_dump(recipe, sort_keys=False)
-        (self.folder / BEST_FILE).write_text(text)
-
-
-def _pruner(trial: Any) -> Watch:
-    """Reports every epoch once, and says whether the trial should end."""
-    answers: dict[int, bool] = {}
-
-    def watch(epoch: int, value: float) -> bool:
-        if epoch not in answers:
-            trial.report(value, epoch)
-            answers[epoch] = trial.should_prune()
-        return answers[epoch]
-
-    return watch
-
-
 def _check(recipe: Recipe, prepared: PreparedData, trials: int) -> None:
     if trials < 1:
         raise SeqRecError(f"--trials {trials}: at least 1")
@@ -337,35 +136,3 @@ def _result(out: Path) -> dict[str, Any]:
         "model": str(model),
         "out": str(out),
     }
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """A row a trial, a column a setting."""
-    last = ("settings", "reason")
-    return text_table(
-        [
-            {key: value for key, value in row.items() if key not in last}
-            | {key: _short(value) for key, value in row["settings"].items()}
-            | ({"reason": row["reason"]} if "reason" in row else {})
-            for row in rows
-        ]
-    )
-
-
-def _short(value: Any) -> Any:
-    is_plain = value is None or isinstance(value, int | str)
-    return value if is_plain else f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-
-def _is_log(values: Any) -> bool:
-    return isinstance(values, dict) and values["log"]
-
-
-def _dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key, blocks themselves among them."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found[prefix + key] = value
-        if isinstance(value, dict):
-            found |= _dotted(value, f"{prefix}{key}.")
-    return found

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqrec.losses.catalog import LogitBias, catalog_cross_entropy, row_sums, scaled_by
-from seqrec.losses.logits import (
+from seqrec.losses.softmax import (
     HeadGradients,
     Logits,
     Scores,

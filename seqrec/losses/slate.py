@@ -6,7 +6,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import LeftOut
 from seqrec.losses.divergence import catalog_divergence
-from seqrec.losses.logits import Logits, Scores
+from seqrec.losses.softmax import Logits, Scores
 
 
 def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:

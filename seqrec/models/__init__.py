@@ -3,8 +3,8 @@
 from transformers import AutoConfig, AutoModel
 
 from seqrec.models.configuration import SeqRecConfig, SeqRecDecoderConfig, SeqRecRewardConfig
-from seqrec.models.decoder import SeqRecDecoder
 from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
+from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 

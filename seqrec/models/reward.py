@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from seqrec.models.blocks import Dropout
 from seqrec.models.configuration import SeqRecRewardConfig
-from seqrec.models.decoder import SeqRecDecoder
+from seqrec.models.documents import document_mask, document_positions, ends_of_documents
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
-from seqrec.models.next_item import document_mask, document_positions, ends_of_documents
+from seqrec.models.native.blocks import Dropout
+from seqrec.models.native.decoder import SeqRecDecoder
 
 
 @dataclass

@@ -18,10 +18,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
-from seqrec.rl.events import EventLog
 from seqrec.rl.guard import Guard, Penalty
-from seqrec.rl.rewards import Tasks
-from seqrec.rl.roles import Learner, Rollouts, Weights
+from seqrec.rl.learner import Learner
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.rollouts import Rollouts, Weights
+from seqrec.rl.stage_log import EventLog
 
 STATE_FILE = "controller.pt"
 CAREFUL_PENALTY = 2.0

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from seqrec.rl.rewards import Tasks
-from seqrec.rl.roles import Rollouts, RolloutWorker, Scorer, Weights, part_of, together
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.rollouts import Rollouts, Weights, part_of, together
+from seqrec.rl.worker import RolloutWorker, Scorer
 
 
 def shards(num_tasks: int, num_workers: int) -> list[slice]:

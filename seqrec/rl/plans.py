@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, slate_log_prob
-from seqrec.models.behaviours import family_of
-from seqrec.models.memory import last_items
+from seqrec.losses.softmax import Scores
+from seqrec.models.feature_heads import family_of
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.transition_prior import last_items
 from seqrec.rl.slates import (
     Prompts,
     Slates,
@@ -28,7 +28,7 @@ from seqrec.rl.slates import (
     logits_of,
     step_log_prob,
 )
-from seqrec.tokens.events import EventTokens
+from seqrec.tokens.events.blocks import EventTokens
 
 
 class Plans:

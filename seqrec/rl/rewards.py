@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,30 +11,12 @@ from jaxtyping import Bool, Float, Int
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.beyond import diversity, self_information
 from seqrec.models.reward import SeqRecForReward
-from seqrec.tokens.rated import pack_prompts, rating_rows
+from seqrec.rl.prompts import Tasks
+from seqrec.tokens.streams.rated import pack_prompts, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 Slates = Int[np.ndarray, "B G K"]
 Scores = Float[np.ndarray, "B G"]
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """Histories, and what became of each inside the training period."""
-
-    users: Int[np.ndarray, " B"]
-    histories: list[Int[np.ndarray, " T"]]
-    later: list[Int[np.ndarray, " L"]]
-    """Items that follow the history and belong to the training part."""
-    later_ratings: list[Float[np.ndarray, " L"]] | None = None
-    """How the user rated these, from 0, the worst of the log, to 1, the best."""
-    past_ratings: list[Float[np.ndarray, " T"]] | None = None
-    """How the user rated the titles of the history, as in the log; NaN where not."""
-    plans: Int[np.ndarray, "B G P"] | None = None
-    """Codes of what was planned before each slate that is scored, if the policy plans."""
-
-    def __len__(self) -> int:
-        return len(self.histories)
 
 
 class Reward(Protocol):

@@ -19,11 +19,11 @@ from torch import Tensor
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import LeftOut, LogitBias, add_bias, catalog_log_prob
 from seqrec.losses.divergence import catalog_divergence
-from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, slate_log_prob
-from seqrec.models.memory import last_items
+from seqrec.losses.softmax import Scores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rl.branches import Layout
+from seqrec.models.transition_prior import last_items
+from seqrec.rl.shared_prefix import Layout
 
 Drawing = Literal["one_pass", "sequential"]
 

@@ -1,35 +1,33 @@
 """Running the Trainer in a run folder: checkpoints, early stop, resume, the best weights."""
 
 import logging
-import signal
-import threading
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.training.accounting import training_flops
+from seqrec.training.callbacks import (
+    AveragedWeights,
+    Interrupts,
+    StopPastTolerance,
+    Watch,
+    WatchEpochs,
+    WithoutDropout,
+)
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
 from seqrec.training.epoch_log import EpochLog
 from seqrec.training.loaders import PackedLoader, Validation
-from seqrec.training.module import PAST_TOLERANCE, SELECTION, LearningModule
+from seqrec.training.module import SELECTION, LearningModule
 
 LOG_FILE = "log.jsonl"
-
-EMA_STEPS = 8
-"""Steps between two updates of averaged weights."""
-
-Watch = Callable[[int, float], bool]
-"""Told an epoch, from 0, and its selection metric; True ends the training."""
 
 
 class FitResult(NamedTuple):
@@ -150,113 +148,6 @@ def check_devices(accelerator: str, devices: int) -> None:
         raise SeqRecError(
             f"trainer.accelerator={accelerator}, trainer.devices={devices}: {reason}"
         ) from error
-
-
-class Interrupts(Callback):
-    """Ends a run before its next step where an interrupt was lost.
-
-    Python drops what is raised in a finaliser, a ``KeyboardInterrupt`` too.
-    """
-
-    def __init__(self) -> None:
-        self._is_asked = self._is_hearing = False
-
-    def __enter__(self) -> None:
-        """Hear interrupts from here on, in the main thread, where nobody else does."""
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._hear)
-            self._is_hearing = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_hearing:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _hear(self, *_: object) -> None:
-        self._is_asked = True
-        raise KeyboardInterrupt
-
-    def on_train_batch_start(
-        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
-    ) -> None:
-        if self._is_asked:
-            raise KeyboardInterrupt
-
-
-class WatchEpochs(Callback):
-    """Tells ``watch`` of every epoch, and stops where it says so."""
-
-    def __init__(self, monitor: str, watch: Watch) -> None:
-        self.monitor = monitor
-        self.watch = watch
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
-            trainer.should_stop = True
-
-
-class AveragedWeights(WeightAveraging):
-    """An exponential average of the weights, each of which is up to date when it is read.
-
-    Of what it was, step ``n`` keeps ``min(decay, (1 + n) / (10 + n))``: the random start and the
-    first steps fade as fast as there is something better.
-
-    Source: the ``num_updates`` of TensorFlow's ExponentialMovingAverage.
-    """
-
-    def __init__(self, decay: float) -> None:
-        def averaged(mean: Tensor, now: Tensor, num_averaged: Tensor | int) -> Tensor:
-            step = EMA_STEPS * int(num_averaged)
-            kept = min(decay, (1 + step) / (10 + step)) ** EMA_STEPS
-            return mean.lerp(now, 1 - kept)
-
-        super().__init__(use_buffers=False, avg_fn=averaged)
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        return step_idx is not None and step_idx % EMA_STEPS == 0
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.should_update(step_idx=trainer.global_step - 1):
-            module.catch_up()  # type: ignore[operator]
-        super().on_train_batch_end(trainer, module, outputs, batch, batch_idx)
-
-
-class WithoutDropout(Callback):
-    """From an epoch on the model is trained as it is asked: nothing is dropped.
-
-    Source: Liu et al. 2023, arXiv:2303.01500, "early dropout".
-    """
-
-    def __init__(self, first_epoch: int) -> None:
-        self.first_epoch = first_epoch
-
-    def on_train_batch_start(
-        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
-    ) -> None:
-        """Before each step, since a run may go on within an epoch."""
-        if trainer.current_epoch >= self.first_epoch:
-            module.model.eval()  # type: ignore[operator, union-attr]
-
-
-class StopPastTolerance(Callback):
-    """Ends a run in the epoch that lost more than is tolerated."""
-
-    has_stopped = False
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.has_stopped = float(trainer.callback_metrics[SELECTION]) == PAST_TOLERANCE
-        trainer.should_stop |= self.has_stopped
-
-    def state_dict(self) -> dict[str, bool]:
-        return {"has_stopped": self.has_stopped}
-
-    def load_state_dict(self, state: dict[str, bool]) -> None:
-        self.has_stopped = state["has_stopped"]
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        trainer.should_stop |= self.has_stopped
 
 
 def _quieten_lightning() -> None:

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
-from seqrec.tokens.events import EventTokens
-from seqrec.tokens.stream import Place
-from seqrec.training.sft import PackedTensors
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.streams.base import Place
+from seqrec.training.tensors import PackedTensors
 
 PREFETCHED = 8
 """Batches made ahead."""

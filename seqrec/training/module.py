@@ -13,7 +13,7 @@ from seqrec.evaluation.metrics import metric_collection
 from seqrec.evaluation.protocol import Queries, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
-from seqrec.rankers import ModelRanker
+from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seqrec.evaluation.protocol import PER_QUERY, Queries, hits_among
-from seqrec.rankers import Ranker
+from seqrec.ranking.ranker import Ranker
 from seqrec.training.loaders import QueryLoader
 
 

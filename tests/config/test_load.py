@@ -13,8 +13,8 @@ from seqrec.config.load import load_recipe, shipped_recipes
 from seqrec.config.objective import LossConfig, PreferenceLossConfig, SampledConfig
 from seqrec.config.recipe import Recipe
 from seqrec.errors import SeqRecError
-from seqrec.jobs.preference import build_preference_loss
-from seqrec.jobs.sft import build_objective
+from seqrec.objectives.preference import build_preference_loss
+from seqrec.objectives.sft import build_objective
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.data.columns import Columns
 from seqrec.data.filters import Filters
 from seqrec.data.interactions import Interactions, prepare_interactions
+from seqrec.data.log.columns import Columns
+from seqrec.data.log.sources import read_source
 from seqrec.data.prepared import PreparedData, write_prepared
-from seqrec.data.sources import read_source
 from seqrec.data.splits import parse_split
 
 

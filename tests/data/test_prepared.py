@@ -10,10 +10,10 @@ import pytest
 
 from seqrec.data.filters import Filters
 from seqrec.data.interactions import prepare_interactions
+from seqrec.data.log.sources import read_source
 from seqrec.data.prepared import PreparedData, write_prepared
-from seqrec.data.sources import read_source
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.data.splits import parse_split
-from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 
 FRAME = pl.DataFrame(

@@ -5,8 +5,8 @@ import gzip
 import polars as pl
 import pytest
 
-from seqrec.data.columns import Columns
-from seqrec.data.sources import read_source
+from seqrec.data.log.columns import Columns
+from seqrec.data.log.sources import read_source
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
 

@@ -10,8 +10,9 @@ from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
 from seqrec.evaluation.protocol import queries_of
 from seqrec.evaluation.strata import shuffled
-from seqrec.tokens.events import EventCoder, EventTokens
-from seqrec.tokens.grammar import NO_TIME, Grammar, Sittings
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sittings
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import behaviour
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from seqrec.evaluation.protocol import Queries
 from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffled
-from seqrec.tokens.events import EventHistories
-from seqrec.tokens.grammar import NO, YES
+from seqrec.tokens.events.grammar import NO, YES
+from seqrec.tokens.events.histories import EventHistories
 
 
 def queries(histories, targets):

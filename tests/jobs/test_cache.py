@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import seqrec
-from seqrec.data.cache import COMPLAINTS, made_of, read_cache
-from seqrec.data.pairs import read_pairs
+from seqrec.data.caches.reference import COMPLAINTS, made_of, read_cache
+from seqrec.data.feedback.pairs import read_pairs
 from seqrec.data.prepared import PreparedData
-from seqrec.data.worlds import opposed_tastes
+from seqrec.data.simulation.worlds import opposed_tastes
 from seqrec.errors import SeqRecError
-from seqrec.models.saving import folder_fingerprint
+from seqrec.models.folder import folder_fingerprint
 
 QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]
 
@@ -52,7 +52,7 @@ def test_its_numbers_are_the_models(made):
 
 
 def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
-    monkeypatch.setattr("seqrec.jobs.cache.PART_ROWS", 8)
+    monkeypatch.setattr("seqrec.runs.reference_cache.PART_ROWS", 8)
     arguments = {"data": made / "data", "pairs": made / "pairs.parquet"}
     out = tmp_path / "cache.parquet"
 

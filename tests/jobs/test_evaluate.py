@@ -11,8 +11,8 @@ import pytest
 import seqrec
 from seqrec.cli import main
 from seqrec.data.prepared import PreparedData
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.data.splits import TRAIN
-from seqrec.data.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import queries_of
 from seqrec.jobs import train as module

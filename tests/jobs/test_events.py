@@ -17,7 +17,7 @@ import seqrec
 import seqrec.cli
 from seqrec.config.load import parse_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 
 QUICK = ["data.max_length=12", "model.hidden_size=16", "trainer.max_epochs=1"]

@@ -6,8 +6,8 @@ import pytest
 
 import seqrec
 from seqrec.data.prepared import PreparedData
+from seqrec.data.simulation.worlds import opposed_tastes
 from seqrec.data.splits import TRAIN
-from seqrec.data.worlds import opposed_tastes
 from seqrec.errors import SeqRecError
 
 QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]

@@ -5,10 +5,10 @@ import json
 import pytest
 
 import seqrec
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.rl.events import read_events
-from tests.jobs.test_rl import QUICK, SMALL
+from seqrec.rl.stage_log import read_events
+from tests.objectives.test_reinforcement import QUICK, SMALL
 
 NEXT_GENRE = "{name: next_genre, item: genres, place: before, is_learned: true, dropout: 0.3}"
 LIKED = "{name: wanted, column: rating, place: before, is_learned: true}"

@@ -15,11 +15,11 @@ import seqrec
 import seqrec.cli
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.data.timed_worlds import gap_world
-from seqrec.data.worlds import FIRST_TIME
+from seqrec.data.simulation.timed import gap_world
+from seqrec.data.simulation.worlds import FIRST_TIME
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.saving import load_model
+from seqrec.models.folder import load_model
 from seqrec.training.epoch_log import EpochLog
 from tests.conftest import small_config
 

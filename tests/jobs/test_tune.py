@@ -12,7 +12,7 @@ import yaml
 import seqrec
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.search import parse_space
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.jobs import tune as module
 

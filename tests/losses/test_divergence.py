@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqrec.losses.divergence import catalog_divergence, row_divergences
-from seqrec.losses.logits import Scores
+from seqrec.losses.softmax import Scores
 
 KINDS = ["forward_kl", "reverse_kl", "jensen_shannon"]
 
@@ -13,7 +13,7 @@ KINDS = ["forward_kl", "reverse_kl", "jensen_shannon"]
 def _tiles(request, monkeypatch):
     """The catalog is scored whole, or in tiles of which the last is smaller."""
     if request.param != "one tile":
-        monkeypatch.setattr("seqrec.losses.logits.TILE_ITEMS", 7)
+        monkeypatch.setattr("seqrec.losses.softmax.TILE_ITEMS", 7)
 
 
 def scores(width=6, dtype=torch.float64, num_rows=20, num_items=31, has_bias=False):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seqrec.losses.catalog import LeftOut, catalog_log_prob
-from seqrec.losses.logits import Scores
 from seqrec.losses.slate import draw_titles, entropy, slate_log_prob, unevenness
+from seqrec.losses.softmax import Scores
 
 
 @pytest.mark.parametrize("num_titles", [1, 3])

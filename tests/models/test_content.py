@@ -10,10 +10,11 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
-from seqrec.models.saving import load_model
+from seqrec.models.folder import load_model
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.tokenizer import build_tokenizer
-from seqrec.training.sft import PackedTensors, sft_loss
+from seqrec.training.steps.sft import sft_loss
+from seqrec.training.tensors import PackedTensors
 from tests.conftest import small_config
 
 WIDTH = 5

@@ -5,13 +5,14 @@ import torch
 
 import seqrec
 from seqrec.config.load import load_recipe
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.ensemble import EnsembleConfig
-from seqrec.models.saving import load_model
-from seqrec.training.sft import PackedTensors, sft_loss
+from seqrec.models.folder import load_model
+from seqrec.training.steps.sft import sft_loss
+from seqrec.training.tensors import PackedTensors
 from tests.conftest import small_config
 
 

@@ -6,7 +6,7 @@ from transformers import LlamaConfig
 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.ensemble import EnsembleConfig
-from seqrec.tokens.grammar import Grammar
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.training.accounting import Counts, training_flops
 from tests.conftest import small_config
 from tests.tokens.conftest import behaviour

@@ -6,9 +6,9 @@ from transformers import AutoModel, LlamaConfig
 
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.documents import document_positions
+from seqrec.models.folder import load_model
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
-from seqrec.models.next_item import document_positions
-from seqrec.models.saving import load_model
 from tests.conftest import small_config
 
 BLOCKS = {

@@ -9,9 +9,10 @@ from transformers import AutoModel
 
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
+from seqrec.models.folder import load_model, load_reward_model
 from seqrec.models.reward import RewardHead
-from seqrec.models.saving import load_model, load_reward_model
-from seqrec.training.reward_model import RewardTensors, reward_logits, reward_loss
+from seqrec.training.steps.reward_model import reward_logits, reward_loss
+from seqrec.training.tensors import RewardTensors
 from tests.conftest import small_config
 
 

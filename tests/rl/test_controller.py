@@ -19,11 +19,13 @@ from seqrec.losses.policy import (
 )
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.controller import Controller, Held
-from seqrec.rl.events import EventLog, read_events
 from seqrec.rl.executors import InProcess, shards
 from seqrec.rl.guard import Guard, Penalty
-from seqrec.rl.rewards import Tasks
-from seqrec.rl.roles import Algorithm, Asking, Learner, Reference, RolloutWorker, Scorer
+from seqrec.rl.learner import Algorithm, Learner, Reference
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.sampler import Asking
+from seqrec.rl.stage_log import EventLog, read_events
+from seqrec.rl.worker import RolloutWorker, Scorer
 from tests.conftest import small_config
 
 NUM_ITEMS = 30

@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 import seqrec
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 
 PAGE = Path(__file__).parents[2] / "notebooks" / "rl_in_one_page.py"
 

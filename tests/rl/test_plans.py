@@ -9,11 +9,13 @@ import torch
 from seqrec.losses.catalog import add_bias
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.plans import Plans
-from seqrec.rl.rewards import Tasks
-from seqrec.rl.roles import Asking, RolloutWorker
+from seqrec.rl.prompts import Tasks
+from seqrec.rl.sampler import Asking
 from seqrec.rl.slates import drift
-from seqrec.tokens.events import EventCoder, EventTokens
-from seqrec.tokens.grammar import Grammar
+from seqrec.rl.worker import RolloutWorker
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
 from tests.tokens.conftest import behaviour

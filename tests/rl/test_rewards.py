@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seqrec.errors import SeqRecError
+from seqrec.rl.prompts import Tasks
 from seqrec.rl.rewards import (
     Diversity,
     Format,
@@ -16,7 +17,6 @@ from seqrec.rl.rewards import (
     Mixture,
     Novelty,
     Rating,
-    Tasks,
     checked,
 )
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqrec.tokens.grammar import Behaviour
+from seqrec.tokens.events.grammar import Behaviour
 
 
 def behaviour(name: str, **changes: Any) -> Behaviour:

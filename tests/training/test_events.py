@@ -7,11 +7,12 @@ import torch
 
 import seqrec
 from seqrec.data.prepared import PreparedData
-from seqrec.data.worlds import first_order_world, rating_world
+from seqrec.data.simulation.worlds import first_order_world, rating_world
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.behaviours import Family
-from seqrec.training.sft import EventsLoss, PackedTensors, sft_loss
+from seqrec.models.feature_heads import Family
+from seqrec.training.steps.sft import EventsLoss, sft_loss
+from seqrec.training.tensors import PackedTensors
 from tests.conftest import small_config
 
 QUICK = [

@@ -5,7 +5,7 @@ import signal
 import pytest
 from lightning import LightningModule, Trainer
 
-from seqrec.training.fit import Interrupts
+from seqrec.training.callbacks import Interrupts
 
 
 class InterruptedWhileFinalised:

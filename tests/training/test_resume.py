@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import seqrec
-from seqrec.data.worlds import first_order_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.training.epoch_log import EpochLog
 
 SETTINGS = [

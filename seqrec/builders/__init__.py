@@ -1,0 +1,1 @@
+"""From recipe fields to objects: models, rewards, baselines, search spaces."""

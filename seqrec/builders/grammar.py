@@ -1,0 +1,179 @@
+"""From the ``data.events`` block to a grammar, and from a log to what a model reads of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
+
+from seqrec.builders.model import count_items
+from seqrec.config.events import BINGED, SELDOM, BehaviourConfig, EventsConfig
+from seqrec.data.catalog import item_values
+from seqrec.data.histories import Blocks
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.tokens.events.coder import EventCoder, log_values, numbered
+from seqrec.tokens.events.grammar import (
+    SITTING_VALUES,
+    TIME_COLUMN,
+    Behaviour,
+    Grammar,
+    Sittings,
+    bucket_names,
+    is_missing,
+    value_text,
+)
+from seqrec.tokens.events.log import KEY, _check_column, _key, event_blocks
+
+BINGED_BEHAVIOUR = Behaviour(
+    name=BINGED,
+    source="sitting",
+    key="",
+    edges=None,
+    values=SITTING_VALUES,
+    place="after",
+    dropout=SELDOM,
+    is_learned=False,
+)
+
+
+def fit_coder(
+    config: EventsConfig | None,
+    times: Literal["past_times", "target_time"] | None,
+    prepared: PreparedData,
+) -> EventCoder | None:
+    """The coder of a grammar, whose behaviours have the values that they have in training.
+
+    None if the model reads titles alone.
+
+    Args:
+        config: the grammar; None if there is none.
+        times: what the model's attention is told of times.
+        prepared: the data.
+
+    Raises:
+        SeqRecError: a column that is not there or holds nothing, words where there are buckets,
+            more values than are allowed.
+    """
+    if config is None:
+        return None if times is None else EventCoder(Grammar((), times=times), {})
+    items = prepared.items()
+    sittings = _sittings(config, prepared, items.columns)
+    grammar = Grammar(tuple(map(_without_values, config.behaviours)), sittings, times)
+    blocks = event_blocks(prepared, grammar)
+    is_trained = count_items(prepared) > 0
+    fitted = [] if sittings is None else [BINGED_BEHAVIOUR]
+    for behaviour, settings in zip(grammar.behaviours, config.behaviours, strict=True):
+        seen = _Seen(behaviour, settings.max_values)
+        if behaviour.source == "item":
+            seen.add(item_values(items, behaviour.key, _key(behaviour))[is_trained])
+        else:
+            _add_training(seen, blocks)
+        fitted.append(_with_dropped(seen.fitted(), settings.drop))
+    ordered = sorted(fitted, key=_order)
+    coder = EventCoder.of(Grammar(tuple(ordered), sittings, times), items, KEY)
+    if sittings is not None and not _has_series(sittings, coder, blocks, is_trained):
+        raise SeqRecError(f"{KEY}.sittings: nothing in training has a {sittings.key}")
+    return coder
+
+
+def _has_series(
+    sittings: Sittings, coder: EventCoder, blocks: Blocks, is_trained: Bool[np.ndarray, " I"]
+) -> bool:
+    """Whether the training part knows any series."""
+    if coder.item_series is not None:
+        return bool((coder.item_series[is_trained] >= 0).any())
+    parts = map(blocks.read, ([block] for block in range(len(blocks))))
+    return any(
+        (numbered(part.columns[sittings.key][part.split == TRAIN]) >= 0).any() for part in parts
+    )
+
+
+def _order(behaviour: Behaviour) -> tuple[bool, bool]:
+    """What follows a title comes first, and of that what a sitting says last."""
+    return behaviour.place == "before", behaviour.source == "sitting"
+
+
+def _sittings(
+    config: EventsConfig, prepared: PreparedData, item_columns: Sequence[str]
+) -> Sittings | None:
+    """Where the series of sittings is told: by the items if they have the column."""
+    if config.sittings is None:
+        return None
+    series = config.sittings.series
+    source: Literal["item", "column"] = "item" if series in item_columns else "column"
+    for column in [TIME_COLUMN, *([series] if source == "column" else [])]:
+        _check_column(prepared, column, f"{KEY}.sittings")
+    return Sittings(source, series, config.sittings.gap_seconds)
+
+
+def _with_dropped(behaviour: Behaviour, values: Sequence[str | float]) -> Behaviour:
+    texts = tuple(map(value_text, values))
+    for text in texts:
+        if text not in behaviour.values:
+            raise SeqRecError(
+                f"{_key(behaviour)}: drop {text}: in training it is {', '.join(behaviour.values)}"
+            )
+    return replace(behaviour, dropped=texts)
+
+
+def _without_values(config: BehaviourConfig) -> Behaviour:
+    sources = {"column": config.column, "item": config.item, "time": config.time}
+    source, key = next((name, key) for name, key in sources.items() if key is not None)
+    return Behaviour(
+        name=config.name,
+        source=source,  # type: ignore[arg-type]
+        key=str(key),
+        edges=None if config.buckets is None else tuple(config.buckets),
+        values=(),
+        place=config.place,
+        dropout=config.open_share,
+        is_learned=config.is_learned,
+    )
+
+
+def _add_training(seen: "_Seen", blocks: Blocks) -> None:
+    for block in range(len(blocks)):
+        histories = blocks.read([block])
+        seen.add(log_values(seen.behaviour, histories)[histories.split == TRAIN])
+
+
+class _Seen:
+    """Values of a behaviour, as far as they were met."""
+
+    def __init__(self, behaviour: Behaviour, max_values: int) -> None:
+        self.behaviour = behaviour
+        self.max_values = max_values
+        self.values: set[float | str] = set()
+        self.buckets: set[int] = set()
+
+    def add(self, values: np.ndarray) -> None:
+        known = [value for value in np.unique(values).tolist() if not is_missing(value)]
+        if self.behaviour.edges is None:
+            self.values.update(known)
+            count = len(self.values)
+        else:
+            numbers = self.behaviour.numbers(np.array(known, dtype=values.dtype))
+            places = np.searchsorted(self.behaviour.edges, numbers, side="right")
+            self.buckets.update(places.tolist())
+            count = len(self.buckets)
+        if count > self.max_values:
+            raise SeqRecError(
+                f"{_key(self.behaviour)}: has more than {self.max_values} values in training; "
+                "give buckets, or a larger max_values"
+            )
+
+    def fitted(self) -> Behaviour:
+        """The behaviour with what was met, in order."""
+        edges = self.behaviour.edges
+        if edges is None:
+            texts = [value_text(value) for value in sorted(self.values)]  # type: ignore[type-var]
+            values = list(dict.fromkeys(texts))
+        else:
+            names = bucket_names(edges)
+            values = [names[place] for place in sorted(self.buckets)]
+        if not values:
+            raise SeqRecError(f"{_key(self.behaviour)}: nothing is known of it in training")
+        return replace(self.behaviour, values=tuple(values))

@@ -1,0 +1,205 @@
+"""From recipe fields to objects: everything below gets built things and plain arguments."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
+
+from seqrec.config.model import ContentConfig, ModelConfig
+from seqrec.config.recipe import Recipe
+from seqrec.data.catalog import item_texts
+from seqrec.data.prepared import PreparedData
+from seqrec.data.transitions import Transitions, count_transitions
+from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
+from seqrec.models.content import ContentEmbedding
+from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
+from seqrec.models.heads import UntiedCatalogHead
+from seqrec.models.initial import association_vectors
+from seqrec.models.text_encoder import TextEncoder
+from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.training.optimizers import adamw, warmup_and_decay
+
+PADDING_MULTIPLE = 64
+NORM_EPS = 1e-6
+NEIGHBOUR_STEPS = 10
+NEIGHBOUR_DECAY = 0.8
+"""Of neighbours that vectors are made from: how far apart, and what a step more counts."""
+ROPE_THETA = 10_000.0
+
+
+class Knowledge(NamedTuple):
+    """What a model is told about the catalog and the log before it learns."""
+
+    content: Float[np.ndarray, "I F"] | None
+    transitions: Transitions | None
+    """What a memory holds."""
+    neighbours: Transitions | None
+    """What vectors are made from."""
+    item_counts: Int[np.ndarray, " I"]
+    """Training interactions of every item."""
+
+
+def padded(size: int) -> int:
+    """The next multiple of 64: the number of rows that matrix products like."""
+    return -(-size // PADDING_MULTIPLE) * PADDING_MULTIPLE
+
+
+def build_model(
+    config: ModelConfig,
+    tokens: ItemTokens,
+    knowledge: Knowledge | None = None,
+    *,
+    vocab_size: int,
+    max_length: int,
+    catalog_fingerprint: str,
+    tokenizer_fingerprint: str,
+    grammar: Grammar | None = None,
+) -> SeqRecForNextItem:
+    """A model with random weights, drawn from torch's generator, that holds some knowledge."""
+    is_spread = config.event_vectors == "each"
+    length = max_length * (grammar.block_size if grammar and is_spread else 1)
+    backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
+        config, tokens, vocab_size=vocab_size, max_length=length
+    )
+    if config.num_members > 1:
+        backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
+    knowledge = knowledge or Knowledge(None, None, None, np.zeros(tokens.num_items, np.int64))
+    memory = content = None
+    if config.content is not None and knowledge.content is not None:
+        content = {"content_width": knowledge.content.shape[1]}
+    if config.memory is not None and knowledge.transitions is not None:
+        memory = config.memory.model_dump(exclude={"max_edges"})
+        memory["num_edges"] = len(knowledge.transitions.target)
+        memory["strength"] = config.memory.strength or 0.0
+    model = SeqRecForNextItem(
+        SeqRecConfig(
+            backbone_config=backbone,
+            head=config.head,
+            causal=config.causal,
+            cosine_scale=config.cosine_scale,
+            num_items=tokens.num_items,
+            padded_num_items=padded(tokens.num_items),
+            first_item_token=tokens.first_item_token,
+            max_length=max_length,
+            catalog_fingerprint=catalog_fingerprint,
+            tokenizer_fingerprint=tokenizer_fingerprint,
+            content=content,
+            memory=memory,
+            events=grammar.to_dict() if grammar and grammar.behaviours else None,
+            event_vectors=config.event_vectors,
+        )
+    )
+    item_counts = torch.from_numpy(knowledge.item_counts)
+    embedding = model.get_input_embeddings()
+    if knowledge.neighbours is not None:
+        start_from(model, tokens, knowledge.neighbours, config.initializer_range)
+    if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
+        embedding.hold(torch.from_numpy(knowledge.content), item_counts)
+    if model.memory is not None and knowledge.transitions is not None:
+        model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
+    return model
+
+
+def decoder_config(
+    config: ModelConfig, tokens: ItemTokens, *, vocab_size: int, max_length: int
+) -> SeqRecDecoderConfig:
+    """The native decoder that the settings describe."""
+    return SeqRecDecoderConfig(
+        block=config.block,
+        vocab_size=padded(vocab_size),
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        max_position_embeddings=max_length,
+        dropout=config.dropout,
+        item_dropout=config.item_dropout,
+        relative_bias=config.relative_bias,
+        time_bias=config.time_bias,
+        gated_residual=config.gated_residual,
+        initializer_range=config.initializer_range,
+        norm_eps=NORM_EPS,
+        rope_theta=ROPE_THETA if config.block == "llama" else None,
+        pad_token_id=tokens.pad_token_id,
+    )
+
+
+def build_knowledge(
+    config: ModelConfig, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
+) -> Knowledge:
+    """What the model's settings ask for."""
+    content = build_content(config.content, prepared) if config.content else None
+    transitions = neighbours = None
+    if config.memory is not None:
+        memory = config.memory
+        transitions = build_transitions(
+            prepared, memory.max_steps, memory.step_decay, memory.max_edges
+        )
+    if config.initial_vectors == "associations":
+        neighbours = build_transitions(prepared, NEIGHBOUR_STEPS, NEIGHBOUR_DECAY, None)
+    return Knowledge(content, transitions, neighbours, item_counts)
+
+
+def start_from(
+    model: SeqRecForNextItem, tokens: ItemTokens, neighbours: Transitions, std: float
+) -> None:
+    """Give the titles vectors made from their neighbours; every member its own turn of them."""
+    is_ensemble = isinstance(model.backbone, EnsembleDecoder)
+    decoders = model.backbone.decoders() if is_ensemble else [model]
+    first = tokens.first_item_token
+    embeddings: list[Any] = [decoder.get_input_embeddings() for decoder in decoders]
+    tables = [table.weight[first : first + tokens.num_items] for table in embeddings]
+    if isinstance(model.head, UntiedCatalogHead):
+        tables.append(model.head.table.weight[: tokens.num_items])
+    edges = neighbours.first_edge, neighbours.target, neighbours.weight
+    with torch.no_grad():
+        for table in tables:
+            table.copy_(std * association_vectors(*edges, table.shape[1]))
+
+
+def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
+    """The vector of every item's text.
+
+    Raises:
+        SeqRecError: a column that the items lack, or no such encoder.
+    """
+    texts = item_texts(prepared.items(), config.columns, "model.content.columns")
+    return TextEncoder.from_pretrained(config.encoder).encode(texts)
+
+
+def build_transitions(
+    prepared: PreparedData, max_steps: int, step_decay: float, max_edges: int | None
+) -> Transitions:
+    """What followed what, counted in one pass over the training part."""
+    blocks = prepared.blocks()
+    return count_transitions(
+        (blocks.read([block]) for block in range(len(blocks))),
+        prepared.num_items,
+        max_steps=max_steps,
+        step_decay=step_decay,
+        max_edges=max_edges,
+    )
+
+
+def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
+    """Training interactions of every item."""
+    blocks, counts = prepared.blocks(), np.zeros(prepared.num_items, dtype=np.int64)
+    for block in range(len(blocks)):
+        counts += blocks.read([block]).item_counts(prepared.num_items)
+    return counts
+
+
+def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:
+    """Optimizer and schedule, as Lightning takes them."""
+    trainer = recipe.trainer
+    optimizer = adamw(model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay)
+    schedule = warmup_and_decay(
+        optimizer,
+        schedule=trainer.schedule,
+        warmup_steps=trainer.warmup_steps,
+        total_steps=steps_per_epoch * trainer.max_epochs,
+    )
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

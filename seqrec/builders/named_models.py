@@ -1,0 +1,114 @@
+"""What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
+from seqrec.baselines.nearest_text import NearestText
+from seqrec.baselines.settings import Settings
+from seqrec.data.catalog import item_texts
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.text_encoder import TextEncoder
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.recommender import Recommender
+from seqrec.tokens.streams.windows import WindowKind
+
+SEED_PREFIX = "seed-"
+"""Of the runs that a folder of several seeds holds."""
+
+
+def open_recommender(model: str | Path, data: PreparedData | None = None) -> Recommender:
+    """The recommender of a run or model folder, which must know the catalog of ``data``."""
+    recommender = Recommender.from_pretrained(model)
+    if data is not None and recommender.catalog_fingerprint != data.catalog_fingerprint:
+        raise SeqRecError(
+            f"{model}: trained on another catalog than that of {data.path}; name the data that it "
+            "was trained on, or train on these"
+        )
+    return recommender
+
+
+def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Recommender:
+    """``open_recommender``, for what knows neither event grammars nor times."""
+    recommender = open_recommender(model, data)
+    check_reads_titles(recommender, model, who)
+    return recommender
+
+
+def check_reads_titles(ranker: Ranker, model: str | Path, who: str) -> None:
+    """Refuse a ranker that reads more than titles."""
+    if isinstance(ranker, ModelRanker) and ranker.events is not None:
+        what = "events" if ranker.events.grammar.behaviours else "times"
+        raise SeqRecError(
+            f"{model}: reads {what}, which {who} does not; name a model of titles alone"
+        )
+
+
+def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name: str) -> None:
+    """Refuse a model of which some positions would read the titles that they are learned from."""
+    if not model.config.causal and windows != "prefixes":
+        raise SeqRecError(
+            f"{name}: reads what stands after a title, too (model.causal false): in data.windows "
+            f"{windows} it would read the targets; take prefixes"
+        )
+
+
+def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
+    """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
+    if Path(model).is_dir():
+        return None
+    if str(model).partition(":")[0] not in NAMES:
+        raise SeqRecError(
+            f"{model}: neither a run or model folder nor a baseline ({', '.join(NAMES)})"
+        )
+    return named_baseline(str(model))
+
+
+def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
+    """The ranker that MODEL names."""
+    named = baseline_of(model)
+    if named is None:
+        return open_recommender(model, data)
+    name, settings = named
+    if name == NearestText.name:
+        return nearest_text(data, settings)
+    if name == "recent-popularity":
+        histories = data.histories(["time"])
+    return build_baseline(name, histories, data.num_items, settings)
+
+
+def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
+    """The floor that reads what the items' texts say, by a text encoder."""
+    settings = settings_of(NearestText.name) | settings
+    columns = settings["columns"].split("+")
+    texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")
+    encoder = TextEncoder.from_pretrained(settings["encoder"])
+    return NearestText(encoder.encode(texts), **settings)
+
+
+def seed_folders(model: str | Path) -> dict[int, Path]:
+    """The runs of a folder that holds one a seed, by seed; empty for any other MODEL."""
+    folders = Path(model).glob(f"{SEED_PREFIX}*")
+    seeds = {folder.name.removeprefix(SEED_PREFIX): folder for folder in folders}
+    return {int(seed): seeds[seed] for seed in sorted(seeds, key=_as_number) if seed.isdigit()}
+
+
+def _as_number(text: str) -> int:
+    return int(text) if text.isdigit() else -1
+
+
+def open_rankers(
+    model: str | Path, data: PreparedData, histories: Histories
+) -> Iterator[tuple[int, Ranker]]:
+    """The rankers that MODEL names, each with its seed: one, or those of a run of several seeds."""
+    folders = seed_folders(model)
+    if not folders:
+        yield 0, open_ranker(model, data, histories)
+    for seed, folder in folders.items():
+        recommender = open_recommender(folder, data)
+        recommender.name = Path(model).name
+        yield seed, recommender

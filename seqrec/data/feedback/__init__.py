@@ -1,0 +1,1 @@
+"""Explicit preferences: pairs, labels, and the users that are held out."""

@@ -1,0 +1,1 @@
+"""Logs as they come: sources, formats, columns, values, and everything read beside them."""

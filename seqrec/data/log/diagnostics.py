@@ -1,0 +1,116 @@
+"""The slow pass over a file that could not be read: which line is to blame."""
+
+import csv
+import itertools
+import json
+import zlib
+from collections.abc import Iterator
+
+from seqrec.data.log.formats import LogFile
+from seqrec.data.log.layout import num_blank_above, open_bytes
+from seqrec.errors import SeqRecError
+
+
+def line_of(file: LogFile, row: int) -> str:
+    """Where a row (0 is the first) stands in the file, counting from 1."""
+    if file.format == "parquet":
+        return f"{file.path}: row {row + 1}"
+    if file.format == "ndjson":
+        numbers = (number for number, line in _lines(file) if line.strip())
+    elif file.layout and len(file.layout.delimiter) == 1:
+        numbers = (number for number, _ in _records(file))
+    else:
+        numbers = (number for number, _ in _lines(file))
+    skipped = row + (num_blank_above(file.path) + file.layout.has_header if file.layout else 0)
+    return f"{file.path}: line {next(itertools.islice(numbers, skipped, None))}"
+
+
+def explain(file: LogFile, error: BaseException) -> SeqRecError:
+    """The one line that says why a file could not be read, and where."""
+    if isinstance(error, FileNotFoundError):
+        return SeqRecError(f"{file.path}: no such file")
+    if file.format == "parquet":
+        return SeqRecError(f"{file.path}: not a Parquet file, or cut short: {_brief(error)}")
+    try:
+        fault = _first_fault(file)
+    except (OSError, EOFError, zlib.error, csv.Error) as broken:
+        return SeqRecError(f"{file.path}: broken: {_brief(broken)}; fetch or write it again")
+    return SeqRecError(f"{file.path}: {fault or 'cannot be read: ' + _brief(error)}")
+
+
+def _first_fault(file: LogFile) -> str | None:
+    with open_bytes(file.path) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                wrong = line[error.start : error.start + 4]
+                return f"line {number}: {wrong!r} is not UTF-8 text; convert the file to UTF-8"
+    if file.format == "ndjson":
+        for number, text in _lines(file):
+            if text.strip() and not _is_object(text):
+                return f"line {number}: not a JSON object: {text.strip()[:60]!r}"
+    elif file.layout:
+        width = len(file.layout.names)
+        try:
+            for number, fields in _records(file, strict=True):
+                if len(fields) > width:
+                    return f"line {number}: {len(fields)} fields where the first line has {width}"
+        except csv.Error as error:
+            return str(error)
+    return None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _lines(file: LogFile) -> Iterator[tuple[int, str]]:
+    with open_bytes(file.path) as lines:
+        for number, line in enumerate(lines, start=1):
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
+
+
+def _records(file: LogFile, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The number of its first line and the fields, record by record.
+
+    Raises:
+        csv.Error: if ``strict``, at a quotation that is not closed, and at a double quote that
+            stands alone inside a field of a file where others enclose fields.
+    """
+    assert file.layout is not None
+    num_quotes = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal num_quotes
+        for _, line in _lines(file):
+            num_quotes += line.count('"')
+            yield line
+
+    reader = csv.reader(
+        counted(),
+        delimiter=file.layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if file.layout.is_quoted else csv.QUOTE_NONE,
+        strict=strict,
+    )
+    while True:
+        start = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise csv.Error(f"line {start}: a quotation is broken: {error}") from error
+        if strict and file.layout.is_quoted and num_quotes % 2:
+            raise csv.Error(
+                f"line {start}: a double quote inside a field, in a file with quoted fields; "
+                'write the field as "7"" vinyl"'
+            )
+        yield start, fields
+
+
+def _brief(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Simulated logs whose best attainable metrics are known."""

@@ -1,0 +1,81 @@
+"""Queries as one ranker reads them: with its event features, times and stated conditions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import Queries
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.ranker import Ranker
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.grammar import NO_TIME, NO_TIME_INPUT, OPEN, TIME_COLUMN
+from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.events.log import event_log
+from seqrec.tokens.events.requests import asked_of
+
+
+def grammar_of(ranker: Ranker) -> EventTokens | None:
+    """The events that a ranker reads; None if titles alone."""
+    return ranker.events if isinstance(ranker, ModelRanker) else None
+
+
+def time_input_of(ranker: Ranker) -> str:
+    """What a ranker is told of times, for the protocol of its results."""
+    events = grammar_of(ranker)
+    return NO_TIME_INPUT if events is None else events.grammar.time_input
+
+
+def is_told_when(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> bool:
+    """Whether some history is asked for a title of which a time is given."""
+    events = grammar_of(ranker)
+    if events is None or not isinstance(histories, EventHistories):
+        return False
+    is_given = (histories.asked[:, events.grammar.is_given] != OPEN).any()
+    times = histories.asked_times
+    return bool(is_given or (times is not None and (times != NO_TIME).any()))
+
+
+def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
+    """The queries as a ranker reads them: with what events tell, where it knows a grammar."""
+    events = grammar_of(ranker)
+    if events is None:
+        return queries
+    return queries.with_events(event_log(prepared, events.grammar), events)
+
+
+def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.ndarray, " T"]]:
+    """All of each user's interactions, as a ranker reads them."""
+    events = grammar_of(ranker)
+    log = prepared.histories() if events is None else event_log(prepared, events.grammar)
+    items, cuts = log.items, log.offsets[1:-1]
+    if events is None:
+        return np.split(items, cuts)
+    codes = np.split(events.coder.codes(log), cuts)
+    times = None
+    if events.grammar.times is not None:
+        times = np.split(log.columns[TIME_COLUMN], cuts)
+    return EventHistories(np.split(items, cuts), codes, events.nothing_asked(len(codes)), times)
+
+
+def asked_with(
+    ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], given: Mapping[str, Any]
+) -> EventHistories:
+    """The same histories, asked for titles of which something is given.
+
+    Raises:
+        SeqRecError: something that the ranker does not know.
+    """
+    events = grammar_of(ranker)
+    if events is None or not isinstance(histories, EventHistories):
+        raise SeqRecError(f"given {', '.join(given)}: {ranker.name} reads titles alone")
+    codes, time = asked_of(events.grammar, given)
+    asked_times = histories.asked_times
+    if time is not None:
+        asked_times = np.full(len(histories), time, dtype=np.int64)
+    asked = np.where(codes != OPEN, codes, histories.asked)
+    return replace(histories, asked=asked, asked_times=asked_times)

@@ -1,0 +1,70 @@
+"""The queries that every system under test answers: a whole split, a sample, or cold targets."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.comparison import SEED
+from seqrec.evaluation.protocol import Queries, Split, queries_of
+
+ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
+
+
+class Asked(NamedTuple):
+    """What all systems are asked, and what the protocol says of queries that are not."""
+
+    queries: Queries
+    limits: list[str]
+
+
+def _asked(
+    prepared: PreparedData,
+    histories: Histories,
+    item_counts: Int[np.ndarray, " I"],
+    split: Split,
+    only: str | None,
+    users_sample: int | None,
+) -> Asked:
+    """The queries of a split, or some of them."""
+    queries, limits = queries_of(histories, split, prepared.targets), []
+    if not len(queries.users):
+        raise SeqRecError(
+            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
+            "prepare with another --split-by"
+        )
+    if only is not None:
+        queries = _only(queries, item_counts, only)
+        limits.append(f"{ONLY[only]} alone")
+    num_users = len(np.unique(queries.users))
+    if users_sample is not None:
+        queries = _sample(queries, users_sample)
+        if users_sample < num_users:
+            drawn = f"{users_sample:,} users drawn at random of {num_users:,}, all candidates"
+            limits.append(drawn)
+    return Asked(queries, limits)
+
+
+def _sample(queries: Queries, num_users: int) -> Queries:
+    """The queries of some users; every query still has the whole catalog to choose from."""
+    if num_users < 1:
+        raise SeqRecError(f"--users-sample {num_users}: at least 1")
+    users = np.unique(queries.users)
+    if num_users >= len(users):
+        return queries
+    return queries.of_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
+
+
+def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Queries:
+    """The queries that have such targets, and of their targets these."""
+    if which not in ONLY:
+        raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
+    kept = [of[(item_counts[of] > 0) == (which == "warm")] for of in queries.targets]
+    places = np.flatnonzero([len(of) for of in kept])
+    if not len(places):
+        raise SeqRecError(f"--only {which}: no query has {ONLY[which]}")
+    return replace(queries.at(places), targets=[kept[place] for place in places])

@@ -1,0 +1,119 @@
+"""What each system answers to the queries: ranked lists, one set a seed."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqrec.data.prepared import PreparedData
+from seqrec.data.recommendations import read_recommendations
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.conditions import time_input_of
+from seqrec.evaluation.protocol import Queries
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.recommender import Recommender
+from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
+
+EXACT = "exact"
+RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
+UNTOLD_TIME_INPUT = "time input not told"
+"""Of files that do not say what their maker knew of times."""
+
+
+class Answers(NamedTuple):
+    """One seed's lists for all queries."""
+
+    system: str
+    retrieval: str
+    seed: int
+    items: Int[Tensor, "Q K"]
+    facts: Mapping[str, float]
+    """What was measured on the way, such as ``users_per_second``."""
+    time_input: str
+    """What their maker was told of times."""
+    notes: Sequence[str] = ()
+    """What a reader should know of them."""
+
+
+def ranked(
+    ranker: Ranker,
+    seed: int,
+    queries: Queries,
+    k: int,
+    retrieval: Sequence[str],
+    exclude_seen: bool,
+) -> Iterator[Answers]:
+    """A ranker's lists: exact, then through each index that was asked for."""
+    started = time.perf_counter()
+    exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
+    time_input, facts = time_input_of(ranker), _speed(queries, started)
+    indexes = [name for name in retrieval if name != EXACT]
+    if not isinstance(ranker, Recommender):
+        without = [f"{ranker.name}: has no vectors that {', '.join(indexes)} could index"]
+        notes = [*ranker.notes, *(without if indexes else [])]
+        yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, notes)
+        return
+    yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, ranker.notes)
+    for name in indexes:
+        kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
+        index = build_index(ranker.item_embeddings(), kind)
+        started = time.perf_counter()
+        found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
+        facts = _speed(queries, started)
+        facts["recall_against_exact"] = recall_against_exact(found, exact)
+        yield Answers(ranker.name, name, seed, found, facts, time_input)
+
+
+def _speed(queries: Queries, started: float) -> dict[str, float]:
+    return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
+
+
+def from_file(
+    file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
+) -> Answers:
+    """The lists of a recommendations file; a user whom it does not name has an empty one.
+
+    What a user has seen is no hit in them, as it is left out of other systems' lists. Notes name
+    the first of those who have no list, and of ids that the data do not know.
+    """
+    if len(np.unique(queries.users)) < len(queries.users):
+        raise SeqRecError(
+            f"--recommendations {file}: has one list a user, but successive targets ask several "
+            "times; prepare with --targets last"
+        )
+    lists = read_recommendations(file, prepared, k)
+    items = lists.items[queries.users]
+    rows = zip(items, queries.histories, strict=True)
+    is_seen = np.array([np.isin(row, history) for row, history in rows])
+    user_ids = prepared.users()["user_id"]
+    without = user_ids.gather(queries.users[(items < 0).all(axis=1)]).to_list()
+    num_left = [prepared.num_items - len(np.unique(of)) for of in queries.histories]
+    lengths = lists.lengths[queries.users]
+    is_short = (lengths > 0) & (lengths < np.minimum(k, num_left))
+    short = user_ids.gather(queries.users[is_short]).to_list()
+    facts = {
+        "users_without_list": len(without),
+        "users_with_short_list": len(short),
+        "seen_items_in_lists": int(is_seen.sum()),
+        "unknown_users": len(lists.unknown_users),
+        "unknown_items": len(lists.unknown_items),
+    }
+    missing = {
+        "users are recommended no known item": without,
+        f"users are recommended fewer than {k} items, what is missing being a miss,": short,
+        "users are not in the data": lists.unknown_users,
+        "items are not in the catalog": lists.unknown_items,
+        "users' lists have equal scores, taken in the file's order": lists.tied_users,
+    }
+    notes = [
+        f"{file}: {len(ids):,} {what}, {ids[0]!r} first" for what, ids in missing.items() if ids
+    ]
+    if exclude_seen:
+        items = np.where(is_seen, -1, items)
+    time_input = lists.time_input or UNTOLD_TIME_INPUT
+    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)

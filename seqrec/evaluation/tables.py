@@ -1,0 +1,202 @@
+"""From lists to tables: means, spreads, intervals, verdicts, strata, and what order is worth."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float, Int
+
+from seqrec.data.prepared import PreparedData
+from seqrec.evaluation.beyond import describe
+from seqrec.evaluation.comparison import SEED, compare
+from seqrec.evaluation.protocol import Judgement, Queries, judge
+from seqrec.evaluation.significance import bootstrap_intervals
+from seqrec.evaluation.strata import by_length, by_popularity
+from seqrec.evaluation.systems import EXACT, Answers
+
+COMPARED = (EXACT, "file")
+"""Retrievals whose lists are a system's own, not an index's."""
+
+
+def judged(
+    answer: Answers,
+    queries: Queries,
+    ks: Sequence[int],
+    item_counts: Int[np.ndarray, " I"],
+    genres: Bool[np.ndarray, "I C"] | None,
+) -> Judgement:
+    """What a system's lists are worth, and what they are like; NaN where that is not defined."""
+    found = judge(answer.items, queries, ks, len(item_counts))
+    like = describe(answer.items.numpy(), queries.histories, ks, item_counts, genres)
+    known = {key: values[~np.isnan(values)] for key, values in like.items()}
+    means = {key: float(of.mean()) if len(of) else np.nan for key, of in known.items()}
+    return Judgement({**found.metrics, **means}, {**found.per_query, **like})
+
+
+def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
+    """The places of every system's seeds, by system and retrieval."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, answer in enumerate(answers):
+        places.setdefault((answer.system, answer.retrieval), []).append(place)
+    return places
+
+
+def table_rows(
+    answers: Sequence[Answers], judgements: Sequence[Judgement], queries: Queries
+) -> list[dict[str, Any]]:
+    """A row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
+
+    What is not defined for any query is None, and has neither.
+    """
+    rows = []
+    for (system, retrieval), places in by_system(answers).items():
+        metrics = [judgements[place].metrics for place in places]
+        facts = [answers[place].facts for place in places]
+        per_query = [judgements[place].per_query for place in places]
+        row: dict[str, Any] = {"system": system, "retrieval": retrieval, "seeds": len(places)}
+        for found in (metrics, facts):
+            row |= {key: _mean([one[key] for one in found]) for key in found[0]}
+        if len(places) > 1:
+            row["sd"] = {
+                key: float(np.std([one[key] for one in metrics], ddof=1))
+                for key in metrics[0]
+                if row[key] is not None
+            }
+        means = {key: np.mean([one[key] for one in per_query], axis=0) for key in per_query[0]}
+        row["intervals"] = _intervals(means, queries.users)
+        rows.append(row)
+    return rows
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Of one value, itself: counts stay counts. None if it is not defined."""
+    mean = values[0] if len(values) == 1 else float(np.mean(values))
+    return None if np.isnan(mean) else mean
+
+
+def _intervals(
+    per_query: Mapping[str, Float[np.ndarray, " Q"]], users: Int[np.ndarray, " Q"]
+) -> dict[str, tuple[float, float]]:
+    """Of every metric over the queries for which it is defined; none where it never is."""
+    alike: dict[bytes, list[str]] = {}
+    for key, values in per_query.items():
+        alike.setdefault(np.isnan(values).tobytes(), []).append(key)
+    found: dict[str, tuple[float, float]] = {}
+    for keys in alike.values():
+        is_known = ~np.isnan(per_query[keys[0]])
+        if is_known.any():
+            values = np.column_stack([per_query[key][is_known] for key in keys])
+            intervals = bootstrap_intervals(values, users=users[is_known], seed=SEED)
+            found |= dict(zip(keys, intervals, strict=True))
+    return found
+
+
+def comparisons(
+    answers: Sequence[Answers],
+    judgements: Sequence[Judgement],
+    queries: Queries,
+    metric: str,
+    against: str | None,
+    untrained: Collection[str],
+) -> list[dict[str, Any]]:
+    scores: dict[str, Float[np.ndarray, "seeds Q"]] = {
+        system: np.stack([judgements[place].per_query[metric] for place in places])
+        for (system, retrieval), places in by_system(answers).items()
+        if retrieval in COMPARED
+    }
+    found = compare(scores, queries.users, metric=metric, against=against, untrained=untrained)
+    return [{**comparison.as_row(), "sentence": comparison.sentence()} for comparison in found]
+
+
+def strata_rows(
+    answers: Sequence[Answers],
+    queries: Queries,
+    ks: Sequence[int],
+    item_counts: Int[np.ndarray, " I"],
+    metric: str,
+) -> list[dict[str, Any]]:
+    """A row a system and stratum: accuracy, means over seeds; the interval is of ``metric``."""
+    kinds = {
+        "target popularity": by_popularity(queries, item_counts),
+        "history length": by_length(queries),
+    }
+    rows = []
+    for (system, retrieval), places in by_system(answers).items():
+        if retrieval not in COMPARED:
+            continue
+        for by, strata in kinds.items():
+            for group, asked, part in strata:
+                found = [
+                    judge(answers[place].items[asked], part, ks, len(item_counts)).per_query
+                    for place in places
+                ]
+                means = {key: np.mean([one[key] for one in found], axis=0) for key in found[0]}
+                ((low, high),) = bootstrap_intervals(
+                    means[metric][:, None], users=part.users, seed=SEED
+                )
+                row = {"system": system, "by": by, "group": group, "queries": len(asked)}
+                row |= {key: float(values.mean()) for key, values in means.items()}
+                rows.append({**row, "interval": [low, high]})
+    return rows
+
+
+def order_rows(
+    answers: Sequence[Answers],
+    judgements: Sequence[Judgement],
+    disordered: Mapping[tuple[str, int], Judgement],
+    queries: Queries,
+    metric: str,
+) -> list[dict[str, Any]]:
+    """What a system loses where the order of its histories is lost, means over seeds.
+
+    ``interval`` is that of the difference, by users.
+    """
+    rows = []
+    for (system, retrieval), places in by_system(answers).items():
+        if retrieval != EXACT:
+            continue
+        in_order = np.mean([judgements[place].per_query[metric] for place in places], axis=0)
+        mixed = [disordered[system, answers[place].seed].per_query[metric] for place in places]
+        lost = np.mean(mixed, axis=0) - in_order
+        (interval,) = bootstrap_intervals(lost[:, None], users=queries.users, seed=SEED)
+        base = float(in_order.mean())
+        rows.append(
+            {
+                "system": system,
+                "metric": metric,
+                "in_order": base,
+                "shuffled": float(np.mean(mixed)),
+                "relative": float(lost.mean()) / base if base else 0.0,
+                "interval": list(interval),
+            }
+        )
+    return rows
+
+
+def per_user_table(
+    answers: Sequence[Answers],
+    judgements: Sequence[Judgement],
+    queries: Queries,
+    prepared: PreparedData,
+) -> pa.Table:
+    """A row a system, seed and query: user, length of history, number of targets, metrics.
+
+    A metric that is not defined for a query is null.
+    """
+    user_ids = prepared.users()["user_id"].to_arrow().take(pa.array(queries.users))
+    tables = []
+    for answer, judgement in zip(answers, judgements, strict=True):
+        columns = {
+            "system": pa.array([answer.system] * len(queries.users)),
+            "retrieval": pa.array([answer.retrieval] * len(queries.users)),
+            "seed": pa.array([answer.seed] * len(queries.users)),
+            "user_id": user_ids,
+            "history_length": pa.array([len(history) for history in queries.histories]),
+            "num_targets": pa.array([len(targets) for targets in queries.targets]),
+        }
+        columns |= {
+            key: pa.array(value, from_pandas=True) for key, value in judgement.per_query.items()
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)

@@ -1,0 +1,242 @@
+"""Transformer blocks: the SASRec type and the Llama type, over one attention and one dropout."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from seqrec.models.configuration import SeqRecDecoderConfig
+from seqrec.models.native.attention import RelativeBias, attend
+from seqrec.models.native.time_bias import TimeBias
+
+Rotation = tuple[Float[Tensor, "B 1 T H"], Float[Tensor, "B 1 T H"]]
+
+
+def rotary_angles(position_ids: Int[Tensor, "B T"], head_size: int, theta: float) -> Rotation:
+    """Cosine and sine of the rotary angles (Su et al. 2021, arXiv:2104.09864, eq. 34)."""
+    exponents = torch.arange(0, head_size, 2, device=position_ids.device) / head_size
+    angles = position_ids[:, None, :, None].float() / theta**exponents
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Float[Tensor, "*n B A T H"], rotation: Rotation) -> Float[Tensor, "*n B A T H"]:
+    """Queries or keys turned by their positions, the halves of a head paired as in Llama."""
+    cosine, sine = rotation
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return (x * cosine + turned * sine).to(x.dtype)
+
+
+class Biased(nn.Module):
+    """A layer whose attention adds learned biases to its logits, those that its settings name."""
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        num_heads = config.num_attention_heads
+        self.relative_bias = self.time_bias = None
+        if config.relative_bias:
+            self.relative_bias = RelativeBias(num_heads, config.max_position_embeddings)
+        if config.time_bias is not None:
+            self.time_bias = TimeBias(num_heads)
+
+    def bias(
+        self,
+        length: int,
+        gaps: Int[Tensor, "B T T"] | None,
+        dtype: torch.dtype,
+        read_at: Int[Tensor, "B M"] | None = None,
+    ) -> Float[Tensor, "*B A M T"] | None:
+        """What is added to the logits of all queries of each row, or of those at some positions."""
+        found = None
+        if self.relative_bias is not None:
+            found = self.relative_bias(length).to(dtype)
+            found = found if read_at is None else found[:, read_at].transpose(0, 1)
+        if self.time_bias is not None and gaps is not None:
+            rows = gaps if read_at is None else at_positions(gaps, read_at)
+            by_time = self.time_bias(rows, dtype)
+            found = by_time if found is None else by_time + found
+        return found
+
+
+class Attention(Biased):
+    """Causal multi-head attention; queries, keys and values come from one product."""
+
+    def __init__(self, config: SeqRecDecoderConfig, *, has_bias: bool) -> None:
+        super().__init__(config)
+        self.num_heads = config.num_attention_heads
+        self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=has_bias)
+        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=has_bias)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        mask: Float[Tensor, "B 1 T T"] | None,
+        rotation: Rotation | None,
+        gaps: Int[Tensor, "B T T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        batch, length, width = hidden.shape
+        qkv = self.qkv_proj(hidden).view(batch, length, 3, self.num_heads, -1)
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            qkv = torch.cat((rotate(qkv[:2], rotation), qkv[2:]))
+        mixed = attend(qkv, mask, self.bias(length, gaps, qkv.dtype))
+        return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, width))
+
+    def read(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        mask: Float[Tensor, "B 1 T T"],
+        rotation: Rotation | None,
+        read_at: Int[Tensor, "B M"],
+        gaps: Int[Tensor, "B T T"] | None = None,
+    ) -> Float[Tensor, "B M D"]:
+        """What ``forward`` answers at some positions of each row; the others only answer them."""
+        batch, length, width = hidden.shape
+        weight, bias = self.qkv_proj.weight, self.qkv_proj.bias
+        query_bias, pair_bias = (None, None) if bias is None else (bias[:width], bias[width:])
+        asked = F.linear(at_positions(hidden, read_at), weight[:width], query_bias)
+        query = asked.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
+        pairs = F.linear(hidden, weight[width:], pair_bias)
+        key, value = pairs.view(batch, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            angles = [angle.expand(batch, -1, -1, -1).squeeze(1) for angle in rotation]
+            here = [at_positions(angle, read_at)[:, None] for angle in angles]
+            query, key = rotate(query, (here[0], here[1])), rotate(key, rotation)
+        added = rows_of_mask(mask, read_at)
+        learned = self.bias(length, gaps, mask.dtype, read_at)
+        if learned is not None:
+            added = added + learned
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
+        return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn from 16 random bits an element: ``share`` to 1 in 65,536.
+
+    Torch's own draws a number an element, which on a CPU takes longer than the layers around it.
+    """
+
+    LEVELS = 1 << 16
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.dropped_levels = round(share * self.LEVELS)
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        if not self.training or not self.dropped_levels:
+            return x
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+        bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+        kept = bits >= self.dropped_levels - self.LEVELS // 2
+        return x * (kept * (self.LEVELS / (self.LEVELS - self.dropped_levels))).to(x.dtype)
+
+
+class GELUFeedForward(nn.Module):
+    """Two layers with a GELU between."""
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return self.down_proj(F.gelu(self.up_proj(hidden)))
+
+
+class GatedFeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020, arXiv:2002.05202), without bias; gate and up from one product."""
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.gate_up_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.down_proj = nn.Linear(inner, width, bias=False)
+
+    def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        gate, up = self.gate_up_proj(hidden).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
+
+
+class ResidualGate(nn.Module):
+    """What a layer adds, weighed unit by unit by a logistic function of what it read.
+
+    Source: Borisyuk et al. 2024 (LiRank), arXiv:2402.06859, whose gate eSASRec takes, too
+        (arXiv:2508.06450). Ours starts half open.
+    """
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, added: Float[Tensor, "B T D"], read: Float[Tensor, "B T D"]
+    ) -> Float[Tensor, "B T D"]:
+        return added * self.proj(read).sigmoid()
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward, each added to the residual stream."""
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__()
+        self.attention_gate = self.feed_forward_gate = None
+        if config.gated_residual:
+            self.attention_gate, self.feed_forward_gate = (ResidualGate(config) for _ in range(2))
+        self.attention_norm = build_norm(config)
+        self.attention = Attention(config, has_bias=config.block == "sasrec")
+        self.feed_forward_norm = build_norm(config)
+        is_llama = config.block == "llama"
+        self.feed_forward = GatedFeedForward(config) if is_llama else GELUFeedForward(config)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        mask: Float[Tensor, "B 1 T T"] | None,
+        rotation: Rotation | None,
+        read_at: Int[Tensor, "B M"] | None = None,
+        gaps: Int[Tensor, "B T T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The residual stream after this block; with ``read_at``, at those positions alone."""
+        normed = self.attention_norm(hidden)
+        if read_at is None or mask is None:
+            mixed = self.attention(normed, mask, rotation, gaps)
+        else:
+            mixed = self.attention.read(normed, mask, rotation, read_at, gaps)
+            hidden, normed = at_positions(hidden, read_at), at_positions(normed, read_at)
+        if self.attention_gate is not None:
+            mixed = self.attention_gate(mixed, normed)
+        hidden = hidden + self.dropout(mixed)
+        normed = self.feed_forward_norm(hidden)
+        added = self.feed_forward(normed)
+        if self.feed_forward_gate is not None:
+            added = self.feed_forward_gate(added, normed)
+        return hidden + self.dropout(added)
+
+
+def at_positions(
+    hidden: Shaped[Tensor, "B T D"], positions: Int[Tensor, "B M"]
+) -> Shaped[Tensor, "B M D"]:
+    """Some positions of each row."""
+    return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
+
+
+def put_at_positions(
+    hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"], values: Float[Tensor, "B M D"]
+) -> Float[Tensor, "B T D"]:
+    """Write to some positions of each row, in place."""
+    return hidden.scatter_(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]), values)
+
+
+def rows_of_mask(
+    mask: Float[Tensor, "B 1 T T"], read_at: Int[Tensor, "B M"]
+) -> Float[Tensor, "B 1 M T"]:
+    """What some positions of each row may read."""
+    return mask.gather(2, read_at[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
+
+
+def build_norm(config: SeqRecDecoderConfig) -> nn.Module:
+    """The norm of the block style: LayerNorm (sasrec) or RMSNorm (llama)."""
+    norm = nn.RMSNorm if config.block == "llama" else nn.LayerNorm
+    return norm(config.hidden_size, eps=config.norm_eps)

@@ -1,0 +1,103 @@
+"""The native decoder: token embedding, blocks, final norm; called as any transformers model is."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from seqrec.models.configuration import SeqRecDecoderConfig
+from seqrec.models.native.blocks import Block, Dropout, build_norm, put_at_positions, rotary_angles
+from seqrec.models.native.hstu import HSTUBlock
+from seqrec.models.native.time_bias import UNKNOWN_GAP
+
+
+class SeqRecDecoder(PreTrainedModel):
+    """A causal decoder whose last hidden states a head reads."""
+
+    config_class = SeqRecDecoderConfig
+    base_model_prefix = "backbone"
+    config: SeqRecDecoderConfig
+
+    def __init__(self, config: SeqRecDecoderConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens: nn.Module = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_positions = None
+        if config.rope_theta is None:
+            self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.dropout = Dropout(config.dropout)
+        self.item_dropout = Dropout(config.item_dropout)
+        block = HSTUBlock if config.block == "hstu" else Block
+        self.layers = nn.ModuleList(block(config) for _ in range(config.num_hidden_layers))
+        self.norm = build_norm(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.embed_tokens = value
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+        if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            nn.init.ones_(module.weight)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"] | None = None,
+        attention_mask: Float[Tensor, "B 1 T T"] | None = None,
+        position_ids: Int[Tensor, "B T"] | None = None,
+        read_at: Int[Tensor, "B M"] | None = None,
+        inputs_embeds: Float[Tensor, "B T D"] | None = None,
+        gaps: Int[Tensor, "B T T"] | None = None,
+        kept: list[Tensor] | None = None,
+        **_: object,
+    ) -> BaseModelOutput:
+        """The hidden state of every position.
+
+        Args:
+            input_ids: tokens.
+            attention_mask: added to the attention's logits: 0 where a position (row) may read
+                another (column), hugely negative where not; absent, each position reads itself
+                and what is before it.
+            position_ids: counted from 0 at the start of each history; absent, from column 0.
+            read_at: positions of each row whose hidden states are asked for; all if absent. The
+                last block works for them alone. Needs ``attention_mask``.
+            inputs_embeds: what is read instead of the tokens' vectors.
+            gaps: of a decoder with a time bias, the bucket of the time from what is read (column)
+                to the position that reads it (row); unknown if absent.
+            kept: what every block but the first reads. An empty list is filled. Given again with
+                rows that have changed at ``read_at`` alone, all blocks work for these positions
+                alone, and it is brought up to date.
+            _: what other transformers decoders take and this one has no use for.
+        """
+        hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        if position_ids is None:
+            position_ids = torch.arange(hidden.shape[1], device=hidden.device)
+            position_ids = position_ids.expand(hidden.shape[:2])
+        if self.training and self.config.item_dropout:
+            hidden = hidden * self.item_dropout(torch.ones_like(hidden[..., :1]))
+        rotation = None
+        if self.embed_positions is not None:
+            hidden = hidden + self.embed_positions(position_ids)
+        if self.config.rope_theta is not None:
+            head_size = self.config.hidden_size // self.config.num_attention_heads
+            rotation = rotary_angles(position_ids, head_size, self.config.rope_theta)
+        if self.config.time_bias is not None and gaps is None:
+            unknown = position_ids.new_full((), UNKNOWN_GAP, dtype=torch.int32)
+            gaps = unknown.expand(*hidden.shape[:2], hidden.shape[1])
+        hidden = self.dropout(hidden)
+        *layers, last = self.layers
+        knows = bool(kept)
+        for number, layer in enumerate(layers):
+            hidden = layer(hidden, attention_mask, rotation, read_at if knows else None, gaps)
+            if kept is not None and not knows:
+                kept.append(hidden)
+            elif kept is not None and read_at is not None:
+                hidden = put_at_positions(kept[number], read_at, hidden)
+        hidden = last(hidden, attention_mask, rotation, read_at, gaps)
+        return BaseModelOutput(last_hidden_state=self.norm(hidden))

@@ -1,0 +1,1 @@
+"""What is learned: one implementation an objective, found by its name in the recipe."""

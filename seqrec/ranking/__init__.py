@@ -1,0 +1,1 @@
+"""Whatever scores a catalog after a history, by one interface."""

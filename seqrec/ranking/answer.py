@@ -1,0 +1,57 @@
+"""The answer to one history: recommendations, unknown ids and features, likelihoods."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.ranking.recommender import Recommender
+from seqrec.retrieval.exact import TopK
+from seqrec.tokens.events.requests import Event
+
+Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
+
+
+def _for_history(
+    recommender: Recommender,
+    history: Sequence[Event],
+    rank: Rank,
+    given: Mapping[str, Any],
+    likelihood: tuple[str, Any] | None,
+    plan: bool,
+) -> dict[str, Any]:
+    known, unknown = recommender.known_items([history])
+    told, unknown_behaviours = recommender.known_events([history], known, given)
+    said = {}
+    if plan:
+        told = recommender.planned(told)
+        (said["plan"],) = recommender.plans_of(told)
+    ranked = rank(told)
+    titles = recommender.titles
+    pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
+    rows = [
+        {
+            "rank": place,
+            "item_id": recommender.item_ids[item],
+            "score": score,
+            "title": titles[item],
+        }
+        for place, (item, score) in enumerate(pairs, 1)
+        if item >= 0
+    ]
+    if likelihood is not None:
+        items = ranked.items[0].numpy()
+        (chances,) = recommender.likelihood_of(told, [items[items >= 0]], *likelihood)
+        for row, chance in zip(rows, chances, strict=True):
+            row["likelihood"] = chance
+    return {
+        "history": [
+            {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
+        ],
+        "unknown_items": unknown,
+        "unknown_behaviours": unknown_behaviours,
+        "fallback": None if len(known[0]) else "most watched in training",
+        **said,
+        "recommendations": rows,
+    }

@@ -1,0 +1,140 @@
+"""A model in memory as a ranker: it encodes histories and scores the catalog."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.ranking.ranker import Ranker, ScoreTile
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.streams.packing import (
+    pack_blocks,
+    pack_documents,
+    pack_inputs,
+    pack_rows,
+    pack_times,
+    place_windows,
+)
+from seqrec.tokens.streams.windows import Windows
+from seqrec.tokens.tokenizer import ItemTokens
+
+ENCODED_POSITIONS = 2048
+"""Positions that a model reads at once: on a CPU, as many as stay in its caches."""
+
+
+class ModelRanker(Ranker):
+    """A model in memory, asked for the next item."""
+
+    def __init__(
+        self,
+        name: str,
+        model: SeqRecForNextItem,
+        tokens: ItemTokens,
+        events: EventTokens | None = None,
+    ) -> None:
+        """Hold the model.
+
+        Args:
+            name: what its results are called by.
+            model: what is asked.
+            tokens: of its items.
+            events: of its grammar; None if it reads titles alone.
+        """
+        self.name = name
+        self.model = model
+        self.tokens = tokens
+        self.events = events
+        self.num_items = model.config.num_items
+        self.encoded_positions = ENCODED_POSITIONS
+        self.width: int = model.backbone.config.hidden_size
+
+    @contextmanager
+    def without_new_titles(self) -> Iterator[None]:
+        """Meanwhile rank only the titles that training scores."""
+        whole, self.num_items = self.num_items, self.model.num_learned
+        try:
+            yield
+        finally:
+            self.num_items = whole
+
+    @torch.inference_mode()
+    def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
+        """The hidden state after each history, by which items are scored.
+
+        Of a long history the last items are read, as many as the model was trained with. An
+        empty one is read as a single unknown title.
+        """
+        max_length = self.model.config.max_length
+        if self.events is None:
+            unknown = np.array([-1])
+            read = [history[-max_length:] for history in histories]
+            read = [history if len(history) else unknown for history in read]
+            lengths = np.array([len(history) for history in read])
+            flat, times = np.concatenate(read), None
+        else:
+            told = self.events.flat(histories, max_length)
+            flat, lengths = self.events.blocks(told.items, told.told), told.lengths
+            times = None if told.times is None else self.events.block_times(told.times)
+        windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
+        row_length = int(lengths.max())
+        rows = pack_rows(lengths, row_length)
+        num_rows = max(self.encoded_positions // (row_length * self.block_size), 1)
+        states = [
+            self._encode_rows(flat, times, windows, rows[start : start + num_rows], row_length)
+            for start in range(0, len(rows), num_rows)
+        ]
+        place = torch.from_numpy(np.argsort([history for row in rows for history in row]))
+        return torch.cat(states)[place.to(self.model.device)]
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of an event."""
+        return 1 if self.events is None else self.events.block_size
+
+    def _encode_rows(
+        self,
+        flat: Int[np.ndarray, " N"] | Int[np.ndarray, "N E"],
+        times: Int64[np.ndarray, "N E 2"] | None,
+        windows: Windows,
+        rows: Sequence[Sequence[int]],
+        row_length: int,
+    ) -> Float[Tensor, "B D"]:
+        """The states after the windows of some rows, of items or of blocks of tokens and times."""
+        placement, shape = place_windows(windows, rows, row_length), (len(rows), row_length)
+        if self.events is None:
+            packed = list(pack_inputs(flat, placement, self.tokens, shape))
+        else:
+            blocks, pad = flat[placement.source], self.tokens.pad_token_id
+            packed = [
+                pack_blocks(blocks, placement.place, shape, pad),
+                pack_documents(placement, shape, self.block_size),
+            ]
+        if times is not None:
+            packed.append(pack_times(times[placement.source], placement.place, shape))
+        return self.model.document_states(
+            *(torch.from_numpy(part).to(self.model.device) for part in packed)
+        )
+
+    @torch.inference_mode()
+    def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
+        """The model's scores after each history."""
+        score = self.model.scorer(self.encode(histories), self._last_items(histories))
+        return torch.inference_mode()(score)
+
+    def _last_items(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Int[Tensor, "B S"] | None:
+        """What the model's memory is asked with, if it has one."""
+        if self.model.memory is None:
+            return None
+        num_steps = self.model.memory.max_steps
+        if self.events is not None and isinstance(histories, EventHistories):
+            histories = self.events.condensed(histories)
+        asked = torch.full((len(histories), num_steps), -1)
+        for row, history in enumerate(histories):
+            last = history[-num_steps:][::-1]
+            asked[row, : len(last)] = torch.from_numpy(last.astype(np.int64))
+        return asked.to(self.model.device)

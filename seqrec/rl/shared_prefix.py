@@ -1,0 +1,78 @@
+"""Histories and what goes on from each of them, encoded once, in as few rows as they fill."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from seqrec.tokens.streams.packing import pack_rows
+
+LENGTH_MULTIPLE = 32
+"""Of columns: products are prepared once for each shape, and that takes as long as they do."""
+
+
+class Layout(NamedTuple):
+    """Where histories stand in rows, each with the branches that go on from it right behind it.
+
+    A branch reads its history and of its tokens those before, and is blind to other branches.
+    """
+
+    history: Int[Tensor, " N"]
+    """Flat places of the histories' tokens, one history after the other."""
+    branches: Int[Tensor, "B E"]
+    """Flat places of the branches' tokens, one branch after the other."""
+    positions: Int[Tensor, "R L"]
+    """Of every token after the start of its history."""
+    may_read: Bool[Tensor, "R L L"]
+    read_at: Int[Tensor, "R H 1+E"]
+    """Columns that are asked for: the last of every history of a row, and all of its branches."""
+    slots: Int[Tensor, " B"]
+    """Flat places of the histories among the rows' histories."""
+
+    @classmethod
+    def of(cls, lengths: list[int], num_branches: int, num_tokens: int) -> "Layout":
+        """For histories of these lengths, each with branches of a number of tokens.
+
+        Args:
+            lengths: of the histories.
+            num_branches: of each history.
+            num_tokens: of each branch.
+        """
+        behind = num_branches * num_tokens
+        sizes = np.array(lengths) + behind
+        width = -(-int(sizes.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+        rows = pack_rows(sizes, width)
+        document, branch, positions = np.zeros((3, len(rows), width), dtype=np.int64)
+        read_at = np.zeros((len(rows), max(map(len, rows)), 1 + behind), dtype=np.int64)
+        starts, slots = np.zeros((2, len(lengths)), dtype=np.int64)
+        of_branch = np.repeat(np.arange(1, num_branches + 1), num_tokens)
+        within = np.tile(np.arange(num_tokens), num_branches)
+        for row, histories in enumerate(rows):
+            start = 0
+            for number, history in enumerate(histories):
+                length = lengths[history]
+                end, stop = start + length, start + length + behind
+                document[row, start:stop] = number + 1
+                branch[row, end:stop] = of_branch
+                positions[row, start:end] = np.arange(length)
+                positions[row, end:stop] = length + within
+                read_at[row, number] = np.arange(end - 1, stop)
+                starts[history] = row * width + start
+                slots[history] = row * read_at.shape[1] + number
+                start = stop
+        ends = starts + np.array(lengths)
+        spans = zip(starts, ends, strict=True)
+        of_histories = np.concatenate([np.arange(start, end) for start, end in spans])
+        columns = np.arange(width)
+        may_read = document[:, :, None] == document[:, None, :]
+        may_read &= columns[:, None] >= columns
+        may_read &= (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
+        branches = ends[:, None] + np.arange(behind)
+        parts = of_histories, branches, positions, may_read, read_at, slots
+        return cls(*map(torch.from_numpy, parts))
+
+    def to(self, device: torch.device) -> "Layout":
+        """The same there."""
+        return Layout(*(part.to(device) for part in self))

@@ -1,0 +1,1 @@
+"""Run folders: one training run, several seeds, searches, caches; each resumable."""

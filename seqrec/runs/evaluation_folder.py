@@ -1,0 +1,148 @@
+"""An evaluation folder read again: its result, and every query's metrics."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.comparison import SEED
+from seqrec.evaluation.significance import bootstrap_interval
+from seqrec.evaluation.tables import COMPARED
+from seqrec.outputs import METRICS_FILE
+from seqrec.reports.evaluation import TrainedModel
+from seqrec.runs.history import trained_models
+
+PER_USER_FILE = "per_user.parquet"
+
+
+@dataclass(frozen=True)
+class JudgedSystem:
+    """One system of an evaluation."""
+
+    name: str
+    row: dict[str, Any]
+    """Of the evaluation's table."""
+    protocol: str
+    asked: dict[str, Any]
+    """Of which data and what of it, beyond whose query each one is."""
+    user_ids: list[str]
+    """Whose query each one is."""
+    history_lengths: Int[np.ndarray, " Q"]
+    per_query: dict[str, Float[np.ndarray, "seeds Q"]]
+    """By key: ``ndcg@10``, ..."""
+    trained: TrainedModel | None
+    """None of a baseline, and where the run folder is gone."""
+
+    @property
+    def users(self) -> Int[np.ndarray, " Q"]:
+        """Whose query each one is, as numbers."""
+        return np.unique(self.user_ids, return_inverse=True)[1]
+
+
+def read_system(folder: str | Path, system: str | None = None) -> JudgedSystem:
+    """A system of an evaluation folder; the first if none is named.
+
+    Raises:
+        SeqRecError: no evaluation folder, or no such system in it.
+    """
+    folder = Path(folder)
+    try:
+        result = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        table = pq.read_table(folder / PER_USER_FILE)
+        rows = {row["system"]: row for row in result["rows"] if row["retrieval"] in COMPARED}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SeqRecError(
+            f"{folder}: not an evaluation folder; write one with seqrec evaluate --out"
+        ) from error
+    name = next(iter(rows)) if system is None else system
+    if name not in rows:
+        raise SeqRecError(f"{folder}: has no system {name}; choose from {', '.join(rows)}")
+    is_shown = pc.and_(
+        pc.equal(table["system"], name), pc.is_in(table["retrieval"], pa.array(COMPARED))
+    )
+    table = table.filter(is_shown)
+    num_seeds = len(table["seed"].unique())
+    first = table.slice(0, len(table) // num_seeds)
+    return JudgedSystem(
+        name=name,
+        row=rows[name],
+        protocol=result["protocol"],
+        asked=result.get("asked", {}),
+        user_ids=first["user_id"].to_pylist(),
+        history_lengths=first["history_length"].to_numpy(),
+        per_query={
+            key: table[key].to_numpy().reshape(num_seeds, -1)
+            for key in table.column_names
+            if "@" in key
+        },
+        trained=_trained(result.get("models", {}), name),
+    )
+
+
+def _trained(models: dict[str, str], name: str) -> TrainedModel | None:
+    found = trained_models({name: models[name]}) if name in models else []
+    return found[0] if found else None
+
+
+def check_same_queries(one: JudgedSystem, other: JudgedSystem) -> None:
+    """Refuse to compare systems that were not asked the same.
+
+    Raises:
+        SeqRecError: they were not.
+    """
+    is_same = one.user_ids == other.user_ids and np.array_equal(
+        one.history_lengths, other.history_lengths
+    )
+    different = [key for key in one.asked if one.asked[key] != other.asked.get(key)]
+    if not is_same or different:
+        why = f" ({different[0].replace('_', ' ')})" if different else ""
+        raise SeqRecError(
+            f"{one.name} and {other.name} were asked different queries{why}; evaluate both on the "
+            "same prepared folder and split"
+        )
+
+
+def shared_metrics(one: JudgedSystem, other: JudgedSystem) -> list[str]:
+    """What both were judged by and is defined for every query of both."""
+    known = [
+        {key for key, values in system.per_query.items() if not np.isnan(values).any()}
+        for system in (one, other)
+    ]
+    return [key for key in one.per_query if key in known[0] & known[1]]
+
+
+def differences_by_length(
+    one: JudgedSystem, other: JudgedSystem, metric: str, num_groups: int
+) -> list[dict[str, Any]]:
+    """The mean of one minus the other in groups of about as many queries, by length of history.
+
+    Returns:
+        A row a group, short histories first: ``history_length``, ``queries``, ``difference`` and
+        its 95 % bootstrap ``interval`` over users.
+    """
+    differences = one.per_query[metric].mean(axis=0) - other.per_query[metric].mean(axis=0)
+    lengths = one.history_lengths
+    edges = np.unique(np.quantile(lengths, np.arange(1, num_groups) / num_groups))
+    group_of = np.searchsorted(edges, lengths)
+    rows = []
+    for group in np.unique(group_of):
+        is_in = group_of == group
+        shortest, longest = lengths[is_in].min(), lengths[is_in].max()
+        rows.append(
+            {
+                "history_length": f"{shortest} to {longest}",
+                "queries": int(is_in.sum()),
+                "difference": float(differences[is_in].mean()),
+                "interval": bootstrap_interval(
+                    differences[is_in], users=one.users[is_in], seed=SEED
+                ),
+            }
+        )
+    return rows

@@ -1,0 +1,62 @@
+"""``report.html``: what an evaluation's page shows beside its result."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+import seqrec
+from seqrec.builders.named_models import seed_folders
+from seqrec.outputs import METRICS_FILE
+from seqrec.reports.evaluation import SeedRun, TrainedModel
+from seqrec.runs.folder import CONFIG_FILE, commit, run_of
+from seqrec.training.epoch_log import read_log
+from seqrec.training.fit import LOG_FILE
+
+REPORT_FILE = "report.html"
+COMMIT_LETTERS = 9
+
+
+def trained_models(models: Mapping[str, str | Path]) -> list[TrainedModel]:
+    """Of systems and what MODEL each was named by: the trained ones, with their runs.
+
+    Of a model folder that lies in no run folder only its configuration is known.
+    """
+    return [
+        _trained_model(system, Path(model))
+        for system, model in models.items()
+        if Path(model).is_dir()
+    ]
+
+
+def _trained_model(system: str, folder: Path) -> TrainedModel:
+    folder = run_of(folder)
+    folders = seed_folders(folder) or {0: folder}
+    runs = [
+        SeedRun(seed, json.loads((run / METRICS_FILE).read_text()), read_log(run / LOG_FILE))
+        for seed, run in folders.items()
+        if (run / METRICS_FILE).is_file() and (run / LOG_FILE).is_file()
+    ]
+    first = next(iter(folders.values()))
+    files = [first / name for name in (CONFIG_FILE, "config.json", "model/config.json")]
+    settings = next(file.read_text(encoding="utf-8") for file in files if file.is_file())
+    return TrainedModel(system, settings, runs)
+
+
+def environment() -> dict[str, str]:
+    """Where and by what it is run, and when."""
+    from_commit = commit()
+    found = {
+        "seqrec": seqrec.__version__
+        + (f", commit {from_commit[:COMMIT_LETTERS]}" if from_commit else ""),
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+    }
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+    return found | {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}

@@ -1,0 +1,107 @@
+"""The reference's log-probabilities of preference pairs, computed once and resumable."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqrec.builders.named_models import open_reader_of_titles
+from seqrec.data.caches.reference import CachedLogProbs, join_parts, made_of, write_part
+from seqrec.data.feedback.pairs import read_pairs
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.outputs import begin_parts, new_file, parts_of, reason_of, refuse_existing_file
+from seqrec.tokens.streams.pairs import PairBatch, PairStream
+from seqrec.training.steps.preference import FrozenReference
+from seqrec.training.tensors import PairTensors
+
+HEADER_FILE = "made_of.json"
+PART_ROWS = 64
+"""Packed rows of a part: what an interruption loses, at most."""
+
+
+def cache_pairs(
+    model: str | Path,
+    *,
+    data: str | Path,
+    pairs: str | Path,
+    out: str | Path,
+    max_length: int | None,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Write a model's log-probabilities of the answers of a pairs file, in float32.
+
+    Parts are kept in ``OUT.partial`` until all are there; the same command goes on with them.
+
+    Args:
+        model: run or model folder.
+        data: prepared folder.
+        pairs: pairs file.
+        out: Parquet file, which ``objective.reference`` takes.
+        max_length: titles that are read of a history, where the recipe sets ``data.max_length``;
+            as many as the model reads if absent.
+        overwrite: replace ``out``.
+
+    Returns:
+        The file, the number of pairs, and how many of them an earlier run had done.
+
+    Raises:
+        SeqRecError: a mistake in model, data, pairs or file.
+    """
+    out = Path(out)
+    refuse_existing_file(out, overwrite)
+    prepared = PreparedData.open(data)
+    folder = model_folder(model, "MODEL")
+    recommender = open_reader_of_titles(folder, prepared, "seqrec cache")
+    longest = recommender.model.config.max_length
+    max_length = longest if max_length is None else max_length
+    if not 1 <= max_length <= longest:
+        raise SeqRecError(f"--max-length {max_length}: {model} reads 1 to {longest} items")
+    found = read_pairs(Path(pairs), prepared)
+    header = made_of(
+        model_fingerprint=folder_fingerprint(folder),
+        catalog_fingerprint=prepared.catalog_fingerprint,
+        pairs_fingerprint=found.fingerprint,
+        data_fingerprint=prepared.fingerprint,
+        max_length=max_length,
+    )
+    stream = PairStream(
+        found,
+        torch.arange(len(found)).numpy(),
+        recommender.tokens,
+        row_length=max_length,
+        batch_size=PART_ROWS,
+        ignore_index=IGNORE_INDEX,
+        has_labels=False,
+    )
+    try:
+        parts = parts_of(out)
+        begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
+        done = _done(parts)
+        reference = FrozenReference(recommender.model)
+        for number, batch in enumerate(stream.in_order(done), done):
+            aside = parts / "part.partial"
+            _write(reference, batch, aside)
+            aside.replace(parts / f"{number:06d}.parquet")
+        with new_file(out, overwrite=overwrite) as file:
+            num_pairs = join_parts(sorted(parts.glob("*.parquet")), header, file)
+        shutil.rmtree(parts)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+    return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}
+
+
+def _done(parts: Path) -> int:
+    """How many parts are there, from the first on without a gap."""
+    number = 0
+    while (parts / f"{number:06d}.parquet").exists():
+        number += 1
+    return number
+
+
+def _write(reference: FrozenReference, batch: PairBatch, file: Path) -> None:
+    found = reference(PairTensors.of(batch))
+    write_part(batch.pairs, CachedLogProbs(*(part.float().numpy() for part in found)), file)

@@ -1,0 +1,1 @@
+"""The event grammar: side information of interactions as tokens."""

@@ -1,0 +1,142 @@
+"""From columns of the log and the items to codes of event features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from seqrec.data.catalog import item_values
+from seqrec.data.histories import Histories
+from seqrec.tokens.events.grammar import (
+    NO,
+    NO_TIME,
+    OPEN,
+    TIME_COLUMN,
+    YES,
+    Behaviour,
+    Grammar,
+    is_missing,
+    time_values,
+)
+from seqrec.tokens.events.sessions import continues
+
+
+class EventCoder:
+    """From interactions of a log to codes, a column a behaviour."""
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        item_codes: Mapping[int, Int[np.ndarray, " I"]],
+        item_series: Int[np.ndarray, " I"] | None = None,
+    ) -> None:
+        """Hold what the items say.
+
+        Args:
+            grammar: the behaviours.
+            item_codes: of every behaviour that is the title's, by its place, each item's code.
+            item_series: a number of each item's series, below 0 where it has none, if sittings
+                are of series that the items name.
+        """
+        self.grammar = grammar
+        self.item_codes = dict(item_codes)
+        self.item_series = item_series
+
+    @classmethod
+    def of(cls, grammar: Grammar, items: Any, key: str) -> "EventCoder":
+        """The coder of a catalog.
+
+        Args:
+            grammar: the behaviours.
+            items: a row an item, in catalog order.
+            key: who asks, for the error.
+
+        Raises:
+            SeqRecError: a column that the items lack.
+        """
+        codes = {
+            place: behaviour.codes(item_values(items, behaviour.key, key))
+            for place, behaviour in enumerate(grammar.behaviours)
+            if behaviour.source == "item"
+        }
+        series = None
+        if grammar.sittings is not None and grammar.sittings.source == "item":
+            series = numbered(item_values(items, grammar.sittings.key, key))
+        return cls(grammar, codes, series)
+
+    def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
+        """The code of every behaviour of every interaction.
+
+        That of one follows from itself and, where times count, from the one before it.
+        """
+        found = self.of_items(histories.items)
+        for place, behaviour in enumerate(self.grammar.behaviours):
+            if behaviour.column is not None:
+                found[:, place] = behaviour.codes(log_values(behaviour, histories))
+        sittings = self.grammar.sittings
+        if sittings is not None:
+            named = histories.columns.get(sittings.key) if sittings.source == "column" else None
+            times = histories.columns[TIME_COLUMN]
+            self.tell_sittings(found, histories.items, named, times, is_first_of(histories))
+        return found
+
+    def tell_sittings(
+        self,
+        codes: Int[np.ndarray, "N C"],
+        items: Int[np.ndarray, " N"],
+        named: np.ndarray | None,
+        times: Int[np.ndarray, " N"],
+        is_first: Bool[np.ndarray, " N"],
+    ) -> None:
+        """Write into codes whether each event goes on with the sitting of the one before it.
+
+        Args:
+            codes: of the events.
+            items: titles.
+            named: what the log calls their series; None if the items do.
+            times: microseconds since 1970.
+            is_first: whether an event is its history's first.
+        """
+        assert self.grammar.sittings is not None
+        if named is not None:
+            series = numbered(named)
+        else:
+            assert self.item_series is not None
+            series = np.where(items >= 0, self.item_series[items], -1)
+        gap_seconds = self.grammar.sittings.gap_seconds
+        found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
+        for place, behaviour in enumerate(self.grammar.behaviours):
+            if behaviour.source == "sitting":
+                codes[:, place] = np.where(times == NO_TIME, OPEN, found)
+
+    def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
+        """What titles alone say; all else, and all of unknown titles, is open."""
+        found = np.full((len(items), len(self.grammar.behaviours)), OPEN, dtype=np.int32)
+        for place, codes in self.item_codes.items():
+            found[:, place] = np.where(items >= 0, codes[items], OPEN)
+        return found
+
+
+def log_values(behaviour: Behaviour, histories: Histories) -> np.ndarray:
+    """What a log says of a behaviour that is not the title's: numbers or words, one an event."""
+    assert behaviour.column is not None
+    values = histories.columns[behaviour.column]
+    if behaviour.source == "column":
+        return values
+    return time_values(values, is_first_of(histories), behaviour.key)
+
+
+def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is its history's first."""
+    is_first = np.zeros(len(histories.items), dtype=bool)
+    starts = histories.offsets[:-1]
+    is_first[starts[starts < len(is_first)]] = True
+    return is_first
+
+
+def numbered(values: np.ndarray) -> Int[np.ndarray, " N"]:
+    """A number of each value, alike where values are; -1 where they are missing."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    is_known = np.array([not is_missing(value) for value in unique.tolist()], dtype=bool)
+    return np.where(is_known, np.arange(len(unique)), -1)[inverse.reshape(-1)]

@@ -1,0 +1,170 @@
+"""Histories as people write them: ids, or events such as ``{"item_id": "318", "rating": 5}``."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from seqrec.errors import SeqRecError
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.grammar import (
+    MICROSECONDS,
+    NO_TIME,
+    OPEN,
+    TIME_COLUMN,
+    Grammar,
+    is_missing,
+    number_of,
+    time_values,
+    value_text,
+)
+from seqrec.tokens.events.histories import EventHistories
+
+ITEM_ID = "item_id"
+Event = str | Mapping[str, Any]
+
+
+class Told(NamedTuple):
+    """What the events of a history say beside their titles."""
+
+    codes: Int[np.ndarray, "T C"]
+    unknown: list[str]
+    """What the model does not know of it, as ``key=value``."""
+    times: Int64[np.ndarray, " T"]
+    """Microseconds since 1970."""
+
+
+class Asked(NamedTuple):
+    """What is given of the titles that are asked for."""
+
+    codes: Int[np.ndarray, " C"]
+    """Of what stands before them."""
+    time: int | None
+    """When they will be watched, in microseconds since 1970."""
+
+
+def id_of(event: Event) -> str:
+    """The id of an event's title.
+
+    Raises:
+        SeqRecError: it has none.
+    """
+    if not isinstance(event, Mapping):
+        return str(event)
+    if ITEM_ID not in event:
+        raise SeqRecError(f"history: event {dict(event)} has no {ITEM_ID!r}")
+    return str(event[ITEM_ID])
+
+
+def keys_of(history: Sequence[Event]) -> list[str]:
+    """What events say beside their titles, by name."""
+    events = [event for event in history if not isinstance(event, str)]
+    keys = [str(key) for event in events if isinstance(event, Mapping) for key in event]
+    return [key for key in dict.fromkeys(keys) if key != ITEM_ID]
+
+
+def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: EventTokens) -> Told:
+    """What a history's events say.
+
+    Args:
+        history: oldest first.
+        items: their titles.
+        events: of the model's grammar.
+
+    Raises:
+        SeqRecError: events out of order, or a time that is none.
+    """
+    rows = [event if isinstance(event, Mapping) else {} for event in history]
+    codes = events.coder.of_items(items)
+    unknown = []
+    times = _times(rows)
+    is_first = np.arange(len(rows)) == 0
+    for place, behaviour in enumerate(events.grammar.behaviours):
+        if behaviour.source == "time":
+            codes[:, place] = behaviour.codes(time_values(times, is_first, behaviour.key))
+        if behaviour.source != "column":
+            continue
+        for number, row in enumerate(rows):
+            value = row.get(behaviour.key)
+            if value is None or is_missing(value):
+                continue
+            code = behaviour.code_of(value)
+            if code is None:
+                unknown.append(f"{behaviour.key}={value}")
+            codes[number, place] = code or OPEN
+    sittings = events.grammar.sittings
+    if sittings is not None:
+        named = None
+        if sittings.source == "column":
+            series = [row.get(sittings.key) for row in rows]
+            named = np.array([_series_text(one) for one in series], dtype=str)
+        events.coder.tell_sittings(codes, items, named, times, is_first)
+    return Told(codes, unknown, times)
+
+
+def asked_of(grammar: Grammar, given: Mapping[str, Any]) -> Asked:
+    """What is given of titles, by a behaviour's name or column, or as their time.
+
+    Raises:
+        SeqRecError: no behaviour before a title is called so, or it never had that value.
+    """
+    codes, time = np.full(len(grammar.behaviours), OPEN, dtype=np.int32), None
+    for name, value in given.items():
+        asked = f"given {name}={value}"
+        if name == TIME_COLUMN and grammar.times == "target_time":
+            time = _microseconds(value, "given")
+            continue
+        place = grammar.find(name, "before", asked)
+        codes[place] = grammar.code(place, value, asked)
+    return Asked(codes, time)
+
+
+def with_told(
+    items: Sequence[Int[np.ndarray, " T"]],
+    told: Sequence[Told],
+    asked: Asked,
+) -> EventHistories:
+    """Histories of which all are asked for titles of the same kind."""
+    codes, times = [one.codes for one in told], [one.times for one in told]
+    asked_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
+    return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, asked_times)
+
+
+def _series_text(value: Any) -> str:
+    """The name of a series; empty where it is missing."""
+    return "" if value is None or is_missing(value) else value_text(value)
+
+
+def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
+    """Microseconds since 1970 of events, oldest first."""
+    values = [row.get(TIME_COLUMN) for row in rows]
+    found = [NO_TIME if value is None else _microseconds(value, "history") for value in values]
+    times = np.array(found, dtype=np.int64)
+    known = times[times != NO_TIME]
+    if (np.diff(known) < 0).any():
+        later = int(np.argmax(np.diff(known) < 0))
+        at = [value for value in values if value is not None]
+        raise SeqRecError(
+            f"history: the event of {TIME_COLUMN} {at[later + 1]} stands after that of "
+            f"{at[later]}; give events oldest first"
+        )
+    return times
+
+
+def _microseconds(value: Any, where: str) -> int:
+    """A time as seconds since 1970 or ISO 8601, which is UTC unless it says otherwise."""
+    seconds = number_of(value)
+    if seconds is None:
+        try:
+            time = datetime.fromisoformat(str(value))
+        except ValueError as error:
+            raise SeqRecError(
+                f"{where}: {TIME_COLUMN} {value!r} is neither seconds since 1970 nor ISO 8601"
+            ) from error
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        seconds = time.timestamp()
+    if not abs(seconds) < 1e12:
+        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is no time in seconds since 1970")
+    return round(seconds * MICROSECONDS)

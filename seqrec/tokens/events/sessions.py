@@ -1,0 +1,79 @@
+"""Shorter histories: sittings merged into one event, and events that are left out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from seqrec.tokens.events.grammar import MICROSECONDS, NO, NO_TIME, OPEN, YES, Grammar
+
+
+class Condensed(NamedTuple):
+    """What is left of some events."""
+
+    kept: Int[np.ndarray, " M"]
+    """Rows that stay: of a sitting its last that is not left out."""
+    first: Int[np.ndarray, " M"]
+    """The first such row of each one's sitting."""
+    codes: Int[np.ndarray, "M C"]
+    """Of a sitting its last row's, which says that it is one; times, and what stands before the
+    title, are its first's."""
+    is_merged: Bool[np.ndarray, " N"]
+    """Rows that went into a later one of their sitting."""
+    is_dropped: Bool[np.ndarray, " N"]
+    """Rows that were left out."""
+
+
+def continues(
+    series: Int[np.ndarray, " N"],
+    times: Int[np.ndarray, " N"],
+    is_first: Bool[np.ndarray, " N"],
+    gap_seconds: float,
+) -> Bool[np.ndarray, " N"]:
+    """Whether each event goes on with the sitting of the one before it.
+
+    Args:
+        series: a number of each event's series; below 0 where it has none.
+        times: microseconds since 1970.
+        is_first: whether an event is its history's first.
+        gap_seconds: how far apart two events of a sitting may be.
+    """
+    found = np.zeros(len(series), dtype=bool)
+    known = times != NO_TIME
+    gaps = np.diff(np.where(known, times, 0))
+    is_near = (gaps >= 0) & (gaps <= gap_seconds * MICROSECONDS)
+    is_same = (series[1:] == series[:-1]) & (series[1:] >= 0)
+    found[1:] = is_same & is_near & known[1:] & known[:-1] & ~is_first[1:]
+    return found
+
+
+def condense(
+    grammar: Grammar, codes: Int[np.ndarray, "N C"], is_first: Bool[np.ndarray, " N"]
+) -> Condensed:
+    """Events by a grammar's rules.
+
+    Args:
+        grammar: which behaviours are a sitting's, and which values leave an event out.
+        codes: of the events.
+        is_first: whether an event begins a history, or a part of one that nothing crosses.
+    """
+    goes_on = np.zeros(len(codes), dtype=bool)
+    is_dropped = np.zeros(len(codes), dtype=bool)
+    is_of_first = grammar.is_before
+    for place, behaviour in enumerate(grammar.behaviours):
+        if behaviour.source == "sitting":
+            goes_on = (codes[:, place] == YES) & ~is_first
+        is_of_first[place] |= behaviour.source == "time"
+        is_dropped |= np.isin(codes[:, place], behaviour.dropped_codes)
+    sitting = np.cumsum(~goes_on)
+    left = np.flatnonzero(~is_dropped)
+    is_new = np.append(True, sitting[left][1:] != sitting[left][:-1])[: len(left)]
+    kept, first = left[np.append(is_new[1:], True)[: len(left)]], left[is_new]
+    told = np.where(is_of_first, codes[first], codes[kept])
+    for place, behaviour in enumerate(grammar.behaviours):
+        if behaviour.source == "sitting":
+            alone = np.where(told[:, place] == OPEN, OPEN, NO)
+            told[:, place] = np.where(first < kept, YES, alone)
+    is_merged = ~is_dropped
+    is_merged[kept] = False
+    return Condensed(kept, first, told, is_merged, is_dropped)

@@ -1,0 +1,1 @@
+"""Streams of packed training batches, one file a kind of data."""

@@ -1,0 +1,92 @@
+"""Packed batches of labelled answers: every history once, and all answers to it at its end."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.data.feedback.labels import Labels
+from seqrec.tokens.streams.base import WindowStream
+from seqrec.tokens.streams.rated import RewardBatch, pack_rated, prompts_of, rating_rows
+from seqrec.tokens.tokenizer import ItemTokens
+
+
+class LabelledStream(WindowStream):
+    """Batches of the answers to some histories; every choice follows from seed and place."""
+
+    def __init__(
+        self,
+        labels: Labels,
+        chosen: Int[np.ndarray, " H"],
+        tokens: ItemTokens,
+        *,
+        levels: Sequence[float],
+        row_length: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        """Lay the histories out.
+
+        Args:
+            labels: all of a file.
+            chosen: the histories that the answers are to.
+            tokens: from items to tokens.
+            levels: ratings, in order, that have an embedding.
+            row_length: positions of a row.
+            batch_size: rows of a batch, all processes together.
+            seed: of the order.
+            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            num_ranks: processes that train together.
+        """
+        self.labels = labels
+        self.tokens = tokens
+        starts, lengths = labels.histories.starts[chosen], labels.histories.lengths[chosen]
+        parts = [slice(a, a + n) for a, n in zip(starts, lengths, strict=True)]
+        rated = rating_rows(labels.ratings, levels)
+        self._items, self._ratings, windows = prompts_of(
+            [labels.histories.values[part] for part in parts],
+            [rated[part] for part in parts],
+            row_length,
+        )
+        window_of = np.full(len(labels.histories.lengths), -1, dtype=np.int64)
+        window_of[chosen] = np.arange(len(chosen))
+        window = window_of[labels.history_of]
+        answers = np.flatnonzero(window >= 0)
+        self._answers = answers[np.argsort(window[answers], kind="stable")]
+        """Those to each window in a row."""
+        super().__init__(
+            windows,
+            np.bincount(window[answers], minlength=len(chosen)),
+            row_length=row_length,
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
+        self._first = np.concatenate([[0], np.cumsum(self.num_asked)])
+
+    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch:
+        packed = pack_rated(
+            self._items, self._ratings, self.windows, rows, self.tokens, self.row_length
+        )
+        windows = [window for row in rows for window in row]
+        ends = packed.placement.place[np.cumsum(self.windows.lengths[windows]) - 1]
+        of_windows = [
+            self._answers[self._first[window] : self._first[window + 1]] for window in windows
+        ]
+        events = np.concatenate([np.empty(0, dtype=np.int64), *of_windows])
+        place = np.repeat(ends, self.num_asked[windows])
+        labels = self.labels
+        return RewardBatch(
+            packed.input_ids,
+            packed.ratings,
+            packed.documents,
+            place // self.row_length,
+            place % self.row_length,
+            labels.slates[events],
+            labels.labels[events].astype(np.float32),
+            events,
+            float(len(events)),
+        )

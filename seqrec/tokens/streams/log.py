@@ -1,0 +1,292 @@
+"""Packed batches of a log of any size, streamed from disk in a new order every epoch.
+
+An epoch goes through the blocks of the log in random order, a pool of them at a time; the windows
+of a pool are shuffled, packed and cut into batches. A log that fits in one pool is shuffled whole.
+What objectives other than next-item prediction read is held in memory instead (``WindowStream``).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from seqrec.data.histories import Blocks, Histories
+from seqrec.data.splits import TRAIN
+from seqrec.errors import SeqRecError
+from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.coder import is_first_of
+from seqrec.tokens.events.grammar import TIME_COLUMN, Grammar
+from seqrec.tokens.events.sessions import condense
+from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
+from seqrec.tokens.streams.windows import Windows
+from seqrec.tokens.tokenizer import ItemTokens
+
+MIN_POOL_BATCHES = 4
+
+
+class Pool(NamedTuple):
+    """Some blocks, and how many batches of the epoch are made of them."""
+
+    blocks: Int[np.ndarray, " P"]
+    num_batches: int
+
+
+class PackedStream:
+    """Batches of windows of training histories; every choice follows from seed and place."""
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        tokens: ItemTokens,
+        windows_of: Callable[[Int[np.ndarray, " U"], Int[np.ndarray, " U"]], Windows],
+        *,
+        weight: str | None,
+        row_length: int,
+        batch_size: int,
+        pool_rows: int,
+        ignore_index: int,
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+        events: EventTokens | None = None,
+        has_sources: bool = False,
+    ) -> None:
+        """Survey the log: one pass over it, after which nothing of it is held.
+
+        Args:
+            blocks: the log.
+            tokens: from items to tokens.
+            windows_of: the windows of histories, from their starts and ends.
+            weight: the column that says how much each interaction counts as a target.
+            row_length: items of a row.
+            batch_size: rows of a batch, all processes together.
+            pool_rows: interactions held in memory at once, about; those of a few batches at
+                least.
+            ignore_index: the label of positions that are not learned.
+            seed: of the order.
+            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            num_ranks: processes that train together.
+            events: of an event grammar, whose columns come with the log; items alone if absent.
+            has_sources: batches say which row of the log each position shows.
+
+        Raises:
+            SeqRecError: nothing to train on, or a weight that is missing or negative.
+        """
+        self.blocks = blocks
+        self.tokens = tokens
+        self.windows_of = windows_of
+        self.weight = weight
+        self.events = events
+        self.row_items = row_length
+        self.row_length = row_length * (1 if events is None else events.block_size)
+        """Positions of a row."""
+        self.batch_size = batch_size
+        self.ignore_index = ignore_index
+        self.seed = seed
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.has_sources = has_sources
+        self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
+        """Training interactions of every item."""
+        self.num_targets = 0
+        """Positions of an epoch that are learned."""
+        self.event_counts: dict[str, int] = {}
+        """Training interactions, how many were merged or dropped, and how many are read."""
+        self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
+        largest_weight = 0.0
+        for block in range(len(blocks)):
+            histories = blocks.read([block])
+            in_training = histories.split == TRAIN
+            self.item_counts += np.bincount(
+                histories.items[in_training], minlength=tokens.num_items
+            )
+            weight_of = self._label_weight(histories)[in_training]
+            largest_weight = max(largest_weight, weight_of.max(initial=0))
+            examples = self._examples([block], histories)
+            windows = examples.windows
+            self.num_targets += int((windows.lengths - windows.num_context).sum())
+            self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
+            self._count_events(histories, examples)
+        if not self._packed_rows.any():
+            raise SeqRecError(
+                "nothing to train on: no user has two interactions in the training part"
+            )
+        if not largest_weight:
+            raise SeqRecError(f"objective.weight: column {weight!r} is 0 in all training rows")
+        per_packed_row = blocks.num_rows.sum() / self._packed_rows.sum()
+        self.pool_rows = max(pool_rows, MIN_POOL_BATCHES * batch_size * per_packed_row)
+        self.num_batches = int(-(-self._packed_rows.sum() // batch_size))
+        """Batches of an epoch, the same in every epoch and process."""
+
+    def batches(self, place: Place) -> Iterator[tuple[Place, PackedBatch]]:
+        """The batches from a place to the end of its epoch, each with the place after it."""
+        pools = self._pools(place.epoch)
+        for number in range(place.pool, len(pools)):
+            pool = pools[number]
+            chosen = pool.blocks.tolist()
+            examples = self._examples(chosen, self.blocks.read(chosen))
+            generator = np.random.default_rng((self.seed, place.epoch, number))
+            order = generator.permutation(len(examples.windows.starts))
+            rows = pack_rows(examples.windows.lengths[order], self.row_items)
+            generator.shuffle(rows)
+            rows = [order[row].tolist() for row in rows]
+            cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
+            is_resumed = number == place.pool
+            for batch in range(place.batch if is_resumed else 0, pool.num_batches):
+                after = Place(place.epoch, number, batch + 1)
+                if after.batch == pool.num_batches:
+                    after = Place(place.epoch, number + 1)
+                if after.pool == len(pools):
+                    after = Place(place.epoch + 1)
+                here = Place(place.epoch, number, batch)
+                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
+            del examples, rows  # before the next pool is read
+
+    def in_order(self, first: int = 0) -> Iterator[PackedBatch]:
+        """Batches of the whole log, block by block, never shuffled, from the ``first`` on."""
+        number = 0
+        for block, num_rows in enumerate(self._packed_rows.tolist()):
+            num_batches = -(-num_rows // self.batch_size)
+            number += num_batches
+            if number <= first:
+                continue
+            examples = self._examples([block], self.blocks.read([block]))
+            rows = pack_rows(examples.windows.lengths, self.row_items)
+            skipped = max(first - (number - num_batches), 0) * self.batch_size
+            for start in range(skipped, len(rows), self.batch_size):
+                here = Place(pool=block, batch=start // self.batch_size)
+                yield self._batch(examples, rows[start : start + self.batch_size], here)
+
+    @property
+    def num_in_order(self) -> int:
+        """Batches that ``in_order`` makes."""
+        return int((-(-self._packed_rows // self.batch_size)).sum())
+
+    def _pools(self, epoch: int) -> list[Pool]:
+        """The blocks of an epoch in random order, cut into pools of like size.
+
+        Each has its share of the epoch's batches, and at least one.
+        """
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
+        before = np.cumsum(self.blocks.num_rows[order]) - self.blocks.num_rows[order]
+        num_pools = int(np.ceil(self.blocks.num_rows.sum() / self.pool_rows))
+        pool_of = before * num_pools // self.blocks.num_rows.sum()
+        done = np.cumsum(self._packed_rows[order]) * self.num_batches // self._packed_rows.sum()
+        pools, start, num_batches = [], 0, 0
+        for end in [*(np.flatnonzero(np.diff(pool_of)) + 1), len(order)]:
+            if done[end - 1] > num_batches:
+                pools.append(Pool(order[start:end], int(done[end - 1]) - num_batches))
+                start, num_batches = end, int(done[end - 1])
+        if start < len(order):
+            last = pools.pop()
+            pools.append(Pool(np.append(last.blocks, order[start:]), last.num_batches))
+        return pools
+
+    def _batch(self, examples: Examples, rows: list[list[int]], place: Place) -> PackedBatch:
+        """This process's part of a batch."""
+        own = rows[self.rank :: self.num_ranks]
+        if self.events is None:
+            batch = pack_batch(
+                examples,
+                own,
+                self.tokens,
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
+        else:
+            batch = pack_events(
+                examples,
+                own,
+                self.events,
+                np.random.default_rng((self.seed, *place, self.rank)),
+                row_length=self.row_items,
+                ignore_index=self.ignore_index,
+            )
+        if self.num_ranks == 1:
+            return batch
+        windows = np.array([window for row in rows for window in row], dtype=np.int64)
+        if self.events is not None:
+            num_behaviours = examples.num_behaviours(windows, self.events) / self.num_ranks
+            batch = batch._replace(num_behaviours=num_behaviours)
+        return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
+
+    def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
+        """The training part of histories: what stands before each user's held-out rows."""
+        codes = targets = times = None
+        if self.events is not None:
+            codes = self.events.coder.codes(histories)
+            if self.events.grammar.condenses:
+                histories, codes, targets = condensed(histories, codes, self.events.grammar)
+            if self.events.grammar.times is not None:
+                times = histories.columns[TIME_COLUMN]
+        num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
+        starts = histories.offsets[:-1]
+        ends = starts + np.diff(num_before[histories.offsets])
+        rows = None
+        if self.has_sources:
+            first = np.cumsum(self.blocks.num_rows) - self.blocks.num_rows
+            counts = self.blocks.num_rows[blocks]
+            before = np.cumsum(counts) - counts
+            rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
+        windows = self.windows_of(starts, ends)
+        weight = self._label_weight(histories)
+        return Examples(histories.items, weight, windows, codes, targets, rows, times)
+
+    def _count_events(self, histories: Histories, examples: Examples) -> None:
+        """Add what becomes of a block's training interactions to ``event_counts``."""
+        if self.events is None:
+            return
+        in_training = histories.split == TRAIN
+        left = condense(
+            self.events.grammar, self.events.coder.codes(histories), part_starts(histories)
+        )
+        starts, lengths, _ = examples.windows
+        edges = np.zeros(len(examples.items) + 1, dtype=np.int64)
+        np.add.at(edges, starts, 1)
+        np.add.at(edges, starts + lengths + 1, -1)
+        for name, count in (
+            ("interactions", in_training.sum()),
+            ("merged", (left.is_merged & in_training).sum()),
+            ("dropped", (left.is_dropped & in_training).sum()),
+            ("events_read", (np.cumsum(edges) > 0).sum()),
+        ):
+            self.event_counts[name] = self.event_counts.get(name, 0) + int(count)
+
+    def _label_weight(self, histories: Histories) -> Float[np.ndarray, " N"]:
+        if self.weight is None:
+            return np.ones(len(histories.items), dtype=np.float32)
+        weight = histories.columns[self.weight].astype(np.float32)
+        in_training = weight[histories.split == TRAIN]
+        if not np.all(np.isfinite(in_training) & (in_training >= 0)):
+            raise SeqRecError(
+                f"objective.weight: column {self.weight!r} holds empty or negative values; "
+                "a weight is 0 or more"
+            )
+        return weight
+
+
+def part_starts(histories: Histories) -> Bool[np.ndarray, " N"]:
+    """Whether each interaction is the first of its history, or of a part of the split in it."""
+    is_first = is_first_of(histories)
+    is_first[1:] |= histories.split[1:] != histories.split[:-1]
+    return is_first
+
+
+def condensed(
+    histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
+) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
+    """Histories as short as a grammar makes them, their codes, and what each is learned as.
+
+    As a target a sitting is its first row: the time, the weight and all other columns are that's.
+    """
+    left = condense(grammar, codes, part_starts(histories))
+    columns = {name: values[left.first] for name, values in histories.columns.items()}
+    shorter = Histories(
+        np.searchsorted(left.kept, histories.offsets).astype(np.int64),
+        histories.items[left.kept],
+        histories.split[left.kept],
+        columns,
+    )
+    return shorter, left.codes, histories.items[left.first]

@@ -1,0 +1,255 @@
+"""Packed batches of pairs: every history once, and all that is asked after it side by side.
+
+A decoder that reads a history has read all of its beginnings. Pairs of one user whose histories
+are beginnings of each other therefore share a window, and are asked for at places of it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from seqrec.data.feedback.pairs import NONE, Pairs
+from seqrec.tokens.streams.base import WindowStream
+from seqrec.tokens.streams.packing import pack_inputs, place_windows
+from seqrec.tokens.streams.windows import Windows
+from seqrec.tokens.tokenizer import ItemTokens
+
+MAX_ASKED = 64
+"""Items asked for in one row of the head; what is asked at a place beyond has a row of its own."""
+
+
+class PairBatch(NamedTuple):
+    """Packed histories, places in them, and what is asked there."""
+
+    input_ids: Int[np.ndarray, "B T"]
+    documents: Int[np.ndarray, "B T"]
+    """Number of the window within its row, from 1; 0 is padding."""
+    labels: Int[np.ndarray, "B T"]
+    """The next item of the history that is shown; ``ignore_index`` where it ends."""
+    label_weight: Float[np.ndarray, "B T"]
+    total_weight: float
+    """Of the labels, of all processes together, over the number of processes."""
+    rows: Int[np.ndarray, " N"]
+    """Of the places, in the packed histories."""
+    columns: Int[np.ndarray, " N"]
+    asked: Int[np.ndarray, "N K"]
+    """Items asked for after each place, padded with item 0."""
+    following: Int[np.ndarray, " N"]
+    """The item that the history went on with in the log, where that is known; else -1."""
+    pairs: Int[np.ndarray, " P"]
+    """Which pairs these are, by their number in the file."""
+    chosen_at: Int[np.ndarray, "P L"]
+    """Where each title of the chosen answer stands in ``asked``, flat; -1 is padding."""
+    rejected_at: Int[np.ndarray, "P R L"]
+    unrelated_at: Int[np.ndarray, "P L"]
+    pair_weight: Float[np.ndarray, " P"]
+    total_pair_weight: float
+    """Of the pairs, of all processes together, over the number of processes."""
+
+
+class PairWindows(NamedTuple):
+    """Which stretches of histories are read, and where in them pairs are asked."""
+
+    windows: Windows
+    """Stretches of the pairs' histories, end to end."""
+    window_of: Int[np.ndarray, " P"]
+    """Of each pair that was asked for."""
+    column_of: Int[np.ndarray, " P"]
+    """Place of the last title of the pair's history within its window."""
+
+    @classmethod
+    def of(cls, pairs: Pairs, rows: Int[np.ndarray, " P"], max_length: int) -> "PairWindows":
+        """Windows of at most ``max_length`` titles for some pairs.
+
+        The longest history of a user is read first, its last titles; a shorter one that it
+        begins with is asked for in the same window, unless less than half of what could be read
+        of it stands there.
+        """
+        histories, starts = pairs.histories, pairs.histories.starts
+        groups: dict[object, list[int]] = {}
+        for place, row in enumerate(rows.tolist()):
+            key = pairs.user_ids[row]
+            groups.setdefault(
+                (key,) if key is not None else histories.of(row, starts[row]).tobytes(), []
+            ).append(place)
+        window_starts: list[int] = []
+        lengths: list[int] = []
+        window_of = np.zeros(len(rows), dtype=np.int64)
+        column_of = np.zeros(len(rows), dtype=np.int64)
+        for places in groups.values():
+            places.sort(key=lambda place: -histories.lengths[rows[place]])
+            longest = np.empty(0, dtype=np.int64)
+            first = 0
+            for place in places:
+                row = rows[place]
+                history = histories.of(row, starts[row])
+                length = len(history)
+                is_near = 2 * (length - first) >= min(length, max_length)
+                if not is_near or not np.array_equal(longest[:length], history):
+                    longest, first = history, max(length - max_length, 0)
+                    window_starts.append(int(starts[row]) + first)
+                    lengths.append(length - first)
+                window_of[place] = len(lengths) - 1
+                column_of[place] = length - first - 1
+        lengths_ = np.array(lengths, dtype=np.int64)
+        windows = Windows(
+            np.array(window_starts, dtype=np.int64), lengths_, np.zeros_like(lengths_)
+        )
+        return cls(windows, window_of, column_of)
+
+
+class PairStream(WindowStream):
+    """Batches of some of a file's pairs; every choice follows from seed and place."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        chosen: Int[np.ndarray, " P"],
+        tokens: ItemTokens,
+        *,
+        row_length: int,
+        batch_size: int,
+        ignore_index: int,
+        has_labels: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        """Lay the windows out.
+
+        Args:
+            pairs: all of a file.
+            chosen: those that the batches are of.
+            tokens: from items to tokens.
+            row_length: positions of a row, and titles that are read of a history.
+            batch_size: rows of a batch, all processes together.
+            ignore_index: the label of positions that are not learned.
+            has_labels: whether the next item within a history is a label.
+            seed: of the order.
+            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            num_ranks: processes that train together.
+        """
+        self.layout = layout = PairWindows.of(pairs, chosen, row_length)
+        counts = np.bincount(layout.window_of, minlength=len(layout.windows.starts))
+        super().__init__(
+            layout.windows,
+            counts,
+            row_length=row_length,
+            batch_size=batch_size,
+            seed=seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
+        self.pairs = pairs
+        self.chosen = chosen
+        self.tokens = tokens
+        self.ignore_index = ignore_index
+        self.has_labels = has_labels
+        self._unrelated = pairs.unrelated()
+        self._by_window = np.argsort(layout.window_of, kind="stable")
+        self._first_of = np.concatenate([[0], np.cumsum(counts)])
+
+    def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch:
+        """This process's part of a batch, which knows what the whole weighs."""
+        batch = self._batch(rows[self.rank :: self.num_ranks])
+        if self.num_ranks == 1:
+            return batch
+        places = self._places(rows)
+        lengths = self.layout.windows.lengths[[window for row in rows for window in row]]
+        return batch._replace(
+            total_weight=float((lengths - 1).sum() if self.has_labels else 0) / self.num_ranks,
+            total_pair_weight=float(self._weight(places).sum()) / self.num_ranks,
+        )
+
+    def _places(self, rows: Sequence[Sequence[int]]) -> Int[np.ndarray, " P"]:
+        """The pairs, by their place in ``chosen``, of the windows of some rows."""
+        parts = [
+            self._by_window[self._first_of[window] : self._first_of[window + 1]]
+            for row in rows
+            for window in row
+        ]
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+    def _weight(self, places: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        return self.pairs.weight[self.chosen[places]].astype(np.float32)
+
+    def _batch(self, rows: Sequence[Sequence[int]]) -> PairBatch:
+        shape = (max(len(rows), 1), self.row_length)
+        windows = self.layout.windows
+        placement = place_windows(windows, rows, self.row_length)
+        items = self.pairs.histories.values
+        input_ids, documents = pack_inputs(items, placement, self.tokens, shape)
+        labels = np.full(shape, self.ignore_index, dtype=np.int64)
+        flat = [window for row in rows for window in row]
+        if self.has_labels and flat:
+            ends = np.cumsum(windows.lengths[flat]) - 1
+            is_inside = np.ones(len(placement.source), dtype=bool)
+            is_inside[ends] = False
+            labels.flat[placement.place[is_inside]] = items[placement.source[is_inside] + 1]
+        label_weight = (labels != self.ignore_index).astype(np.float32)
+        places = self._places(rows)
+        row_of = np.zeros(len(windows.starts), dtype=np.int64)
+        first_column = np.zeros(len(windows.starts), dtype=np.int64)
+        for number, row in enumerate(rows):
+            row_of[row] = number
+            lengths = windows.lengths[row]
+            first_column[row] = np.cumsum(lengths) - lengths
+        window = self.layout.window_of[places]
+        column = first_column[window] + self.layout.column_of[places]
+        asked = self._asked(places, row_of[window], column)
+        weight = self._weight(places)
+        return PairBatch(
+            input_ids,
+            documents,
+            labels,
+            label_weight,
+            float(label_weight.sum()),
+            **asked,
+            pairs=self.chosen[places],
+            pair_weight=weight,
+            total_pair_weight=float(weight.sum()),
+        )
+
+    def _asked(
+        self,
+        places: Int[np.ndarray, " P"],
+        rows: Int[np.ndarray, " P"],
+        columns: Int[np.ndarray, " P"],
+    ) -> dict[str, np.ndarray]:
+        """What is asked where, by field: pairs that share a place share its rows of the head."""
+        numbers = self.chosen[places]
+        chosen, rejected = self.pairs.chosen[numbers], self.pairs.rejected[numbers]
+        unrelated = self._unrelated[numbers]
+        num_pairs, num_rejected, length = rejected.shape
+        wanted = np.concatenate(
+            [chosen, rejected.reshape(num_pairs, num_rejected * length), unrelated], axis=1
+        )
+        pair, slot = np.nonzero(wanted != NONE)
+        position = rows * self.row_length + columns
+        order = np.argsort(position[pair], kind="stable")
+        pair, slot = pair[order], slot[order]
+        _, first, count = np.unique(position[pair], return_index=True, return_counts=True)
+        within = np.arange(len(pair)) - np.repeat(first, count)
+        key = position[pair] * (len(pair) + 1) + within // MAX_ASKED
+        keys, head_row = np.unique(key, return_inverse=True)
+        column = within % MAX_ASKED
+        width = int(column.max(initial=0)) + 1
+        asked = np.zeros((len(keys), width), dtype=np.int64)
+        asked[head_row, column] = wanted[pair, slot]
+        at = np.full(wanted.shape, NONE, dtype=np.int64)
+        at[pair, slot] = head_row * width + column
+        head_position = keys // (len(pair) + 1)
+        is_next = self.pairs.is_next[numbers]
+        next_of = dict(zip(position[is_next].tolist(), wanted[is_next, 0].tolist(), strict=True))
+        following = np.array([next_of.get(at_, NONE) for at_ in head_position.tolist()], np.int64)
+        return {
+            "rows": head_position // self.row_length,
+            "columns": head_position % self.row_length,
+            "asked": asked,
+            "following": following,
+            "chosen_at": at[:, :length],
+            "rejected_at": at[:, length : length * (num_rejected + 1)].reshape(rejected.shape),
+            "unrelated_at": at[:, length * (num_rejected + 1) :],
+        }

@@ -1,0 +1,1 @@
+"""What is chosen on validation after training: prior strength, cold items' vectors."""

@@ -1,0 +1,306 @@
+"""Distillation: a student learns to answer as its teachers do, over the whole catalog."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.data.caches.teacher import CachedAnswers
+from seqrec.losses.catalog import IGNORE_INDEX, add_bias
+from seqrec.losses.softmax import Scores
+from seqrec.losses.top_k_divergence import Kept, kept_divergence, without_rest
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.training.steps.sft import memory_at
+from seqrec.training.tensors import PackedTensors
+
+
+class Divergence(Protocol):
+    """A divergence of a student from its teachers, its settings bound."""
+
+    def __call__(
+        self,
+        student: Scores,
+        teachers: Sequence[Scores],
+        *,
+        labels: Tensor | None,
+        label_share: float,
+        row_weight: Tensor,
+        total_weight: float,
+    ) -> Tensor: ...
+
+
+class Continuation(NamedTuple):
+    """How students continue histories, for their teachers to judge."""
+
+    num_titles: int
+    """How many titles of theirs each history goes on with."""
+    temperature: float
+    share: float
+    """Of the loss."""
+
+
+class Learned(NamedTuple):
+    """The positions of a batch that are learned."""
+
+    place: Int[Tensor, " N"]
+    """In the flat array of positions."""
+    labels: Int[Tensor, " N"]
+    weight: Float[Tensor, " N"]
+
+    @classmethod
+    def of(cls, batch: PackedTensors) -> "Learned":
+        is_learned = (batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)
+        place = is_learned.flatten().nonzero().squeeze(1)
+        return cls(place, batch.labels.flatten()[place], batch.label_weight.flatten()[place])
+
+
+class Teachers:
+    """Models that are asked and never change."""
+
+    def __init__(self, models: Sequence[SeqRecForNextItem]) -> None:
+        self.models = [model.eval().requires_grad_(False) for model in models]
+        self._item_weights: list[Tensor] = []
+
+    @torch.no_grad()
+    def scores(
+        self,
+        batch: PackedTensors,
+        place: Int[Tensor, " N"],
+        labels: Int[Tensor, " N"] | None = None,
+        num_items: int | None = None,
+    ) -> list[Scores]:
+        """What gives each teacher's distribution at some positions of packed histories.
+
+        Over the first ``num_items`` titles, where a student learns no others.
+        """
+        device = batch.input_ids.device
+        if not self._item_weights or self._item_weights[0].device != device:
+            for model in self.models:
+                model.to(device)  # type: ignore[arg-type]
+            self._item_weights = [model.item_weight() for model in self.models]
+        return [
+            scores_of(model, item_weight[:num_items], batch, place, labels)
+            for model, item_weight in zip(self.models, self._item_weights, strict=True)
+        ]
+
+
+def scores_of(
+    model: SeqRecForNextItem,
+    item_weight: Float[Tensor, "I D"],
+    batch: PackedTensors,
+    place: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"] | None = None,
+) -> Scores:
+    """What gives a model's distributions at some positions of a batch.
+
+    With the titles that came next, a memory is asked as if it had never met them.
+    """
+    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)[place]
+    return Scores(hidden, item_weight, memory_at(model, batch, place, labels))
+
+
+def apart(model: SeqRecForNextItem, scores: Scores) -> list[Scores]:
+    """The same of every member of a model, which learn each for itself; else of the model."""
+    members = model.members(scores.hidden, scores.item_weight)
+    return [Scores(states, vectors, scores.logit_bias) for states, vectors in members]
+
+
+def distillation_loss(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    teachers: Teachers,
+    divergence: Divergence,
+    sft_share: float,
+    state_share: float = 0.0,
+    continuation: Continuation | None = None,
+) -> Float[Tensor, ""]:
+    """The divergence from live teachers at every position of packed histories, in nats.
+
+    Members of a student learn each for itself: the mean of their divergences. Titles that SFT would
+    leave out, which have content and were never met, are left out of all distributions.
+
+    With shares ``s`` of SFT, ``h`` of hidden states and ``c`` of continued histories:
+    ``(1 - c) * ((1 - h) * ((1 - s) * divergence + s * cross-entropy) + h * unexplained) +
+    c * divergence at the student's own titles``.
+
+    Args:
+        model: the student.
+        batch: packed histories.
+        teachers: several count alike: the mean of their probabilities.
+        divergence: over the catalog.
+        sft_share: what the titles that came next count.
+        state_share: what ``unexplained_share`` of the teachers' states by the student's counts.
+        continuation: whether histories are continued by the student, too, and how.
+
+    Source: Hinton et al. 2015, arXiv:1503.02531; Agarwal et al. 2024, arXiv:2306.13649, for
+        continued histories; Romero et al. 2015, arXiv:1412.6550, for hidden states.
+    """
+    learned = Learned.of(batch)
+    item_weight = model.learned_item_weight()
+    num_items = len(item_weight)
+    student = scores_of(model, item_weight, batch, learned.place, learned.labels)
+    guides = teachers.scores(batch, learned.place, learned.labels, num_items)
+    losses = [
+        divergence(
+            member,
+            guides,
+            labels=learned.labels,
+            label_share=sft_share,
+            row_weight=learned.weight,
+            total_weight=batch.total_weight,
+        )
+        for member in apart(model, student)
+    ]
+    loss = torch.stack(losses).mean()
+    if state_share:
+        unexplained = [unexplained_share(student.hidden, guide.hidden) for guide in guides]
+        loss = (1 - state_share) * loss + state_share * torch.stack(unexplained).mean()
+    if continuation is None or not continuation.share:
+        return loss
+    continued, place = continue_histories(model, batch, continuation)
+    if not len(place):
+        return loss
+    guides = teachers.scores(continued, place, num_items=num_items)
+    of_own = [
+        divergence(
+            member,
+            guides,
+            labels=None,
+            label_share=0.0,
+            row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
+            total_weight=float(len(place)),
+        )
+        for member in apart(model, scores_of(model, item_weight, continued, place))
+    ]
+    return (1 - continuation.share) * loss + continuation.share * torch.stack(of_own).mean()
+
+
+def kept_answers_loss(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    answers: "CacheReader",
+    sft_share: float,
+) -> Float[Tensor, ""]:
+    """``distillation_loss`` by forward divergence from what a cache kept of its teachers."""
+    learned = Learned.of(batch)
+    assert batch.sources is not None
+    kept = answers(batch.sources.flatten()[learned.place])
+    student = scores_of(model, model.item_weight(), batch, learned.place, learned.labels)
+    losses = [
+        kept_divergence(
+            member,
+            kept,
+            labels=learned.labels,
+            label_share=sft_share,
+            row_weight=learned.weight,
+            total_weight=batch.total_weight,
+        )
+        for member in apart(model, student)
+    ]
+    return torch.stack(losses).mean()
+
+
+class CacheReader:
+    """Cached answers by the row of the log that was read last."""
+
+    def __init__(self, cached: CachedAnswers, num_rows: int, has_rest: bool = True) -> None:
+        """Hold them.
+
+        Args:
+            cached: of every position that is learned.
+            num_rows: rows of the log.
+            has_rest: whether the titles that were not kept share what the kept ones leave; else
+                they are taken to be impossible.
+        """
+        self.cached = cached
+        self.has_rest = has_rest
+        self._place = np.full(num_rows, -1, dtype=np.int32)
+        self._place[cached.rows] = np.arange(len(cached.rows), dtype=np.int32)
+
+    def __call__(self, rows: Int[Tensor, " N"]) -> Kept:
+        place = self._place[rows.cpu().numpy()]
+        assert (place >= 0).all()
+        parts = (self.cached.items[place], self.cached.log_prob[place], self.cached.rest[place])
+        items, log_prob, rest = (torch.from_numpy(part).to(rows.device) for part in parts)
+        kept = Kept(items.long(), log_prob.float(), rest.float())
+        return kept if self.has_rest else without_rest(kept)
+
+
+def unexplained_share(
+    student: Float[Tensor, "N D"], teacher: Float[Tensor, "N E"]
+) -> Float[Tensor, ""]:
+    """The share of the teacher's states that no linear function of the student's gives.
+
+    ``1 - R ** 2`` of the regression of the one on the other over the batch: the projection that
+    suits best is used, and has no weights of its own to learn. Float32, whatever the products.
+
+    Source: Kornblith et al. 2019, arXiv:1905.00414, the linear regression of table 1; the
+        gradient takes the projection as given (envelope theorem).
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        student, teacher = student.float(), teacher.float()
+        with torch.no_grad():
+            gram = student.T @ student
+            gram.diagonal().add_(1e-4 * gram.diagonal().mean() + 1e-12)
+            projection = torch.linalg.solve(gram, student.T @ teacher)
+        missed = (teacher - student @ projection).square().sum()
+        return missed / teacher.square().sum().clamp_min(1e-12)
+
+
+@torch.no_grad()
+def continue_histories(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    continuation: Continuation,
+) -> tuple[PackedTensors, Int[Tensor, " N"]]:
+    """The same rows, each window from a random place on continued by the student.
+
+    Titles are drawn one after the other from the student's own distributions, without dropout;
+    what stands after them is as it was. Windows too short to be continued stay as they are.
+
+    Returns:
+        The rows, and the flat positions that read the student's titles.
+    """
+    num_titles = continuation.num_titles
+    place = _random_places(batch, num_titles)
+    batch = batch._replace(input_ids=batch.input_ids.clone())
+    is_training = model.training
+    model.eval()
+    item_weight = model.learned_item_weight()
+    for step in range(num_titles):
+        scores = scores_of(model, item_weight, batch, place + step)
+        drawn = _draw(scores, continuation.temperature)
+        batch.input_ids.view(-1)[place + step + 1] = drawn + model.config.first_item_token
+    model.train(is_training)
+    after = torch.arange(1, num_titles + 1, device=place.device)
+    return batch, (place[:, None] + after).flatten()
+
+
+def _random_places(batch: PackedTensors, num_titles: int) -> Int[Tensor, " W"]:
+    """In every window that is long enough, a flat position after which ``num_titles`` more fit."""
+    documents = batch.documents
+    is_start = documents > 0
+    is_start[:, 1:] &= documents[:, 1:] != documents[:, :-1]
+    starts = is_start.flatten().nonzero().squeeze(1)
+    number = (is_start.flatten().cumsum(0) - 1)[documents.flatten() > 0]
+    room = torch.bincount(number, minlength=len(starts)) - num_titles
+    steps = (torch.rand(len(starts), device=documents.device) * room.clamp_min(1)).long()
+    return (starts + steps)[room > 0]
+
+
+def _draw(scores: Scores, temperature: float) -> Int[Tensor, " N"]:
+    """A title of each distribution, by the largest of its logits with Gumbel noise."""
+    chunk = max(2**24 // len(scores.item_weight), 1)
+    found = []
+    for start in range(0, len(scores.hidden), chunk):
+        rows = slice(start, min(start + chunk, len(scores.hidden)))
+        logits = (scores.hidden[rows] @ scores.item_weight.T).float()
+        add_bias(logits, scores.logit_bias, rows, slice(0, len(scores.item_weight)))
+        noise = -torch.empty_like(logits).exponential_().log()
+        found.append((logits / temperature + noise).argmax(dim=1))
+    return torch.cat(found) if found else scores.hidden.new_empty(0, dtype=torch.long)

@@ -1,0 +1,206 @@
+"""Preference optimisation: what was preferred becomes likelier than what was not."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from lightning.fabric.utilities import move_data_to_device
+from torch import Tensor
+
+from seqrec.losses.catalog import (
+    LogitBias,
+    catalog_cross_entropy,
+    catalog_log_prob,
+)
+from seqrec.losses.divergence import row_divergences
+from seqrec.losses.preference import (
+    Answers,
+    PairLogProbs,
+    answer_log_prob,
+    pair_accuracy,
+    pair_margin,
+)
+from seqrec.losses.softmax import Scores
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.tokens.streams.pairs import PairBatch
+from seqrec.training.steps.sft import memory_at, memory_of
+from seqrec.training.tensors import PairTensors
+
+
+class PreferenceLoss(Protocol):
+    """A loss of pairs, its settings bound."""
+
+    def __call__(
+        self, policy: PairLogProbs, reference: PairLogProbs, answers: Answers
+    ) -> Tensor: ...
+
+
+class Reference(Protocol):
+    """What the policy is held against."""
+
+    def __call__(self, batch: PairTensors) -> PairLogProbs: ...
+
+
+def preference_loss(
+    model: SeqRecForNextItem,
+    batch: PairTensors,
+    *,
+    loss: PreferenceLoss,
+    reference: Reference | None,
+    sft_share: float,
+) -> Float[Tensor, ""]:
+    """``(1 - sft_share)`` times the mean loss of the pairs, ``sft_share`` times that of SFT.
+
+    Histories are encoded once for both: SFT's loss is the cross-entropy of the titles within the
+    histories that are shown.
+
+    Args:
+        model: the policy.
+        batch: pairs and their packed histories.
+        loss: of log-probabilities.
+        reference: what the policy is held against; None where the loss reads none.
+        sft_share: as above.
+    """
+    hidden = model.hidden_states(batch.input_ids, batch.documents)
+    item_weight = model.item_weight()
+    policy = log_probs(model, batch, hidden, item_weight)
+    held_against = policy if reference is None else reference(batch)
+    losses = loss(policy, held_against, batch.answers)
+    of_pairs = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
+    if not sft_share:
+        return of_pairs
+    of_titles = catalog_cross_entropy(
+        hidden.flatten(0, 1),
+        item_weight,
+        batch.labels.flatten(),
+        label_weight=batch.label_weight.flatten(),
+        total_weight=batch.total_weight,
+        logit_bias=memory_of(model, batch.histories),
+    )
+    return (1 - sft_share) * of_pairs + sft_share * of_titles
+
+
+def log_probs(
+    model: SeqRecForNextItem,
+    batch: PairTensors,
+    hidden: Float[Tensor, "B T D"],
+    item_weight: Float[Tensor, "I D"],
+    *,
+    as_served: bool = False,
+) -> PairLogProbs:
+    """The log-probabilities of all answers of a batch, under the whole catalog.
+
+    Args:
+        model: of which ``hidden`` and ``item_weight`` are.
+        batch: what is asked where.
+        hidden: the decoder's output at every position.
+        item_weight: the vector of every item.
+        as_served: ask a memory as in serving. In training it is asked as if it had never met
+            what the history went on with, where that is known.
+    """
+    title = catalog_log_prob(
+        hidden[batch.rows, batch.columns],
+        item_weight,
+        batch.asked,
+        logit_bias=_memory_at(model, batch, as_served),
+    ).flatten()
+    padded = torch.cat([title, title.new_zeros(1)])
+
+    def of(at: Int[Tensor, "*shape L"]) -> Float[Tensor, "*shape"]:
+        return answer_log_prob(padded[at], at >= 0)
+
+    return PairLogProbs(of(batch.chosen_at), of(batch.rejected_at), of(batch.unrelated_at))
+
+
+def _memory_at(model: SeqRecForNextItem, batch: PairTensors, as_served: bool) -> LogitBias | None:
+    """What the model's memory adds to the logits at the batch's places, if it has one."""
+    place = batch.rows * batch.input_ids.shape[1] + batch.columns
+    return memory_at(model, batch.histories, place, None if as_served else batch.following)
+
+
+class FrozenReference:
+    """A second model, asked without a gradient."""
+
+    def __init__(self, model: SeqRecForNextItem) -> None:
+        self.model = model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, batch: PairTensors) -> PairLogProbs:
+        model = self.model.to(batch.input_ids.device)
+        hidden = model.hidden_states(batch.input_ids, batch.documents)
+        return log_probs(model, batch, hidden, model.item_weight())
+
+
+class CachedReference:
+    """Log-probabilities that were computed before, by the number of the pair in its file."""
+
+    def __init__(self, of_pairs: PairLogProbs) -> None:
+        self.of_pairs = of_pairs
+
+    def __call__(self, batch: PairTensors) -> PairLogProbs:
+        device = batch.pairs.device
+        self.of_pairs = move_data_to_device(self.of_pairs, device)
+        return PairLogProbs(*(part[batch.pairs] for part in self.of_pairs))
+
+
+class PairWatch:
+    """How a policy fares on held-out pairs, and how far it has gone from its reference.
+
+    Everything is as served: float32, no dropout, all of a memory.
+    """
+
+    def __init__(
+        self,
+        batches: Callable[[], Iterable[PairBatch]],
+        reference: Callable[[], SeqRecForNextItem],
+    ) -> None:
+        """Hold where the pairs and the reference come from.
+
+        Args:
+            batches: of the held-out pairs.
+            reference: the model, held in memory or read anew.
+        """
+        self.batches = batches
+        self.reference = reference
+
+    @torch.no_grad()
+    def __call__(self, policy: SeqRecForNextItem) -> dict[str, float]:
+        """Accuracy, margin and the chosen answers' ratio, means over pairs; KL over histories.
+
+        A mean that is over nothing is left out.
+        """
+        is_training = policy.training
+        policy.eval()
+        reference = self.reference().eval()
+        reference.to(policy.device)  # type: ignore[arg-type]
+        found: dict[str, list[Tensor]] = {}
+        for batch in self.batches():
+            tensors = move_data_to_device(PairTensors.of(batch), policy.device)
+            for key, values in _watched(policy, reference, tensors).items():
+                found.setdefault(key, []).append(values.double().cpu())
+        policy.train(is_training)
+        values_of = {key: torch.cat(parts) for key, parts in found.items()}
+        return {key: float(values.mean()) for key, values in values_of.items() if len(values)}
+
+
+def _watched(
+    policy: SeqRecForNextItem, reference: SeqRecForNextItem, batch: PairTensors
+) -> dict[str, Tensor]:
+    """By what is watched, the value of every pair (KL: of every place)."""
+    scores, of_models = [], []
+    for model in (policy, reference):
+        hidden = model.hidden_states(batch.input_ids, batch.documents)
+        item_weight = model.item_weight()
+        bias = _memory_at(model, batch, as_served=True)
+        scores.append(Scores(hidden[batch.rows, batch.columns], item_weight, bias))
+        of_models.append(log_probs(model, batch, hidden, item_weight, as_served=True))
+    mine, theirs = of_models
+    answers = batch.answers
+    is_pair = answers.has_chosen & answers.is_rejected.any(dim=1)
+    return {
+        "pair_accuracy": pair_accuracy(mine, answers)[is_pair],
+        "pair_margin_nats": pair_margin(mine, theirs, answers)[is_pair],
+        "chosen_ratio_nats": (mine.chosen - theirs.chosen)[answers.has_chosen],
+        "kl_nats": row_divergences(scores[0], scores[1:], kind="reverse_kl"),
+    }

@@ -1,0 +1,188 @@
+"""Supervised fine-tuning: every position predicts the next item."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
+from seqrec.losses.negatives import Negatives, NegativeSampler
+from seqrec.models.feature_heads import Family, behaviour_cross_entropy
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.transition_prior import last_items
+from seqrec.training.tensors import PackedTensors
+
+
+class CatalogLoss(Protocol):
+    """A loss over the whole catalog, its settings bound."""
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        item_weight: Tensor,
+        labels: Tensor,
+        *,
+        label_weight: Tensor,
+        total_weight: float,
+        logit_bias: LogitBias | None,
+    ) -> Tensor: ...
+
+
+class SampledLoss(Protocol):
+    """A loss over targets and shared negatives, its settings bound."""
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        labels: Tensor,
+        negatives: Negatives,
+        *,
+        label_weight: Tensor,
+        total_weight: float,
+    ) -> Tensor: ...
+
+
+class EventsLoss(NamedTuple):
+    """What is learned of an event grammar beside the titles."""
+
+    block_size: int
+    """Tokens of an event."""
+    families: Sequence[Family]
+    """The behaviours that are learned."""
+    share: float
+    """Of them all in the loss."""
+
+    def mixed(
+        self,
+        of_titles: Float[Tensor, ""],
+        model: SeqRecForNextItem,
+        hidden: Float[Tensor, "N D"],
+        batch: PackedTensors,
+    ) -> Float[Tensor, ""]:
+        """The loss of titles, and in its share that of behaviours."""
+        if not self.families or batch.behaviours is None:
+            return of_titles
+        labels = batch.behaviours.flatten()
+        said = behaviour_cross_entropy(model, hidden, labels, self.families, batch.num_behaviours)
+        return (1 - self.share) * of_titles + self.share * said
+
+
+TITLES_ALONE = EventsLoss(1, (), 0.0)
+
+
+def sft_loss(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    loss: CatalogLoss,
+    num_targets: int = 1,
+    target_decay: float = 1.0,
+    events: EventsLoss = TITLES_ALONE,
+) -> Float[Tensor, ""]:
+    """The loss of the next items at every position of packed histories, in nats.
+
+    Members of an ensemble learn each for itself: the mean of their losses.
+
+    Args:
+        model: what predicts.
+        batch: packed histories.
+        loss: over the catalog.
+        num_targets: how many of the items that come next are learned at a position.
+        target_decay: what the item after the next one counts, relative to the next; and so on.
+            The counts sum to 1.
+        events: how events are read, and what else is learned of them.
+    """
+    labels, label_weight = batch.labels, batch.label_weight
+    if num_targets > 1:
+        labels, label_weight = next_targets(batch, num_targets, target_decay, events.block_size)
+    hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
+    losses = [
+        loss(
+            states,
+            vectors,
+            labels.flatten(0, 1),
+            label_weight=label_weight.flatten(0, 1),
+            total_weight=batch.total_weight,
+            logit_bias=memory_of(model, batch),
+        )
+        for states, vectors in model.members(hidden, model.learned_item_weight())
+    ]
+    return events.mixed(torch.stack(losses).mean(), model, hidden, batch)
+
+
+def next_targets(
+    batch: PackedTensors, num_targets: int, decay: float, block_size: int = 1
+) -> tuple[Int[Tensor, "B T K"], Float[Tensor, "B T K"]]:
+    """The next item at every position and those after it in the same window, and their weights.
+
+    The weights of a position's items sum to that of its next item; items stand ``block_size``
+    positions apart.
+    """
+    shape = (*batch.labels.shape, num_targets)
+    labels = batch.labels.new_full(shape, IGNORE_INDEX)
+    label_weight = batch.label_weight.new_zeros(shape)
+    shares = decay ** torch.arange(num_targets)
+    for number, share in enumerate((shares / shares.sum()).tolist()):
+        steps = number * block_size
+        here, there = slice(max(batch.labels.shape[1] - steps, 0)), slice(steps, None)
+        is_same = batch.documents[:, there] == batch.documents[:, here]
+        labels[:, here, number] = batch.labels[:, there].where(is_same, IGNORE_INDEX)
+        label_weight[:, here, number] = batch.label_weight[:, there] * is_same * share
+    whole = label_weight.sum(dim=2, keepdim=True)
+    return labels, label_weight * (batch.label_weight[:, :, None] / whole.where(whole > 0, 1))
+
+
+def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
+    """What the model's memory adds to the logits of the rows that are learned, if it has one."""
+    learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
+    place = learned.nonzero().squeeze(1)
+    return memory_at(model, batch, place, batch.labels.flatten()[place])
+
+
+def memory_at(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    place: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"] | None,
+) -> LogitBias | None:
+    """What the model's memory adds to the logits at some positions, counted row by row.
+
+    With the titles that came next, it is asked as if it had never met them.
+    """
+    memory = model.memory
+    if memory is None or not memory.strength:
+        return None
+    items = model.items_of(batch.input_ids)
+    asked = last_items(items, batch.documents, memory.max_steps).flatten(0, 1)[place]
+    return lambda rows, tile: memory.logits(
+        asked[rows], tile.start, tile.stop, None if labels is None else labels[rows]
+    )
+
+
+def sampled_sft_loss(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    loss: SampledLoss,
+    sampler: NegativeSampler,
+    events: EventsLoss = TITLES_ALONE,
+) -> Float[Tensor, ""]:
+    """``sft_loss`` against items drawn for the batch: no row of another item is touched."""
+    hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
+    learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
+    labels = batch.labels.flatten()[learned]
+    negatives = sampler.draw(labels, model.num_learned)
+    of_titles = loss(
+        hidden[learned],
+        model.item_vectors(labels),
+        model.item_vectors(negatives.items),
+        labels,
+        negatives,
+        label_weight=batch.label_weight.flatten()[learned],
+        total_weight=batch.total_weight,
+    )
+    return events.mixed(of_titles, model, hidden, batch)

@@ -1,0 +1,129 @@
+"""Two processes train as one does, and judge every user once."""
+
+import json
+import time
+
+import polars as pl
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+import seqrec
+from seqrec.data.prepared import PreparedData
+from seqrec.data.simulation.worlds import first_order_world
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import queries_of
+from seqrec.runs.processes import run_ranks
+from seqrec.training.loaders import QueryLoader
+
+SETTINGS = [
+    "data.max_length=20",
+    "data.batch_size=5",
+    "model.hidden_size=32",
+    "model.dropout=0",
+    "trainer.max_epochs=2",
+    "trainer.precision=float32",
+    "objective.weight=joy",
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    log = first_order_world(num_items=40, seed=0).simulate(203, 15, seed=1)
+    log = log.with_columns(joy=pl.int_range(pl.len()) % 3)
+    seqrec.prepare(log, out=tmp_path / "data")
+    return tmp_path / "data"
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_weights_and_metrics_of_one(data, tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for num, run in enumerate(runs, 1):
+        overrides = [*SETTINGS, f"trainer.devices={num}"]
+        seqrec.train("sft", data=data, out=run, overrides=overrides)
+    for one, two in zip(*map(lines, runs), strict=True):
+        assert two["train/loss_nats"] == pytest.approx(one["train/loss_nats"], rel=1e-5)
+        assert two["val/ndcg@10"] == pytest.approx(one["val/ndcg@10"], abs=5e-3)
+        assert two["step"] == one["step"]
+    one, two = (load_file(run / "model" / "model.safetensors") for run in runs)
+    for name in one:
+        assert two[name] == pytest.approx(one[name], abs=2e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_behaviours_as_one_does(data, tmp_path):
+    """Also where processes get different numbers of them."""
+    rating = "{name: rating, column: rating, is_learned: true, dropout: 0}"
+    told = f"data.events={{behaviours: [{rating}]}}"
+    for num in (1, 2):
+        overrides = [*SETTINGS, told, f"trainer.devices={num}"]
+        seqrec.train("sft", data=data, out=tmp_path / str(num), overrides=overrides)
+    for one, two in zip(lines(tmp_path / "1"), lines(tmp_path / "2"), strict=True):
+        assert two["train/loss_nats"] == pytest.approx(one["train/loss_nats"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["tied", "untied"])
+def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
+    loss = "objective.loss={name: sampled_softmax, num_negatives: 16}"
+    overrides = [*SETTINGS, loss, f"model.head={head}"]
+    for num in (1, 2):
+        run = tmp_path / str(num)
+        more = [f"trainer.devices={num}", "trainer.learning_rate=.01"]
+        seqrec.train("sft", data=data, out=run, overrides=[*overrides, *more])
+        first, last = lines(run)
+        assert last["train/loss_nats"] < first["train/loss_nats"]
+
+
+@pytest.mark.slow
+def test_a_mistake_in_one_process_ends_all_and_is_told_in_one_line(data, tmp_path):
+    overrides = [*SETTINGS, "trainer.devices=2", "trainer.learning_rate=1e30"]
+    with pytest.raises(SeqRecError, match="training diverged in epoch 1"):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_dies_stops_the_others_and_is_named(tmp_path, monkeypatch):
+    (tmp_path / "dies.py").write_text(
+        "import os, sys, time\nsys.exit(7) if os.environ['LOCAL_RANK'] == '1' else time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    started = time.perf_counter()
+    with pytest.raises(SeqRecError, match="process 1 ended with exit code 7"):
+        run_ranks(3, "dies", {})
+    assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["trainer.accelerator=gpu"], "trainer.accelerator=gpu, trainer.devices=1: "),
+        (["trainer.devices=6"], "trainer.devices 6 share batches of data.batch_size 5 rows"),
+    ],
+)
+def test_devices_that_are_not_there_or_would_idle_are_refused(data, tmp_path, overrides, complaint):
+    if "gpu" in complaint and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SeqRecError, match=complaint):
+        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=[*SETTINGS, *overrides])
+    assert not any(tmp_path.glob("run*"))
+
+
+@pytest.mark.parametrize("memory_rows", [0, 10**9])
+def test_every_query_belongs_to_one_process(data, memory_rows):
+    prepared = PreparedData.open(data)
+    whole = queries_of(prepared.histories(), "validation", prepared.targets)
+    found = []
+    for rank in range(3):
+        loader = QueryLoader(
+            prepared.blocks(), "together", memory_rows=memory_rows, rank=rank, num_ranks=3
+        )
+        assert loader.num_queries == len(whole.users)
+        for _ in range(2):
+            batches = list(loader)
+        found += [history.tolist() for batch in batches for history in batch.histories]
+    assert sorted(found) == sorted(history.tolist() for history in whole.histories)

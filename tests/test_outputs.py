@@ -1,0 +1,160 @@
+"""Output folders are the old one or the new one, never a mixture."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import seqrec
+from seqrec import outputs as folders
+from seqrec.config.load import load_recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.data.simulation.worlds import first_order_world
+from seqrec.errors import SeqRecError
+from seqrec.outputs import new_file, new_folder
+from seqrec.runs.recipe import train_recipe
+
+
+def contents(folder):
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_a_new_folder_appears_only_when_it_is_whole(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with new_folder(out, overwrite=False) as folder:
+        (folder / "a").write_text("1")
+        assert not out.exists()
+    assert contents(out) == {"a": b"1"}
+    assert [file.name for file in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_overwriting_replaces_everything_or_nothing(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old").write_text("old")
+    with pytest.raises(SeqRecError, match="add --overwrite"), new_folder(out, overwrite=False):
+        pass
+    with pytest.raises(RuntimeError), new_folder(out, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+        raise RuntimeError
+    assert contents(out) == {"old": b"old"}
+    with new_folder(out, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert contents(out) == {"new": b"new"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path):
+    out = tmp_path / "lists.parquet"
+    out.write_text("old")
+    with pytest.raises(SeqRecError, match="add --overwrite"), new_file(out, overwrite=False):
+        pass
+    with pytest.raises(RuntimeError), new_file(out, overwrite=True) as file:
+        file.write_text("half")
+        raise RuntimeError
+    assert out.read_text() == "old"
+    with new_file(out, overwrite=True) as file:
+        file.write_text("new")
+    assert out.read_text() == "new" and list(tmp_path.iterdir()) == [out]
+
+
+def test_what_a_killed_run_left_is_cleared_and_a_live_ones_is_not(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead, alive = (tmp_path / f".out.partial-{process}" for process in (gone.pid, os.getppid()))
+    dead.mkdir()
+    alive.mkdir()
+    with new_folder(tmp_path / "out", overwrite=False):
+        pass
+    assert not dead.exists() and alive.exists()
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    file = tmp_path_factory.mktemp("log") / "log.csv"
+    first_order_world(num_items=100, seed=1).simulate(3000, 20, seed=2).write_csv(file)
+    return file
+
+
+def test_prepare_killed_at_any_moment_leaves_the_old_folder_or_the_new(log, tmp_path):
+    out = tmp_path / "out"
+    seqrec.prepare(log, out=out, min_item=3)
+    old = contents(out)
+    seqrec.prepare(log, out=tmp_path / "reference")
+    new = contents(tmp_path / "reference")
+    command = [sys.executable, "-m", "seqrec", "prepare", str(log), "--out", str(out)]
+    for delay in (0.3, 0.6, 0.8, 1.0, 1.2, 1.6):
+        process = subprocess.Popen(
+            [*command, "--overwrite"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert contents(out) in (old, new)
+    subprocess.run([*command, "--overwrite"], check=True, capture_output=True)
+    assert contents(out) == new
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "reference"}
+
+
+def run_with_little_disk(arguments, num_bytes):
+    """A verb of which no file may grow beyond ``num_bytes``, as on a full disk."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+
+    command = [sys.executable, "-m", "seqrec", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(log, tmp_path):
+    done = run_with_little_disk(["prepare", log, "--out", tmp_path / "out"], 20_000)
+    assert done.returncode == 2 and "cannot be written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_exchanges_nothing_gets_two_renames(tmp_path, monkeypatch):
+    class Refusing:
+        def renameat2(self, *_):
+            return -1
+
+    monkeypatch.setattr(folders.ctypes, "CDLL", lambda *_: Refusing())
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old").write_text("old")
+    with new_folder(out, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert contents(out) == {"new": b"new"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_data_that_go_while_training_reads_them_are_named(log, tmp_path):
+    data = tmp_path / "data"
+    seqrec.prepare(log, out=data)
+
+    def lose(*_):
+        (data / "interactions.parquet").unlink(missing_ok=True)
+        return False
+
+    recipe = load_recipe("sft", ["data.max_length=10", "trainer.max_epochs=2"])
+    with pytest.raises(SeqRecError, match=r"ended early: .*interactions\.parquet"):
+        train_recipe(
+            recipe,
+            PreparedData.open(data),
+            tmp_path / "run",
+            resume=False,
+            overwrite=False,
+            watch=lose,
+        )
