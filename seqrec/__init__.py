@@ -13,7 +13,7 @@ Glossary, one word each:
     query: a history and the targets that follow it.
     slate: the few items shown together.
     event: an interaction with what is told of it, a block of tokens.
-    behaviour: one thing that is told of an event: its rating, say.
+    feature: one thing that is told of an event: its rating, say.
 
 Three id spaces, told apart by name:
     item_id: text, spelled as in the log.
@@ -24,7 +24,7 @@ Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
     ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
     ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer,
-    ``H`` histories of a list, ``C`` behaviours, ``E`` tokens of an event, ``F`` values,
+    ``H`` histories of a list, ``C`` features, ``E`` tokens of an event, ``F`` values,
     ``W`` windows, ``M`` places of a row that are read, ``G`` slates of a history, ``J`` their
     words of a plan and titles; in attention ``A`` heads and ``H`` their width.
 """

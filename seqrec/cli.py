@@ -528,8 +528,8 @@ def recommend(
         data=data,
         split=split,
         k=k,
-        given=dict(_behaviour(text, "--given") for text in given or ()),
-        likelihood=None if likelihood is None else _behaviour(likelihood, "--likelihood"),
+        given=dict(_feature(text, "--given") for text in given or ()),
+        likelihood=None if likelihood is None else _feature(likelihood, "--likelihood"),
         plan=plan,
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
@@ -546,8 +546,8 @@ def recommend(
     if result["unknown_items"]:
         unknown = result["unknown_items"]
         notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
-    if result["unknown_behaviours"]:
-        notes.append(f"the model does not know {', '.join(result['unknown_behaviours'])}")
+    if result["unknown_features"]:
+        notes.append(f"the model does not know {', '.join(result['unknown_features'])}")
     if result["fallback"]:
         notes.append(f"nothing known in the history: answered by {result['fallback']}")
     if len(result["recommendations"]) < k:
@@ -625,7 +625,7 @@ def _held_out(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
     lines = [f"held out: {found['users']:,} users, {found['answers']:,} answers"]
-    for name, of in {"model": found["model"], **found["floors"]}.items():
+    for name, of in {"model": found["model"], **found["baselines"]}.items():
         metrics = "  ".join(f"{key} {value:.4f}" for key, value in of.items())
         lines.append(f"  {name.replace('_', ' ')}: {metrics}")
     gain = found["auc_gain"]
@@ -637,10 +637,10 @@ def _held_out(found: dict[str, Any] | None) -> list[str]:
 def _settings_lines(baselines: list[dict[str, Any]]) -> list[str]:
     """Each baseline that has settings, as it can be named again."""
     return [
-        floor["name"]
-        + (f"  (validation {floor['validation']:.4f})" if "validation" in floor else "")
-        for floor in baselines
-        if floor["settings"]
+        baseline["name"]
+        + (f"  (validation {baseline['validation']:.4f})" if "validation" in baseline else "")
+        for baseline in baselines
+        if baseline["settings"]
     ]
 
 
@@ -651,7 +651,7 @@ def _numbers(text: str, option: str) -> list[int]:
         raise SeqRecError(f"{option} {text}: write whole numbers with commas between") from error
 
 
-def _behaviour(text: str, option: str) -> tuple[str, str]:
+def _feature(text: str, option: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not name or not separator or not value:
         raise SeqRecError(f"{option} {text}: write it as NAME=VALUE")

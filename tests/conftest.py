@@ -53,7 +53,7 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
         "catalog_fingerprint": "catalog",
         "tokenizer_fingerprint": "tokenizer",
         "content": None,
-        "memory": None,
+        "transition_prior": None,
     }
     return SeqRecConfig(**(fields | changes))
 

@@ -89,8 +89,8 @@ def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root):
     same, _ = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
     assert "long (1) against long (2): +0.0000" in same and "may be chance" in same
     named = {"FIRST_SYSTEM": "popularity", "SECOND_SYSTEM": None}
-    floor, num_pictures = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
-    assert "popularity: no run folder" in floor and num_pictures == 4
+    baseline, num_pictures = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
+    assert "popularity: no run folder" in baseline and num_pictures == 4
 
 
 def test_a_system_read_again_has_the_evaluations_means(root):

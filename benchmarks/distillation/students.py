@@ -50,9 +50,9 @@ def measure(quick: bool) -> Iterator[Row]:
         )
         systems = [live, kept, sure, plain, teacher]
         result = judged(
-            f"{data}-students", systems, folder, "--against", live.name, floors=(), quick=quick
+            f"{data}-students", systems, folder, "--against", live.name, baselines=(), quick=quick
         )
-        worth = judged(f"{data}-teacher", [teacher, plain], folder, floors=(), quick=quick)
+        worth = judged(f"{data}-teacher", [teacher, plain], folder, baselines=(), quick=quick)
         yield from rows_of(NAME, data, result, {}, module=MODULE)
         names = [system.name for system in systems]
         yield from verdicts(data, result, compared(worth)[plain.name], *names)

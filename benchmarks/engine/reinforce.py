@@ -130,7 +130,7 @@ def model() -> SeqRecForNextItem:
             first_item_token=2,
             max_length=MAX_LENGTH + NUM_TITLES,
             content=None,
-            memory=None,
+            transition_prior=None,
             catalog_fingerprint="",
             tokenizer_fingerprint="",
         )

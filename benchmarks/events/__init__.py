@@ -1,1 +1,1 @@
-"""What behaviours are worth, and what they cost."""
+"""What features are worth, and what they cost."""

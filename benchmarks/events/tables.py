@@ -1,4 +1,4 @@
-"""Models that read behaviours beside one that reads titles alone, under the same recipe."""
+"""Models that read features beside one that reads titles alone, under the same recipe."""
 
 import json
 import statistics
@@ -25,8 +25,8 @@ class Table(NamedTuple):
 
 TABLES = {
     "ratings": Table("ml-1m", ["ratings", "ratings-said"]),
-    "times": Table("ml-100k", ["gaps", "sittings"]),
-    "times-later": Table("ml-1m-later", ["gaps", "sittings"], SEEDS[:1]),
+    "times": Table("ml-100k", ["gaps", "sessions"]),
+    "times-later": Table("ml-1m-later", ["gaps", "sessions"], SEEDS[:1]),
     "genres": Table("ml-1m", ["genres"], SEEDS[:1]),
 }
 
@@ -46,7 +46,7 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
         )
         for file in files
     ]
-    result = judged(f"events-{name}", runs, folder, floors=(), quick=quick)
+    result = judged(f"events-{name}", runs, folder, baselines=(), quick=quick)
     yield from rows_of(name, table.data, result, {}, module=MODULE)
     base = step_seconds(runs[-1])
     for run in runs:

@@ -1,1 +1,1 @@
-"""What recipes reach beside floors and baselines, and what each switch is worth."""
+"""What recipes reach beside baselines and baselines, and what each switch is worth."""

@@ -14,7 +14,7 @@ ENCODER = RECIPES / ".data" / "text-encoder"
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Id plus content beside ids alone and the floor that reads texts."""
+    """Id plus content beside ids alone and the baseline that reads texts."""
     if not ENCODER.exists():
         raise Missing(f"{ENCODER}: put the text encoder's folder there")
     folder = prepared("ml-1m-cold")
@@ -26,13 +26,13 @@ def measure(quick: bool) -> Iterator[Row]:
         name="ml1m-cold-content",
     )
     ids = trained(RECIPES / "ml1m-a" / "sasrec.yaml", folder, quick=quick, name="ml1m-cold-ids")
-    floors = ["popularity", f"nearest-text:encoder={ENCODER}"]
+    baselines = ["popularity", f"nearest-text:encoder={ENCODER}"]
     for only in ("cold", "warm"):
         options = ["--only", only, "--k", f"10,{K}"]
         options += ["--metric", f"recall@{K}" if only == "cold" else "ndcg@10"]
         work = f"ml-1m, {only} targets"
         result = judged(
-            f"ml1m-{only}", [content, ids], folder, *options, floors=floors, quick=quick
+            f"ml1m-{only}", [content, ids], folder, *options, baselines=baselines, quick=quick
         )
         if not quick and only == "cold":
             command = f"python -m {MODULE} {NAME}"

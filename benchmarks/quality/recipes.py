@@ -1,4 +1,4 @@
-"""The best recipes beside tuned floors and baselines, leave-one-out: the published sets."""
+"""The best recipes beside tuned baselines and baselines, leave-one-out: the published sets."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ TARGETS = {
 
 
 def measure(data: str, quick: bool) -> Iterator[Row]:
-    """A table: the recipe's seeds, and the floors that it must beat."""
+    """A table: the recipe's seeds, and the baselines that it must beat."""
     folder, name = prepared(data), BEST[data]
     run = trained(RECIPES / name / "recipe.yaml", folder, quick=quick, name=name)
     result = judged(data, [run], folder, "--strata", quick=quick)

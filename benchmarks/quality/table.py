@@ -63,15 +63,15 @@ def judged(
     systems: Sequence[str | Path],
     data: Path,
     *options: str,
-    floors: Sequence[str] = FLOORS,
+    baselines: Sequence[str] = FLOORS,
     quick: bool = False,
 ) -> dict[str, Any]:
     """What ``seqrec evaluate`` answers; its report stays in a folder of that name."""
     folder = FOLDER / ("quick" if quick else "tables") / name
     if quick:
-        floors = floors[:1]
+        baselines = baselines[:1]
     return seqrec(
-        *("evaluate", *map(str, systems), *floors, "--data", str(data)),
+        *("evaluate", *map(str, systems), *baselines, "--data", str(data)),
         *("--tune-baselines", str(NUM_TRIALS), *options),
         *("--out", str(folder), "--overwrite"),
     )

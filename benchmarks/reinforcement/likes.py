@@ -18,7 +18,7 @@ MIN_AUC, MAX_CALIBRATION_ERROR = at_least(0.8), at_most(0.03)
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Rows of model and floors."""
+    """Rows of model and baselines."""
     seeds = SEEDS[: 1 if quick else None]
     held_out = [said_of(reward_run(seed, quick)) for seed in seeds]
     users, answers = held_out[0]["users"], held_out[0]["answers"]
@@ -34,7 +34,7 @@ def measure(quick: bool) -> Iterator[Row]:
         "",
         target=MIN_AUC,
         average=fmean,
-        note=f"over the harder floor, by seed, with the users' 95 % interval: {told}",
+        note=f"over the harder baseline, by seed, with the users' 95 % interval: {told}",
         module=MODULE,
     )
     yield row(
@@ -46,14 +46,14 @@ def measure(quick: bool) -> Iterator[Row]:
         average=fmean,
         module=MODULE,
     )
-    for floor in held_out[0]["floors"]:
-        of = [found["floors"][floor] for found in held_out]
+    for baseline in held_out[0]["baselines"]:
+        of = [found["baselines"][baseline] for found in held_out]
         yield row(
             NAME,
             f"{work}: AUC, mean of seeds",
             [found["auc"] for found in of],
             "",
-            system=floor,
+            system=baseline,
             average=fmean,
             note=f"calibration error {fmean(found['calibration_error'] for found in of):.4f}",
             module=MODULE,

@@ -1,4 +1,4 @@
-"""The floor of content: titles whose text is near the last ones read."""
+"""The baseline of content: titles whose text is near the last ones read."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The floor of floors: the titles most watched, ever or of late, whoever asks."""
+"""The baseline of baselines: the titles most watched, ever or of late, whoever asks."""
 
 from collections.abc import Sequence
 

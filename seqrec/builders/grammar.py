@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from seqrec.builders.model import count_items
-from seqrec.config.events import BINGED, SELDOM, BehaviourConfig, EventsConfig
+from seqrec.config.events import BINGED, SELDOM, EventsConfig, FeatureConfig
 from seqrec.data.catalog import item_values
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import PreparedData
@@ -16,23 +16,23 @@ from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import EventCoder, log_values, numbered
 from seqrec.tokens.events.grammar import (
-    SITTING_VALUES,
+    SESSION_VALUES,
     TIME_COLUMN,
-    Behaviour,
+    Feature,
     Grammar,
-    Sittings,
+    Sessions,
     bucket_names,
     is_missing,
     value_text,
 )
 from seqrec.tokens.events.log import KEY, _check_column, _key, event_blocks
 
-BINGED_BEHAVIOUR = Behaviour(
+BINGED_FEATURE = Feature(
     name=BINGED,
-    source="sitting",
+    source="session",
     key="",
     edges=None,
-    values=SITTING_VALUES,
+    values=SESSION_VALUES,
     place="after",
     dropout=SELDOM,
     is_learned=False,
@@ -44,7 +44,7 @@ def fit_coder(
     times: Literal["past_times", "target_time"] | None,
     prepared: PreparedData,
 ) -> EventCoder | None:
-    """The coder of a grammar, whose behaviours have the values that they have in training.
+    """The coder of a grammar, whose features have the values that they have in training.
 
     None if the model reads titles alone.
 
@@ -60,69 +60,69 @@ def fit_coder(
     if config is None:
         return None if times is None else EventCoder(Grammar((), times=times), {})
     items = prepared.items()
-    sittings = _sittings(config, prepared, items.columns)
-    grammar = Grammar(tuple(map(_without_values, config.behaviours)), sittings, times)
+    sessions = _sessions(config, prepared, items.columns)
+    grammar = Grammar(tuple(map(_without_values, config.features)), sessions, times)
     blocks = event_blocks(prepared, grammar)
     is_trained = count_items(prepared) > 0
-    fitted = [] if sittings is None else [BINGED_BEHAVIOUR]
-    for behaviour, settings in zip(grammar.behaviours, config.behaviours, strict=True):
-        seen = _Seen(behaviour, settings.max_values)
-        if behaviour.source == "item":
-            seen.add(item_values(items, behaviour.key, _key(behaviour))[is_trained])
+    fitted = [] if sessions is None else [BINGED_FEATURE]
+    for feature, settings in zip(grammar.features, config.features, strict=True):
+        seen = _Seen(feature, settings.max_values)
+        if feature.source == "item":
+            seen.add(item_values(items, feature.key, _key(feature))[is_trained])
         else:
             _add_training(seen, blocks)
         fitted.append(_with_dropped(seen.fitted(), settings.drop))
     ordered = sorted(fitted, key=_order)
-    coder = EventCoder.of(Grammar(tuple(ordered), sittings, times), items, KEY)
-    if sittings is not None and not _has_series(sittings, coder, blocks, is_trained):
-        raise SeqRecError(f"{KEY}.sittings: nothing in training has a {sittings.key}")
+    coder = EventCoder.of(Grammar(tuple(ordered), sessions, times), items, KEY)
+    if sessions is not None and not _has_series(sessions, coder, blocks, is_trained):
+        raise SeqRecError(f"{KEY}.sessions: nothing in training has a {sessions.key}")
     return coder
 
 
 def _has_series(
-    sittings: Sittings, coder: EventCoder, blocks: Blocks, is_trained: Bool[np.ndarray, " I"]
+    sessions: Sessions, coder: EventCoder, blocks: Blocks, is_trained: Bool[np.ndarray, " I"]
 ) -> bool:
     """Whether the training part knows any series."""
     if coder.item_series is not None:
         return bool((coder.item_series[is_trained] >= 0).any())
     parts = map(blocks.read, ([block] for block in range(len(blocks))))
     return any(
-        (numbered(part.columns[sittings.key][part.split == TRAIN]) >= 0).any() for part in parts
+        (numbered(part.columns[sessions.key][part.split == TRAIN]) >= 0).any() for part in parts
     )
 
 
-def _order(behaviour: Behaviour) -> tuple[bool, bool]:
-    """What follows a title comes first, and of that what a sitting says last."""
-    return behaviour.place == "before", behaviour.source == "sitting"
+def _order(feature: Feature) -> tuple[bool, bool]:
+    """What follows a title comes first, and of that what a session says last."""
+    return feature.place == "before", feature.source == "session"
 
 
-def _sittings(
+def _sessions(
     config: EventsConfig, prepared: PreparedData, item_columns: Sequence[str]
-) -> Sittings | None:
-    """Where the series of sittings is told: by the items if they have the column."""
-    if config.sittings is None:
+) -> Sessions | None:
+    """Where the series of sessions is told: by the items if they have the column."""
+    if config.sessions is None:
         return None
-    series = config.sittings.series
+    series = config.sessions.series
     source: Literal["item", "column"] = "item" if series in item_columns else "column"
     for column in [TIME_COLUMN, *([series] if source == "column" else [])]:
-        _check_column(prepared, column, f"{KEY}.sittings")
-    return Sittings(source, series, config.sittings.gap_seconds)
+        _check_column(prepared, column, f"{KEY}.sessions")
+    return Sessions(source, series, config.sessions.gap_seconds)
 
 
-def _with_dropped(behaviour: Behaviour, values: Sequence[str | float]) -> Behaviour:
+def _with_dropped(feature: Feature, values: Sequence[str | float]) -> Feature:
     texts = tuple(map(value_text, values))
     for text in texts:
-        if text not in behaviour.values:
+        if text not in feature.values:
             raise SeqRecError(
-                f"{_key(behaviour)}: drop {text}: in training it is {', '.join(behaviour.values)}"
+                f"{_key(feature)}: drop {text}: in training it is {', '.join(feature.values)}"
             )
-    return replace(behaviour, dropped=texts)
+    return replace(feature, dropped=texts)
 
 
-def _without_values(config: BehaviourConfig) -> Behaviour:
+def _without_values(config: FeatureConfig) -> Feature:
     sources = {"column": config.column, "item": config.item, "time": config.time}
     source, key = next((name, key) for name, key in sources.items() if key is not None)
-    return Behaviour(
+    return Feature(
         name=config.name,
         source=source,  # type: ignore[arg-type]
         key=str(key),
@@ -137,37 +137,37 @@ def _without_values(config: BehaviourConfig) -> Behaviour:
 def _add_training(seen: "_Seen", blocks: Blocks) -> None:
     for block in range(len(blocks)):
         histories = blocks.read([block])
-        seen.add(log_values(seen.behaviour, histories)[histories.split == TRAIN])
+        seen.add(log_values(seen.feature, histories)[histories.split == TRAIN])
 
 
 class _Seen:
-    """Values of a behaviour, as far as they were met."""
+    """Values of a feature, as far as they were met."""
 
-    def __init__(self, behaviour: Behaviour, max_values: int) -> None:
-        self.behaviour = behaviour
+    def __init__(self, feature: Feature, max_values: int) -> None:
+        self.feature = feature
         self.max_values = max_values
         self.values: set[float | str] = set()
         self.buckets: set[int] = set()
 
     def add(self, values: np.ndarray) -> None:
         known = [value for value in np.unique(values).tolist() if not is_missing(value)]
-        if self.behaviour.edges is None:
+        if self.feature.edges is None:
             self.values.update(known)
             count = len(self.values)
         else:
-            numbers = self.behaviour.numbers(np.array(known, dtype=values.dtype))
-            places = np.searchsorted(self.behaviour.edges, numbers, side="right")
+            numbers = self.feature.numbers(np.array(known, dtype=values.dtype))
+            places = np.searchsorted(self.feature.edges, numbers, side="right")
             self.buckets.update(places.tolist())
             count = len(self.buckets)
         if count > self.max_values:
             raise SeqRecError(
-                f"{_key(self.behaviour)}: has more than {self.max_values} values in training; "
+                f"{_key(self.feature)}: has more than {self.max_values} values in training; "
                 "give buckets, or a larger max_values"
             )
 
-    def fitted(self) -> Behaviour:
-        """The behaviour with what was met, in order."""
-        edges = self.behaviour.edges
+    def fitted(self) -> Feature:
+        """The feature with what was met, in order."""
+        edges = self.feature.edges
         if edges is None:
             texts = [value_text(value) for value in sorted(self.values)]  # type: ignore[type-var]
             values = list(dict.fromkeys(texts))
@@ -175,5 +175,5 @@ class _Seen:
             names = bucket_names(edges)
             values = [names[place] for place in sorted(self.buckets)]
         if not values:
-            raise SeqRecError(f"{_key(self.behaviour)}: nothing is known of it in training")
-        return replace(self.behaviour, values=tuple(values))
+            raise SeqRecError(f"{_key(self.feature)}: nothing is known of it in training")
+        return replace(self.feature, values=tuple(values))

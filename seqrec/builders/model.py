@@ -67,13 +67,13 @@ def build_model(
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
     knowledge = knowledge or Knowledge(None, None, None, np.zeros(tokens.num_items, np.int64))
-    memory = content = None
+    transition_prior = content = None
     if config.content is not None and knowledge.content is not None:
         content = {"content_width": knowledge.content.shape[1]}
-    if config.memory is not None and knowledge.transitions is not None:
-        memory = config.memory.model_dump(exclude={"max_edges"})
-        memory["num_edges"] = len(knowledge.transitions.target)
-        memory["strength"] = config.memory.strength or 0.0
+    if config.transition_prior is not None and knowledge.transitions is not None:
+        transition_prior = config.transition_prior.model_dump(exclude={"max_edges"})
+        transition_prior["num_edges"] = len(knowledge.transitions.target)
+        transition_prior["strength"] = config.transition_prior.strength or 0.0
     model = SeqRecForNextItem(
         SeqRecConfig(
             backbone_config=backbone,
@@ -87,8 +87,8 @@ def build_model(
             catalog_fingerprint=catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint,
             content=content,
-            memory=memory,
-            events=grammar.to_dict() if grammar and grammar.behaviours else None,
+            transition_prior=transition_prior,
+            events=grammar.to_dict() if grammar and grammar.features else None,
             event_vectors=config.event_vectors,
         )
     )
@@ -98,8 +98,8 @@ def build_model(
         start_from(model, tokens, knowledge.neighbours, config.initializer_range)
     if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
         embedding.hold(torch.from_numpy(knowledge.content), item_counts)
-    if model.memory is not None and knowledge.transitions is not None:
-        model.memory.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
+    if model.transition_prior is not None and knowledge.transitions is not None:
+        model.transition_prior.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
     return model
 
 
@@ -133,10 +133,13 @@ def build_knowledge(
     """What the model's settings ask for."""
     content = build_content(config.content, prepared) if config.content else None
     transitions = neighbours = None
-    if config.memory is not None:
-        memory = config.memory
+    if config.transition_prior is not None:
+        prior = config.transition_prior
         transitions = build_transitions(
-            prepared, memory.max_steps, memory.step_decay, memory.max_edges
+            prepared,
+            prior.max_steps,
+            prior.step_decay,
+            prior.max_edges,
         )
     if config.initial_vectors == "associations":
         neighbours = build_transitions(prepared, NEIGHBOUR_STEPS, NEIGHBOUR_DECAY, None)

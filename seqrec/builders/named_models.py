@@ -42,7 +42,7 @@ def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Re
 def check_reads_titles(ranker: Ranker, model: str | Path, who: str) -> None:
     """Refuse a ranker that reads more than titles."""
     if isinstance(ranker, ModelRanker) and ranker.events is not None:
-        what = "events" if ranker.events.grammar.behaviours else "times"
+        what = "events" if ranker.events.grammar.features else "times"
         raise SeqRecError(
             f"{model}: reads {what}, which {who} does not; name a model of titles alone"
         )
@@ -82,7 +82,7 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
 
 
 def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
-    """The floor that reads what the items' texts say, by a text encoder."""
+    """The baseline that reads what the items' texts say, by a text encoder."""
     settings = settings_of(NearestText.name) | settings
     columns = settings["columns"].split("+")
     texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")

@@ -30,7 +30,7 @@ from seqrec.tokens.tokenizer import load_tokenizer
 KEY = "model.from_pretrained"
 OF_WHOLE = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
 """Keys that a model's own configuration tells, of whatever type its decoder is."""
-PARTS = ("content", "memory")
+PARTS = ("content", "transition_prior")
 OF_THE_START = "initial_vectors"
 """What trained weights no longer tell."""
 
@@ -80,7 +80,7 @@ def start_model(
         recommender = open_recommender(folder, prepared)
         if recommender.events is None or not recommender.events.grammar.plan_places:
             raise SeqRecError(
-                f"objective.slates.plan: {KEY}={path} has learned no behaviour that stands before "
+                f"objective.slates.plan: {KEY}={path} has learned no feature that stands before "
                 "its title; train it with one in data.events (place: before, is_learned: true)"
             )
         if recommender.events.grammar.times is not None:
@@ -101,8 +101,8 @@ def start_model(
             f"objective.on_policy: {KEY} {path}: reads what stands after a title, too; name a "
             "model that reads forwards only, or leave on_policy out"
         )
-    has_memory = model.memory is not None and model.memory.strength
-    if has_memory and isinstance(recipe.objective, SFTConfig):
+    has_prior = model.transition_prior is not None and model.transition_prior.strength
+    if has_prior and isinstance(recipe.objective, SFTConfig):
         if recipe.objective.loss.name != "cross_entropy" or recipe.objective.num_targets > 1:
             raise SeqRecError(
                 f"{KEY} {path}: has a memory, which goes with objective.loss cross_entropy and "

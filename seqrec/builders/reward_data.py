@@ -14,7 +14,7 @@ from seqrec.data.feedback.holdout import held_out_levels
 from seqrec.data.feedback.labels import read_labels
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.rating_baselines import RatedLog, RatingFloors, slate_chances
+from seqrec.evaluation.rating_baselines import RatedLog, RatingBaselines, slate_chances
 from seqrec.tokens.streams.base import WindowStream
 from seqrec.tokens.streams.labelled import LabelledStream
 from seqrec.tokens.streams.rated import RatedEvents, RatedStream, rating_levels
@@ -27,7 +27,7 @@ PARTS = ("learn", "choose", "judge")
 """Users who are learned from, who choose the epoch, and who judge it."""
 
 
-class Floors(NamedTuple):
+class Baselines(NamedTuple):
     """What needs no model, asked what a model was asked."""
 
     chances: dict[str, Float[np.ndarray, " S"]]
@@ -51,7 +51,7 @@ class RewardData(NamedTuple):
     """How many these are."""
     rated: RatedLog
     """How those who are learned from rated titles."""
-    floors: Callable[[Judged], Floors]
+    baselines: Callable[[Judged], Baselines]
     facts: dict[str, dict[str, int]]
     """For ``metrics.json``."""
 
@@ -88,10 +88,10 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
         batch_size=recipe.data.batch_size,
     )
 
-    def floors(said: Judged) -> Floors:
+    def baselines(said: Judged) -> Baselines:
         log = RatedLog(*(of[said.events] for of in (events.items, events.users, events.ratings)))
-        fitted = RatingFloors(learned, prepared.num_items, liked=config.liked)
-        return Floors(fitted.chances(log), log.users)
+        fitted = RatingBaselines(learned, prepared.num_items, liked=config.liked)
+        return Baselines(fitted.chances(log), log.users)
 
     is_liked = (learned.ratings >= config.liked).astype(np.float64)
     learn, choose, judge = map(np.flatnonzero, parts)
@@ -103,7 +103,7 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
         config.liked,
         *like_logits(learned.items, is_liked, prepared.num_items),
         learned,
-        floors,
+        baselines,
         facts={},
     )
 
@@ -134,10 +134,10 @@ def labelled_data(
     )
     users = np.unique(found.keys, return_inverse=True)[1][found.history_of]
 
-    def floors(said: Judged) -> Floors:
+    def baselines(said: Judged) -> Baselines:
         slates, labels = found.slates[learned], found.labels[learned]
         chances = slate_chances(found.slates[said.events], slates, labels, prepared.num_items)
-        return Floors({"title_mean": chances}, users[said.events])
+        return Baselines({"title_mean": chances}, users[said.events])
 
     row, place = np.nonzero(found.slates[learned] >= 0)
     titles, labels = found.slates[learned][row, place], found.labels[learned][row]
@@ -150,7 +150,7 @@ def labelled_data(
         None,
         *like_logits(titles, labels, prepared.num_items),
         RatedLog(found.histories.values[is_rated], of_history[is_rated], found.ratings[is_rated]),
-        floors,
+        baselines,
         facts={"labels": found.counts},
     )
 

@@ -100,7 +100,7 @@ def _maker(
 
 
 def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
-    """Of every item, the code of each behaviour that a policy plans.
+    """Of every item, the code of each feature that a policy plans.
 
     Raises:
         SeqRecError: one of them is not the titles' own.
@@ -108,9 +108,9 @@ def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
     places = coder.grammar.plan_places
     for place in places:
         if place not in coder.item_codes:
-            name = coder.grammar.behaviours[place].name
+            name = coder.grammar.features[place].name
             raise SeqRecError(
-                f"objective.rewards: format needs plans of what titles are, and behaviour {name} "
+                f"objective.rewards: format needs plans of what titles are, and feature {name} "
                 "is read from the log, not from the items"
             )
     return np.stack([coder.item_codes[place] for place in places], axis=1)

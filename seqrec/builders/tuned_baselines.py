@@ -21,7 +21,7 @@ SELECTION_METRIC = f"ndcg@{SELECTION_K}"
 SEED = 0
 
 
-def settle_baselines(
+def tuned_baselines(
     models: Sequence[str | Path],
     prepared: PreparedData,
     histories: Histories,
@@ -54,28 +54,28 @@ def settle_baselines(
                 f"{prepared.split_by}; prepare with another --split-by"
             )
     settled: list[str | Path] = []
-    floors = []
-    for model, baseline in zip(models, named, strict=True):
-        if baseline is None:
+    baselines = []
+    for model, of_name in zip(models, named, strict=True):
+        if of_name is None:
             settled.append(model)
             continue
-        name, given = baseline
+        name, given = of_name
         space = BASELINE_SPACES.get(name, {})
         space = {key: values for key, values in space.items() if key not in given}
-        floor: dict[str, Any] = {"baseline": name}
+        baseline: dict[str, Any] = {"baseline": name}
         settings = settings_of(name) | given
         if space and queries is not None:
             value_of = partial(_value_of, prepared, histories, queries, exclude_seen)
             settings, value = best_settings(name, settings, space, num_trials, value_of)
-            floor |= {
+            baseline |= {
                 "num_trials": num_trials,
                 "selection_metric": SELECTION_METRIC,
                 "validation": value,
             }
         chosen = settings if space and queries is not None else given
         settled.append(baseline_text(name, chosen))
-        floors.append(floor | {"settings": settings, "name": baseline_text(name, settings)})
-    return settled, floors
+        baselines.append(baseline | {"settings": settings, "name": baseline_text(name, settings)})
+    return settled, baselines
 
 
 def best_settings(
@@ -128,12 +128,12 @@ def _value_of(
     return judge(items, queries, [SELECTION_K], prepared.num_items).metrics[SELECTION_METRIC]
 
 
-def floors_line(floors: Sequence[dict[str, Any]]) -> list[str]:
+def baselines_line(baselines: Sequence[dict[str, Any]]) -> list[str]:
     """What the protocol adds on how baselines came by their settings; nothing without baselines."""
-    tuned = [floor for floor in floors if "num_trials" in floor]
+    tuned = [baseline for baseline in baselines if "num_trials" in baseline]
     if not tuned:
-        return ["baselines not tuned"] if floors else []
-    fixed = [floor["name"] for floor in floors if "num_trials" not in floor]
+        return ["baselines not tuned"] if baselines else []
+    fixed = [baseline["name"] for baseline in baselines if "num_trials" not in baseline]
     return [
         f"baselines tuned: best of {tuned[0]['num_trials']} settings by validation "
         f"{SELECTION_METRIC}" + f", but for {', '.join(fixed)}" * bool(fixed)

@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 from seqrec.config.block import Block
 
 OFTEN, SELDOM = 0.5, 0.1
-"""How often a behaviour is left open in training before its title, and after it."""
+"""How often a feature is left open in training before its title, and after it."""
 
 
-class BehaviourConfig(Block):
+class FeatureConfig(Block):
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """What its tokens are called: <rating=5>."""
     column: str | None = None
@@ -44,55 +44,54 @@ class BehaviourConfig(Block):
         return 0.0 if self.item is not None else SELDOM
 
     @model_validator(mode="after")
-    def _it_comes_from_somewhere(self) -> "BehaviourConfig":
+    def _it_comes_from_somewhere(self) -> "FeatureConfig":
         given = [key for key in ("column", "item", "time") if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"behaviour {self.name}: name one of column, item, time")
+            raise ValueError(f"feature {self.name}: name one of column, item, time")
         if self.column == "time":
-            raise ValueError(f"behaviour {self.name}: of times, take time: gap, hour or weekday")
+            raise ValueError(f"feature {self.name}: of times, take time: gap, hour or weekday")
         return self
 
     @model_validator(mode="after")
-    def _buckets_neither_overlap_nor_lack(self) -> "BehaviourConfig":
+    def _buckets_neither_overlap_nor_lack(self) -> "FeatureConfig":
         edges = self.buckets or []
         if any(a >= b for a, b in zip(edges[:-1], edges[1:], strict=True)):
             raise ValueError(
-                f"behaviour {self.name}: buckets {edges} must grow from edge to edge, or they "
-                "overlap"
+                f"feature {self.name}: buckets {edges} must grow from edge to edge, or they overlap"
             )
         if self.time == "gap" and self.buckets is None:
-            raise ValueError(f"behaviour {self.name}: a gap needs buckets, in seconds")
+            raise ValueError(f"feature {self.name}: a gap needs buckets, in seconds")
         return self
 
     @model_validator(mode="after")
-    def _the_model_can_be_asked_without(self) -> "BehaviourConfig":
+    def _the_model_can_be_asked_without(self) -> "FeatureConfig":
         if self.place == "before" and self.time is None and self.dropout == 0:
             raise ValueError(
-                f"behaviour {self.name}: before its title it is left open unless somebody asks "
+                f"feature {self.name}: before its title it is left open unless somebody asks "
                 "for it; dropout must be above 0"
             )
         return self
 
 
-class SittingsConfig(Block):
+class SessionsConfig(Block):
     series: str
     """Column of the items, or else of the log, that names the series of a title."""
     gap_seconds: float = Field(ge=0)
-    """How far apart two events of a sitting may be."""
+    """How far apart two events of a session may be."""
 
 
 BINGED = "binged"
-"""The behaviour of a sitting: yes or no."""
+"""The feature of a session: yes or no."""
 
 
 class EventsConfig(Block):
-    behaviours: list[BehaviourConfig] = []
+    features: list[FeatureConfig] = []
     """What is told of each event, in the order of its tokens; those before the next title stand
     last."""
     target_time: bool = False
     """Allow times of an event before its title: the model then knows when the target will be, and
     its results say so."""
-    sittings: SittingsConfig | None = None
+    sessions: SessionsConfig | None = None
     """Merge events of one series that follow each other at once into one, which <binged=yes>
     says; null: each stands for itself."""
     max_tokens: int | None = Field(default=None, gt=0)
@@ -102,12 +101,12 @@ class EventsConfig(Block):
     @property
     def block_size(self) -> int:
         """Tokens of an event: its title and what is told of it."""
-        return 1 + len(self.behaviours) + (self.sittings is not None)
+        return 1 + len(self.features) + (self.sessions is not None)
 
     @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
-        return self.sittings is not None or any(one.drop for one in self.behaviours)
+        return self.sessions is not None or any(one.drop for one in self.features)
 
     @model_validator(mode="after")
     def _an_event_fits(self) -> "EventsConfig":
@@ -117,40 +116,40 @@ class EventsConfig(Block):
 
     @model_validator(mode="after")
     def _something_is_told(self) -> "EventsConfig":
-        if not self.behaviours and self.sittings is None:
-            raise ValueError("name behaviours or sittings")
+        if not self.features and self.sessions is None:
+            raise ValueError("name features or sessions")
         return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "EventsConfig":
-        names = [behaviour.name for behaviour in self.behaviours]
-        names += [BINGED] * (self.sittings is not None)
+        names = [feature.name for feature in self.features]
+        names += [BINGED] * (self.sessions is not None)
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"behaviour {name} stands there twice")
+                raise ValueError(f"feature {name} stands there twice")
         return self
 
     @model_validator(mode="after")
     def _nothing_is_given_away(self) -> "EventsConfig":
-        early = [one for one in self.behaviours if one.time and one.place == "before"]
+        early = [one for one in self.features if one.time and one.place == "before"]
         if early and not self.target_time:
             raise ValueError(
-                f"behaviour {early[0].name}: before its title a time tells when the target "
+                f"feature {early[0].name}: before its title a time tells when the target "
                 "will be; place it after, or set target_time: true, which results will say"
             )
         if self.target_time and not early:
-            raise ValueError("target_time: no behaviour is a time before its title")
+            raise ValueError("target_time: no feature is a time before its title")
         return self
 
     @model_validator(mode="after")
     def _what_is_learned_follows_from_the_title(self) -> "EventsConfig":
         """So that its likelihood can be told of a title that was not watched yet."""
-        after = [one for one in self.behaviours if one.place == "after"]
+        after = [one for one in self.features if one.place == "after"]
         for number, one in enumerate(after):
             unknown = [b.name for b in after[:number] if not b.is_learned and b.item is None]
             if one.is_learned and unknown:
                 raise ValueError(
-                    f"behaviour {one.name}: is learned, so put it ahead of {unknown[0]}, which "
+                    f"feature {one.name}: is learned, so put it ahead of {unknown[0]}, which "
                     "nobody knows when its likelihood is asked for"
                 )
         return self

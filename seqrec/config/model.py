@@ -12,7 +12,7 @@ from pydantic import (
 from seqrec.config.block import Block
 
 
-class MemoryConfig(Block):
+class TransitionPriorConfig(Block):
     max_steps: int = Field(default=10, gt=0)
     """How far apart two titles of a history may stand to be counted, and last titles asked with."""
     step_decay: float = Field(default=0.5, gt=0, le=1)
@@ -90,7 +90,7 @@ class ModelConfig(Block):
     """Standard deviation of the initial weights."""
     event_vectors: Literal["each", "sum"] = "each"
     """Of data.events: each token of an event has a position; or the event has one, at which the
-    sum of their vectors is read: behaviours then lengthen nothing, and cannot be learned."""
+    sum of their vectors is read: features then lengthen nothing, and cannot be learned."""
     initial_vectors: Literal["random", "associations", "ratings"] = "random"
     """Of titles: drawn at random, or made from what stands near what in the training histories; of
     a reward model, from how those who are learned from rated them (others are drawn)."""
@@ -98,7 +98,7 @@ class ModelConfig(Block):
     content: ContentConfig | None = None
     """Add what a title is about to what its id has learned, so that titles that nobody watched
     in training can be recommended; null: ids alone."""
-    memory: MemoryConfig | None = None
+    transition_prior: TransitionPriorConfig | None = None
     """Mix in what followed the last titles in the training data; null: the decoder alone."""
 
     @model_serializer(mode="wrap")

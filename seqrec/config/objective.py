@@ -215,7 +215,7 @@ class SFTConfig(Block):
     weight: str | None = None
     """Column that says how much a target counts; 0 is read but not learned."""
     events_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the loss that is saying the learned behaviours of data.events, if it has any."""
+    """Share of the loss that is saying the learned features of data.events, if it has any."""
 
     @model_validator(mode="after")
     def _several_targets_need_the_catalog(self) -> "SFTConfig":

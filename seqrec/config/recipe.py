@@ -21,7 +21,7 @@ OF_NEXT_ITEM = (
     "causal",
     "cosine_scale",
     "content",
-    "memory",
+    "transition_prior",
 )
 """Keys of the model block that a reward model has no use for."""
 OF_EPOCHS = {
@@ -128,16 +128,16 @@ class Recipe(Block):
     def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":
         if not isinstance(self.objective, SFTConfig):
             return self
-        memory, loss = self.model.memory, self.objective.loss.name
-        if memory is not None and memory.strength is not None and loss != "cross_entropy":
+        prior, loss = self.model.transition_prior, self.objective.loss.name
+        if prior is not None and prior.strength is not None and loss != "cross_entropy":
             raise ValueError(
-                f"model.memory.strength goes with objective.loss cross_entropy, not {loss}; "
-                "null lets validation choose it after training"
+                f"model.transition_prior.strength goes with objective.loss cross_entropy, "
+                f"not {loss}; null lets validation choose it after training"
             )
-        if memory is not None and memory.strength is not None and self.objective.num_targets > 1:
+        if prior is not None and prior.strength is not None and self.objective.num_targets > 1:
             raise ValueError(
-                "model.memory.strength goes with objective.num_targets 1: the memory holds the "
-                "others; null lets validation choose it after training"
+                "model.transition_prior.strength goes with objective.num_targets 1: the prior "
+                "holds the others; null lets validation choose it after training"
             )
         return self
 
@@ -175,29 +175,29 @@ class Recipe(Block):
             raise ValueError(
                 "data.events: the grammar is that of model.from_pretrained; leave it out"
             )
-        learned = [one.name for one in events.behaviours if one.is_learned] if events else []
+        learned = [one.name for one in events.features if one.is_learned] if events else []
         if learned and not self.model.causal:
             raise ValueError(
-                f"data.events: behaviour {learned[0]} cannot be learned with model.causal false, "
+                f"data.events: feature {learned[0]} cannot be learned with model.causal false, "
                 "which reads it"
             )
-        memory = self.model.memory
-        if memory is not None and memory.strength and events is not None and events.condenses:
+        prior = self.model.transition_prior
+        if prior is not None and prior.strength and events is not None and events.condenses:
             raise ValueError(
-                "model.memory.strength: null is chosen after training; sittings and drop shorten "
-                "the histories that a memory counts"
+                "model.transition_prior.strength: null is chosen after training; sessions and drop "
+                "shorten the histories that a memory counts"
             )
         if self.model.event_vectors == "sum" and events is None and not starts:
             raise ValueError("model.event_vectors: sum is of data.events, which says nothing")
         if learned and self.model.event_vectors == "sum":
             raise ValueError(
-                f"data.events: behaviour {learned[0]} cannot be learned with model.event_vectors "
+                f"data.events: feature {learned[0]} cannot be learned with model.event_vectors "
                 "sum, whose positions read it"
             )
         if isinstance(self.objective, SFTConfig) and not learned:
             share = SFTConfig.model_fields["events_share"].default
             if self.objective.events_share != share and not starts:
-                raise ValueError("objective.events_share: no behaviour of data.events is learned")
+                raise ValueError("objective.events_share: no feature of data.events is learned")
         return self
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ class SlatesConfig(Block):
     temperature: float = Field(default=1.0, gt=0)
     """What logits are divided by."""
     plan: bool = False
-    """Before each slate the model says what kind of titles come next: a value of every behaviour
+    """Before each slate the model says what kind of titles come next: a value of every feature
     that it learned to say before its title. The reward is of the slate."""
 
     @model_validator(mode="after")

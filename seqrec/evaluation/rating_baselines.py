@@ -26,7 +26,7 @@ class RatedLog(NamedTuple):
         return RatedLog(*(part[chosen] for part in self))
 
 
-class RatingFloors:
+class RatingBaselines:
     """Chances of a like that need no model, fitted on some people and asked of others.
 
     ``title_mean``: the mean rating of the title. ``title_mean_and_user``: plus the mean of how
@@ -59,7 +59,7 @@ class RatingFloors:
         self._curves = [fit_logistic(score, is_liked) for score in scores]
 
     def chances(self, log: RatedLog) -> dict[str, Float[np.ndarray, " N"]]:
-        """By floor, how probable it is that each event of other people is a like."""
+        """By baseline, how probable it is that each event of other people is a like."""
         title = self._sums[log.items] / (self._counts[log.items] + self._of_title)
         deviation = log.ratings - self._average - title
         milder = title + past_mean(deviation, log.users, self._of_user)

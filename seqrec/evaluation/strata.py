@@ -65,20 +65,20 @@ def _names(starts: Sequence[int]) -> list[str]:
     return [f"{start}{end}" for start, end in zip(starts, ends, strict=True)]
 
 
-def shuffled(queries: Queries, seed: int, sitting: int | None = None) -> Queries:
+def shuffled(queries: Queries, seed: int, session: int | None = None) -> Queries:
     """The same queries, each history in an order drawn at random; its times stay in order.
 
     Args:
         queries: in the order of the log.
         seed: of the order.
-        sitting: place of the behaviour that says whether an event goes on with a sitting, if there
-            is one: the events of a sitting stay together, in their order.
+        session: place of the feature that says whether an event goes on with a session, if there
+            is one: the events of a session stay together, in their order.
     """
     rng = np.random.default_rng(seed)
     asked = queries.histories
     places = [rng.permutation(len(history)) for history in asked]
-    if isinstance(asked, EventHistories) and sitting is not None:
-        numbers = [np.cumsum(told[:, sitting] != YES) - 1 for told in asked.codes]
+    if isinstance(asked, EventHistories) and session is not None:
+        numbers = [np.cumsum(told[:, session] != YES) - 1 for told in asked.codes]
         pairs = zip(places, numbers, strict=True)
         places = [np.argsort(order[of], kind="stable") for order, of in pairs]
     items = [history[at] for history, at in zip(asked, places, strict=True)]

@@ -44,7 +44,7 @@ def demo(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Obtain, prepare, train, evaluate beside the floors, export, search, recommend, report.
+    """Obtain, prepare, train, evaluate beside the baselines, export, search, recommend, report.
 
     Args:
         data: ``movielens-100k``, or ``simulated`` where there is neither network nor copy.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from seqrec.baselines import DRAWN
 from seqrec.builders.named_models import open_rankers
-from seqrec.builders.tuned_baselines import floors_line, settle_baselines
+from seqrec.builders.tuned_baselines import baselines_line, tuned_baselines
 from seqrec.data.catalog import genre_matrix
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -101,7 +101,7 @@ def evaluate(
     item_counts = histories.item_counts(prepared.num_items)
     asked = _asked(prepared, histories, item_counts, split, only, users_sample)
     named = list(map(str, models))
-    models, floors = settle_baselines(
+    models, tuned = tuned_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
     everyone = Everyone(prepared, histories, asked.queries, ks[-1], exclude_seen)
@@ -121,7 +121,7 @@ def evaluate(
     protocol = protocol_line(
         prepared, split, len(queries.users), exclude_seen, _time_input(answers)
     )
-    rest = [*asked.limits, *floors_line(floors), *selection_of(models)]
+    rest = [*asked.limits, *baselines_line(tuned), *selection_of(models)]
     untrained = {name for name, model in everyone.models.items() if not _is_drawn(model)}
     result: dict[str, Any] = {
         "protocol": "; ".join([protocol, *rest]),
@@ -152,7 +152,7 @@ def evaluate(
             answers, judgements, queries, metric, everyone.name_of(against), untrained
         ),
         "strata": strata_rows(answers, queries, ks, item_counts, metric),
-        "baselines": floors,
+        "baselines": tuned,
     }
     if shuffle_test:
         disordered = {key: judge_lists(answer) for key, answer in everyone.disordered.items()}
@@ -213,7 +213,7 @@ class Everyone:
             self.answers += ranked(ranker, seed, asked, self.k, retrieval, self.exclude_seen)
             if shuffle_test:
                 events = grammar_of(ranker)
-                mixed = shuffled(asked, SEED, events.grammar.sitting_place if events else None)
+                mixed = shuffled(asked, SEED, events.grammar.session_place if events else None)
                 (answer,) = ranked(ranker, seed, mixed, self.k, (EXACT,), self.exclude_seen)
                 self.disordered[ranker.name, seed] = answer
 

@@ -64,9 +64,9 @@ def recommend(
             or ``all`` of each user's interactions.
         k: length of the lists.
         exclude_seen: leave out what stands in the history.
-        given: what is to be true of the titles, such as ``{"rating": 5}``: behaviours that the
+        given: what is to be true of the titles, such as ``{"rating": 5}``: features that the
             model's grammar places before their title.
-        likelihood: a learned behaviour and its value, such as ``("rating", 5)``, whose likelihood
+        likelihood: a learned feature and its value, such as ``("rating", 5)``, whose likelihood
             is told of every title, with ``history``.
         plan: let the model say first what kind of title comes next, and recommend given that.
         memory_mb: how much memory scores may take; a good amount for the processor if absent.
@@ -109,7 +109,7 @@ def recommend(
         asked = asked_with(ranker, asked, given)
     if plan:
         if not isinstance(ranker, Recommender):
-            raise SeqRecError(f"plan: {ranker.name} has learned no behaviours; name a model")
+            raise SeqRecError(f"plan: {ranker.name} has learned no features; name a model")
         asked = ranker.planned(asked)
     time_input = time_input_of(ranker)
     if split == "all" and time_input == TARGET_TIME and not is_told_when(ranker, asked):

@@ -60,8 +60,8 @@ class SeqRecConfig(PreTrainedConfig):
     """Items of a history that the model reads: the last ones."""
     content: dict | None
     """Of item vectors made from content: ``content_width``."""
-    memory: dict | None
-    """Of a transition memory: ``num_edges`` and the settings of ``TransitionMemory``."""
+    transition_prior: dict | None
+    """Of a transition memory: ``num_edges`` and the settings of ``TransitionPrior``."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
     events: dict | None = None
@@ -80,7 +80,7 @@ class SeqRecConfig(PreTrainedConfig):
         """Those of an event, where they share a position."""
         if self.events is None or self.event_vectors == "each":
             return 1
-        return 1 + len(self.events["behaviours"])
+        return 1 + len(self.events["features"])
 
     @property
     def time_bias(self) -> Literal["past_times", "target_time"] | None:

@@ -10,7 +10,7 @@ class ContentEmbedding(nn.Module):
     """A token's vector is its own row, to which a known item's content adds; a new one has no row.
 
     ``proj`` learns with the model what content adds to rows. An item that training never met is
-    its content alone, by ``proj_of_new``, which is zero until ``learn_new_titles`` has fitted it.
+    its content alone, by ``proj_of_new``, which is zero until ``learn_cold_items`` has fitted it.
     """
 
     content: Float[Tensor, "I F"]

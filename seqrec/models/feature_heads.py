@@ -1,4 +1,4 @@
-"""Saying behaviours: a softmax over the tokens of one behaviour, not over the vocabulary."""
+"""Saying features: a softmax over the tokens of one feature, not over the vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ MAX_POSITIONS = 2048
 
 
 class Family(NamedTuple):
-    """The tokens of one behaviour's values, the open one left out."""
+    """The tokens of one feature's values, the open one left out."""
 
     first_token: int
     size: int
@@ -33,13 +33,13 @@ class Family(NamedTuple):
 
 
 def family_of(events: EventTokens, place: int) -> Family:
-    """The family of the behaviour at a place of the grammar."""
+    """The family of the feature at a place of the grammar."""
     first_token = int(events.first_of[place]) + 1
-    return Family(first_token, len(events.grammar.behaviours[place].values))
+    return Family(first_token, len(events.grammar.features[place].values))
 
 
 def learned_families(events: EventTokens) -> list[Family]:
-    """The families of the behaviours that a model learns to say."""
+    """The families of the features that a model learns to say."""
     places = np.flatnonzero(events.grammar.is_learned).tolist()
     return [family_of(events, place) for place in places]
 
@@ -52,14 +52,14 @@ def family_log_probs(
     return (hidden @ model.token_vectors(tokens).T).float().log_softmax(dim=1)
 
 
-def behaviour_cross_entropy(
+def feature_cross_entropy(
     model: SeqRecForNextItem,
     hidden: Float[Tensor, "N D"],
     labels: Int[Tensor, " N"],
     families: Sequence[Family],
     total: float,
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of behaviours, each within its own family, in nats.
+    """The cross-entropy of features, each within its own family, in nats.
 
     Members of an ensemble learn each for itself: the mean of their losses.
 
@@ -67,7 +67,7 @@ def behaviour_cross_entropy(
         model: what says them.
         hidden: states.
         labels: the token that is to be said next; those of no family do not count.
-        families: the behaviours.
+        families: the features.
         total: what the sum over labels is divided by.
     """
     losses = [hidden.sum() * 0.0]
@@ -92,9 +92,9 @@ def value_probabilities(
     place: int,
     times: Int64[np.ndarray, "L 2"] | None = None,
 ) -> Float[np.ndarray, "K F"]:
-    """How likely each value of a learned behaviour is after each title, were it watched next.
+    """How likely each value of a learned feature is after each title, were it watched next.
 
-    Learned behaviours between title and this one are not known yet: the sum over all that they
+    Learned features between title and this one are not known yet: the sum over all that they
     may be, each as likely as the model says. When the title would be watched is known where the
     model is told. The values' sum is 1.
 
@@ -103,12 +103,12 @@ def value_probabilities(
         events: of its grammar.
         history: tokens of the blocks before the title.
         items: titles.
-        place: of the behaviour in the grammar.
+        place: of the feature in the grammar.
         times: of each token of the history, for models with a time bias.
     """
-    behaviours = events.grammar.behaviours[:place]
-    open_places = [n for n, one in enumerate(behaviours) if one.source != "item"]
-    every = list(product(*(range(1, behaviours[n].num_codes) for n in open_places)))
+    features = events.grammar.features[:place]
+    open_places = [n for n, one in enumerate(features) if one.source != "item"]
+    every = list(product(*(range(1, features[n].num_codes) for n in open_places)))
     ways = np.array(every, dtype=np.int64).reshape(len(every), len(open_places))
     told = np.tile(events.coder.of_items(items)[:, :place], (len(ways), 1))
     told[:, open_places] = ways.repeat(len(items), axis=0)
@@ -146,7 +146,7 @@ def with_plans(
 ) -> EventHistories:
     """The same histories, asked for titles of the kind that the model says comes next.
 
-    Of every behaviour that it can plan with, one after the other, the most likely value, given
+    Of every feature that it can plan with, one after the other, the most likely value, given
     those before it. What is asked for already stands; empty histories have no plan.
 
     Args:
@@ -169,7 +169,7 @@ def with_plans(
 def _likeliest(
     model: SeqRecForNextItem, events: EventTokens, histories: EventHistories, place: int
 ) -> Int[np.ndarray, " H"]:
-    """The most likely code of a behaviour before the next title of every history."""
+    """The most likely code of a feature before the next title of every history."""
     read = events.flat(histories, model.config.max_length)
     cuts = np.cumsum(read.lengths)[:-1]
     tokens = [blocks.flatten() for blocks in np.split(events.blocks(read.items, read.told), cuts)]

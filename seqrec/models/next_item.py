@@ -24,7 +24,7 @@ from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
-from seqrec.models.transition_prior import TransitionMemory, last_items
+from seqrec.models.transition_prior import TransitionPrior, last_items
 
 
 @dataclass
@@ -74,9 +74,9 @@ class SeqRecForNextItem(PreTrainedModel):
         else:
             width = self.backbone.config.hidden_size
             self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
-        self.memory: TransitionMemory | None = None
-        if config.memory is not None:
-            self.memory = TransitionMemory(config.num_items, **config.memory)
+        self.transition_prior: TransitionPrior | None = None
+        if config.transition_prior is not None:
+            self.transition_prior = TransitionPrior(config.num_items, **config.transition_prior)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -139,13 +139,13 @@ class SeqRecForNextItem(PreTrainedModel):
             hidden: the state after each history.
             asked: the last items of each, the most recent first, for a memory.
         """
-        item_weight, memory = self.item_weight(), self.memory
+        item_weight, transition_prior = self.item_weight(), self.transition_prior
 
         def score(start: int, stop: int) -> Float[Tensor, "B tile"]:
             logits = hidden @ item_weight[start:stop].T
-            if memory is None or asked is None or not memory.strength:
+            if transition_prior is None or asked is None or not transition_prior.strength:
                 return logits
-            return memory.logits(asked, start, stop).add_(logits)
+            return transition_prior.logits(asked, start, stop).add_(logits)
 
         return score
 
@@ -281,8 +281,10 @@ class SeqRecForNextItem(PreTrainedModel):
         last = last_positions(attention_mask)
         rows = torch.arange(len(hidden), device=hidden.device)
         asked = None
-        if self.memory is not None:
-            asked = last_items(self.items_of(input_ids), attention_mask, self.memory.max_steps)
+        if self.transition_prior is not None:
+            asked = last_items(
+                self.items_of(input_ids), attention_mask, self.transition_prior.max_steps
+            )
             asked = asked[rows, last]
         score = self.scorer(hidden[rows, last], asked)
         return NextItemOutput(last_hidden_state=hidden, logits=score(0, self.config.num_items))

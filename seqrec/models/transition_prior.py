@@ -12,7 +12,7 @@ MAX_CELLS, CELLS_PER_EDGE = 1 << 26, 64
 almost empty, since adding up whole rows takes a fraction of the time of finding their edges."""
 
 
-class TransitionMemory(nn.Module):
+class TransitionPrior(nn.Module):
     """A distribution over the next item that is looked up, and how much it has to say.
 
     After items ``i_0, i_1, ...``, the most recent first, the memory's probability of ``j`` is the

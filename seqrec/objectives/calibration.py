@@ -10,12 +10,12 @@ from seqrec.config.recipe import Recipe
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
 from seqrec.objectives.interface import Learning
-from seqrec.training.calibration.cold_items import learn_new_titles, scale_new_titles
+from seqrec.training.calibration.cold_items import learn_cold_items, scale_cold_items
 from seqrec.training.calibration.prior_strength import choose_strength
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.module import TrainingModule
 
-SETTLE_NEW_TITLES = SFTConfig | DistillationConfig
+SETTLE_COLD_ITEMS = SFTConfig | DistillationConfig
 """Objectives that teach a whole model, and what content says of new titles afterwards."""
 
 
@@ -43,36 +43,38 @@ def complete(
     """
     model = module.model
     found = Completion({}, {})
-    is_open = learning.memory_strength is None and has_open_strength(recipe, model)
+    is_open = learning.prior_strength is None and has_open_strength(recipe, model)
     if validation is not None and is_open:
         metric = recipe.trainer.selection_metric
-        assert model.memory is not None
-        with module.ranker.without_new_titles():
-            metrics = choose_strength(module.ranker, model.memory, validation, metric, module.ks)
-        set_strength(model, model.memory.strength)
+        assert model.transition_prior is not None
+        with module.ranker.without_cold_items():
+            metrics = choose_strength(
+                module.ranker, model.transition_prior, validation, metric, module.ks
+            )
+        set_strength(model, model.transition_prior.strength)
         found = Completion({}, metrics)
-    if model.memory is not None:
-        found = found._replace(facts={"memory_strength": model.memory.strength})
-    if isinstance(recipe.objective, SETTLE_NEW_TITLES):
-        facts, metrics = _of_new_titles(recipe, module, learning, validation)
+    if model.transition_prior is not None:
+        found = found._replace(facts={"prior_strength": model.transition_prior.strength})
+    if isinstance(recipe.objective, SETTLE_COLD_ITEMS):
+        facts, metrics = _of_cold_items(recipe, module, learning, validation)
         found = Completion(found.facts | facts, found.validation | metrics)
     return found
 
 
 def has_open_strength(recipe: Recipe, model: SeqRecForNextItem) -> bool:
     """Whether the model has a memory of which the recipe does not say what it counts."""
-    settings = recipe.model.memory
-    return model.memory is not None and settings is not None and settings.strength is None
+    settings = recipe.model.transition_prior
+    return model.transition_prior is not None and settings is not None and settings.strength is None
 
 
 def set_strength(model: SeqRecForNextItem, strength: float) -> None:
     """Say what the model's memory counts, in its folder, too."""
-    assert model.memory is not None
-    model.memory.strength = strength
-    model.config.memory = {**(model.config.memory or {}), "strength": strength}
+    assert model.transition_prior is not None
+    model.transition_prior.strength = strength
+    model.config.transition_prior = {**(model.config.transition_prior or {}), "strength": strength}
 
 
-def _of_new_titles(
+def _of_cold_items(
     recipe: Recipe, module: TrainingModule, learning: Learning, validation: QueryLoader | None
 ) -> Completion:
     """Of titles that training never met: what content says of them, and how loudly."""
@@ -82,7 +84,7 @@ def _of_new_titles(
         return Completion({}, {})
     settings = recipe.model.content or ContentConfig()
     torch.manual_seed(recipe.trainer.seed)
-    learn_new_titles(
+    learn_cold_items(
         model,
         learning.loader.endless(),
         row_dropout=settings.row_dropout,
@@ -90,9 +92,9 @@ def _of_new_titles(
     )
     facts: dict[str, Any] = {"number": int((~embedding.has_row).sum())}
     if validation is None:
-        return Completion({"new_titles": facts}, {})
+        return Completion({"cold_items": facts}, {})
     metric = recipe.trainer.selection_metric
-    scale, cost, metrics = scale_new_titles(
+    scale, cost, metrics = scale_cold_items(
         module.ranker, validation, metric, module.ks, settings.max_cost
     )
-    return Completion({"new_titles": facts | {"scale": scale, "cost": cost}}, metrics)
+    return Completion({"cold_items": facts | {"scale": scale, "cost": cost}}, metrics)

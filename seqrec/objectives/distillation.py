@@ -85,7 +85,7 @@ def build_distillation(
         objective,
         stream.item_counts,
         num_scored=prepared.num_items,
-        memory_strength=mean_strength(teachers),
+        prior_strength=mean_strength(teachers),
     )
 
 
@@ -107,7 +107,7 @@ def _from_cache(
         stream.item_counts,
         num_scored=prepared.num_items,
         facts={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
-        memory_strength=read_header(folder).get("memory_strength"),
+        prior_strength=read_header(folder).get("prior_strength"),
     )
 
 
@@ -143,13 +143,13 @@ def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> lis
 
 
 def mean_strength(teachers: Sequence[Recommender]) -> float | None:
-    """What the teachers' memories count, on average; None if they have none.
+    """What the teachers' priors count, on average; None if they have none.
 
     A student whose memory counts as much has to learn what the teachers' decoders know, not what
     its memory will tell it anyway.
     """
-    memories = [teacher.model.memory for teacher in teachers]
-    strengths = [memory.strength if memory is not None else 0.0 for memory in memories]
+    priors = [teacher.model.transition_prior for teacher in teachers]
+    strengths = [prior.strength if prior is not None else 0.0 for prior in priors]
     return statistics.fmean(strengths) or None
 
 

@@ -42,7 +42,7 @@ class Learning(NamedTuple):
     """For ``metrics.json``."""
     notice: str | None = None
     """What is said before training."""
-    memory_strength: float | None = None
+    prior_strength: float | None = None
     """What a memory counts from the start where the recipe leaves it open; None: validation chooses
     afterwards."""
 

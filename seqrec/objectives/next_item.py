@@ -25,7 +25,7 @@ from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.objectives.calibration import (
-    SETTLE_NEW_TITLES,
+    SETTLE_COLD_ITEMS,
     complete,
     has_open_strength,
     set_strength,
@@ -106,8 +106,8 @@ class Job:
             grammar=coder.grammar if coder else None,
         )
         check_rows(model, learning.item_counts)
-        if learning.memory_strength is not None and has_open_strength(recipe, model):
-            set_strength(model, learning.memory_strength)
+        if learning.prior_strength is not None and has_open_strength(recipe, model):
+            set_strength(model, learning.prior_strength)
         if isinstance(recipe.objective, DistillationConfig):
             check_cache_knows(model, recipe.objective)
         validation = QueryLoader(
@@ -124,11 +124,12 @@ class Job:
                 f"{prepared.path}: nobody has a validation target under {prepared.split_by}, by "
                 "which objective preference is watched; prepare with another --split-by"
             )
-        is_open = learning.memory_strength is None and has_open_strength(recipe, model)
+        is_open = learning.prior_strength is None and has_open_strength(recipe, model)
         if is_open and not validation.num_queries:
             raise SeqRecError(
-                f"model.memory.strength: null is chosen on validation, which {prepared.path} has "
-                f"none of under {prepared.split_by}; name one, or prepare with another --split-by"
+                f"model.transition_prior.strength: null is chosen on validation, which "
+                f"{prepared.path} has none of under {prepared.split_by}; name one, or "
+                "prepare with another --split-by"
             )
         selection_k = int(recipe.trainer.selection_metric.partition("@")[2] or VALIDATION_KS[0])
         module = TrainingModule(
@@ -252,8 +253,8 @@ class Job:
         self.module.model.use_sparse_gradients(has_sparse and self.learning.is_sparse)
         if self.module.tolerance is None:
             self.judge_start(recipe)
-        settles_new_titles = isinstance(recipe.objective, SETTLE_NEW_TITLES)
-        with self.module.ranker.without_new_titles() if settles_new_titles else nullcontext():
+        settles_cold_items = isinstance(recipe.objective, SETTLE_COLD_ITEMS)
+        with self.module.ranker.without_cold_items() if settles_cold_items else nullcontext():
             result = fit_recipe(
                 recipe,
                 self.module,

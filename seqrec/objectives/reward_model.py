@@ -106,20 +106,20 @@ class RewardJob:
         )
 
     def judge(self) -> dict[str, Any]:
-        """Model and floors on answers of people who were neither learned from nor chose."""
+        """Model and baselines on answers of people who were neither learned from nor chose."""
         said = judged(self.module.model, RewardLoader(self.data.judge))
-        floors = self.data.floors(said)
-        *_, hardest = floors.chances.values()
+        baselines = self.data.baselines(said)
+        *_, hardest = baselines.chances.values()
         is_liked = said.labels >= 0.5
-        gain = auc_difference(said.probabilities, hardest, is_liked, floors.users, seed=SEED)
+        gain = auc_difference(said.probabilities, hardest, is_liked, baselines.users, seed=SEED)
         return {
-            "users": len(np.unique(floors.users)),
+            "users": len(np.unique(baselines.users)),
             "answers": len(is_liked),
             "liked_share": float(is_liked.mean()),
             "model": metrics_of_likes(said.probabilities, said.labels),
-            "floors": {
+            "baselines": {
                 name: metrics_of_likes(chances, said.labels)
-                for name, chances in floors.chances.items()
+                for name, chances in baselines.chances.items()
             },
             "auc_gain": gain._asdict(),
         }

@@ -56,7 +56,7 @@ def build_sft(
         events_loss = EventsLoss(events.block_size, learned_families(events), config.events_share)
     objective = build_objective(config, stream.item_counts, events_loss)
     facts = {}
-    if events is not None and events.grammar.behaviours:
+    if events is not None and events.grammar.features:
         facts["events"] = {**stream.event_counts, "tokens_per_event": events.block_size}
     return Learning(
         PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse, facts=facts

@@ -22,7 +22,7 @@ def _for_history(
     plan: bool,
 ) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
-    told, unknown_behaviours = recommender.known_events([history], known, given)
+    told, unknown_features = recommender.known_events([history], known, given)
     said = {}
     if plan:
         told = recommender.planned(told)
@@ -50,7 +50,7 @@ def _for_history(
             {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
         ],
         "unknown_items": unknown,
-        "unknown_behaviours": unknown_behaviours,
+        "unknown_features": unknown_features,
         "fallback": None if len(known[0]) else "most watched in training",
         **said,
         "recommendations": rows,

@@ -54,7 +54,7 @@ class ModelRanker(Ranker):
         self.width: int = model.backbone.config.hidden_size
 
     @contextmanager
-    def without_new_titles(self) -> Iterator[None]:
+    def without_cold_items(self) -> Iterator[None]:
         """Meanwhile rank only the titles that training scores."""
         whole, self.num_items = self.num_items, self.model.num_learned
         try:
@@ -128,9 +128,9 @@ class ModelRanker(Ranker):
 
     def _last_items(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Int[Tensor, "B S"] | None:
         """What the model's memory is asked with, if it has one."""
-        if self.model.memory is None:
+        if self.model.transition_prior is None:
             return None
-        num_steps = self.model.memory.max_steps
+        num_steps = self.model.transition_prior.max_steps
         if self.events is not None and isinstance(histories, EventHistories):
             histories = self.events.condensed(histories)
         asked = torch.full((len(histories), num_steps), -1)

@@ -100,12 +100,12 @@ class Recommender(ModelRanker):
             k: length of the lists.
             exclude_seen: leave out what stands in the history.
             given: ask for titles of which something is true, such as ``{"rating": 5}``: a
-                behaviour that the model's grammar places before its title.
+                feature that the model's grammar places before its title.
             plan: let the model say first what kind of title comes next, and recommend given that.
 
         Raises:
             SeqRecError: events out of order, something given that the model does not know, or
-                no behaviour that it can plan with.
+                no feature that it can plan with.
         """
         known = self._known(histories, given)
         if plan:
@@ -188,11 +188,11 @@ class Recommender(ModelRanker):
         """The same histories, asked for titles of the kind that the model says comes next.
 
         Raises:
-            SeqRecError: no behaviour that it can plan with.
+            SeqRecError: no feature that it can plan with.
         """
         if self.events is None or not self.events.grammar.plan_places:
             raise SeqRecError(
-                f"plan: {self.name} has learned no behaviour that stands before its title; train "
+                f"plan: {self.name} has learned no feature that stands before its title; train "
                 "it with one in data.events (place: before, is_learned: true)"
             )
         if not isinstance(histories, EventHistories):
@@ -200,10 +200,10 @@ class Recommender(ModelRanker):
         return with_plans(self.model, self.events, histories)
 
     def plans_of(self, histories: EventHistories) -> list[dict[str, str]]:
-        """What ``planned`` said of every history: values of behaviours, by their names."""
+        """What ``planned`` said of every history: values of features, by their names."""
         assert self.events is not None
         grammar = self.events.grammar
-        of_places = [(place, grammar.behaviours[place]) for place in grammar.plan_places]
+        of_places = [(place, grammar.features[place]) for place in grammar.plan_places]
         return [
             {one.name: one.values[asked[n] - 1] for n, one in of_places if asked[n] != OPEN}
             for asked in histories.asked
@@ -228,16 +228,16 @@ class Recommender(ModelRanker):
         name: str,
         value: Any,
     ) -> list[list[float]]:
-        """How likely a behaviour is of titles, were they watched next: ``rating`` of 5, say.
+        """How likely a feature is of titles, were they watched next: ``rating`` of 5, say.
 
         Args:
             histories: ids or events, oldest first.
             item_ids: titles to be asked about, of every history.
-            name: a learned behaviour that follows its title, or the column it is read from.
+            name: a learned feature that follows its title, or the column it is read from.
             value: what it may be.
 
         Raises:
-            SeqRecError: a title, behaviour or value that the model does not know, or a behaviour
+            SeqRecError: a title, feature or value that the model does not know, or a feature
                 that it did not learn.
         """
         titles, unknown = self.known_items(item_ids)
@@ -292,7 +292,7 @@ class Recommender(ModelRanker):
     @property
     def scores_are_products(self) -> bool:
         """Whether vectors say all of a score; a memory adds to it what no vector holds."""
-        return self.model.memory is None or not self.model.memory.strength
+        return self.model.transition_prior is None or not self.model.transition_prior.strength
 
     @property
     def fingerprint(self) -> str:

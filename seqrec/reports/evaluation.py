@@ -263,19 +263,19 @@ def _said(value: float | str) -> str:
 def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
     table = [
         {
-            "baseline": floor["baseline"],
+            "baseline": baseline["baseline"],
             "settings": ", ".join(
-                f"{key} = {_said(value)}" for key, value in floor["settings"].items()
+                f"{key} = {_said(value)}" for key, value in baseline["settings"].items()
             ),
-            "trials": floor.get("num_trials", 0),
+            "trials": baseline.get("num_trials", 0),
             **(
-                {f"validation {floor['selection_metric']}": floor["validation"]}
-                if "validation" in floor
+                {f"validation {baseline['selection_metric']}": baseline["validation"]}
+                if "validation" in baseline
                 else {}
             ),
         }
-        for floor in baselines
-        if floor["settings"]
+        for baseline in baselines
+        if baseline["settings"]
     ]
     if not table:
         return []

@@ -1,7 +1,7 @@
 """A policy that plans: it says what kind of titles come next, and then a slate given that.
 
-A plan is a word for every behaviour that the model learned to say before its title, each drawn
-from the softmax over that behaviour's values alone; a slate follows in one pass. Plan and slate
+A plan is a word for every feature that the model learned to say before its title, each drawn
+from the softmax over that feature's values alone; a slate follows in one pass. Plan and slate
 are one answer: its log-probability is exact, ``log p(plan) + log p(slate | plan)``, and over all
 plans and slates the probabilities sum to one. What a history told beside its titles is left open.
 """
@@ -42,7 +42,7 @@ class Plans:
         """
         self.events = events
         self.places = events.grammar.plan_places
-        """Of the behaviours that are planned, in the order in which they are said."""
+        """Of the features that are planned, in the order in which they are said."""
         self.families = [family_of(events, place) for place in self.places]
 
     def prompts(
@@ -150,11 +150,11 @@ class Plans:
 
     def _asked(self, model: SeqRecForNextItem, prompts: Prompts) -> Int[Tensor, "B S"] | None:
         """The last items of every history, for a memory."""
-        if model.memory is None or not model.memory.strength:
+        if model.transition_prior is None or not model.transition_prior.strength:
             return None
         size = self.events.block_size
         items = model.items_of(prompts.input_ids[:, ::size])
         numbers = -(-prompts.lengths // size)
         documents = (torch.arange(items.shape[1], device=items.device) < numbers[:, None]).long()
         rows = torch.arange(len(prompts), device=items.device)
-        return last_items(items, documents, model.memory.max_steps)[rows, numbers - 1]
+        return last_items(items, documents, model.transition_prior.max_steps)[rows, numbers - 1]

@@ -106,7 +106,7 @@ class Freshness:
 class Format:
     """The share of a slate's titles that keep to what was planned before it.
 
-    A title keeps to a plan of one behaviour if it has the value that was said; of several, it is
+    A title keeps to a plan of one feature if it has the value that was said; of several, it is
     the share of them of which that is so.
     """
 
@@ -116,7 +116,7 @@ class Format:
         """Hold what the titles are.
 
         Args:
-            item_codes: of every item, the code of each behaviour that is planned.
+            item_codes: of every item, the code of each feature that is planned.
         """
         self._item_codes = item_codes
 

@@ -263,11 +263,13 @@ def _asked(
 
     The most recent first.
     """
-    if model.memory is None or not model.memory.strength:
+    if model.transition_prior is None or not model.transition_prior.strength:
         return None, None
     columns = torch.arange(prompts.input_ids.shape[1], device=items.device)
     documents = (columns < prompts.lengths[:, None]).long()
-    of_all = last_items(model.items_of(prompts.input_ids), documents, model.memory.max_steps)
+    of_all = last_items(
+        model.items_of(prompts.input_ids), documents, model.transition_prior.max_steps
+    )
     first = of_all[torch.arange(len(items), device=items.device), prompts.lengths - 1]
     later = first[:, None, None].expand(*items.shape, -1).clone()
     before = first[:, None].expand(-1, items.shape[1], -1)
@@ -292,11 +294,11 @@ def catalog_scores(
     temperature: float,
 ) -> Scores:
     bias: LogitBias | None = None
-    memory = model.memory
-    if asked is not None and memory is not None:
+    transition_prior = model.transition_prior
+    if asked is not None and transition_prior is not None:
 
         def bias(rows: slice, tile: slice) -> Tensor:
-            return memory.logits(asked[rows], tile.start, tile.stop) / temperature
+            return transition_prior.logits(asked[rows], tile.start, tile.stop) / temperature
 
     return Scores(hidden / temperature, model.item_weight(), LeftOut(gone, bias))
 

@@ -115,7 +115,7 @@ def cache_answers(
         "windows": windows,
         "stride": stride,
         "k": k,
-        "memory_strength": mean_strength(teachers),
+        "prior_strength": mean_strength(teachers),
         "num_rows": stream.num_targets,
         "num_shards": stream.num_in_order,
     }

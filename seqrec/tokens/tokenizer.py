@@ -43,10 +43,10 @@ def history_text(item_ids: Iterable[str]) -> str:
 
 
 def build_tokenizer(
-    item_ids: Sequence[str], behaviours: Sequence[str] = ()
+    item_ids: Sequence[str], features: Sequence[str] = ()
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of a catalog: special tokens, the items in catalog order, then behaviours."""
-    words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *behaviours]
+    """The tokenizer of a catalog: special tokens, the items in catalog order, then features."""
+    words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *features]
     vocabulary = {word: token for token, word in enumerate(words)}
     if len(vocabulary) < len(words):
         raise SeqRecError("the catalog holds an item id twice; each id must stand once")

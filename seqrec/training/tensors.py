@@ -22,17 +22,17 @@ class PackedTensors(NamedTuple):
     labels: Int[Tensor, "B T"]
     label_weight: Float[Tensor, "B T"]
     total_weight: float
-    behaviours: Int[Tensor, "B T"] | None = None
-    num_behaviours: float = 0.0
+    features: Int[Tensor, "B T"] | None = None
+    num_features: float = 0.0
     sources: Int[Tensor, "B T"] | None = None
     times: Int[Tensor, "B T 2"] | None = None
 
     @classmethod
     def of(cls, batch: PackedBatch) -> "PackedTensors":
         input_ids, documents, labels, label_weight = map(torch.from_numpy, batch[:4])
-        behaviours, sources, times = (
+        features, sources, times = (
             None if part is None else torch.from_numpy(part)
-            for part in (batch.behaviours, batch.sources, batch.times)
+            for part in (batch.features, batch.sources, batch.times)
         )
         return cls(
             input_ids,
@@ -40,8 +40,8 @@ class PackedTensors(NamedTuple):
             labels,
             label_weight,
             batch.total_weight,
-            behaviours,
-            batch.num_behaviours,
+            features,
+            batch.num_features,
             sources,
             times,
         )

@@ -1,4 +1,4 @@
-"""The floor of content, by hand."""
+"""The baseline of content, by hand."""
 
 import numpy as np
 import pytest

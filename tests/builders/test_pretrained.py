@@ -36,8 +36,14 @@ SAME = {
         ensemble_config(),
         {"block": "sasrec", "num_members": 2, "hidden_size": 32},
     ),
-    "a memory": (small_config(memory=MEMORY), {"memory": {"max_steps": 10, "max_edges": 7}}),
-    "a memory whose strength was chosen": (small_config(memory=MEMORY), {"memory": {}}),
+    "a memory": (
+        small_config(transition_prior=MEMORY),
+        {"transition_prior": {"max_steps": 10, "max_edges": 7}},
+    ),
+    "a memory whose strength was chosen": (
+        small_config(transition_prior=MEMORY),
+        {"transition_prior": {}},
+    ),
 }
 
 
@@ -52,11 +58,14 @@ OTHERS = {
     "model.num_members: .* has 2,": (ensemble_config(), {"num_members": 3}),
     "model.hidden_size: .* has 32,": (ensemble_config(), {"hidden_size": 64}),
     "model.causal: .* has True,": (small_config(), {"causal": False}),
-    "model.memory: .* has none,": (small_config(), {"memory": {}}),
-    "model.memory: .* has one,": (small_config(memory=MEMORY), {"memory": None}),
-    "model.memory.strength: .* has 0.4,": (
-        small_config(memory=MEMORY),
-        {"memory": {"strength": 1.5}},
+    "model.transition_prior: .* has none,": (small_config(), {"transition_prior": {}}),
+    "model.transition_prior: .* has one,": (
+        small_config(transition_prior=MEMORY),
+        {"transition_prior": None},
+    ),
+    "model.transition_prior.strength: .* has 0.4,": (
+        small_config(transition_prior=MEMORY),
+        {"transition_prior": {"strength": 1.5}},
     ),
     "model.content: .* has none,": (small_config(), {"content": {}}),
 }

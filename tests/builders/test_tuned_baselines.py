@@ -10,7 +10,7 @@ import pytest
 import seqrec
 from seqrec.baselines import BASELINES, build_baseline
 from seqrec.baselines.settings import default_settings
-from seqrec.builders.tuned_baselines import SELECTION_METRIC, settle_baselines
+from seqrec.builders.tuned_baselines import SELECTION_METRIC, tuned_baselines
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import second_order_world
 from seqrec.data.splits import TEST
@@ -22,7 +22,7 @@ NAMES = ["popularity", "recent-popularity", "transition-graph", "item-knn:shrink
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("floors")
+    folder = tmp_path_factory.mktemp("baselines")
     second_order_world(num_items=50, seed=0).simulate(150, 12, seed=1).write_csv(folder / "log.csv")
     seqrec.prepare(folder / "log.csv", out=folder / "data")
     return PreparedData.open(folder / "data")
@@ -37,31 +37,31 @@ def value_of(name, settings, prepared):
 
 
 def test_the_chosen_settings_are_the_best_tried_and_no_worse_than_the_default(prepared, capsys):
-    models, floors = settle_baselines(["popularity", *NAMES], prepared, prepared.histories(), 6)
-    assert [floor["baseline"] for floor in floors] == [n.partition(":")[0] for n in models]
-    assert models[0] == "popularity" and "validation" not in floors[0]
+    models, baselines = tuned_baselines(["popularity", *NAMES], prepared, prepared.histories(), 6)
+    assert [baseline["baseline"] for baseline in baselines] == [n.partition(":")[0] for n in models]
+    assert models[0] == "popularity" and "validation" not in baselines[0]
     tried = [float(line.split()[5]) for line in capsys.readouterr().err.splitlines()]
-    for floor, start in zip(floors[2:], range(0, len(tried), 6), strict=True):
-        name, settings = floor["baseline"], floor["settings"]
-        assert floor["num_trials"] == 6 and floor["selection_metric"] == SELECTION_METRIC
-        assert value_of(name, settings, prepared) == floor["validation"]
-        assert max(tried[start : start + 6]) == pytest.approx(floor["validation"], abs=1e-4)
+    for baseline, start in zip(baselines[2:], range(0, len(tried), 6), strict=True):
+        name, settings = baseline["baseline"], baseline["settings"]
+        assert baseline["num_trials"] == 6 and baseline["selection_metric"] == SELECTION_METRIC
+        assert value_of(name, settings, prepared) == baseline["validation"]
+        assert max(tried[start : start + 6]) == pytest.approx(baseline["validation"], abs=1e-4)
         given = {"shrinkage": 3.0} if name == "item-knn" else {}
-        assert floor["validation"] >= value_of(
+        assert baseline["validation"] >= value_of(
             name, default_settings(BASELINES[name]) | given, prepared
         )
-    assert floors[-1]["settings"]["shrinkage"] == 3.0
-    again = settle_baselines(models, prepared, prepared.histories(), 0)
+    assert baselines[-1]["settings"]["shrinkage"] == 3.0
+    again = tuned_baselines(models, prepared, prepared.histories(), 0)
     assert again[0] == models
-    assert [f["settings"] for f in again[1]] == [f["settings"] for f in floors]
+    assert [f["settings"] for f in again[1]] == [f["settings"] for f in baselines]
 
 
 def test_a_search_reads_nothing_of_the_test_part(prepared):
     histories = prepared.histories()
-    one = settle_baselines(["transition-graph"], prepared, histories, 4)
+    one = tuned_baselines(["transition-graph"], prepared, histories, 4)
     items = np.where(histories.split == TEST, 0, histories.items)
     other = replace(histories, items=items)
-    assert settle_baselines(["transition-graph"], prepared, other, 4) == one
+    assert tuned_baselines(["transition-graph"], prepared, other, 4) == one
 
 
 def test_evaluate_says_how_baselines_came_by_their_settings(prepared, tmp_path):
@@ -69,7 +69,7 @@ def test_evaluate_says_how_baselines_came_by_their_settings(prepared, tmp_path):
     result = seqrec.evaluate(["popularity", "transition-graph"], tune_baselines=3, **arguments)
     assert "best of 3 settings by validation ndcg@10" in result["protocol"]
     assert [row["system"] for row in result["rows"]] == ["popularity", "transition-graph"]
-    (tuned,) = (floor for floor in result["baselines"] if "validation" in floor)
+    (tuned,) = (baseline for baseline in result["baselines"] if "validation" in baseline)
     written = json.loads((tmp_path / "judged" / "metrics.json").read_text())
     assert written["baselines"] == result["baselines"] and "best of 3" in written["protocol"]
     (row,) = seqrec.evaluate(tuned["name"], data=prepared.path)["rows"]

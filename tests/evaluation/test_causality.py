@@ -12,9 +12,9 @@ from seqrec.evaluation.protocol import queries_of
 from seqrec.evaluation.strata import shuffled
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sittings
+from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.tokenizer import ItemTokens
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 NUM_ITEMS = 20
 GAP = {"source": "time", "edges": (60.0, 3600.0), "values": ("..60", "60..3600", "3600..")}
@@ -22,25 +22,25 @@ HOUR = {"source": "time", "key": "hour", "values": tuple(map(str, range(24)))}
 GENRE = {"source": "item", "key": "genres", "values": ("Crime", "Drama")}
 SAFE = Grammar(
     (
-        behaviour("genre", **GENRE),
-        behaviour("rating"),
-        behaviour("gap", **GAP),
-        behaviour("wanted", place="before", dropout=0.5),
-        behaviour("wanted_genre", place="before", dropout=0.5, **GENRE),
+        feature("genre", **GENRE),
+        feature("rating"),
+        feature("gap", **GAP),
+        feature("wanted", place="before", dropout=0.5),
+        feature("wanted_genre", place="before", dropout=0.5, **GENRE),
     )
 )
 TIMED = replace(SAFE, times="past_times")
 TITLES = Grammar((), times="past_times")
-BINGED = behaviour("binged", source="sitting", key="", values=("no", "yes"))
-SITTINGS = [
+BINGED = feature("binged", source="session", key="", values=("no", "yes"))
+SESSIONS = [
     Grammar(
-        (behaviour("rating", dropped=("1",)), behaviour("gap", **GAP), BINGED),
-        Sittings(source, "series", gap_seconds=4000),
+        (feature("rating", dropped=("1",)), feature("gap", **GAP), BINGED),
+        Sessions(source, "series", gap_seconds=4000),
         times="past_times",
     )
     for source in ("item", "column")
 ]
-TOLD = Grammar((behaviour("rating"), behaviour("hour", place="before", **HOUR)))
+TOLD = Grammar((feature("rating"), feature("hour", place="before", **HOUR)))
 TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
 
 
@@ -62,7 +62,7 @@ def log_of(lengths, seed):
 
 def inputs(log, grammar, genres, split, targets):
     """The tokens of every query's history and their times, and its rows of the log."""
-    codes = {n: genres for n, one in enumerate(grammar.behaviours) if one.source == "item"}
+    codes = {n: genres for n, one in enumerate(grammar.features) if one.source == "item"}
     coder = EventCoder(grammar, codes, item_series=genres - 1)
     events = EventTokens(TOKENS, coder, first_token=2 + NUM_ITEMS)
     queries = queries_of(log, split, targets).with_events(log, events)
@@ -81,7 +81,7 @@ LENGTHS = st.lists(st.integers(3, 15), min_size=1, max_size=5)
     st.integers(0, 2**16),
     st.sampled_from(["validation", "test"]),
     st.sampled_from(["together", "last", "successive"]),
-    st.sampled_from([SAFE, TIMED, TITLES, *SITTINGS]),
+    st.sampled_from([SAFE, TIMED, TITLES, *SESSIONS]),
 )
 def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets, grammar):
     log, generator = log_of(lengths, seed), np.random.default_rng(seed)

@@ -17,14 +17,14 @@ def scores(seed: int, mean: float, num_seeds: int = 3) -> np.ndarray:
 
 
 def test_a_system_that_is_better_in_every_seed_wins_and_the_others_do_not():
-    table = {"ours": scores(0, 0.53), "floor": scores(1, 0.4, 1), "like": scores(2, 0.53)}
-    floor, like = compare(table, USERS, metric="ndcg@10")
-    assert floor.is_significant and floor.is_not_inferior
-    assert floor.difference == pytest.approx(table["ours"].mean() - table["floor"].mean())
-    assert floor.relative == pytest.approx(floor.difference / table["floor"].mean())
-    assert floor.interval[0] < floor.difference < floor.interval[1]
+    table = {"ours": scores(0, 0.53), "baseline": scores(1, 0.4, 1), "like": scores(2, 0.53)}
+    baseline, like = compare(table, USERS, metric="ndcg@10")
+    assert baseline.is_significant and baseline.is_not_inferior
+    assert baseline.difference == pytest.approx(table["ours"].mean() - table["baseline"].mean())
+    assert baseline.relative == pytest.approx(baseline.difference / table["baseline"].mean())
+    assert baseline.interval[0] < baseline.difference < baseline.interval[1]
     assert not like.is_significant and like.is_not_inferior
-    assert "ours wins" in floor.sentence() and "not inferior" in like.sentence()
+    assert "ours wins" in baseline.sentence() and "not inferior" in like.sentence()
 
 
 def test_p_values_are_those_of_the_means_over_seeds_adjusted_over_the_table():
@@ -37,20 +37,20 @@ def test_p_values_are_those_of_the_means_over_seeds_adjusted_over_the_table():
 
 def test_one_seed_of_the_other_sign_is_not_significant():
     ours = np.stack([np.full(400, 0.9), np.full(400, 0.9), np.full(400, 0.4)])
-    (found,) = compare({"ours": ours, "floor": np.full((1, 400), 0.5)}, USERS, metric="ndcg@10")
+    (found,) = compare({"ours": ours, "baseline": np.full((1, 400), 0.5)}, USERS, metric="ndcg@10")
     assert found.p_value < 0.001 and not found.has_one_sign and not found.is_significant
 
 
 def test_a_verdict_over_single_runs_says_so():
-    table = {"ours": scores(0, 0.53, 1), "floor": scores(1, 0.4, 1)}
+    table = {"ours": scores(0, 0.53, 1), "baseline": scores(1, 0.4, 1)}
     (found,) = compare(table, USERS, metric="ndcg@10")
     assert found.is_significant and "ours wins (one run: the luck" in found.sentence()
     table["ours"] = scores(0, 0.53)
     (found,) = compare(table, USERS, metric="ndcg@10")
     assert found.runs == 1 and "one run" in found.sentence()
-    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["floor"])
+    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["baseline"])
     assert found.runs == 3 and "one run" not in found.sentence()
-    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["floor", "ours"])
+    (found,) = compare(table, USERS, metric="ndcg@10", untrained=["baseline", "ours"])
     assert found.runs is None and "one run" not in found.sentence()
 
 
@@ -74,16 +74,16 @@ def test_p_values_of_means_over_seeds_are_those_of_all_flips():
 
 
 def test_a_loss_of_more_than_the_margin_is_inferior():
-    floor = np.random.default_rng(0).uniform(0.4, 0.6, (1, 400))
-    (lost,) = compare({"ours": floor * 0.96, "floor": floor}, USERS, metric="ndcg@10")
-    (kept,) = compare({"ours": floor * 0.98, "floor": floor}, USERS, metric="ndcg@10")
+    baseline = np.random.default_rng(0).uniform(0.4, 0.6, (1, 400))
+    (lost,) = compare({"ours": baseline * 0.96, "baseline": baseline}, USERS, metric="ndcg@10")
+    (kept,) = compare({"ours": baseline * 0.98, "baseline": baseline}, USERS, metric="ndcg@10")
     assert not lost.is_not_inferior and kept.is_not_inferior
-    assert lost.is_significant and "floor wins" in lost.sentence()
+    assert lost.is_significant and "baseline wins" in lost.sentence()
 
 
 def test_a_system_that_is_equal_is_not_inferior():
-    floor = scores(1, 0.4, 1)
-    (same,) = compare({"ours": floor, "floor": floor}, USERS, metric="ndcg@10")
+    baseline = scores(1, 0.4, 1)
+    (same,) = compare({"ours": baseline, "baseline": baseline}, USERS, metric="ndcg@10")
     assert same.difference == 0 and same.is_not_inferior and not same.is_significant
     assert "(+0.0%; 95 %" in same.sentence() and "ours is not inferior" in same.sentence()
 

@@ -1,4 +1,4 @@
-"""Floors of reward models: by hand, and in a log whose mild and strict people are known."""
+"""Baselines of reward models: by hand, and in a log whose mild and strict people are known."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from seqrec.evaluation.likes import auc, calibration_error
 from seqrec.evaluation.rating_baselines import (
     RatedLog,
-    RatingFloors,
+    RatingBaselines,
     fit_logistic,
     past_mean,
     slate_chances,
@@ -38,21 +38,21 @@ def mild_and_strict(generator, num_users, num_items=30):
 
 
 def test_floors_order_and_are_calibrated_on_other_people(generator):
-    floors = RatingFloors(mild_and_strict(generator, 400), 30, liked=4)
+    baselines = RatingBaselines(mild_and_strict(generator, 400), 30, liked=4)
     log = mild_and_strict(generator, 200)
     is_liked = log.ratings >= 4
-    title, both = floors.chances(log).values()
+    title, both = baselines.chances(log).values()
     assert auc(title, is_liked) > 0.6 and auc(both, is_liked) > auc(title, is_liked) + 0.1
     for chances in (title, both):
         assert calibration_error(chances, is_liked.astype(float)) < 0.05
 
 
 def test_a_floor_knows_of_a_person_what_was_rated_before_alone(generator):
-    floors = RatingFloors(mild_and_strict(generator, 100), 30, liked=4)
+    baselines = RatingBaselines(mild_and_strict(generator, 100), 30, liked=4)
     log = mild_and_strict(generator, 1)
     changed = log._replace(ratings=np.append(log.ratings[:10], 6 - log.ratings[10:]))
     for before, after in zip(
-        floors.chances(log).values(), floors.chances(changed).values(), strict=True
+        baselines.chances(log).values(), baselines.chances(changed).values(), strict=True
     ):
         np.testing.assert_allclose(before[:11], after[:11], rtol=1e-12)
 

@@ -55,13 +55,13 @@ def test_shuffling_keeps_what_was_watched_and_what_is_asked():
     assert np.array_equal(mixed.histories[0], shuffled(asked, 0).histories[0])
 
 
-def test_shuffling_takes_no_sitting_apart():
-    """Events are numbered in order; those of one sitting follow each other wherever it goes."""
+def test_shuffling_takes_no_session_apart():
+    """Events are numbered in order; those of one session follow each other wherever it goes."""
     goes_on = np.array([False, False, True, True, False, False, True, False])
     codes = np.where(goes_on, YES, NO)[:, None]
     histories = EventHistories([np.arange(8)] * 50, [codes] * 50, np.zeros((50, 1), np.int32))
     asked = replace(queries([[0]] * 50, [[9]] * 50), histories=histories)
-    mixed = shuffled(asked, 0, sitting=0).histories
+    mixed = shuffled(asked, 0, session=0).histories
     orders = {tuple(items.tolist()) for items in mixed.items}
     assert len(orders) > 30
     for items, told in zip(mixed.items, mixed.codes, strict=True):

@@ -73,16 +73,16 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
     ]
     seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["new_titles"]["number"] == 2
-    assert metrics["new_titles"]["scale"] > 0 and metrics["new_titles"]["cost"] <= 0.2
+    assert metrics["cold_items"]["number"] == 2
+    assert metrics["cold_items"]["scale"] > 0 and metrics["cold_items"]["cost"] <= 0.2
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
     counts = dict(zip(rec.item_ids, rec.items["num_interactions"], strict=True))
     for genre in (0, 1):
         assert counts[film(genre, NEW)] == 0
         (found,) = rec.recommend([[film(genre, number) for number in range(8)]], k=2)
         assert {item_id for item_id, _ in found} == {film(genre, 8), film(genre, NEW)}
-    floor = f"nearest-text:encoder={encoder},columns=genres"
-    cold = seqrec.evaluate([tmp_path / "run", floor], data=data, only="cold", k=2)
+    baseline = f"nearest-text:encoder={encoder},columns=genres"
+    cold = seqrec.evaluate([tmp_path / "run", baseline], data=data, only="cold", k=2)
     assert cold["counts"]["queries"] == 2
 
 

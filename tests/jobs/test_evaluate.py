@@ -22,7 +22,7 @@ QUICK = [
     "model.hidden_size=16",
     "model.intermediate_size=16",
     "model.num_hidden_layers=1",
-    "model.memory={}",
+    "model.transition_prior={}",
     "trainer.ema_decay=0.9",
     "trainer.max_epochs=2",
     "trainer.accelerator=cpu",
@@ -49,7 +49,7 @@ def test_a_run_of_several_seeds_is_a_run_each(runs, data, tmp_path):
     values = [run["validation"]["ndcg@10"] for run in runs["runs"]]
     assert runs["validation"]["ndcg@10"] == pytest.approx(np.mean(values))
     assert runs["sd"]["ndcg@10"] == pytest.approx(np.std(values, ddof=1))
-    assert alone["memory_strength"] >= 0
+    assert alone["prior_strength"] >= 0
 
 
 def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
@@ -60,9 +60,9 @@ def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
 
 
 def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
-    for name, memory in (("plain", "null"), ("told", "{strength: 1}")):
+    for name, prior in (("plain", "null"), ("told", "{strength: 1}")):
         run, out = tmp_path / name, tmp_path / f"{name}-vectors"
-        overrides = [*QUICK, f"model.memory={memory}"]
+        overrides = [*QUICK, f"model.transition_prior={prior}"]
         seqrec.train("sft", data=data, out=run, overrides=overrides)
         manifest = seqrec.export(run, to="faiss", out=out)
         exact, by_index = (
@@ -73,7 +73,7 @@ def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
         is_told = name == "told"
         assert manifest["scores_are_products"] == (not is_told)
         assert np.allclose(*scores, atol=1e-4) == (not is_told)
-        said = [record.message for record in caplog.records if "memory" in record.message]
+        said = [record.message for record in caplog.records if "transition_prior" in record.message]
         assert said == ["lists of told through an index leave out what its memory adds"] * is_told
 
 
@@ -148,7 +148,7 @@ def test_who_learned_from_other_data_is_named(data, tmp_path):
     later = seqrec.prepare(log, out=tmp_path / "later", split_by="global-time:.9")["out"]
     fingerprints = {PreparedData.open(folder).catalog_fingerprint for folder in (whole, later)}
     assert len(fingerprints) == 1
-    overrides = [*QUICK, "model.memory=null"]  # which validation would choose
+    overrides = [*QUICK, "model.transition_prior=null"]  # which validation would choose
     start = seqrec.train("sft", data=whole, out=tmp_path / "start", overrides=overrides)["run"]
     overrides = [f"model.from_pretrained={start}", "trainer.max_epochs=1"]
     seqrec.train("sft", data=later, out=tmp_path / "tuned", overrides=overrides)
@@ -181,7 +181,7 @@ def test_a_system_is_asked_once_and_has_a_name_of_its_own(runs, data, tmp_path):
 
 
 def test_a_wrong_name_is_refused_before_anything_is_ranked(data, monkeypatch):
-    monkeypatch.setattr("seqrec.jobs.evaluate.settle_baselines", pytest.fail)
+    monkeypatch.setattr("seqrec.jobs.evaluate.tuned_baselines", pytest.fail)
     for wrong, message in (
         ({"against": "eas"}, "--against eas: choose from popularity"),
         ({"metric": "ndcg@20"}, "--metric ndcg@20: choose from"),
@@ -324,9 +324,11 @@ def test_a_table_in_which_all_users_are_alike_has_a_report(tmp_path):
 
 
 def test_a_system_is_compared_by_the_name_it_was_given(runs, data):
-    floor = "transition-graph:max_steps=3"
-    for against in (floor, "transition-graph", runs["out"], "mine"):
-        (found,) = seqrec.evaluate([runs["out"], floor], data=data, against=against)["comparisons"]
+    baseline = "transition-graph:max_steps=3"
+    for against in (baseline, "transition-graph", runs["out"], "mine"):
+        (found,) = seqrec.evaluate([runs["out"], baseline], data=data, against=against)[
+            "comparisons"
+        ]
         assert found["system"] == ("mine" if str(against).endswith("mine") else "transition-graph")
 
 
@@ -360,13 +362,13 @@ def test_a_table_goes_beyond_accuracy(runs, data):
             row = ours if system == "mine" else popularity
             assert sum(weights) == result["counts"]["queries"]
             assert mean == pytest.approx(row["recall@5"])
-    mine, floor = result["order"]
-    assert floor["in_order"] == floor["shuffled"] and floor["relative"] == 0
+    mine, baseline = result["order"]
+    assert baseline["in_order"] == baseline["shuffled"] and baseline["relative"] == 0
     assert mine["in_order"] == pytest.approx(ours["ndcg@5"])
     assert mine["shuffled"] != mine["in_order"]
     low, high = mine["interval"]
     assert low <= mine["shuffled"] - mine["in_order"] <= high
-    assert floor["interval"] == [0, 0]
+    assert baseline["interval"] == [0, 0]
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ GAP = "{name: gap, time: gap, buckets: [3600, 86400]}"
 WANTED = "{name: wanted, column: rating, place: before}"
 
 
-def grammar(*behaviours, more=""):
-    return f"data.events={{behaviours: [{', '.join(behaviours)}]{more}}}"
+def grammar(*features, more=""):
+    return f"data.events={{features: [{', '.join(features)}]{more}}}"
 
 
 def with_devices(log):
@@ -70,7 +70,7 @@ def trained_on_events(folder, *overrides) -> Path:
 
 def test_a_model_folder_holds_its_grammar(made):
     config = json.loads((made / "run" / "model" / "config.json").read_text())
-    found = {one["name"]: one for one in config["events"]["behaviours"]}
+    found = {one["name"]: one for one in config["events"]["features"]}
     assert list(found) == ["genre", "rating", "device", "gap", "wanted"]
     assert found["rating"]["values"] == ["1", "2", "3", "4", "5"]
     assert found["device"]["values"] == ["phone", "tv"]
@@ -86,26 +86,26 @@ def test_the_recipes_of_the_docs_are_some():
     assert len(recipes) == 4 and all(recipe.data.events for recipe in recipes)
 
 
-def test_sittings_are_merged_and_counted(tmp_path):
+def test_sessions_are_merged_and_counted(tmp_path):
     """Titles of one series on one day: what is merged by hand is what metrics.json says."""
     log = log_with_devices()
     series = pl.col("item_id").str.slice(1).cast(pl.Int64) % 4
     log = log.with_columns(series=series, abandoned=(pl.col("rating") == 1).cast(pl.Int64))
     seqrec.prepare(log, out=tmp_path / "data")
-    sittings = ", sittings: {series: series, gap_seconds: 86400}"
+    sessions = ", sessions: {series: series, gap_seconds: 86400}"
     abandoned = "{name: abandoned, column: abandoned, drop: [1]}"
-    overrides = [*QUICK, grammar(RATING, abandoned, more=sittings)]
+    overrides = [*QUICK, grammar(RATING, abandoned, more=sessions)]
     result = seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
     table = pl.read_parquet(tmp_path / "data" / "interactions.parquet").filter(pl.col("split") == 0)
     rows = list(table.select("user", "series", "time", "abandoned").iter_rows())
-    sittings_left: list[list[int]] = []
+    sessions_left: list[list[int]] = []
     for before, row in zip([None, *rows], rows, strict=False):
         if not before or before[:2] != row[:2] or row[2] - before[2] > timedelta(days=1):
-            sittings_left.append([])
+            sessions_left.append([])
         if not row[3]:
-            sittings_left[-1].append(row[0])
+            sessions_left[-1].append(row[0])
     num_dropped = sum(row[3] for row in rows)
-    left = [users[0] for users in sittings_left if users]
+    left = [users[0] for users in sessions_left if users]
     num_merged = len(rows) - num_dropped - len(left)
     read = [user for user in left if left.count(user) > 1]
     assert result["events"] == {
@@ -117,20 +117,20 @@ def test_sittings_are_merged_and_counted(tmp_path):
     }
     assert num_merged > 20 and num_dropped > 20
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
-    sitting = [{"item_id": i, "series": 1, "time": n} for n, i in enumerate(("t01", "t05", "t09"))]
-    for histories in ([sitting], [["t01", "t05", "t09"]]):
+    session = [{"item_id": i, "series": 1, "time": n} for n, i in enumerate(("t01", "t05", "t09"))]
+    for histories in ([session], [["t01", "t05", "t09"]]):
         (found,) = rec.recommend(histories, k=30)
         assert len(found) == 27 and not {"t01", "t05", "t09"} & {item_id for item_id, _ in found}
-    overrides = [*QUICK, grammar(RATING, more=sittings.replace("series: series", "series: show"))]
-    with pytest.raises(SeqRecError, match="data.events.sittings: .*no column 'show'"):
+    overrides = [*QUICK, grammar(RATING, more=sessions.replace("series: series", "series: show"))]
+    with pytest.raises(SeqRecError, match="data.events.sessions: .*no column 'show'"):
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "no", overrides=overrides)
 
 
 def test_a_budget_of_tokens_is_kept_and_told(tmp_path, capsys):
     """Of ten tokens, two events of four; the last window alone is read."""
     seqrec.prepare(log_with_devices(), out=tmp_path / "data")
-    behaviours = grammar(RATING, DEVICE, WANTED, more=", max_tokens: 10")
-    overrides = [*QUICK, behaviours, "data.windows=last"]
+    features = grammar(RATING, DEVICE, WANTED, more=", max_tokens: 10")
+    overrides = [*QUICK, features, "data.windows=last"]
     assert (
         run_cli("train", "sft", "--data", tmp_path / "data", "--out", tmp_path / "run", *overrides)
         == 0
@@ -156,7 +156,7 @@ def test_values_are_those_of_the_training_part(tmp_path):
     overrides = [*QUICK, grammar(RATING, DEVICE)]
     seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
-    values = [one["values"] for one in config["events"]["behaviours"]]
+    values = [one["values"] for one in config["events"]["features"]]
     assert values == [["1", "2", "3", "4", "5"], ["phone", "tv"]]
 
 
@@ -244,14 +244,14 @@ def run_cli(*arguments):
     return ended.value.code
 
 
-def test_the_command_line_takes_events_from_a_file_and_asks_for_behaviours(made, tmp_path, capsys):
+def test_the_command_line_takes_events_from_a_file_and_asks_for_features(made, tmp_path, capsys):
     file = tmp_path / "history.json"
     file.write_text(json.dumps(["t03", {"item_id": "t05", "rating": 4, "mood": 1}]))
     arguments = ["recommend", made / "run", "--history", file, "--given", "rating=5"]
     assert run_cli(*arguments, "--likelihood", "rating=5", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert [event["item_id"] for event in result["history"]] == ["t03", "t05"]
-    assert result["unknown_behaviours"] == ["mood"]
+    assert result["unknown_features"] == ["mood"]
     assert all(0 < row["likelihood"] < 1 for row in result["recommendations"])
     assert run_cli(*arguments) == 0
     assert "the model does not know mood" in capsys.readouterr().out
@@ -259,7 +259,7 @@ def test_the_command_line_takes_events_from_a_file_and_asks_for_behaviours(made,
 
 ASKED_BADLY = {
     "never saw it; wanted was 1, 2, 3, 4, 5": ["--given", "rating=7"],
-    "behaviours before a title that the model knows: wanted": ["--given", "mood=7"],
+    "features before a title that the model knows: wanted": ["--given", "mood=7"],
     "write it as NAME=VALUE": ["--given", "rating"],
     "the model has not learned it": ["--likelihood", "device=tv"],
     "likelihood rating=9: the model never saw it": ["--likelihood", "rating=9"],
@@ -281,22 +281,22 @@ def test_a_question_that_makes_no_sense_ends_in_one_line(made, complaint, capsys
 
 
 REFUSED = {
-    "behaviour mood: .*no column 'mood'": grammar("{name: mood, column: mood}"),
-    "behaviour mood: the items have no column 'mood'": grammar("{name: mood, item: mood}"),
-    "behaviour when: has more than 5 values": grammar("{name: when, time: hour, max_values: 5}"),
-    "behaviour device: buckets are of numbers": grammar(
+    "feature mood: .*no column 'mood'": grammar("{name: mood, column: mood}"),
+    "feature mood: the items have no column 'mood'": grammar("{name: mood, item: mood}"),
+    "feature when: has more than 5 values": grammar("{name: when, time: hour, max_values: 5}"),
+    "feature device: buckets are of numbers": grammar(
         "{name: device, column: device, buckets: [1]}"
     ),
-    "behaviour empty: nothing is known of it": grammar("{name: empty, column: empty}"),
+    "feature empty: nothing is known of it": grammar("{name: empty, column: empty}"),
     "buckets .* overlap": grammar("{name: r, column: rating, buckets: [3, 3]}"),
     "a gap needs buckets": grammar("{name: gap, time: gap}"),
     "set target_time: true": grammar("{name: hour, time: hour, place: before}"),
-    "no behaviour is a time before its title": grammar(RATING, more=", target_time: true"),
-    "behaviour rating stands there twice": grammar(RATING, RATING),
+    "no feature is a time before its title": grammar(RATING, more=", target_time: true"),
+    "feature rating stands there twice": grammar(RATING, RATING),
     "name one of column, item, time": grammar("{name: rating}"),
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
     "max_tokens 1: one event is 2 tokens": grammar(RATING, more=", max_tokens: 1"),
-    "name behaviours or sittings": "data.events={target_time: false}",
+    "name features or sessions": "data.events={target_time: false}",
     "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
     "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
     "rating cannot be learned with model.event_vectors sum": grammar(RATING),
@@ -363,11 +363,11 @@ def test_sums_are_of_events():
         parse_recipe({"model": {"event_vectors": "sum"}, "objective": {"name": "sft"}}, "x")
 
 
-SITTINGS = "data.events={sittings: {series: device, gap_seconds: 3600}}"
+SESSIONS = "data.events={sessions: {series: device, gap_seconds: 3600}}"
 
 
 @pytest.mark.parametrize(
-    ("who", "override"), [("behaviour gap", grammar(GAP)), ("data.events.sittings", SITTINGS)]
+    ("who", "override"), [("feature gap", grammar(GAP)), ("data.events.sessions", SESSIONS)]
 )
 def test_times_out_of_order_are_refused(tmp_path, who, override):
     log = log_with_devices(20).with_columns(place=-pl.col("timestamp"))
@@ -394,29 +394,29 @@ def test_evaluation_refuses_times_out_of_order_too(tmp_path):
             tmp_path / "run", data=tmp_path / "odd", k=3, out=tmp_path / "lists.parquet"
         ),
     ):
-        with pytest.raises(SeqRecError, match="behaviour gap: 20 events .* are earlier"):
+        with pytest.raises(SeqRecError, match="feature gap: 20 events .* are earlier"):
             ask()
     assert not (tmp_path / "lists.parquet").exists()
 
 
-def test_sittings_need_a_series(tmp_path):
+def test_sessions_need_a_series(tmp_path):
     """Items without genres have the column, and nothing in it."""
     seqrec.prepare(log_with_devices(20).drop("device"), out=tmp_path / "data")
-    override = SITTINGS.replace("device", "genres")
-    with pytest.raises(SeqRecError, match="sittings: nothing in training has a genres"):
+    override = SESSIONS.replace("device", "genres")
+    with pytest.raises(SeqRecError, match="sessions: nothing in training has a genres"):
         seqrec.train(
             "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, override]
         )
 
 
-def test_sittings_need_times(tmp_path):
+def test_sessions_need_times(tmp_path):
     """Also where the grammar is that of another model, and the log another."""
     log = log_with_devices().with_columns(place=pl.int_range(pl.len()))
     seqrec.prepare(log, out=tmp_path / "timed")
     seqrec.prepare(log.drop("timestamp"), out=tmp_path / "data", order="place")
-    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, SITTINGS]}
+    arguments = {"out": tmp_path / "run", "overrides": [*QUICK, SESSIONS]}
     seqrec.train("sft", data=tmp_path / "timed", **arguments)
-    complaint = "data.events.sittings: the training part of .* has no times; leave it out"
+    complaint = "data.events.sessions: the training part of .* has no times; leave it out"
     with pytest.raises(SeqRecError, match=complaint):
         seqrec.train("sft", data=tmp_path / "data", **arguments, overwrite=True)
     arguments = {"out": tmp_path / "on", "overrides": [f"model.from_pretrained={tmp_path / 'run'}"]}

@@ -15,10 +15,10 @@ LIKED = "{name: wanted, column: rating, place: before, is_learned: true}"
 PLANNED = [*QUICK, "objective.slates={plan: true, drawing: one_pass, num_titles: 2}"]
 
 
-def trained_on(folder, data, behaviours):
+def trained_on(folder, data, features):
     overrides = [*SMALL, "trainer.max_epochs=1", "trainer.accelerator=cpu"]
-    if behaviours:
-        overrides.append(f"data.events={{behaviours: [{', '.join(behaviours)}]}}")
+    if features:
+        overrides.append(f"data.events={{features: [{', '.join(features)}]}}")
     return seqrec.train("sft", data=data, out=folder, overrides=overrides)["out"]
 
 
@@ -43,7 +43,7 @@ def test_a_policy_that_plans_learns_and_still_plans(world, tmp_path):
     first, last = (sum(e["reward"] for e in of) / 10 for of in (events[:10], events[-10:]))
     assert last > first + 0.05 and found["reward"] > found["reward_before"] + 0.3
     config = json.loads((tmp_path / "rl" / "model" / "config.json").read_text())
-    assert config["events"]["behaviours"][0]["name"] == "next_genre"
+    assert config["events"]["features"][0]["name"] == "next_genre"
     rec = seqrec.Recommender.from_pretrained(tmp_path / "rl")
     assert rec.plans_of(rec.planned(rec.known_items([["t01", "t02"]])[0]))[0]
 
@@ -69,7 +69,7 @@ def test_mistakes_are_named(world, tmp_path, override, message):
 
 def test_who_has_no_plan_is_refused_one_and_its_reward(world, tmp_path):
     plain = trained_on(tmp_path / "plain", world[1], [])
-    with pytest.raises(SeqRecError, match="objective.slates.plan: .* has learned no behaviour"):
+    with pytest.raises(SeqRecError, match="objective.slates.plan: .* has learned no feature"):
         train(world, tmp_path / "x", run=plain)
     with pytest.raises(SeqRecError, match="rewards: format is how a plan is kept to"):
         train(
@@ -80,5 +80,5 @@ def test_who_has_no_plan_is_refused_one_and_its_reward(world, tmp_path):
             run=plain,
         )
     of_log = trained_on(tmp_path / "of_log", world[1], [LIKED])
-    with pytest.raises(SeqRecError, match="behaviour wanted is read from the log"):
+    with pytest.raises(SeqRecError, match="feature wanted is read from the log"):
         train(world, tmp_path / "x", "objective.rewards=[{name: format}]", run=of_log)

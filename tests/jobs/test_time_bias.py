@@ -28,7 +28,7 @@ SMALL = ["data.max_length=12", "model.hidden_size=32", "model.dropout=0.1", "dat
 LEARN = [*SMALL, "trainer.learning_rate=0.005", "trainer.max_epochs=12"]
 QUICK = [*SMALL, "trainer.max_epochs=1"]
 PAST, TARGET = "model.time_bias=past_times", "model.time_bias=target_time"
-RATING = "data.events={behaviours: [{name: rating, column: rating, is_learned: true}]}"
+RATING = "data.events={features: [{name: rating, column: rating, is_learned: true}]}"
 
 
 @pytest.fixture(scope="module")

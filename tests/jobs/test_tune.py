@@ -140,7 +140,11 @@ def test_trials_are_compared_by_the_models_that_they_keep(prepared, tmp_path):
         data=prepared,
         out=tmp_path / "out",
         trials=3,
-        overrides=[*QUICK, "model.memory={}", "search={model.memory.query_decay: [0.1, 0.7, 1.0]}"],
+        overrides=[
+            *QUICK,
+            "model.transition_prior={}",
+            "search={model.transition_prior.query_decay: [0.1, 0.7, 1.0]}",
+        ],
     )
     trials = tmp_path / "out" / "trials"
     metrics = [json.loads(file.read_text()) for file in sorted(trials.glob("*/metrics.json"))]

@@ -52,7 +52,7 @@ def test_vectors_of_some_tokens_are_rows_of_all_with_their_gradient():
     torch.testing.assert_close(slopes[0], slopes[1])
 
 
-def test_new_titles_are_no_wrong_answers():
+def test_cold_items_are_no_wrong_answers():
     """Of 100 titles 90 are met in training: the softmax of the loss is over these."""
     model = model_with_content()
     tokens = model.get_input_embeddings()

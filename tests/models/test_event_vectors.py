@@ -9,9 +9,9 @@ from seqrec.models.ensemble import EnsembleConfig
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.training.accounting import Counts, training_flops
 from tests.conftest import small_config
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
-GRAMMAR = Grammar((behaviour("rating"), behaviour("wanted", place="before")))
+GRAMMAR = Grammar((feature("rating"), feature("wanted", place="before")))
 SIZE = 3
 
 

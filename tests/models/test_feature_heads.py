@@ -1,4 +1,4 @@
-"""Saying behaviours: each within its own family, exactly."""
+"""Saying features: each within its own family, exactly."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.feature_heads import (
-    behaviour_cross_entropy,
     family_of,
+    feature_cross_entropy,
     learned_families,
     value_probabilities,
     with_plans,
@@ -17,14 +17,14 @@ from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 GRAMMAR = Grammar(
     (
-        behaviour("genre", source="item", key="genres", values=("Crime", "Drama")),
-        behaviour("rating", is_learned=True),
-        behaviour("finished", key="finished", values=("0", "1"), is_learned=True),
-        behaviour("wanted", place="before"),
+        feature("genre", source="item", key="genres", values=("Crime", "Drama")),
+        feature("rating", is_learned=True),
+        feature("finished", key="finished", values=("0", "1"), is_learned=True),
+        feature("wanted", place="before"),
     )
 )
 TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
@@ -45,7 +45,7 @@ def test_families_are_the_values_of_what_is_learned():
 def test_the_loss_is_the_cross_entropy_within_each_family(model):
     hidden = torch.randn(6, 32, requires_grad=True)
     labels = torch.tensor([RATING + 5, -100, FINISHED + 1, RATING + 1, -100, FINISHED + 2])
-    found = behaviour_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=4)
+    found = feature_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=4)
     logits = hidden.double() @ model.get_input_embeddings().weight.double().T
     ratings = logits[:, RATING + 1 : RATING + 6].log_softmax(1)
     finished = logits[:, FINISHED + 1 : FINISHED + 3].log_softmax(1)
@@ -60,7 +60,7 @@ def test_the_loss_is_the_cross_entropy_within_each_family(model):
 def test_without_labels_the_loss_is_0_and_has_a_gradient(model):
     hidden = torch.randn(2, 32, requires_grad=True)
     labels = torch.full((2,), -100)
-    found = behaviour_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=0)
+    found = feature_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=0)
     found.backward()
     assert found.item() == 0 and not hidden.grad.any()
 
@@ -76,7 +76,7 @@ def chance(model, tokens, family):
 HISTORY = [7, GENRE + 2, RATING + 3, FINISHED + 1, WANTED + 4]
 
 
-def test_the_first_learned_behaviour_follows_from_the_title(model):
+def test_the_first_learned_feature_follows_from_the_title(model):
     found = value_probabilities(model, EVENTS, np.array(HISTORY), np.array([4, 9]), place=1)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     for item, chances in zip((4, 9), found, strict=True):
@@ -84,7 +84,7 @@ def test_the_first_learned_behaviour_follows_from_the_title(model):
         np.testing.assert_allclose(chances, chance(model, tokens, family_of(EVENTS, 1)), rtol=1e-4)
 
 
-def test_what_is_not_known_between_title_and_behaviour_is_summed_over(model):
+def test_what_is_not_known_between_title_and_feature_is_summed_over(model):
     """P(finished | title) = sum over ratings of P(rating | title) P(finished | title, rating)."""
     found = value_probabilities(model, EVENTS, np.array(HISTORY), np.arange(30), place=2)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
@@ -97,10 +97,10 @@ def test_what_is_not_known_between_title_and_behaviour_is_summed_over(model):
 
 PLANNING = Grammar(
     (
-        behaviour("genre", source="item", key="genres", values=("Crime", "Drama")),
-        behaviour("wanted", place="before"),
-        behaviour("mood", place="before", values=("sad", "mad", "glad"), is_learned=True),
-        behaviour("next_genre", place="before", values=("Crime", "Drama"), is_learned=True),
+        feature("genre", source="item", key="genres", values=("Crime", "Drama")),
+        feature("wanted", place="before"),
+        feature("mood", place="before", values=("sad", "mad", "glad"), is_learned=True),
+        feature("next_genre", place="before", values=("Crime", "Drama"), is_learned=True),
     )
 )
 PLANS = EventTokens(TOKENS, EventCoder(PLANNING, {0: np.arange(100) % 3}), first_token=102)

@@ -19,7 +19,7 @@ from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 NUM_ITEMS, STEPS, DECAY, ASKED_DECAY, SMOOTHING = 100, 3, 0.7, 0.4, 1.3
 
@@ -33,9 +33,9 @@ def transitions_of(lists):
     return count_transitions([histories], NUM_ITEMS, max_steps=STEPS, step_decay=DECAY)
 
 
-def model_with_memory(lists):
+def model_with_prior(lists):
     transitions = transitions_of(lists)
-    memory = {
+    transition_prior = {
         "num_edges": len(transitions.target),
         "max_steps": STEPS,
         "step_decay": DECAY,
@@ -43,8 +43,8 @@ def model_with_memory(lists):
         "smoothing": SMOOTHING,
         "strength": 0.6,
     }
-    model = SeqRecForNextItem(small_config(memory=memory)).eval()
-    model.memory.hold(*map(torch.from_numpy, transitions), torch.arange(NUM_ITEMS))
+    model = SeqRecForNextItem(small_config(transition_prior=transition_prior)).eval()
+    model.transition_prior.hold(*map(torch.from_numpy, transitions), torch.arange(NUM_ITEMS))
     return model
 
 
@@ -62,8 +62,8 @@ ASKED = torch.tensor([[4, 7, 9], [3, -1, -1], [-1, -1, -1], [5, 5, 2]])
 
 
 def test_probabilities_are_those_of_the_definition(lists):
-    model = model_with_memory(lists)
-    memory, table = model.memory, np.zeros((NUM_ITEMS, NUM_ITEMS))
+    model = model_with_prior(lists)
+    transition_prior, table = model.transition_prior, np.zeros((NUM_ITEMS, NUM_ITEMS))
     for items in lists:
         for end in range(len(items)):
             for start in range(max(end - STEPS, 0), end):
@@ -78,38 +78,41 @@ def test_probabilities_are_those_of_the_definition(lists):
         popularity,
         weights @ after[[5, 5, 2]] / weights.sum(),
     ]
-    found = memory.probabilities(ASKED, 0, NUM_ITEMS)
+    found = transition_prior.probabilities(ASKED, 0, NUM_ITEMS)
     np.testing.assert_allclose(found, np.array(wanted), rtol=1e-5)
-    tiles = [memory.probabilities(ASKED, start, start + 20) for start in range(0, NUM_ITEMS, 20)]
+    tiles = [
+        transition_prior.probabilities(ASKED, start, start + 20)
+        for start in range(0, NUM_ITEMS, 20)
+    ]
     torch.testing.assert_close(torch.cat(tiles, dim=1), found)
 
 
 def test_probabilities_sum_to_one(lists):
-    memory = model_with_memory(lists).memory
-    sums = memory.probabilities(ASKED, 0, NUM_ITEMS).sum(dim=1)
+    transition_prior = model_with_prior(lists).transition_prior
+    sums = transition_prior.probabilities(ASKED, 0, NUM_ITEMS).sum(dim=1)
     torch.testing.assert_close(sums, torch.ones(len(ASKED)))
 
 
 def test_scores_are_products_plus_the_memorys_log_probabilities(lists):
-    model = model_with_memory(lists)
+    model = model_with_prior(lists)
     hidden = torch.randn(len(ASKED), 32)
     wanted = hidden @ model.item_weight().T
-    wanted = wanted + 0.6 * model.memory.probabilities(ASKED, 0, NUM_ITEMS).log()
+    wanted = wanted + 0.6 * model.transition_prior.probabilities(ASKED, 0, NUM_ITEMS).log()
     score = model.scorer(hidden, ASKED)
     torch.testing.assert_close(score(0, NUM_ITEMS), wanted)
     torch.testing.assert_close(score(30, 50), wanted[:, 30:50])
-    model.memory.strength = 0.0
+    model.transition_prior.strength = 0.0
     torch.testing.assert_close(score(0, NUM_ITEMS), hidden @ model.item_weight().T)
 
 
 @pytest.mark.parametrize("kind", ["lists", "lists_with_repeats"])
 def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(kind, request):
     lists = request.getfixturevalue(kind)
-    with_it = model_with_memory(lists).memory
+    with_it = model_with_prior(lists).transition_prior
     for index in (0, 5, 9):
         *before, label = lists[index]
         without = [*lists[:index], np.array(before), *lists[index + 1 :]]
-        wanted = model_with_memory(without).memory
+        wanted = model_with_prior(without).transition_prior
         asked = torch.full((1, STEPS), -1)
         last = np.array(before[::-1][:STEPS])
         asked[0, : len(last)] = torch.from_numpy(last)
@@ -123,15 +126,18 @@ def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(kind, request
 
 
 def test_what_is_held_anew_is_what_is_asked(lists):
-    memory, other = model_with_memory(lists).memory, model_with_memory(lists[::-1]).memory
-    before = memory.probabilities(ASKED, 0, NUM_ITEMS)
-    memory.weight.mul_(2)
-    tiles = [memory.probabilities(ASKED, start, start + 50) for start in (0, 50)]
-    after = memory.probabilities(ASKED, 0, NUM_ITEMS)
+    transition_prior, other = (
+        model_with_prior(lists).transition_prior,
+        model_with_prior(lists[::-1]).transition_prior,
+    )
+    before = transition_prior.probabilities(ASKED, 0, NUM_ITEMS)
+    transition_prior.weight.mul_(2)
+    tiles = [transition_prior.probabilities(ASKED, start, start + 50) for start in (0, 50)]
+    after = transition_prior.probabilities(ASKED, 0, NUM_ITEMS)
     torch.testing.assert_close(torch.cat(tiles, dim=1), after)
     assert not torch.allclose(before, after)
     torch.testing.assert_close(other.probabilities(ASKED, 0, NUM_ITEMS), before)
-    assert memory.probabilities(ASKED[:0], 0, NUM_ITEMS).shape == (0, NUM_ITEMS)
+    assert transition_prior.probabilities(ASKED[:0], 0, NUM_ITEMS).shape == (0, NUM_ITEMS)
 
 
 def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
@@ -145,48 +151,48 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
 
 
 def test_without_a_label_nothing_is_taken_out(lists):
-    memory = model_with_memory(lists).memory
+    transition_prior = model_with_prior(lists).transition_prior
     labels = torch.tensor([7, -100, 3, -100])
     for start, stop in ((0, NUM_ITEMS), (0, 50)):
-        plain = memory.probabilities(ASKED, start, stop)
-        found = memory.probabilities(ASKED, start, stop, labels)
+        plain = transition_prior.probabilities(ASKED, start, stop)
+        found = transition_prior.probabilities(ASKED, start, stop, labels)
         torch.testing.assert_close(found[[1, 3]], plain[[1, 3]])
         assert not torch.allclose(found[0], plain[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_whole_rows_are_added_in_every_precision(lists, dtype):
-    memory = model_with_memory(lists).memory.to(dtype)
-    whole = memory.probabilities(ASKED, 0, NUM_ITEMS)
-    tiles = [memory.probabilities(ASKED, start, start + 50) for start in (0, 50)]
+    transition_prior = model_with_prior(lists).transition_prior.to(dtype)
+    whole = transition_prior.probabilities(ASKED, 0, NUM_ITEMS)
+    tiles = [transition_prior.probabilities(ASKED, start, start + 50) for start in (0, 50)]
     torch.testing.assert_close(whole, torch.cat(tiles, dim=1), rtol=1e-2, atol=1e-4)
     with torch.inference_mode():
-        made_here = model_with_memory(lists).memory.to(dtype)
+        made_here = model_with_prior(lists).transition_prior.to(dtype)
         found = made_here.probabilities(ASKED, 0, NUM_ITEMS)
     torch.testing.assert_close(found, whole)
 
 
 def test_training_in_bfloat16_loses_no_more_than_its_rounding(lists):
     """What a label's own transition leaves is a difference of numbers that are not rounded."""
-    memory = model_with_memory(lists).memory
+    transition_prior = model_with_prior(lists).transition_prior
     labels = torch.tensor([7, -100, 3, 2])
-    wanted = memory.probabilities(ASKED, 0, NUM_ITEMS, labels)
+    wanted = transition_prior.probabilities(ASKED, 0, NUM_ITEMS, labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = memory.probabilities(ASKED, 0, NUM_ITEMS, labels)
+        found = transition_prior.probabilities(ASKED, 0, NUM_ITEMS, labels)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted, rtol=2**-7, atol=0)
     rows = torch.tensor([0, 2, 3])
     kept = labels[rows]
     torch.testing.assert_close(found[rows, kept], wanted[rows, kept])
-    torch.testing.assert_close(memory.probabilities(ASKED, 0, NUM_ITEMS, labels), wanted)
+    torch.testing.assert_close(transition_prior.probabilities(ASKED, 0, NUM_ITEMS, labels), wanted)
 
 
 def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
     """A recommender's scores are those of the tokens that the model reads."""
-    grammar = Grammar((behaviour("rating", dropped=("1",)),))
+    grammar = Grammar((feature("rating", dropped=("1",)),))
     tokens = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
     events = EventTokens(tokens, EventCoder(grammar, {}), first_token=102)
-    ranker = ModelRanker("model", model_with_memory(lists), tokens, events)
+    ranker = ModelRanker("model", model_with_prior(lists), tokens, events)
     histories = EventHistories(
         [np.array([4, 9, 5])], [np.array([[5], [3], [1]])], np.zeros((1, 1), dtype=np.int32)
     )
@@ -196,7 +202,7 @@ def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
 
 
 def test_saved_and_loaded_it_scores_the_same(lists, tmp_path):
-    model = model_with_memory(lists)
+    model = model_with_prior(lists)
     tokens = torch.randint(2, 102, (2, 9))
     attention_mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5])
     wanted = model(tokens, attention_mask).logits

@@ -54,7 +54,9 @@ def test_a_run_leaves_a_model_a_log_and_a_timeline(world, trained):
     events = read_events(folder / "grpo" / "events.jsonl")
     assert [e["update"] for e in events if e["stage"] == "guard"] == [0, 3, 6]
     assert (folder / "grpo" / "timeline.png").read_bytes().startswith(b"\x89PNG")
-    before, after, floor = seqrec.evaluate([run, trained["out"], "popularity"], data=data)["rows"]
+    before, after, baseline = seqrec.evaluate([run, trained["out"], "popularity"], data=data)[
+        "rows"
+    ]
     assert before["ndcg@10"] != after["ndcg@10"]
     (row,) = seqrec.evaluate(trained["out"], data=data, split="validation")["rows"]
     assert row["ndcg@10"] == pytest.approx(trained["validation"]["ndcg@10"], abs=1e-6)

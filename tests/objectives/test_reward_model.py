@@ -74,13 +74,13 @@ def policy(world):
 
 def test_taste_is_learned_that_no_mean_can_tell(trained):
     held_out = trained["held_out"]
-    floors = held_out["floors"]
-    assert tuple(floors) == FLOORS
+    baselines = held_out["baselines"]
+    assert tuple(baselines) == FLOORS
     assert held_out["model"]["auc"] > 0.85
-    assert all(floor["auc"] < 0.65 for floor in floors.values())
+    assert all(baseline["auc"] < 0.65 for baseline in baselines.values())
     assert held_out["auc_gain"]["low"] > 0.1
     assert held_out["model"]["calibration_error"] < 0.1
-    assert held_out["model"]["log_loss_nats"] < min(f["log_loss_nats"] for f in floors.values())
+    assert held_out["model"]["log_loss_nats"] < min(f["log_loss_nats"] for f in baselines.values())
 
 
 def test_a_run_leaves_a_model_and_its_metrics(world, trained):
@@ -231,7 +231,7 @@ def labels(world):
 def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy, tmp_path):
     found = train(world, tmp_path / "run", f"data.labels={labels}")
     held_out = found["held_out"]
-    assert held_out["model"]["auc"] > 0.85 > held_out["floors"]["title_mean"]["auc"] + 0.15
+    assert held_out["model"]["auc"] > 0.85 > held_out["baselines"]["title_mean"]["auc"] + 0.15
     assert found["labels"]["used"] == found["labels"]["rows"] == 8 * world[1]["user_id"].n_unique()
     prepared = PreparedData.open(world[2])
     tasks, items = some_tasks(prepared)

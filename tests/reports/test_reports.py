@@ -10,7 +10,7 @@ from seqrec.reports.tables import Estimate, html_table, text_table
 
 ROWS = [
     {"system": "model", "ndcg@10": 0.5, "users": 1234},
-    {"system": "a <floor>", "ndcg@10": 0.25, "users": 5, "note": None},
+    {"system": "a <baseline>", "ndcg@10": 0.25, "users": 5, "note": None},
 ]
 
 
@@ -18,14 +18,14 @@ def test_a_text_table_aligns_words_left_and_numbers_right():
     assert text_table(ROWS).splitlines() == [
         "system     ndcg@10  users  note",
         "model       0.5000  1,234",
-        "a <floor>   0.2500      5",
+        "a <baseline>   0.2500      5",
     ]
 
 
 def test_an_html_table_escapes_what_it_shows():
     table = html_table(ROWS)
     assert (
-        "<td>a &lt;floor&gt;</td><td class=number>0.2500</td><td class=number>5</td><td></td>"
+        "<td>a &lt;baseline&gt;</td><td class=number>0.2500</td><td class=number>5</td><td></td>"
         in table
     )
 
@@ -61,7 +61,7 @@ class Outline(HTMLParser):
 
 
 def test_a_page_is_well_formed_and_refers_to_nothing_outside():
-    png = plots.bars(["model", "floor"], [0.5, 0.2], [(0.4, 0.6), (0.1, 0.3)], "recall", "model")
+    png = plots.bars(["model", "baseline"], [0.5, 0.2], [(0.4, 0.6), (0.1, 0.3)], "recall", "model")
     parts = [html.heading("<Results>"), html.wide(html_table(ROWS)), html.image(png, "bars")]
     page = html.page("A & B", [*parts, html.preformatted("a: <b>"), html.note("n")])
     outline = Outline()

@@ -18,17 +18,17 @@ from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 HISTORIES = [np.array([0, 3, 0]), np.array([5])]
 UNSEEN = [[1, 2, 4, 5], [0, 1, 2, 3, 4]]
 GRAMMAR = Grammar(
     (
-        behaviour("genre", source="item", key="genres", values=("Crime", "Drama")),
-        behaviour("wanted", place="before"),
-        behaviour("next_genre", place="before", values=("Crime", "Drama"), is_learned=True),
-        behaviour("device", place="before", values=("tv", "phone")),
-        behaviour("mood", place="before", values=("sad", "glad"), is_learned=True),
+        feature("genre", source="item", key="genres", values=("Crime", "Drama")),
+        feature("wanted", place="before"),
+        feature("next_genre", place="before", values=("Crime", "Drama"), is_learned=True),
+        feature("device", place="before", values=("tv", "phone")),
+        feature("mood", place="before", values=("sad", "glad"), is_learned=True),
     )
 )
 TOKENS = ItemTokens(first_item_token=2, num_items=6, pad_token_id=0, unknown_token_id=1)
@@ -186,7 +186,7 @@ def test_the_mean_drift_over_drawn_plans_is_the_divergence_of_plan_and_next_titl
 
 
 def test_a_memory_is_asked_with_the_titles_of_the_history():
-    memory = {
+    transition_prior = {
         "num_edges": 6,
         "max_steps": 2,
         "step_decay": 0.5,
@@ -194,9 +194,9 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
         "smoothing": 1.0,
         "strength": 0.8,
     }
-    model = small_policy(memory=memory)
+    model = small_policy(transition_prior=transition_prior)
     edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
-    model.memory.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
+    model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
     plans, items = torch.tensor([[[1, 2]], [[2, 2]]]), torch.tensor([[[1]], [[0]]])
     steps = PLANS.steps_of(
         model, PLANS.prompts(model, HISTORIES, 10), plans, items, temperature=1.0
@@ -204,7 +204,7 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
     found = torch.zeros(2, 6)
     add_bias(found, steps[-1].scores.logit_bias, slice(0, 2), slice(0, 6))
     asked = torch.tensor([[0, 3], [5, -1]])
-    wanted = model.memory.logits(asked, 0, 6)
+    wanted = model.transition_prior.logits(asked, 0, 6)
     wanted[0, [0, 3]] = wanted[1, 5] = -1e9
     torch.testing.assert_close(found, wanted)
 

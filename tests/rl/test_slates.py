@@ -34,7 +34,7 @@ def small_policy(seed=0, **changes):
 def hold(model):
     """After each title of six, the next one follows."""
     edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
-    model.memory.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
+    model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
 
 
 def prompts():
@@ -107,15 +107,15 @@ def policy_of_kind(kind):
     config = small_config(block, num_items=6, padded_num_items=64)
     if kind == "ensemble":
         config.backbone_config = EnsembleConfig(member_config=config.backbone_config, num_members=2)
-    if kind == "memory":
-        config.memory = MEMORY
+    if kind == "transition_prior":
+        config.transition_prior = MEMORY
     model = SeqRecForNextItem(config).eval()
-    if kind == "memory":
+    if kind == "transition_prior":
         hold(model)
     return model
 
 
-@pytest.mark.parametrize("kind", ["sasrec", "llama", "hstu", "ensemble", "memory"])
+@pytest.mark.parametrize("kind", ["sasrec", "llama", "hstu", "ensemble", "transition_prior"])
 def test_titles_drawn_in_turn_come_from_what_the_whole_row_says(kind):
     """Three titles a slate: what is kept of the histories is what reading all anew would find."""
     model, generator = policy_of_kind(kind), torch.Generator().manual_seed(0)
@@ -204,7 +204,7 @@ def test_the_mean_drift_over_drawn_prefixes_is_the_divergence_of_slates():
 
 
 def test_a_memory_is_asked_with_the_titles_drawn_so_far():
-    model = small_policy(memory=MEMORY)
+    model = small_policy(transition_prior=MEMORY)
     hold(model)
     items = torch.tensor([[[1, 2]], [[0, 1]]])
     with torch.no_grad():

@@ -55,10 +55,10 @@ def test_two_processes_give_the_losses_weights_and_metrics_of_one(data, tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_learn_behaviours_as_one_does(data, tmp_path):
+def test_two_processes_learn_features_as_one_does(data, tmp_path):
     """Also where processes get different numbers of them."""
     rating = "{name: rating, column: rating, is_learned: true, dropout: 0}"
-    told = f"data.events={{behaviours: [{rating}]}}"
+    told = f"data.events={{features: [{rating}]}}"
     for num in (1, 2):
         overrides = [*SETTINGS, told, f"trainer.devices={num}"]
         seqrec.train("sft", data=data, out=tmp_path / str(num), overrides=overrides)

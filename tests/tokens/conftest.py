@@ -1,11 +1,11 @@
-"""Behaviours to build grammars of."""
+"""Features to build grammars of."""
 
 from typing import Any
 
-from seqrec.tokens.events.grammar import Behaviour
+from seqrec.tokens.events.grammar import Feature
 
 
-def behaviour(name: str, **changes: Any) -> Behaviour:
+def feature(name: str, **changes: Any) -> Feature:
     """One that follows its title and is the log's rating, 1 to 5, never left open."""
     fields: dict[str, Any] = {
         "source": "column",
@@ -16,4 +16,4 @@ def behaviour(name: str, **changes: Any) -> Behaviour:
         "dropout": 0.0,
         "is_learned": False,
     }
-    return Behaviour(name=name, **(fields | changes))
+    return Feature(name=name, **(fields | changes))

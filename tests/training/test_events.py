@@ -27,8 +27,8 @@ RATING = "{name: rating, column: rating, is_learned: true}"
 WANTED = "{name: wanted, column: rating, place: before}"
 
 
-def grammar(*behaviours):
-    return f"data.events={{behaviours: [{', '.join(behaviours)}]}}"
+def grammar(*features):
+    return f"data.events={{features: [{', '.join(features)}]}}"
 
 
 def last_test_queries(world, data):
@@ -128,16 +128,16 @@ def test_a_likelihood_does_not_say_back_what_was_asked_for(tmp_path):
         assert 0.3 < np.mean(chances) < 0.7
 
 
-def test_the_loss_mixes_titles_and_behaviours_by_their_share():
+def test_the_loss_mixes_titles_and_features_by_their_share():
     model = SeqRecForNextItem(small_config())
     documents = torch.tensor([[1, 1, 1, 1, 2, 2, 0, 0]])
     tokens = torch.tensor([[4, 105, 9, 103, 7, 104, 0, 0]])
     labels = torch.full((1, 8), IGNORE_INDEX)
     labels[0, [1, 3, 5]] = torch.tensor([7, 50, 60])
-    behaviours = torch.full((1, 8), IGNORE_INDEX)
-    behaviours[0, [0, 4]] = torch.tensor([105, 104])
+    features = torch.full((1, 8), IGNORE_INDEX)
+    features[0, [0, 4]] = torch.tensor([105, 104])
     weight = (labels != IGNORE_INDEX).float()
-    batch = PackedTensors(tokens, documents, labels, weight, 3.0, behaviours, 2.0)
+    batch = PackedTensors(tokens, documents, labels, weight, 3.0, features, 2.0)
     family = Family(first_token=103, size=3)
     found = sft_loss(
         model, batch, loss=catalog_cross_entropy, events=EventsLoss(2, [family], share=0.25)

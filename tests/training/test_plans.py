@@ -13,7 +13,7 @@ from tests.conftest import save_small_model
 from tests.training.test_events import QUICK
 
 NEXT_GENRE = "{name: next_genre, item: genres, place: before, is_learned: true, dropout: 0.3}"
-PLAN = f"data.events={{behaviours: [{NEXT_GENRE}]}}"
+PLAN = f"data.events={{features: [{NEXT_GENRE}]}}"
 SIDES = ("Even", "Odd")
 
 
@@ -79,9 +79,9 @@ def test_the_command_line_prints_the_plan(taking_turns, capsys):
 
 def test_who_cannot_plan_says_so(taking_turns, tmp_path):
     rec = seqrec.Recommender.from_pretrained(save_small_model(tmp_path / "run"))
-    with pytest.raises(SeqRecError, match="plan: run has learned no behaviour that stands before"):
+    with pytest.raises(SeqRecError, match="plan: run has learned no feature that stands before"):
         rec.recommend([["t3"]], plan=True)
-    with pytest.raises(SeqRecError, match="plan: popularity has learned no behaviours"):
+    with pytest.raises(SeqRecError, match="plan: popularity has learned no features"):
         seqrec.recommend("popularity", data=taking_turns / "data", plan=True, out="lists.parquet")
 
 

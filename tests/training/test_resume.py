@@ -38,7 +38,7 @@ def losses(run):
 
 SAMPLED = "objective.loss={name: sampled_softmax, num_negatives: 16}"
 LATE = "trainer.epochs_without_dropout=1"
-EVENTS = "data.events.behaviours=[{name: rating, column: rating, is_learned: true}]"
+EVENTS = "data.events.features=[{name: rating, column: rating, is_learned: true}]"
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,13 @@ def test_a_run_of_before_a_setting_was_there_counts_as_one_of_its_default(data, 
     settings = ["model.hidden_size=8", "trainer.max_epochs=1"]
     result = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=settings)
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    del config["data"]["held_out_share"], config["model"]["memory"]
+    del config["data"]["held_out_share"], config["model"]["transition_prior"]
     del config["provenance"]["catalog_fingerprint"]
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
     again = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=settings, resume=True)
     assert again["validation"] == result["validation"]
-    with pytest.raises(seqrec.SeqRecError, match="model.memory differs"):
-        memory = [*settings, "model.memory={}"]
-        seqrec.train("sft", data=data, out=tmp_path / "run", overrides=memory, resume=True)
+    with pytest.raises(seqrec.SeqRecError, match="model.transition_prior differs"):
+        transition_prior = [*settings, "model.transition_prior={}"]
+        seqrec.train(
+            "sft", data=data, out=tmp_path / "run", overrides=transition_prior, resume=True
+        )

@@ -99,9 +99,9 @@ def read_header(folder: Path) -> dict[str, Any]:
     sizes = [found.get(key) for key in ("k", "num_rows", "num_shards")]
     if not all(isinstance(size, int) and size >= 0 for size in sizes):
         raise SeqRecError(f"{folder}: does not say how much it holds; write it with seqrec cache")
-    strength = found.get("memory_strength")
+    strength = found.get("prior_strength")
     if strength is not None and not (isinstance(strength, float) and strength > 0):
-        raise SeqRecError(f"{folder}: memory_strength {strength}; write it with seqrec cache")
+        raise SeqRecError(f"{folder}: prior_strength {strength}; write it with seqrec cache")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Events as arrays: codes of behaviours beside items, and blocks of tokens made of both."""
+"""Events as arrays: codes of features beside items, and blocks of tokens made of both."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,30 +42,30 @@ class EventTokens:
 
         Args:
             tokens: of the items.
-            coder: of the behaviours.
-            first_token: the token of the first behaviour's open word; the others follow.
+            coder: of the features.
+            first_token: the token of the first feature's open word; the others follow.
         """
         self.tokens = tokens
         self.coder = coder
         self.grammar = coder.grammar
         self.first_of = first_token + self.grammar.first_code
-        """The token of every behaviour's open word."""
+        """The token of every feature's open word."""
         self.block_size = self.grammar.block_size
         self._is_before = self.grammar.is_before
         self._is_learned = self.grammar.is_learned
-        self._dropout = np.array([one.dropout for one in self.grammar.behaviours])
+        self._dropout = np.array([one.dropout for one in self.grammar.features])
 
     @classmethod
     def of(
         cls, tokenizer: PreTrainedTokenizerFast, tokens: ItemTokens, coder: EventCoder
     ) -> "EventTokens":
-        """Read from the tokenizer, which must hold the behaviours' words in one block."""
+        """Read from the tokenizer, which must hold the features' words in one block."""
         found = np.asarray(tokenizer.convert_tokens_to_ids(coder.grammar.words), dtype=np.int64)
         if not len(found):
             return cls(tokens, coder, 0)
         if not np.array_equal(found, found[0] + np.arange(len(found))):
             raise SeqRecError(
-                "the tokenizer does not hold this model's behaviours in order; "
+                "the tokenizer does not hold this model's features in order; "
                 "both must come from the same model folder"
             )
         return cls(tokens, coder, int(found[0]))
@@ -110,7 +110,7 @@ class EventTokens:
     def learned(self, told: Int[np.ndarray, "N C"], ignore_index: int) -> Int[np.ndarray, "N E"]:
         """The token to be said after each token of a block, where one is learned.
 
-        It stands one place ahead of the behaviour; the last place is the next title's.
+        It stands one place ahead of the feature; the last place is the next title's.
         """
         is_said = self._is_learned & (told != OPEN)
         found = np.full((len(told), self.block_size), ignore_index, dtype=np.int64)
@@ -118,7 +118,7 @@ class EventTokens:
         return found
 
     def num_learned(self, codes: Int[np.ndarray, "N C"]) -> int:
-        """How many behaviours the blocks of events teach, the last aside, which ends them."""
+        """How many features the blocks of events teach, the last aside, which ends them."""
         told = self.told(codes[:-1], codes[1:])
         return int((self._is_learned & (told != OPEN)).sum())
 
@@ -195,11 +195,11 @@ def event_text(grammar: Grammar, item_ids: Sequence[str], told: Int[np.ndarray, 
     """Events as the text that the tokenizer reads.
 
     Args:
-        grammar: the behaviours.
+        grammar: the features.
         item_ids: of titles.
         told: codes of what follows each, and of what stands before the next one.
     """
-    words = [behaviour.words for behaviour in grammar.behaviours]
+    words = [feature.words for feature in grammar.features]
     blocks = []
     for item_id, codes in zip(item_ids, told.tolist(), strict=True):
         said = [of_one[code] for of_one, code in zip(words, codes, strict=True)]

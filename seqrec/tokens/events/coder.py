@@ -14,7 +14,7 @@ from seqrec.tokens.events.grammar import (
     OPEN,
     TIME_COLUMN,
     YES,
-    Behaviour,
+    Feature,
     Grammar,
     is_missing,
     time_values,
@@ -23,7 +23,7 @@ from seqrec.tokens.events.sessions import continues
 
 
 class EventCoder:
-    """From interactions of a log to codes, a column a behaviour."""
+    """From interactions of a log to codes, a column a feature."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class EventCoder:
         """Hold what the items say.
 
         Args:
-            grammar: the behaviours.
-            item_codes: of every behaviour that is the title's, by its place, each item's code.
-            item_series: a number of each item's series, below 0 where it has none, if sittings
+            grammar: the features.
+            item_codes: of every feature that is the title's, by its place, each item's code.
+            item_series: a number of each item's series, below 0 where it has none, if sessions
                 are of series that the items name.
         """
         self.grammar = grammar
@@ -48,7 +48,7 @@ class EventCoder:
         """The coder of a catalog.
 
         Args:
-            grammar: the behaviours.
+            grammar: the features.
             items: a row an item, in catalog order.
             key: who asks, for the error.
 
@@ -56,32 +56,32 @@ class EventCoder:
             SeqRecError: a column that the items lack.
         """
         codes = {
-            place: behaviour.codes(item_values(items, behaviour.key, key))
-            for place, behaviour in enumerate(grammar.behaviours)
-            if behaviour.source == "item"
+            place: feature.codes(item_values(items, feature.key, key))
+            for place, feature in enumerate(grammar.features)
+            if feature.source == "item"
         }
         series = None
-        if grammar.sittings is not None and grammar.sittings.source == "item":
-            series = numbered(item_values(items, grammar.sittings.key, key))
+        if grammar.sessions is not None and grammar.sessions.source == "item":
+            series = numbered(item_values(items, grammar.sessions.key, key))
         return cls(grammar, codes, series)
 
     def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
-        """The code of every behaviour of every interaction.
+        """The code of every feature of every interaction.
 
         That of one follows from itself and, where times count, from the one before it.
         """
         found = self.of_items(histories.items)
-        for place, behaviour in enumerate(self.grammar.behaviours):
-            if behaviour.column is not None:
-                found[:, place] = behaviour.codes(log_values(behaviour, histories))
-        sittings = self.grammar.sittings
-        if sittings is not None:
-            named = histories.columns.get(sittings.key) if sittings.source == "column" else None
+        for place, feature in enumerate(self.grammar.features):
+            if feature.column is not None:
+                found[:, place] = feature.codes(log_values(feature, histories))
+        sessions = self.grammar.sessions
+        if sessions is not None:
+            named = histories.columns.get(sessions.key) if sessions.source == "column" else None
             times = histories.columns[TIME_COLUMN]
-            self.tell_sittings(found, histories.items, named, times, is_first_of(histories))
+            self.tell_sessions(found, histories.items, named, times, is_first_of(histories))
         return found
 
-    def tell_sittings(
+    def tell_sessions(
         self,
         codes: Int[np.ndarray, "N C"],
         items: Int[np.ndarray, " N"],
@@ -89,7 +89,7 @@ class EventCoder:
         times: Int[np.ndarray, " N"],
         is_first: Bool[np.ndarray, " N"],
     ) -> None:
-        """Write into codes whether each event goes on with the sitting of the one before it.
+        """Write into codes whether each event goes on with the session of the one before it.
 
         Args:
             codes: of the events.
@@ -98,33 +98,33 @@ class EventCoder:
             times: microseconds since 1970.
             is_first: whether an event is its history's first.
         """
-        assert self.grammar.sittings is not None
+        assert self.grammar.sessions is not None
         if named is not None:
             series = numbered(named)
         else:
             assert self.item_series is not None
             series = np.where(items >= 0, self.item_series[items], -1)
-        gap_seconds = self.grammar.sittings.gap_seconds
+        gap_seconds = self.grammar.sessions.gap_seconds
         found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
-        for place, behaviour in enumerate(self.grammar.behaviours):
-            if behaviour.source == "sitting":
+        for place, feature in enumerate(self.grammar.features):
+            if feature.source == "session":
                 codes[:, place] = np.where(times == NO_TIME, OPEN, found)
 
     def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
         """What titles alone say; all else, and all of unknown titles, is open."""
-        found = np.full((len(items), len(self.grammar.behaviours)), OPEN, dtype=np.int32)
+        found = np.full((len(items), len(self.grammar.features)), OPEN, dtype=np.int32)
         for place, codes in self.item_codes.items():
             found[:, place] = np.where(items >= 0, codes[items], OPEN)
         return found
 
 
-def log_values(behaviour: Behaviour, histories: Histories) -> np.ndarray:
-    """What a log says of a behaviour that is not the title's: numbers or words, one an event."""
-    assert behaviour.column is not None
-    values = histories.columns[behaviour.column]
-    if behaviour.source == "column":
+def log_values(feature: Feature, histories: Histories) -> np.ndarray:
+    """What a log says of a feature that is not the title's: numbers or words, one an event."""
+    assert feature.column is not None
+    values = histories.columns[feature.column]
+    if feature.source == "column":
         return values
-    return time_values(values, is_first_of(histories), behaviour.key)
+    return time_values(values, is_first_of(histories), feature.key)
 
 
 def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:

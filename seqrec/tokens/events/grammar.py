@@ -6,7 +6,7 @@ before the next title::
     <item:318> <rating=5> <gap=86400..604800> <wanted=?>
 
 The next title is predicted from the last token of a block. Nothing between a title and the next
-one comes from the next event, but for behaviours that are placed before their title.
+one comes from the next event, but for features that are placed before their title.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from seqrec.data.histories import MISSING_TIME
 from seqrec.errors import SeqRecError
 
 OPEN = 0
-"""Code of a behaviour of which nothing is said."""
+"""Code of a feature of which nothing is said."""
 OPEN_WORD = "?"
-SITTING_VALUES = ("no", "yes")
+SESSION_VALUES = ("no", "yes")
 NO, YES = 1, 2
-"""What a sitting's behaviour may be, and the codes of that."""
+"""What a session's feature may be, and the codes of that."""
 TIME_COLUMN = "time"
 NO_TIME = MISSING_TIME
 NO_TIME_INPUT = "no time input"
@@ -36,13 +36,13 @@ MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class Feature:
     """One thing that is told of every event."""
 
     name: str
-    source: Literal["column", "item", "time", "sitting"]
+    source: Literal["column", "item", "time", "session"]
     key: str
-    """The column, or what is made of times; empty for a sitting's."""
+    """The column, or what is made of times; empty for a session's."""
     edges: tuple[float, ...] | None
     """Of buckets; None where every value stands for itself."""
     values: tuple[str, ...]
@@ -68,7 +68,7 @@ class Behaviour:
     @property
     def column(self) -> str | None:
         """The column of the log that it is read from, if it is."""
-        if self.source in ("item", "sitting"):
+        if self.source in ("item", "session"):
             return None
         return TIME_COLUMN if self.source == "time" else self.key
 
@@ -91,8 +91,7 @@ class Behaviour:
         """
         if values.dtype.kind != "f":
             raise SeqRecError(
-                f"behaviour {self.name}: buckets are of numbers, and column {self.key!r} "
-                "holds words"
+                f"feature {self.name}: buckets are of numbers, and column {self.key!r} holds words"
             )
         return values
 
@@ -111,25 +110,25 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
-class Sittings:
+class Sessions:
     """Which events are merged: those of one series that follow each other at once."""
 
     source: Literal["column", "item"]
     key: str
     """The column that names the series."""
     gap_seconds: float
-    """How far apart two events of a sitting may be."""
+    """How far apart two events of a session may be."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """All behaviours, in the order of their tokens: those after their title come first.
+    """All features, in the order of their tokens: those after their title come first.
 
     Without any, a model reads titles, and of each event at most when it was.
     """
 
-    behaviours: tuple[Behaviour, ...]
-    sittings: Sittings | None = None
+    features: tuple[Feature, ...]
+    sessions: Sessions | None = None
     times: Literal["past_times", "target_time"] | None = None
     """What the model's attention is told of times beside the tokens: those of events read, or also
     that of the title that it is asked for."""
@@ -137,64 +136,64 @@ class Grammar:
     @property
     def block_size(self) -> int:
         """Tokens of an event."""
-        return 1 + len(self.behaviours)
+        return 1 + len(self.features)
 
     @property
     def is_before(self) -> Bool[np.ndarray, " C"]:
-        """Of every behaviour, whether it stands before its title."""
-        return np.array([one.place == "before" for one in self.behaviours], dtype=bool)
+        """Of every feature, whether it stands before its title."""
+        return np.array([one.place == "before" for one in self.features], dtype=bool)
 
     @property
     def is_given(self) -> Bool[np.ndarray, " C"]:
-        """Of every behaviour, whether the model is told it of the title that it is asked for."""
-        given = [one.place == "before" and one.source == "time" for one in self.behaviours]
+        """Of every feature, whether the model is told it of the title that it is asked for."""
+        given = [one.place == "before" and one.source == "time" for one in self.features]
         return np.array(given, dtype=bool)
 
     @property
     def is_learned(self) -> Bool[np.ndarray, " C"]:
-        """Of every behaviour, whether the model learns to say it."""
-        return np.array([one.is_learned for one in self.behaviours], dtype=bool)
+        """Of every feature, whether the model learns to say it."""
+        return np.array([one.is_learned for one in self.features], dtype=bool)
 
     @property
     def plan_places(self) -> list[int]:
-        """The behaviours that the model can plan with: it says them before the title."""
+        """The features that the model can plan with: it says them before the title."""
         return np.flatnonzero(self.is_before & self.is_learned).tolist()
 
     @property
     def words(self) -> list[str]:
-        """The tokens of all behaviours."""
-        return [word for behaviour in self.behaviours for word in behaviour.words]
+        """The tokens of all features."""
+        return [word for feature in self.features for word in feature.words]
 
     @property
     def first_code(self) -> Int[np.ndarray, " C"]:
-        """Of every behaviour, the place of its open token among all words."""
-        sizes = [behaviour.num_codes for behaviour in self.behaviours]
+        """Of every feature, the place of its open token among all words."""
+        sizes = [feature.num_codes for feature in self.features]
         return np.cumsum([0, *sizes[:-1]])
 
     @property
     def columns(self) -> list[str]:
         """Columns of the log that are read."""
-        names = [one.column for one in self.behaviours if one.column is not None]
+        names = [one.column for one in self.features if one.column is not None]
         names += [TIME_COLUMN] * (self.times is not None)
-        if self.sittings is not None:
-            names += [TIME_COLUMN] + [self.sittings.key] * (self.sittings.source == "column")
+        if self.sessions is not None:
+            names += [TIME_COLUMN] + [self.sessions.key] * (self.sessions.source == "column")
         return list(dict.fromkeys(names))
 
     @property
-    def gaps(self) -> list[Behaviour]:
-        """The behaviours that count the time since the event before."""
-        return [one for one in self.behaviours if one.source == "time" and one.key == "gap"]
+    def gaps(self) -> list[Feature]:
+        """The features that count the time since the event before."""
+        return [one for one in self.features if one.source == "time" and one.key == "gap"]
 
     @property
-    def sitting_place(self) -> int | None:
-        """The behaviour that says whether an event goes on with a sitting, if there is one."""
-        sources = [one.source for one in self.behaviours]
-        return sources.index("sitting") if "sitting" in sources else None
+    def session_place(self) -> int | None:
+        """The feature that says whether an event goes on with a session, if there is one."""
+        sources = [one.source for one in self.features]
+        return sources.index("session") if "session" in sources else None
 
     @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
-        return self.sittings is not None or any(one.dropped for one in self.behaviours)
+        return self.sessions is not None or any(one.dropped for one in self.features)
 
     @property
     def time_input(self) -> str:
@@ -204,7 +203,7 @@ class Grammar:
         return PAST_TIMES if TIME_COLUMN in self.columns else NO_TIME_INPUT
 
     def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
-        """The place of a behaviour that is called so, or read from a column of that name.
+        """The place of a feature that is called so, or read from a column of that name.
 
         Args:
             name: either.
@@ -214,51 +213,50 @@ class Grammar:
         Raises:
             SeqRecError: there is none.
         """
-        here = [n for n, one in enumerate(self.behaviours) if one.place == place]
+        here = [n for n, one in enumerate(self.features) if one.place == place]
         for is_meant in (lambda one: one.name == name, lambda one: one.key == name):
             for number in here:
-                if is_meant(self.behaviours[number]):
+                if is_meant(self.features[number]):
                     return number
-        names = ", ".join(self.behaviours[number].name for number in here) or "none"
-        raise SeqRecError(f"{asked}: behaviours {place} a title that the model knows: {names}")
+        names = ", ".join(self.features[number].name for number in here) or "none"
+        raise SeqRecError(f"{asked}: features {place} a title that the model knows: {names}")
 
     def code(self, number: int, value: Any, asked: str) -> int:
-        """The code of a behaviour's value.
+        """The code of a feature's value.
 
         Raises:
             SeqRecError: training never met it. ``asked`` is what asks.
         """
-        behaviour = self.behaviours[number]
-        found = behaviour.code_of(value)
+        feature = self.features[number]
+        found = feature.code_of(value)
         if found is None:
             raise SeqRecError(
-                f"{asked}: the model never saw it; {behaviour.name} was "
-                f"{', '.join(behaviour.values)}"
+                f"{asked}: the model never saw it; {feature.name} was {', '.join(feature.values)}"
             )
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """For ``config.json``."""
         return {
-            "behaviours": [
+            "features": [
                 {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(one).items()}
-                for one in self.behaviours
+                for one in self.features
             ],
-            "sittings": None if self.sittings is None else asdict(self.sittings),
+            "sessions": None if self.sessions is None else asdict(self.sessions),
         }
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Grammar":
         """What ``to_dict`` wrote."""
-        behaviours = []
-        for one in fields["behaviours"]:
+        features = []
+        for one in fields["features"]:
             known: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in one.items()
             }
-            behaviours.append(Behaviour(**known))
-        sittings = fields["sittings"]
-        return cls(tuple(behaviours), None if sittings is None else Sittings(**sittings))
+            features.append(Feature(**known))
+        sessions = fields["sessions"]
+        return cls(tuple(features), None if sessions is None else Sessions(**sessions))
 
 
 def number_of(value: Any) -> float | None:

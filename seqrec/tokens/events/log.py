@@ -8,7 +8,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import is_first_of
-from seqrec.tokens.events.grammar import NO_TIME, TIME_COLUMN, Behaviour, Grammar
+from seqrec.tokens.events.grammar import NO_TIME, TIME_COLUMN, Feature, Grammar
 
 KEY = "data.events"
 TIMES_KEY = "model.time_bias"
@@ -20,9 +20,9 @@ def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks
     Raises:
         SeqRecError: a column that is not there.
     """
-    for behaviour in grammar.behaviours:
-        if behaviour.column is not None:
-            _check_column(prepared, behaviour.column, _key(behaviour))
+    for feature in grammar.features:
+        if feature.column is not None:
+            _check_column(prepared, feature.column, _key(feature))
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
 
 
@@ -53,7 +53,7 @@ def check_times(prepared: PreparedData, grammar: Grammar) -> None:
 
 def _counters_of_time(grammar: Grammar) -> list[str]:
     """What of a grammar counts the time between events."""
-    keys = [f"{KEY}.sittings"] * (grammar.sittings is not None)
+    keys = [f"{KEY}.sessions"] * (grammar.sessions is not None)
     return [*keys, *map(_key, grammar.gaps), *[TIMES_KEY] * (grammar.times is not None)]
 
 
@@ -99,5 +99,5 @@ def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
     return log
 
 
-def _key(behaviour: Behaviour) -> str:
-    return f"{KEY}: behaviour {behaviour.name}"
+def _key(feature: Feature) -> str:
+    return f"{KEY}: feature {feature.name}"

@@ -81,36 +81,36 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
     unknown = []
     times = _times(rows)
     is_first = np.arange(len(rows)) == 0
-    for place, behaviour in enumerate(events.grammar.behaviours):
-        if behaviour.source == "time":
-            codes[:, place] = behaviour.codes(time_values(times, is_first, behaviour.key))
-        if behaviour.source != "column":
+    for place, feature in enumerate(events.grammar.features):
+        if feature.source == "time":
+            codes[:, place] = feature.codes(time_values(times, is_first, feature.key))
+        if feature.source != "column":
             continue
         for number, row in enumerate(rows):
-            value = row.get(behaviour.key)
+            value = row.get(feature.key)
             if value is None or is_missing(value):
                 continue
-            code = behaviour.code_of(value)
+            code = feature.code_of(value)
             if code is None:
-                unknown.append(f"{behaviour.key}={value}")
+                unknown.append(f"{feature.key}={value}")
             codes[number, place] = code or OPEN
-    sittings = events.grammar.sittings
-    if sittings is not None:
+    sessions = events.grammar.sessions
+    if sessions is not None:
         named = None
-        if sittings.source == "column":
-            series = [row.get(sittings.key) for row in rows]
+        if sessions.source == "column":
+            series = [row.get(sessions.key) for row in rows]
             named = np.array([_series_text(one) for one in series], dtype=str)
-        events.coder.tell_sittings(codes, items, named, times, is_first)
+        events.coder.tell_sessions(codes, items, named, times, is_first)
     return Told(codes, unknown, times)
 
 
 def asked_of(grammar: Grammar, given: Mapping[str, Any]) -> Asked:
-    """What is given of titles, by a behaviour's name or column, or as their time.
+    """What is given of titles, by a feature's name or column, or as their time.
 
     Raises:
-        SeqRecError: no behaviour before a title is called so, or it never had that value.
+        SeqRecError: no feature before a title is called so, or it never had that value.
     """
-    codes, time = np.full(len(grammar.behaviours), OPEN, dtype=np.int32), None
+    codes, time = np.full(len(grammar.features), OPEN, dtype=np.int32), None
     for name, value in given.items():
         asked = f"given {name}={value}"
         if name == TIME_COLUMN and grammar.times == "target_time":

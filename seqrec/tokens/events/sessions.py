@@ -1,4 +1,4 @@
-"""Shorter histories: sittings merged into one event, and events that are left out."""
+"""Shorter histories: sessions merged into one event, and events that are left out."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ class Condensed(NamedTuple):
     """What is left of some events."""
 
     kept: Int[np.ndarray, " M"]
-    """Rows that stay: of a sitting its last that is not left out."""
+    """Rows that stay: of a session its last that is not left out."""
     first: Int[np.ndarray, " M"]
-    """The first such row of each one's sitting."""
+    """The first such row of each one's session."""
     codes: Int[np.ndarray, "M C"]
-    """Of a sitting its last row's, which says that it is one; times, and what stands before the
+    """Of a session its last row's, which says that it is one; times, and what stands before the
     title, are its first's."""
     is_merged: Bool[np.ndarray, " N"]
-    """Rows that went into a later one of their sitting."""
+    """Rows that went into a later one of their session."""
     is_dropped: Bool[np.ndarray, " N"]
     """Rows that were left out."""
 
@@ -30,13 +30,13 @@ def continues(
     is_first: Bool[np.ndarray, " N"],
     gap_seconds: float,
 ) -> Bool[np.ndarray, " N"]:
-    """Whether each event goes on with the sitting of the one before it.
+    """Whether each event goes on with the session of the one before it.
 
     Args:
         series: a number of each event's series; below 0 where it has none.
         times: microseconds since 1970.
         is_first: whether an event is its history's first.
-        gap_seconds: how far apart two events of a sitting may be.
+        gap_seconds: how far apart two events of a session may be.
     """
     found = np.zeros(len(series), dtype=bool)
     known = times != NO_TIME
@@ -53,25 +53,25 @@ def condense(
     """Events by a grammar's rules.
 
     Args:
-        grammar: which behaviours are a sitting's, and which values leave an event out.
+        grammar: which features are a session's, and which values leave an event out.
         codes: of the events.
         is_first: whether an event begins a history, or a part of one that nothing crosses.
     """
     goes_on = np.zeros(len(codes), dtype=bool)
     is_dropped = np.zeros(len(codes), dtype=bool)
     is_of_first = grammar.is_before
-    for place, behaviour in enumerate(grammar.behaviours):
-        if behaviour.source == "sitting":
+    for place, feature in enumerate(grammar.features):
+        if feature.source == "session":
             goes_on = (codes[:, place] == YES) & ~is_first
-        is_of_first[place] |= behaviour.source == "time"
-        is_dropped |= np.isin(codes[:, place], behaviour.dropped_codes)
-    sitting = np.cumsum(~goes_on)
+        is_of_first[place] |= feature.source == "time"
+        is_dropped |= np.isin(codes[:, place], feature.dropped_codes)
+    session = np.cumsum(~goes_on)
     left = np.flatnonzero(~is_dropped)
-    is_new = np.append(True, sitting[left][1:] != sitting[left][:-1])[: len(left)]
+    is_new = np.append(True, session[left][1:] != session[left][:-1])[: len(left)]
     kept, first = left[np.append(is_new[1:], True)[: len(left)]], left[is_new]
     told = np.where(is_of_first, codes[first], codes[kept])
-    for place, behaviour in enumerate(grammar.behaviours):
-        if behaviour.source == "sitting":
+    for place, feature in enumerate(grammar.features):
+        if feature.source == "session":
             alone = np.where(told[:, place] == OPEN, OPEN, NO)
             told[:, place] = np.where(first < kept, YES, alone)
     is_merged = ~is_dropped

@@ -208,8 +208,8 @@ class PackedStream:
             return batch
         windows = np.array([window for row in rows for window in row], dtype=np.int64)
         if self.events is not None:
-            num_behaviours = examples.num_behaviours(windows, self.events) / self.num_ranks
-            batch = batch._replace(num_behaviours=num_behaviours)
+            num_features = examples.num_features(windows, self.events) / self.num_ranks
+            batch = batch._replace(num_features=num_features)
         return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
 
     def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
@@ -279,7 +279,7 @@ def condensed(
 ) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
     """Histories as short as a grammar makes them, their codes, and what each is learned as.
 
-    As a target a sitting is its first row: the time, the weight and all other columns are that's.
+    As a target a session is its first row: the time, the weight and all other columns are that's.
     """
     left = condense(grammar, codes, part_starts(histories))
     columns = {name: values[left.first] for name, values in histories.columns.items()}

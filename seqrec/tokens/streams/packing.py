@@ -31,9 +31,9 @@ class PackedBatch(NamedTuple):
     total_weight: float
     """What a sum over the batch's targets is divided by: their weight, unless the batch is one
     process's part of a larger one."""
-    behaviours: Int[np.ndarray, "B T"] | None = None
-    """The token of a learned behaviour that comes next; ``ignore_index`` where there is none."""
-    num_behaviours: float = 0.0
+    features: Int[np.ndarray, "B T"] | None = None
+    """The token of a learned feature that comes next; ``ignore_index`` where there is none."""
+    num_features: float = 0.0
     """What a sum over them is divided by."""
     sources: Int[np.ndarray, "B T"] | None = None
     """The row of the log that every position shows, -1 for padding; where it is asked for."""
@@ -84,7 +84,7 @@ class Examples(NamedTuple):
     codes: Int[np.ndarray, "N C"] | None = None
     """What is told of each interaction, under an event grammar."""
     targets: Int[np.ndarray, " N"] | None = None
-    """The title that each interaction is learned as, where it is not its own: a sitting's first."""
+    """The title that each interaction is learned as, where it is not its own: a session's first."""
     rows: Int[np.ndarray, " N"] | None = None
     """Of every interaction, its row of the log, where batches shall say it."""
     times: Int64[np.ndarray, " N"] | None = None
@@ -97,8 +97,8 @@ class Examples(NamedTuple):
         pairs = zip(starts.tolist(), ends.tolist(), strict=True)
         return float(sum(self.label_weight[start:end].sum() for start, end in pairs))
 
-    def num_behaviours(self, windows: Int[np.ndarray, " W"], events: EventTokens) -> int:
-        """How many behaviours some of the windows teach."""
+    def num_features(self, windows: Int[np.ndarray, " W"], events: EventTokens) -> int:
+        """How many features some of the windows teach."""
         assert self.codes is not None
         starts = self.windows.starts[windows] + self.windows.num_context[windows]
         ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
@@ -239,7 +239,7 @@ def pack_events(
         examples: where the windows are.
         rows: the windows of every row.
         events: from events to tokens.
-        generator: draws which behaviours and times are left open.
+        generator: draws which features and times are left open.
         row_length: events of a row.
         ignore_index: the label of positions that are not learned.
     """

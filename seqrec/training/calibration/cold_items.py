@@ -17,7 +17,7 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw, warmup_and_decay
-from seqrec.training.steps.sft import memory_at
+from seqrec.training.steps.sft import prior_at
 from seqrec.training.tensors import PackedTensors
 from seqrec.training.validation import validation_metrics
 
@@ -33,7 +33,7 @@ SCALES = tuple(2 ** (power / 4) for power in range(-8, 5))
 NUM_HALVINGS = 5
 
 
-def learn_new_titles(
+def learn_cold_items(
     model: SeqRecForNextItem,
     batches: Iterator[PackedTensors],
     *,
@@ -85,7 +85,7 @@ def learn_new_titles(
             torch.where(is_left_out[:, None], said, known),
             labels[place],
             label_weight=label_weight[place],
-            logit_bias=memory_at(model, here, place, labels[place]),
+            logit_bias=prior_at(model, here, place, labels[place]),
         )
         optimizer.zero_grad()
         loss.backward()
@@ -104,7 +104,7 @@ class Scaled(NamedTuple):
 
 
 @torch.no_grad()
-def scale_new_titles(
+def scale_cold_items(
     ranker: ModelRanker,
     validation: QueryLoader,
     selection_metric: str,
@@ -138,7 +138,7 @@ def scale_new_titles(
         set_scale(scale)
         return validation_metrics(ranker, validation, ks)
 
-    with ranker.without_new_titles():
+    with ranker.without_cold_items():
         best = validation_metrics(ranker, validation, ks)[selection_metric]
     if ranker.model.config.cosine_scale is not None or not best:
         metrics = judged(1.0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seqrec.models.transition_prior import TransitionMemory
+from seqrec.models.transition_prior import TransitionPrior
 from seqrec.ranking.ranker import Ranker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.validation import validation_metrics
@@ -12,7 +12,7 @@ STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
 
 def choose_strength(
     ranker: Ranker,
-    memory: TransitionMemory,
+    transition_prior: TransitionPrior,
     validation: QueryLoader,
     selection_metric: str,
     ks: Sequence[int],
@@ -33,11 +33,11 @@ def choose_strength(
     """
     tried: list[dict[str, float]] = []
     for strength in STRENGTHS:
-        memory.strength = strength
+        transition_prior.strength = strength
         tried.append(validation_metrics(ranker, validation, ks))
         last = [metrics[selection_metric] for metrics in tried[-3:]]
         if len(last) == 3 and last[0] > last[1] > last[2]:
             break
     best = max(range(len(tried)), key=lambda place: tried[place][selection_metric])
-    memory.strength = STRENGTHS[best]
+    transition_prior.strength = STRENGTHS[best]
     return tried[best]

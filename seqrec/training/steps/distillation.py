@@ -13,7 +13,7 @@ from seqrec.losses.catalog import IGNORE_INDEX, add_bias
 from seqrec.losses.softmax import Scores
 from seqrec.losses.top_k_divergence import Kept, kept_divergence, without_rest
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.training.steps.sft import memory_at
+from seqrec.training.steps.sft import prior_at
 from seqrec.training.tensors import PackedTensors
 
 
@@ -99,7 +99,7 @@ def scores_of(
     With the titles that came next, a memory is asked as if it had never met them.
     """
     hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)[place]
-    return Scores(hidden, item_weight, memory_at(model, batch, place, labels))
+    return Scores(hidden, item_weight, prior_at(model, batch, place, labels))
 
 
 def apart(model: SeqRecForNextItem, scores: Scores) -> list[Scores]:

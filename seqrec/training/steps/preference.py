@@ -24,7 +24,7 @@ from seqrec.losses.preference import (
 from seqrec.losses.softmax import Scores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.streams.pairs import PairBatch
-from seqrec.training.steps.sft import memory_at, memory_of
+from seqrec.training.steps.sft import prior_at, prior_of
 from seqrec.training.tensors import PairTensors
 
 
@@ -76,7 +76,7 @@ def preference_loss(
         batch.labels.flatten(),
         label_weight=batch.label_weight.flatten(),
         total_weight=batch.total_weight,
-        logit_bias=memory_of(model, batch.histories),
+        logit_bias=prior_of(model, batch.histories),
     )
     return (1 - sft_share) * of_pairs + sft_share * of_titles
 
@@ -103,7 +103,7 @@ def log_probs(
         hidden[batch.rows, batch.columns],
         item_weight,
         batch.asked,
-        logit_bias=_memory_at(model, batch, as_served),
+        logit_bias=_prior_at(model, batch, as_served),
     ).flatten()
     padded = torch.cat([title, title.new_zeros(1)])
 
@@ -113,10 +113,10 @@ def log_probs(
     return PairLogProbs(of(batch.chosen_at), of(batch.rejected_at), of(batch.unrelated_at))
 
 
-def _memory_at(model: SeqRecForNextItem, batch: PairTensors, as_served: bool) -> LogitBias | None:
+def _prior_at(model: SeqRecForNextItem, batch: PairTensors, as_served: bool) -> LogitBias | None:
     """What the model's memory adds to the logits at the batch's places, if it has one."""
     place = batch.rows * batch.input_ids.shape[1] + batch.columns
-    return memory_at(model, batch.histories, place, None if as_served else batch.following)
+    return prior_at(model, batch.histories, place, None if as_served else batch.following)
 
 
 class FrozenReference:
@@ -192,7 +192,7 @@ def _watched(
     for model in (policy, reference):
         hidden = model.hidden_states(batch.input_ids, batch.documents)
         item_weight = model.item_weight()
-        bias = _memory_at(model, batch, as_served=True)
+        bias = _prior_at(model, batch, as_served=True)
         scores.append(Scores(hidden[batch.rows, batch.columns], item_weight, bias))
         of_models.append(log_probs(model, batch, hidden, item_weight, as_served=True))
     mine, theirs = of_models

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
 from seqrec.losses.negatives import Negatives, NegativeSampler
-from seqrec.models.feature_heads import Family, behaviour_cross_entropy
+from seqrec.models.feature_heads import Family, feature_cross_entropy
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.transition_prior import last_items
 from seqrec.training.tensors import PackedTensors
@@ -52,7 +52,7 @@ class EventsLoss(NamedTuple):
     block_size: int
     """Tokens of an event."""
     families: Sequence[Family]
-    """The behaviours that are learned."""
+    """The features that are learned."""
     share: float
     """Of them all in the loss."""
 
@@ -63,11 +63,11 @@ class EventsLoss(NamedTuple):
         hidden: Float[Tensor, "N D"],
         batch: PackedTensors,
     ) -> Float[Tensor, ""]:
-        """The loss of titles, and in its share that of behaviours."""
-        if not self.families or batch.behaviours is None:
+        """The loss of titles, and in its share that of features."""
+        if not self.families or batch.features is None:
             return of_titles
-        labels = batch.behaviours.flatten()
-        said = behaviour_cross_entropy(model, hidden, labels, self.families, batch.num_behaviours)
+        labels = batch.features.flatten()
+        said = feature_cross_entropy(model, hidden, labels, self.families, batch.num_features)
         return (1 - self.share) * of_titles + self.share * said
 
 
@@ -107,7 +107,7 @@ def sft_loss(
             labels.flatten(0, 1),
             label_weight=label_weight.flatten(0, 1),
             total_weight=batch.total_weight,
-            logit_bias=memory_of(model, batch),
+            logit_bias=prior_of(model, batch),
         )
         for states, vectors in model.members(hidden, model.learned_item_weight())
     ]
@@ -136,14 +136,14 @@ def next_targets(
     return labels, label_weight * (batch.label_weight[:, :, None] / whole.where(whole > 0, 1))
 
 
-def memory_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
+def prior_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
     """What the model's memory adds to the logits of the rows that are learned, if it has one."""
     learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
     place = learned.nonzero().squeeze(1)
-    return memory_at(model, batch, place, batch.labels.flatten()[place])
+    return prior_at(model, batch, place, batch.labels.flatten()[place])
 
 
-def memory_at(
+def prior_at(
     model: SeqRecForNextItem,
     batch: PackedTensors,
     place: Int[Tensor, " N"],
@@ -153,12 +153,12 @@ def memory_at(
 
     With the titles that came next, it is asked as if it had never met them.
     """
-    memory = model.memory
-    if memory is None or not memory.strength:
+    transition_prior = model.transition_prior
+    if transition_prior is None or not transition_prior.strength:
         return None
     items = model.items_of(batch.input_ids)
-    asked = last_items(items, batch.documents, memory.max_steps).flatten(0, 1)[place]
-    return lambda rows, tile: memory.logits(
+    asked = last_items(items, batch.documents, transition_prior.max_steps).flatten(0, 1)[place]
+    return lambda rows, tile: transition_prior.logits(
         asked[rows], tile.start, tile.stop, None if labels is None else labels[rows]
     )
 

@@ -71,7 +71,7 @@ def started(tmp_path_factory):
         *SMALL,
         "trainer.max_epochs=6",
         "trainer.learning_rate=0.01",
-        f"data.events={{behaviours: [{MOOD}]}}",
+        f"data.events={{features: [{MOOD}]}}",
     ]
     seqrec.train("sft", data=folder / "data", out=folder / "sft", overrides=overrides)
     return folder

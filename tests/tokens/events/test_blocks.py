@@ -19,7 +19,7 @@ from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.packing import Examples, pack_events, pack_rows
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 NUM_ITEMS = 50
 ITEM_IDS = [f"t{item}" for item in range(NUM_ITEMS)]
@@ -32,10 +32,10 @@ def events_of(dropout=0.0):
     """Genre, rating (learned) and gap after a title, and before it the rating to come."""
     grammar = Grammar(
         (
-            behaviour("genre", source="item", key="genres", values=("Crime", "Drama")),
-            behaviour("rating", is_learned=True),
-            behaviour("gap", source="time", edges=(60.0,), values=("..60", "60..")),
-            behaviour("wanted", place="before", is_learned=True, dropout=dropout),
+            feature("genre", source="item", key="genres", values=("Crime", "Drama")),
+            feature("rating", is_learned=True),
+            feature("gap", source="time", edges=(60.0,), values=("..60", "60..")),
+            feature("wanted", place="before", is_learned=True, dropout=dropout),
         )
     )
     tokenizer = build_tokenizer(ITEM_IDS, grammar.words)
@@ -104,9 +104,9 @@ def test_a_packed_row_by_hand():
         [n, n, n, WANTED + 2, n],
         [n, RATING + 1, n, WANTED + 4, n],
     ]
-    assert batch.behaviours.tolist() == [sum(learned, [])]
-    assert (batch.total_weight, batch.num_behaviours) == (3.0, 4.0)
-    assert examples.num_behaviours(np.arange(2), EVENTS) == 4
+    assert batch.features.tolist() == [sum(learned, [])]
+    assert (batch.total_weight, batch.num_features) == (3.0, 4.0)
+    assert examples.num_features(np.arange(2), EVENTS) == 4
 
 
 def test_nothing_of_an_event_is_told_before_its_title_but_what_is_placed_there(generator):
@@ -130,7 +130,7 @@ def test_nothing_of_an_event_is_told_before_its_title_but_what_is_placed_there(g
         np.testing.assert_array_equal(after[event - 1, :4], before[event - 1, :4])
 
 
-def test_behaviours_are_left_open_as_often_as_the_grammar_says(generator):
+def test_features_are_left_open_as_often_as_the_grammar_says(generator):
     _, events = events_of(dropout=0.3)
     told = np.full((20_000, 4), 1)
     found = events.opened(told, generator)
@@ -195,7 +195,7 @@ def stream_of(blocks, events, **more):
     )
 
 
-def test_from_any_place_the_rest_of_the_epoch_follows_open_behaviours_included(blocks):
+def test_from_any_place_the_rest_of_the_epoch_follows_open_features_included(blocks):
     _, events = events_of(dropout=0.5)
     stream = stream_of(blocks, events)
     assert stream.row_length == 8 * 5
@@ -205,7 +205,7 @@ def test_from_any_place_the_rest_of_the_epoch_follows_open_behaviours_included(b
         assert rest == [batch.input_ids.tolist() for _, batch in epoch[number + 1 :]]
 
 
-def test_an_epoch_teaches_every_title_and_every_behaviour_once(blocks):
+def test_an_epoch_teaches_every_title_and_every_feature_once(blocks):
     parts = [
         [batch for _, batch in stream_of(blocks, EVENTS, rank=rank, num_ranks=2).batches(Place())]
         for rank in range(2)
@@ -214,9 +214,9 @@ def test_an_epoch_teaches_every_title_and_every_behaviour_once(blocks):
     log = [blocks.read([block]) for block in range(len(blocks))]
     num_targets = sum((part.split == 0).sum() - (np.diff(part.offsets) > 1).sum() for part in log)
     assert sum((batch.labels != IGNORE).sum() for batch in whole) == num_targets
-    assert sum((batch.behaviours != IGNORE).sum() for batch in whole) == 2 * num_targets
+    assert sum((batch.features != IGNORE).sum() for batch in whole) == 2 * num_targets
     for batch, first, second in zip(whole, *parts, strict=True):
-        assert first.num_behaviours == second.num_behaviours == batch.num_behaviours / 2
-        assert batch.num_behaviours == (batch.behaviours != IGNORE).sum()
-        shares = [(part.behaviours != IGNORE).sum() for part in (first, second)]
-        assert sum(shares) == batch.num_behaviours
+        assert first.num_features == second.num_features == batch.num_features / 2
+        assert batch.num_features == (batch.features != IGNORE).sum()
+        shares = [(part.features != IGNORE).sum() for part in (first, second)]
+        assert sum(shares) == batch.num_features

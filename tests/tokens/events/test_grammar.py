@@ -1,4 +1,4 @@
-"""Behaviours: what they may be, how tokens spell it, and codes by hand."""
+"""Features: what they may be, how tokens spell it, and codes by hand."""
 
 import numpy as np
 import pytest
@@ -12,20 +12,20 @@ from seqrec.tokens.events.grammar import (
     time_values,
     value_text,
 )
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 NAN = float("nan")
 
 
 def test_a_number_belongs_to_the_bucket_that_starts_at_the_last_edge_not_above_it():
-    gap = behaviour("gap", values=("..60", "60..3600", "3600.."), edges=(60.0, 3600.0))
+    gap = feature("gap", values=("..60", "60..3600", "3600.."), edges=(60.0, 3600.0))
     values = np.array([-5.0, 59.9, 60.0, 3599.0, 3600.0, 1e9, NAN])
     assert gap.codes(values).tolist() == [1, 1, 2, 2, 3, 3, OPEN]
     assert gap.codes(np.array([])).tolist() == []
 
 
 def test_a_bucket_that_training_never_met_is_unknown():
-    gap = behaviour("gap", values=("..60", "3600.."), edges=(60.0, 3600.0))
+    gap = feature("gap", values=("..60", "3600.."), edges=(60.0, 3600.0))
     assert gap.codes(np.array([30.0, 100.0, 4000.0])).tolist() == [1, OPEN, 2]
     assert [gap.code_of(value) for value in (30, "100", 4000, "3600..", "soon", NAN)] == [
         1,
@@ -38,7 +38,7 @@ def test_a_bucket_that_training_never_met_is_unknown():
 
 
 def test_values_are_found_however_they_are_written():
-    rating = behaviour("rating", values=("1", "3.5", "5"))
+    rating = feature("rating", values=("1", "3.5", "5"))
     assert rating.codes(np.array([5.0, 1.0, NAN, 3.5, 2.0])).tolist() == [3, 1, OPEN, 2, OPEN]
     assert [rating.code_of(value) for value in (5, 5.0, "5", "5.0", True, "x", None)] == [
         3,
@@ -49,13 +49,13 @@ def test_values_are_found_however_they_are_written():
         None,
         None,
     ]
-    device = behaviour("device", values=("phone", "tv"))
+    device = feature("device", values=("phone", "tv"))
     assert device.codes(np.array(["tv", "", "phone", "fridge"])).tolist() == [2, OPEN, 1, OPEN]
 
 
 def test_words_are_injective_and_free_of_whitespace():
     odd = ("?", "a b", "a%20b", "<x>", "é", "-1", "..60", "", "a\tb")
-    words = behaviour("device", values=odd).words
+    words = feature("device", values=odd).words
     assert words[0] == "<device=?>" and len(set(words)) == len(odd) + 1
     assert not any(character.isspace() for word in words for character in word)
 
@@ -86,16 +86,16 @@ def test_gaps_hours_and_weekdays_by_hand():
 
 
 def test_a_grammar_survives_its_dictionary():
-    gap = behaviour("gap", source="time", values=("..60", "60.."), edges=(60.0,))
-    grammar = Grammar((gap, behaviour("wanted", place="before", dropout=0.5, is_learned=True)))
+    gap = feature("gap", source="time", values=("..60", "60.."), edges=(60.0,))
+    grammar = Grammar((gap, feature("wanted", place="before", dropout=0.5, is_learned=True)))
     assert Grammar.of(grammar.to_dict()) == grammar
     assert grammar.block_size == 3 and grammar.first_code.tolist() == [0, 3]
     assert grammar.columns == ["time", "rating"]
     assert grammar.is_before.tolist() == grammar.is_learned.tolist() == [False, True]
 
 
-def test_a_behaviour_is_found_by_its_name_or_its_column():
-    grammar = Grammar((behaviour("seen"), behaviour("wanted", place="before")))
+def test_a_feature_is_found_by_its_name_or_its_column():
+    grammar = Grammar((feature("seen"), feature("wanted", place="before")))
     assert grammar.find("wanted", "before", "x") == grammar.find("rating", "before", "x") == 1
     assert grammar.find("rating", "after", "x") == 0
     with pytest.raises(SeqRecError, match="given mood=5: .*the model knows: wanted"):
@@ -106,8 +106,8 @@ def test_a_behaviour_is_found_by_its_name_or_its_column():
 
 def test_the_protocol_says_what_is_told_of_times():
     gap = {"source": "time", "edges": (60.0,), "values": ("..60", "60..")}
-    plain = behaviour("rating")
-    after, before = (behaviour("gap", place=place, **gap) for place in ("after", "before"))
+    plain = feature("rating")
+    after, before = (feature("gap", place=place, **gap) for place in ("after", "before"))
     assert Grammar((plain,)).time_input == "no time input"
     assert Grammar((plain, after)).time_input == "times of past events read"
     assert Grammar((after, before)).time_input == "target time given"

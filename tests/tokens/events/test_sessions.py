@@ -1,4 +1,4 @@
-"""Sittings and events that are left out, by hand."""
+"""Sessions and events that are left out, by hand."""
 
 import numpy as np
 from hypothesis import given
@@ -7,27 +7,27 @@ from hypothesis import strategies as st
 from seqrec.data.histories import Histories
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder, numbered
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sittings
+from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.events.sessions import condense, continues
 from seqrec.tokens.streams.log import condensed
 from seqrec.tokens.tokenizer import ItemTokens
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 SECOND = 1_000_000
-BINGED = behaviour("binged", source="sitting", key="", values=("no", "yes"))
-GAP = behaviour("gap", source="time", edges=(60.0,), values=("..60", "60.."))
-WANTED = behaviour("wanted", place="before")
+BINGED = feature("binged", source="session", key="", values=("no", "yes"))
+GAP = feature("gap", source="time", edges=(60.0,), values=("..60", "60.."))
+WANTED = feature("wanted", place="before")
 SERIES = np.array([0, 0, 0, 1, 1, -1, -1, 2])
 """Of eight titles; two have none."""
 
 
-def events_of(*behaviours, sittings=True):
-    grammar = Grammar(behaviours, Sittings("item", "series", 100) if sittings else None)
+def events_of(*features, sessions=True):
+    grammar = Grammar(features, Sessions("item", "series", 100) if sessions else None)
     tokens = ItemTokens(first_item_token=2, num_items=8, pad_token_id=0, unknown_token_id=1)
     return EventTokens(tokens, EventCoder(grammar, {}, SERIES), first_token=10)
 
 
-def test_a_sitting_goes_on_in_the_same_series_within_the_gap():
+def test_a_session_goes_on_in_the_same_series_within_the_gap():
     series = np.array([0, 0, 0, 1, 1, -1, -1, 0, 0, 0])
     times = np.array([0, 50, 151, 160, 260, 261, 262, 270, 280, NO_TIME]) * 1
     times[:-1] *= SECOND
@@ -52,8 +52,8 @@ def log_of():
     return Histories(np.array([0, 5, 9]), items, split, columns)
 
 
-def test_a_sitting_becomes_its_last_event_and_is_learned_as_its_first():
-    events = events_of(behaviour("rating"), GAP, BINGED, WANTED)
+def test_a_session_becomes_its_last_event_and_is_learned_as_its_first():
+    events = events_of(feature("rating"), GAP, BINGED, WANTED)
     log = log_of()
     codes = events.coder.codes(log)
     assert codes[:, 2].tolist() == [1, 1, 2, 2, 1, 1, 2, 2, 2]
@@ -72,7 +72,7 @@ def test_a_sitting_becomes_its_last_event_and_is_learned_as_its_first():
 
 
 def test_a_recommender_merges_what_stands_before_the_question():
-    events = events_of(behaviour("rating"), BINGED)
+    events = events_of(feature("rating"), BINGED)
     log = log_of()
     codes = events.coder.codes(log)
     histories = events.plain([log.items[:5], log.items[5:9]])
@@ -85,8 +85,8 @@ def test_a_recommender_merges_what_stands_before_the_question():
 
 
 def test_events_of_dropped_values_are_left_out():
-    rating = behaviour("rating", dropped=("1", "4"))
-    events = events_of(rating, sittings=False)
+    rating = feature("rating", dropped=("1", "4"))
+    events = events_of(rating, sessions=False)
     shorter, told, targets = condensed(log_of(), events.coder.codes(log_of()), events.grammar)
     assert shorter.items.tolist() == targets.tolist() == [0, 1, 3, 4, 3]
     assert told[:, 0].tolist() == [2, 3, 5, 2, 3]
@@ -99,8 +99,8 @@ def test_events_of_dropped_values_are_left_out():
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 5), st.booleans()), max_size=30))
 def test_every_event_is_kept_merged_or_dropped(rows):
-    """And what becomes of the sittings before the last depends on nothing that comes later."""
-    grammar = Grammar((BINGED, behaviour("rating", dropped=("3",))))
+    """And what becomes of the sessions before the last depends on nothing that comes later."""
+    grammar = Grammar((BINGED, feature("rating", dropped=("3",))))
     codes = np.array([row[:2] for row in rows], dtype=int).reshape(-1, 2)
     is_first = np.array([row[2] for row in rows], dtype=bool)
     whole = condense(grammar, codes, is_first)
@@ -113,8 +113,8 @@ def test_every_event_is_kept_merged_or_dropped(rows):
         assert whole.kept[whole.kept < end].tolist() == part.kept.tolist()
 
 
-def test_a_dropped_event_does_not_take_its_sitting_along():
-    grammar = Grammar((BINGED, behaviour("rating", dropped=("1",))))
+def test_a_dropped_event_does_not_take_its_session_along():
+    grammar = Grammar((BINGED, feature("rating", dropped=("1",))))
     codes = np.array([[1, 5], [2, 4], [2, 1], [1, 1], [2, 3], [1, 2]])
     left = condense(grammar, codes, np.arange(6) == 0)
     assert left.kept.tolist() == [1, 4, 5] and left.first.tolist() == [0, 4, 5]

@@ -11,7 +11,7 @@ from seqrec.data.histories import Blocks, Histories, write_blocks
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sittings
+from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import asked_of, told_of
 from seqrec.tokens.streams.base import Place
@@ -19,17 +19,17 @@ from seqrec.tokens.streams.log import PackedStream, condensed
 from seqrec.tokens.streams.packing import UNTIMED_SHARE, Examples, pack_events
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
-from tests.tokens.conftest import behaviour
+from tests.tokens.conftest import feature
 
 IGNORE = -100
 NUM_ITEMS = 3000
 TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
-RATED = (behaviour("rating", is_learned=True), behaviour("wanted", place="before"))
-BINGED = behaviour("binged", source="sitting", key="", values=("no", "yes"))
+RATED = (feature("rating", is_learned=True), feature("wanted", place="before"))
+BINGED = feature("binged", source="session", key="", values=("no", "yes"))
 
 
-def events_of(times, behaviours=(), sittings=None):
-    grammar = Grammar(behaviours, sittings, times)
+def events_of(times, features=(), sessions=None):
+    grammar = Grammar(features, sessions, times)
     return EventTokens(TOKENS, EventCoder(grammar, {}), first_token=2 + NUM_ITEMS)
 
 
@@ -40,15 +40,15 @@ class AlwaysTimed:
         return np.ones(shape)
 
 
-def packed(times, behaviours=()):
+def packed(times, features=()):
     """Two windows of three and two events in a row of six; the log says 0, 10, 20, ... seconds."""
-    events = events_of(times, behaviours)
+    events = events_of(times, features)
     windows = Windows(np.array([0, 5]), np.array([3, 2]), np.array([0, 0]))
     examples = Examples(
         np.arange(8),
         np.ones(8, np.float32),
         windows,
-        np.ones((8, len(behaviours)), dtype=np.int64),
+        np.ones((8, len(features)), dtype=np.int64),
         times=10 * np.arange(8),
     )
     return pack_events(examples, [[0, 1]], events, AlwaysTimed(), row_length=6, ignore_index=IGNORE)
@@ -100,15 +100,15 @@ def log(generator):
     )
 
 
-@pytest.mark.parametrize("behaviours", [(), RATED], ids=["titles", "blocks"])
+@pytest.mark.parametrize("features", [(), RATED], ids=["titles", "blocks"])
 @pytest.mark.parametrize("which", ["past_times", "target_time"])
 def test_streamed_in_row_groups_every_title_comes_with_its_time(
-    log, tmp_path, monkeypatch, which, behaviours
+    log, tmp_path, monkeypatch, which, features
 ):
     """Also in sliding windows; a window has all of its times or, seldom, none."""
     monkeypatch.setattr("seqrec.data.histories.BLOCK_ROWS", 300)
     write_blocks(log, tmp_path / "log.parquet")
-    events = events_of(which, behaviours)
+    events = events_of(which, features)
     stream = PackedStream(
         Blocks(tmp_path / "log.parquet", events.grammar.columns),
         TOKENS,
@@ -146,10 +146,10 @@ def test_streamed_in_row_groups_every_title_comes_with_its_time(
     assert abs(num_untimed / num_windows - UNTIMED_SHARE) < 0.03
 
 
-def test_a_sitting_has_the_time_of_its_first_title():
+def test_a_session_has_the_time_of_its_first_title():
     """As a target it counts as that; what it says of times is that one's, too."""
-    sittings = Sittings("column", "series", gap_seconds=60)
-    events = events_of("target_time", (BINGED,), sittings)
+    sessions = Sessions("column", "series", gap_seconds=60)
+    events = events_of("target_time", (BINGED,), sessions)
     seconds = np.array([0, 30, 80, 1000, 1010, 5000]) * 1_000_000
     columns = {"time": seconds, "series": np.array(list("aaabbc"))}
     log = Histories(np.array([0, 6]), np.arange(6, dtype=np.int32), np.zeros(6, np.uint8), columns)
@@ -208,7 +208,7 @@ def test_a_time_is_given_to_models_that_are_told_it_alone():
         asked_of(events_of("past_times", RATED).grammar, {"time": 90})
 
 
-def test_without_behaviours_the_tokenizer_needs_none_of_their_words():
+def test_without_features_the_tokenizer_needs_none_of_their_words():
     item_ids = ["a", "b"]
     tokenizer = build_tokenizer(item_ids)
     tokens = ItemTokens.of(tokenizer, item_ids)

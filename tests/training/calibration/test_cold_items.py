@@ -10,7 +10,7 @@ from seqrec.evaluation.protocol import Queries
 from seqrec.models import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
-from seqrec.training.calibration.cold_items import learn_new_titles, scale_new_titles
+from seqrec.training.calibration.cold_items import learn_cold_items, scale_cold_items
 from seqrec.training.tensors import PackedTensors
 from seqrec.training.validation import validation_metrics
 from tests.conftest import small_config
@@ -60,7 +60,7 @@ def test_where_content_says_all_of_a_title_it_says_all_of_a_new_one(model, histo
     tokens = model.get_input_embeddings()
     with torch.no_grad():
         tokens.weight[tokens.items] = 0
-    learn_new_titles(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.0)
+    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.0)
     with torch.no_grad():
         found = model.item_weight()[NUM_MET:]
         wanted = tokens.proj(tokens.content[NUM_MET:])
@@ -71,7 +71,7 @@ def test_where_content_says_all_of_a_title_it_says_all_of_a_new_one(model, histo
 
 def test_nothing_else_changes(model, histories):
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    learn_new_titles(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.5)
+    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.5)
     changed = {name for name, value in model.state_dict().items() if not before[name].equal(value)}
     assert {name.rpartition(".")[0].rpartition(".")[2] for name in changed} == {"proj_of_new"}
 
@@ -93,9 +93,9 @@ def scaled_by(model, fitted, scale):
 
 
 @pytest.mark.parametrize("max_cost", [0.0, 0.05, 0.3, 1.0])
-def test_new_titles_take_as_many_places_as_validation_allows(model, histories, max_cost):
+def test_cold_items_take_as_many_places_as_validation_allows(model, histories, max_cost):
     """Within the cost, and a little more would be beyond it."""
-    learn_new_titles(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
+    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
     validation, ranker = queries_after(model, histories), ranker_of(model)
     fitted = [part.clone() for part in model.get_input_embeddings().proj_of_new.parameters()]
 
@@ -103,9 +103,9 @@ def test_new_titles_take_as_many_places_as_validation_allows(model, histories, m
         scaled_by(model, fitted, scale)
         return validation_metrics(ranker, validation, KS)["ndcg@10"]
 
-    with ranker.without_new_titles():
+    with ranker.without_cold_items():
         left_out = value(1.0)
-    found = scale_new_titles(ranker, validation, "ndcg@10", KS, max_cost)
+    found = scale_cold_items(ranker, validation, "ndcg@10", KS, max_cost)
     now = [part.clone() for part in model.get_input_embeddings().proj_of_new.parameters()]
     for part, of_one in zip(now, fitted, strict=True):
         torch.testing.assert_close(part, found.scale * of_one)
@@ -117,22 +117,22 @@ def test_new_titles_take_as_many_places_as_validation_allows(model, histories, m
 
 
 def test_where_no_target_is_found_nothing_is_said_about_lengths(model, histories):
-    learn_new_titles(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
+    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
     before = model.item_weight().detach()
     targets = [history[:1] for history in histories]
     queries = Queries(np.arange(len(histories)), histories, targets, 0)
     validation = SimpleNamespace(of_all_processes=lambda: iter([queries]))
-    found = scale_new_titles(ranker_of(model), validation, "ndcg@10", KS, 0.01)
+    found = scale_cold_items(ranker_of(model), validation, "ndcg@10", KS, 0.01)
     assert (found.scale, found.cost) == (1.0, 0.0)
     assert model.item_weight().equal(before)
 
 
-def test_new_titles_are_left_out_until_they_are_learned(model, histories):
+def test_cold_items_are_left_out_until_they_are_learned(model, histories):
     """Zero vectors score 0, which would win where known titles' scores are all below."""
     ranker = ranker_of(model)
     hidden = ranker.encode(histories)
     scores = hidden @ model.item_weight().detach().T
-    with ranker.without_new_titles():
+    with ranker.without_cold_items():
         found = ranker.rank(histories, 10, exclude_seen=False)
     assert found.items.equal(scores[:, :NUM_MET].topk(10).indices)
     assert ranker.num_items == NUM_ITEMS
@@ -140,9 +140,10 @@ def test_new_titles_are_left_out_until_they_are_learned(model, histories):
 
 def test_with_a_memory_the_softmax_is_that_of_both(histories):
     """Where the memory alone explains what comes next, new titles' content has nothing to add."""
-    memory = {"max_steps": 2, "step_decay": 0.5, "query_decay": 0.7, "smoothing": 30.0}
+    transition_prior = {"max_steps": 2, "step_decay": 0.5, "query_decay": 0.7, "smoothing": 30.0}
     config = small_config(
-        content={"content_width": WIDTH}, memory=memory | {"num_edges": 0, "strength": 1.0}
+        content={"content_width": WIDTH},
+        transition_prior=transition_prior | {"num_edges": 0, "strength": 1.0},
     )
     model = SeqRecForNextItem(config).eval()
     tokens = model.get_input_embeddings()
@@ -153,7 +154,7 @@ def test_with_a_memory_the_softmax_is_that_of_both(histories):
     content[NUM_MET // 2 : NUM_MET, 1] = 1.0
     tokens.hold(content, counts)
     no_edges = torch.zeros(0)
-    model.memory.hold(
+    model.transition_prior.hold(
         torch.zeros(NUM_ITEMS + 1), no_edges, no_edges, torch.zeros(NUM_ITEMS), counts
     )
     with torch.no_grad():
@@ -168,7 +169,7 @@ def test_with_a_memory_the_softmax_is_that_of_both(histories):
             labels = drawn.view(input_ids.shape)
             yield PackedTensors(input_ids, documents, labels, weight, labels.numel())
 
-    learn_new_titles(model, batches(), row_dropout=0.5, content_dropout=0.0)
+    learn_cold_items(model, batches(), row_dropout=0.5, content_dropout=0.0)
     with torch.no_grad():
         states = model.hidden_states(input_ids).flatten(0, 1)
         said = states @ tokens.proj_of_new(content[:NUM_MET]).T

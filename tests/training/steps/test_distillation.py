@@ -228,34 +228,38 @@ def test_a_memory_is_taught_and_teaches_live_and_from_a_cache(world, tmp_path):
     """Answers hold what the teacher's memory adds, asked as if it had not met the target."""
     _, data, _, _ = world
     teacher = tmp_path / "teacher"
-    settings = [*LARGE, "model.memory={strength: 0.7}", "trainer.max_epochs=2"]
+    settings = [*LARGE, "model.transition_prior={strength: 0.7}", "trainer.max_epochs=2"]
     seqrec.train("sft", data=data, out=teacher, overrides=settings)
     seqrec.cache(teacher, data=data, out=tmp_path / "cache", k=40, max_length=20)
-    taught = [f"objective.teachers=[{teacher}]", "model.memory={}", "trainer.max_epochs=2"]
+    taught = [
+        f"objective.teachers=[{teacher}]",
+        "model.transition_prior={}",
+        "trainer.max_epochs=2",
+    ]
     losses, strengths = [], []
     for name, more in (("live", []), ("cached", [f"objective.cache={tmp_path / 'cache'}"])):
         distill(world, tmp_path / name, *taught, *more)
         lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
         losses.append([json.loads(line)["train/loss_nats"] for line in lines])
         config = json.loads((tmp_path / name / "model" / "config.json").read_text())
-        strengths.append(config["memory"]["strength"])
+        strengths.append(config["transition_prior"]["strength"])
     np.testing.assert_allclose(*losses, rtol=2e-3)
     assert strengths == [0.7, 0.7]  # what the teacher's memory tells need not be learned
-    distill(world, tmp_path / "own", *taught, "model.memory={strength: 0.2}")
+    distill(world, tmp_path / "own", *taught, "model.transition_prior={strength: 0.2}")
     config = json.loads((tmp_path / "own" / "model" / "config.json").read_text())
-    assert config["memory"]["strength"] == 0.2
+    assert config["transition_prior"]["strength"] == 0.2
     again = [*taught[:2], f"model.from_pretrained={tmp_path / 'own'}", "trainer.max_epochs=1"]
     seqrec.train("distill", data=data, out=tmp_path / "again", overrides=again)
     config = json.loads((tmp_path / "again" / "model" / "config.json").read_text())
-    assert config["memory"]["strength"] == 0.7
+    assert config["transition_prior"]["strength"] == 0.7
 
 
 def test_a_students_memory_without_a_teachers_is_chosen_on_validation(world, tmp_path):
-    metrics = distill(world, tmp_path / "run", "model.memory={}", "trainer.max_epochs=1")
+    metrics = distill(world, tmp_path / "run", "model.transition_prior={}", "trainer.max_epochs=1")
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     alone = json.loads(lines[-1])["val/ndcg@10"]
     assert metrics["validation"]["ndcg@10"] >= alone
-    assert "memory_strength" in metrics
+    assert "prior_strength" in metrics
 
 
 def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.tokens.streams.test_pairs import made
 
 import seqrec
 from seqrec.data.feedback.pairs import NONE
@@ -28,6 +27,7 @@ from seqrec.training.steps.preference import (
 )
 from seqrec.training.tensors import PairTensors
 from tests.conftest import small_config
+from tests.tokens.streams.test_pairs import made
 
 TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
 DPO = partial(dpo, beta=0.5, label_smoothing=0.1)
@@ -42,14 +42,14 @@ MEMORY = {
 }
 
 
-def with_memory():
+def with_prior():
     """A model whose memory holds random transitions."""
-    model = SeqRecForNextItem(small_config(memory=MEMORY)).eval()
+    model = SeqRecForNextItem(small_config(transition_prior=MEMORY)).eval()
     first_edge = torch.arange(101) * 3
     target = torch.stack([torch.randperm(100)[:3].sort().values for _ in range(100)]).flatten()
     weight = torch.rand(300) * 5
     leaving = weight.view(100, 3).sum(dim=1) + 1
-    model.memory.hold(first_edge, target.int(), weight, leaving, torch.arange(100))
+    model.transition_prior.hold(first_edge, target.int(), weight, leaving, torch.arange(100))
     return model
 
 
@@ -76,7 +76,7 @@ def slate(log_prob, items):
     return total
 
 
-@pytest.mark.parametrize("make", [lambda: SeqRecForNextItem(small_config()).eval(), with_memory])
+@pytest.mark.parametrize("make", [lambda: SeqRecForNextItem(small_config()).eval(), with_prior])
 def test_log_probabilities_are_those_of_each_history_read_alone(make):
     model, pairs = make(), made(num_users=6, per_user=4, longest=14)
     batch = whole_batch(pairs)
@@ -147,7 +147,7 @@ def test_a_policy_that_is_its_reference_has_a_loss_of_log_2():
 
 def test_what_followed_in_the_log_is_not_read_from_the_memory():
     """In training the memory is asked as if it had not met the chosen title there."""
-    model, pairs = with_memory(), made(num_users=6, per_user=4, longest=14, length=1)
+    model, pairs = with_prior(), made(num_users=6, per_user=4, longest=14, length=1)
     batch = whole_batch(pairs)
     hidden = model.hidden_states(batch.input_ids, batch.documents)
     found = log_probs(model, batch, hidden, model.item_weight())
@@ -159,7 +159,9 @@ def test_what_followed_in_the_log_is_not_read_from_the_memory():
         last[0, : len(history[-3:])] = history[-3:].flip(0)
         chosen = torch.from_numpy(pairs.chosen[pair])
         state = model.hidden_states(history[None] + 2)[0, -1]
-        logits = model.item_weight() @ state + model.memory.logits(last, 0, 100, chosen)[0]
+        logits = (
+            model.item_weight() @ state + model.transition_prior.logits(last, 0, 100, chosen)[0]
+        )
         wanted = float(logits.log_softmax(0)[chosen[0]])
         assert float(found.chosen[place]) == pytest.approx(wanted, abs=1e-4)
 
@@ -181,7 +183,7 @@ def test_a_cached_reference_answers_by_the_number_of_the_pair():
 
 
 def test_what_is_watched_is_the_definition():
-    policy, reference = with_memory(), with_memory()
+    policy, reference = with_prior(), with_prior()
     pairs = made(num_users=6, per_user=4, longest=14, length=1)
     batch = whole_batch(pairs, has_labels=False)
     stream = PairStream(
@@ -380,7 +382,7 @@ def test_sft_goes_on_from_a_model_with_its_own_keys(tastes, tmp_path):
 
 REFUSED = {
     "model.hidden_size: the model in .* has 32": ["model.hidden_size=64"],
-    "model.memory: the model in .* has none": ["model.memory={}"],
+    "model.transition_prior: the model in .* has none": ["model.transition_prior={}"],
     "reads 24 items": ["data.max_length=50"],
     "no such model folder": ["model.from_pretrained=nowhere"],
     "model.from_pretrained: missing": ["model.from_pretrained=null"],

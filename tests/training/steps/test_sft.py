@@ -28,7 +28,7 @@ QUICK = [*SMALL, "trainer.learning_rate=0.005", "trainer.max_epochs=20", "data.b
 
 
 def judged(world, tmp_path, num_users, overrides=QUICK):
-    """recall@1 of the model and the floors, and the best that anyone can expect."""
+    """recall@1 of the model and the baselines, and the best that anyone can expect."""
     data = tmp_path / "data"
     seqrec.prepare(world.simulate(num_users, 15, seed=3), out=data)
     seqrec.train("sft", data=data, out=tmp_path / "model", overrides=overrides)
@@ -206,8 +206,10 @@ def test_averaged_weights_forget_the_start():
 def test_a_memory_needs_a_validation_part_that_chooses_its_strength(tmp_path):
     log = first_order_world(num_items=20, seed=0).simulate(30, 8, seed=1)
     seqrec.prepare(log, out=tmp_path / "data", split_by="none")
-    with pytest.raises(SeqRecError, match="model.memory.strength: null is chosen on validation"):
-        overrides = [*SMALL, "model.memory={}"]
+    with pytest.raises(
+        SeqRecError, match="model.transition_prior.strength: null is chosen on validation"
+    ):
+        overrides = [*SMALL, "model.transition_prior={}"]
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
 
 
