@@ -2,7 +2,7 @@
 
     python -m benchmarks.engine.page
 
-What stands between the two markers is replaced; the prose around them stays.
+The text between the two markers is replaced; the prose around them stays.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FILES = {
     "engine.json": CATALOGS_FILE,
     "peers.json": PEERS_FILE,
 }
-"""Of results, and the plot that belongs to each, if any."""
+"""Files of results, and the plot of each, if any."""
 TITLES = {
     "products": "Matrix products in a step",
     "packing": "Packed against padded",
@@ -35,11 +35,11 @@ TITLES = {
     "stream": "Streaming",
     "quality": "Time to quality",
     "lazy": "Lazy AdamW against AdamW",
-    "ml-1m": "The best recipe of MovieLens-1M A beside baselines and baselines",
-    "beauty": "The best recipe of Beauty beside baselines and baselines",
+    "ml-1m": "The best recipe of MovieLens-1M A beside tuned baselines",
+    "beauty": "The best recipe of Beauty beside tuned baselines",
     "later": "Global-time splits",
-    "cold": "Titles that training never met",
-    "ablations": "What each switch is worth",
+    "cold": "Cold-start items",
+    "ablations": "Ablations",
     "rectools-softmax": "Training, full softmax, beside RecTools",
     "rectools-sampled": "Training, sampled softmax, beside RecTools",
     "rectools-recommend": "Ranking, beside RecTools",
@@ -47,19 +47,19 @@ TITLES = {
     "reinforce": "An update of reinforcement learning",
     "trl": "An update of reinforcement learning, beside TRL",
     "ratings": "Past ratings as features",
-    "wanted": "Asked for titles that will be liked",
+    "wanted": "Conditioned on items that will be liked",
     "times": "Gaps and sessions, MovieLens-100K",
     "times-later": "Gaps and sessions, global-time split",
     "genres": "Genres and decades",
-    "costs": "Preferences: what they cost",
-    "liked": "Preferences: pairs, and what was liked later",
+    "costs": "Preferences: cost",
+    "liked": "Preferences: pairs, and items liked later",
     "likes": "Reward model",
-    "slates": "Slates that a reward model pays for",
+    "slates": "Slates rewarded by a reward model",
     "hacked": "A reward made to be hacked",
     "plans": "Plans before slates",
     "students": "Distillation: teachers and students",
-    "serving": "Distillation: what models cost to serve",
-    "epochs": "Distillation: what an epoch costs",
+    "serving": "Distillation: serving costs",
+    "epochs": "Distillation: cost of an epoch",
     "memory": "Distillation: memory",
     "screening": "Objectives, pairs and SFT shares on validation",
 }

@@ -1,1 +1,1 @@
-"""What recipes reach beside baselines and baselines, and what each switch is worth."""
+"""Quality of the recipes beside tuned baselines, and ablations of each option."""

@@ -1,4 +1,4 @@
-"""The best recipes beside tuned baselines and baselines, leave-one-out: the published sets."""
+"""The best recipes beside tuned baselines, leave-one-out, on the sets of published results."""
 
 from collections.abc import Iterator
 
