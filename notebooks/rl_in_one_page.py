@@ -16,15 +16,15 @@ from seqrec import Recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
-from seqrec.rl.slates import Prompts, draw, drift, log_probs, steps_of
+from seqrec.rl.slates import PromptBatch, draw, log_probs, mean_kl, steps_of
 
-NUM_SLATES, NUM_TITLES = 8, 3  # drawn for each history
+NUM_SLATES, SLATE_SIZE = 8, 3  # drawn for each history
 BATCH, UPDATES = 8, 100
-BUDGET_NATS = 0.2  # how far the policy may go from where it began, a title
+MAX_KL_NATS = 0.2  # how far the policy may go from where it began, a title
 PENALTY = 0.1  # what a nat of that costs
 
 
-def tasks(data: PreparedData, rng: np.random.Generator):
+def prompts(data: PreparedData, rng: np.random.Generator):
     """Histories cut somewhere in the training part, and what the person watched after that."""
     log = data.histories()
     while True:
@@ -46,24 +46,24 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
     reference = copy.deepcopy(policy).requires_grad_(False)  # the policy as it was
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-4)
     generator = torch.Generator().manual_seed(0)
-    source = tasks(PreparedData.open(folder), np.random.default_rng(0))
-    asked = {"drawing": "sequential", "temperature": 1.0}
+    source = prompts(PreparedData.open(folder), np.random.default_rng(0))
+    asked = {"drawing": "autoregressive", "temperature": 1.0}
 
     for update in range(num_updates):
         histories, later = next(source)
-        prompts = Prompts.of(
+        batch = PromptBatch.of(
             histories,
             first_item_token=policy.config.first_item_token,
             pad_token_id=rec.tokens.pad_token_id,
-            max_length=policy.config.max_length - NUM_TITLES,
+            max_length=policy.config.max_length - SLATE_SIZE,
         )
 
         # generate: eight slates of three titles for every history, none that was seen
         slates = draw(
             policy,
-            prompts,
+            batch,
             num_slates=NUM_SLATES,
-            num_titles=NUM_TITLES,
+            slate_size=SLATE_SIZE,
             generator=generator,
             **asked,
         )
@@ -74,11 +74,11 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
         ).float()
 
         # guard: how far the policy is from where it began, over the whole catalog
-        steps = steps_of(policy, prompts, slates.items, **asked)
+        steps = steps_of(policy, batch, slates.items, **asked)
         with torch.no_grad():
-            before = steps_of(reference, prompts, slates.items, **asked)
-        distance = drift(steps, before)
-        if distance > BUDGET_NATS:
+            before = steps_of(reference, batch, slates.items, **asked)
+        distance = mean_kl(steps, before)
+        if distance > MAX_KL_NATS:
             print(f"update {update}: {distance.item():.3f} nats a title: the budget is spent")
             break
 

@@ -600,7 +600,7 @@ def _how_it_went(result: dict[str, Any]) -> str:
         return (
             f"{result['num_updates']} updates ({result['reason']}); reward "
             f"{result['reward_before']:.4f} -> {result['reward']:.4f}, drift "
-            f"{result['drift_nats']:.3f} nats a title, {result['train_seconds']:.0f} s"
+            f"{result['kl_nats']:.3f} nats a title, {result['train_seconds']:.0f} s"
         )
     best = f"best epoch {result['best_epoch']} of {result['num_epochs']}"
     if not result["best_epoch"]:

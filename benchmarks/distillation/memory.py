@@ -11,7 +11,7 @@ from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, at_most, row
 from seqrec.losses.divergence import DivergenceKind, catalog_divergence
-from seqrec.losses.softmax import Scores
+from seqrec.losses.softmax import CatalogScores
 from seqrec.training.accounting import training_dtype
 
 NAME = Path(__file__).stem
@@ -74,7 +74,8 @@ def probe(num_items: int, num_targets: int, kind: DivergenceKind, is_naive: bool
     """What a step's loss takes above the models' tensors, and the seconds of the second one."""
     torch.manual_seed(0)
     student, teacher = (
-        Scores(torch.randn(num_targets, WIDTH), torch.randn(num_items, WIDTH) / 8) for _ in range(2)
+        CatalogScores(torch.randn(num_targets, WIDTH), torch.randn(num_items, WIDTH) / 8)
+        for _ in range(2)
     )
     for tensor in student[:2]:
         tensor.requires_grad_()

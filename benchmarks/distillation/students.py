@@ -43,7 +43,7 @@ def measure(quick: bool) -> Iterator[Row]:
             taught,
             folder,
             read,
-            "objective.cache_rest=false",
+            "objective.use_tail_mass=false",
             quick=quick,
             name=f"{name}-student-cache-without-rest",
             seeds=SEEDS[:1],

@@ -18,7 +18,7 @@ from benchmarks.engine.machine import ROOT, threads
 from benchmarks.engine.measure import in_fresh_process, last_line
 from benchmarks.engine.prepared import Missing
 from benchmarks.engine.ranking import K
-from benchmarks.engine.reinforce import NUM_SLATES, NUM_TASKS, NUM_TITLES
+from benchmarks.engine.reinforce import NUM_PROMPTS, NUM_SLATES, SLATE_SIZE
 from benchmarks.engine.rows import Row, Target, at_least, row
 from benchmarks.engine.steps import (
     HIDDEN_SIZE,
@@ -58,7 +58,7 @@ TARGETS = {
     ("sampled", "ml-1m"): at_least(12),
 }
 RANKING_TARGET, RECBOLE_TARGET = at_least(6), at_least(150)
-TRL_TARGETS = {"sequential": at_least(20), "one_pass": at_least(40)}
+TRL_TARGETS = {"autoregressive": at_least(20), "plackett_luce": at_least(40)}
 RECBOLE_WORK = Work("ml-100k", "ML-100K, length 50", max_length=50, batch_size=64)
 FEW_EPOCHS, MANY_EPOCHS = 1, 5
 """Of two runs, whose difference is epochs and validations alone."""
@@ -166,7 +166,7 @@ def reinforce_beside_trl(quick: bool) -> Iterator[Row]:
     for drawing, target in TRL_TARGETS.items():
         yield from beside(
             "trl",
-            f"update of {NUM_TASKS} x {NUM_SLATES} slates of {NUM_TITLES}, {drawing}",
+            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {drawing}",
             "s",
             ours=partial(of_ours, drawing),
             peers=lambda: peer("trl", *sizes),

@@ -20,19 +20,19 @@ from seqrec.models.configuration import SeqRecRewardConfig
 from seqrec.models.reward import SeqRecForReward
 from seqrec.rl.executors import InProcess
 from seqrec.rl.learner import Learner, Reference
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import LearnedReward
-from seqrec.rl.sampler import Asking
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker, Scorer
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw
 
 NAME = Path(__file__).stem
-NUM_ITEMS, NUM_TASKS, NUM_SLATES, NUM_TITLES, MAX_LENGTH = 3416, 8, 8, 3, 100
+NUM_ITEMS, NUM_PROMPTS, NUM_SLATES, SLATE_SIZE, MAX_LENGTH = 3416, 8, 8, 3, 100
 VOCAB_SIZE = -(-(NUM_ITEMS + 2) // 64) * 64
 PENALTY = 0.04
 WARMUP_UPDATES = 5
-DRAWINGS = ("sequential", "one_pass")
+DRAWINGS = ("autoregressive", "plackett_luce")
 
 
 def measure(quick: bool) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def measure(quick: bool) -> Iterator[Row]:
         answer = in_fresh_process(NAME, drawing=drawing, num_updates=5 if quick else 60)
         yield row(
             NAME,
-            f"update of {NUM_TASKS} x {NUM_SLATES} slates of {NUM_TITLES}, {drawing}",
+            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {drawing}",
             [1000 * seconds for seconds in answer["update_seconds"]],
             "ms",
             note=f"generate {1000 * answer['generate']:.1f}, score {1000 * answer['score']:.1f}, "
@@ -53,36 +53,36 @@ def probe(drawing: str, num_updates: int) -> dict[str, Any]:
     """Seconds of updates after a warm-up, and the medians of their stages."""
     torch.set_num_threads(threads())
     torch.manual_seed(0)
-    asking = Asking(NUM_SLATES, NUM_TITLES, drawing, 1.0, MAX_LENGTH + NUM_TITLES)  # type: ignore[arg-type]
+    sampler = Sampler(NUM_SLATES, SLATE_SIZE, drawing, 1.0, MAX_LENGTH + SLATE_SIZE)  # type: ignore[arg-type]
     policy = model()
     learner = Learner(
         policy,
         adamw(policy, learning_rate=1e-4, weight_decay=0.0),
-        Reference(copy.deepcopy(policy), asking),
-        asking,
+        Reference(copy.deepcopy(policy), sampler),
+        sampler,
         algorithm=build_algorithm(GRPOConfig()),
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=training_dtype("auto", "cpu"),
     )
     executor = InProcess(
-        [RolloutWorker(copy.deepcopy(policy), asking, 0, 0)], Scorer(LearnedReward(reward_model()))
+        [RolloutWorker(copy.deepcopy(policy), sampler, 0, 0)], Scorer(LearnedReward(reward_model()))
     )
     rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {"generate": [], "score": [], "update": []}
     for update in range(num_updates + WARMUP_UPDATES):
-        lengths = rng.integers(10, MAX_LENGTH + 1, NUM_TASKS)
+        lengths = rng.integers(10, MAX_LENGTH + 1, NUM_PROMPTS)
         histories = [rng.choice(NUM_ITEMS, length, replace=False) for length in lengths]
         ratings = [rng.integers(1, 6, length).astype(float) for length in lengths]
-        tasks = Tasks(
-            np.arange(NUM_TASKS),
+        prompts = Prompts(
+            np.arange(NUM_PROMPTS),
             histories,
             [history[:1] for history in histories],
             past_ratings=ratings,
         )
         times = [time.perf_counter()]
         executor.load(learner.weights(), update)
-        rollouts = executor.collect(executor.start(tasks, update))
+        rollouts = executor.collect(executor.start(prompts, update))
         times.append(time.perf_counter())
         rewards = executor.score(rollouts)
         times.append(time.perf_counter())
@@ -105,7 +105,7 @@ def decoder() -> SeqRecDecoderConfig:
         intermediate_size=INNER_SIZE,
         num_hidden_layers=NUM_BLOCKS,
         num_attention_heads=NUM_HEADS,
-        max_position_embeddings=MAX_LENGTH + NUM_TITLES,
+        max_position_embeddings=MAX_LENGTH + SLATE_SIZE,
         dropout=0.0,
         item_dropout=0.0,
         relative_bias=False,
@@ -128,7 +128,7 @@ def model() -> SeqRecForNextItem:
             num_items=NUM_ITEMS,
             padded_num_items=VOCAB_SIZE,
             first_item_token=2,
-            max_length=MAX_LENGTH + NUM_TITLES,
+            max_length=MAX_LENGTH + SLATE_SIZE,
             content=None,
             transition_prior=None,
             catalog_fingerprint="",

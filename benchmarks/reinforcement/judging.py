@@ -13,13 +13,13 @@ from seqrec.data.feedback.holdout import held_out_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
 from seqrec.models.folder import load_model, load_reward_model
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import LearnedReward
 from seqrec.rl.rollouts import part_of
-from seqrec.rl.sampler import Asking
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 
-NUM_TITLES = 3
+SLATE_SIZE = 3
 NUM_SAMPLED = 8
 BATCH = 64
 
@@ -43,7 +43,7 @@ class People:
         return np.flatnonzero(levels < self.held_out_share)
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def prompts(self) -> Prompts:
         """Their histories, all that is before the test part, and how they rated it."""
         of = self.prepared.histories(["rating"])
         ends = [int((of.split[a:b] != TEST).sum()) for a, b in self._spans(of.offsets)]
@@ -51,7 +51,7 @@ class People:
         histories = [of.items[a:b] for a, b in spans]
         ratings = [of.columns["rating"][a:b] for a, b in spans]
         later = [history[:0] for history in histories]  # nothing of the test part is told
-        return Tasks(self.numbers, histories, later, past_ratings=ratings)
+        return Prompts(self.numbers, histories, later, past_ratings=ratings)
 
     def _spans(self, offsets: np.ndarray) -> list[tuple[int, int]]:
         return [(int(offsets[user]), int(offsets[user + 1])) for user in self.numbers]
@@ -60,9 +60,9 @@ class People:
         """The titles that stand first in a run's lists, which ``of`` had made."""
         users = self.prepared.users().select("user_id").with_row_index("user")
         items = self.prepared.items().select("item_id").with_row_index("item")
-        lists = pl.read_parquet(run / "lists.parquet").filter(pl.col("rank") <= NUM_TITLES)
+        lists = pl.read_parquet(run / "lists.parquet").filter(pl.col("rank") <= SLATE_SIZE)
         table = lists.join(users, on="user_id").join(items, on="item_id").sort("user", "rank")
-        return table["item"].to_numpy().reshape(-1, NUM_TITLES)[self.numbers].astype(np.int64)
+        return table["item"].to_numpy().reshape(-1, SLATE_SIZE)[self.numbers].astype(np.int64)
 
     def of(self, run: Path) -> Judged:
         """What they said later of a run's lists, and of its first titles."""
@@ -86,18 +86,20 @@ class People:
     def rewards(self, reward: Path, slates: np.ndarray) -> np.ndarray:
         """What a reward model says of slates, by person: the mean over theirs."""
         scorer = LearnedReward(load_reward_model(reward / "model"))
-        slates = slates.reshape(len(slates), -1, NUM_TITLES)
-        scores = [scorer.score(part_of(self.tasks, part), slates[part]) for part in self._parts()]
+        slates = slates.reshape(len(slates), -1, SLATE_SIZE)
+        scores = [scorer.score(part_of(self.prompts, part), slates[part]) for part in self._parts()]
         return np.concatenate(scores).mean(axis=1)
 
     def sampled(self, run: Path, temperature: float, seed: int) -> np.ndarray:
         """Slates drawn at a temperature, all their titles after the history."""
         model = load_model(run / "model")
-        asking = Asking(NUM_SAMPLED, NUM_TITLES, "one_pass", temperature, model.config.max_length)
-        worker = RolloutWorker(model, asking, seed, 0)
+        sampler = Sampler(
+            NUM_SAMPLED, SLATE_SIZE, "plackett_luce", temperature, model.config.max_length
+        )
+        worker = RolloutWorker(model, sampler, seed, 0)
         with torch.no_grad():
             drawn = [
-                worker.generate(part_of(self.tasks, part), number)
+                worker.generate(part_of(self.prompts, part), number)
                 for number, part in enumerate(self._parts())
             ]
         return np.concatenate([rollouts.items for rollouts in drawn])

@@ -43,7 +43,7 @@ def measure(quick: bool) -> Iterator[Row]:
             ratio=found["reward"] / found["reward_before"],
             note=f"ratio: to {found['reward_before']:.4f} before; validation {metric} "
             f"{found['validation_before'][metric]:.4f} -> {found['validation'][metric]:.4f}; "
-            f"{found['drift_nats']:.3f} nats; {shares[0]:.1%} -> {shares[1]:.1%} of the catalog; "
+            f"{found['kl_nats']:.3f} nats; {shares[0]:.1%} -> {shares[1]:.1%} of the catalog; "
             f"{found['reason']}",
             module=MODULE,
         )

@@ -57,7 +57,7 @@ def measure(quick: bool) -> Iterator[Row]:
     yield row(
         NAME,
         f"{DATA}: divergence from SFT, nats a title",
-        [_metrics(run)["drift_nats"] for run in runs],
+        [_metrics(run)["kl_nats"] for run in runs],
         "",
         system="RL",
         target=BUDGET,

@@ -25,22 +25,22 @@ from seqrec.losses.policy import (
 )
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.learner import Algorithm, Learner, Reference
-from seqrec.rl.sampler import Asking
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw
 
 
 def build_learner(
-    recipe: Recipe, settings: RLConfig, policy: SeqRecForNextItem, asking: Asking
+    recipe: Recipe, settings: RLConfig, policy: SeqRecForNextItem, sampler: Sampler
 ) -> Learner:
     """The policy, its optimizer, and the reference that it started as."""
     trainer = recipe.trainer
     return Learner(
         policy,
         adamw(policy, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay),
-        Reference(copy.deepcopy(policy), asking),
-        asking,
+        Reference(copy.deepcopy(policy), sampler),
+        sampler,
         algorithm=build_algorithm(settings.algorithm),
         entropy_bonus=settings.entropy_bonus,
         gradient_clip=trainer.gradient_clip,
@@ -56,12 +56,12 @@ def build_algorithm(config: AlgorithmConfig) -> Algorithm:
             bounds: dict[str, Any] = {
                 "clip_low": config.clip_low,
                 "clip_high": config.clip_high,
-                "is_per_slate": config.is_per_slate,
+                "is_sequence_level": config.is_sequence_level,
             }
             return Algorithm(
                 standardized_advantages if is_grpo else centred_advantages,
                 partial(clipped_policy_gradient, **bounds),
-                config.num_passes,
+                config.ppo_epochs,
                 partial(share_clipped, **bounds),
             )
         case RLOOConfig():
@@ -77,8 +77,8 @@ def _without_ratio(
 
 
 def _worker(
-    config: Any, asking: Asking, seed: int, number: int, device: torch.device | None = None
+    config: Any, sampler: Sampler, seed: int, number: int, device: torch.device | None = None
 ) -> RolloutWorker:
     model = SeqRecForNextItem(copy.deepcopy(config))
     model.to(device)  # type: ignore[arg-type]
-    return RolloutWorker(model, asking, seed, number)
+    return RolloutWorker(model, sampler, seed, number)

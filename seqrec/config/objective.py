@@ -150,7 +150,7 @@ DivergenceConfig = Annotated[
 
 
 class ContinuationConfig(Block):
-    num_titles: int = Field(default=3, gt=0)
+    num_items: int = Field(default=3, gt=0)
     """Titles of the student's that a history goes on with."""
     temperature: float = Field(default=1.0, gt=0)
     """Of the student's distribution that they are drawn from."""
@@ -168,7 +168,7 @@ class DistillationConfig(Block):
     whose answers it must hold."""
     cache: str | None = None
     """What seqrec cache wrote of the teachers' answers, to learn from without the teachers."""
-    cache_rest: bool = True
+    use_tail_mass: bool = True
     """Titles that the cache does not hold share what the others leave; false: they are taken to
     be impossible."""
     sft_share: float = Field(default=0.1, ge=0, lt=1)
@@ -181,8 +181,8 @@ class DistillationConfig(Block):
     @model_validator(mode="after")
     def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
         if self.cache is None:
-            if not self.cache_rest:
-                raise ValueError("cache_rest goes with a cache; live teachers say everything")
+            if not self.use_tail_mass:
+                raise ValueError("use_tail_mass goes with a cache; live teachers say everything")
             return self
         if self.loss != ForwardKLConfig():
             raise ValueError(

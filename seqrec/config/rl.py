@@ -13,9 +13,9 @@ MANY = ("function", "model")
 class SlatesConfig(Block):
     num_slates: int = Field(default=8, gt=1)
     """Slates that are drawn for each history: a group."""
-    num_titles: int = Field(default=3, gt=0)
+    slate_size: int = Field(default=3, gt=0)
     """Titles of a slate."""
-    drawing: Literal["sequential", "one_pass"] = "sequential"
+    sampler: Literal["autoregressive", "plackett_luce"] = "autoregressive"
     """Each title appended to the history before the next is drawn, or all drawn after it."""
     temperature: float = Field(default=1.0, gt=0)
     """What logits are divided by."""
@@ -24,11 +24,11 @@ class SlatesConfig(Block):
     that it learned to say before its title. The reward is of the slate."""
 
     @model_validator(mode="after")
-    def _a_plan_is_followed_in_one_pass(self) -> "SlatesConfig":
-        if self.plan and self.drawing != "one_pass":
+    def _a_plan_is_followed_by_plackett_luce(self) -> "SlatesConfig":
+        if self.plan and self.sampler != "plackett_luce":
             raise ValueError(
-                f"plan: true goes with drawing one_pass, not {self.drawing}: a plan is said once, "
-                "before the whole slate"
+                "plan: true goes with sampler plackett_luce, not "
+                f"{self.sampler}: a plan precedes the whole slate"
             )
         return self
 
@@ -44,13 +44,13 @@ class RLOOConfig(Block):
 
 
 class ClippedConfig(Block):
-    num_passes: int = Field(default=1, gt=0)
+    ppo_epochs: int = Field(default=1, gt=0)
     """Times that a batch of slates is learned from."""
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     """How far below 1 the ratio of new to old probability may fall and still be learned from."""
     clip_high: float = Field(default=0.2, gt=0)
     """How far above."""
-    is_per_slate: bool = False
+    is_sequence_level: bool = False
     """One ratio a slate instead of one a title."""
 
 
@@ -136,7 +136,7 @@ RewardsConfig = Annotated[
 
 
 class GuardConfig(Block):
-    budget_nats: float = Field(default=0.2, gt=0)
+    max_kl_nats: float = Field(default=0.2, gt=0)
     """Largest divergence from the reference, in nats a title."""
     metric: str = Field(default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$")
     """Validation metric that may not fall; not the reward."""
@@ -146,15 +146,15 @@ class GuardConfig(Block):
     """Returns to good weights after which it goes on; at the next one it stops."""
     check_every: int = Field(default=20, gt=0)
     """Updates between two looks."""
-    penalty: float = Field(default=0.1, ge=0)
+    kl_coef: float = Field(default=0.1, ge=0)
     """What a nat of divergence costs."""
-    target_nats: float | None = Field(default=None, gt=0)
+    target_kl_nats: float | None = Field(default=None, gt=0)
     """Divergence that the penalty adapts to; null: the penalty is fixed."""
 
     @model_validator(mode="after")
     def _a_penalty_of_nothing_cannot_adapt(self) -> "GuardConfig":
-        if self.target_nats is not None and not self.penalty:
-            raise ValueError("target_nats: needs a penalty above 0, which it multiplies")
+        if self.target_kl_nats is not None and not self.kl_coef:
+            raise ValueError("target_kl_nats: needs a kl_coef above 0, which it multiplies")
         return self
 
 
@@ -194,16 +194,16 @@ class RLConfig(Block):
     """Where roles run."""
     num_updates: int = Field(default=200, gt=0)
     """Updates."""
-    num_tasks: int = Field(default=32, gt=0)
+    num_prompts: int = Field(default=32, gt=0)
     """Histories of an update."""
     max_later: int = Field(default=10, gt=0)
     """Interactions after a history, inside the training part, that rewards may know."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the users, by a hash of their ids, that are never asked: the guard looks at them.
     A reward model that leaves out no fewer has not met them either."""
-    num_held_tasks: int = Field(default=256, gt=0)
+    num_held_out_prompts: int = Field(default=256, gt=0)
     """Histories of theirs that it looks at."""
-    max_age: int = Field(default=0, ge=0)
+    max_staleness: int = Field(default=0, ge=0)
     """Updates that slates may be older than the policy, drawn while it learns from others; 0: one
     after the other, the only way that can be repeated exactly."""
     entropy_bonus: float = Field(default=0.0, ge=0)
@@ -225,9 +225,9 @@ class RLConfig(Block):
 
     @model_validator(mode="after")
     def _old_slates_are_corrected_for(self) -> "RLConfig":
-        if self.max_age and not isinstance(self.algorithm, ClippedConfig):
+        if self.max_staleness and not isinstance(self.algorithm, ClippedConfig):
             raise ValueError(
-                f"max_age {self.max_age} goes with algorithm grpo or dr_grpo, whose ratio corrects "
-                f"for it, not with {self.algorithm.name}"
+                f"max_staleness {self.max_staleness} goes with algorithm grpo or dr_grpo, whose "
+                f"ratio corrects for it, not with {self.algorithm.name}"
             )
         return self

@@ -27,12 +27,12 @@ SAFE_LOGIT = 60.0
 """Exponentials of logits below it, summed over any catalog, stay finite where the exponent has
 the range of float32's."""
 
-LEFT_OUT = -1e9
+MASKED_LOGIT = -1e9
 """The logit of items that may not be chosen: finite, so that 0 times it is 0."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedItems:
     """A bias under which some items of every row have no probability."""
 
     items: Int[Tensor, "N S"]
@@ -47,10 +47,10 @@ class LeftOut:
         add_bias(logits, self.besides, rows, tile, temperature)
         items = self.items[rows]
         row, column = ((items >= tile.start) & (items < tile.stop)).nonzero(as_tuple=True)
-        logits[row, items[row, column] - tile.start] = LEFT_OUT
+        logits[row, items[row, column] - tile.start] = MASKED_LOGIT
 
 
-LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]] | LeftOut
+LogitBias = Callable[[slice, slice], Float[Tensor, "C tile"]] | ExcludedItems
 """What is added to the logits of a range of rows and one of items; no gradient flows into it."""
 
 
@@ -62,7 +62,7 @@ def add_bias(
     temperature: float = 1.0,
 ) -> None:
     """Add a bias, over a temperature, to the logits of a range of rows and one of items."""
-    if isinstance(bias, LeftOut):
+    if isinstance(bias, ExcludedItems):
         bias.add_to(logits, rows, tile, temperature)
     elif bias is not None:
         dense = bias(rows, tile)

@@ -14,9 +14,9 @@ from torch.autograd.function import once_differentiable
 
 from seqrec.losses.catalog import LogitBias, catalog_cross_entropy, row_sums, scaled_by
 from seqrec.losses.softmax import (
+    CatalogScores,
     HeadGradients,
     Logits,
-    Scores,
     Tiles,
     add_at_items,
     at_items,
@@ -33,8 +33,8 @@ more."""
 
 
 def catalog_divergence(
-    student: Scores,
-    teachers: Sequence[Scores],
+    student: CatalogScores,
+    teachers: Sequence[CatalogScores],
     *,
     kind: DivergenceKind = "forward_kl",
     share: float = 0.5,
@@ -115,8 +115,8 @@ def catalog_divergence(
 
 @torch.no_grad()
 def row_divergences(
-    student: Scores,
-    teachers: Sequence[Scores],
+    student: CatalogScores,
+    teachers: Sequence[CatalogScores],
     *,
     kind: DivergenceKind = "forward_kl",
     share: float = 0.5,
@@ -224,17 +224,17 @@ class _CatalogDivergence(torch.autograd.Function):
         row_share: Tensor,
         labels: Tensor | None,
         logit_bias: LogitBias | None,
-        teachers: tuple[Scores, ...],
+        teachers: tuple[CatalogScores, ...],
         form: Form,
     ) -> tuple[Tensor, Tensor]:
-        student = Logits(Scores(hidden, item_weight, logit_bias), form.temperature)
-        guides = [Logits(teacher, form.temperature) for teacher in teachers]
+        student = Logits(CatalogScores(hidden, item_weight, logit_bias), form.temperature)
+        teacher_logits = [Logits(teacher, form.temperature) for teacher in teachers]
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
-        num_arrays = NUM_ARRAYS[form.kind] + (len(guides) > 1)
+        num_arrays = NUM_ARRAYS[form.kind] + (len(teacher_logits) > 1)
         for rows in student.chunks(form.chunk_size, num_arrays):
-            ours, theirs = student.fill(rows), mean_logits(guides, rows)
+            ours, theirs = student.fill(rows), mean_logits(teacher_logits, rows)
             of_rows = None if labels is None else labels[rows, None]
             match form.kind:
                 case "forward_kl":

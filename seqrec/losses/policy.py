@@ -38,7 +38,7 @@ def centred_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
     return rewards - rewards.mean(dim=1, keepdim=True)
 
 
-def has_spread(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, " B"]:
+def is_informative(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, " B"]:
     """Which groups have rewards that differ: from the others nothing is learned."""
     return (rewards.amax(dim=1) - rewards.amin(dim=1)) > EPS
 
@@ -64,7 +64,7 @@ def clipped_policy_gradient(
     *,
     clip_low: float,
     clip_high: float,
-    is_per_slate: bool = False,
+    is_sequence_level: bool = False,
 ) -> Float[Tensor, ""]:
     """``-min(ratio * advantage, clip(ratio) * advantage)``, averaged over slates.
 
@@ -78,12 +78,12 @@ def clipped_policy_gradient(
         advantages: of the slates.
         clip_low: how far below 1 a ratio may fall and still be learned from.
         clip_high: how far above.
-        is_per_slate: one ratio a slate.
+        is_sequence_level: one ratio a slate.
 
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7; two bounds as in Yu et al. 2025,
         arXiv:2503.14476, section 3.1.
     """
-    ratio = _ratio(log_prob, old_log_prob, is_per_slate)
+    ratio = _ratio(log_prob, old_log_prob, is_sequence_level)
     advantage = advantages[:, :, None]
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantage, clipped * advantage).sum(dim=2).mean()
@@ -96,13 +96,13 @@ def share_clipped(
     *,
     clip_low: float,
     clip_high: float,
-    is_per_slate: bool = False,
+    is_sequence_level: bool = False,
 ) -> Float[Tensor, ""]:
     """The share of ratios that are beyond the bound that their advantage pushes against.
 
     From these ``clipped_policy_gradient`` learns nothing; the arguments are its.
     """
-    ratio = _ratio(log_prob, old_log_prob, is_per_slate)
+    ratio = _ratio(log_prob, old_log_prob, is_sequence_level)
     advantage = advantages[:, :, None]
     is_up = (ratio > 1 + clip_high) & (advantage > 0)
     is_down = (ratio < 1 - clip_low) & (advantage < 0)
@@ -110,8 +110,8 @@ def share_clipped(
 
 
 def _ratio(
-    log_prob: Float[Tensor, "B G K"], old_log_prob: Float[Tensor, "B G K"], is_per_slate: bool
+    log_prob: Float[Tensor, "B G K"], old_log_prob: Float[Tensor, "B G K"], is_sequence_level: bool
 ) -> Float[Tensor, "B G R"]:
     """Of new to old probability, of every title or of the whole slate."""
     shift = log_prob - old_log_prob
-    return (shift.sum(dim=2, keepdim=True) if is_per_slate else shift).exp()
+    return (shift.sum(dim=2, keepdim=True) if is_sequence_level else shift).exp()

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.catalog import LeftOut
+from seqrec.losses.catalog import ExcludedItems
 from seqrec.losses.divergence import catalog_divergence
-from seqrec.losses.softmax import Logits, Scores
+from seqrec.losses.softmax import CatalogScores, Logits
 
 
 def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
@@ -91,7 +91,7 @@ def _perturbed_order(
 
 
 @torch.no_grad()
-def entropy(scores: Scores) -> Float[Tensor, ""]:
+def entropy(scores: CatalogScores) -> Float[Tensor, ""]:
     """Of a choice by scores, a mean over rows, in nats; without gradients."""
     logits, values = Logits(scores), []
     for rows in logits.chunks(None):
@@ -100,18 +100,18 @@ def entropy(scores: Scores) -> Float[Tensor, ""]:
     return torch.cat(values).mean()
 
 
-def unevenness(scores: Scores, gone: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
+def entropy_deficit(scores: CatalogScores, excluded_items: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
     """How far below its maximum the entropy of a choice is, a mean over rows, in nats.
 
-    ``KL(policy | uniform)`` over what is not gone: the log of their number minus the entropy.
+    ``KL(policy | uniform)`` over the other items: the log of their number minus the entropy.
 
     Args:
-        scores: of the catalog, with a bias under which what is gone has no probability.
-        gone: items that cannot be chosen in each row; -1 is none.
+        scores: of the catalog, with a bias under which excluded items have no probability.
+        excluded_items: items that cannot be chosen in each row; -1 is none.
     """
-    uniform = Scores(
+    uniform = CatalogScores(
         scores.hidden.new_zeros(len(scores.hidden), 1),
         scores.item_weight.new_zeros(len(scores.item_weight), 1),
-        LeftOut(gone),
+        ExcludedItems(excluded_items),
     )
     return catalog_divergence(scores, [uniform], kind="reverse_kl")

@@ -26,7 +26,7 @@ Tiles = list[Tensor]
 """Logits of a chunk, by tile; who asks for them may write to them."""
 
 
-class Scores(NamedTuple):
+class CatalogScores(NamedTuple):
     """What gives every row a distribution: the softmax of ``hidden @ item_weight.T + bias``."""
 
     hidden: Float[Tensor, "N D"]
@@ -41,7 +41,7 @@ class Logits:
     They have the precision of the products, and are divided by a temperature.
     """
 
-    def __init__(self, scores: Scores, temperature: float = 1.0) -> None:
+    def __init__(self, scores: CatalogScores, temperature: float = 1.0) -> None:
         hidden, num_items = scores.hidden, len(scores.item_weight)
         self.dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
@@ -161,7 +161,7 @@ def mean_logits(teachers: Sequence[Logits], rows: slice) -> Tiles:
 
 @torch.no_grad()
 def most_likely(
-    teachers: Sequence[Scores], k: int, *, chunk_size: int | None = None
+    teachers: Sequence[CatalogScores], k: int, *, chunk_size: int | None = None
 ) -> tuple[Int[Tensor, "N K"], Float[Tensor, "N K"], Float[Tensor, " N"]]:
     """The ``k`` likeliest items of every row, their log-probabilities, and the mass of the rest.
 
@@ -170,11 +170,11 @@ def most_likely(
         k: how many; at most the catalog.
         chunk_size: rows scored at once; chosen by the catalog's size if absent.
     """
-    guides = [Logits(teacher) for teacher in teachers]
-    first = guides[0]
+    teacher_logits = [Logits(teacher) for teacher in teachers]
+    first = teacher_logits[0]
     found = []
-    for rows in first.chunks(chunk_size, 1 + (len(guides) > 1)):
-        tiles = mean_logits(guides, rows)
+    for rows in first.chunks(chunk_size, 1 + (len(teacher_logits) > 1)):
+        tiles = mean_logits(teacher_logits, rows)
         candidates = [tile.topk(min(k, tile.shape[1]), dim=1) for tile in tiles]
         items = [c.indices + t.start for c, t in zip(candidates, first.tiles, strict=True)]
         values, place = torch.cat([c.values for c in candidates], dim=1).topk(k, dim=1)

@@ -9,9 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from seqrec.losses.catalog import row_sums, scaled_by
 from seqrec.losses.softmax import (
+    CatalogScores,
     HeadGradients,
     Logits,
-    Scores,
     add_at_items,
     at_items,
     share_of_rows,
@@ -22,25 +22,25 @@ GONE = -1e4
 others' are summed. What they leave of 1 would be rounding alone where the student is sure."""
 
 
-class Kept(NamedTuple):
+class TopKDistribution(NamedTuple):
     """What is known of a teacher's distribution in every row."""
 
     items: Int[Tensor, "N K"]
     """Different ones."""
     log_prob: Float[Tensor, "N K"]
-    rest: Float[Tensor, " N"]
+    tail_mass: Float[Tensor, " N"]
     """The probability of all other items together."""
 
 
-def without_rest(kept: Kept) -> Kept:
+def without_tail(kept: TopKDistribution) -> TopKDistribution:
     """The distribution over the kept items alone, as if the others were impossible."""
     whole = torch.logsumexp(kept.log_prob, dim=1, keepdim=True)
-    return Kept(kept.items, kept.log_prob - whole, torch.zeros_like(kept.rest))
+    return TopKDistribution(kept.items, kept.log_prob - whole, torch.zeros_like(kept.tail_mass))
 
 
-def kept_divergence(
-    student: Scores,
-    kept: Kept,
+def top_k_divergence(
+    student: CatalogScores,
+    kept: TopKDistribution,
     *,
     labels: Int[Tensor, " N"] | None = None,
     label_share: float = 0.0,
@@ -50,11 +50,12 @@ def kept_divergence(
 ) -> Float[Tensor, ""]:
     """The mean forward KL divergence between kept items and the rest as one outcome, in nats.
 
-    ``sum(q_k * log(q_k / p_k)) + rest * log(rest / (1 - sum(p_k)))`` over the kept items ``k``,
-    with ``p`` the student's softmax over the whole catalog. It is never more than the divergence
-    of the whole distributions, and equal where the student is right about how the rest is shared.
-    The gradient of a kept item's logit is ``p - q``, of another's ``p * (1 - rest / (1 -
-    sum(p_k)))``: formed while a chunk is at hand, as many products as cross-entropy takes.
+    ``sum(q_k * log(q_k / p_k)) + tail_mass * log(tail_mass / (1 - sum(p_k)))`` over the kept
+    items ``k``, with ``p`` the student's softmax over the whole catalog. It is never more than
+    the divergence of the whole distributions, and equal where the student is right about how
+    the rest is shared. The gradient of a kept item's logit is ``p - q``, of another's
+    ``p * (1 - tail_mass / (1 - sum(p_k)))``: formed while a chunk is at hand, as many products as
+    cross-entropy takes.
 
     Args:
         student: what is trained.
@@ -71,7 +72,7 @@ def kept_divergence(
 
     Source: the data processing inequality (Cover and Thomas 2006, section 2.8) for the bound.
     """
-    return _KeptDivergence.apply(
+    return _TopKDivergence.apply(
         student.hidden,
         student.item_weight,
         share_of_rows(student.hidden, row_weight, total_weight),
@@ -83,7 +84,7 @@ def kept_divergence(
     )
 
 
-class _KeptDivergence(torch.autograd.Function):
+class _TopKDivergence(torch.autograd.Function):
     """``(share * divergence).sum()``; gradients are formed in the forward pass."""
 
     @staticmethod
@@ -95,10 +96,10 @@ class _KeptDivergence(torch.autograd.Function):
         labels: Tensor | None,
         label_share: float,
         logit_bias: Any,
-        kept: Kept,
+        kept: TopKDistribution,
         chunk_size: int | None,
     ) -> Tensor:
-        student = Logits(Scores(hidden, item_weight, logit_bias))
+        student = Logits(CatalogScores(hidden, item_weight, logit_bias))
         teacher_share = 1.0 if labels is None else 1 - label_share
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
@@ -106,8 +107,8 @@ class _KeptDivergence(torch.autograd.Function):
         least = torch.finfo(student.sum_dtype).eps ** 4
         for rows in student.chunks(chunk_size, num_arrays=1):
             tiles = student.fill(rows)
-            items, log_q, rest = (part[rows] for part in kept)
-            log_q, rest = log_q.to(student.sum_dtype), rest.to(student.sum_dtype)[:, None]
+            items, log_q, tail_mass = (part[rows] for part in kept)
+            log_q, tail_mass = log_q.to(student.sum_dtype), tail_mass.to(student.sum_dtype)[:, None]
             logits = at_items(tiles, student, items)
             label_logit = None if labels is None else at_items(tiles, student, labels[rows, None])
             add_at_items(tiles, student, items, torch.full_like(logits, GONE))
@@ -117,14 +118,15 @@ class _KeptDivergence(torch.autograd.Function):
             normalizer = of_kept.sum(dim=1, keepdim=True) + of_others
             log_p, q = logits - normalizer.log(), log_q.exp()
             room = (of_others / normalizer).clamp_min(least)
-            of_rest = rest * (rest.clamp_min(least).log() - room.log())
+            of_rest = tail_mass * (tail_mass.clamp_min(least).log() - room.log())
             values = teacher_share * ((q * (log_q - log_p)).sum(dim=1, keepdim=True) + of_rest)
             if label_logit is not None:
                 values = values + label_share * (normalizer.log() - label_logit)
             loss = loss + (row_share[rows, None] * values).sum()
             if gradients is None:
                 continue
-            others = 1 - teacher_share * rest / room  # what p of an item that was not kept counts
+            # what p of an item that was not kept counts
+            others = 1 - teacher_share * tail_mass / room
             for tile in tiles:
                 tile *= others.to(tile.dtype)
             add_at_items(tiles, student, items, of_kept - teacher_share * q * normalizer)

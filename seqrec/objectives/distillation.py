@@ -62,8 +62,8 @@ def build_distillation(
     stream = build_stream(recipe, prepared, tokens, rank)
     continuation = None
     if config.on_policy is not None:
-        if config.on_policy.num_titles >= recipe.data.max_length:
-            raise SeqRecError("objective.on_policy.num_titles: fewer than data.max_length")
+        if config.on_policy.num_items >= recipe.data.max_length:
+            raise SeqRecError("objective.on_policy.num_items: fewer than data.max_length")
         for path, teacher in zip(config.teachers, teachers, strict=True):
             if not teacher.model.config.causal:
                 raise SeqRecError(
@@ -99,7 +99,7 @@ def _from_cache(
     folder = Path(str(config.cache))
     answers = read_answers(folder, made_of(recipe, prepared))
     stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
-    reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.cache_rest)
+    reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
     objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
     return Learning(
         PackedLoader(stream),

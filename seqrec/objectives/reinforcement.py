@@ -33,13 +33,13 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.outputs import METRICS_FILE
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
-from seqrec.rl.controller import Controller, Executor, Held, Outcome
+from seqrec.rl.controller import Controller, Executor, HeldOutPrompts, Outcome
 from seqrec.rl.executors import InProcess
-from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.plans import Plans
-from seqrec.rl.prompts import TaskSource
+from seqrec.rl.prompts import PromptSource
 from seqrec.rl.ray_executor import OnRay
-from seqrec.rl.sampler import Asking
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import Scorer
 from seqrec.tokens.events.blocks import EventTokens
@@ -66,8 +66,8 @@ class RLJob:
     tokenizer: PreTrainedTokenizerFast
     tokens: ItemTokens
     item_counts: Int[np.ndarray, " I"]
-    source: TaskSource
-    asking: Asking
+    source: PromptSource
+    sampler: Sampler
     make_scorer: Callable[[], Scorer]
     validation: QueryLoader
 
@@ -88,35 +88,35 @@ class RLJob:
         policy.to(device_of(recipe.trainer.accelerator))  # type: ignore[arg-type]
         if not policy.config.causal:
             raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
-        decoder, drawing = policy.config.backbone_config, settings.slates.drawing
-        has_branches = drawing == "sequential" or settings.slates.plan
+        decoder, drawing = policy.config.backbone_config, settings.slates.sampler
+        has_branches = drawing == "autoregressive" or settings.slates.plan
         if getattr(decoder, "relative_bias", False) and has_branches:
             raise SeqRecError(
                 f"{KEY}: its relative_bias counts columns, in which several slates stand behind "
-                "each other; draw objective.slates.drawing=one_pass, without a plan"
+                "each other; draw objective.slates.sampler=plackett_luce, without a plan"
             )
         wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if wants_ratings else [])
         tokens = ItemTokens.of(tokenizer, item_ids)
         coder = model_coder(policy.config, prepared.items(), KEY)
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
-        source = TaskSource(
+        source = PromptSource(
             histories,
             held_out_levels(prepared.users()["user_id"]),
-            num_tasks=settings.num_tasks,
+            num_prompts=settings.num_prompts,
             held_out_share=settings.held_out_share,
             max_later=settings.max_later,
             seed=recipe.trainer.seed,
         )
-        asking = Asking(
+        sampler = Sampler(
             num_slates=settings.slates.num_slates,
-            num_titles=settings.slates.num_titles,
-            drawing=settings.slates.drawing,
+            slate_size=settings.slates.slate_size,
+            drawing=settings.slates.sampler,
             temperature=settings.slates.temperature,
             max_length=recipe.data.max_length,
             plans=Plans(events) if events else None,
         )
-        _check_room(source, asking, prepared.num_items)
+        _check_room(source, sampler, prepared.num_items)
         validation = QueryLoader(
             event_blocks(prepared, events.grammar) if events else prepared.blocks(),
             prepared.targets,
@@ -137,7 +137,7 @@ class RLJob:
             tokens,
             histories.item_counts(prepared.num_items),
             source,
-            asking,
+            sampler,
             build_scorer(settings.rewards, prepared, coder),
             validation,
         )
@@ -171,13 +171,13 @@ class RLJob:
             "reason": outcome.reason,
             "users": {
                 "asked": len(self.source.users),
-                "held_out": len(self.source.held_users),
+                "held_out": len(self.source.held_out_users),
                 "too_short": self.source.num_too_short,
             },
             "rollbacks": outcome.rollbacks,
             "reward_before": first["reward"],
             "reward": outcome.reward,
-            "drift_nats": outcome.drift_nats,
+            "kl_nats": outcome.kl_nats,
             "num_parameters": self.policy.num_parameters(),
             "selection_metric": metric,
             "validation_before": {metric: first["metric"]},
@@ -225,32 +225,32 @@ class RLJob:
         metric = partial(ranking_metric, ranker, self.validation, settings.guard.metric)
         return Controller(
             source=self.source,
-            held=Held(
-                self.source.held(settings.num_held_tasks),
+            held_out=HeldOutPrompts(
+                self.source.held_out(settings.num_held_out_prompts),
                 metric,
                 genre_matrix(self.prepared.items()),
             ),
             executor=executor,
-            learner=build_learner(self.recipe, settings, self.policy, self.asking),
+            learner=build_learner(self.recipe, settings, self.policy, self.sampler),
             guard=Guard(
-                budget_nats=settings.guard.budget_nats,
+                max_kl_nats=settings.guard.max_kl_nats,
                 tolerance=settings.guard.tolerance,
                 metric=settings.guard.metric,
                 max_rollbacks=settings.guard.max_rollbacks,
             ),
-            penalty=Penalty(settings.guard.penalty, settings.guard.target_nats),
+            kl_coef=KLCoefficient(settings.guard.kl_coef, settings.guard.target_kl_nats),
             log=EventLog(folder / EVENTS_FILE),
             folder=folder,
             num_updates=settings.num_updates,
             check_every=settings.guard.check_every,
-            max_age=settings.max_age,
+            max_staleness=settings.max_staleness,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
 
 
 def build_executor(job: RLJob) -> Executor:
     """Where rollout workers and reward run."""
-    make_worker = partial(_worker, job.policy.config, job.asking, job.recipe.trainer.seed)
+    make_worker = partial(_worker, job.policy.config, job.sampler, job.recipe.trainer.seed)
     executor, device = job.settings.executor, job.policy.device
     if isinstance(executor, RayConfig):
         return OnRay(
@@ -261,7 +261,7 @@ def build_executor(job: RLJob) -> Executor:
             address=executor.address,
         )
     workers = [make_worker(number, device) for number in range(executor.num_workers)]
-    in_background = job.settings.max_age > 0
+    in_background = job.settings.max_staleness > 0
     return InProcess(workers, job.make_scorer(), in_background=in_background)
 
 
@@ -276,16 +276,16 @@ def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> fl
     return float(torch.cat(values).mean())
 
 
-def _check_room(source: TaskSource, asking: Asking, num_items: int) -> None:
+def _check_room(source: PromptSource, sampler: Sampler, num_items: int) -> None:
     """See that everybody has enough unseen titles for a slate, and histories room for it."""
     longest = source.most_seen()
-    if num_items - longest < asking.num_titles:
+    if num_items - longest < sampler.slate_size:
         raise SeqRecError(
-            f"objective.slates.num_titles {asking.num_titles}: somebody has seen {longest} of "
+            f"objective.slates.slate_size {sampler.slate_size}: somebody has seen {longest} of "
             f"{num_items} titles, which leaves fewer"
         )
-    if asking.max_length <= asking.num_titles:
+    if sampler.max_length <= sampler.slate_size:
         raise SeqRecError(
-            f"objective.slates.num_titles {asking.num_titles}: the model reads "
-            f"{asking.max_length} titles, slate and history together"
+            f"objective.slates.slate_size {sampler.slate_size}: the model reads "
+            f"{sampler.max_length} titles, slate and history together"
         )

@@ -1,9 +1,9 @@
 """The controller: who works when, and what is done with bad weights.
 
 for update in range(num_updates):
-    rollouts = executor.collect(executor.start(tasks))
+    rollouts = executor.collect(executor.start(prompts))
     rewards = executor.score(rollouts)
-    learner.update(rollouts, rewards, penalty)
+    learner.update(rollouts, rewards, kl_coef)
     every few updates: guard, on held-out histories; roll back, or keep the weights
 """
 
@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
-from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Learner
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rollouts import Rollouts, Weights
 from seqrec.rl.stage_log import EventLog
 
@@ -28,8 +28,8 @@ STATE_FILE = "controller.pt"
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
 WHAT_WAS_LEARNED = (
-    "; entropy {entropy_nats:.2f} nats, spread of rewards {spread:.4f}, "
-    "{groups_with_spread:.0%} of groups teach"
+    "; entropy {entropy_nats:.2f} nats, spread of rewards {reward_std:.4f}, "
+    "{informative_group_share:.0%} of groups teach"
 )
 
 
@@ -40,7 +40,7 @@ class Executor(Protocol):
         """Give every worker new weights."""
         ...
 
-    def start(self, tasks: Tasks, update: int) -> Any:
+    def start(self, prompts: Prompts, update: int) -> Any:
         """Ask for slates for every task, under the weights that were loaded last."""
         ...
 
@@ -48,7 +48,7 @@ class Executor(Protocol):
         """The slates that were asked for."""
         ...
 
-    def best(self, tasks: Tasks) -> Rollouts:
+    def best(self, prompts: Prompts) -> Rollouts:
         """The most probable slate of every task."""
         ...
 
@@ -61,15 +61,11 @@ class Executor(Protocol):
         ...
 
 
-TaskSource = Callable[[int], Tasks]
-"""The tasks of an update, the same whenever it is asked for."""
-
-
 @dataclass
-class Held:
+class HeldOutPrompts:
     """Histories that nothing is learned from, and how a policy is judged on them."""
 
-    tasks: Tasks
+    prompts: Prompts
     metric: Callable[[], float]
     """A ranking metric that is not the reward, of the policy as it is."""
     genres: Bool[np.ndarray, "I G"] | None = None
@@ -87,7 +83,7 @@ class Outcome:
     """Why it went back, each time."""
     reward: float = float("nan")
     """Mean of the most probable slates on held-out histories, at the last good weights."""
-    drift_nats: float = float("nan")
+    kl_nats: float = float("nan")
     metric: float = float("nan")
 
 
@@ -97,48 +93,48 @@ class Controller:
     def __init__(
         self,
         *,
-        source: TaskSource,
-        held: Held,
+        source: Callable[[int], Prompts],
+        held_out: HeldOutPrompts,
         executor: Executor,
         learner: Learner,
         guard: Guard,
-        penalty: Penalty,
+        kl_coef: KLCoefficient,
         log: EventLog,
         folder: Path,
         num_updates: int,
         check_every: int,
-        max_age: int = 0,
+        max_staleness: int = 0,
         say: Callable[[str], None] = print,
     ) -> None:
         """Put the roles together.
 
         Args:
-            source: of tasks.
-            held: what the guard looks at.
+            source: the prompts of an update, the same at every call.
+            held_out: what the guard looks at.
             executor: where workers and reward run.
             learner: the policy.
             guard: its limits.
-            penalty: what drifting costs.
+            kl_coef: what drifting costs.
             log: of events.
             folder: for the state that a run goes on from.
             num_updates: after which it ends.
             check_every: updates between the guard's looks.
-            max_age: updates that rollouts may be behind the learner: so many batches are drawn
-                while others are learned from. What they were drawn by is corrected for by the
+            max_staleness: updates that rollouts may be behind the learner: so many batches are
+                drawn while others are learned from. What they were drawn by is corrected for by the
                 ratio of new to old probabilities, which is clipped. 0: one after the other.
             say: where lines go.
         """
         self.source = source
-        self.held = held
+        self.held_out = held_out
         self.executor = executor
         self.learner = learner
         self.guard = guard
-        self.penalty = penalty
+        self.kl_coef = kl_coef
         self.log = log
         self.folder = folder
         self.num_updates = num_updates
         self.check_every = check_every
-        self.max_age = max_age
+        self.max_staleness = max_staleness
         self.say = say
         self.update = 0
         self.rollbacks: list[str] = []
@@ -160,7 +156,7 @@ class Controller:
             self.resume()
         if not self.good:
             self._publish()
-            self.guard.start(self.held.metric())
+            self.guard.start(self.held_out.metric())
             if not self._check():
                 raise SeqRecError(f"the policy is no good before it learns: {self.rollbacks[-1]}")
             self.save()
@@ -180,7 +176,7 @@ class Controller:
             self.update,
             reason,
             self.rollbacks,
-            *(self.good[key] for key in ("reward", "drift_nats", "metric")),
+            *(self.good[key] for key in ("reward", "kl_nats", "metric")),
         )
 
     def _publish(self) -> None:
@@ -188,52 +184,53 @@ class Controller:
             self.executor.load(self.learner.weights(), self.learner.version)
 
     def _one_update(self) -> None:
-        last = min(self.update + self.max_age, self.num_updates - 1)
+        last = min(self.update + self.max_staleness, self.num_updates - 1)
         for update in range(self.update + len(self._started), last + 1):
             self._started.append(self.executor.start(self.source(update), update))
         rollouts = self.executor.collect(self._started.popleft())
         counts: dict[str, Any] = {
             "slates": int(np.prod(rollouts.items.shape[:2])),
             "titles": len(np.unique(rollouts.items)),
-            "age": self.learner.version - rollouts.version,
+            "staleness": self.learner.version - rollouts.version,
         }
         for span in rollouts.spans:
             self.log.note("generate", self.update, *span, **counts)
         with self.log.stage("score", self.update, "reward") as found:
             rewards = self.executor.score(rollouts)
-            spread = float(rewards.std(axis=1).mean())
-            found |= {"reward": float(rewards.mean()), "spread": spread}
+            reward_std = float(rewards.std(axis=1).mean())
+            found |= {"reward": float(rewards.mean()), "reward_std": reward_std}
         with self.log.stage("update", self.update, "learner") as found:
-            found |= self.learner.update(rollouts, rewards, self.penalty.coefficient)
-            found["penalty"] = self.penalty.coefficient
-        self.penalty.learn(found["drift_nats"])
-        self._learned.append({**found, "spread": spread})
-        if not found["groups_with_spread"]:
+            found |= self.learner.update(rollouts, rewards, self.kl_coef.value)
+            found["kl_coef"] = self.kl_coef.value
+        self.kl_coef.learn(found["kl_nats"])
+        self._learned.append({**found, "reward_std": reward_std})
+        if not found["informative_group_share"]:
             self.say(f"update {self.update}: all rewards of every group agree; nothing is learned")
 
     def _check(self) -> bool:
         """Judge the weights on held-out histories, and keep them if they are good."""
         self._publish()
         with self.log.stage("guard", self.update, "reference") as counts:
-            rollouts = self.executor.collect(self.executor.start(self.held.tasks, self.update))
-            counts["drift_nats"] = self.learner.drift_on(rollouts)
-            best = self.executor.best(self.held.tasks)
+            started = self.executor.start(self.held_out.prompts, self.update)
+            rollouts = self.executor.collect(started)
+            counts["kl_nats"] = self.learner.measure_kl(rollouts)
+            best = self.executor.best(self.held_out.prompts)
             counts["reward"] = float(self.executor.score(best).mean())
             counts["share_of_catalog"] = len(np.unique(best.items)) / self.learner.num_items
             counts["genre_shift"] = self._genre_shift(best.items)
-            counts["metric"] = self.held.metric()
+            counts["metric"] = self.held_out.metric()
             counts |= self._since_the_last_look()
-            verdict = self.guard.judge(counts["drift_nats"], counts["metric"])
+            verdict = self.guard.judge(counts["kl_nats"], counts["metric"])
             counts["is_good"], counts["reason"] = verdict.is_good, verdict.reason
         self.say(
             f"update {self.update:4d}  reward {counts['reward']:.4f}  "
-            f"drift {counts['drift_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
+            f"drift {counts['kl_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
             f"{counts['share_of_catalog']:.1%} of the catalog"
             + (f", genres {counts['genre_shift']:.1%} off" if self.first_mix else "")
             + (WHAT_WAS_LEARNED.format(**counts) if "entropy_nats" in counts else "")
         )
         if verdict.is_good:
-            keys = ("reward", "drift_nats", "metric")
+            keys = ("reward", "kl_nats", "metric")
             self.good = {"learner": self.learner.state_dict(), **{key: counts[key] for key in keys}}
             return True
         self.rollbacks.append(verdict.reason)
@@ -242,14 +239,14 @@ class Controller:
     def _since_the_last_look(self) -> dict[str, float]:
         """Means over the updates since then: of entropy, spread of rewards, and what they teach."""
         learned, self._learned = self._learned, []
-        keys = ("entropy_nats", "spread", "groups_with_spread") if learned else ()
+        keys = ("entropy_nats", "reward_std", "informative_group_share") if learned else ()
         return {key: float(np.mean([one[key] for one in learned])) for key in keys}
 
     def _genre_shift(self, items: Int[np.ndarray, "B G K"]) -> float:
         """The total variation of the genres' mix from that of the start; 0 without genres."""
-        if self.held.genres is None:
+        if self.held_out.genres is None:
             return 0.0
-        counts = self.held.genres[items].sum(axis=(0, 1, 2))
+        counts = self.held_out.genres[items].sum(axis=(0, 1, 2))
         mix = counts / max(counts.sum(), 1)
         if self.first_mix is None:
             self.first_mix = mix.tolist()
@@ -261,11 +258,9 @@ class Controller:
         with self.log.stage("roll back", self.update, "learner") as counts:
             counts["reason"] = self.rollbacks[-1]
             self.learner.go_back(self.good["learner"], CAREFUL_LEARNING_RATE)
-            self.penalty.coefficient *= CAREFUL_PENALTY
+            self.kl_coef.value *= CAREFUL_PENALTY
         goes_on = self.guard.roll_back()
-        careful = "half the learning rate" + " and twice the penalty" * bool(
-            self.penalty.coefficient
-        )
+        careful = "half the learning rate" + " and twice the penalty" * bool(self.kl_coef.value)
         what = f"on, with {careful}" if goes_on else "no further"
         self.say(f"update {self.update}: {self.rollbacks[-1]}; back to good weights, and {what}")
         return goes_on
@@ -277,7 +272,7 @@ class Controller:
             "learner": self.learner.state_dict(),
             "good": self.good,
             "guard": self.guard.state_dict(),
-            "penalty": self.penalty.coefficient,
+            "kl_coef": self.kl_coef.value,
             "rollbacks": self.rollbacks,
             "first_mix": self.first_mix,
             "log": self.log.state_dict(),
@@ -293,7 +288,7 @@ class Controller:
         self.learner.load_state_dict(state["learner"])
         self.good = state["good"]
         self.guard.load_state_dict(state["guard"])
-        self.penalty.coefficient = state["penalty"]
+        self.kl_coef.value = state["kl_coef"]
         self.rollbacks = state["rollbacks"]
         self.first_mix = state["first_mix"]
         self.log.load_state_dict(state["log"])

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rollouts import Rollouts, Weights, part_of, together
 from seqrec.rl.worker import RolloutWorker, Scorer
 
 
-def shards(num_tasks: int, num_workers: int) -> list[slice]:
-    """How tasks are split over workers: contiguous parts of like size, none empty."""
-    bounds = np.linspace(0, num_tasks, min(num_workers, num_tasks) + 1).round().astype(int)
+def shards(num_prompts: int, num_workers: int) -> list[slice]:
+    """How prompts are split over workers: contiguous parts of like size, none empty."""
+    bounds = np.linspace(0, num_prompts, min(num_workers, num_prompts) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
@@ -38,18 +38,20 @@ class InProcess:
         for worker in self.workers:
             worker.load(weights, version)
 
-    def start(self, tasks: Tasks, update: int) -> Future:
-        return self._begin(self._each, tasks, lambda worker, part: worker.generate(part, update))
+    def start(self, prompts: Prompts, update: int) -> Future:
+        return self._begin(self._each, prompts, lambda worker, part: worker.generate(part, update))
 
     def collect(self, started: Future) -> Rollouts:
         return started.result()
 
-    def best(self, tasks: Tasks) -> Rollouts:
-        return self._begin(self._each, tasks, lambda worker, part: worker.best(part)).result()
+    def best(self, prompts: Prompts) -> Rollouts:
+        return self._begin(self._each, prompts, lambda worker, part: worker.best(part)).result()
 
-    def _each(self, tasks: Tasks, work: Callable[[RolloutWorker, Tasks], Rollouts]) -> Rollouts:
-        parts = zip(self.workers, shards(len(tasks), len(self.workers)), strict=False)
-        return together([work(worker, part_of(tasks, part)) for worker, part in parts])
+    def _each(
+        self, prompts: Prompts, work: Callable[[RolloutWorker, Prompts], Rollouts]
+    ) -> Rollouts:
+        parts = zip(self.workers, shards(len(prompts), len(self.workers)), strict=False)
+        return together([work(worker, part_of(prompts, part)) for worker, part in parts])
 
     def _begin(self, work: Callable[..., Any], *arguments: Any) -> Future:
         """Now, or when the thread comes to it."""

@@ -9,25 +9,25 @@ HORIZON = 0.2
 STEP = 0.5
 
 
-class Penalty:
+class KLCoefficient:
     """What a nat of divergence from the reference costs.
 
-    A fixed coefficient, or one that grows while the divergence is above a target and falls while
+    A fixed value, or one that grows while the divergence is above a target and falls while
     it is below: each time by a factor ``1 + STEP * error``, the relative error cut off at
     ``HORIZON``.
 
     Source: Ziegler et al. 2019, arXiv:1909.08593, section 2.2, with a quicker step.
     """
 
-    def __init__(self, coefficient: float, target_nats: float | None) -> None:
-        self.coefficient = coefficient
-        self.target_nats = target_nats
+    def __init__(self, value: float, target_kl_nats: float | None) -> None:
+        self.value = value
+        self.target_kl_nats = target_kl_nats
 
-    def learn(self, drift_nats: float) -> None:
+    def learn(self, kl_nats: float) -> None:
         """Adapt to what the divergence of an update was."""
-        if self.target_nats is not None and math.isfinite(drift_nats):
-            error = min(max(drift_nats / self.target_nats - 1, -HORIZON), HORIZON)
-            self.coefficient *= 1 + STEP * error
+        if self.target_kl_nats is not None and math.isfinite(kl_nats):
+            error = min(max(kl_nats / self.target_kl_nats - 1, -HORIZON), HORIZON)
+            self.value *= 1 + STEP * error
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Guard:
     def __init__(
         self,
         *,
-        budget_nats: float,
+        max_kl_nats: float,
         tolerance: float,
         metric: str,
         max_rollbacks: int,
@@ -58,12 +58,12 @@ class Guard:
         """Set the limits.
 
         Args:
-            budget_nats: largest divergence from the reference.
+            max_kl_nats: largest divergence from the reference.
             tolerance: largest fall of the metric, relative to the reference's.
             metric: its name.
             max_rollbacks: times that it goes on after going back; at the next one it stops.
         """
-        self.budget_nats = budget_nats
+        self.max_kl_nats = max_kl_nats
         self.tolerance = tolerance
         self.metric = metric
         self.reference_metric = float("-inf")
@@ -74,13 +74,12 @@ class Guard:
         """Say what the reference reaches, before anything is learned."""
         self.reference_metric = reference_metric
 
-    def judge(self, drift_nats: float, metric: float) -> Verdict:
+    def judge(self, kl_nats: float, metric: float) -> Verdict:
         """Of weights whose divergence and metric were measured on held-out histories."""
-        if not drift_nats <= self.budget_nats:  # not a number is no good either
+        if not kl_nats <= self.max_kl_nats:  # not a number is no good either
             return Verdict(
                 False,
-                f"the drift is {drift_nats:.3f} nats a title, over the budget of "
-                f"{self.budget_nats:g}",
+                f"the drift is {kl_nats:.3f} nats a title, over the budget of {self.max_kl_nats:g}",
             )
         lowest = self.reference_metric * (1 - self.tolerance)
         if not metric >= lowest:

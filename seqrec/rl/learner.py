@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seqrec.losses.policy import has_spread
-from seqrec.losses.slate import entropy, unevenness
+from seqrec.losses.policy import is_informative
+from seqrec.losses.slate import entropy, entropy_deficit
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.rollouts import Rollouts, Weights, slates_of
-from seqrec.rl.sampler import Asking
-from seqrec.rl.slates import Prompts, Slates, Step, drift
+from seqrec.rl.sampler import Sampler
+from seqrec.rl.slates import PromptBatch, Slates, Step, mean_kl
 from seqrec.training.optimizers import clip_gradients
 
 Advantages = Callable[[Float[Tensor, "B G"]], Float[Tensor, "B G"]]
@@ -42,7 +42,7 @@ class Algorithm(NamedTuple):
     advantages: Advantages
     """From rewards to advantages, group by group."""
     loss: OfSlates
-    num_passes: int = 1
+    ppo_epochs: int = 1
     """Times that a batch of rollouts is learned from."""
     clipped: OfSlates | None = None
     """The share of titles that the loss clips, if it clips."""
@@ -51,14 +51,14 @@ class Algorithm(NamedTuple):
 class Reference:
     """The policy as it was, for ever."""
 
-    def __init__(self, model: SeqRecForNextItem, asking: Asking) -> None:
+    def __init__(self, model: SeqRecForNextItem, sampler: Sampler) -> None:
         self.model = model.eval().requires_grad_(False)
-        self.asking = asking
+        self.sampler = sampler
 
     @torch.no_grad()
-    def steps(self, prompts: Prompts, slates: Slates) -> list[Step]:
+    def steps(self, batch: PromptBatch, slates: Slates) -> list[Step]:
         """The distributions that the slates would have been drawn from."""
-        return self.asking.steps(self.model, prompts, slates)
+        return self.sampler.steps(self.model, batch, slates)
 
 
 class Learner:
@@ -69,7 +69,7 @@ class Learner:
         model: SeqRecForNextItem,
         optimizer: torch.optim.Optimizer,
         reference: Reference,
-        asking: Asking,
+        sampler: Sampler,
         *,
         algorithm: Algorithm,
         entropy_bonus: float,
@@ -82,7 +82,7 @@ class Learner:
             model: the policy.
             optimizer: of its parameters.
             reference: what it may not drift from.
-            asking: how slates were asked for.
+            sampler: how slates were asked for.
             algorithm: how rewards become a step.
             entropy_bonus: what a nat of entropy after a history is worth.
             gradient_clip: largest norm of the gradient.
@@ -91,7 +91,7 @@ class Learner:
         self.model = model
         self.optimizer = optimizer
         self.reference = reference
-        self.asking = asking
+        self.sampler = sampler
         self.algorithm = algorithm
         self.entropy_bonus = entropy_bonus
         self.gradient_clip = gradient_clip
@@ -99,37 +99,39 @@ class Learner:
         self.version = 0
 
     def update(
-        self, rollouts: Rollouts, rewards: Float[np.ndarray, "B G"], penalty: float
+        self, rollouts: Rollouts, rewards: Float[np.ndarray, "B G"], kl_coef: float
     ) -> dict[str, float]:
-        """Learn from slates and their rewards, ``penalty`` a nat of drift.
+        """Learn from slates and their rewards, ``kl_coef`` a nat of drift.
 
         Returns:
-            What happened: ``drift_nats`` a title, ``entropy_nats`` after a history (of a plan and
+            What happened: ``kl_nats`` a title, ``entropy_nats`` after a history (of a plan and
             the title after it, if the policy plans), the share of ratios beyond their bounds, the
             norm of the gradient, the share of groups that taught something.
         """
         device = self.model.device
-        prompts = self.asking.prompts(self.model, rollouts.tasks)
+        batch = self.sampler.tokenize(self.model, rollouts.prompts)
         slates = slates_of(rollouts, device)
         old = slates.log_prob
         gains = torch.tensor(rewards, device=device, dtype=torch.float32)
         advantages = self.algorithm.advantages(gains)
-        stats: dict[str, float] = {"groups_with_spread": float(has_spread(gains).float().mean())}
+        stats: dict[str, float] = {
+            "informative_group_share": float(is_informative(gains).float().mean())
+        }
         with self._autocast():
-            theirs = self.reference.steps(prompts, slates)
+            theirs = self.reference.steps(batch, slates)
         self.model.train(False)  # dropout would make old and new probabilities differ
-        for number in range(self.algorithm.num_passes):
+        for number in range(self.algorithm.ppo_epochs):
             with self._autocast():
-                steps = self.asking.steps(self.model, prompts, slates)
-                found = self.asking.log_probs(steps, slates)
-                distance = drift(steps, theirs)
-                first = self.asking.first_choices(steps, len(prompts))
-                loss = self.algorithm.loss(found, old, advantages) + penalty * distance
+                steps = self.sampler.steps(self.model, batch, slates)
+                found = self.sampler.log_probs(steps, slates)
+                distance = mean_kl(steps, theirs)
+                first = self.sampler.first_choices(steps, len(batch))
+                loss = self.algorithm.loss(found, old, advantages) + kl_coef * distance
                 if self.entropy_bonus:
-                    lacking = [unevenness(step.scores, step.gone) for step in first]
+                    lacking = [entropy_deficit(step.scores, step.excluded_items) for step in first]
                     loss = loss + self.entropy_bonus * torch.stack(lacking).sum()
                 if number == 0:
-                    stats["drift_nats"] = float(distance.detach())
+                    stats["kl_nats"] = float(distance.detach())
                     stats["entropy_nats"] = sum(float(entropy(step.scores)) for step in first)
             self.optimizer.zero_grad()
             loss.backward()
@@ -147,12 +149,12 @@ class Learner:
         )
 
     @torch.no_grad()
-    def drift_on(self, rollouts: Rollouts) -> float:
+    def measure_kl(self, rollouts: Rollouts) -> float:
         """The divergence from the reference on held-out histories, in nats a title, in float32."""
-        prompts = self.asking.prompts(self.model, rollouts.tasks)
+        batch = self.sampler.tokenize(self.model, rollouts.prompts)
         slates = slates_of(rollouts, self.model.device)
-        steps = self.asking.steps(self.model, prompts, slates)
-        return float(drift(steps, self.reference.steps(prompts, slates)))
+        steps = self.sampler.steps(self.model, batch, slates)
+        return float(mean_kl(steps, self.reference.steps(batch, slates)))
 
     @property
     def num_items(self) -> int:

@@ -1,4 +1,4 @@
-"""Where tasks come from: histories cut inside the training part, of which the rest is known."""
+"""Where prompts come from: histories cut inside the training part, of which the rest is known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ DRAWING = 1
 
 
 @dataclass(frozen=True)
-class Tasks:
+class Prompts:
     """Histories, and what became of each inside the training period."""
 
     users: Int[np.ndarray, " B"]
@@ -36,8 +36,8 @@ class Tasks:
         return len(self.histories)
 
 
-class TaskSource:
-    """Tasks of an update: users drawn at random, each history cut at a random place.
+class PromptSource:
+    """Prompts of an update: users drawn at random, each history cut at a random place.
 
     What is asked in an update depends on the seed and its number alone. A task knows of its user
     what stands in the training part, and nothing of validation or test.
@@ -48,7 +48,7 @@ class TaskSource:
         histories: Histories,
         levels: Float[np.ndarray, " U"],
         *,
-        num_tasks: int,
+        num_prompts: int,
         held_out_share: float,
         max_later: int,
         seed: int,
@@ -58,7 +58,7 @@ class TaskSource:
         Args:
             histories: interactions, with the column ``rating`` if rewards need it.
             levels: of the users, from 0 to 1 (``held_out_levels``).
-            num_tasks: of an update.
+            num_prompts: of an update.
             held_out_share: users of a level below it are never asked in training.
             max_later: interactions after the cut that rewards may know.
             seed: of all draws.
@@ -78,20 +78,20 @@ class TaskSource:
         if not len(users):
             raise SeqRecError("nobody has two interactions in the training part: nothing to reward")
         is_held = levels[users] < held_out_share
-        self.held_users, self.users = users[is_held], users[~is_held]
+        self.held_out_users, self.users = users[is_held], users[~is_held]
         if not len(self.users):
             raise SeqRecError(f"a held-out share of {held_out_share:g} leaves nobody to learn from")
-        self._num_tasks = num_tasks
+        self._num_prompts = num_prompts
         self._max_later = max_later
         self._seed = seed
         ratings = histories.columns.get("rating")
         self._ratings = ratings
         self._worth = None if ratings is None else _from_0_to_1(ratings, in_training)
 
-    def __call__(self, update: int) -> Tasks:
-        """The tasks of an update."""
+    def __call__(self, update: int) -> Prompts:
+        """The prompts of an update."""
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, DRAWING, update]))
-        users = rng.choice(self.users, size=self._num_tasks)
+        users = rng.choice(self.users, size=self._num_prompts)
         return self._cut(users, rng)
 
     def most_seen(self) -> int:
@@ -99,13 +99,15 @@ class TaskSource:
         pairs = zip(self._starts, self._starts + self._lengths, strict=True)
         return max(len(np.unique(self._histories.items[a:b])) for a, b in pairs)
 
-    def held(self, num_tasks: int) -> Tasks:
-        """Tasks of users that training never asks, the same whenever they are wanted."""
+    def held_out(self, num_prompts: int) -> Prompts:
+        """Prompts of users that training never asks, the same whenever they are wanted."""
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, HOLDING, 1]))
-        users = self.held_users if len(self.held_users) else self.users
-        return self._cut(rng.permutation(users)[:num_tasks], rng)
+        users = self.held_out_users if len(self.held_out_users) else self.users
+        return self._cut(rng.permutation(users)[:num_prompts], rng)
 
-    def _cut(self, users: Sequence[int] | Int[np.ndarray, " B"], rng: np.random.Generator) -> Tasks:
+    def _cut(
+        self, users: Sequence[int] | Int[np.ndarray, " B"], rng: np.random.Generator
+    ) -> Prompts:
         users = np.asarray(users)
         cuts = rng.integers(1, self._lengths[users])
         histories, later, worth, past = [], [], [], []
@@ -118,8 +120,8 @@ class TaskSource:
                 worth.append(self._worth[start + cut : end])
                 past.append(self._ratings[start : start + cut])
         if self._ratings is None:
-            return Tasks(users, histories, later)
-        return Tasks(users, histories, later, later_ratings=worth, past_ratings=past)
+            return Prompts(users, histories, later)
+        return Prompts(users, histories, later, later_ratings=worth, past_ratings=past)
 
 
 def _from_0_to_1(ratings: np.ndarray, in_training: np.ndarray) -> np.ndarray:

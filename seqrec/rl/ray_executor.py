@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.executors import shards
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rollouts import Rollouts, Weights, part_of, together
 from seqrec.rl.worker import RolloutWorker, Scorer
 
@@ -36,7 +36,7 @@ class OnRay:
     """Workers that draw, and one that scores, each in a process of Ray's.
 
     Weights go through the object store once and are read by all workers. What a worker draws
-    depends on weights, tasks, seed, update and its number alone: one that dies while it holds
+    depends on weights, prompts, seed, update and its number alone: one that dies while it holds
     rollouts is replaced, and the same rollouts are drawn again, once.
     """
 
@@ -112,20 +112,20 @@ class OnRay:
     def _load(self, number: int, weights: Any, version: int) -> Any:
         return self._workers[number].call.remote("load", weights, version)
 
-    def start(self, tasks: Tasks, update: int) -> "_Started":
+    def start(self, prompts: Prompts, update: int) -> "_Started":
         """Ask for slates for every task, each worker its share, all at once."""
-        return self._ask("generate", tasks, update)
+        return self._ask("generate", prompts, update)
 
     def collect(self, started: "_Started") -> Rollouts:
         """What was asked for, once it is there."""
         return together([self._delivered(number, started) for number in range(len(started.parts))])
 
-    def best(self, tasks: Tasks) -> Rollouts:
+    def best(self, prompts: Prompts) -> Rollouts:
         """The most probable slate of every task."""
-        return self.collect(self._ask("best", tasks))
+        return self.collect(self._ask("best", prompts))
 
-    def _ask(self, method: str, tasks: Tasks, *arguments: Any) -> "_Started":
-        parts = [part_of(tasks, part) for part in shards(len(tasks), len(self._workers))]
+    def _ask(self, method: str, prompts: Prompts, *arguments: Any) -> "_Started":
+        parts = [part_of(prompts, part) for part in shards(len(prompts), len(self._workers))]
         asked = [self._call(number, method, part, *arguments) for number, part in enumerate(parts)]
         return _Started(method, parts, arguments, asked, self._weights, self._version)
 
@@ -216,7 +216,7 @@ class _Started(NamedTuple):
     """What workers were asked for, so that they can be asked again."""
 
     method: str
-    parts: list[Tasks]
+    parts: list[Prompts]
     arguments: tuple[Any, ...]
     asked: list[_Asked]
     weights: Any

@@ -11,20 +11,20 @@ from jaxtyping import Bool, Float, Int
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.beyond import diversity, self_information
 from seqrec.models.reward import SeqRecForReward
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.tokens.streams.rated import pack_prompts, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
-Slates = Int[np.ndarray, "B G K"]
-Scores = Float[np.ndarray, "B G"]
+SlateItems = Int[np.ndarray, "B G K"]
+SlateRewards = Float[np.ndarray, "B G"]
 
 
 class Reward(Protocol):
-    """Scores slates; a larger score is better."""
+    """SlateRewards slates; a larger score is better."""
 
     name: str
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         """A number for every slate of every history."""
         ...
 
@@ -34,9 +34,9 @@ class Hit:
 
     name = "hit"
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
-        pairs = zip(slates, tasks.later, strict=True)
-        return np.stack([np.isin(of_task, later).mean(axis=1) for of_task, later in pairs])
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
+        pairs = zip(slates, prompts.later, strict=True)
+        return np.stack([np.isin(items, later).mean(axis=1) for items, later in pairs])
 
 
 class Rating:
@@ -44,16 +44,16 @@ class Rating:
 
     name = "rating"
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
-        if tasks.later_ratings is None:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
+        if prompts.later_ratings is None:
             raise SeqRecError("reward rating: the log has no column rating")
         scores = np.zeros(slates.shape)
-        triples = zip(slates, tasks.later, tasks.later_ratings, strict=True)
-        for row, (of_task, later, ratings) in enumerate(triples):
+        triples = zip(slates, prompts.later, prompts.later_ratings, strict=True)
+        for row, (items, later, ratings) in enumerate(triples):
             order = np.argsort(later, kind="stable")
-            place = np.searchsorted(later[order], of_task).clip(max=max(len(later) - 1, 0))
+            place = np.searchsorted(later[order], items).clip(max=max(len(later) - 1, 0))
             if len(later):
-                is_hit = later[order][place] == of_task
+                is_hit = later[order][place] == items
                 scores[row] = np.where(is_hit, ratings[order][place], 0)
         return scores.mean(axis=2)
 
@@ -66,7 +66,7 @@ class Diversity:
     def __init__(self, genres: Bool[np.ndarray, "I C"]) -> None:
         self._genres = genres
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         found = diversity(slates.reshape(-1, slates.shape[2]), self._genres)
         return found.reshape(slates.shape[:2])
 
@@ -80,7 +80,7 @@ class Novelty:
         information = self_information(item_counts)
         self._information = information / information.max()
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         return self._information[slates].mean(axis=2)
 
 
@@ -99,7 +99,7 @@ class Freshness:
         older = np.searchsorted(np.sort(filled), filled)
         self._share = older / max(len(years) - 1, 1)
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         return self._share[slates].mean(axis=2)
 
 
@@ -120,9 +120,9 @@ class Format:
         """
         self._item_codes = item_codes
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
-        assert tasks.plans is not None
-        keeps = self._item_codes[slates] == tasks.plans[:, :, None]
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
+        assert prompts.plans is not None
+        keeps = self._item_codes[slates] == prompts.plans[:, :, None]
         return keeps.mean(axis=(2, 3))
 
 
@@ -146,23 +146,23 @@ class LearnedReward:
         )
 
     @torch.inference_mode()
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         items = torch.from_numpy(np.asarray(slates, dtype=np.int64))
-        states = self.states(tasks)[:, None, None].expand(*items.shape, -1)
+        states = self.states(prompts)[:, None, None].expand(*items.shape, -1)
         logits = self._model.judge(states, items).double()
         if self._model.config.liked is None:
             return torch.sigmoid(logits.mean(dim=2)).numpy()
         return torch.sigmoid(logits).mean(dim=2).numpy()
 
     @torch.inference_mode()
-    def states(self, tasks: Tasks) -> Float[torch.Tensor, "B D"]:
+    def states(self, prompts: Prompts) -> Float[torch.Tensor, "B D"]:
         """What the model knows after every history."""
-        if tasks.past_ratings is None:
+        if prompts.past_ratings is None:
             raise SeqRecError("reward model: the log has no column rating")
         levels = self._model.config.rating_levels
         packed, history_of = pack_prompts(
-            tasks.histories,
-            [rating_rows(ratings, levels) for ratings in tasks.past_ratings],
+            prompts.histories,
+            [rating_rows(ratings, levels) for ratings in prompts.past_ratings],
             self._tokens,
             self._model.config.max_length,
         )
@@ -187,12 +187,12 @@ class FunctionReward:
         self._item_ids = np.array(item_ids, dtype=object)
         self._max_seconds = max_seconds
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
-        histories = [self._item_ids[history].tolist() for history in tasks.histories]
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
+        histories = [self._item_ids[history].tolist() for history in prompts.histories]
         lists = self._item_ids[slates].tolist()
         return self._within(lambda: self._function(histories, lists))
 
-    def _within(self, call: Callable[[], object]) -> Scores:
+    def _within(self, call: Callable[[], object]) -> SlateRewards:
         """The call's answer; a call that takes too long is left behind in its thread."""
         answer: list[object] = []
         error: list[BaseException] = []
@@ -224,20 +224,20 @@ class Mixture:
         self.rewards = list(rewards)
         self.name = " + ".join(f"{weight:g} {reward.name}" for weight, reward in rewards)
 
-    def score(self, tasks: Tasks, slates: Slates) -> Scores:
+    def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         return sum(
-            (weight * checked(reward, tasks, slates) for weight, reward in self.rewards),
+            (weight * checked(reward, prompts, slates) for weight, reward in self.rewards),
             np.zeros(slates.shape[:2]),
         )
 
 
-def checked(reward: Reward, tasks: Tasks, slates: Slates) -> Scores:
+def checked(reward: Reward, prompts: Prompts, slates: SlateItems) -> SlateRewards:
     """A reward's scores.
 
     Raises:
         SeqRecError: as many as there are slates, or numbers, they are not.
     """
-    scores = reward.score(tasks, slates)
+    scores = reward.score(prompts, slates)
     if scores.shape != slates.shape[:2]:
         raise SeqRecError(
             f"reward {reward.name}: answers {scores.shape} numbers for {slates.shape[:2]} slates"

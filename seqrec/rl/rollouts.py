@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.slates import Slates
 
 Weights = dict[str, Tensor]
@@ -25,9 +25,9 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Tasks, and the slates that were drawn for each, by weights of a version."""
+    """Prompts, and the slates that were drawn for each, by weights of a version."""
 
-    tasks: Tasks
+    prompts: Prompts
     items: Int[np.ndarray, "B G K"]
     log_prob: Float[np.ndarray, "B G W"]
     """Of every title; of what was planned before them, first."""
@@ -46,29 +46,29 @@ def slates_of(rollouts: Rollouts, device: torch.device) -> Slates:
     return Slates(items.to(device), log_prob.to(device), plans)
 
 
-def part_of(tasks: Tasks, part: slice) -> Tasks:
-    """Some of the tasks."""
+def part_of(prompts: Prompts, part: slice) -> Prompts:
+    """Some of the prompts."""
     return replace(
-        tasks,
-        users=tasks.users[part],
-        histories=tasks.histories[part],
-        later=tasks.later[part],
-        later_ratings=None if tasks.later_ratings is None else tasks.later_ratings[part],
-        past_ratings=None if tasks.past_ratings is None else tasks.past_ratings[part],
+        prompts,
+        users=prompts.users[part],
+        histories=prompts.histories[part],
+        later=prompts.later[part],
+        later_ratings=None if prompts.later_ratings is None else prompts.later_ratings[part],
+        past_ratings=None if prompts.past_ratings is None else prompts.past_ratings[part],
     )
 
 
 def together(rollouts: Sequence[Rollouts]) -> Rollouts:
     """Those of several workers as one batch, in their order."""
-    tasks = Tasks(
-        users=np.concatenate([one.tasks.users for one in rollouts]),
-        histories=[history for one in rollouts for history in one.tasks.histories],
-        later=[later for one in rollouts for later in one.tasks.later],
-        later_ratings=_all_of([one.tasks.later_ratings for one in rollouts]),
-        past_ratings=_all_of([one.tasks.past_ratings for one in rollouts]),
+    prompts = Prompts(
+        users=np.concatenate([one.prompts.users for one in rollouts]),
+        histories=[history for one in rollouts for history in one.prompts.histories],
+        later=[later for one in rollouts for later in one.prompts.later],
+        later_ratings=_all_of([one.prompts.later_ratings for one in rollouts]),
+        past_ratings=_all_of([one.prompts.past_ratings for one in rollouts]),
     )
     return Rollouts(
-        tasks,
+        prompts,
         np.concatenate([one.items for one in rollouts]),
         np.concatenate([one.log_prob for one in rollouts]),
         min(one.version for one in rollouts),

@@ -1,4 +1,4 @@
-"""How the policy is sampled: prompts in, slates and their log-probabilities out."""
+"""How the policy is sampled: batch in, slates and their log-probabilities out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.plans import Plans
-from seqrec.rl.prompts import Tasks
-from seqrec.rl.slates import Drawing, Prompts, Slates, Step, draw, log_probs, steps_of
+from seqrec.rl.prompts import Prompts
+from seqrec.rl.slates import Drawing, PromptBatch, Slates, Step, draw, log_probs, steps_of
 
 
 @dataclass(frozen=True)
-class Asking:
+class Sampler:
     """How slates are asked for."""
 
     num_slates: int
-    num_titles: int
+    slate_size: int
     drawing: Drawing
     temperature: float
     max_length: int
@@ -27,13 +27,13 @@ class Asking:
     plans: Plans | None = None
     """How the policy plans before it answers, if it does."""
 
-    def prompts(self, model: SeqRecForNextItem, tasks: Tasks) -> Prompts:
-        """The tasks' histories as the model reads them, with room for a slate behind each."""
+    def tokenize(self, model: SeqRecForNextItem, prompts: Prompts) -> PromptBatch:
+        """The prompts' histories as the model reads them, with room for a slate behind each."""
         if self.plans is not None:
-            return self.plans.prompts(model, tasks.histories, self.max_length)
-        room = self.num_titles - 1 if self.drawing == "sequential" else 0
-        return Prompts.of(
-            tasks.histories,
+            return self.plans.tokenize(model, prompts.histories, self.max_length)
+        room = self.slate_size - 1 if self.drawing == "autoregressive" else 0
+        return PromptBatch.of(
+            prompts.histories,
             first_item_token=model.config.first_item_token,
             pad_token_id=model.backbone.config.pad_token_id or 0,
             max_length=self.max_length - room,
@@ -41,27 +41,27 @@ class Asking:
         )
 
     def draw(
-        self, model: SeqRecForNextItem, prompts: Prompts, generator: torch.Generator | None
+        self, model: SeqRecForNextItem, batch: PromptBatch, generator: torch.Generator | None
     ) -> Slates:
         """As many slates as are asked for; without a generator the most probable one."""
         way = partial(draw, drawing=self.drawing) if self.plans is None else self.plans.draw
         return way(
             model,
-            prompts,
+            batch,
             num_slates=1 if generator is None else self.num_slates,
-            num_titles=self.num_titles,
+            slate_size=self.slate_size,
             temperature=1.0 if generator is None else self.temperature,
             generator=generator,
         )
 
-    def steps(self, model: SeqRecForNextItem, prompts: Prompts, slates: Slates) -> list[Step]:
+    def steps(self, model: SeqRecForNextItem, batch: PromptBatch, slates: Slates) -> list[Step]:
         """The distributions that slates came from, under a model."""
         if self.plans is not None and slates.plans is not None:
             return self.plans.steps_of(
-                model, prompts, slates.plans, slates.items, temperature=self.temperature
+                model, batch, slates.plans, slates.items, temperature=self.temperature
             )
         return steps_of(
-            model, prompts, slates.items, drawing=self.drawing, temperature=self.temperature
+            model, batch, slates.items, drawing=self.drawing, temperature=self.temperature
         )
 
     def log_probs(self, steps: Sequence[Step], slates: Slates) -> Float[Tensor, "B G W"]:

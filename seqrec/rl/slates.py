@@ -1,8 +1,8 @@
 """A policy that answers histories with slates: drawing them, and their exact log-probabilities.
 
-``one_pass`` draws all titles of a slate from the distribution after the history; ``sequential``
-appends each title to the history before the next is drawn. A history is encoded once for all of
-its slates: they follow it in its row, each blind to the others.
+``plackett_luce`` draws all titles of a slate from the distribution after the history;
+``autoregressive`` appends each title to the history before the next is drawn. A history is
+encoded once for all of its slates: they follow it in its row, each blind to the others.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
-from seqrec.losses.catalog import LeftOut, LogitBias, add_bias, catalog_log_prob
+from seqrec.losses.catalog import ExcludedItems, LogitBias, add_bias, catalog_log_prob
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.losses.slate import draw_titles, slate_log_prob
-from seqrec.losses.softmax import Scores
+from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.transition_prior import last_items
 from seqrec.rl.shared_prefix import Layout
 
-Drawing = Literal["one_pass", "sequential"]
+Drawing = Literal["plackett_luce", "autoregressive"]
 
 
 @dataclass(frozen=True)
-class Prompts:
+class PromptBatch:
     """Histories that slates are asked for."""
 
     input_ids: Int[Tensor, "B T"]
@@ -47,7 +47,7 @@ class Prompts:
         pad_token_id: int,
         max_length: int,
         device: torch.device | None = None,
-    ) -> "Prompts":
+    ) -> "PromptBatch":
         """Of histories of items, of which the last ``max_length`` are read and all are seen."""
         read = [history[-max_length:] + first_item_token for history in histories]
         return cls.of_tokens(read, histories, pad_token_id=pad_token_id, device=device)
@@ -60,7 +60,7 @@ class Prompts:
         *,
         pad_token_id: int,
         device: torch.device | None = None,
-    ) -> "Prompts":
+    ) -> "PromptBatch":
         """Of histories of items, and of the tokens that are read of each.
 
         Raises:
@@ -107,18 +107,18 @@ class Slates(NamedTuple):
 class Step(NamedTuple):
     """Rows that titles of slates, or words of plans, are drawn from, and what was drawn."""
 
-    scores: Scores
+    scores: CatalogScores
     items: Int[Tensor, "R L"]
-    gone: Int[Tensor, "R M"]
+    excluded_items: Int[Tensor, "R M"]
     """Items that were left out of each row; -1 where there are fewer."""
     weight: Float[Tensor, " R"]
     """Of every row in the mean over the titles of all slates; they sum to 1."""
 
     @classmethod
-    def of(cls, scores: Scores, items: Tensor, gone: Tensor) -> "Step":
+    def of(cls, scores: CatalogScores, items: Tensor, excluded_items: Tensor) -> "Step":
         """Of rows that count alike."""
         num_rows = len(items)
-        return cls(scores, items, gone, scores.hidden.new_full((num_rows,), 1 / num_rows))
+        return cls(scores, items, excluded_items, scores.hidden.new_full((num_rows,), 1 / num_rows))
 
     def first(self, num_rows: int) -> "Step":
         """The first rows: of steps of slates, the choices after each history."""
@@ -128,29 +128,29 @@ class Step(NamedTuple):
 
 def steps_of(
     model: SeqRecForNextItem,
-    prompts: Prompts,
+    batch: PromptBatch,
     items: Int[Tensor, "B G K"],
     *,
     drawing: Drawing,
     temperature: float,
 ) -> list[Step]:
     """The distributions that slates came from, under a model: what is left out of them, too."""
-    num_slates, num_titles = items.shape[1:]
-    seen = prompts.seen
-    if drawing == "one_pass":
-        states = encode(model, prompts, items[:, :, :0])
+    num_slates, slate_size = items.shape[1:]
+    seen = batch.seen
+    if drawing == "plackett_luce":
+        states = encode(model, batch, items[:, :, :0])
         scores = catalog_scores(model, states.after_history, states.asked, seen, temperature)
         return [Step.of(scores, items.flatten(1), seen)]
-    states = encode(model, prompts, items[:, :, :-1])
+    states = encode(model, batch, items[:, :, :-1])
     asked = None
     if states.asked is not None and states.asked_later is not None:
         asked = torch.cat([states.asked, states.asked_later.flatten(0, 2)])
-    gone = torch.cat(
+    excluded_items = torch.cat(
         [
-            F.pad(seen, (0, num_titles - 1), value=-1),
+            F.pad(seen, (0, slate_size - 1), value=-1),
             torch.cat(
                 [
-                    seen[:, None, None].expand(-1, num_slates, num_titles - 1, -1),
+                    seen[:, None, None].expand(-1, num_slates, slate_size - 1, -1),
                     _before(items[:, :, :-1]),
                 ],
                 dim=3,
@@ -158,11 +158,11 @@ def steps_of(
         ]
     )
     hidden = torch.cat([states.after_history, states.after_title.flatten(0, 2)])
-    scores = catalog_scores(model, hidden, asked, gone, temperature)
+    scores = catalog_scores(model, hidden, asked, excluded_items, temperature)
     weight = hidden.new_full((len(hidden),), 1 / items.numel())
     weight[: len(items)] *= num_slates
     later = F.pad(items[:, :, 1:].reshape(-1, 1), (0, num_slates - 1))
-    return [Step(scores, torch.cat([items[:, :, 0], later]), gone, weight)]
+    return [Step(scores, torch.cat([items[:, :, 0], later]), excluded_items, weight)]
 
 
 def log_probs(
@@ -171,11 +171,11 @@ def log_probs(
     """Of every title of slates of a shape, given those before it; with gradients."""
     (step,) = steps
     found = step_log_prob(step)
-    if drawing == "one_pass":
+    if drawing == "plackett_luce":
         return slate_log_prob(found.view(*shape))
-    num_histories, num_slates, num_titles = shape
+    num_histories, num_slates, slate_size = shape
     first, later = found[:num_histories, :, None], found[num_histories:, 0]
-    return torch.cat([first, later.view(num_histories, num_slates, num_titles - 1)], dim=2)
+    return torch.cat([first, later.view(num_histories, num_slates, slate_size - 1)], dim=2)
 
 
 def step_log_prob(step: Step) -> Float[Tensor, "R L"]:
@@ -184,7 +184,7 @@ def step_log_prob(step: Step) -> Float[Tensor, "R L"]:
     return catalog_log_prob(hidden, item_weight, step.items, logit_bias=logit_bias)
 
 
-def drift(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]:
+def mean_kl(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]:
     """``KL(policy | reference)`` of the next title, in nats a title, over the whole catalog.
 
     At the end of the histories if slates are drawn in one pass; else the mean over the prefixes
@@ -214,32 +214,32 @@ class States(NamedTuple):
     asked_later: Int[Tensor, "B G J S"] | None
 
 
-def encode(model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]) -> States:
+def encode(model: SeqRecForNextItem, batch: PromptBatch, items: Int[Tensor, "B G J"]) -> States:
     """The states after every history and after each title that follows it, in one pass."""
     tokens = items + model.config.first_item_token
-    after_history, after_title = branch_states(model, prompts, tokens)
-    return States(after_history, after_title, *_asked(model, prompts, items))
+    after_history, after_title = branch_states(model, batch, tokens)
+    return States(after_history, after_title, *_asked(model, batch, items))
 
 
 def branch_states(
-    model: SeqRecForNextItem, prompts: Prompts, tokens: Int[Tensor, "B G J"]
+    model: SeqRecForNextItem, batch: PromptBatch, tokens: Int[Tensor, "B G J"]
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G J D"]]:
     """The states after every history and after each token that goes on from it, in one pass.
 
     A token reads the history, and those before it in its own slate.
     """
-    layout = prompts.layout(*tokens.shape[1:])
-    input_ids = rows_of(model, prompts, layout)
+    layout = batch.layout(*tokens.shape[1:])
+    input_ids = rows_of(model, batch, layout)
     input_ids.view(-1)[layout.branches] = tokens.flatten(1)
     hidden = states_at(model, layout, input_ids, layout.read_at)
     return hidden[:, 0], hidden[:, 1:].unflatten(1, tokens.shape[1:])
 
 
-def rows_of(model: SeqRecForNextItem, prompts: Prompts, layout: Layout) -> Int[Tensor, "R L"]:
+def rows_of(model: SeqRecForNextItem, batch: PromptBatch, layout: Layout) -> Int[Tensor, "R L"]:
     """The histories' tokens where they stand, and nothing behind them yet."""
-    columns = torch.arange(prompts.input_ids.shape[1], device=prompts.input_ids.device)
+    columns = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
     input_ids = torch.full_like(layout.positions, model.backbone.config.pad_token_id or 0)
-    input_ids.view(-1)[layout.history] = prompts.input_ids[columns < prompts.lengths[:, None]]
+    input_ids.view(-1)[layout.history] = batch.input_ids[columns < batch.lengths[:, None]]
     return input_ids
 
 
@@ -257,7 +257,7 @@ def states_at(
 
 
 def _asked(
-    model: SeqRecForNextItem, prompts: Prompts, items: Int[Tensor, "B G J"]
+    model: SeqRecForNextItem, batch: PromptBatch, items: Int[Tensor, "B G J"]
 ) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B G J S"]] | tuple[None, None]:
     """The last items after the history, and after each title, for a memory, if there is one.
 
@@ -265,12 +265,12 @@ def _asked(
     """
     if model.transition_prior is None or not model.transition_prior.strength:
         return None, None
-    columns = torch.arange(prompts.input_ids.shape[1], device=items.device)
-    documents = (columns < prompts.lengths[:, None]).long()
+    columns = torch.arange(batch.input_ids.shape[1], device=items.device)
+    documents = (columns < batch.lengths[:, None]).long()
     of_all = last_items(
-        model.items_of(prompts.input_ids), documents, model.transition_prior.max_steps
+        model.items_of(batch.input_ids), documents, model.transition_prior.max_steps
     )
-    first = of_all[torch.arange(len(items), device=items.device), prompts.lengths - 1]
+    first = of_all[torch.arange(len(items), device=items.device), batch.lengths - 1]
     later = first[:, None, None].expand(*items.shape, -1).clone()
     before = first[:, None].expand(-1, items.shape[1], -1)
     for title in range(items.shape[2]):
@@ -290,9 +290,9 @@ def catalog_scores(
     model: SeqRecForNextItem,
     hidden: Float[Tensor, "R D"],
     asked: Int[Tensor, "R S"] | None,
-    gone: Int[Tensor, "R M"],
+    excluded_items: Int[Tensor, "R M"],
     temperature: float,
-) -> Scores:
+) -> CatalogScores:
     bias: LogitBias | None = None
     transition_prior = model.transition_prior
     if asked is not None and transition_prior is not None:
@@ -300,16 +300,18 @@ def catalog_scores(
         def bias(rows: slice, tile: slice) -> Tensor:
             return transition_prior.logits(asked[rows], tile.start, tile.stop) / temperature
 
-    return Scores(hidden / temperature, model.item_weight(), LeftOut(gone, bias))
+    return CatalogScores(
+        hidden / temperature, model.item_weight(), ExcludedItems(excluded_items, bias)
+    )
 
 
 @torch.no_grad()
 def draw(
     model: SeqRecForNextItem,
-    prompts: Prompts,
+    batch: PromptBatch,
     *,
     num_slates: int,
-    num_titles: int,
+    slate_size: int,
     drawing: Drawing,
     temperature: float,
     generator: torch.Generator | None,
@@ -318,53 +320,55 @@ def draw(
 
     Args:
         model: the policy.
-        prompts: the histories.
+        batch: the histories.
         num_slates: of each history.
-        num_titles: of a slate.
+        slate_size: of a slate.
         drawing: how titles follow each other.
         temperature: what logits are divided by; log-probabilities are of the divided ones.
         generator: of the draws; None: the most probable titles, the same for every slate.
     """
-    if drawing == "sequential":
-        return _draw_in_turn(model, prompts, num_slates, num_titles, temperature, generator)
-    none = prompts.input_ids.new_empty(len(prompts), num_slates, 0)
-    (step,) = steps_of(model, prompts, none, drawing=drawing, temperature=temperature)
+    if drawing == "autoregressive":
+        return _draw_in_turn(model, batch, num_slates, slate_size, temperature, generator)
+    none = batch.input_ids.new_empty(len(batch), num_slates, 0)
+    (step,) = steps_of(model, batch, none, drawing=drawing, temperature=temperature)
     log_prob = logits_of(step.scores).log_softmax(dim=1)
-    drawn = draw_titles(log_prob, num_slates, num_titles, generator)
+    drawn = draw_titles(log_prob, num_slates, slate_size, generator)
     return Slates(drawn, slate_log_prob(at(log_prob, drawn)))
 
 
 def _draw_in_turn(
     model: SeqRecForNextItem,
-    prompts: Prompts,
+    batch: PromptBatch,
     num_slates: int,
-    num_titles: int,
+    slate_size: int,
     temperature: float,
     generator: torch.Generator | None,
 ) -> Slates:
     """One title after the other; what was read of the histories is kept meanwhile."""
-    layout = prompts.layout(num_slates, num_titles - 1)
-    input_ids = rows_of(model, prompts, layout)
+    layout = batch.layout(num_slates, slate_size - 1)
+    input_ids = rows_of(model, batch, layout)
     kept: list[Any] = []
-    items = prompts.input_ids.new_empty(len(prompts), num_slates, 0)
+    items = batch.input_ids.new_empty(len(batch), num_slates, 0)
     found, columns = [], layout.read_at[:, :, :1]
-    for title in range(num_titles):
+    for title in range(slate_size):
         states = states_at(model, layout, input_ids, columns, kept).flatten(0, 1)
-        asked, later = _asked(model, prompts, items)
-        gone = prompts.seen
+        asked, later = _asked(model, batch, items)
+        excluded_items = batch.seen
         if title:
-            gone = torch.cat([gone[:, None].expand(-1, num_slates, -1), items], dim=2).flatten(0, 1)
+            excluded_items = torch.cat(
+                [excluded_items[:, None].expand(-1, num_slates, -1), items], dim=2
+            ).flatten(0, 1)
             asked = None if later is None else later[:, :, -1].flatten(0, 1)
-        scores = catalog_scores(model, states, asked, gone, temperature)
+        scores = catalog_scores(model, states, asked, excluded_items, temperature)
         log_prob = logits_of(scores).log_softmax(dim=1)
         drawn = draw_titles(log_prob, 1 if title else num_slates, 1, generator)
         drawn, of_drawn = (of.view(*items.shape[:2], 1) for of in (drawn, at(log_prob, drawn)))
         found.append(of_drawn)
         items = torch.cat([items, drawn], dim=2)
-        if title + 1 < num_titles:
-            places = layout.branches[:, title :: num_titles - 1]
+        if title + 1 < slate_size:
+            places = layout.branches[:, title :: slate_size - 1]
             input_ids.view(-1)[places] = drawn.squeeze(2) + model.config.first_item_token
-            columns = layout.read_at[:, :, 1 + title :: num_titles - 1]
+            columns = layout.read_at[:, :, 1 + title :: slate_size - 1]
     return Slates(items, torch.cat(found, dim=2))
 
 
@@ -373,7 +377,7 @@ def at(log_prob: Float[Tensor, "R I"], items: Int[Tensor, "R G K"]) -> Float[Ten
     return log_prob.gather(1, items.flatten(1)).view(items.shape)
 
 
-def logits_of(scores: Scores) -> Float[Tensor, "R I"]:
+def logits_of(scores: CatalogScores) -> Float[Tensor, "R I"]:
     """Of the whole catalog."""
     logits = scores.hidden @ scores.item_weight.T
     add_bias(logits, scores.logit_bias, slice(None), slice(0, logits.shape[1]))

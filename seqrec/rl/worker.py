@@ -8,18 +8,18 @@ import torch
 from jaxtyping import Float
 
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import Reward, checked
 from seqrec.rl.rollouts import Rollouts, Span, Weights
-from seqrec.rl.sampler import Asking
+from seqrec.rl.sampler import Sampler
 
 
 class RolloutWorker:
     """Draws slates under the weights that it was last given."""
 
-    def __init__(self, model: SeqRecForNextItem, asking: Asking, seed: int, number: int) -> None:
+    def __init__(self, model: SeqRecForNextItem, sampler: Sampler, seed: int, number: int) -> None:
         self.model = model.eval()
-        self.asking = asking
+        self.sampler = sampler
         self.seed = seed
         self.number = number
         self.version = 0
@@ -29,24 +29,24 @@ class RolloutWorker:
         self.model.load_state_dict(weights)
         self.version = version
 
-    def generate(self, tasks: Tasks, update: int) -> Rollouts:
-        """Slates for every task; the same for the same weights, tasks, seed and update."""
+    def generate(self, prompts: Prompts, update: int) -> Rollouts:
+        """Slates for every task; the same for the same weights, prompts, seed and update."""
         seed = np.random.SeedSequence([self.seed, update, self.number]).generate_state(1)[0]
-        return self._draw(tasks, torch.Generator(self.model.device).manual_seed(int(seed)))
+        return self._draw(prompts, torch.Generator(self.model.device).manual_seed(int(seed)))
 
-    def best(self, tasks: Tasks) -> Rollouts:
+    def best(self, prompts: Prompts) -> Rollouts:
         """The most probable titles of every task, nothing sampled."""
-        return self._draw(tasks, None)
+        return self._draw(prompts, None)
 
     @torch.inference_mode()
-    def _draw(self, tasks: Tasks, generator: torch.Generator | None) -> Rollouts:
+    def _draw(self, prompts: Prompts, generator: torch.Generator | None) -> Rollouts:
         start = time.time()
-        prompts = self.asking.prompts(self.model, tasks)
-        slates = self.asking.draw(self.model, prompts, generator)
+        batch = self.sampler.tokenize(self.model, prompts)
+        slates = self.sampler.draw(self.model, batch, generator)
         span = Span(f"worker {self.number}", start, time.time())
         items, log_prob = slates.items.cpu().numpy(), slates.log_prob.cpu().numpy()
         plans = None if slates.plans is None else slates.plans.cpu().numpy()
-        return Rollouts(tasks, items, log_prob, self.version, [span], plans)
+        return Rollouts(prompts, items, log_prob, self.version, [span], plans)
 
 
 class Scorer:
@@ -57,5 +57,5 @@ class Scorer:
 
     def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
         """A number a slate."""
-        tasks = replace(rollouts.tasks, plans=rollouts.plans)
-        return checked(self.reward, tasks, rollouts.items)
+        prompts = replace(rollouts.prompts, plans=rollouts.plans)
+        return checked(self.reward, prompts, rollouts.items)

@@ -12,7 +12,7 @@ from tests.objectives.test_reinforcement import QUICK, SMALL
 
 NEXT_GENRE = "{name: next_genre, item: genres, place: before, is_learned: true, dropout: 0.3}"
 LIKED = "{name: wanted, column: rating, place: before, is_learned: true}"
-PLANNED = [*QUICK, "objective.slates={plan: true, drawing: one_pass, num_titles: 2}"]
+PLANNED = [*QUICK, "objective.slates={plan: true, sampler: plackett_luce, slate_size: 2}"]
 
 
 def trained_on(folder, data, features):
@@ -36,7 +36,7 @@ def train(world, out, *overrides, run=None):
 
 
 def test_a_policy_that_plans_learns_and_still_plans(world, tmp_path):
-    more = ["objective.rewards=[{name: format}]", "objective.guard.budget_nats=9"]
+    more = ["objective.rewards=[{name: format}]", "objective.guard.max_kl_nats=9"]
     found = train(world, tmp_path / "rl", *more, "objective.num_updates=60")
     assert found["reason"] == "all updates done" and "no time input" in found["protocol"]
     events = [e for e in read_events(tmp_path / "rl" / "events.jsonl") if e["stage"] == "score"]
@@ -49,15 +49,15 @@ def test_a_policy_that_plans_learns_and_still_plans(world, tmp_path):
 
 
 def test_a_run_that_plans_repeats(world, tmp_path):
-    runs = [train(world, tmp_path / name, "objective.max_age=0") for name in ("one", "other")]
-    same = ("reward", "drift_nats", "validation")
-    assert all(runs[0][key] == runs[1][key] for key in same) and runs[0]["drift_nats"] > 0
+    runs = [train(world, tmp_path / name, "objective.max_staleness=0") for name in ("one", "other")]
+    same = ("reward", "kl_nats", "validation")
+    assert all(runs[0][key] == runs[1][key] for key in same) and runs[0]["kl_nats"] > 0
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("objective.slates.drawing=sequential", "plan: true goes with drawing one_pass"),
+        ("objective.slates.sampler=autoregressive", "plan: true goes with sampler plackett_luce"),
         ("objective.slates.plan=false", "reads events, which objective rl does not"),
     ],
 )

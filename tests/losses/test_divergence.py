@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqrec.losses.divergence import catalog_divergence, row_divergences
-from seqrec.losses.softmax import Scores
+from seqrec.losses.softmax import CatalogScores
 
 KINDS = ["forward_kl", "reverse_kl", "jensen_shannon"]
 
@@ -19,7 +19,7 @@ def _tiles(request, monkeypatch):
 def scores(width=6, dtype=torch.float64, num_rows=20, num_items=31, has_bias=False):
     bias = torch.randn(num_rows, num_items, dtype=dtype)
     bias[:, ::4] = -1e4
-    return Scores(
+    return CatalogScores(
         torch.randn(num_rows, width, dtype=dtype),
         torch.randn(num_items, width, dtype=dtype),
         (lambda rows, tile: bias[rows, tile]) if has_bias else None,
@@ -60,7 +60,7 @@ def value_and_gradients(loss, student, *arguments, **more):
     hidden, item_weight = (
         tensor.detach().clone().requires_grad_() for tensor in (student.hidden, student.item_weight)
     )
-    value = loss(Scores(hidden, item_weight, student.logit_bias), *arguments, **more)
+    value = loss(CatalogScores(hidden, item_weight, student.logit_bias), *arguments, **more)
     (3 * value).backward()
     return value.detach(), hidden.grad, item_weight.grad
 
@@ -85,7 +85,9 @@ def test_teachers_whose_probabilities_fall_out_of_range_are_averaged(kind):
     more = {"kind": kind, "temperature": 0.05, "share": 0.3}
     wanted = value_and_gradients(naive, student, teachers, **more)
     assert log_softmax(teachers[0], 0.05).min() < -120
-    single = [Scores(of.hidden.float(), of.item_weight.float()) for of in (student, *teachers)]
+    single = [
+        CatalogScores(of.hidden.float(), of.item_weight.float()) for of in (student, *teachers)
+    ]
     found = value_and_gradients(catalog_divergence, single[0], single[1:], **more)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-4)
@@ -116,8 +118,8 @@ def test_of_two_items_by_hand():
     """p = (1/4, 3/4), q = (1/2, 1/2): the divergences are sums of two logarithms."""
     one = torch.ones(1, 1, dtype=torch.float64)
     log3 = torch.log(torch.tensor(3.0, dtype=torch.float64))
-    student = Scores(one, torch.stack([0 * log3, log3])[:, None])
-    teacher = Scores(one, torch.zeros(2, 1, dtype=torch.float64))
+    student = CatalogScores(one, torch.stack([0 * log3, log3])[:, None])
+    teacher = CatalogScores(one, torch.zeros(2, 1, dtype=torch.float64))
     forward = 0.5 * torch.log(torch.tensor(2.0)) + 0.5 * torch.log(torch.tensor(2 / 3))
     reverse = 0.25 * torch.log(torch.tensor(0.5)) + 0.75 * torch.log(torch.tensor(1.5))
     for kind, wanted in (("forward_kl", forward), ("reverse_kl", reverse)):

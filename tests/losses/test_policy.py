@@ -5,7 +5,7 @@ import torch
 from seqrec.losses.policy import (
     centred_advantages,
     clipped_policy_gradient,
-    has_spread,
+    is_informative,
     leave_one_out_advantages,
     policy_gradient,
     share_clipped,
@@ -25,7 +25,7 @@ def test_advantages_by_hand():
 
 
 def test_a_group_whose_rewards_agree_teaches_nothing():
-    assert has_spread(REWARDS).tolist() == [True, False]
+    assert is_informative(REWARDS).tolist() == [True, False]
     for advantages in (leave_one_out_advantages, standardized_advantages, centred_advantages):
         assert advantages(REWARDS)[1].abs().max() == 0
         assert advantages(REWARDS[:, :1]).abs().max() == 0
@@ -47,14 +47,14 @@ def test_at_the_first_pass_clipping_changes_no_gradient():
     log_prob = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
     advantages = centred_advantages(REWARDS.double())
     (wanted,) = torch.autograd.grad(policy_gradient(log_prob, advantages), log_prob)
-    for is_per_slate in (False, True):
+    for is_sequence_level in (False, True):
         loss = clipped_policy_gradient(
             log_prob,
             log_prob.detach(),
             advantages,
             clip_low=0.2,
             clip_high=0.2,
-            is_per_slate=is_per_slate,
+            is_sequence_level=is_sequence_level,
         )
         torch.testing.assert_close(torch.autograd.grad(loss, log_prob)[0], wanted)
 
@@ -77,4 +77,4 @@ def test_clipping_by_hand():
     advantages = torch.tensor([[-1.0, -1.0]])
     old = torch.zeros(1, 2, 2)
     assert share_clipped(log_prob, old, advantages, **bounds) == 0.25
-    assert share_clipped(log_prob, old, advantages, **bounds, is_per_slate=True) == 0.5
+    assert share_clipped(log_prob, old, advantages, **bounds, is_sequence_level=True) == 0.5

@@ -6,9 +6,9 @@ from itertools import permutations
 import pytest
 import torch
 
-from seqrec.losses.catalog import LeftOut, catalog_log_prob
-from seqrec.losses.slate import draw_titles, entropy, slate_log_prob, unevenness
-from seqrec.losses.softmax import Scores
+from seqrec.losses.catalog import ExcludedItems, catalog_log_prob
+from seqrec.losses.slate import draw_titles, entropy, entropy_deficit, slate_log_prob
+from seqrec.losses.softmax import CatalogScores
 
 
 @pytest.mark.parametrize("num_titles", [1, 3])
@@ -62,25 +62,28 @@ def test_items_left_out_have_no_probability_and_the_others_share_it():
     every = torch.arange(6).expand(3, -1)
     extra = torch.randn(3, 6)
     for more, added in ((None, 0), (lambda rows, tile: extra[rows, tile], extra)):
-        bias = LeftOut(items, more)
+        bias = ExcludedItems(items, more)
         found = catalog_log_prob(hidden, item_weight, every, logit_bias=bias, chunk_size=2).exp()
         logits = hidden @ item_weight.T + added
         logits[0, [0, 5]] = logits[1, 2] = -torch.inf
         torch.testing.assert_close(found, logits.softmax(1), rtol=1e-5, atol=1e-7)
 
 
-def test_unevenness_is_the_log_of_how_many_are_left_minus_their_entropy():
-    """Four titles, one gone: 1/2, 1/4 and 1/4 are left, and of a row of equals nothing is lacking;
-    the gradient pushes the likeliest down."""
+def test_entropy_deficit_is_the_log_of_how_many_are_left_minus_their_entropy():
+    """Four titles, one excluded: 1/2, 1/4 and 1/4 are left, and of a row of equals nothing is
+    lacking; the gradient pushes the likeliest down."""
     hidden = torch.tensor([[1.0], [0.0]], requires_grad=True)
     weight = torch.tensor([[2.0], [1.0], [0.5], [0.5]]).log()
-    gone = torch.tensor([[0], [-1]])
-    found = unevenness(Scores(hidden, weight, LeftOut(gone)), gone)
+    excluded_items = torch.tensor([[0], [-1]])
+    found = entropy_deficit(
+        CatalogScores(hidden, weight, ExcludedItems(excluded_items)), excluded_items
+    )
     lacking = math.log(3) - (math.log(2) / 2 + 2 * math.log(4) / 4)
     torch.testing.assert_close(found, torch.tensor(lacking / 2))
     whole = (math.log(3) + math.log(4)) / 2  # 3 titles to choose from in one row, 4 in the other
     torch.testing.assert_close(
-        entropy(Scores(hidden, weight, LeftOut(gone))), torch.tensor(whole - lacking / 2)
+        entropy(CatalogScores(hidden, weight, ExcludedItems(excluded_items))),
+        torch.tensor(whole - lacking / 2),
     )
     found.backward()
     assert hidden.grad[0] > 0 and abs(hidden.grad[1]) < 1e-7

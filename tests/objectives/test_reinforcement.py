@@ -17,8 +17,8 @@ from seqrec.rl.stage_log import read_events
 SMALL = ["model.hidden_size=16", "model.num_hidden_layers=1", "data.max_length=20"]
 QUICK = [
     "objective.num_updates=6",
-    "objective.num_tasks=8",
-    "objective.num_held_tasks=16",
+    "objective.num_prompts=8",
+    "objective.num_held_out_prompts=16",
     "objective.guard.check_every=3",
     "objective.guard.tolerance=0.9",
     "trainer.learning_rate=0.001",
@@ -50,7 +50,7 @@ def trained(world):
 def test_a_run_leaves_a_model_a_log_and_a_timeline(world, trained):
     folder, data, run = world
     assert trained["num_updates"] == 6 and trained["reason"] == "all updates done"
-    assert 0 < trained["drift_nats"] < 0.2 and set(trained["stage_seconds"]) >= {"guard", "idle"}
+    assert 0 < trained["kl_nats"] < 0.2 and set(trained["stage_seconds"]) >= {"guard", "idle"}
     events = read_events(folder / "grpo" / "events.jsonl")
     assert [e["update"] for e in events if e["stage"] == "guard"] == [0, 3, 6]
     assert (folder / "grpo" / "timeline.png").read_bytes().startswith(b"\x89PNG")
@@ -75,7 +75,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(world, trained, tmp_path, mo
         train(world, tmp_path / "out")
     monkeypatch.undo()
     resumed = train(world, tmp_path / "out", resume=True)
-    same = ("reward", "drift_nats", "validation", "num_updates")
+    same = ("reward", "kl_nats", "validation", "num_updates")
     assert {key: resumed[key] for key in same} == {key: trained[key] for key in same}
     weights = [
         (folder / "model" / "model.safetensors").read_bytes()
@@ -90,7 +90,7 @@ def test_one_pass_and_other_algorithms_go_all_the_way(world, tmp_path):
             world,
             tmp_path / name,
             f"objective.algorithm={{name: {name}}}",
-            "objective.slates.drawing=one_pass",
+            "objective.slates.sampler=plackett_luce",
             "objective.num_updates=2",
             "objective.rewards=[{name: hit}, {name: novelty, weight: 0.1}]",
         )
@@ -107,7 +107,7 @@ def own(tmp_path, monkeypatch, body):
 def test_a_function_of_ones_own_is_learned_from(world, tmp_path, monkeypatch):
     body = "return [[sum(title[-1] < '3' for title in slate) for slate in of] for of in slates]"
     reward = own(tmp_path, monkeypatch, body)
-    more = ["objective.num_updates=30", "objective.guard.budget_nats=5"]
+    more = ["objective.num_updates=30", "objective.guard.max_kl_nats=5"]
     found = train(world, tmp_path / "x", reward, *more)
     assert found["reward"] > found["reward_before"]
 
@@ -170,7 +170,7 @@ def test_a_role_is_replaced_as_the_docs_say(world, tmp_path, monkeypatch, capsys
     [
         ("trainer.max_epochs=3", "trainer.max_epochs goes with other objectives, not rl"),
         ("data.windows=last", "data.windows goes with other objectives, not rl"),
-        ("objective.guard={penalty: 0, target_nats: 0.1}", "needs a penalty above 0"),
+        ("objective.guard={kl_coef: 0, target_kl_nats: 0.1}", "needs a kl_coef above 0"),
         ("model.from_pretrained=null", "starts from a trained model"),
         ("model.hidden_size=32", "model.hidden_size: the model in .* has 16"),
         ("objective.rewards=[{name: diversity}]", "diversity needs genres"),
@@ -179,7 +179,7 @@ def test_a_role_is_replaced_as_the_docs_say(world, tmp_path, monkeypatch, capsys
         ("objective.rewards=[{name: function, function: 'json:x'}]", "json holds no x"),
         ("objective.rewards=[{name: hit}, {name: hit}]", "hit stands there twice"),
         ("objective.rewards=[]", "at least 1"),
-        ("objective.slates.num_titles=39", "which leaves fewer"),
+        ("objective.slates.slate_size=39", "which leaves fewer"),
     ],
 )
 def test_mistakes_are_named(world, tmp_path, override, message):
@@ -208,10 +208,10 @@ def test_slates_drawn_in_turn_need_a_model_without_relative_bias(world, tmp_path
     _, data, _ = world
     overrides = [*SMALL, "model.relative_bias=true", "trainer.max_epochs=1"]
     run = seqrec.train("sft", data=data, out=tmp_path / "sft", overrides=overrides)["out"]
-    drawing = "objective.slates.drawing={}"
+    drawing = "objective.slates.sampler={}"
     with pytest.raises(SeqRecError, match="relative_bias counts columns"):
-        train((None, data, run), tmp_path / "x", drawing.format("sequential"))
-    train((None, data, run), tmp_path / "x", drawing.format("one_pass"))
+        train((None, data, run), tmp_path / "x", drawing.format("autoregressive"))
+    train((None, data, run), tmp_path / "x", drawing.format("plackett_luce"))
 
 
 def test_metrics_are_plain_json(trained, world):

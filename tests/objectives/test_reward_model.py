@@ -19,7 +19,7 @@ from seqrec.data.simulation.worlds import first_order_world, opposed_tastes
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import load_reward_model
 from seqrec.objectives.reward_model import RewardJob
-from seqrec.rl.prompts import TaskSource
+from seqrec.rl.prompts import PromptSource
 from seqrec.rl.rewards import LearnedReward
 from seqrec.rl.rollouts import Rollouts
 from seqrec.training.epoch_log import EpochLog
@@ -234,10 +234,10 @@ def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy,
     assert held_out["model"]["auc"] > 0.85 > held_out["baselines"]["title_mean"]["auc"] + 0.15
     assert found["labels"]["used"] == found["labels"]["rows"] == 8 * world[1]["user_id"].n_unique()
     prepared = PreparedData.open(world[2])
-    tasks, items = some_tasks(prepared)
+    prompts, items = some_prompts(prepared)
     model = load_reward_model(tmp_path / "run" / "model")
-    scores = LearnedReward(model).score(tasks, items)
-    each = [LearnedReward(model).score(tasks, items[:, :, place, None]) for place in range(3)]
+    scores = LearnedReward(model).score(prompts, items)
+    each = [LearnedReward(model).score(prompts, items[:, :, place, None]) for place in range(3)]
     logits = np.log(each) - np.log1p(-np.array(each))
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits.mean(axis=0))), rtol=1e-5)
     rewarded = reinforce(world[2], policy, tmp_path / "rl", found["out"])
@@ -254,11 +254,11 @@ def test_labels_go_with_reward_models_and_must_be_there(world, labels, tmp_path)
 REWARD = "objective.rewards=[{{name: model, path: {}}}]"
 RL = [
     "objective.num_updates=20",
-    "objective.num_tasks=16",
-    "objective.num_held_tasks=64",
+    "objective.num_prompts=16",
+    "objective.num_held_out_prompts=64",
     "objective.guard.check_every=10",
     "objective.guard.tolerance=0.9",
-    "objective.guard.budget_nats=5",
+    "objective.guard.max_kl_nats=5",
     "trainer.learning_rate=0.01",
     "trainer.accelerator=cpu",
 ]
@@ -287,7 +287,7 @@ def test_on_ray_the_reward_model_pays_the_same(world, trained, policy, tmp_path)
         }.items()
     ]
     assert found[0]["reward"] == pytest.approx(found[1]["reward"], rel=1e-5)
-    assert found[0]["drift_nats"] == pytest.approx(found[1]["drift_nats"], rel=1e-4)
+    assert found[0]["kl_nats"] == pytest.approx(found[1]["kl_nats"], rel=1e-4)
 
 
 def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy, tmp_path):
@@ -299,12 +299,12 @@ def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy,
         reinforce(world[2], policy, tmp_path / "x", reward, "objective.num_updates=1", resume=True)
 
 
-def some_tasks(prepared):
+def some_prompts(prepared):
     """Histories with their ratings, and slates of three titles."""
-    source = TaskSource(
+    source = PromptSource(
         prepared.histories(["rating"]),
         np.ones(prepared.num_users),
-        num_tasks=6,
+        num_prompts=6,
         held_out_share=0.1,
         max_later=3,
         seed=0,
@@ -314,11 +314,11 @@ def some_tasks(prepared):
 
 def test_the_reward_is_the_mean_of_the_models_chances(world, trained):
     prepared = PreparedData.open(world[2])
-    tasks, items = some_tasks(prepared)
+    prompts, items = some_prompts(prepared)
     make = build_scorer([ModelRewardConfig(name="model", path=trained["out"])], prepared)
 
     def score(of):
-        return make().score(Rollouts(tasks, of, np.zeros(of.shape), 0, []))
+        return make().score(Rollouts(prompts, of, np.zeros(of.shape), 0, []))
 
     found = score(items)
     each = np.concatenate([score(items[:, :, place, None]) for place in range(3)]).reshape(3, 6, 4)

@@ -18,12 +18,12 @@ from seqrec.losses.policy import (
     standardized_advantages,
 )
 from seqrec.models import SeqRecForNextItem
-from seqrec.rl.controller import Controller, Held
+from seqrec.rl.controller import Controller, HeldOutPrompts
 from seqrec.rl.executors import InProcess, shards
-from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm, Learner, Reference
-from seqrec.rl.prompts import Tasks
-from seqrec.rl.sampler import Asking
+from seqrec.rl.prompts import Prompts
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import RolloutWorker, Scorer
 from tests.conftest import small_config
@@ -37,21 +37,21 @@ class Worth:
 
     name = "worth"
 
-    def score(self, tasks, slates):
+    def score(self, prompts, slates):
         return WORTH[slates].mean(axis=2)
 
 
-def tasks_of(seed, num_tasks=16):
+def prompts_for(seed, num_prompts=16):
     rng = np.random.default_rng(seed)
-    histories = [rng.choice(NUM_ITEMS, size=4, replace=False) for _ in range(num_tasks)]
-    return Tasks(np.arange(num_tasks), histories, [np.array([0])] * num_tasks)
+    histories = [rng.choice(NUM_ITEMS, size=4, replace=False) for _ in range(num_prompts)]
+    return Prompts(np.arange(num_prompts), histories, [np.array([0])] * num_prompts)
 
 
-def best_reward(tasks, num_titles):
+def best_reward(prompts, slate_size):
     found = []
-    for history in tasks.histories:
+    for history in prompts.histories:
         unseen = np.setdiff1d(np.arange(NUM_ITEMS), history)
-        found.append(np.sort(WORTH[unseen])[-num_titles:].mean())
+        found.append(np.sort(WORTH[unseen])[-slate_size:].mean())
     return np.mean(found)
 
 
@@ -69,7 +69,9 @@ ALGORITHMS = {
 }
 
 
-ASKING = Asking(num_slates=8, num_titles=2, drawing="sequential", temperature=1.0, max_length=10)
+SAMPLER = Sampler(
+    num_slates=8, slate_size=2, drawing="autoregressive", temperature=1.0, max_length=10
+)
 
 
 def small_policy_model():
@@ -80,57 +82,57 @@ def small_policy_model():
 def controller(
     folder,
     algorithm="grpo",
-    drawing="sequential",
+    drawing="autoregressive",
     num_updates=60,
     check_every=20,
-    budget_nats=100.0,
+    max_kl_nats=100.0,
     learning_rate=1e-2,
     reward=None,
     metric=lambda: 1.0,
     num_workers=2,
-    max_age=0,
+    max_staleness=0,
     say=lambda line: None,
     model=small_policy_model,
 ):
-    asking = replace(ASKING, drawing=drawing)
+    sampler = replace(SAMPLER, drawing=drawing)
     policy = model()
     learner = Learner(
         policy,
         torch.optim.AdamW(policy.parameters(), lr=learning_rate),
-        Reference(model(), asking),
-        asking,
+        Reference(model(), sampler),
+        sampler,
         algorithm=ALGORITHMS[algorithm],
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=torch.float32,
     )
-    workers = [RolloutWorker(model(), asking, seed=0, number=n) for n in range(num_workers)]
+    workers = [RolloutWorker(model(), sampler, seed=0, number=n) for n in range(num_workers)]
     return Controller(
-        source=lambda update: tasks_of(1000 + update),
-        held=Held(tasks_of(1, 40), metric),
-        executor=InProcess(workers, Scorer(reward or Worth()), in_background=max_age > 0),
+        source=lambda update: prompts_for(1000 + update),
+        held_out=HeldOutPrompts(prompts_for(1, 40), metric),
+        executor=InProcess(workers, Scorer(reward or Worth()), in_background=max_staleness > 0),
         learner=learner,
         guard=Guard(
-            budget_nats=budget_nats,
+            max_kl_nats=max_kl_nats,
             tolerance=0.05,
             metric="ndcg@10",
             max_rollbacks=2,
         ),
-        penalty=Penalty(0.0, None),
+        kl_coef=KLCoefficient(0.0, None),
         log=EventLog(folder / "events.jsonl"),
         folder=folder,
         num_updates=num_updates,
         check_every=check_every,
-        max_age=max_age,
+        max_staleness=max_staleness,
         say=say,
     )
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("drawing", ["one_pass", "sequential"])
+@pytest.mark.parametrize("drawing", ["plackett_luce", "autoregressive"])
 def test_the_best_policy_is_reached(tmp_path, algorithm, drawing):
     outcome = controller(tmp_path, algorithm, drawing).run()
-    assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
+    assert outcome.reward >= 0.95 * best_reward(prompts_for(1, 40), 2)
     assert outcome.reason == "all updates done" and not outcome.rollbacks
 
 
@@ -150,10 +152,10 @@ def imitating_model():
     return model.eval()
 
 
-@pytest.mark.parametrize("drawing", ["one_pass", "sequential"])
+@pytest.mark.parametrize("drawing", ["plackett_luce", "autoregressive"])
 def test_the_best_policy_is_reached_from_one_that_imitates(tmp_path, drawing):
     run = controller(tmp_path, "dr_grpo", drawing, num_updates=200, model=imitating_model)
-    outcome, best = run.run(), best_reward(tasks_of(1, 40), 2)
+    outcome, best = run.run(), best_reward(prompts_for(1, 40), 2)
     first = next(e for e in read_events(tmp_path / "events.jsonl") if e["stage"] == "guard")
     assert first["reward"] < 0.8 * best
     assert outcome.reward >= 0.95 * best
@@ -165,7 +167,7 @@ def test_good_weights_come_back_with_their_moments_and_the_rate_is_halved_once(t
     learner, good = run.learner, run.good["learner"]
     kept = [moments["exp_avg"].clone() for moments in good["optimizer"]["state"].values()]
     for factor in (0.5, 0.25):
-        rollouts = run.executor.collect(run.executor.start(tasks_of(0), 0))
+        rollouts = run.executor.collect(run.executor.start(prompts_for(0), 0))
         learner.update(rollouts, run.executor.score(rollouts), 0.0)
         version = learner.version
         learner.go_back(good, 0.5)
@@ -208,12 +210,14 @@ def test_a_run_that_was_cut_goes_on_exactly(tmp_path):
 
 def test_the_budget_stops_what_drifts_and_good_weights_are_kept(tmp_path):
     lines = []
-    run = controller(tmp_path, budget_nats=0.05, check_every=5, say=lines.append)
+    run = controller(tmp_path, max_kl_nats=0.05, check_every=5, say=lines.append)
     outcome = run.run()
-    assert outcome.drift_nats <= 0.05 and outcome.rollbacks
+    assert outcome.kl_nats <= 0.05 and outcome.rollbacks
     assert "over the budget of 0.05" in outcome.rollbacks[0]
     assert any("back to good weights" in line for line in lines)
-    again = run.learner.drift_on(run.executor.collect(run.executor.start(run.held.tasks, 0)))
+    again = run.learner.measure_kl(
+        run.executor.collect(run.executor.start(run.held_out.prompts, 0))
+    )
     assert again <= 0.06
     kinds = {event["stage"] for event in read_events(tmp_path / "events.jsonl")}
     assert kinds == {"publish", "generate", "score", "update", "guard", "roll back"}
@@ -225,12 +229,12 @@ def test_a_reward_that_is_hacked_is_stopped_by_the_metric_that_is_not_it(tmp_pat
     class Odd:
         name = "odd"
 
-        def score(self, tasks, slates):
+        def score(self, prompts, slates):
             return (slates == 7).any(axis=2).astype(float)
 
     run = controller(tmp_path, reward=Odd(), check_every=5)
-    run.held.metric = lambda: (
-        1 - float((run.executor.best(run.held.tasks).items == 7).any(axis=2).mean())
+    run.held_out.metric = lambda: (
+        1 - float((run.executor.best(run.held_out.prompts).items == 7).any(axis=2).mean())
     )
     outcome = run.run()
     assert outcome.reason.startswith("stopped: ndcg@10 fell to")
@@ -243,16 +247,16 @@ def test_the_mix_of_genres_is_watched_and_a_run_that_goes_on_knows_the_first(tmp
     class Even:
         name = "even"
 
-        def score(self, tasks, slates):
+        def score(self, prompts, slates):
             return (slates % 2 == 0).mean(axis=2)
 
     genres = np.stack([np.arange(NUM_ITEMS) % 2 == 0, np.arange(NUM_ITEMS) % 2 == 1], axis=1)
     lines = []
     run = controller(tmp_path, reward=Even(), say=lines.append)
-    run.held.genres = genres
-    first = run.executor.best(run.held.tasks).items % 2 == 0
+    run.held_out.genres = genres
+    first = run.executor.best(run.held_out.prompts).items % 2 == 0
     run.run()
-    last = run.executor.best(run.held.tasks).items % 2 == 0
+    last = run.executor.best(run.held_out.prompts).items % 2 == 0
     shifts = [e["genre_shift"] for e in read_events(tmp_path / "events.jsonl") if "reason" in e]
     assert shifts[0] == 0 and shifts[-1] == pytest.approx(abs(last.mean() - first.mean()))
     assert shifts[-1] > 0.1 and f"genres {shifts[-1]:.1%} off" in lines[-1]
@@ -270,23 +274,23 @@ def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
     class Flat:
         name = "flat"
 
-        def score(self, tasks, slates):
+        def score(self, prompts, slates):
             return np.ones(slates.shape[:2])
 
     lines = []
     outcome = controller(tmp_path, reward=Flat(), num_updates=1, say=lines.append).run()
-    assert outcome.drift_nats == pytest.approx(0, abs=1e-6)
+    assert outcome.kl_nats == pytest.approx(0, abs=1e-6)
     assert any("nothing is learned" in line for line in lines)
     assert "entropy 3." in lines[-1] and "spread of rewards 0.0000, 0% of groups" in lines[-1]
 
 
 def test_rollouts_that_are_behind_still_teach(tmp_path):
-    run = controller(tmp_path, num_updates=80, max_age=2)
+    run = controller(tmp_path, num_updates=80, max_staleness=2)
     outcome = run.run()
     run.executor.close()
-    assert outcome.reward >= 0.95 * best_reward(tasks_of(1, 40), 2)
-    drawn = [event for event in read_events(tmp_path / "events.jsonl") if "age" in event]
-    assert {event["age"] for event in drawn} == {0, 1, 2}
+    assert outcome.reward >= 0.95 * best_reward(prompts_for(1, 40), 2)
+    drawn = [event for event in read_events(tmp_path / "events.jsonl") if "staleness" in event]
+    assert {event["staleness"] for event in drawn} == {0, 1, 2}
     assert sorted({event["update"] for event in drawn}) == list(range(80))
 
 

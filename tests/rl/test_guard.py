@@ -2,12 +2,12 @@
 
 import pytest
 
-from seqrec.rl.guard import Guard, Penalty
+from seqrec.rl.guard import Guard, KLCoefficient
 
 
 def guard(**changes):
     limits = {
-        "budget_nats": 0.2,
+        "max_kl_nats": 0.2,
         "tolerance": 0.05,
         "metric": "ndcg@10",
         "max_rollbacks": 1,
@@ -39,14 +39,14 @@ def test_it_goes_on_as_often_as_it_may():
 
 
 def test_a_penalty_follows_the_drift():
-    fixed = Penalty(0.1, None)
+    fixed = KLCoefficient(0.1, None)
     fixed.learn(9.0)
-    assert fixed.coefficient == 0.1
-    adaptive = Penalty(0.1, 0.1)
+    assert fixed.value == 0.1
+    adaptive = KLCoefficient(0.1, 0.1)
     adaptive.learn(0.11)
-    assert adaptive.coefficient == pytest.approx(0.1 * 1.05)
+    assert adaptive.value == pytest.approx(0.1 * 1.05)
     adaptive.learn(5.0)
-    assert adaptive.coefficient == pytest.approx(0.1 * 1.05 * 1.1)
+    assert adaptive.value == pytest.approx(0.1 * 1.05 * 1.1)
     adaptive.learn(float("nan"))
     adaptive.learn(0.0)
-    assert adaptive.coefficient == pytest.approx(0.1 * 1.05 * 1.1 * 0.9)
+    assert adaptive.value == pytest.approx(0.1 * 1.05 * 1.1 * 0.9)

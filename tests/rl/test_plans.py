@@ -9,9 +9,9 @@ import torch
 from seqrec.losses.catalog import add_bias
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.plans import Plans
-from seqrec.rl.prompts import Tasks
-from seqrec.rl.sampler import Asking
-from seqrec.rl.slates import drift
+from seqrec.rl.prompts import Prompts
+from seqrec.rl.sampler import Sampler
+from seqrec.rl.slates import mean_kl
 from seqrec.rl.worker import RolloutWorker
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
@@ -45,16 +45,16 @@ def small_policy(seed=0, **changes):
     return SeqRecForNextItem(config).eval()
 
 
-def every_answer(unseen, num_titles):
+def every_answer(unseen, slate_size):
     """All plans, each with all slates."""
-    slates = list(permutations(unseen, num_titles))
+    slates = list(permutations(unseen, slate_size))
     plans = [plan for plan in EVERY_PLAN for _ in slates]
     return torch.tensor(plans), torch.tensor(slates * len(EVERY_PLAN))
 
 
 def found_log_probs(model, plans, items, temperature=1.0):
-    prompts = PLANS.prompts(model, HISTORIES, 10)
-    steps = PLANS.steps_of(model, prompts, plans, items, temperature=temperature)
+    batch = PLANS.tokenize(model, HISTORIES, 10)
+    steps = PLANS.steps_of(model, batch, plans, items, temperature=temperature)
     return PLANS.log_probs(steps, items.shape)
 
 
@@ -75,11 +75,11 @@ def naive_log_prob(model, row, plan, slate, temperature):
         total = total + logits.log_softmax(0)[code - 1]
         tokens += [first_token + code, *between]
     logits = model.item_weight() @ state()
-    gone = set(HISTORIES[row].tolist())
+    excluded = set(HISTORIES[row].tolist())
     for title in slate:
-        left = [item for item in range(6) if item not in gone]
+        left = [item for item in range(6) if item not in excluded]
         total = total + logits[left].log_softmax(0)[left.index(title)]
-        gone.add(title)
+        excluded.add(title)
     return total
 
 
@@ -126,10 +126,10 @@ def test_seen_titles_have_no_probability():
 
 def test_what_was_drawn_is_as_probable_as_it_is_said_to_be():
     model = small_policy()
-    prompts = PLANS.prompts(model, HISTORIES, 10)
+    batch = PLANS.tokenize(model, HISTORIES, 10)
     generator = torch.Generator().manual_seed(0)
     drawn = PLANS.draw(
-        model, prompts, num_slates=4000, num_titles=2, temperature=0.7, generator=generator
+        model, batch, num_slates=4000, slate_size=2, temperature=0.7, generator=generator
     )
     some = slice(0, 50)
     with torch.no_grad():
@@ -146,8 +146,8 @@ def test_what_was_drawn_is_as_probable_as_it_is_said_to_be():
 
 def test_without_a_generator_every_word_and_title_is_the_likeliest():
     model = small_policy()
-    prompts = PLANS.prompts(model, HISTORIES, 10)
-    best = PLANS.draw(model, prompts, num_slates=1, num_titles=1, temperature=1, generator=None)
+    batch = PLANS.tokenize(model, HISTORIES, 10)
+    best = PLANS.draw(model, batch, num_slates=1, slate_size=1, temperature=1, generator=None)
     for row, unseen in enumerate(UNSEEN):
         plan = best.plans[row, 0].tolist()
         with torch.no_grad():
@@ -167,22 +167,22 @@ def test_without_a_generator_every_word_and_title_is_the_likeliest():
 
 def test_the_mean_drift_over_drawn_plans_is_the_divergence_of_plan_and_next_title():
     model, reference = small_policy(0), small_policy(1)
-    prompts = PLANS.prompts(model, HISTORIES[1:], 10)
+    batch = PLANS.tokenize(model, HISTORIES[1:], 10)
     wanted = 0.0
     with torch.no_grad():
         for plan in EVERY_PLAN:
             for title in UNSEEN[1]:
                 p, q = (naive_log_prob(m, 1, plan, [title], 1.0) for m in (model, reference))
                 wanted += float(p.exp() * (p - q))
-    more = {"num_slates": 4000, "num_titles": 1, "temperature": 1.0}
-    drawn = PLANS.draw(model, prompts, generator=torch.Generator().manual_seed(0), **more)
+    more = {"num_slates": 4000, "slate_size": 1, "temperature": 1.0}
+    drawn = PLANS.draw(model, batch, generator=torch.Generator().manual_seed(0), **more)
     with torch.no_grad():
         mine, theirs = (
-            PLANS.steps_of(m, prompts, drawn.plans, drawn.items, temperature=1.0)
+            PLANS.steps_of(m, batch, drawn.plans, drawn.items, temperature=1.0)
             for m in (model, reference)
         )
-        assert float(drift(mine, theirs)) == pytest.approx(wanted, rel=0.05)
-        assert float(drift(mine, mine)) == pytest.approx(0, abs=1e-5)
+        assert float(mean_kl(mine, theirs)) == pytest.approx(wanted, rel=0.05)
+        assert float(mean_kl(mine, mine)) == pytest.approx(0, abs=1e-5)
 
 
 def test_a_memory_is_asked_with_the_titles_of_the_history():
@@ -199,7 +199,7 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
     model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
     plans, items = torch.tensor([[[1, 2]], [[2, 2]]]), torch.tensor([[[1]], [[0]]])
     steps = PLANS.steps_of(
-        model, PLANS.prompts(model, HISTORIES, 10), plans, items, temperature=1.0
+        model, PLANS.tokenize(model, HISTORIES, 10), plans, items, temperature=1.0
     )
     found = torch.zeros(2, 6)
     add_bias(found, steps[-1].scores.logit_bias, slice(0, 2), slice(0, 6))
@@ -210,17 +210,19 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
 
 
 def test_workers_draw_plans_and_repeat_them():
-    asking = Asking(
+    sampler = Sampler(
         num_slates=4,
-        num_titles=2,
-        drawing="one_pass",
+        slate_size=2,
+        drawing="plackett_luce",
         temperature=1.0,
         max_length=10,
         plans=PLANS,
     )
-    tasks = Tasks(np.arange(2), HISTORIES, [np.array([1])] * 2)
-    one, other = (RolloutWorker(small_policy(), asking, 0, 0).generate(tasks, 3) for _ in range(2))
+    prompts = Prompts(np.arange(2), HISTORIES, [np.array([1])] * 2)
+    one, other = (
+        RolloutWorker(small_policy(), sampler, 0, 0).generate(prompts, 3) for _ in range(2)
+    )
     assert one.plans.shape == (2, 4, 2) and one.log_prob.shape == (2, 4, 4)
     assert (one.plans == other.plans).all() and (one.items == other.items).all()
-    best = RolloutWorker(small_policy(), asking, 0, 0).best(tasks)
+    best = RolloutWorker(small_policy(), sampler, 0, 0).best(prompts)
     assert best.plans.shape == (2, 1, 2)

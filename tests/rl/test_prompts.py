@@ -1,4 +1,4 @@
-"""Tasks know the training part alone, and are the same whenever they are asked for."""
+"""Prompts know the training part alone, and are the same whenever they are asked for."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.rl.prompts import TaskSource
+from seqrec.rl.prompts import PromptSource
 from tests.baselines.conftest import histories_of
 
 LEVELS = np.random.default_rng(0).random(20)
@@ -15,16 +15,18 @@ LISTS = [[10 * user + n for n in range(6)] for user in range(20)]
 
 
 def source(histories=None, **changes):
-    settings = {"num_tasks": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
+    settings = {"num_prompts": 8, "held_out_share": 0.25, "max_later": 2, "seed": 0}
     histories = histories or histories_of(LISTS, num_held_out=2)
-    return TaskSource(histories, LEVELS, **(settings | changes))
+    return PromptSource(histories, LEVELS, **(settings | changes))
 
 
 def test_a_task_is_a_prefix_and_what_follows_it_in_training():
     for update in range(30):
-        tasks = source()(update)
-        assert len(tasks) == 8
-        for user, history, later in zip(tasks.users, tasks.histories, tasks.later, strict=True):
+        prompts = source()(update)
+        assert len(prompts) == 8
+        for user, history, later in zip(
+            prompts.users, prompts.histories, prompts.later, strict=True
+        ):
             whole = LISTS[user][:4]
             assert history.tolist() == whole[: len(history)] and len(history) >= 1
             assert later.tolist() == whole[len(history) :][:2] and len(later) >= 1
@@ -39,8 +41,8 @@ def test_past_ratings_are_those_of_the_history_alone():
     batches = []
     for ratings in (given, later):
         rated = replace(histories, columns={"rating": ratings})
-        settings = {"num_tasks": 8, "held_out_share": 0.1, "max_later": 2, "seed": 0}
-        batches.append(TaskSource(rated, LEVELS, **settings)(3))
+        settings = {"num_prompts": 8, "held_out_share": 0.1, "max_later": 2, "seed": 0}
+        batches.append(PromptSource(rated, LEVELS, **settings)(3))
     one, other = batches
     of_item = dict(zip(histories.items.tolist(), given, strict=True))
     for history, past, again in zip(
@@ -51,30 +53,30 @@ def test_past_ratings_are_those_of_the_history_alone():
 
 
 def test_held_out_users_are_never_asked():
-    tasks = source()
-    asked = np.concatenate([tasks(update).users for update in range(50)])
-    assert set(asked) == set(tasks.users) and not set(asked) & set(tasks.held_users)
-    assert tasks.held_users.tolist() == np.flatnonzero(LEVELS < 0.25).tolist()
-    assert set(tasks.held_users) < set(source(held_out_share=0.5).held_users)
-    assert set(tasks.held(99).users) == set(tasks.held_users)
+    prompts = source()
+    asked = np.concatenate([prompts(update).users for update in range(50)])
+    assert set(asked) == set(prompts.users) and not set(asked) & set(prompts.held_out_users)
+    assert prompts.held_out_users.tolist() == np.flatnonzero(LEVELS < 0.25).tolist()
+    assert set(prompts.held_out_users) < set(source(held_out_share=0.5).held_out_users)
+    assert set(prompts.held_out(99).users) == set(prompts.held_out_users)
 
 
 def test_the_same_update_asks_the_same_in_whatever_order():
     one, other = source(), source()
     later = [other(update) for update in (3, 0, 1)]
-    for update, tasks in zip((3, 0, 1), later, strict=True):
+    for update, prompts in zip((3, 0, 1), later, strict=True):
         again = one(update)
-        assert again.users.tolist() == tasks.users.tolist()
-        assert [h.tolist() for h in again.histories] == [h.tolist() for h in tasks.histories]
+        assert again.users.tolist() == prompts.users.tolist()
+        assert [h.tolist() for h in again.histories] == [h.tolist() for h in prompts.histories]
     assert one(1).users.tolist() != one(2).users.tolist()
 
 
 def test_nobody_to_ask_is_said():
     with pytest.raises(SeqRecError, match="nobody has two interactions"):
-        TaskSource(
+        PromptSource(
             histories_of([[1, 2, 3]], num_held_out=1),
             np.zeros(1),
-            num_tasks=1,
+            num_prompts=1,
             held_out_share=0.0,
             max_later=1,
             seed=0,
@@ -87,8 +89,8 @@ def test_ratings_are_worth_their_share_of_what_the_training_part_holds():
     """A rating of 9 that was given later does not stretch the scale."""
     histories = histories_of(LISTS, num_held_out=2)
     ratings = np.where(histories.split == TRAIN, 1.0 + np.arange(len(histories.items)) % 5, 9.0)
-    tasks = source(replace(histories, columns={"rating": ratings}))(0)
-    assert max(worth.max() for worth in tasks.later_ratings) == 1
+    prompts = source(replace(histories, columns={"rating": ratings}))(0)
+    assert max(worth.max() for worth in prompts.later_ratings) == 1
 
 
 def test_who_has_nothing_to_cut_is_counted():

@@ -13,22 +13,22 @@ from seqrec.errors import SeqRecError
 from seqrec.rl.executors import InProcess
 from seqrec.rl.ray_executor import OnRay, _Actor
 from seqrec.rl.worker import RolloutWorker, Scorer
-from tests.rl.test_controller import Worth, controller, small_policy_model, tasks_of
+from tests.rl.test_controller import Worth, controller, prompts_for, small_policy_model
 
 
 class Broken:
     name = "mine"
 
-    def score(self, tasks, slates):
+    def score(self, prompts, slates):
         raise SeqRecError("reward mine: raised ZeroDivisionError")
 
 
 @pytest.fixture(scope="module")
 def on_ray():
     torch.set_num_threads(1)
-    asking = controller_asking()
+    sampler = controller_sampler()
     executor = OnRay(
-        lambda number: RolloutWorker(small_policy_model(), asking, seed=0, number=number),
+        lambda number: RolloutWorker(small_policy_model(), sampler, seed=0, number=number),
         2,
         lambda: Scorer(Worth()),
         num_threads=1,
@@ -37,14 +37,14 @@ def on_ray():
     executor.close()
 
 
-def drawn(executor, tasks, update):
-    return executor.collect(executor.start(tasks, update))
+def drawn(executor, prompts, update):
+    return executor.collect(executor.start(prompts, update))
 
 
-def controller_asking():
-    from tests.rl.test_controller import ASKING
+def controller_sampler():
+    from tests.rl.test_controller import SAMPLER
 
-    return ASKING
+    return SAMPLER
 
 
 @pytest.mark.slow
@@ -63,16 +63,16 @@ def test_twenty_updates_give_the_weights_of_one_process(on_ray, tmp_path):
 @pytest.mark.slow
 def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_once(on_ray, tmp_path):
     run = controller(tmp_path)
-    tasks = tasks_of(5)
+    prompts = prompts_for(5)
     on_ray.load(run.learner.weights(), 3)
-    wanted = drawn(on_ray, tasks, 7)
+    wanted = drawn(on_ray, prompts, 7)
     victim = on_ray.process_of(1)
-    started = on_ray.start(tasks, 7)
+    started = on_ray.start(prompts, 7)
     os.kill(victim, signal.SIGKILL)
     found = on_ray.collect(started)
     assert on_ray.process_of(1) != victim
     assert np.array_equal(found.items, wanted.items) and found.version == 3
-    assert np.array_equal(found.tasks.users, tasks.users)
+    assert np.array_equal(found.prompts.users, prompts.users)
     np.testing.assert_array_equal(found.log_prob, wanted.log_prob)
 
 
@@ -88,7 +88,7 @@ def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_onc
 )
 def test_what_a_role_raises_or_dies_of_is_said_here(on_ray, monkeypatch, make, message):
     actor = on_ray._ray.remote(num_cpus=0)(_Actor)
-    rollouts = drawn(on_ray, tasks_of(5), 0)
+    rollouts = drawn(on_ray, prompts_for(5), 0)
     monkeypatch.setattr(on_ray, "_start_scorer", lambda: actor.remote(make, (), 1))
     monkeypatch.setattr(on_ray, "_scorer", on_ray._start_scorer())
     with pytest.raises(SeqRecError, match=message):
@@ -97,10 +97,10 @@ def test_what_a_role_raises_or_dies_of_is_said_here(on_ray, monkeypatch, make, m
 
 @pytest.mark.slow
 def test_a_worker_that_dies_with_two_batches_in_hand_is_replaced_once(on_ray):
-    wanted = [drawn(on_ray, tasks_of(5), update) for update in (1, 2)]
+    wanted = [drawn(on_ray, prompts_for(5), update) for update in (1, 2)]
     victim = on_ray.process_of(0)
     os.kill(victim, signal.SIGSTOP)  # so that it dies before it answers
-    started = [on_ray.start(tasks_of(5), update) for update in (1, 2)]
+    started = [on_ray.start(prompts_for(5), update) for update in (1, 2)]
     os.kill(victim, signal.SIGKILL)
     found = [on_ray.collect(started[0])]
     replaced = on_ray.process_of(0)

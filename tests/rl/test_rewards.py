@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqrec.errors import SeqRecError
-from seqrec.rl.prompts import Tasks
+from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import (
     Diversity,
     Format,
@@ -20,7 +20,7 @@ from seqrec.rl.rewards import (
     checked,
 )
 
-TASKS = Tasks(
+TASKS = Prompts(
     users=np.array([4, 7]),
     histories=[np.array([0]), np.array([1, 2])],
     later=[np.array([3, 1]), np.array([], dtype=int)],
@@ -32,7 +32,7 @@ SLATES = np.array([[[1, 2], [3, 1]], [[0, 3], [3, 0]]])
 def test_hits_and_their_ratings_by_hand():
     np.testing.assert_allclose(Hit().score(TASKS, SLATES), [[0.5, 1], [0, 0]])
     np.testing.assert_allclose(Rating().score(TASKS, SLATES), [[0.5, 0.625], [0, 0]])
-    without = Tasks(TASKS.users, TASKS.histories, TASKS.later)
+    without = Prompts(TASKS.users, TASKS.histories, TASKS.later)
     with pytest.raises(SeqRecError, match="no column rating"):
         Rating().score(without, SLATES)
 

@@ -10,11 +10,11 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import row_divergences
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.ensemble import EnsembleConfig
-from seqrec.rl.slates import Prompts, draw, drift, encode, log_probs, steps_of
+from seqrec.rl.slates import PromptBatch, draw, encode, log_probs, mean_kl, steps_of
 from tests.conftest import small_config
 
 HISTORIES = [np.array([0, 3, 0]), np.array([5])]
-DRAWINGS = ["one_pass", "sequential"]
+DRAWINGS = ["plackett_luce", "autoregressive"]
 MEMORY = {
     "num_edges": 6,
     "max_steps": 2,
@@ -37,12 +37,12 @@ def hold(model):
     model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
 
 
-def prompts():
-    return Prompts.of(HISTORIES, first_item_token=2, pad_token_id=0, max_length=10)
+def batch():
+    return PromptBatch.of(HISTORIES, first_item_token=2, pad_token_id=0, max_length=10)
 
 
 def found_log_probs(model, items, drawing, temperature=1.0):
-    steps = steps_of(model, prompts(), items, drawing=drawing, temperature=temperature)
+    steps = steps_of(model, batch(), items, drawing=drawing, temperature=temperature)
     return log_probs(steps, items.shape, drawing)
 
 
@@ -71,7 +71,7 @@ def test_seen_titles_have_no_probability(title):
 def test_a_history_encoded_once_is_the_history_encoded_with_every_slate():
     model = small_policy()
     items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
-    states = encode(model, prompts(), items)
+    states = encode(model, batch(), items)
     for row, history in enumerate(HISTORIES):
         alone = torch.from_numpy(history)[None] + 2
         torch.testing.assert_close(states.after_history[row], model.hidden_states(alone)[0, -1])
@@ -85,8 +85,8 @@ def test_a_history_encoded_once_is_the_history_encoded_with_every_slate():
 def test_what_was_drawn_is_as_probable_as_it_is_said_to_be(drawing):
     model = small_policy()
     generator = torch.Generator().manual_seed(0)
-    more = {"num_titles": 2, "drawing": drawing, "temperature": 0.7}
-    slates = draw(model, prompts(), num_slates=4000, generator=generator, **more)
+    more = {"slate_size": 2, "drawing": drawing, "temperature": 0.7}
+    slates = draw(model, batch(), num_slates=4000, generator=generator, **more)
     some = slates.items[:, :50]
     with torch.no_grad():
         found = found_log_probs(model, some, drawing, 0.7)
@@ -119,10 +119,10 @@ def policy_of_kind(kind):
 def test_titles_drawn_in_turn_come_from_what_the_whole_row_says(kind):
     """Three titles a slate: what is kept of the histories is what reading all anew would find."""
     model, generator = policy_of_kind(kind), torch.Generator().manual_seed(0)
-    more = {"drawing": "sequential", "temperature": 1.0}
-    slates = draw(model, prompts(), num_slates=5, num_titles=3, generator=generator, **more)
+    more = {"drawing": "autoregressive", "temperature": 1.0}
+    slates = draw(model, batch(), num_slates=5, slate_size=3, generator=generator, **more)
     with torch.no_grad():
-        found = found_log_probs(model, slates.items, "sequential")
+        found = found_log_probs(model, slates.items, "autoregressive")
     torch.testing.assert_close(slates.log_prob, found, rtol=1e-4, atol=1e-5)
 
 
@@ -130,9 +130,9 @@ def test_titles_drawn_in_turn_come_from_what_the_whole_row_says(kind):
 def test_without_a_generator_the_best_titles_are_drawn(drawing):
     model = small_policy()
     more = {"num_slates": 1, "drawing": drawing, "temperature": 1.0, "generator": None}
-    slates = draw(model, prompts(), num_titles=1, **more)
-    columns = torch.arange(prompts().input_ids.shape[1])
-    logits = model(prompts().input_ids, (columns < prompts().lengths[:, None]).long())
+    slates = draw(model, batch(), slate_size=1, **more)
+    columns = torch.arange(batch().input_ids.shape[1])
+    logits = model(batch().input_ids, (columns < batch().lengths[:, None]).long())
     unseen = logits.logits.clone()
     unseen[0, [0, 3]] = unseen[1, 5] = -torch.inf
     assert slates.items[:, 0, 0].tolist() == unseen.argmax(dim=1).tolist()
@@ -143,9 +143,9 @@ def test_drift_is_the_exact_divergence_and_0_from_oneself():
     items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
     for drawing in DRAWINGS:
         more = {"drawing": drawing, "temperature": 1.0}
-        mine = steps_of(model, prompts(), items, **more)
-        theirs = steps_of(reference, prompts(), items, **more)
-        found = drift(mine, theirs)
+        mine = steps_of(model, batch(), items, **more)
+        theirs = steps_of(reference, batch(), items, **more)
+        found = mean_kl(mine, theirs)
         rows = [
             row_divergences(a.scores, [b.scores], kind="reverse_kl")
             for a, b in zip(mine, theirs, strict=True)
@@ -153,15 +153,15 @@ def test_drift_is_the_exact_divergence_and_0_from_oneself():
         wanted = torch.cat([row * step.weight for row, step in zip(rows, mine, strict=True)])
         torch.testing.assert_close(found, wanted.sum())
         assert found > 0
-        torch.testing.assert_close(drift(mine, mine), torch.zeros(()), atol=1e-6, rtol=0)
+        torch.testing.assert_close(mean_kl(mine, mine), torch.zeros(()), atol=1e-6, rtol=0)
 
 
 def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
     """In float64, each history's unseen titles enumerated, at a temperature."""
     models = small_policy(0), small_policy(1)
     items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
-    more = {"drawing": "one_pass", "temperature": 0.5}
-    found = drift(*(steps_of(model, prompts(), items, **more) for model in models))
+    more = {"drawing": "plackett_luce", "temperature": 0.5}
+    found = mean_kl(*(steps_of(model, batch(), items, **more) for model in models))
     wanted = 0.0
     for history in HISTORIES:
         unseen = np.setdiff1d(np.arange(6), history)
@@ -177,7 +177,7 @@ def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
 
 def test_an_empty_history_is_refused():
     with pytest.raises(SeqRecError, match="history 1 is empty"):
-        Prompts.of(
+        PromptBatch.of(
             [np.array([1]), np.array([], dtype=int)],
             first_item_token=2,
             pad_token_id=0,
@@ -188,18 +188,18 @@ def test_an_empty_history_is_refused():
 def test_the_mean_drift_over_drawn_prefixes_is_the_divergence_of_slates():
     """Sequential slates of two titles: KL of the slates' distributions, enumerated."""
     model, reference = small_policy(0), small_policy(1)
-    more = {"drawing": "sequential", "temperature": 1.0}
+    more = {"drawing": "autoregressive", "temperature": 1.0}
     pairs = torch.tensor(list(permutations([0, 1, 2, 3, 4], 2)))
     items = torch.stack([pairs] * 2)
     with torch.no_grad():
-        log_p = found_log_probs(model, items, "sequential")[1].sum(dim=1)
-        log_q = found_log_probs(reference, items, "sequential")[1].sum(dim=1)
+        log_p = found_log_probs(model, items, "autoregressive")[1].sum(dim=1)
+        log_q = found_log_probs(reference, items, "autoregressive")[1].sum(dim=1)
     wanted = (log_p.exp() * (log_p - log_q)).sum() / 2
-    only = Prompts.of(HISTORIES[1:], first_item_token=2, pad_token_id=0, max_length=10)
+    only = PromptBatch.of(HISTORIES[1:], first_item_token=2, pad_token_id=0, max_length=10)
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(model, only, num_slates=4000, num_titles=2, generator=generator, **more).items
+    drawn = draw(model, only, num_slates=4000, slate_size=2, generator=generator, **more).items
     with torch.no_grad():
-        found = drift(*(steps_of(m, only, drawn, **more) for m in (model, reference)))
+        found = mean_kl(*(steps_of(m, only, drawn, **more) for m in (model, reference)))
     torch.testing.assert_close(found, wanted, rtol=0.05, atol=0)
 
 
@@ -208,7 +208,7 @@ def test_a_memory_is_asked_with_the_titles_drawn_so_far():
     hold(model)
     items = torch.tensor([[[1, 2]], [[0, 1]]])
     with torch.no_grad():
-        found = found_log_probs(model, items, "sequential")
+        found = found_log_probs(model, items, "autoregressive")
         whole = model(torch.tensor([[2, 5, 2, 3]]), torch.ones(1, 4, dtype=torch.long)).logits[0]
     whole[[0, 3, 1]] = -torch.inf
     torch.testing.assert_close(found[0, 0, 1], whole.log_softmax(0)[2], rtol=1e-4, atol=1e-4)

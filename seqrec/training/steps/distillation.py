@@ -10,8 +10,8 @@ from torch import Tensor
 
 from seqrec.data.caches.teacher import CachedAnswers
 from seqrec.losses.catalog import IGNORE_INDEX, add_bias
-from seqrec.losses.softmax import Scores
-from seqrec.losses.top_k_divergence import Kept, kept_divergence, without_rest
+from seqrec.losses.softmax import CatalogScores
+from seqrec.losses.top_k_divergence import TopKDistribution, top_k_divergence, without_tail
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.steps.sft import prior_at
 from seqrec.training.tensors import PackedTensors
@@ -22,8 +22,8 @@ class Divergence(Protocol):
 
     def __call__(
         self,
-        student: Scores,
-        teachers: Sequence[Scores],
+        student: CatalogScores,
+        teachers: Sequence[CatalogScores],
         *,
         labels: Tensor | None,
         label_share: float,
@@ -35,7 +35,7 @@ class Divergence(Protocol):
 class Continuation(NamedTuple):
     """How students continue histories, for their teachers to judge."""
 
-    num_titles: int
+    num_items: int
     """How many titles of theirs each history goes on with."""
     temperature: float
     share: float
@@ -71,7 +71,7 @@ class Teachers:
         place: Int[Tensor, " N"],
         labels: Int[Tensor, " N"] | None = None,
         num_items: int | None = None,
-    ) -> list[Scores]:
+    ) -> list[CatalogScores]:
         """What gives each teacher's distribution at some positions of packed histories.
 
         Over the first ``num_items`` titles, where a student learns no others.
@@ -93,19 +93,19 @@ def scores_of(
     batch: PackedTensors,
     place: Int[Tensor, " N"],
     labels: Int[Tensor, " N"] | None = None,
-) -> Scores:
+) -> CatalogScores:
     """What gives a model's distributions at some positions of a batch.
 
     With the titles that came next, a memory is asked as if it had never met them.
     """
     hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)[place]
-    return Scores(hidden, item_weight, prior_at(model, batch, place, labels))
+    return CatalogScores(hidden, item_weight, prior_at(model, batch, place, labels))
 
 
-def apart(model: SeqRecForNextItem, scores: Scores) -> list[Scores]:
+def apart(model: SeqRecForNextItem, scores: CatalogScores) -> list[CatalogScores]:
     """The same of every member of a model, which learn each for itself; else of the model."""
     members = model.members(scores.hidden, scores.item_weight)
-    return [Scores(states, vectors, scores.logit_bias) for states, vectors in members]
+    return [CatalogScores(states, vectors, scores.logit_bias) for states, vectors in members]
 
 
 def distillation_loss(
@@ -143,11 +143,11 @@ def distillation_loss(
     item_weight = model.learned_item_weight()
     num_items = len(item_weight)
     student = scores_of(model, item_weight, batch, learned.place, learned.labels)
-    guides = teachers.scores(batch, learned.place, learned.labels, num_items)
+    teacher_scores = teachers.scores(batch, learned.place, learned.labels, num_items)
     losses = [
         divergence(
             member,
-            guides,
+            teacher_scores,
             labels=learned.labels,
             label_share=sft_share,
             row_weight=learned.weight,
@@ -157,18 +157,20 @@ def distillation_loss(
     ]
     loss = torch.stack(losses).mean()
     if state_share:
-        unexplained = [unexplained_share(student.hidden, guide.hidden) for guide in guides]
+        unexplained = [
+            unexplained_share(student.hidden, teacher.hidden) for teacher in teacher_scores
+        ]
         loss = (1 - state_share) * loss + state_share * torch.stack(unexplained).mean()
     if continuation is None or not continuation.share:
         return loss
     continued, place = continue_histories(model, batch, continuation)
     if not len(place):
         return loss
-    guides = teachers.scores(continued, place, num_items=num_items)
+    teacher_scores = teachers.scores(continued, place, num_items=num_items)
     of_own = [
         divergence(
             member,
-            guides,
+            teacher_scores,
             labels=None,
             label_share=0.0,
             row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
@@ -192,7 +194,7 @@ def kept_answers_loss(
     kept = answers(batch.sources.flatten()[learned.place])
     student = scores_of(model, model.item_weight(), batch, learned.place, learned.labels)
     losses = [
-        kept_divergence(
+        top_k_divergence(
             member,
             kept,
             labels=learned.labels,
@@ -208,27 +210,27 @@ def kept_answers_loss(
 class CacheReader:
     """Cached answers by the row of the log that was read last."""
 
-    def __init__(self, cached: CachedAnswers, num_rows: int, has_rest: bool = True) -> None:
+    def __init__(self, cached: CachedAnswers, num_rows: int, use_tail_mass: bool = True) -> None:
         """Hold them.
 
         Args:
             cached: of every position that is learned.
             num_rows: rows of the log.
-            has_rest: whether the titles that were not kept share what the kept ones leave; else
-                they are taken to be impossible.
+            use_tail_mass: whether the titles that were not kept share what the kept ones leave;
+                else they are taken to be impossible.
         """
         self.cached = cached
-        self.has_rest = has_rest
+        self.use_tail_mass = use_tail_mass
         self._place = np.full(num_rows, -1, dtype=np.int32)
         self._place[cached.rows] = np.arange(len(cached.rows), dtype=np.int32)
 
-    def __call__(self, rows: Int[Tensor, " N"]) -> Kept:
+    def __call__(self, rows: Int[Tensor, " N"]) -> TopKDistribution:
         place = self._place[rows.cpu().numpy()]
         assert (place >= 0).all()
         parts = (self.cached.items[place], self.cached.log_prob[place], self.cached.rest[place])
         items, log_prob, rest = (torch.from_numpy(part).to(rows.device) for part in parts)
-        kept = Kept(items.long(), log_prob.float(), rest.float())
-        return kept if self.has_rest else without_rest(kept)
+        kept = TopKDistribution(items.long(), log_prob.float(), rest.float())
+        return kept if self.use_tail_mass else without_tail(kept)
 
 
 def unexplained_share(
@@ -266,34 +268,34 @@ def continue_histories(
     Returns:
         The rows, and the flat positions that read the student's titles.
     """
-    num_titles = continuation.num_titles
-    place = _random_places(batch, num_titles)
+    num_items = continuation.num_items
+    place = _random_places(batch, num_items)
     batch = batch._replace(input_ids=batch.input_ids.clone())
     is_training = model.training
     model.eval()
     item_weight = model.learned_item_weight()
-    for step in range(num_titles):
+    for step in range(num_items):
         scores = scores_of(model, item_weight, batch, place + step)
         drawn = _draw(scores, continuation.temperature)
         batch.input_ids.view(-1)[place + step + 1] = drawn + model.config.first_item_token
     model.train(is_training)
-    after = torch.arange(1, num_titles + 1, device=place.device)
+    after = torch.arange(1, num_items + 1, device=place.device)
     return batch, (place[:, None] + after).flatten()
 
 
-def _random_places(batch: PackedTensors, num_titles: int) -> Int[Tensor, " W"]:
-    """In every window that is long enough, a flat position after which ``num_titles`` more fit."""
+def _random_places(batch: PackedTensors, num_items: int) -> Int[Tensor, " W"]:
+    """In every window that is long enough, a flat position after which ``num_items`` more fit."""
     documents = batch.documents
     is_start = documents > 0
     is_start[:, 1:] &= documents[:, 1:] != documents[:, :-1]
     starts = is_start.flatten().nonzero().squeeze(1)
     number = (is_start.flatten().cumsum(0) - 1)[documents.flatten() > 0]
-    room = torch.bincount(number, minlength=len(starts)) - num_titles
+    room = torch.bincount(number, minlength=len(starts)) - num_items
     steps = (torch.rand(len(starts), device=documents.device) * room.clamp_min(1)).long()
     return (starts + steps)[room > 0]
 
 
-def _draw(scores: Scores, temperature: float) -> Int[Tensor, " N"]:
+def _draw(scores: CatalogScores, temperature: float) -> Int[Tensor, " N"]:
     """A title of each distribution, by the largest of its logits with Gumbel noise."""
     chunk = max(2**24 // len(scores.item_weight), 1)
     found = []

@@ -21,7 +21,7 @@ from seqrec.losses.preference import (
     pair_accuracy,
     pair_margin,
 )
-from seqrec.losses.softmax import Scores
+from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.streams.pairs import PairBatch
 from seqrec.training.steps.sft import prior_at, prior_of
@@ -193,7 +193,7 @@ def _watched(
         hidden = model.hidden_states(batch.input_ids, batch.documents)
         item_weight = model.item_weight()
         bias = _prior_at(model, batch, as_served=True)
-        scores.append(Scores(hidden[batch.rows, batch.columns], item_weight, bias))
+        scores.append(CatalogScores(hidden[batch.rows, batch.columns], item_weight, bias))
         of_models.append(log_probs(model, batch, hidden, item_weight, as_served=True))
     mine, theirs = of_models
     answers = batch.answers

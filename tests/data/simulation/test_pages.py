@@ -8,8 +8,8 @@ import pytest
 import seqrec
 from seqrec.data.simulation.pages import PageWorld, gain_of_rows, worth_of_rows
 from seqrec.rl.plans import Plans
-from seqrec.rl.prompts import Tasks
-from seqrec.rl.sampler import Asking
+from seqrec.rl.prompts import Prompts
+from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 
 WORLD = PageWorld(num_titles=12, keeping=0.6)
@@ -80,10 +80,10 @@ def started(tmp_path_factory):
 def worth_and_best(run):
     """What pages of many rows are worth after new histories, and the most without a plan."""
     rec = seqrec.Recommender.from_pretrained(run)
-    asking = Asking(
+    sampler = Sampler(
         num_slates=64,
-        num_titles=ROW_LENGTH,
-        drawing="one_pass",
+        slate_size=ROW_LENGTH,
+        drawing="plackett_luce",
         temperature=1.0,
         max_length=12,
         plans=Plans(rec.events),
@@ -93,8 +93,8 @@ def worth_and_best(run):
     histories = [
         generator.choice(24, size=generator.integers(1, 9), replace=False) for _ in range(64)
     ]
-    tasks = Tasks(np.arange(64), histories, [np.array([0])] * 64)
-    pages = RolloutWorker(rec.model, asking, 0, 0).generate(tasks, 0).items
+    prompts = Prompts(np.arange(64), histories, [np.array([0])] * 64)
+    pages = RolloutWorker(rec.model, sampler, 0, 0).generate(prompts, 0).items
     given = [item_ids[history].tolist() for history in histories]
     found = np.mean(worth_of_rows(given, item_ids[pages].tolist()))
     return found, np.mean([WORLD.best_without_plan(history, ROW_LENGTH) for history in given])
@@ -107,13 +107,13 @@ def test_planning_reaches_what_no_policy_without_a_plan_can(started, tmp_path):
         "trainer.accelerator=cpu",
         "trainer.precision=float32",
         "trainer.learning_rate=0.001",
-        f"objective.slates={{plan: true, drawing: one_pass, num_titles: {ROW_LENGTH}}}",
+        f"objective.slates={{plan: true, sampler: plackett_luce, slate_size: {ROW_LENGTH}}}",
         f"objective.rewards=[{REWARD}]",
         "objective.algorithm={name: dr_grpo}",
         "objective.num_updates=150",
-        "objective.num_tasks=16",
-        "objective.num_held_tasks=16",
-        "objective.guard={budget_nats: 9, tolerance: 0.99, check_every: 50, penalty: 0}",
+        "objective.num_prompts=16",
+        "objective.num_held_out_prompts=16",
+        "objective.guard={max_kl_nats: 9, tolerance: 0.99, check_every: 50, kl_coef: 0}",
     ]
     seqrec.train("grpo", data=started / "data", out=tmp_path / "rl", overrides=overrides)
     found, _ = worth_and_best(tmp_path / "rl")

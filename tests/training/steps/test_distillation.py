@@ -177,7 +177,7 @@ def test_continued_titles_follow_the_students_distribution(world):
         [],
         ["objective.loss={name: reverse_kl, temperature: 2}"],
         ["objective.loss={name: jensen_shannon}", "objective.state_share=0.2"],
-        ["objective.on_policy={num_titles: 2, share: 0.3}"],
+        ["objective.on_policy={num_items: 2, share: 0.3}"],
     ],
     ids=["forward", "reverse", "jensen-shannon and states", "on policy"],
 )
@@ -277,7 +277,7 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
         seqrec.train("sft", data=data, out=tmp_path / "run", overrides=starts)
     assert not list(tmp_path.glob("run*")) and not list(tmp_path.glob("cache*"))
     distill(world, tmp_path / "run", *taught, "data.windows=prefixes")
-    own_titles = ["data.windows=prefixes", "objective.on_policy={num_titles: 2, share: 0.5}"]
+    own_titles = ["data.windows=prefixes", "objective.on_policy={num_items: 2, share: 0.5}"]
     _, data, causal, _ = world
     overrides = [*starts, *own_titles, f"objective.teachers=[{causal}]"]
     with pytest.raises(SeqRecError, match="reads what stands after a title, too; name a model"):
@@ -504,7 +504,7 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
         ([*by_cache, "data.windows=last"], "other windows"),
         ([*by_cache, "objective.loss={name: reverse_kl}"], "cache goes with loss forward_kl"),
         ([f"objective.teachers=[{tmp_path / 'seeds'}]"], "seeds: holds runs of several seeds"),
-        (["objective.cache_rest=false"], "cache_rest goes with a cache"),
+        (["objective.use_tail_mass=false"], "use_tail_mass goes with a cache"),
     ):
         with pytest.raises(SeqRecError, match=message) as mistake:
             distill(world, tmp_path / "run", *overrides)
