@@ -4,6 +4,8 @@ PYTHON ?= python3
 PEER_PYTHON ?= python3.11
 PIP_FLAGS ?=
 BENCH ?=
+# Tests run in as many processes as there are cores, four at most.
+WORKERS ?= logical
 VENV := .venv
 
 PEERS := benchmarks/peers
@@ -14,7 +16,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal --durations=10
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -1,5 +1,6 @@
-"""What many tests start from: a seeded generator, a small world, one small model."""
+"""Fixtures of the whole suite: one thread per process, a seeded generator, a small model."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,25 @@ from seqrec.data.catalog import catalog_fingerprint, write_items
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.tokens.tokenizer import build_tokenizer, tokenizer_fingerprint
 
+# Workers and the processes that tests start share the cores: each computes in one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
 
 @pytest.fixture
 def generator() -> np.random.Generator:
+    """A generator seeded with 0."""
     return np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
+    """Seed torch before each test."""
     torch.manual_seed(0)
 
 
 def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecConfig:
-    """A model of 100 items, 32 wide, 2 blocks, without dropout."""
+    """The configuration of a model of 100 items, 32 wide, 2 blocks, without dropout."""
     backbone = {
         "block": block,
         "vocab_size": 128,
@@ -60,11 +67,12 @@ def small_config(block: str = "llama", head: str = "tied", **changes) -> SeqRecC
 
 @pytest.fixture(params=["sasrec", "llama"])
 def small_model(request: pytest.FixtureRequest) -> SeqRecForNextItem:
+    """A model of each block with random weights, in evaluation mode."""
     return SeqRecForNextItem(small_config(request.param)).eval()
 
 
 def save_small_model(folder: Path, item_ids: list[str] | None = None) -> Path:
-    """A model folder of 100 items t0 .. t99, with random weights; item i occurs i times."""
+    """Write a model folder of 100 items t0 .. t99 with random weights; item i occurs i times."""
     item_ids = item_ids or [f"t{item}" for item in range(100)]
     tokenizer = build_tokenizer(item_ids)
     config = small_config(
