@@ -27,6 +27,7 @@ from seqrec.config.recipe import Recipe
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.objectives.sft import build_objective
 from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.module import TrainingModule
@@ -167,7 +168,7 @@ def _overrides(kind: str) -> list[str]:
 
 def _module(recipe: Recipe, num_items: int) -> TrainingModule:
     """What ``seqrec train`` would train, for items that have no names."""
-    tokens = ItemTokens(NUM_SPECIAL, num_items, pad_token_id=0, unknown_token_id=1)
+    tokens = ItemTokens(OneTokenItems(NUM_SPECIAL, num_items), pad_token_id=0, unknown_token_id=1)
     model = build_model(
         recipe.model,
         tokens,

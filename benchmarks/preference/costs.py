@@ -27,6 +27,7 @@ from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.preference import dpo
 from seqrec.models import SeqRecForNextItem
 from seqrec.objectives.next_item import Job
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
@@ -141,7 +142,7 @@ def _learn(
 def _memory(num_items: int, num_pairs: int) -> dict[str, Any]:
     """What a step takes above the weights of policy and reference and the optimizer's state."""
     torch.manual_seed(0)
-    tokens = ItemTokens(NUM_SPECIAL, num_items, pad_token_id=0, unknown_token_id=1)
+    tokens = ItemTokens(OneTokenItems(NUM_SPECIAL, num_items), pad_token_id=0, unknown_token_id=1)
     policy, reference = (
         build_model(
             load_recipe("sft", [f"data.max_length={LENGTH}", "model.block=sasrec"]).model,

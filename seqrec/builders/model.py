@@ -19,6 +19,7 @@ from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.optimizers import adamw, warmup_and_decay
 
@@ -59,10 +60,11 @@ def build_model(
     grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
     """A model with random weights, drawn from torch's generator, that holds some knowledge."""
+    num_features = len(grammar.features) if grammar else 0
     is_spread = config.event_vectors == "each"
-    length = max_length * (grammar.block_size if grammar and is_spread else 1)
+    block_size = event_block_size(tokens.block_size, num_features) if is_spread else 1
     backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
-        config, tokens, vocab_size=vocab_size, max_length=length
+        config, tokens, vocab_size=vocab_size, max_length=max_length * block_size
     )
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
@@ -82,7 +84,7 @@ def build_model(
             cosine_scale=config.cosine_scale,
             num_items=tokens.num_items,
             padded_num_items=padded(tokens.num_items),
-            first_item_token=tokens.first_item_token,
+            first_item_token=tokens.blocks.first_token,
             max_length=max_length,
             catalog_fingerprint=catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint,
@@ -152,7 +154,7 @@ def start_from(
     """Give the titles vectors made from their neighbours; every member its own turn of them."""
     is_ensemble = isinstance(model.backbone, EnsembleDecoder)
     decoders = model.backbone.decoders() if is_ensemble else [model]
-    first = tokens.first_item_token
+    first = tokens.blocks.first_token
     embeddings: list[Any] = [decoder.get_input_embeddings() for decoder in decoders]
     tables = [table.weight[first : first + tokens.num_items] for table in embeddings]
     if isinstance(model.head, UntiedCatalogHead):

@@ -25,6 +25,7 @@ from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
+from seqrec.tokens.item_blocks import OneTokenItems, event_block_size
 from seqrec.tokens.tokenizer import load_tokenizer
 
 KEY = "model.from_pretrained"
@@ -44,7 +45,13 @@ def settled(recipe: Recipe) -> Recipe:
     """
     path, events = recipe.model.from_pretrained, recipe.data.events
     if events is not None and events.max_tokens is not None:
-        num_events = min(events.max_tokens // events.block_size, recipe.data.max_length)
+        block_size = event_block_size(OneTokenItems.length, events.num_features)
+        if events.max_tokens < block_size:
+            raise SeqRecError(
+                f"data.events.max_tokens {events.max_tokens}: one event is {block_size} tokens; "
+                f"allow {block_size} or more"
+            )
+        num_events = min(events.max_tokens // block_size, recipe.data.max_length)
         return with_settings(recipe, {"data.max_length": num_events})
     if path is None:
         return recipe

@@ -37,7 +37,7 @@ def build_reward_model(
             dropout=config.dropout,
             num_items=tokens.num_items,
             padded_num_items=padded(tokens.num_items),
-            first_item_token=tokens.first_item_token,
+            first_item_token=tokens.blocks.first_token,
             max_length=max_length,
             rating_levels=data.levels,
             num_rating_rows=FIRST_LEVEL + len(data.levels),
@@ -57,7 +57,7 @@ def build_reward_model(
 
 def _start_from(member: Judge, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
     """Give the titles that were rated vectors made of how they were."""
-    first, num_items = tokens.first_item_token, tokens.num_items
+    first, num_items = tokens.blocks.first_token, tokens.num_items
     embedding: Any = member.backbone.get_input_embeddings()
     tables = [embedding.weight[first : first + num_items]]
     if isinstance(member.items, UntiedCatalogHead):

@@ -99,20 +99,14 @@ class EventsConfig(Block):
     fit, if that is fewer. null: it stands."""
 
     @property
-    def block_size(self) -> int:
-        """Tokens of an event: its title and what is told of it."""
-        return 1 + len(self.features) + (self.sessions is not None)
+    def num_features(self) -> int:
+        """Features of an event, that of sessions included."""
+        return len(self.features) + (self.sessions is not None)
 
     @property
     def condenses(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sessions is not None or any(one.drop for one in self.features)
-
-    @model_validator(mode="after")
-    def _an_event_fits(self) -> "EventsConfig":
-        if self.max_tokens is not None and self.max_tokens < self.block_size:
-            raise ValueError(f"max_tokens {self.max_tokens}: one event is {self.block_size} tokens")
-        return self
 
     @model_validator(mode="after")
     def _something_is_told(self) -> "EventsConfig":

@@ -4,6 +4,8 @@ from typing import Literal
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from seqrec.tokens.item_blocks import ItemBlocks, OneTokenItems, event_block_size
+
 
 class SeqRecDecoderConfig(PreTrainedConfig):
     """The native decoder."""
@@ -80,7 +82,12 @@ class SeqRecConfig(PreTrainedConfig):
         """Those of an event, where they share a position."""
         if self.events is None or self.event_vectors == "each":
             return 1
-        return 1 + len(self.events["features"])
+        return event_block_size(self.item_blocks.length, len(self.events["features"]))
+
+    @property
+    def item_blocks(self) -> ItemBlocks:
+        """The tokens of every item."""
+        return OneTokenItems(self.first_item_token, self.num_items)
 
     @property
     def time_bias(self) -> Literal["past_times", "target_time"] | None:
@@ -122,6 +129,11 @@ class SeqRecRewardConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         self.backbone_config = _config_of(self.backbone_config)
         super().__post_init__(**kwargs)
+
+    @property
+    def item_blocks(self) -> ItemBlocks:
+        """The tokens of every item."""
+        return OneTokenItems(self.first_item_token, self.num_items)
 
 
 def _config_of(fields: dict | PreTrainedConfig) -> PreTrainedConfig:

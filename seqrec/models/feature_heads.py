@@ -112,7 +112,7 @@ def value_probabilities(
     ways = np.array(every, dtype=np.int64).reshape(len(every), len(open_places))
     told = np.tile(events.coder.of_items(items)[:, :place], (len(ways), 1))
     told[:, open_places] = ways.repeat(len(items), axis=0)
-    titles = np.tile(events.tokens.encode(items), len(ways))[:, None]
+    titles = np.tile(events.tokens.encode(items), (len(ways), 1))
     ends = np.concatenate([titles, events.first_of[:place] + told], axis=1)
     input_ids = np.concatenate([np.tile(history, (len(ends), 1)), ends], axis=1)
     codes = torch.from_numpy(told).long().to(model.device)

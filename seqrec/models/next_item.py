@@ -124,8 +124,8 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def items_of(self, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
         """The item of every token, -1 where it is none."""
-        items = input_ids - self.config.first_item_token
-        return items.where((items >= 0) & (items < self.config.num_items), -1)
+        blocks = self.config.item_blocks
+        return blocks.decode(input_ids.unflatten(-1, (-1, blocks.length)))
 
     def scorer(
         self, hidden: Float[Tensor, "B D"], asked: Int[Tensor, "B S"] | None

@@ -93,8 +93,8 @@ class ModelRanker(Ranker):
 
     @property
     def block_size(self) -> int:
-        """Tokens of an event."""
-        return 1 if self.events is None else self.events.block_size
+        """Tokens of an item, or of an event."""
+        return (self.tokens if self.events is None else self.events).block_size
 
     def _encode_rows(
         self,

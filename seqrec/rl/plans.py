@@ -54,7 +54,7 @@ class Plans:
         """Histories as blocks of tokens, of which the last ends where the plan begins."""
         items, told, lengths, _ = self.events.flat(histories, max_length)
         blocks = np.split(self.events.blocks(items, told), np.cumsum(lengths)[:-1])
-        cut = self.places[0] - self.events.grammar.block_size + 1
+        cut = self.places[0] - self.events.block_size + 1
         return PromptBatch.of_tokens(
             [block.flatten()[:cut] for block in blocks],
             histories,

@@ -139,8 +139,7 @@ class LearnedReward:
         self._model = model.eval()
         config = model.config
         self._tokens = ItemTokens(
-            config.first_item_token,
-            config.num_items,
+            config.item_blocks,
             pad_token_id=model.backbone.config.pad_token_id or 0,
             unknown_token_id=model.backbone.config.pad_token_id or 0,
         )

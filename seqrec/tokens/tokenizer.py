@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError
+from seqrec.tokens.item_blocks import ItemBlocks, OneTokenItems
 
 PAD_TOKEN = "<pad>"
 UNKNOWN_TOKEN = "<unk>"
@@ -82,11 +83,10 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 @dataclass(frozen=True)
 class ItemTokens:
-    """The fast path from items to tokens: the same answer as the tokenizer's, for arrays."""
+    """The tokenizer for arrays: the tokens that it gives to items, without text in between."""
 
-    first_item_token: int
-    """The token of item 0; item ``i`` has token ``first_item_token + i``."""
-    num_items: int
+    blocks: ItemBlocks
+    """The tokens of the catalog's items."""
     pad_token_id: int
     unknown_token_id: int
 
@@ -100,10 +100,22 @@ class ItemTokens:
                 "the tokenizer does not hold this catalog's items in order; "
                 "both must come from the same model folder"
             )
-        return cls(first, len(item_ids), tokenizer.pad_token_id, tokenizer.unk_token_id)
+        blocks = OneTokenItems(first, len(item_ids))
+        return cls(blocks, tokenizer.pad_token_id, tokenizer.unk_token_id)
 
-    def encode(self, items: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
-        """Tokens of items; an item outside the catalog (below 0, say) is the unknown token."""
+    @property
+    def num_items(self) -> int:
+        """Items of the catalog."""
+        return self.blocks.num_items
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of an item."""
+        return self.blocks.length
+
+    def encode(self, items: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape E"]:
+        """Return the tokens of items; items outside the catalog become the unknown token."""
         items = np.asarray(items, dtype=np.int64)
-        known = (items >= 0) & (items < self.num_items)
-        return np.where(known, items + self.first_item_token, self.unknown_token_id)
+        is_known = (items >= 0) & (items < self.num_items)
+        tokens = self.blocks.encode(np.where(is_known, items, 0))
+        return np.where(is_known[..., None], tokens, self.unknown_token_id)

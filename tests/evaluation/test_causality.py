@@ -13,6 +13,7 @@ from seqrec.evaluation.strata import shuffled
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import feature
 
@@ -41,7 +42,7 @@ SESSIONS = [
     for source in ("item", "column")
 ]
 TOLD = Grammar((feature("rating"), feature("hour", place="before", **HOUR)))
-TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, NUM_ITEMS), pad_token_id=0, unknown_token_id=1)
 
 
 def log_of(lengths, seed):

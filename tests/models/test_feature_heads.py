@@ -15,6 +15,7 @@ from seqrec.models.feature_heads import (
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
 from tests.tokens.conftest import feature
@@ -27,7 +28,7 @@ GRAMMAR = Grammar(
         feature("wanted", place="before"),
     )
 )
-TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
 EVENTS = EventTokens(TOKENS, EventCoder(GRAMMAR, {0: np.arange(100) % 3}), first_token=102)
 GENRE, RATING, FINISHED, WANTED = EVENTS.first_of.tolist()
 

@@ -17,6 +17,7 @@ from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
 from tests.tokens.conftest import feature
@@ -190,7 +191,7 @@ def test_training_in_bfloat16_loses_no_more_than_its_rounding(lists):
 def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
     """A recommender's scores are those of the tokens that the model reads."""
     grammar = Grammar((feature("rating", dropped=("1",)),))
-    tokens = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+    tokens = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
     events = EventTokens(tokens, EventCoder(grammar, {}), first_token=102)
     ranker = ModelRanker("model", model_with_prior(lists), tokens, events)
     histories = EventHistories(

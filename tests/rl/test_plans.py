@@ -16,6 +16,7 @@ from seqrec.rl.worker import RolloutWorker
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.conftest import small_config
 from tests.tokens.conftest import feature
@@ -31,7 +32,7 @@ GRAMMAR = Grammar(
         feature("mood", place="before", values=("sad", "glad"), is_learned=True),
     )
 )
-TOKENS = ItemTokens(first_item_token=2, num_items=6, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 6), pad_token_id=0, unknown_token_id=1)
 EVENTS = EventTokens(TOKENS, EventCoder(GRAMMAR, {0: np.arange(6) % 3}), first_token=8)
 GENRE, WANTED, NEXT_GENRE, DEVICE, MOOD = EVENTS.first_of.tolist()
 PLANS = Plans(EVENTS)

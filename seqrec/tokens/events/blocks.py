@@ -17,6 +17,7 @@ from seqrec.tokens.events.grammar import (
 )
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.sessions import condense
+from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens, item_token
 
 UNKNOWN_ITEM = -1
@@ -50,7 +51,8 @@ class EventTokens:
         self.grammar = coder.grammar
         self.first_of = first_token + self.grammar.first_code
         """The token of every feature's open word."""
-        self.block_size = self.grammar.block_size
+        self.block_size = event_block_size(tokens.block_size, len(self.grammar.features))
+        """Tokens of an event."""
         self._is_before = self.grammar.is_before
         self._is_learned = self.grammar.is_learned
         self._dropout = np.array([one.dropout for one in self.grammar.features])
@@ -79,8 +81,7 @@ class EventTokens:
             items: titles.
             told: codes of what follows each, and of what stands before the next one.
         """
-        title = self.tokens.encode(items)[:, None]
-        return np.concatenate([title, self.first_of + told], axis=1)
+        return np.concatenate([self.tokens.encode(items), self.first_of + told], axis=1)
 
     def told(
         self, codes: Int[np.ndarray, "N C"], next_codes: Int[np.ndarray, "N C"]
@@ -110,11 +111,13 @@ class EventTokens:
     def learned(self, told: Int[np.ndarray, "N C"], ignore_index: int) -> Int[np.ndarray, "N E"]:
         """The token to be said after each token of a block, where one is learned.
 
-        It stands one place ahead of the feature; the last place is the next title's.
+        It stands one position ahead of the feature; the last position is the next item's.
         """
         is_said = self._is_learned & (told != OPEN)
         found = np.full((len(told), self.block_size), ignore_index, dtype=np.int64)
-        found[:, :-1] = np.where(is_said, self.first_of + told, ignore_index)
+        found[:, self.tokens.block_size - 1 : -1] = np.where(
+            is_said, self.first_of + told, ignore_index
+        )
         return found
 
     def num_learned(self, codes: Int[np.ndarray, "N C"]) -> int:

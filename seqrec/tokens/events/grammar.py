@@ -134,11 +134,6 @@ class Grammar:
     that of the title that it is asked for."""
 
     @property
-    def block_size(self) -> int:
-        """Tokens of an event."""
-        return 1 + len(self.features)
-
-    @property
     def is_before(self) -> Bool[np.ndarray, " C"]:
         """Of every feature, whether it stands before its title."""
         return np.array([one.place == "before" for one in self.features], dtype=bool)

@@ -39,7 +39,7 @@ class WindowStream(ABC):
         Args:
             windows: which stretches are read.
             num_asked: what a window weighs: how much is asked in it.
-            row_length: positions of a row.
+            row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.

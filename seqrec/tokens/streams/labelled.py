@@ -34,7 +34,7 @@ class LabelledStream(WindowStream):
             chosen: the histories that the answers are to.
             tokens: from items to tokens.
             levels: ratings, in order, that have an embedding.
-            row_length: positions of a row.
+            row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
@@ -84,7 +84,7 @@ class LabelledStream(WindowStream):
             packed.ratings,
             packed.documents,
             place // self.row_length,
-            place % self.row_length,
+            self.tokens.blocks.last_position(place % self.row_length),
             labels.slates[events],
             labels.labels[events].astype(np.float32),
             events,

@@ -80,7 +80,7 @@ class PackedStream:
         self.weight = weight
         self.events = events
         self.row_items = row_length
-        self.row_length = row_length * (1 if events is None else events.block_size)
+        self.row_length = row_length * (tokens if events is None else events).block_size
         """Positions of a row."""
         self.batch_size = batch_size
         self.ignore_index = ignore_index

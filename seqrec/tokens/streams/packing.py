@@ -140,12 +140,19 @@ def place_windows(windows: Windows, rows: Sequence[Sequence[int]], row_length: i
 def pack_inputs(
     items: Int[np.ndarray, " N"], placement: Placement, tokens: ItemTokens, shape: tuple[int, int]
 ) -> tuple[Int[np.ndarray, "B T"], Int[np.ndarray, "B T"]]:
-    """Tokens and document numbers of packed rows."""
-    input_ids = np.full(shape, tokens.pad_token_id, dtype=np.int64)
-    documents = np.zeros(shape, dtype=np.int64)
-    input_ids.flat[placement.place] = tokens.encode(items[placement.source])
-    documents.flat[placement.place] = placement.document
-    return input_ids, documents
+    """Return the tokens and document numbers of packed rows of items.
+
+    Args:
+        items: the flat array that the windows are of.
+        placement: where they come from and go to.
+        tokens: from items to tokens.
+        shape: rows, and items of a row.
+    """
+    blocks = tokens.encode(items[placement.source])
+    return (
+        pack_blocks(blocks, placement.place, shape, tokens.pad_token_id),
+        pack_documents(placement, shape, tokens.block_size),
+    )
 
 
 def pack_batch(
@@ -162,33 +169,41 @@ def pack_batch(
         examples: where the windows are.
         rows: the windows of every row, which fit in it.
         tokens: from items to tokens.
-        row_length: positions of a row.
+        row_length: items of a row.
         ignore_index: the label of positions that are not learned.
     """
-    shape = (max(len(rows), 1), row_length)
+    shape, size = (max(len(rows), 1), row_length), tokens.block_size
     placement = place_windows(examples.windows, rows, row_length)
     input_ids, documents = pack_inputs(examples.items, placement, tokens, shape)
-    labels, label_weight = pack_labels(examples, placement, shape, ignore_index)
+    labels, label_weight, total_weight = pack_labels(examples, placement, shape, size, ignore_index)
     sources = None
     if examples.rows is not None:
         sources = np.full(shape, -1, dtype=np.int64)
         sources.flat[placement.place] = examples.rows[placement.source]
-    total_weight = float(label_weight.sum())
+        sources = sources.repeat(size, axis=1)
     return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources=sources)
 
 
 def pack_labels(
-    examples: Examples, placement: Placement, shape: tuple[int, int], ignore_index: int
-) -> tuple[Int[np.ndarray, "B T"], Float[np.ndarray, "B T"]]:
-    """The items that come next in packed rows, and how much each counts."""
-    labels = np.full(shape, ignore_index, dtype=np.int64)
-    label_weight = np.zeros(shape, dtype=np.float32)
+    examples: Examples,
+    placement: Placement,
+    shape: tuple[int, int],
+    block_size: int,
+    ignore_index: int,
+) -> tuple[Int[np.ndarray, "B T"], Float[np.ndarray, "B T"], float]:
+    """Return the next item and its weight at the last position of every block of packed rows.
+
+    The third value is the sum of the weights.
+    """
+    labels = np.full((shape[0] * shape[1], block_size), ignore_index, dtype=np.int64)
+    label_weight = np.zeros(labels.shape, dtype=np.float32)
     target = placement.source + 1
     weight = np.where(placement.is_context, 0, examples.label_weight[target])
     titles = examples.items if examples.targets is None else examples.targets
-    labels.flat[placement.place] = np.where(weight > 0, titles[target], ignore_index)
-    label_weight.flat[placement.place] = weight
-    return labels, label_weight
+    labels[placement.place, -1] = np.where(weight > 0, titles[target], ignore_index)
+    label_weight[placement.place, -1] = weight
+    total_weight = float(label_weight[:, -1].copy().sum())
+    return labels.reshape(shape[0], -1), label_weight.reshape(shape[0], -1), total_weight
 
 
 def pack_blocks(
@@ -251,11 +266,7 @@ def pack_events(
     blocks = events.blocks(examples.items[here], events.opened(told, generator))
     learned = events.learned(told, ignore_index)
     learned[placement.is_context] = ignore_index
-    of_titles, title_weight = pack_labels(examples, placement, shape, ignore_index)
-    labels = np.full((shape[0], row_length * size), ignore_index, dtype=np.int64)
-    label_weight = np.zeros(labels.shape, dtype=np.float32)
-    labels[:, size - 1 :: size] = of_titles
-    label_weight[:, size - 1 :: size] = title_weight
+    labels, label_weight, total_weight = pack_labels(examples, placement, shape, size, ignore_index)
     times = None
     if examples.times is not None:
         told_times = events.told_times(examples.times[here], examples.times[next_one])
@@ -268,7 +279,7 @@ def pack_events(
         pack_documents(placement, shape, size),
         labels,
         label_weight,
-        float(title_weight.sum()),
+        total_weight,
         pack_blocks(learned, placement.place, shape, ignore_index),
         float((learned != ignore_index).sum()),
         times=times,

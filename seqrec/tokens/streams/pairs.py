@@ -123,7 +123,7 @@ class PairStream(WindowStream):
             pairs: all of a file.
             chosen: those that the batches are of.
             tokens: from items to tokens.
-            row_length: positions of a row, and titles that are read of a history.
+            row_length: items of a row, and of a history that are read.
             batch_size: rows of a batch, all processes together.
             ignore_index: the label of positions that are not learned.
             has_labels: whether the next item within a history is a label.
@@ -181,13 +181,14 @@ class PairStream(WindowStream):
         placement = place_windows(windows, rows, self.row_length)
         items = self.pairs.histories.values
         input_ids, documents = pack_inputs(items, placement, self.tokens, shape)
-        labels = np.full(shape, self.ignore_index, dtype=np.int64)
+        labels = np.full(input_ids.shape, self.ignore_index, dtype=np.int64)
         flat = [window for row in rows for window in row]
         if self.has_labels and flat:
             ends = np.cumsum(windows.lengths[flat]) - 1
             is_inside = np.ones(len(placement.source), dtype=bool)
             is_inside[ends] = False
-            labels.flat[placement.place[is_inside]] = items[placement.source[is_inside] + 1]
+            read_at = self.tokens.blocks.last_position(placement.place[is_inside])
+            labels.flat[read_at] = items[placement.source[is_inside] + 1]
         label_weight = (labels != self.ignore_index).astype(np.float32)
         places = self._places(rows)
         row_of = np.zeros(len(windows.starts), dtype=np.int64)
@@ -246,7 +247,7 @@ class PairStream(WindowStream):
         following = np.array([next_of.get(at_, NONE) for at_ in head_position.tolist()], np.int64)
         return {
             "rows": head_position // self.row_length,
-            "columns": head_position % self.row_length,
+            "columns": self.tokens.blocks.last_position(head_position % self.row_length),
             "asked": asked,
             "following": following,
             "chosen_at": at[:, :length],

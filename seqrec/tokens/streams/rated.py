@@ -16,7 +16,13 @@ from jaxtyping import Bool, Float, Int
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 from seqrec.tokens.streams.base import WindowStream
-from seqrec.tokens.streams.packing import Placement, pack_rows, place_windows
+from seqrec.tokens.streams.packing import (
+    Placement,
+    pack_blocks,
+    pack_documents,
+    pack_rows,
+    place_windows,
+)
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -101,7 +107,7 @@ def pack_rated(
         windows: stretches of the events.
         rows: the windows of every row, which fit in it.
         tokens: from items to tokens.
-        row_length: positions of a row.
+        row_length: items of a row.
     """
     shape = (max(len(rows), 1), row_length)
     placement = place_windows(windows, rows, row_length)
@@ -109,14 +115,15 @@ def pack_rated(
     is_start = np.zeros(len(placement.source), dtype=bool)
     is_start[np.cumsum(lengths) - lengths] = True
     before = placement.source - 1
-    input_ids = np.full(shape, tokens.pad_token_id, dtype=np.int64)
     ratings = np.full(shape, START, dtype=np.int64)
-    documents = np.zeros(shape, dtype=np.int64)
-    past = np.where(is_start, tokens.pad_token_id, tokens.encode(items[before]))
-    input_ids.flat[placement.place] = past
+    past = np.where(is_start[:, None], tokens.pad_token_id, tokens.encode(items[before]))
     ratings.flat[placement.place] = np.where(is_start, START, rating_rows[before])
-    documents.flat[placement.place] = placement.document
-    return PackedHistories(input_ids, ratings, documents, placement)
+    return PackedHistories(
+        pack_blocks(past, placement.place, shape, tokens.pad_token_id),
+        ratings.repeat(tokens.block_size, axis=1),
+        pack_documents(placement, shape, tokens.block_size),
+        placement,
+    )
 
 
 def pack_prompts(
@@ -205,7 +212,7 @@ class RatedStream(WindowStream):
             tokens: from items to tokens.
             levels: ratings, in order, that have an embedding.
             liked: least rating of a title that is liked.
-            row_length: positions of a row, and events that a window holds.
+            row_length: items of a row, and events that a window holds.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
             rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
@@ -247,7 +254,7 @@ class RatedStream(WindowStream):
             packed.ratings,
             packed.documents,
             place // self.row_length,
-            place % self.row_length,
+            self.tokens.blocks.last_position(place % self.row_length),
             items[event][:, None],
             self.labels[event],
             event,

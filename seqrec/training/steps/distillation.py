@@ -277,7 +277,8 @@ def continue_histories(
     for step in range(num_items):
         scores = scores_of(model, item_weight, batch, place + step)
         drawn = _draw(scores, continuation.temperature)
-        batch.input_ids.view(-1)[place + step + 1] = drawn + model.config.first_item_token
+        tokens = model.config.item_blocks.encode(drawn).squeeze(-1)
+        batch.input_ids.view(-1)[place + step + 1] = tokens
     model.train(is_training)
     after = torch.arange(1, num_items + 1, device=place.device)
     return batch, (place[:, None] + after).flatten()

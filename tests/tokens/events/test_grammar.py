@@ -12,6 +12,7 @@ from seqrec.tokens.events.grammar import (
     time_values,
     value_text,
 )
+from seqrec.tokens.item_blocks import event_block_size
 from tests.tokens.conftest import feature
 
 NAN = float("nan")
@@ -89,7 +90,7 @@ def test_a_grammar_survives_its_dictionary():
     gap = feature("gap", source="time", values=("..60", "60.."), edges=(60.0,))
     grammar = Grammar((gap, feature("wanted", place="before", dropout=0.5, is_learned=True)))
     assert Grammar.of(grammar.to_dict()) == grammar
-    assert grammar.block_size == 3 and grammar.first_code.tolist() == [0, 3]
+    assert event_block_size(1, len(grammar.features)) == 3 and grammar.first_code.tolist() == [0, 3]
     assert grammar.columns == ["time", "rating"]
     assert grammar.is_before.tolist() == grammar.is_learned.tolist() == [False, True]
 

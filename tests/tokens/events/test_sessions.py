@@ -9,6 +9,7 @@ from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder, numbered
 from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.events.sessions import condense, continues
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.log import condensed
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import feature
@@ -23,7 +24,7 @@ SERIES = np.array([0, 0, 0, 1, 1, -1, -1, 2])
 
 def events_of(*features, sessions=True):
     grammar = Grammar(features, Sessions("item", "series", 100) if sessions else None)
-    tokens = ItemTokens(first_item_token=2, num_items=8, pad_token_id=0, unknown_token_id=1)
+    tokens = ItemTokens(OneTokenItems(2, 8), pad_token_id=0, unknown_token_id=1)
     return EventTokens(tokens, EventCoder(grammar, {}, SERIES), first_token=10)
 
 

@@ -14,6 +14,7 @@ from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import asked_of, told_of
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.log import PackedStream, condensed
 from seqrec.tokens.streams.packing import UNTIMED_SHARE, Examples, pack_events
@@ -23,7 +24,7 @@ from tests.tokens.conftest import feature
 
 IGNORE = -100
 NUM_ITEMS = 3000
-TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, NUM_ITEMS), pad_token_id=0, unknown_token_id=1)
 RATED = (feature("rating", is_learned=True), feature("wanted", place="before"))
 BINGED = feature("binged", source="session", key="", values=("no", "yes"))
 

@@ -5,12 +5,13 @@ import pytest
 
 from seqrec.data.feedback.labels import Labels
 from seqrec.data.feedback.pairs import Ragged
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.labelled import LabelledStream
 from seqrec.tokens.streams.rated import START, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
-TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
@@ -50,7 +51,7 @@ def test_every_answer_to_the_chosen_is_asked_once_at_its_historys_end(labels):
             read = slice(max(starts[history], end - 7), end)
             of = batch.documents[row] == batch.documents[row, column]
             assert np.flatnonzero(of)[-1] == column
-            items = TOKENS.encode(labels.histories.values[read])
+            items = TOKENS.encode(labels.histories.values[read]).squeeze(1)
             np.testing.assert_array_equal(batch.input_ids[row, of], [0, *items])
             np.testing.assert_array_equal(batch.ratings[row, of], [START, *rated[read]])
     expected = np.flatnonzero(np.isin(labels.history_of, chosen))

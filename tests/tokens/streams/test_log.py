@@ -8,6 +8,7 @@ import pytest
 
 from seqrec.data.histories import Blocks, write_blocks
 from seqrec.errors import SeqRecError
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import training_windows
@@ -15,7 +16,7 @@ from seqrec.tokens.tokenizer import ItemTokens
 
 NUM_ITEMS = 50
 IGNORE = -100
-TOKENS = ItemTokens(first_item_token=2, num_items=NUM_ITEMS, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, NUM_ITEMS), pad_token_id=0, unknown_token_id=1)
 
 
 @pytest.fixture

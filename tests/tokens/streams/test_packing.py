@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.packing import Examples, pack_batch, pack_rows
 from seqrec.tokens.streams.windows import training_windows
 from seqrec.tokens.tokenizer import ItemTokens
 
 IGNORE = -100
-TOKENS = ItemTokens(first_item_token=2, num_items=50, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 50), pad_token_id=0, unknown_token_id=1)
 
 ENDS = np.array([0]), np.array([3])
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from seqrec.data.feedback.pairs import Pairs, Ragged
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.pairs import PairStream, PairWindows
 from seqrec.tokens.tokenizer import ItemTokens
 
-TOKENS = ItemTokens(first_item_token=2, num_items=50, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 50), pad_token_id=0, unknown_token_id=1)
 
 
 def made(num_users=12, per_user=5, longest=30, length=2, num_rejected=3, seed=0):
@@ -61,7 +62,7 @@ def asked_of(batch):
         ((row, column),) = spots
         document = batch.documents[row, column]
         is_read = (batch.documents[row] == document) & (np.arange(10) <= column)
-        read = batch.input_ids[row][is_read] - TOKENS.first_item_token
+        read = batch.input_ids[row][is_read] - TOKENS.blocks.first_token
         answers = [np.where(a >= 0, flat[a], -1) for a in (batch.chosen_at, batch.rejected_at)]
         assert pair not in found
         found[pair] = (read, answers[0][place], answers[1][place], batch.pair_weight[place])
@@ -128,7 +129,7 @@ def test_labels_are_the_next_titles_of_the_histories_shown():
         is_last = batch.documents > 0
         is_last[:, :-1] &= batch.documents[:, 1:] != batch.documents[:, :-1]
         is_inside = (batch.documents > 0) & ~is_last
-        following = np.roll(batch.input_ids, -1, axis=1) - TOKENS.first_item_token
+        following = np.roll(batch.input_ids, -1, axis=1) - TOKENS.blocks.first_token
         np.testing.assert_array_equal(batch.labels, np.where(is_inside, following, -100))
         assert batch.total_weight == is_inside.sum()
     assert all((b.labels == -100).all() for b in stream_of(pairs, has_labels=False).in_order())

@@ -5,6 +5,7 @@ import pytest
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.rated import (
     MISSING,
@@ -17,7 +18,7 @@ from seqrec.tokens.streams.rated import (
 )
 from seqrec.tokens.tokenizer import ItemTokens
 
-TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
 LEVELS = [1.0, 2.0, 3.0, 4.0, 5.0]
 NAN = float("nan")
 
@@ -79,7 +80,7 @@ def test_every_rated_event_is_asked_once_after_what_was_before_it(generator, row
             past = slice(event - num_past, event)
             read = slice(first + 1, column + 1)
             np.testing.assert_array_equal(
-                batch.input_ids[row, read], TOKENS.encode(events.items[past])
+                batch.input_ids[row, read], TOKENS.encode(events.items[past]).squeeze(1)
             )
             np.testing.assert_array_equal(batch.ratings[row, read], rows[past])
             so_far = event - events.starts[events.users[event]]

@@ -14,6 +14,7 @@ from seqrec.data.feedback.pairs import NONE
 from seqrec.errors import SeqRecError
 from seqrec.losses.preference import Answers, PairLogProbs, dpo, kto
 from seqrec.models import SeqRecForNextItem
+from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import Place
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
@@ -29,7 +30,7 @@ from seqrec.training.tensors import PairTensors
 from tests.conftest import small_config
 from tests.tokens.streams.test_pairs import made
 
-TOKENS = ItemTokens(first_item_token=2, num_items=100, pad_token_id=0, unknown_token_id=1)
+TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
 DPO = partial(dpo, beta=0.5, label_smoothing=0.1)
 KTO = partial(kto, beta=0.5, chosen_weight=1.0, rejected_weight=2.0)
 MEMORY = {
