@@ -28,7 +28,7 @@ MODULE = "benchmarks.distillation"
 TARGET = at_most(1.3)
 NUM_RUNS = 3
 ALONE = "objective.name=sft"
-"""Of the taught student's recipe, so that both epochs train the same model."""
+"""The model settings of the taught student's recipe, so that both epochs train the same model."""
 
 
 def measure(quick: bool) -> Iterator[Row]:

@@ -46,7 +46,7 @@ def measure(quick: bool) -> Iterator[Row]:
 
 
 def _rows(num_items: int, num_targets: int, kind: str) -> Generator[Row, None, dict[str, Any]]:
-    """What the loss takes, and by definition, where that is possible."""
+    """The memory of the loss, and of its definition where that fits."""
     case = {"num_items": num_items, "num_targets": num_targets, "kind": kind}
     answer = in_fresh_process(f"{MODULE}.{NAME}", **case, is_naive=False)
     naive = None
@@ -71,7 +71,7 @@ def _rows(num_items: int, num_targets: int, kind: str) -> Generator[Row, None, d
 
 
 def probe(num_items: int, num_targets: int, kind: DivergenceKind, is_naive: bool) -> dict[str, Any]:
-    """What a step's loss takes above the models' tensors, and the seconds of the second one."""
+    """The memory of a step's loss above the models' tensors, and the seconds of the second step."""
     torch.manual_seed(0)
     student, teacher = (
         CatalogScores(torch.randn(num_targets, WIDTH), torch.randn(num_items, WIDTH) / 8)

@@ -1,4 +1,4 @@
-"""What the table's students cost to serve beside their teachers, answering in turns."""
+"""Serving costs of the table's students beside their teachers, timed in turns."""
 
 import statistics
 from collections.abc import Iterator

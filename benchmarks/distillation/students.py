@@ -1,6 +1,6 @@
-"""A teacher, and three seeds of the student: alone, taught live, and taught from a cache.
+"""A teacher, and three seeds of the student: alone, with a live teacher, and from a cache.
 
-One seed of the student to whom a cache's other titles are impossible.
+One seed of the student that takes a cache's tail mass as zero.
 """
 
 import shutil
@@ -83,9 +83,9 @@ def verdicts(
     plain: str,
     teacher: str,
 ) -> Iterator[Row]:
-    """How the student's metric stands to the teacher's, to its own untaught, and to the cache's.
+    """The student's metric relative to the teacher's, the undistilled student's and the cache's.
 
-    And the teacher's to the untaught student's: whether there is anything to distil.
+    Also the teacher's relative to the undistilled student's: the room for distillation.
     """
     mean = {entry["system"]: entry[METRIC] for entry in result["rows"]}
     against = compared(result)
@@ -115,7 +115,7 @@ def verdicts(
 
 
 def luck(found: Mapping[str, Any]) -> str:
-    """Whether a difference is more."""
+    """Return the verdict on a positive difference."""
     verdict = "significant" if found["is_significant"] else "not significant"
     return f"p = {found['p_value']:.4f}, {verdict}"
 

@@ -96,7 +96,7 @@ class Case(NamedTuple):
     num_targets: int
 
     def answers(self, quick: bool) -> list[dict[str, Any]]:
-        """Of a few processes."""
+        """Medians over a few processes."""
         num_steps = 30
         if self.kind != SAMPLED:
             logits = self.num_items * self.num_targets
@@ -105,7 +105,7 @@ class Case(NamedTuple):
         return [in_fresh_process(NAME, **sizes) for _ in range(1 if quick else 3)]
 
     def time_row(self, answers: Sequence[dict[str, Any]], ratio: float, smallest: int) -> Row:
-        """Of a step, its ratio to the step of the smallest catalog."""
+        """The time of a step and its ratio to the step of the smallest catalog."""
         is_judged = self.kind == SAMPLED and self.num_items == LARGE
         return row(
             NAME,
@@ -167,7 +167,7 @@ def _overrides(kind: str) -> list[str]:
 
 
 def _module(recipe: Recipe, num_items: int) -> TrainingModule:
-    """What ``seqrec train`` would train, for items that have no names."""
+    """The model that ``seqrec train`` would train, for items without names."""
     tokens = ItemTokens(OneTokenItems(NUM_SPECIAL, num_items), pad_token_id=0, unknown_token_id=1)
     model = build_model(
         recipe.model,

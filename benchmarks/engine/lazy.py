@@ -1,4 +1,4 @@
-"""Whether an optimizer that touches only the rows of a step learns as well as one that does not.
+"""Quality of the optimizer that touches only the rows of a step, against AdamW.
 
 The recipe for MovieLens-1M with sampled softmax, trained by lazy AdamW on sparse gradients and by
 AdamW on dense ones, by three seeds each. It is not inferior if the paired 95 % interval over

@@ -1,4 +1,4 @@
-"""What the figures were taken on, and the memory of this process."""
+"""The machine of the measurements, and the memory of this process."""
 
 import ctypes
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Of the repository."""
+"""The root of the repository."""
 MEASURED = ("seqrec", "benchmarks", "constraints.txt", ":!benchmarks/results", ":!benchmarks/*.md")
-"""What a figure depends on; uncommitted changes elsewhere do not make it another one."""
+"""Paths that a figure depends on; uncommitted changes elsewhere do not mark it."""
 PACKAGES = ("seqrec", "torch", "numpy", "lightning", "transformers", "polars", "pyarrow")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 THREADS = 2
@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that do the work."""
+    """Versions of Python and of the packages that do the work."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 

@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 def in_fresh_process(name: str, **arguments: Any) -> dict[str, Any]:
-    """What ``probe(**arguments)`` of a module answers in a process of its own.
+    """The result of a module's ``probe(**arguments)`` in a separate process.
 
     A name without a dot is a module of this package.
 

@@ -37,7 +37,7 @@ NUM_RUNS = 3
 
 BATCH_SIZES = (32, 128, 512)
 SWEEP_USERS, MIN_SWEEP_STEPS = 1280, 4
-"""How much of an epoch the search for the peer's best batch goes through."""
+"""Share of an epoch that the search for the peer's best batch runs."""
 LOSSES: dict[str, dict[str, list[str]]] = {
     "softmax": {"RecTools": ["--loss", "softmax"], "seqrec": ["objective.loss.name=cross_entropy"]},
     "sampled": {
@@ -61,7 +61,7 @@ RANKING_TARGET, RECBOLE_TARGET = at_least(6), at_least(150)
 TRL_TARGETS = {"autoregressive": at_least(20), "plackett_luce": at_least(40)}
 RECBOLE_WORK = Work("ml-100k", "ML-100K, length 50", max_length=50, batch_size=64)
 FEW_EPOCHS, MANY_EPOCHS = 1, 5
-"""Of two runs, whose difference is epochs and validations alone."""
+"""Epochs of the two runs, whose difference is epochs and validations alone."""
 
 
 def train_beside_rectools(loss: str, quick: bool) -> Iterator[Row]:
@@ -224,7 +224,7 @@ def epoch_seconds(work: Work, settings: Sequence[str]) -> float:
 
 
 def validated_epoch_seconds(work: Work) -> float:
-    """What every further epoch adds to the time of ``seqrec train``, validation among it."""
+    """Seconds that each further epoch adds to ``seqrec train``, validation included."""
     wall = {}
     with tempfile.TemporaryDirectory() as folder:
         for epochs in (FEW_EPOCHS, MANY_EPOCHS):
@@ -235,7 +235,7 @@ def validated_epoch_seconds(work: Work) -> float:
 
 
 def seqrec_train(work: Work, out: Path, settings: Sequence[str]) -> dict[str, Any]:
-    """What the command line answers."""
+    """The JSON result of the command line."""
     command = [sys.executable, "-m", "seqrec", "train", "sft", "--json", "--out", str(out)]
     command += ["--data", work.folder, *work.overrides, *settings]
     return json.loads(last_line(command))
@@ -256,15 +256,15 @@ def work_options(work: Work) -> list[str]:
 
 
 def rectools(*arguments: str) -> dict[str, Any]:
-    """What RecTools' script answers."""
+    """The result of RecTools' script."""
     return peer("rectools", *arguments)
 
 
 def peer(name: str, *arguments: str) -> dict[str, Any]:
-    """What a peer's script answers.
+    """The result of a peer's script.
 
     Raises:
-        Missing: its environment was not made.
+        Missing: its environment does not exist.
     """
     python = PEERS / f".venv-{name}" / "bin" / "python"
     if not python.exists():

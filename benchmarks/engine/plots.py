@@ -64,7 +64,7 @@ def catalogs(rows: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def ratios(rows: Sequence[dict[str, Any]]) -> Figure | None:
-    """How many times faster seqrec is than its peers, and the targets as ticks."""
+    """Speed ratios of seqrec to its peers, with the targets as ticks."""
     rows = [row for row in rows if row["system"] == "seqrec" and row["ratio"] is not None]
     if not rows:
         return None

@@ -83,7 +83,7 @@ def prepared_ratings(num_rows: int) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a prepared folder is there that this seqrec reads."""
+    """Return whether this version of seqrec can read the prepared folder."""
     try:
         PreparedData.open(folder)
     except SeqRecError:

@@ -1,4 +1,4 @@
-"""How much of a training step is matrix product.
+"""The share of matrix products in a training step.
 
 Every product of one real step is recorded, with shapes, strides, dtype and overlapping memory,
 and timed bare in the same order. The step is timed on its own; batches are made before, so the
@@ -95,7 +95,7 @@ def probe(data: str, folder: str, num_steps: int, num_replays: int) -> dict[str,
 
 
 def part_of(product: Product, num_items: int) -> str:
-    """Where in the model a product stands: the head's have the catalog as a side."""
+    """The part of the model that a product belongs to; the head's have the catalog as a side."""
     sides = {*product.left.size, *product.right.size}
     if num_items in sides:
         return "head"

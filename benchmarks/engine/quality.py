@@ -19,7 +19,7 @@ from seqrec.runs.evaluation_folder import PER_USER_FILE
 NAME = Path(__file__).stem
 SEEDS = (0, 1, 2)
 FOLDERS = {"ml1m-a": "ml-1m", "beauty": "beauty"}
-"""Of recipes, and the data that they are for."""
+"""The recipes, and the data that they are for."""
 UNITS = {"recall@10": "", "ndcg@10": "", "seconds": "s"}
 TARGETS: dict[str, dict[str, Target]] = {
     "ml1m-a": {

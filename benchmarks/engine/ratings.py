@@ -3,8 +3,8 @@
     python -m benchmarks.engine.ratings --rows 25000000 --out ratings.csv
 
 Activity and popularity are as skewed as in MovieLens-25M: users rate 20 titles at least, about
-150 on average, half of them fewer than 80; the first title is rated by a good third of all
-users, most titles by a handful. Nobody rates a title twice.
+150 on average, half of them fewer than 80; the first item is rated by a good third of all
+users, most items by a handful. No user rates an item twice.
 """
 
 import argparse
@@ -18,7 +18,7 @@ NUM_ITEMS = 60_000
 MIN_RATED, MAX_RATED = 20, NUM_ITEMS // 10
 MEAN_RATED = 150
 ACTIVITY_SIGMA = 1.3
-"""Of the log-normal number of ratings above the least."""
+"""Parameters of the log-normal number of ratings above the minimum."""
 POPULARITY_OFFSET, POPULARITY_POWER = 256, 2.0
 """An item of rank ``r`` is drawn in proportion to ``(r + offset) ** -power``."""
 
@@ -27,14 +27,14 @@ STARS = np.arange(1, 11) / 2
 STAR_SHARES = (0.016, 0.031, 0.016, 0.066, 0.050, 0.196, 0.127, 0.266, 0.088, 0.144)
 FIRST_TIME, NUM_YEARS, YEAR_SECONDS = 820_454_400, 20, 31_557_600
 TIED_SHARE, PAUSE_SHARE = 0.3, 0.005
-"""Of ratings: made in the same second as the one before; made after days instead of seconds."""
+"""Shares of ratings made in the same second as the previous one, and made days later."""
 GAP_SECONDS, PAUSE_SECONDS = 12, 20 * 86_400
 
 CHUNK_USERS = 20_000
 
 
 def write_ratings(file: Path, num_rows: int, seed: int = 0) -> None:
-    """Write so many ratings, by user and title, each user's in a random order of time."""
+    """Write that many ratings, by user and item, each user's in random order of time."""
     generator = np.random.default_rng(seed)
     counts = activity(num_rows, generator)
     weights = (np.arange(NUM_ITEMS) + POPULARITY_OFFSET) ** -POPULARITY_POWER
@@ -50,7 +50,7 @@ def write_ratings(file: Path, num_rows: int, seed: int = 0) -> None:
 
 
 def activity(num_rows: int, generator: np.random.Generator) -> Int[np.ndarray, " U"]:
-    """How many ratings each user gives; together ``num_rows``."""
+    """The number of ratings of each user; together ``num_rows``."""
     log_mean = np.log(MEAN_RATED - MIN_RATED) - ACTIVITY_SIGMA**2 / 2
     drawn = generator.lognormal(log_mean, ACTIVITY_SIGMA, num_rows // MIN_RATED + 1)
     counts = np.minimum(MIN_RATED + drawn.astype(np.int64), MAX_RATED)

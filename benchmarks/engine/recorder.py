@@ -19,7 +19,7 @@ SCALE = 0.1
 
 
 class View(NamedTuple):
-    """Where a tensor lies: two of one storage overlap as they did when they were recorded."""
+    """The storage and offset of a tensor: tensors of one storage overlap as they were recorded."""
 
     storage: int
     offset: int
@@ -166,10 +166,10 @@ class Replay:
 
     @torch.no_grad()
     def seconds(self) -> list[float]:
-        """Of every product, once.
+        """Seconds of every product, run once.
 
-        Memory is filled anew before: results that became inputs again and again would run out
-        of the range of ordinary numbers. A pair of random bfloat16 is a float32 as ordinary.
+        Memory is filled with new values first: results that are reused as inputs would leave the
+        normal range. A pair of random bfloat16 is an ordinary float32.
         """
         for storage in self.storages:
             storage.normal_(std=SCALE)
@@ -182,5 +182,5 @@ class Replay:
 
 
 def _stride(size: Sequence[int]) -> tuple[int, ...]:
-    """Of a tensor without gaps, the last side the quickest."""
+    """Strides of a contiguous tensor."""
     return tuple(math.prod(size[place + 1 :]) for place in range(len(size)))

@@ -97,7 +97,7 @@ def probe(drawing: str, num_updates: int) -> dict[str, Any]:
 
 
 def decoder() -> SeqRecDecoderConfig:
-    """Of the size that peers are timed with."""
+    """A policy of the size that peers are timed with."""
     return SeqRecDecoderConfig(
         block="llama",
         vocab_size=VOCAB_SIZE,
@@ -138,7 +138,7 @@ def model() -> SeqRecForNextItem:
 
 
 def reward_model() -> SeqRecForReward:
-    """Of the policy's size, with random weights, over histories with their ratings."""
+    """A reward model of the policy's size, with random weights, over rated histories."""
     return SeqRecForReward(
         SeqRecRewardConfig(
             backbone_config=decoder(),

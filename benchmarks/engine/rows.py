@@ -22,7 +22,7 @@ class Target:
     bound: float
 
     def is_met(self, figure: float) -> bool:
-        """Whether a figure is on the right side; the bound itself is."""
+        """Return whether a figure meets the bound; the bound itself does."""
         return figure >= self.bound if self.sense == ">=" else figure <= self.bound
 
     def __str__(self) -> str:
@@ -48,12 +48,12 @@ class Row:
     work: str
     system: str
     value: float | None
-    """Of all runs together; None if nothing was measured."""
+    """The median of all runs; None if nothing was measured."""
     unit: str
     ratio: float | None
-    """What it is of or against is said in ``work`` or ``note``."""
+    """A ratio; ``work`` or ``note`` names what it relates to."""
     target: str | None
-    """Of the ratio if there is one, else of the value."""
+    """The bound of the ratio if there is one, else of the value."""
     is_met: bool | None
     runs: list[float]
     spread: float | None
@@ -62,7 +62,7 @@ class Row:
     commit: str
     note: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What plots need to know."""
+    """Values for plots."""
 
     def __str__(self) -> str:
         value = "-" if self.value is None else f"{self.value:g} {self.unit}"

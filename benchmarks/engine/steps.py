@@ -23,7 +23,7 @@ from seqrec.training.tensors import PackedTensors
 
 NUM_WARM_UP = 5
 HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS = 64, 256, 2, 2
-"""Of all models that are timed, the peers' among them."""
+"""The size of all timed models, including the peers'."""
 PARAMETER_BYTES = 4
 STATES = 3
 """The weights and AdamW's two moments."""
@@ -40,12 +40,12 @@ class Work:
 
     @property
     def folder(self) -> str:
-        """Of the prepared data."""
+        """Facts of the prepared data."""
         return str(prepared(self.data))
 
     @property
     def overrides(self) -> list[str]:
-        """Of the shipped recipe ``sft``: SASRec, of the size that the peers have, too."""
+        """The shipped recipe ``sft`` as SASRec, of the peers' size."""
         return [
             "model.block=sasrec",
             f"model.hidden_size={HIDDEN_SIZE}",
@@ -81,7 +81,7 @@ def for_each_work(
 
 
 def job_of(work: Work, folder: str, *overrides: str) -> tuple[Recipe, Job]:
-    """What ``seqrec train sft`` would train on a prepared folder."""
+    """The model and loader that ``seqrec train sft`` would use on a prepared folder."""
     recipe = load_recipe("sft", [*work.overrides, *overrides])
     job = Job.of(recipe, PreparedData.open(folder))
     job.module.model.use_sparse_gradients(job.learning.is_sparse)

@@ -1,1 +1,1 @@
-"""What features are worth, and what they cost."""
+"""Value and cost of event features."""

@@ -1,4 +1,4 @@
-"""Models that read features beside one that reads titles alone, under the same recipe."""
+"""Models that read features beside one that reads items alone, under the same recipe."""
 
 import json
 import statistics
@@ -69,7 +69,7 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
 
 
 def metrics_of(run: Path) -> list[dict[str, Any]]:
-    """What the runs of a folder of seeds tell."""
+    """Results of the runs in a folder of seeds."""
     files = sorted(run.glob("seed-*/metrics.json"))
     return [json.loads(file.read_text()) for file in files]
 

@@ -1,4 +1,4 @@
-"""Asked for titles that will be rated 5, and not asked: what people later thought of the hits."""
+"""Lists conditioned on a rating of 5 and unconditioned: later ratings of their hits."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Preference optimisation on MovieLens-1M: what it does to what people later liked."""
+"""Preference optimisation on MovieLens-1M: its effect on items that users liked later."""

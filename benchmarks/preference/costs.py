@@ -1,4 +1,4 @@
-"""What preferences cost: an epoch beside one of SFT, and the memory of a step."""
+"""Cost of preference optimisation: an epoch beside one of SFT, and the memory of a step."""
 
 import statistics
 import time
@@ -112,7 +112,7 @@ def _epochs(data: str, start: str, pairs: str, num_epochs: int) -> dict[str, Any
 
 
 def _next_titles(model: SeqRecForNextItem, batch: PairTensors) -> Tensor:
-    """What SFT learns of the histories of a batch of pairs."""
+    """SFT's loss on the histories of a batch of pairs."""
     return catalog_cross_entropy(
         model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1),
         model.item_weight(),
@@ -140,7 +140,7 @@ def _learn(
 
 
 def _memory(num_items: int, num_pairs: int) -> dict[str, Any]:
-    """What a step takes above the weights of policy and reference and the optimizer's state."""
+    """Memory of a step above the weights of policy and reference and the optimizer's state."""
     torch.manual_seed(0)
     tokens = ItemTokens(OneTokenItems(NUM_SPECIAL, num_items), pad_token_id=0, unknown_token_id=1)
     policy, reference = (
@@ -179,7 +179,7 @@ def _memory(num_items: int, num_pairs: int) -> dict[str, Any]:
 
 
 def _pairs(num_items: int, num_pairs: int) -> Pairs:
-    """Histories of ten titles, each a pair."""
+    """Histories of ten items, one pair each."""
     generator = np.random.default_rng(0)
     values = generator.integers(num_items, size=(num_pairs, 12))
     return Pairs(

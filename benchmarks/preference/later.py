@@ -1,4 +1,4 @@
-"""What people did later with the titles that a model recommended: liked, disliked, or watched."""
+"""Later interactions of users with recommended items: liked, disliked, or watched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,23 +15,23 @@ LIKED, DISLIKED = 4, 2
 DEPTH, DEEP = 10, 50
 LIKED_HITS = "liked among hits of the top 10"
 RECALL = f"recall@{DEPTH}"
-"""What may not be lost."""
+"""The largest tolerated relative loss."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A run, per user; NaN where a metric asks for titles that the user does not have."""
+    """One run, per user; NaN where a metric needs items that the user does not have."""
 
     values: Mapping[str, np.ndarray]
     """By metric, of the users in the order of the data."""
     liked: np.ndarray
-    """By depth from 1 on and user: the share of the titles later liked that stand so high."""
+    """By depth from 1 on and user: the share of the items liked later within that depth."""
     disliked: np.ndarray
-    """By depth and user: whether a title later disliked stands so high."""
+    """By depth and user: whether an item disliked later is within that depth."""
 
     def disliked_at_recall(self, recall: float) -> np.ndarray:
-        """By user: whether lists cut where they recall so much of what was liked hold a disliked
-        title; between two depths in proportion."""
+        """By user: whether lists cut at equal recall of liked items hold a disliked item,
+        interpolated between two depths."""
         curve = np.nanmean(self.liked, axis=1)
         depth = np.interp(recall, curve, np.arange(len(curve)))
         low = int(depth)
@@ -44,7 +44,7 @@ class Judged:
 
 
 def judged(run: Path, data: Path, *options: str) -> Judged:
-    """How a run's lists meet the held-out titles of ``last-n``; options of ``seqrec recommend``."""
+    """Scores of a run's lists on the items held out by ``last-n``; options of ``recommend``."""
     file = run / "lists.parquet"
     seqrec(
         *("recommend", str(run), "--data", str(data), "--k", str(DEEP)),
@@ -66,7 +66,7 @@ def judged(run: Path, data: Path, *options: str) -> Judged:
 
 
 def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
-    """The metrics, from every later title with its rating and its rank, if it was recommended."""
+    """The metrics, from every later item with its rating and its rank, if it was recommended."""
     is_liked, is_disliked = pl.col("rating") >= LIKED, pl.col("rating") <= DISLIKED
     in_top, gain = pl.col("rank") <= DEPTH, 1 / (pl.col("rank") + 1).log(2)
     ideal = (1 / np.log2(np.arange(DEPTH) + 2)).cumsum()
@@ -103,7 +103,7 @@ def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
 
 
 def by_depth(found: pl.DataFrame, num_users: int) -> tuple[np.ndarray, np.ndarray]:
-    """What ``Judged`` holds by depth; NaN of users who liked, or disliked, nothing later."""
+    """The per-depth values of ``Judged``; NaN for users who liked, or disliked, nothing later."""
     curves = []
     for which in (pl.col("rating") >= LIKED, pl.col("rating") <= DISLIKED):
         titles = found.filter(which)
@@ -129,13 +129,13 @@ def mean_of(values: np.ndarray) -> float:
 def verdicts(
     table: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]],
 ) -> dict[tuple[str, str], str]:
-    """What is said of the differences of a table, their p-values adjusted by Holm over all of it.
+    """Verdicts on the differences of a table, with p-values Holm-adjusted over the table.
 
-    Significant is what is so in the mean over seeds and has one sign in each.
+    A difference is significant if its mean over seeds is, and every seed has the same sign.
 
     Args:
-        table: by metric and system, its values and those that they are held against, a row a
-            seed and a column a user; who lacks one of them is left out.
+        table: by metric and system, its values and those compared against, one row per
+            seed and one column per user; users who lack one of them are left out.
     """
     found = {key: _comparison(*key, *sides) for key, sides in table.items()}
     adjusted = holm([one.p_value for one in found.values()])

@@ -40,7 +40,7 @@ METRICS = (
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Rows of pairs and of what people later liked, and what changed."""
+    """Rows for pairs, for items liked later, and for their changes."""
     data = prepared(DATA)
     pairs = pairs_file(data)
     seeds = SEEDS[: 1 if quick else None]
@@ -149,7 +149,7 @@ def rightly_ordered(
 
 
 def accuracy_rows(right: dict[str, np.ndarray], said: dict[tuple[str, str], str]) -> Iterator[Row]:
-    """Of all seeds together, over pairs; what is said is of users."""
+    """Means over all seeds and pairs; verdicts are over users."""
     for name, of_pairs in right.items():
         more = {}
         if name != FLOOR:
@@ -169,14 +169,14 @@ def of_users(of_pairs: np.ndarray, users: np.ndarray) -> np.ndarray:
 
 
 def sft_cut(starts: list[Judged], recall: list[float]) -> np.ndarray:
-    """Which lists of SFT hold a disliked title, cut where each seed recalls so much."""
+    """SFT's lists that hold a disliked item, cut where each seed has the same recall."""
     return np.stack(
         [run.disliked_at_recall(least) for run, least in zip(starts, recall, strict=True)]
     )
 
 
 def is_right(run: Path, data: Path, file: Path) -> np.ndarray:
-    """Of every pair, whether the chosen title is the likelier one; equal ones count half."""
+    """For every pair, whether the chosen item is more probable; ties count half."""
     cache = run / "pairs-cache.parquet"
     seqrec(
         *("cache", str(run), "--data", str(data), "--pairs", str(file)),
@@ -189,7 +189,7 @@ def is_right(run: Path, data: Path, file: Path) -> np.ndarray:
 
 
 def by_mean_rating(data: Path, pairs: Pairs) -> np.ndarray:
-    """The same by the titles' mean rating in the training part, which knows no user."""
+    """The same by the items' mean rating in the training part, which is not personal."""
     rows = pl.read_parquet(data / "interactions.parquet")
     training = rows.filter(pl.col("split") == 0)
     num_items = PreparedData.open(data).num_items

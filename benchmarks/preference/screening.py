@@ -34,7 +34,7 @@ def measure(quick: bool) -> Iterator[Row]:
 
 
 def implicit_pairs(data: Path, start: Path) -> Path:
-    """Watched next against titles of the SFT model's own lists."""
+    """The item watched next against items of the SFT model's own lists."""
     file = FOLDER / "preference-pairs-implicit.parquet"
     seqrec(
         *("pairs", "--data", str(data), "--source", "implicit", "--model", str(start)),

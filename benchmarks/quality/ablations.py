@@ -1,6 +1,6 @@
-"""What each switch is worth: one run each, judged on validation alone.
+"""Ablations: one run per option, evaluated on validation alone.
 
-Runs that are there are not done again, and those that were begun go on.
+Finished runs are reused, and unfinished runs resume.
 """
 
 import json

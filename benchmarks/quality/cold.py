@@ -1,4 +1,4 @@
-"""Titles that training never met, by their content; and what content costs the others."""
+"""Cold-start items by their content, and the cost of content to warm items."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Global-time splits: nothing that comes later is learned from.
+"""Global-time splits: no later interaction is trained on.
 
-Of MovieLens-1M, the users whose times the copy holds: 1 to 2999 in the repackaged one.
+MovieLens-1M is limited to users whose times the copy holds: 1 to 2999 in the repackaged one.
 """
 
 from collections.abc import Iterator

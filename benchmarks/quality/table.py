@@ -30,7 +30,7 @@ FLOORS = (
 METRICS = ("recall@10", "ndcg@10")
 COMMIT_LETTERS = 9
 TOLERANCE = 0.002
-"""What another machine's mean may differ by from ``expected.json``."""
+"""Tolerated difference of another machine's mean from ``expected.json``."""
 
 
 def trained(
@@ -66,7 +66,7 @@ def judged(
     baselines: Sequence[str] = FLOORS,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """What ``seqrec evaluate`` answers; its report stays in a folder of that name."""
+    """The result of ``seqrec evaluate``; its report stays in a folder of that name."""
     folder = FOLDER / ("quick" if quick else "tables") / name
     if quick:
         baselines = baselines[:1]
@@ -121,7 +121,7 @@ def rows_of(
 
 
 def trained_earlier(folder: str | Path) -> str:
-    """What a note says of runs that another commit trained than the one that judges them."""
+    """The note on runs that were trained at another commit than the evaluation's."""
     folder = Path(folder)
     commits = {
         yaml.safe_load(file.read_text())["provenance"]["commit"]
@@ -155,7 +155,7 @@ def write_expected(
 
 
 def seqrec(*arguments: str) -> dict[str, Any]:
-    """What a verb answers, run from the root of the repository."""
+    """The result of a verb, run from the root of the repository."""
     return json.loads(last_line([sys.executable, "-m", "seqrec", *arguments, "--json"]))
 
 

@@ -1,1 +1,1 @@
-"""What reinforcement learning is worth on real histories, and what stops it."""
+"""The value of reinforcement learning on real histories, and its limits."""

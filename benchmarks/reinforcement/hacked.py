@@ -1,4 +1,4 @@
-"""A policy that is paid for one odd title, and the guard that stops it."""
+"""A policy that is rewarded for one arbitrary item, and the guard that stops it."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ STRICT = (f"objective.guard.tolerance={TOLERANCE}", "objective.guard.kl_coef=0.3
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """What was paid, where it was stopped, and what is left of the plain task."""
+    """The reward, the stopping point, and the remaining quality of the plain task."""
     data = prepared(DATA)
     run = rl_run(
         "odd", RECIPE, data, sft_run(data, 0, quick), 0, quick, REWARDS, *RECKLESS, *STRICT

@@ -1,4 +1,4 @@
-"""What people who were never learned from would say of slates, and what they said later."""
+"""Held-out users' scores of slates: by a reward model, and by their later ratings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class People:
-    """Those of a hash below a share: no reward model met them, no policy was asked about them."""
+    """Users with a hash below a share: unseen by the reward model and the policy."""
 
     data: Path
     held_out_share: float
@@ -57,7 +57,7 @@ class People:
         return [(int(offsets[user]), int(offsets[user + 1])) for user in self.numbers]
 
     def top(self, run: Path) -> np.ndarray:
-        """The titles that stand first in a run's lists, which ``of`` had made."""
+        """The first items of a run's lists."""
         users = self.prepared.users().select("user_id").with_row_index("user")
         items = self.prepared.items().select("item_id").with_row_index("item")
         lists = pl.read_parquet(run / "lists.parquet").filter(pl.col("rank") <= SLATE_SIZE)
@@ -65,13 +65,13 @@ class People:
         return table["item"].to_numpy().reshape(-1, SLATE_SIZE)[self.numbers].astype(np.int64)
 
     def of(self, run: Path) -> Judged:
-        """What they said later of a run's lists, and of its first titles."""
+        """Later ratings of a run's lists, and of its first items."""
         found = judged(run, self.data)
         values = {name: of_user[self.numbers] for name, of_user in found.values.items()}
         return Judged(values, found.liked[:, self.numbers], found.disliked[:, self.numbers])
 
     def has_liked(self, slates: np.ndarray) -> np.ndarray:
-        """By person: whether a slate holds a title that they later rated 4 or 5."""
+        """By user: whether a slate holds an item that they rated 4 or 5 later."""
         rows = pl.read_parquet(self.data / "interactions.parquet")
         is_liked = (pl.col("split") == TEST) & (pl.col("rating") >= LIKED)
         later = rows.filter(is_liked).group_by("user").agg(pl.col("item"))
@@ -84,14 +84,14 @@ class People:
         )
 
     def rewards(self, reward: Path, slates: np.ndarray) -> np.ndarray:
-        """What a reward model says of slates, by person: the mean over theirs."""
+        """A reward model's scores of slates, by user: the mean over theirs."""
         scorer = LearnedReward(load_reward_model(reward / "model"))
         slates = slates.reshape(len(slates), -1, SLATE_SIZE)
         scores = [scorer.score(part_of(self.prompts, part), slates[part]) for part in self._parts()]
         return np.concatenate(scores).mean(axis=1)
 
     def sampled(self, run: Path, temperature: float, seed: int) -> np.ndarray:
-        """Slates drawn at a temperature, all their titles after the history."""
+        """Slates sampled at a temperature, all items after the history."""
         model = load_model(run / "model")
         sampler = Sampler(
             NUM_SAMPLED, SLATE_SIZE, "plackett_luce", temperature, model.config.max_length

@@ -1,4 +1,4 @@
-"""The reward model on people whom it has not met, beside what needs no model."""
+"""The reward model on held-out users, beside baselines without a model."""
 
 import json
 from collections.abc import Iterator
@@ -73,5 +73,5 @@ def reward_run(seed: int, quick: bool) -> Path:
 
 
 def said_of(run: Path) -> dict[str, Any]:
-    """What a run tells of its held-out users."""
+    """A run's results on its held-out users."""
     return json.loads((run / "metrics.json").read_text())["held_out"]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A reward made to be hacked: it pays for one title and nothing else."""
+"""A reward made to be hacked: it rewards one item and nothing else."""
 
 ODD = "1924"
 """Plan 9 from Outer Space."""

@@ -50,7 +50,7 @@ def measure(quick: bool) -> Iterator[Row]:
 
 
 def planning_run(data: Path, quick: bool) -> Path:
-    """SFT that learns to say a genre before its title; not trained again."""
+    """SFT that learns to predict a genre before its item; trained once."""
     out = FOLDER / ("quick" if quick else "runs") / f"{DATA}-planning" / "seed-0"
     if not out.exists():
         short = ["trainer.max_epochs=1"] if quick else []

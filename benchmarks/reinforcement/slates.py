@@ -1,4 +1,4 @@
-"""SFT's first three titles and those of the policy that RL made of it; three seeds."""
+"""SFT's first three items and those of the RL policy that started from it; three seeds."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from seqrec.rl.stage_log import read_events
 NAME = Path(__file__).stem
 RECIPE = RECIPES / "reinforcement" / "slates.yaml"
 HELD_OUT_SHARE = 0.2
-"""As of the reward model, which met nobody of them; RL asks nobody of them."""
+"""The reward model's held-out share; RL has no prompts of these users."""
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0)
 PAID = "reward of the first three titles"
 LIKED = "first three titles hold one rated 4-5 later"
@@ -130,7 +130,7 @@ def _sampled(
 
 
 def _stages(runs: list[Path]) -> Row:
-    """Of an update, in the mean over seeds."""
+    """Values per update, mean over seeds."""
     of = [stage_seconds(read_events(run / "events.jsonl")) for run in runs]
     shares = [seconds["idle"] / sum(seconds.values()) for seconds in of]
     updates = [_metrics(run)["num_updates"] for run in runs]

@@ -30,7 +30,7 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
 DATASET = "prepared"
-"""What RecBole calls the data: the name of a folder and of the file in it."""
+"""RecBole's name of the data: of a folder and of the file in it."""
 
 
 def main() -> None:

@@ -216,7 +216,7 @@ def build_model(
 
 
 def layer_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The inner width, where the blocks can be told."""
+    """The inner width, for blocks that accept one."""
     return (
         {"ff_factors_multiplier": args.inner_size // args.hidden_size}
         if args.layers == "preln"

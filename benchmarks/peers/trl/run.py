@@ -1,6 +1,6 @@
-"""Times TRL's GRPO trainer on histories of titles: one update, as seqrec's own is timed.
+"""Times TRL's GRPO trainer on histories of items: one update, as seqrec's own is timed.
 
-A Llama of seqrec's size whose words are titles; prompts are histories, completions slates. It runs
+A Llama of seqrec's size whose words are items; prompts are histories, completions slates. It runs
 in its own environment, without seqrec, and prints one JSON object as its last line.
 """
 
