@@ -21,7 +21,7 @@ LOWER = {
     "retrieval": set(),
     "reports": set(),
     "tokens": {"data"},
-    "models": {"tokens"},
+    "models": {"losses", "tokens"},
     "ranking": {"data", "tokens", "models", "retrieval"},
     "baselines": {"data", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},

@@ -21,7 +21,8 @@ from seqrec.objectives.next_item import Job
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
-from seqrec.training.steps.distillation import Learned, Teachers
+from seqrec.training.steps.distillation import Teachers
+from seqrec.training.steps.targets import TargetPositions
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"
@@ -93,9 +94,9 @@ def probe(recipe: str, data: str, teacher: str) -> dict[str, Any]:
     dtype = training_dtype("auto", "cpu")
     started = time.perf_counter()
     for batch in job.learning.loader:
-        learned = Learned.of(batch)
+        learned = TargetPositions.of(batch.labels, batch.label_weight)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            (scores,) = teachers.scores(batch, learned.place, learned.labels)
+            (scores,) = teachers.scores(batch, learned.positions, learned.labels)
             logits = Logits(scores)
             for rows in logits.chunks(None):
                 logits.fill(rows)

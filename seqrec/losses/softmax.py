@@ -34,6 +34,14 @@ class CatalogScores(NamedTuple):
     logit_bias: LogitBias | None = None
     """Finite: to leave items out, a number far below all logits."""
 
+    def logits(self, items: slice) -> Float[Tensor, "N tile"]:
+        """The logits of all rows for a range of items, in float32 or better where a bias is."""
+        logits = self.hidden @ self.item_weight[items].T
+        if self.logit_bias is not None:
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            add_bias(logits, self.logit_bias, slice(None), items)
+        return logits
+
 
 class Logits:
     """A model's logits against the catalog, a chunk of rows at a time, in tiles of items.

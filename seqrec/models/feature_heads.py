@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.grammar import NO_TIME, OPEN
@@ -75,10 +76,11 @@ def feature_cross_entropy(
         is_own = (labels >= family.first_token) & (labels < family.end)
         wanted = labels[is_own] - family.first_token
         tokens = torch.arange(family.first_token, family.end, device=hidden.device)
-        members = model.members(hidden[is_own], model.token_vectors(tokens))
+        members = model.per_member(CatalogScores(hidden[is_own], model.token_vectors(tokens)))
         losses += [
-            F.cross_entropy((states @ vectors.T).float(), wanted, reduction="sum") / len(members)
-            for states, vectors in members
+            F.cross_entropy((member.hidden @ member.item_weight.T).float(), wanted, reduction="sum")
+            / len(members)
+            for member in members
         ]
     return torch.stack(losses).sum() / max(total, 1.0)
 

@@ -127,3 +127,12 @@ def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None
         return None
     grammar = Grammar(()) if config.events is None else Grammar.of(config.events)
     return EventCoder.of(replace(grammar, times=config.time_bias), items, key)
+
+
+def num_learned_items(folder: Path) -> int:
+    """``SeqRecForNextItem.num_learned`` of a model folder.
+
+    Raises:
+        SeqRecError: no such folder, or a file that is missing or broken.
+    """
+    return load_model(folder).num_learned

@@ -1,9 +1,10 @@
 """The model that answers a history with the next title."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from seqrec.losses.catalog import ExcludedItems, LogitBias
+from seqrec.losses.softmax import CatalogScores
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.documents import (
@@ -24,7 +27,11 @@ from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
-from seqrec.models.transition_prior import TransitionPrior, last_items
+from seqrec.models.transition_prior import (
+    TransitionPrior,
+    last_items,
+    last_items_of_histories,
+)
 
 
 @dataclass
@@ -97,17 +104,12 @@ class SeqRecForNextItem(PreTrainedModel):
 
     @property
     def num_learned(self) -> int:
-        """Items that training scores: all but titles that have content and no row.
+        """The number of items that training meets, which come first in the catalog.
 
-        Training never meets these; as wrong answers everywhere they would teach the content of
-        new titles to score low. They come last in the catalog.
+        All items, or for a model with content those up to the last one that has a row.
         """
         tokens = self.get_input_embeddings()
         return tokens.num_met if isinstance(tokens, ContentEmbedding) else self.config.num_items
-
-    def learned_item_weight(self) -> Float[Tensor, "L D"]:
-        """The vectors of the items that training scores."""
-        return self.item_weight()[: self.num_learned]
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""
@@ -127,37 +129,98 @@ class SeqRecForNextItem(PreTrainedModel):
         blocks = self.config.item_blocks
         return blocks.decode(input_ids.unflatten(-1, (-1, blocks.length)))
 
-    def scorer(
-        self, hidden: Float[Tensor, "B D"], asked: Int[Tensor, "B S"] | None
-    ) -> Callable[[int, int], Float[Tensor, "B tile"]]:
-        """A function from a range of items, ``start`` to ``stop``, to their scores.
+    @property
+    def active_prior(self) -> TransitionPrior | None:
+        """The transition prior, if the model has one that counts."""
+        prior = self.transition_prior
+        return prior if prior is not None and prior.strength else None
 
-        A score is the product with the item's vector, to which a memory adds its own; the
-        softmax of an item's score is its probability.
+    def recent_items(
+        self, input_ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"]
+    ) -> Int[Tensor, "B T S"] | None:
+        """The last items up to every position, the most recent first, -1 where there are fewer.
+
+        The transition prior is conditioned on them; None without one that counts.
 
         Args:
-            hidden: the state after each history.
-            asked: the last items of each, the most recent first, for a memory.
+            input_ids: tokens.
+            documents: number of the history that each position belongs to.
         """
-        item_weight, transition_prior = self.item_weight(), self.transition_prior
+        prior = self.active_prior
+        if prior is None:
+            return None
+        return last_items(self.items_of(input_ids), documents, prior.max_steps)
 
-        def score(start: int, stop: int) -> Float[Tensor, "B tile"]:
-            logits = hidden @ item_weight[start:stop].T
-            if transition_prior is None or asked is None or not transition_prior.strength:
-                return logits
-            return transition_prior.logits(asked, start, stop).add_(logits)
+    def recent_items_after(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Int[Tensor, "B S"] | None:
+        """``recent_items`` at the ends of histories of items, each of which may be empty."""
+        prior = self.active_prior
+        if prior is None:
+            return None
+        return last_items_of_histories(histories, prior.max_steps).to(self.device)
 
-        return score
+    def catalog_scores(
+        self,
+        hidden: Float[Tensor, "N D"],
+        recent_items: Int[Tensor, "N S"] | None = None,
+        *,
+        labels: Int[Tensor, " N"] | None = None,
+        excluded_items: Int[Tensor, "N M"] | None = None,
+        temperature: float = 1.0,
+        num_items: int | None = None,
+        item_weight: Float[Tensor, "I D"] | None = None,
+    ) -> CatalogScores:
+        """The catalog's scores after each state, whose softmax is the next item's distribution.
 
-    def members(
-        self, hidden: Float[Tensor, "N D"], item_weight: Float[Tensor, "I D"]
-    ) -> list[tuple[Float[Tensor, "N d"], Float[Tensor, "I d"]]]:
-        """Every member's states and item vectors; of a model without members, its own."""
+        An item's logit is ``(hidden @ item_vector + prior) / temperature``, where ``prior`` is
+        what the transition prior adds, if the model has one.
+
+        The softmax of every training objective is over the learned items (``num_learned``), and
+        so are slates that a policy draws: cold-start items have content and no row, and as wrong
+        answers everywhere they would teach their content to score low. Teachers and references
+        are scored over the items of the model that is trained. Serving and evaluation rank the
+        whole catalog. Without content both are the same items.
+
+        Args:
+            hidden: states, one row per distribution.
+            recent_items: the last items of each row, which ``recent_items`` gives at its position.
+            labels: in training, the item that came next, below 0 where that is unknown: the prior
+                leaves its own occurrence out of the counts.
+            excluded_items: items of each row that have no probability; -1 is none.
+            temperature: divides the logits.
+            num_items: size of the softmax, the first items of the catalog; ``num_learned`` if
+                absent.
+            item_weight: ``item_weight()``, where a caller scores several times with one.
+        """
+        prior = self.active_prior
+        weight = self.item_weight() if item_weight is None else item_weight
+        bias: LogitBias | None = None
+        if prior is not None and recent_items is not None:
+
+            def bias(rows: slice, tile: slice) -> Float[Tensor, "C tile"]:
+                following = None if labels is None else labels[rows]
+                added = prior.logits(recent_items[rows], tile.start, tile.stop, following)
+                return added if temperature == 1 else added / temperature
+
+        if excluded_items is not None:
+            bias = ExcludedItems(excluded_items, bias)
+        if temperature != 1:
+            hidden = hidden / temperature
+        return CatalogScores(
+            hidden, weight[: self.num_learned if num_items is None else num_items], bias
+        )
+
+    def per_member(self, scores: CatalogScores) -> list[CatalogScores]:
+        """The scores of every member of an ensemble; a model without members is its only one."""
         if not isinstance(self.backbone, EnsembleDecoder):
-            return [(hidden, item_weight)]
+            return [scores]
         number = self.backbone.config.num_members
-        states, vectors = hidden.chunk(number, dim=1), item_weight.chunk(number, dim=1)
-        return [(number * state, own) for state, own in zip(states, vectors, strict=True)]
+        states, vectors = (whole.chunk(number, dim=1) for whole in scores[:2])
+        return [
+            scores._replace(hidden=number * state, item_weight=own)
+            for state, own in zip(states, vectors, strict=True)
+        ]
 
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Whether looking up tokens and items gives gradients of their rows alone."""
@@ -274,17 +337,17 @@ class SeqRecForNextItem(PreTrainedModel):
         times: Int[Tensor, "B T 2"] | None = None,
         **_: object,
     ) -> NextItemOutput:
-        """Scores of the whole catalog after the last position of each row that is not padding."""
+        """CatalogScores of the whole catalog after the last position of each row that is not padding."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         hidden = self.hidden_states(input_ids, attention_mask, times)
         last = last_positions(attention_mask)
         rows = torch.arange(len(hidden), device=hidden.device)
-        asked = None
-        if self.transition_prior is not None:
-            asked = last_items(
-                self.items_of(input_ids), attention_mask, self.transition_prior.max_steps
-            )
-            asked = asked[rows, last]
-        score = self.scorer(hidden[rows, last], asked)
-        return NextItemOutput(last_hidden_state=hidden, logits=score(0, self.config.num_items))
+        recent = self.recent_items(input_ids, attention_mask)
+        scores = self.catalog_scores(
+            hidden[rows, last],
+            None if recent is None else recent[rows, last],
+            num_items=self.config.num_items,
+        )
+        logits = scores.logits(slice(0, self.config.num_items))
+        return NextItemOutput(last_hidden_state=hidden, logits=logits)

@@ -1,7 +1,9 @@
 """The transition memory: what followed the last titles, mixed into the head's probabilities."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -213,3 +215,23 @@ def last_items(
     at = place.clamp_min(0)
     is_own = (place >= 0) & (owner[at] == history[:, None])
     return torch.where(is_own, found[at], -1).view(*items.shape, num_steps)
+
+
+def last_items_of_histories(
+    histories: Sequence[Int[np.ndarray, " T"]], num_steps: int
+) -> Int[Tensor, "B S"]:
+    """``last_items`` at the ends of histories of items, each of which may be empty."""
+    ends = [history[-num_steps:] for history in histories]
+    lengths = torch.tensor([1 + len(end) for end in ends], dtype=torch.long)
+    start = np.array([-1])  # a position without an item: an empty history has an end, too
+    flat = np.concatenate([part for end in ends for part in (start, end)] or [start[:0]])
+    items = torch.from_numpy(flat.astype(np.int64))[None]
+    documents = torch.arange(len(ends)).repeat_interleave(lengths)[None]
+    return last_items(items, documents, num_steps)[0, lengths.cumsum(0) - 1]
+
+
+def with_next_item(
+    last_items: Int[Tensor, "*shape S"], items: Int[Tensor, "*shape"]
+) -> Int[Tensor, "*shape S"]:
+    """The last items of histories that each go on with one more item."""
+    return torch.cat([items[..., None], last_items[..., :-1]], dim=-1)

@@ -20,7 +20,7 @@ from seqrec.losses import preference
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.preference import PairLogProbs
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import folder_fingerprint, model_folder, num_learned_items
 from seqrec.objectives.interface import Learning
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
@@ -54,7 +54,8 @@ def build_preference(
         raise SeqRecError(f"{KEY}: missing; name the run that preferences change")
     if recipe.data.pairs is None:
         raise SeqRecError("data.pairs: missing; name the file that seqrec pairs wrote")
-    pairs = read_pairs(Path(recipe.data.pairs), prepared)
+    num_items = num_learned_items(model_folder(start, KEY))
+    pairs = read_pairs(Path(recipe.data.pairs), prepared, num_items)
     check_sides(pairs, recipe)
     is_held_out = pairs.held_out(recipe.data.held_out_share)
     learned = np.flatnonzero(~is_held_out & (pairs.weight > 0))
@@ -157,4 +158,4 @@ def open_reference(
             f"{REFERENCE_KEY} {named}: reads {model.config.max_length} items of a history, fewer "
             f"than data.max_length {recipe.data.max_length}"
         )
-    return FrozenReference(model), lambda: model
+    return FrozenReference(model, pairs.num_items), lambda: model

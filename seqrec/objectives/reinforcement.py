@@ -116,7 +116,7 @@ class RLJob:
             max_length=recipe.data.max_length,
             plans=Plans(events) if events else None,
         )
-        _check_room(source, sampler, prepared.num_items)
+        _check_room(source, sampler, policy.num_learned)
         validation = QueryLoader(
             event_blocks(prepared, events.grammar) if events else prepared.blocks(),
             prepared.targets,

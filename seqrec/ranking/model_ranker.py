@@ -123,18 +123,15 @@ class ModelRanker(Ranker):
     @torch.inference_mode()
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """The model's scores after each history."""
-        score = self.model.scorer(self.encode(histories), self._last_items(histories))
-        return torch.inference_mode()(score)
+        hidden, recent = self.encode(histories), self._recent_items(histories)
+        num_items = self.model.config.num_items
+        scores = self.model.catalog_scores(hidden, recent, num_items=num_items)
+        return torch.inference_mode()(lambda start, stop: scores.logits(slice(start, stop)))
 
-    def _last_items(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Int[Tensor, "B S"] | None:
-        """What the model's memory is asked with, if it has one."""
-        if self.model.transition_prior is None:
-            return None
-        num_steps = self.model.transition_prior.max_steps
+    def _recent_items(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Int[Tensor, "B S"] | None:
+        """The last items of every history, which the model's transition prior is conditioned on."""
         if self.events is not None and isinstance(histories, EventHistories):
             histories = self.events.condensed(histories)
-        asked = torch.full((len(histories), num_steps), -1)
-        for row, history in enumerate(histories):
-            last = history[-num_steps:][::-1]
-            asked[row, : len(last)] = torch.from_numpy(last.astype(np.int64))
-        return asked.to(self.model.device)
+        return self.model.recent_items_after(histories)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
-from seqrec.losses.catalog import ExcludedItems, LogitBias, add_bias, catalog_log_prob
+from seqrec.losses.catalog import add_bias, catalog_log_prob
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.losses.slate import draw_titles, slate_log_prob
 from seqrec.losses.softmax import CatalogScores
@@ -293,15 +293,8 @@ def catalog_scores(
     excluded_items: Int[Tensor, "R M"],
     temperature: float,
 ) -> CatalogScores:
-    bias: LogitBias | None = None
-    transition_prior = model.transition_prior
-    if asked is not None and transition_prior is not None:
-
-        def bias(rows: slice, tile: slice) -> Tensor:
-            return transition_prior.logits(asked[rows], tile.start, tile.stop) / temperature
-
-    return CatalogScores(
-        hidden / temperature, model.item_weight(), ExcludedItems(excluded_items, bias)
+    return model.catalog_scores(
+        hidden, asked, excluded_items=excluded_items, temperature=temperature
     )
 
 

@@ -60,7 +60,7 @@ def cache_pairs(
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:
         raise SeqRecError(f"--max-length {max_length}: {model} reads 1 to {longest} items")
-    found = read_pairs(Path(pairs), prepared)
+    found = read_pairs(Path(pairs), prepared, recommender.model.num_learned)
     header = made_of(
         model_fingerprint=folder_fingerprint(folder),
         catalog_fingerprint=prepared.catalog_fingerprint,

@@ -34,7 +34,8 @@ from seqrec.outputs import (
 from seqrec.runs.folder import learned_from, run_of
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import WindowKind, training_windows
-from seqrec.training.steps.distillation import Learned, Teachers
+from seqrec.training.steps.distillation import Teachers
+from seqrec.training.steps.targets import TargetPositions
 from seqrec.training.tensors import PackedTensors
 
 DEFAULT_K = 100
@@ -168,9 +169,10 @@ def _answers(
                     for name in ("input_ids", "documents", "labels", "label_weight", "sources")
                 }
             )
-            learned = Learned.of(part)
+            learned = TargetPositions.of(part.labels, part.label_weight)
             assert part.sources is not None
-            kept = most_likely(teachers.scores(part, learned.place, learned.labels), k)
-            found.append((part.sources.flatten()[learned.place], *kept))
+            num_items = teachers.models[0].config.num_items
+            scores = teachers.scores(part, learned.positions, learned.labels, num_items)
+            found.append((part.sources.flatten()[learned.positions], *most_likely(scores, k)))
         columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
         yield CachedAnswers(*columns)

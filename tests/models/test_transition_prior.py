@@ -11,7 +11,7 @@ from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import count_transitions
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import load_model
-from seqrec.models.transition_prior import last_items
+from seqrec.models.transition_prior import last_items, last_items_of_histories, with_next_item
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
@@ -99,11 +99,20 @@ def test_scores_are_products_plus_the_memorys_log_probabilities(lists):
     hidden = torch.randn(len(ASKED), 32)
     wanted = hidden @ model.item_weight().T
     wanted = wanted + 0.6 * model.transition_prior.probabilities(ASKED, 0, NUM_ITEMS).log()
-    score = model.scorer(hidden, ASKED)
-    torch.testing.assert_close(score(0, NUM_ITEMS), wanted)
-    torch.testing.assert_close(score(30, 50), wanted[:, 30:50])
+    scores = model.catalog_scores(hidden, ASKED)
+    torch.testing.assert_close(scores.logits(slice(0, NUM_ITEMS)), wanted)
+    torch.testing.assert_close(scores.logits(slice(30, 50)), wanted[:, 30:50])
+    seen = torch.tensor([[3, 40]]).expand(len(ASKED), -1)
+    scores = model.catalog_scores(hidden, ASKED, excluded_items=seen, temperature=0.5)
+    expected = (2 * wanted).softmax(dim=1)
+    expected[:, [3, 40]] = 0
+    torch.testing.assert_close(
+        scores.logits(slice(0, NUM_ITEMS)).softmax(dim=1),
+        expected / expected.sum(dim=1, keepdim=True),
+    )
     model.transition_prior.strength = 0.0
-    torch.testing.assert_close(score(0, NUM_ITEMS), hidden @ model.item_weight().T)
+    scores = model.catalog_scores(hidden, ASKED)
+    torch.testing.assert_close(scores.logits(slice(0, NUM_ITEMS)), hidden @ model.item_weight().T)
 
 
 @pytest.mark.parametrize("kind", ["lists", "lists_with_repeats"])
@@ -149,6 +158,21 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
     assert found[1, :2].tolist() == [[5, -1], [6, 5]]
     assert (found[1, 2:] == -1).all()
     assert (last_items(torch.full((1, 3), -1), torch.zeros(1, 3).long(), 2) == -1).all()
+
+
+def test_the_last_items_of_histories_are_those_at_their_ends_and_go_on_with_a_new_one():
+    histories = [[5, 6, 7], [], [8], [9, 9]]
+    found = last_items_of_histories([np.array(h, dtype=np.int32) for h in histories], 2)
+    assert found.tolist() == [[7, 6], [-1, -1], [8, -1], [9, 9]]
+    assert with_next_item(found, torch.tensor([1, 2, 3, 4])).tolist() == [
+        [1, 7],
+        [2, -1],
+        [3, 8],
+        [4, 9],
+    ]
+    nothing = np.empty(0, dtype=np.int64)
+    assert last_items_of_histories([nothing, nothing], 3).tolist() == [[-1] * 3] * 2
+    assert last_items_of_histories([], 3).shape == (0, 3)
 
 
 def test_without_a_label_nothing_is_taken_out(lists):

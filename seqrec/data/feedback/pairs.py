@@ -68,6 +68,8 @@ class Pairs:
     """Of the file."""
     counts: dict[str, int]
     """Rows of the file, those that are used, and those that are not, by reason."""
+    num_items: int
+    """Items that a model learns; later ones, cold-start items, are in histories alone."""
     unknown: dict[str, str] = field(default_factory=dict)
     """By count of what is unknown, the first such id."""
 
@@ -141,26 +143,39 @@ def write_pairs(table: pl.DataFrame, file: Path) -> None:
     write_parquet(table.select(COLUMNS), file)
 
 
-def read_pairs(file: Path, data: PreparedData) -> Pairs:
+def read_pairs(file: Path, data: PreparedData, num_items: int | None = None) -> Pairs:
     """The comparisons of a pairs file, in the catalog of ``data``.
 
     Comparisons that say nothing are left out and counted: a chosen answer that is also rejected,
     an id that the catalog does not hold, a history of which nothing is known, a slate that names a
     title twice. Unknown titles within a history are skipped and counted.
 
+    Args:
+        file: the pairs file.
+        data: whose catalog the ids are of.
+        num_items: items that the model learns, the first ones of the catalog; pairs whose answers
+            name others are left out and counted. All items if absent.
+
     Raises:
         SeqRecError: no such file, not Parquet, columns that are missing or of another kind, a
             weight that is negative or no number, nothing that can be used.
     """
-    return pairs_of(read_parquet(file), file, data, sha256_of(file))
+    return pairs_of(read_parquet(file), file, data, sha256_of(file), num_items)
 
 
-def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: str) -> Pairs:
+def pairs_of(
+    table: pl.DataFrame,
+    file: Path,
+    data: PreparedData,
+    fingerprint: str,
+    num_items: int | None = None,
+) -> Pairs:
     """``read_pairs`` of a table; ``file`` is what messages call it."""
     table = _with_all_columns(table, file)
     if not len(table):
         raise SeqRecError(f"{file}: is empty; name a file with a comparison a row")
     item_ids = data.items()["item_id"]
+    num_items = data.num_items if num_items is None else num_items
     counts: dict[str, int] = {"rows": len(table)}
     unknown: dict[str, str] = {}
     histories = _histories(table, file, data, item_ids, counts, unknown)
@@ -176,6 +191,7 @@ def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: s
         "without_answer": (chosen[:, 0] == NONE) & ~rejected_there.any(axis=1),
         "chosen_equals_rejected": is_same.any(axis=1),
         "repeats_in_a_slate": repeats,
+        "without_row": (chosen >= num_items).any(axis=1) | (rejected >= num_items).any(axis=(1, 2)),
     }.items():
         counts[reason] = int((is_faulty & is_used).sum())
         is_used &= ~is_faulty
@@ -195,6 +211,7 @@ def pairs_of(table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: s
         weight=table["weight"].to_numpy(),
         fingerprint=fingerprint,
         counts=counts,
+        num_items=num_items,
         unknown=unknown,
     )
 

@@ -147,6 +147,8 @@ class PairStream(WindowStream):
         self.tokens = tokens
         self.ignore_index = ignore_index
         self.has_labels = has_labels
+        is_learned = pairs.histories.values < pairs.num_items
+        self._learned_before = np.concatenate([[0], np.cumsum(is_learned)])
         self._unrelated = pairs.unrelated()
         self._by_window = np.argsort(layout.window_of, kind="stable")
         self._first_of = np.concatenate([[0], np.cumsum(counts)])
@@ -157,11 +159,17 @@ class PairStream(WindowStream):
         if self.num_ranks == 1:
             return batch
         places = self._places(rows)
-        lengths = self.layout.windows.lengths[[window for row in rows for window in row]]
+        num_labels = self._num_labels([window for row in rows for window in row])
         return batch._replace(
-            total_weight=float((lengths - 1).sum() if self.has_labels else 0) / self.num_ranks,
+            total_weight=float(num_labels if self.has_labels else 0) / self.num_ranks,
             total_pair_weight=float(self._weight(places).sum()) / self.num_ranks,
         )
+
+    def _num_labels(self, windows: Sequence[int]) -> int:
+        """The learned items of some windows after the first of each."""
+        starts, lengths = (part[windows] for part in self.layout.windows[:2])
+        before = self._learned_before
+        return int((before[starts + lengths] - before[starts + 1]).sum())
 
     def _places(self, rows: Sequence[Sequence[int]]) -> Int[np.ndarray, " P"]:
         """The pairs, by their place in ``chosen``, of the windows of some rows."""
@@ -188,7 +196,9 @@ class PairStream(WindowStream):
             is_inside = np.ones(len(placement.source), dtype=bool)
             is_inside[ends] = False
             read_at = self.tokens.blocks.last_position(placement.place[is_inside])
-            labels.flat[read_at] = items[placement.source[is_inside] + 1]
+            following = items[placement.source[is_inside] + 1]
+            is_learned = following < self.pairs.num_items
+            labels.flat[read_at] = np.where(is_learned, following, self.ignore_index)
         label_weight = (labels != self.ignore_index).astype(np.float32)
         places = self._places(rows)
         row_of = np.zeros(len(windows.starts), dtype=np.int64)

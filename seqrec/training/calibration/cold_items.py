@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from lightning.fabric.utilities import move_data_to_device
 
-from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw, warmup_and_decay
-from seqrec.training.steps.sft import prior_at
+from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
 from seqrec.training.validation import validation_metrics
 
@@ -68,24 +68,26 @@ def learn_cold_items(
     schedule = warmup_and_decay(optimizer, schedule="linear", warmup_steps=0, total_steps=NUM_STEPS)
     model.eval()
     with torch.no_grad():
-        known = model.learned_item_weight()
+        known = model.item_weight()[:num_met]
     for batch in islice(batches, NUM_STEPS):
         here = move_data_to_device(batch, device)
-        labels, label_weight = here.labels.flatten(), here.label_weight.flatten()
-        place = ((labels != IGNORE_INDEX) & (label_weight > 0)).nonzero().squeeze(1)
-        if not len(place):
+        targets = TargetPositions.of(here.labels, here.label_weight)
+        if not len(targets.positions):
             continue
-        place = place[torch.randperm(len(place))[:NUM_TARGETS].to(device)]
+        drawn = torch.randperm(len(targets.positions))[:NUM_TARGETS].to(device)
+        index, labels, label_weight = (part[drawn] for part in targets)
         with torch.no_grad():
             states = model.hidden_states(here.input_ids, here.documents, here.times)
         is_left_out = torch.rand(num_met, device=device) < row_dropout
         said = model.scaled(projection(F.dropout(content, content_dropout)))
+        vectors = torch.where(is_left_out[:, None], said, known)
+        scores = scores_at(model, here, states.flatten(0, 1), index, labels, item_weight=vectors)
         loss = catalog_cross_entropy(
-            states.flatten(0, 1)[place],
-            torch.where(is_left_out[:, None], said, known),
-            labels[place],
-            label_weight=label_weight[place],
-            logit_bias=prior_at(model, here, place, labels[place]),
+            scores.hidden,
+            scores.item_weight,
+            labels,
+            label_weight=label_weight,
+            logit_bias=scores.logit_bias,
         )
         optimizer.zero_grad()
         loss.backward()

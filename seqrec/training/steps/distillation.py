@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.data.caches.teacher import CachedAnswers
-from seqrec.losses.catalog import IGNORE_INDEX, add_bias
+from seqrec.losses.catalog import add_bias
 from seqrec.losses.softmax import CatalogScores
 from seqrec.losses.top_k_divergence import TopKDistribution, top_k_divergence, without_tail
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.training.steps.sft import prior_at
+from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
 
 
@@ -42,21 +42,6 @@ class Continuation(NamedTuple):
     """Of the loss."""
 
 
-class Learned(NamedTuple):
-    """The positions of a batch that are learned."""
-
-    place: Int[Tensor, " N"]
-    """In the flat array of positions."""
-    labels: Int[Tensor, " N"]
-    weight: Float[Tensor, " N"]
-
-    @classmethod
-    def of(cls, batch: PackedTensors) -> "Learned":
-        is_learned = (batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)
-        place = is_learned.flatten().nonzero().squeeze(1)
-        return cls(place, batch.labels.flatten()[place], batch.label_weight.flatten()[place])
-
-
 class Teachers:
     """Models that are asked and never change."""
 
@@ -68,13 +53,17 @@ class Teachers:
     def scores(
         self,
         batch: PackedTensors,
-        place: Int[Tensor, " N"],
+        positions: Int[Tensor, " N"],
         labels: Int[Tensor, " N"] | None = None,
         num_items: int | None = None,
     ) -> list[CatalogScores]:
-        """What gives each teacher's distribution at some positions of packed histories.
+        """Each teacher's scores at some positions of packed histories.
 
-        Over the first ``num_items`` titles, where a student learns no others.
+        Args:
+            batch: packed histories.
+            positions: which of them, in the flat array.
+            labels: the items that came next, in training.
+            num_items: size of the softmax: the student's learned items; the teacher's if absent.
         """
         device = batch.input_ids.device
         if not self._item_weights or self._item_weights[0].device != device:
@@ -82,30 +71,27 @@ class Teachers:
                 model.to(device)  # type: ignore[arg-type]
             self._item_weights = [model.item_weight() for model in self.models]
         return [
-            scores_of(model, item_weight[:num_items], batch, place, labels)
+            read_scores(
+                model, batch, positions, labels, num_items=num_items, item_weight=item_weight
+            )
             for model, item_weight in zip(self.models, self._item_weights, strict=True)
         ]
 
 
-def scores_of(
+def read_scores(
     model: SeqRecForNextItem,
-    item_weight: Float[Tensor, "I D"],
     batch: PackedTensors,
-    place: Int[Tensor, " N"],
+    positions: Int[Tensor, " N"],
     labels: Int[Tensor, " N"] | None = None,
+    *,
+    item_weight: Float[Tensor, "I D"],
+    num_items: int | None = None,
 ) -> CatalogScores:
-    """What gives a model's distributions at some positions of a batch.
-
-    With the titles that came next, a memory is asked as if it had never met them.
-    """
-    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)[place]
-    return CatalogScores(hidden, item_weight, prior_at(model, batch, place, labels))
-
-
-def apart(model: SeqRecForNextItem, scores: CatalogScores) -> list[CatalogScores]:
-    """The same of every member of a model, which learn each for itself; else of the model."""
-    members = model.members(scores.hidden, scores.item_weight)
-    return [CatalogScores(states, vectors, scores.logit_bias) for states, vectors in members]
+    """A model's scores at some positions of a batch, which it reads first."""
+    hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
+    return scores_at(
+        model, batch, hidden, positions, labels, num_items=num_items, item_weight=item_weight
+    )
 
 
 def distillation_loss(
@@ -139,11 +125,10 @@ def distillation_loss(
     Source: Hinton et al. 2015, arXiv:1503.02531; Agarwal et al. 2024, arXiv:2306.13649, for
         continued histories; Romero et al. 2015, arXiv:1412.6550, for hidden states.
     """
-    learned = Learned.of(batch)
-    item_weight = model.learned_item_weight()
-    num_items = len(item_weight)
-    student = scores_of(model, item_weight, batch, learned.place, learned.labels)
-    teacher_scores = teachers.scores(batch, learned.place, learned.labels, num_items)
+    learned = TargetPositions.of(batch.labels, batch.label_weight)
+    item_weight, num_items = model.item_weight(), model.num_learned
+    student = read_scores(model, batch, learned.positions, learned.labels, item_weight=item_weight)
+    teacher_scores = teachers.scores(batch, learned.positions, learned.labels, num_items)
     losses = [
         divergence(
             member,
@@ -153,7 +138,7 @@ def distillation_loss(
             row_weight=learned.weight,
             total_weight=batch.total_weight,
         )
-        for member in apart(model, student)
+        for member in model.per_member(student)
     ]
     loss = torch.stack(losses).mean()
     if state_share:
@@ -167,6 +152,7 @@ def distillation_loss(
     if not len(place):
         return loss
     teacher_scores = teachers.scores(continued, place, num_items=num_items)
+    own = read_scores(model, continued, place, item_weight=item_weight)
     of_own = [
         divergence(
             member,
@@ -176,7 +162,7 @@ def distillation_loss(
             row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
             total_weight=float(len(place)),
         )
-        for member in apart(model, scores_of(model, item_weight, continued, place))
+        for member in model.per_member(own)
     ]
     return (1 - continuation.share) * loss + continuation.share * torch.stack(of_own).mean()
 
@@ -189,10 +175,11 @@ def kept_answers_loss(
     sft_share: float,
 ) -> Float[Tensor, ""]:
     """``distillation_loss`` by forward divergence from what a cache kept of its teachers."""
-    learned = Learned.of(batch)
+    learned = TargetPositions.of(batch.labels, batch.label_weight)
     assert batch.sources is not None
-    kept = answers(batch.sources.flatten()[learned.place])
-    student = scores_of(model, model.item_weight(), batch, learned.place, learned.labels)
+    kept = answers(batch.sources.flatten()[learned.positions])
+    item_weight = model.item_weight()
+    student = read_scores(model, batch, learned.positions, learned.labels, item_weight=item_weight)
     losses = [
         top_k_divergence(
             member,
@@ -202,7 +189,7 @@ def kept_answers_loss(
             row_weight=learned.weight,
             total_weight=batch.total_weight,
         )
-        for member in apart(model, student)
+        for member in model.per_member(student)
     ]
     return torch.stack(losses).mean()
 
@@ -273,9 +260,9 @@ def continue_histories(
     batch = batch._replace(input_ids=batch.input_ids.clone())
     is_training = model.training
     model.eval()
-    item_weight = model.learned_item_weight()
+    item_weight = model.item_weight()
     for step in range(num_items):
-        scores = scores_of(model, item_weight, batch, place + step)
+        scores = read_scores(model, batch, place + step, item_weight=item_weight)
         drawn = _draw(scores, continuation.temperature)
         tokens = model.config.item_blocks.encode(drawn).squeeze(-1)
         batch.input_ids.view(-1)[place + step + 1] = tokens

@@ -8,11 +8,7 @@ from jaxtyping import Float, Int
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from seqrec.losses.catalog import (
-    LogitBias,
-    catalog_cross_entropy,
-    catalog_log_prob,
-)
+from seqrec.losses.catalog import catalog_cross_entropy, catalog_log_prob
 from seqrec.losses.divergence import row_divergences
 from seqrec.losses.preference import (
     Answers,
@@ -24,7 +20,7 @@ from seqrec.losses.preference import (
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.streams.pairs import PairBatch
-from seqrec.training.steps.sft import prior_at, prior_of
+from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PairTensors
 
 
@@ -64,48 +60,69 @@ def preference_loss(
     """
     hidden = model.hidden_states(batch.input_ids, batch.documents)
     item_weight = model.item_weight()
-    policy = log_probs(model, batch, hidden, item_weight)
+    policy = log_probs(pair_scores(model, batch, hidden, item_weight=item_weight), batch)
     held_against = policy if reference is None else reference(batch)
     losses = loss(policy, held_against, batch.answers)
     of_pairs = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
     if not sft_share:
         return of_pairs
-    of_titles = catalog_cross_entropy(
+    targets = TargetPositions.of(batch.labels, batch.label_weight)
+    scores = scores_at(
+        model,
+        batch.histories,
         hidden.flatten(0, 1),
-        item_weight,
-        batch.labels.flatten(),
-        label_weight=batch.label_weight.flatten(),
+        targets.positions,
+        targets.labels,
+        item_weight=item_weight,
+    )
+    of_titles = catalog_cross_entropy(
+        scores.hidden,
+        scores.item_weight,
+        targets.labels,
+        label_weight=targets.weight,
         total_weight=batch.total_weight,
-        logit_bias=prior_of(model, batch.histories),
+        logit_bias=scores.logit_bias,
     )
     return (1 - sft_share) * of_pairs + sft_share * of_titles
 
 
-def log_probs(
+def pair_scores(
     model: SeqRecForNextItem,
     batch: PairTensors,
     hidden: Float[Tensor, "B T D"],
-    item_weight: Float[Tensor, "I D"],
     *,
+    item_weight: Float[Tensor, "I D"] | None = None,
+    num_items: int | None = None,
     as_served: bool = False,
-) -> PairLogProbs:
-    """The log-probabilities of all answers of a batch, under the whole catalog.
+) -> CatalogScores:
+    """``catalog_scores`` at the positions of a batch that its pairs ask about.
 
     Args:
-        model: of which ``hidden`` and ``item_weight`` are.
-        batch: what is asked where.
-        hidden: the decoder's output at every position.
-        item_weight: the vector of every item.
-        as_served: ask a memory as in serving. In training it is asked as if it had never met
-            what the history went on with, where that is known.
+        model: whose scores.
+        batch: pairs and their packed histories.
+        hidden: the model's states at every position.
+        item_weight: the model's item vectors.
+        num_items: size of the softmax.
+        as_served: leave all occurrences in the transition prior. In training the one of the item
+            that came next is left out, where that item is known.
     """
-    title = catalog_log_prob(
-        hidden[batch.rows, batch.columns],
-        item_weight,
-        batch.asked,
-        logit_bias=_prior_at(model, batch, as_served),
-    ).flatten()
-    padded = torch.cat([title, title.new_zeros(1)])
+    index = batch.rows * batch.input_ids.shape[1] + batch.columns
+    return scores_at(
+        model,
+        batch.histories,
+        hidden.flatten(0, 1),
+        index,
+        None if as_served else batch.following,
+        num_items=num_items,
+        item_weight=item_weight,
+    )
+
+
+def log_probs(scores: CatalogScores, batch: PairTensors) -> PairLogProbs:
+    """The log-probabilities of all answers of a batch, given ``pair_scores``."""
+    hidden, item_weight, logit_bias = scores
+    log_prob = catalog_log_prob(hidden, item_weight, batch.asked, logit_bias=logit_bias).flatten()
+    padded = torch.cat([log_prob, log_prob.new_zeros(1)])
 
     def of(at: Int[Tensor, "*shape L"]) -> Float[Tensor, "*shape"]:
         return answer_log_prob(padded[at], at >= 0)
@@ -113,23 +130,24 @@ def log_probs(
     return PairLogProbs(of(batch.chosen_at), of(batch.rejected_at), of(batch.unrelated_at))
 
 
-def _prior_at(model: SeqRecForNextItem, batch: PairTensors, as_served: bool) -> LogitBias | None:
-    """What the model's memory adds to the logits at the batch's places, if it has one."""
-    place = batch.rows * batch.input_ids.shape[1] + batch.columns
-    return prior_at(model, batch.histories, place, None if as_served else batch.following)
-
-
 class FrozenReference:
     """A second model, asked without a gradient."""
 
-    def __init__(self, model: SeqRecForNextItem) -> None:
+    def __init__(self, model: SeqRecForNextItem, num_items: int | None = None) -> None:
+        """Hold the model.
+
+        Args:
+            model: the reference.
+            num_items: size of the softmax: the policy's learned items; the model's if absent.
+        """
         self.model = model.eval().requires_grad_(False)
+        self.num_items = num_items
 
     @torch.no_grad()
     def __call__(self, batch: PairTensors) -> PairLogProbs:
         model = self.model.to(batch.input_ids.device)
         hidden = model.hidden_states(batch.input_ids, batch.documents)
-        return log_probs(model, batch, hidden, model.item_weight())
+        return log_probs(pair_scores(model, batch, hidden, num_items=self.num_items), batch)
 
 
 class CachedReference:
@@ -191,10 +209,9 @@ def _watched(
     scores, of_models = [], []
     for model in (policy, reference):
         hidden = model.hidden_states(batch.input_ids, batch.documents)
-        item_weight = model.item_weight()
-        bias = _prior_at(model, batch, as_served=True)
-        scores.append(CatalogScores(hidden[batch.rows, batch.columns], item_weight, bias))
-        of_models.append(log_probs(model, batch, hidden, item_weight, as_served=True))
+        own = pair_scores(model, batch, hidden, num_items=policy.num_learned, as_served=True)
+        scores.append(own)
+        of_models.append(log_probs(own, batch))
     mine, theirs = of_models
     answers = batch.answers
     is_pair = answers.has_chosen & answers.is_rejected.any(dim=1)

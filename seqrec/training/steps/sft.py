@@ -11,7 +11,7 @@ from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
 from seqrec.losses.negatives import Negatives, NegativeSampler
 from seqrec.models.feature_heads import Family, feature_cross_entropy
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.transition_prior import last_items
+from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
 
 
@@ -100,16 +100,19 @@ def sft_loss(
     if num_targets > 1:
         labels, label_weight = next_targets(batch, num_targets, target_decay, events.block_size)
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
+    targets = TargetPositions.of(labels, label_weight)
+    following = targets.labels if num_targets == 1 else targets.labels[:, 0]
+    scores = scores_at(model, batch, hidden, targets.positions, following)
     losses = [
         loss(
-            states,
-            vectors,
-            labels.flatten(0, 1),
-            label_weight=label_weight.flatten(0, 1),
+            member.hidden,
+            member.item_weight,
+            targets.labels,
+            label_weight=targets.weight,
             total_weight=batch.total_weight,
-            logit_bias=prior_of(model, batch),
+            logit_bias=member.logit_bias,
         )
-        for states, vectors in model.members(hidden, model.learned_item_weight())
+        for member in model.per_member(scores)
     ]
     return events.mixed(torch.stack(losses).mean(), model, hidden, batch)
 
@@ -134,33 +137,6 @@ def next_targets(
         label_weight[:, here, number] = batch.label_weight[:, there] * is_same * share
     whole = label_weight.sum(dim=2, keepdim=True)
     return labels, label_weight * (batch.label_weight[:, :, None] / whole.where(whole > 0, 1))
-
-
-def prior_of(model: SeqRecForNextItem, batch: PackedTensors) -> LogitBias | None:
-    """What the model's memory adds to the logits of the rows that are learned, if it has one."""
-    learned = ((batch.labels != IGNORE_INDEX) & (batch.label_weight > 0)).flatten()
-    place = learned.nonzero().squeeze(1)
-    return prior_at(model, batch, place, batch.labels.flatten()[place])
-
-
-def prior_at(
-    model: SeqRecForNextItem,
-    batch: PackedTensors,
-    place: Int[Tensor, " N"],
-    labels: Int[Tensor, " N"] | None,
-) -> LogitBias | None:
-    """What the model's memory adds to the logits at some positions, counted row by row.
-
-    With the titles that came next, it is asked as if it had never met them.
-    """
-    transition_prior = model.transition_prior
-    if transition_prior is None or not transition_prior.strength:
-        return None
-    items = model.items_of(batch.input_ids)
-    asked = last_items(items, batch.documents, transition_prior.max_steps).flatten(0, 1)[place]
-    return lambda rows, tile: transition_prior.logits(
-        asked[rows], tile.start, tile.stop, None if labels is None else labels[rows]
-    )
 
 
 def sampled_sft_loss(

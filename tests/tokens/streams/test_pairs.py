@@ -30,6 +30,7 @@ def made(num_users=12, per_user=5, longest=30, length=2, num_rejected=3, seed=0)
     lengths = np.array([len(history) for history in histories])
     count = len(user_ids)
     return Pairs(
+        num_items=50,
         user_ids=user_ids,
         sources=[None] * count,
         histories=Ragged(np.concatenate(histories), lengths),

@@ -42,7 +42,7 @@ def batches_of(model, histories):
     items = torch.from_numpy(np.stack(histories))
     input_ids = items + model.config.first_item_token
     with torch.no_grad():
-        logits = model.hidden_states(input_ids) @ model.learned_item_weight().T
+        logits = model.hidden_states(input_ids) @ model.item_weight()[: model.num_learned].T
     documents, weight = torch.ones_like(input_ids), torch.ones(input_ids.shape)
     while True:
         labels = torch.distributions.Categorical(logits=logits).sample()

@@ -24,6 +24,7 @@ from seqrec.training.steps.preference import (
     FrozenReference,
     PairWatch,
     log_probs,
+    pair_scores,
     preference_loss,
 )
 from seqrec.training.tensors import PairTensors
@@ -82,7 +83,7 @@ def test_log_probabilities_are_those_of_each_history_read_alone(make):
     model, pairs = make(), made(num_users=6, per_user=4, longest=14)
     batch = whole_batch(pairs)
     hidden = model.hidden_states(batch.input_ids, batch.documents)
-    found = log_probs(model, batch, hidden, model.item_weight(), as_served=True)
+    found = log_probs(pair_scores(model, batch, hidden, as_served=True), batch)
     unrelated = pairs.unrelated()
     for place, pair in enumerate(batch.pairs.tolist()):
         log_prob = by_definition(model, pairs, pair)
@@ -151,7 +152,7 @@ def test_what_followed_in_the_log_is_not_read_from_the_memory():
     model, pairs = with_prior(), made(num_users=6, per_user=4, longest=14, length=1)
     batch = whole_batch(pairs)
     hidden = model.hidden_states(batch.input_ids, batch.documents)
-    found = log_probs(model, batch, hidden, model.item_weight())
+    found = log_probs(pair_scores(model, batch, hidden), batch)
     for place, pair in enumerate(batch.pairs.tolist()):
         if not pairs.is_next[pair]:
             continue

@@ -1,0 +1,61 @@
+"""The positions of a batch that a loss learns from, and the model's scores there."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.losses.softmax import CatalogScores
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.training.tensors import PackedTensors
+
+
+class TargetPositions(NamedTuple):
+    """The positions of a batch that have a label of a weight above 0."""
+
+    positions: Int[Tensor, " N"]
+    """In the flat array of positions."""
+    labels: Int[Tensor, "N *K"]
+    weight: Float[Tensor, "N *K"]
+
+    @classmethod
+    def of(
+        cls, labels: Int[Tensor, "B T *K"], label_weight: Float[Tensor, "B T *K"]
+    ) -> "TargetPositions":
+        labels, label_weight = labels.flatten(0, 1), label_weight.flatten(0, 1)
+        is_target = (labels != IGNORE_INDEX) & (label_weight > 0)
+        is_target = is_target if is_target.ndim == 1 else is_target.any(dim=1)
+        positions = is_target.nonzero().squeeze(1)
+        return cls(positions, labels[positions], label_weight[positions])
+
+
+def scores_at(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    hidden: Float[Tensor, "P D"],
+    positions: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"] | None = None,
+    *,
+    num_items: int | None = None,
+    item_weight: Float[Tensor, "I D"] | None = None,
+) -> CatalogScores:
+    """``catalog_scores`` at some positions of packed histories.
+
+    Args:
+        model: whose scores.
+        batch: packed histories.
+        hidden: the model's states at every position, flat.
+        positions: which of them, in the flat array.
+        labels: the items that came next, in training.
+        num_items: size of the softmax.
+        item_weight: the model's item vectors.
+    """
+    recent = model.recent_items(batch.input_ids, batch.documents)
+    return model.catalog_scores(
+        hidden[positions],
+        None if recent is None else recent.flatten(0, 1)[positions],
+        labels=labels,
+        num_items=num_items,
+        item_weight=item_weight,
+    )
