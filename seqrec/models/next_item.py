@@ -337,7 +337,7 @@ class SeqRecForNextItem(PreTrainedModel):
         times: Int[Tensor, "B T 2"] | None = None,
         **_: object,
     ) -> NextItemOutput:
-        """CatalogScores of the whole catalog after the last position of each row that is not padding."""
+        """Scores of the whole catalog after the last position of each row that is not padding."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         hidden = self.hidden_states(input_ids, attention_mask, times)

@@ -221,10 +221,12 @@ def last_items_of_histories(
     histories: Sequence[Int[np.ndarray, " T"]], num_steps: int
 ) -> Int[Tensor, "B S"]:
     """``last_items`` at the ends of histories of items, each of which may be empty."""
+    if not len(histories):
+        return torch.full((0, num_steps), -1)
     ends = [history[-num_steps:] for history in histories]
     lengths = torch.tensor([1 + len(end) for end in ends], dtype=torch.long)
     start = np.array([-1])  # a position without an item: an empty history has an end, too
-    flat = np.concatenate([part for end in ends for part in (start, end)] or [start[:0]])
+    flat = np.concatenate([part for end in ends for part in (start, end)])
     items = torch.from_numpy(flat.astype(np.int64))[None]
     documents = torch.arange(len(ends)).repeat_interleave(lengths)[None]
     return last_items(items, documents, num_steps)[0, lengths.cumsum(0) - 1]
