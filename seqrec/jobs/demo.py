@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.builders.named_models import open_recommender
+from seqrec.config.defaults import DEMO
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import second_order_world
 from seqrec.errors import SeqRecError
@@ -38,9 +39,9 @@ SEED = 0
 
 
 def demo(
-    data: str = MOVIELENS,
+    data: str = DEMO.data,
     *,
-    out: str | Path = Path("runs") / "demo",
+    out: str | Path = DEMO.out,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:

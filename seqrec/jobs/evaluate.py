@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from seqrec.baselines import DRAWN
 from seqrec.builders.named_models import open_rankers
 from seqrec.builders.tuned_baselines import baselines_line, tuned_baselines
+from seqrec.config.defaults import EVALUATE
 from seqrec.data.catalog import genre_matrix
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -49,13 +50,13 @@ def evaluate(
     models: str | Path | Sequence[str | Path] = (),
     *,
     data: str | Path,
-    split: Split = "test",
-    k: int | Sequence[int] = (10, 50),
+    split: Split = EVALUATE.split,
+    k: int | Sequence[int] = EVALUATE.k,
     metric: str | None = None,
     against: str | None = None,
-    retrieval: Sequence[str] = (EXACT,),
+    retrieval: Sequence[str] = EVALUATE.retrieval,
     recommendations: Sequence[str | Path] = (),
-    tune_baselines: int = 0,
+    tune_baselines: int = EVALUATE.tune_baselines,
     only: Literal["cold", "warm"] | None = None,
     users_sample: int | None = None,
     shuffle_test: bool = False,

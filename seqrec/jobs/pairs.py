@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.builders.named_models import check_reads_titles, open_ranker
+from seqrec.config.defaults import PAIRS
 from seqrec.data.feedback.pair_sources import (
     Drawn,
     draw_next,
@@ -41,15 +42,15 @@ def pairs(
     source: str,
     file: str | Path | None = None,
     model: str | Path | None = None,
-    k: int = 50,
-    num_rejected: int = 5,
-    per_user: int = 20,
-    liked: float = 4.0,
-    disliked: float = 2.0,
-    horizon: int = 50,
-    min_history: int = 5,
-    max_history: int = 200,
-    seed: int = 0,
+    k: int = PAIRS.k,
+    num_rejected: int = PAIRS.num_rejected,
+    per_user: int = PAIRS.per_user,
+    liked: float = PAIRS.liked,
+    disliked: float = PAIRS.disliked,
+    horizon: int = PAIRS.horizon,
+    min_history: int = PAIRS.min_history,
+    max_history: int = PAIRS.max_history,
+    seed: int = PAIRS.seed,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write a pairs file of a prepared folder's training part.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from seqrec.config.defaults import PREPARE
 from seqrec.data.filters import Filters, Repeats
 from seqrec.data.interactions import Catalog, prepare_interactions
 from seqrec.data.log.columns import Columns
@@ -27,8 +28,8 @@ def prepare(
     source: Any,
     *,
     out: str | Path,
-    split_by: str = "leave-one-out",
-    targets: str = "last",
+    split_by: str = PREPARE.split_by,
+    targets: str = PREPARE.targets,
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
@@ -36,12 +37,12 @@ def prepare(
     order: str | None = None,
     format: str | None = None,
     min_rating: float | None = None,
-    min_user: int = 1,
-    min_item: int = 1,
-    repeats: Repeats = "keep",
-    cold_share: float = 0.0,
+    min_user: int = PREPARE.min_user,
+    min_item: int = PREPARE.min_item,
+    repeats: Repeats = PREPARE.repeats,
+    cold_share: float = PREPARE.cold_share,
     items: Any = None,
-    catalog: Catalog = "watched",
+    catalog: Catalog = PREPARE.catalog,
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:

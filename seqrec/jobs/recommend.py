@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.builders.named_models import open_ranker, open_recommender
+from seqrec.config.defaults import RECOMMEND
 from seqrec.data.catalog import write_parquet
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
@@ -42,8 +43,8 @@ def recommend(
     *,
     history: Sequence[Event] | None = None,
     data: str | Path | None = None,
-    split: WhichHistories = "test",
-    k: int = 10,
+    split: WhichHistories = RECOMMEND.split,
+    k: int = RECOMMEND.k,
     exclude_seen: bool = True,
     given: Mapping[str, Any] | None = None,
     likelihood: tuple[str, Any] | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrec.builders.search import optuna_of
+from seqrec.config.defaults import TUNE
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import RLConfig
@@ -31,7 +32,7 @@ def tune(
     *,
     data: str | Path,
     out: str | Path,
-    trials: int = 20,
+    trials: int = TUNE.trials,
     overrides: Sequence[str] = (),
     search: str | Path | None = None,
     resume: bool = False,

@@ -1,16 +1,21 @@
 """The page of an evaluation: what was found, under which conditions, by what was trained how."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seqrec.reports import html, plots
-from seqrec.reports.tables import Estimate, columns_of, html_table, without_equal_hit_rates
+from seqrec.reports.evaluation_tables import (
+    NAMES,
+    accuracy_rows,
+    beyond_rows,
+    fact_columns,
+    own_rows,
+    strata_table,
+    stratum_estimate,
+    table_rows,
+)
+from seqrec.reports.tables import Estimate, columns_of, html_table
 
-ACCURACY = ("recall@", "hit_rate@", "ndcg@", "mrr@")
-"""How the keys of the first table begin; other keys with a cut-off belong to the second."""
-NAMES = ("system", "retrieval", "seeds")
-DOUBTS = ("sd", "intervals")
-"""Keys of a row that are no metrics: of what it is, and of how sure its metrics are."""
 METHOD = (
     "Differences are means over queries, with 95 % bootstrap intervals over users; p by paired "
     "randomisation over users, adjusted by Holm over the table. Who wins, wins in every seed."
@@ -85,7 +90,7 @@ def compared(result: Mapping[str, Any]) -> str:
 
 
 def _results(result: Mapping[str, Any]) -> list[str]:
-    metric, rows = result["metric"], _own(result["rows"])
+    metric, rows = result["metric"], own_rows(result["rows"])
     legend = "Means over queries; beneath, 95 % bootstrap intervals over users."
     if any("sd" in row for row in rows):
         legend = (
@@ -105,74 +110,6 @@ def _results(result: Mapping[str, Any]) -> list[str]:
         html.note(legend),
         html.image(png, f"{metric} of every system, with intervals"),
     ]
-
-
-def _own(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The first row of each system: its own lists, after which those of its indexes come."""
-    first = {row["system"]: row for row in reversed(rows)}
-    return list(first.values())[::-1]
-
-
-def accuracy_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a system: its accuracy at every cut-off, with spreads and intervals."""
-    return _table(rows, lambda key: key.startswith(ACCURACY))
-
-
-def printed_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """``accuracy_rows`` with what was measured on the way."""
-    return _table(rows, lambda key: key.startswith(ACCURACY) or key in _facts(rows))
-
-
-def beyond_rows(
-    rows: Sequence[Mapping[str, Any]], cut_off: int | None = None
-) -> list[dict[str, Any]]:
-    """A row a system: what its lists are like, at one cut-off or at all."""
-    end = "" if cut_off is None else f"@{cut_off}"
-    return _table(
-        rows,
-        lambda key: "@" in key and key.endswith(end) and not key.startswith(ACCURACY),
-    )
-
-
-def strata_table(strata: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
-    """A row a system and stratum, with intervals of the metric by which systems are compared."""
-    return [
-        {key: row[key] for key in row if key != "interval"} | {metric: _stratum(row, metric)}
-        for row in without_equal_hit_rates(strata)
-    ]
-
-
-def _stratum(row: Mapping[str, Any], metric: str) -> Estimate:
-    return Estimate(row[metric], interval=row["interval"])
-
-
-def _facts(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """What rows hold that is no metric."""
-    return {key for key in columns_of(rows) if "@" not in key and key not in NAMES + DOUBTS}
-
-
-def _table(
-    rows: Sequence[Mapping[str, Any]], is_shown: Callable[[str], bool]
-) -> list[dict[str, Any]]:
-    """The rows' names and the metrics that are asked for, with what is known of their doubt."""
-    is_title = {
-        "system": True,
-        "retrieval": any(row["retrieval"] != rows[0]["retrieval"] for row in rows),
-        "seeds": any(row["seeds"] > 1 for row in rows),
-    }
-    return [
-        {name: row[name] for name in NAMES if is_title[name]}
-        | {key: _estimate(row, key) for key in row if is_shown(key)}
-        for row in without_equal_hit_rates(rows)
-    ]
-
-
-def _estimate(row: Mapping[str, Any], key: str) -> Any:
-    """A metric of a row with its spread and interval; what has neither, as it is."""
-    spread, interval = row.get("sd", {}).get(key), row.get("intervals", {}).get(key)
-    if spread is None and interval is None:
-        return row[key]
-    return Estimate(row[key], spread, None if interval is None else (interval[0], interval[1]))
 
 
 def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -196,7 +133,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    table = beyond_rows(_own(rows))
+    table = beyond_rows(own_rows(rows))
     if not set(columns_of(table)) - set(NAMES):
         return []
     return [html.heading("Beyond accuracy"), html.wide(html_table(table))]
@@ -215,7 +152,7 @@ def _strata(result: Mapping[str, Any]) -> list[str]:
         for row in strata:
             if row["by"] == by:
                 cells = systems.setdefault(row["system"], [None] * len(groups))
-                cells[groups.index(str(row["group"]))] = _stratum(row, metric)
+                cells[groups.index(str(row["group"]))] = stratum_estimate(row, metric)
         title = f"{metric} by {by.replace('_', ' ')}"
         png = plots.by_group(groups, systems, metric, title, compared(result))
         parts.append(html.image(png, title))
@@ -249,10 +186,10 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
     """What was measured on the way, of indexes too."""
-    facts = _facts(rows)
+    facts = fact_columns(rows)
     if not facts:
         return []
-    table = _table(rows, lambda key: key == metric or key in facts)
+    table = table_rows(rows, lambda key: key == metric or key in facts)
     return [html.heading("How the lists were found"), html.wide(html_table(table))]
 
 

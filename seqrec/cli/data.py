@@ -1,0 +1,132 @@
+"""``seqrec datasets`` and ``seqrec prepare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import seqrec
+from seqrec.cli.options import Json, Overwrite
+from seqrec.cli.output import print_result
+from seqrec.config.defaults import PREPARE
+
+Source = Annotated[str, typer.Argument(help="Name of a known dataset, or a file or folder.")]
+PreparedOut = Annotated[Path, typer.Option(help="Prepared folder to write.")]
+SplitBy = Annotated[
+    str,
+    typer.Option(
+        help="leave-one-out, last-n:N, global-time:Q (Q: share of interactions before the cut) "
+        "or none."
+    ),
+]
+Targets = Annotated[
+    str,
+    typer.Option(
+        help="Test targets of global-time: last (each user's last interaction) or successive "
+        "(every one after the cut, in turn)."
+    ),
+]
+UserColumn = Annotated[
+    str | None, typer.Option(help="User column of the log; default: guessed from its name.")
+]
+ItemColumn = Annotated[
+    str | None, typer.Option(help="Item column of the log; default: guessed from its name.")
+]
+TimeColumn = Annotated[
+    str | None, typer.Option(help="Time column of the log; default: guessed from its name.")
+]
+RatingColumn = Annotated[
+    str | None, typer.Option(help="Rating column of the log; default: guessed from its name.")
+]
+OrderColumn = Annotated[
+    str | None,
+    typer.Option(help="Column that holds each user's order, for a log without times."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="csv, parquet, ndjson or sequences; default: guessed from the file."),
+]
+MinRating = Annotated[float | None, typer.Option(help="Drop rows with a lower rating.")]
+MinUser = Annotated[
+    int, typer.Option(min=1, help="Drop users with fewer interactions (k-core, with --min-item).")
+]
+MinItem = Annotated[
+    int, typer.Option(min=1, help="Drop items with fewer interactions (k-core, with --min-user).")
+]
+Repeats = Annotated[
+    str,
+    typer.Option(help="keep, or drop-consecutive: merge an item's repetitions in a row."),
+]
+ColdShare = Annotated[
+    float,
+    typer.Option(
+        help="Share of the items kept out of training and validation, to test cold start."
+    ),
+]
+ItemFile = Annotated[
+    Path | None,
+    typer.Option(help="File with features of the items: CSV, Parquet or NDJSON."),
+]
+CatalogChoice = Annotated[
+    str,
+    typer.Option(help="watched: items with interactions; all: also the others of --items."),
+]
+
+
+def datasets(as_json: Json = False) -> None:
+    """List the known datasets: size, licence, location."""
+    from seqrec.reports.verb_lines import datasets_lines
+
+    result = seqrec.datasets()
+    print_result(result, as_json, *datasets_lines(result))
+
+
+def prepare(
+    source: Source,
+    out: PreparedOut,
+    split_by: SplitBy = PREPARE.split_by,
+    targets: Targets = PREPARE.targets,
+    user: UserColumn = None,
+    item: ItemColumn = None,
+    time: TimeColumn = None,
+    rating: RatingColumn = None,
+    order: OrderColumn = None,
+    format: Format = None,
+    min_rating: MinRating = None,
+    min_user: MinUser = PREPARE.min_user,
+    min_item: MinItem = PREPARE.min_item,
+    repeats: Repeats = PREPARE.repeats,
+    cold_share: ColdShare = PREPARE.cold_share,
+    items: ItemFile = None,
+    catalog: CatalogChoice = PREPARE.catalog,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Convert an interaction log to a prepared folder.
+
+    The folder holds interactions, items and users as Parquet files, split into training,
+    validation and test, and a manifest.
+    """
+    from seqrec.reports.verb_lines import prepare_lines
+
+    result = seqrec.prepare(
+        source,
+        out=out,
+        split_by=split_by,
+        targets=targets,
+        user=user,
+        item=item,
+        time=time,
+        rating=rating,
+        order=order,
+        format=format,
+        min_rating=min_rating,
+        min_user=min_user,
+        min_item=min_item,
+        repeats=repeats,
+        cold_share=cold_share,
+        items=items,
+        catalog=catalog,
+        overwrite=overwrite,
+    )
+    print_result(result, as_json, *prepare_lines(result))

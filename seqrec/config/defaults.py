@@ -1,0 +1,55 @@
+"""Defaults that a verb's Python function and its command-line options share."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+
+class PrepareDefaults(NamedTuple):
+    split_by: str = "leave-one-out"
+    targets: str = "last"
+    min_user: int = 1
+    min_item: int = 1
+    repeats: Literal["keep", "drop-consecutive"] = "keep"
+    cold_share: float = 0.0
+    catalog: Literal["watched", "all"] = "watched"
+
+
+class PairsDefaults(NamedTuple):
+    k: int = 50
+    num_rejected: int = 5
+    per_user: int = 20
+    liked: float = 4.0
+    disliked: float = 2.0
+    horizon: int = 50
+    min_history: int = 5
+    max_history: int = 200
+    seed: int = 0
+
+
+class TuneDefaults(NamedTuple):
+    trials: int = 20
+
+
+class EvaluateDefaults(NamedTuple):
+    split: Literal["validation", "test"] = "test"
+    k: tuple[int, ...] = (10, 50)
+    retrieval: tuple[str, ...] = ("exact",)
+    tune_baselines: int = 0
+
+
+class RecommendDefaults(NamedTuple):
+    split: Literal["validation", "test", "all"] = "test"
+    k: int = 10
+
+
+class DemoDefaults(NamedTuple):
+    data: str = "movielens-100k"
+    out: Path = Path("runs/demo")
+
+
+PREPARE = PrepareDefaults()
+PAIRS = PairsDefaults()
+TUNE = TuneDefaults()
+EVALUATE = EvaluateDefaults()
+RECOMMEND = RecommendDefaults()
+DEMO = DemoDefaults()

@@ -1,0 +1,134 @@
+"""The lines that each verb but ``seqrec train`` prints of its result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqrec.reports.evaluation_tables import beyond_rows, printed_rows, strata_table
+from seqrec.reports.tables import text_table
+
+DATASET_COLUMNS = ("name", "users", "items", "interactions", "licence")
+
+
+def datasets_lines(result: Mapping[str, Any]) -> list[str]:
+    """A table of the known datasets."""
+    rows = [
+        {key: dataset[key] for key in DATASET_COLUMNS}
+        | {"looked for": ", ".join(dataset["places"])}
+        for dataset in result["datasets"]
+    ]
+    return [text_table(rows)]
+
+
+def prepare_lines(result: Mapping[str, Any]) -> list[str]:
+    """A line a count."""
+    return _count_lines(result["counts"])
+
+
+def search_lines(result: Mapping[str, Any]) -> list[str]:
+    """The trials, the protocol and the best trial."""
+    best, metric = result["best"], result["selection_metric"]
+    return [
+        result["table"],
+        f"({result['protocol']})",
+        f"best: trial {best['trial']}, {metric} {best[metric]:.4f}; recipe {result['recipe']}, "
+        f"model {result['model']}",
+    ]
+
+
+def pairs_lines(result: Mapping[str, Any]) -> list[str]:
+    """The number of pairs, and the nonzero counts of skipped input with an example of each."""
+    examples = {key: f" (such as {item_id!r})" for key, item_id in result["unknown"].items()}
+    return [
+        f"{result['pairs']:,} pairs of {result['users']:,} users",
+        *(
+            f"{key.replace('_', ' ')}: {count:,}{examples.get(key, '')}"
+            for key, count in result["counts"].items()
+            if count
+        ),
+    ]
+
+
+def cache_lines(result: Mapping[str, Any]) -> list[str]:
+    """The size of the cache, and how much of it an earlier run had written."""
+    if "pairs" in result:
+        lines = [f"log-probabilities of {result['pairs']:,} pairs"]
+    else:
+        size = f"{result['bytes'] / 1e6:,.0f} MB"
+        lines = [f"{result['k']} titles at each of {result['places']:,} places, {size}"]
+    if result["parts_resumed"]:
+        lines.append(f"went on after {result['parts_resumed']} of {result['parts']} parts")
+    return lines
+
+
+def evaluation_lines(
+    result: Mapping[str, Any], cut_off: int, *, with_strata: bool = False
+) -> list[str]:
+    """The tables, conditions and comparisons of an evaluation.
+
+    Args:
+        result: of ``evaluate``.
+        cut_off: of the metrics beyond accuracy.
+        with_strata: add the table by stratum.
+    """
+    rows = result["rows"]
+    counts = [f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items()]
+    lines = [text_table(printed_rows(rows)), result["protocol"], ", ".join(counts)]
+    lines += [*result["notes"], "", text_table(beyond_rows(rows, cut_off))]
+    if with_strata:
+        lines += ["", text_table(strata_table(result["strata"], result["metric"]))]
+    lines += _settings_lines(result["baselines"])
+    lines += [comparison["sentence"] for comparison in result["comparisons"]]
+    return lines + [
+        f"{row['metric']} of {row['system']}: {row['in_order']:.4f} in order, "
+        f"{row['shuffled']:.4f} with histories shuffled ({row['relative']:+.1%}; 95 % interval "
+        "{:+.4f} to {:+.4f})".format(*row["interval"])
+        for row in result.get("order", ())
+    ]
+
+
+def recommendation_lines(result: Mapping[str, Any], k: int) -> list[str]:
+    """The list for one history with notes, or the counts of a file for all users.
+
+    Args:
+        result: of ``recommend``.
+        k: the requested length of the list.
+    """
+    if "recommendations" not in result:
+        names = ("users", "rows", "lists_cut_short")
+        return [*_count_lines({name: result[name] for name in names}), result["time_input"]]
+    recommendations, unknown = result["recommendations"], result["unknown_items"]
+    notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
+    if unknown:
+        notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
+    if result["unknown_features"]:
+        notes.append(f"the model does not know {', '.join(result['unknown_features'])}")
+    if result["fallback"]:
+        notes.append(f"nothing known in the history: answered by {result['fallback']}")
+    if len(recommendations) < k:
+        notes.append(f"only {len(recommendations)} unseen items exist")
+    return [text_table(recommendations), *notes]
+
+
+def export_lines(result: Mapping[str, Any]) -> list[str]:
+    """The shapes of the exported tables and the recall of the indexes."""
+    lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
+    if not result["scores_are_products"]:
+        lines.append("products of these vectors leave out what the model's memory adds to scores")
+    return lines + [
+        f"recall@10 of {kind} against exact: {recall:.4f}"
+        for kind, recall in result.get("recall_against_exact", {}).items()
+    ]
+
+
+def _settings_lines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The name and settings of each baseline that has any, as an argument of ``evaluate``."""
+    return [
+        baseline["name"]
+        + (f"  (validation {baseline['validation']:.4f})" if "validation" in baseline else "")
+        for baseline in baselines
+        if baseline["settings"]
+    ]
+
+
+def _count_lines(counts: Mapping[str, int]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
