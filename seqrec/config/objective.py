@@ -1,10 +1,45 @@
 """The ``objective`` block: what is learned, and by which loss."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+
+
+class ObjectiveConfig(Block):
+    """What the other blocks of a recipe depend on in its objective; the defaults need nothing."""
+
+    has_epochs: ClassVar[bool] = True
+    """Training runs in epochs over batches of the data, not in updates."""
+    reads_windows: ClassVar[bool] = False
+    """Histories are cut as data.windows and data.stride say."""
+    reads_pairs: ClassVar[bool] = False
+    """Batches come from data.pairs, a share of which is held out."""
+    predicts_likes: ClassVar[bool] = False
+    """The model predicts likes, not next items: it is chosen by auc, and reads data.labels."""
+    reads_events: ClassVar[bool] = False
+    """Event features and times are read and learned."""
+
+    @property
+    def sampled_loss(self) -> str | None:
+        """The name of a loss over sampled negatives; None if every item is scored."""
+        return None
+
+    @property
+    def targets_per_position(self) -> int:
+        """How many of the next items are learned at every position."""
+        return 1
+
+    @property
+    def sets_events_share(self) -> bool:
+        """Whether the share of event features in the loss differs from its default."""
+        return False
+
+    @property
+    def continues_histories(self) -> bool:
+        """Whether the model learns from histories that it continued itself."""
+        return False
 
 
 class CrossEntropyConfig(Block):
@@ -101,7 +136,9 @@ PreferenceLossConfig = Annotated[
 ]
 
 
-class PreferenceConfig(Block):
+class PreferenceConfig(ObjectiveConfig):
+    reads_pairs: ClassVar[bool] = True
+
     name: Literal["preference"]
     """Better against worse answers to a history, from the pairs in data.pairs."""
     loss: PreferenceLossConfig = DPOConfig()
@@ -158,7 +195,9 @@ class ContinuationConfig(Block):
     """Of the loss."""
 
 
-class DistillationConfig(Block):
+class DistillationConfig(ObjectiveConfig):
+    reads_windows: ClassVar[bool] = True
+
     name: Literal["distillation"]
     """Answer as a teacher does, over the whole catalog."""
     loss: DivergenceConfig = ForwardKLConfig()
@@ -178,6 +217,10 @@ class DistillationConfig(Block):
     on_policy: ContinuationConfig | None = None
     """Also learn at titles that the student itself continues histories with; null: do not."""
 
+    @property
+    def continues_histories(self) -> bool:
+        return self.on_policy is not None
+
     @model_validator(mode="after")
     def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
         if self.cache is None:
@@ -193,7 +236,9 @@ class DistillationConfig(Block):
         return self
 
 
-class RewardModelConfig(Block):
+class RewardModelConfig(ObjectiveConfig):
+    predicts_likes: ClassVar[bool] = True
+
     name: Literal["reward_model"]
     """Whether a title is liked by whom a history with its ratings is of."""
     liked: float = 4.0
@@ -203,7 +248,10 @@ class RewardModelConfig(Block):
     the epoch, the other half judge it."""
 
 
-class SFTConfig(Block):
+class SFTConfig(ObjectiveConfig):
+    reads_windows: ClassVar[bool] = True
+    reads_events: ClassVar[bool] = True
+
     name: Literal["sft"]
     """Next-item prediction at every position."""
     loss: LossConfig = CrossEntropyConfig()
@@ -216,6 +264,18 @@ class SFTConfig(Block):
     """Column that says how much a target counts; 0 is read but not learned."""
     events_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the loss that is saying the learned features of data.events, if it has any."""
+
+    @property
+    def sampled_loss(self) -> str | None:
+        return None if self.loss.name == "cross_entropy" else self.loss.name
+
+    @property
+    def targets_per_position(self) -> int:
+        return self.num_targets
+
+    @property
+    def sets_events_share(self) -> bool:
+        return self.events_share != type(self).model_fields["events_share"].default
 
     @model_validator(mode="after")
     def _several_targets_need_the_catalog(self) -> "SFTConfig":

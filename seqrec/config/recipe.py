@@ -56,7 +56,7 @@ class Recipe(Block):
     @model_validator(mode="after")
     def _preference_needs_its_settings_and_others_none_of_them(self) -> "Recipe":
         data, metric = self.data, self.trainer.selection_metric
-        is_preference = isinstance(self.objective, PreferenceConfig)
+        is_preference = self.objective.reads_pairs
         if not is_preference and data.pairs is not None:
             raise ValueError(
                 f"data.pairs goes with objective preference, not {self.objective.name}"
@@ -71,9 +71,8 @@ class Recipe(Block):
                 "trainer.selection_metric pair_accuracy goes with objective preference and a "
                 "data.held_out_share above 0"
             )
-        is_reward_model = isinstance(self.objective, RewardModelConfig)
         has_windows = data.windows != "all" or data.stride is not None
-        if has_windows and (is_preference or is_reward_model):
+        if has_windows and self.objective.has_epochs and not self.objective.reads_windows:
             raise ValueError(
                 "data.windows and data.stride go with objective sft or distillation, not "
                 f"{self.objective.name}"
@@ -82,7 +81,7 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _reward_model_judges_by_likes_and_starts_anew(self) -> "Recipe":
-        is_reward_model = isinstance(self.objective, RewardModelConfig)
+        is_reward_model = self.objective.predicts_likes
         if (self.trainer.selection_metric == "auc") != is_reward_model:
             raise ValueError(
                 f"trainer.selection_metric {self.trainer.selection_metric} does not go with "
@@ -102,7 +101,7 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _vectors_come_from_what_is_learned(self) -> "Recipe":
-        other = "associations" if isinstance(self.objective, RewardModelConfig) else "ratings"
+        other = "associations" if self.objective.predicts_likes else "ratings"
         if self.model.initial_vectors == other:
             raise ValueError(
                 f"model.initial_vectors {other} does not go with {self.objective.name}: "
@@ -112,7 +111,7 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _updates_have_no_epochs(self) -> "Recipe":
-        if not isinstance(self.objective, RLConfig):
+        if self.objective.has_epochs:
             return self
         for name, keys in OF_EPOCHS.items():
             block = getattr(self, name)
@@ -126,15 +125,17 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _memory_is_learned_with_the_whole_catalog(self) -> "Recipe":
-        if not isinstance(self.objective, SFTConfig):
-            return self
-        prior, loss = self.model.transition_prior, self.objective.loss.name
-        if prior is not None and prior.strength is not None and loss != "cross_entropy":
+        prior, loss = self.model.transition_prior, self.objective.sampled_loss
+        if prior is not None and prior.strength is not None and loss is not None:
             raise ValueError(
                 f"model.transition_prior.strength goes with objective.loss cross_entropy, "
                 f"not {loss}; null lets validation choose it after training"
             )
-        if prior is not None and prior.strength is not None and self.objective.num_targets > 1:
+        if (
+            prior is not None
+            and prior.strength is not None
+            and self.objective.targets_per_position > 1
+        ):
             raise ValueError(
                 "model.transition_prior.strength goes with objective.num_targets 1: the prior "
                 "holds the others; null lets validation choose it after training"
@@ -143,12 +144,12 @@ class Recipe(Block):
 
     @model_validator(mode="after")
     def _a_prefix_has_one_target(self) -> "Recipe":
-        if isinstance(self.objective, SFTConfig) and self.data.windows == "prefixes":
-            if self.objective.num_targets > 1:
-                raise ValueError(
-                    f"objective.num_targets {self.objective.num_targets} goes with data.windows "
-                    "all or last, not prefixes, which end before their one target"
-                )
+        num_targets = self.objective.targets_per_position
+        if self.data.windows == "prefixes" and num_targets > 1:
+            raise ValueError(
+                f"objective.num_targets {num_targets} goes with data.windows all or "
+                "last, not prefixes, which end before their one target"
+            )
         return self
 
     @model_validator(mode="after")
@@ -158,8 +159,8 @@ class Recipe(Block):
                 f"model.causal false goes with data.windows prefixes, not {self.data.windows}: "
                 "in other windows titles would read the targets"
             )
-        if isinstance(self.objective, DistillationConfig) and not self.model.causal:
-            if self.objective.on_policy is not None:
+        if not self.model.causal:
+            if self.objective.continues_histories:
                 raise ValueError(
                     "objective.on_policy goes with model.causal true: a model that reads both "
                     "ways would read what stood there before"
@@ -169,7 +170,7 @@ class Recipe(Block):
     @model_validator(mode="after")
     def _events_are_learned_by_sft(self) -> "Recipe":
         events, starts = self.data.events, self.model.from_pretrained is not None
-        if events is not None and not isinstance(self.objective, SFTConfig):
+        if events is not None and not self.objective.reads_events:
             raise ValueError(f"data.events goes with objective sft, not {self.objective.name}")
         if events is not None and starts:
             raise ValueError(
@@ -194,26 +195,23 @@ class Recipe(Block):
                 f"data.events: feature {learned[0]} cannot be learned with model.event_vectors "
                 "sum, whose positions read it"
             )
-        if isinstance(self.objective, SFTConfig) and not learned:
-            share = SFTConfig.model_fields["events_share"].default
-            if self.objective.events_share != share and not starts:
+        if not learned:
+            if self.objective.sets_events_share and not starts:
                 raise ValueError("objective.events_share: no feature of data.events is learned")
         return self
 
     @model_validator(mode="after")
     def _times_are_read_by_sft(self) -> "Recipe":
-        if self.model.time_bias is not None and not isinstance(self.objective, SFTConfig):
+        if self.model.time_bias is not None and not self.objective.reads_events:
             raise ValueError(f"model.time_bias goes with objective sft, not {self.objective.name}")
         return self
 
     @model_validator(mode="after")
     def _members_learn_with_the_whole_catalog(self) -> "Recipe":
-        if not isinstance(self.objective, SFTConfig):
-            return self
-        if self.model.num_members > 1 and self.objective.loss.name != "cross_entropy":
+        if self.model.num_members > 1 and self.objective.sampled_loss is not None:
             raise ValueError(
                 f"model.num_members {self.model.num_members} goes with objective.loss "
-                f"cross_entropy, not {self.objective.loss.name}"
+                f"cross_entropy, not {self.objective.sampled_loss}"
             )
         return self
 

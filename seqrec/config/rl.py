@@ -1,10 +1,11 @@
 """The ``objective`` block of reinforcement learning: slates, rewards, the guard, the executor."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+from seqrec.config.objective import ObjectiveConfig
 
 MANY = ("function", "model")
 """Rewards of which a recipe may name several."""
@@ -179,7 +180,9 @@ class RayConfig(Block):
 ExecutorConfig = Annotated[InProcessConfig | RayConfig, Field(discriminator="name")]
 
 
-class RLConfig(Block):
+class RLConfig(ObjectiveConfig):
+    has_epochs: ClassVar[bool] = False
+
     name: Literal["rl"]
     """Generate, score, guard, update."""
     algorithm: AlgorithmConfig = GRPOConfig()
