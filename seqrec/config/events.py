@@ -104,7 +104,7 @@ class EventsConfig(Block):
         return len(self.features) + (self.sessions is not None)
 
     @property
-    def condenses(self) -> bool:
+    def shortens_histories(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sessions is not None or any(one.drop for one in self.features)
 
