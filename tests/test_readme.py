@@ -8,7 +8,7 @@ import pytest
 import typer
 
 import seqrec.cli
-from seqrec.config.load import load_recipe, shipped_recipes
+from seqrec.config.load import list_shipped_recipes, load_recipe
 from seqrec.data.simulation.worlds import first_order_world
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ def test_every_command_is_understood(command):
     complete = [argument.replace("[key.path=value", "trainer.seed=1") for argument in arguments]
     asked = parser.make_context(verb, list(complete)).params
     if verb == "train" and complete[0] not in ("RECIPE", "runs/search/best.yaml"):
-        assert complete[0] in shipped_recipes()
+        assert complete[0] in list_shipped_recipes()
         load_recipe(complete[0], asked["overrides"] or [])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from seqrec.builders.model import count_items
-from seqrec.config.events import BINGED, SELDOM, EventsConfig, FeatureConfig
+from seqrec.config.events import BINGED, DROPOUT_AFTER, EventsConfig, FeatureConfig
 from seqrec.data.catalog import item_values
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import PreparedData
@@ -34,7 +34,7 @@ BINGED_FEATURE = Feature(
     edges=None,
     values=SESSION_VALUES,
     place="after",
-    dropout=SELDOM,
+    dropout=DROPOUT_AFTER,
     is_learned=False,
 )
 
@@ -129,7 +129,7 @@ def _without_values(config: FeatureConfig) -> Feature:
         edges=None if config.buckets is None else tuple(config.buckets),
         values=(),
         place=config.place,
-        dropout=config.open_share,
+        dropout=config.dropout_rate,
         is_learned=config.is_learned,
     )
 

@@ -62,7 +62,7 @@ def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> l
     params = {}
     for key, values in space.items():
         if isinstance(values, Range):
-            if key in settings and values.has(settings[key]):
+            if key in settings and values.contains(settings[key]):
                 params[key] = settings[key]
         elif key in settings and settings[key] in values:
             params[key] = _label(settings[key])

@@ -1,10 +1,10 @@
-"""What every block of a recipe has in common."""
+"""The base class of every block of a recipe."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Block(BaseModel):
-    """Unknown keys are errors, values do not change, docstrings are the help."""
+    """A frozen block of settings: unknown keys are errors, field docstrings are the help."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,7 +1,7 @@
 """Which settings of different blocks of a recipe exclude each other: a table of rules."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
@@ -217,9 +217,7 @@ EVENT_RULES = (
     ),
     Rule(
         lambda at: (
-            not at.learned_features
-            and at.objective.sets_events_share
-            and not at.starts_pretrained
+            not at.learned_features and at.objective.sets_events_share and not at.starts_pretrained
         ),
         "objective.events_share: no feature of data.events is learned; set is_learned: true for "
         "one, or leave it out",

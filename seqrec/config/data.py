@@ -10,29 +10,32 @@ from seqrec.config.events import EventsConfig
 
 class DataConfig(Block):
     max_length: int = Field(default=200, gt=0)
-    """Items of a history that the model reads at once; also the length of a packed row."""
+    """Longest stretch of a history that the model reads at once, in items; packed rows have this
+    length."""
     windows: Literal["last", "all", "prefixes"] = "all"
-    """Train on each history's last window, on all windows of it, or on one for each target."""
+    """Windows of a history to train on: the last one; all; or prefixes, one for each target."""
     stride: int | None = Field(default=None, gt=0)
-    """Items between the windows of a long history; null: max_length, so that none overlap."""
+    """Distance between the starts of two windows of a long history, in items; null: max_length, so
+    that windows do not overlap."""
     batch_size: int = Field(default=16, gt=0)
-    """Packed rows of a step, all devices together."""
+    """Packed rows in an optimizer step, over all devices together."""
     pool_rows: int = Field(default=2_000_000, gt=0)
-    """Interactions held in memory, and shuffled, at once; at least those of a few batches."""
+    """Interactions held in memory and shuffled together; at least those of a few batches are
+    held."""
     events: EventsConfig | None = None
-    """Tell what the log says beside titles, as tokens around them; null: titles alone."""
+    """Event features that the model reads as tokens around each item; null: items only."""
 
     pairs: str | None = None
-    """Pairs file (seqrec pairs) that objective preference learns from."""
+    """Pairs file written by seqrec pairs, for objective preference; null: none."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of users whose pairs are not learned from, but judged by."""
+    """Share of the users whose pairs are held out of training, for validation."""
 
     labels: str | None = None
-    """Labelled answers (Parquet, NDJSON, CSV, TSV) that objective reward_model learns from instead
-    of ratings."""
+    """Labelled items (Parquet, NDJSON, CSV or TSV), for objective reward_model; null: the labels
+    are the ratings of the log."""
 
     @model_validator(mode="after")
-    def _stride_leaves_no_gap(self) -> "DataConfig":
+    def _check_stride(self) -> "DataConfig":
         if self.stride is not None and self.stride > self.max_length:
             raise ValueError(f"stride {self.stride} is longer than max_length {self.max_length}")
         if self.stride is not None and self.windows != "all":

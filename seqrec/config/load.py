@@ -1,4 +1,4 @@
-"""One YAML a run, and dotted overrides."""
+"""Load recipes: YAML files and dotted overrides."""
 
 import copy
 import difflib
@@ -15,27 +15,28 @@ from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
 from seqrec.errors import SeqRecError
 
 SEED_FIELD = "{seed}"
-BESIDE = ("provenance", "search")
-"""What a recipe's file may hold beside the blocks: where a run came from, what ``tune`` tries."""
+EXTRA_KEYS = ("provenance", "search")
+"""Keys that a recipe file may have beside the blocks: the origin of a run, the search space."""
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with seqrec, by name."""
+def list_shipped_recipes() -> dict[str, Path]:
+    """The paths of the recipes that are part of seqrec, by name."""
     folder = Path(str(files("seqrec") / "recipes"))
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or file, with ``key.path=value`` overrides applied.
+    """Load a recipe by name or file, with ``key.path=value`` overrides.
 
     Raises:
-        SeqRecError: no such recipe, broken YAML, an unknown key, a value out of range.
+        SeqRecError: unknown recipe, broken YAML, unknown key, value out of range, settings that
+            exclude each other.
     """
     return parse_recipe(_read(name_or_path, overrides), name_or_path)
 
 
 def load_recipe_of_seed(name_or_path: str | Path, overrides: Sequence[str], seed: int) -> Recipe:
-    """``load_recipe`` for one of several seeds, which stands where an override says ``{seed}``."""
+    """``load_recipe`` for one of several seeds, which replaces ``{seed}`` in overrides."""
     own = [one.replace(SEED_FIELD, str(seed)) for one in overrides]
     return load_recipe(name_or_path, [*own, f"trainer.seed={seed}"])
 
@@ -43,20 +44,20 @@ def load_recipe_of_seed(name_or_path: str | Path, overrides: Sequence[str], seed
 def load_search(
     name_or_path: str | Path, overrides: Sequence[str] = (), search: str | Path | None = None
 ) -> SearchSpace:
-    """What ``tune`` tries: the ``search`` block of a file, else of the recipe, else the default.
+    """Load the search space: of the file ``search``, else of the recipe, else the default.
 
     Raises:
-        SeqRecError: a block of another shape, a key that recipes lack, a value out of range.
+        SeqRecError: a block of another shape, unknown key, value out of range.
     """
     settings = _read(name_or_path, overrides)
-    found = settings.get("search")
+    block = settings.get("search")
     where = f"recipe {name_or_path}: search"
     if search is not None:
         where = f"--search {search}"
-        found = _yaml_of(Path(search), where).get("search")
-        if found is None:
-            raise SeqRecError(f"{where}: holds no search block")
-    space = RECIPE_SPACE if found is None else parse_space(found, where)
+        block = _read_yaml(Path(search), where).get("search")
+        if block is None:
+            raise SeqRecError(f"{where}: has no search block; add one")
+    space = RECIPE_SPACE if block is None else parse_space(block, where)
     for key, values in space.items():
         for value in values.examples() if isinstance(values, Range) else values:
             _check_value(settings, key, value, where)
@@ -64,10 +65,10 @@ def load_search(
 
 
 def with_settings(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with values for some of its dotted keys.
+    """A copy of the recipe with other values for some dotted keys.
 
     Raises:
-        SeqRecError: values that do not go together.
+        SeqRecError: settings that exclude each other.
     """
     settings = recipe.model_dump(exclude_unset=True)
     for key, value in values.items():
@@ -76,34 +77,34 @@ def with_settings(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
 
 def parse_recipe(settings: dict[str, Any], name: str | Path) -> Recipe:
-    """The recipe that these blocks say.
+    """Validate the blocks of a recipe.
 
     Raises:
-        SeqRecError: an unknown key, a value out of range.
+        SeqRecError: unknown key, value out of range, settings that exclude each other.
     """
-    parts = {key: settings[key] for key in settings if key not in BESIDE}
+    parts = {key: settings[key] for key in settings if key not in EXTRA_KEYS}
     try:
         return Recipe.model_validate(parts)
     except ValidationError as error:
-        raise SeqRecError(f"recipe {name}: {_first_complaint(error)}") from error
+        raise SeqRecError(f"recipe {name}: {_format_first_error(error)}") from error
 
 
 def _read(name_or_path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """A recipe's blocks as they are written, with overrides applied."""
-    shipped = shipped_recipes()
+    """The blocks of a recipe file as written, with overrides."""
+    shipped = list_shipped_recipes()
     path = shipped.get(str(name_or_path), Path(name_or_path))
     if not path.is_file():
         raise SeqRecError(
             f"recipe {str(name_or_path)!r}: neither a file nor one of {', '.join(shipped)}"
         )
-    settings = _yaml_of(path, f"recipe {path}")
+    settings = _read_yaml(path, f"recipe {path}")
     for override in overrides:
         _apply(settings, override)
     return settings
 
 
-def _yaml_of(path: Path, what: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds."""
+def _read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file."""
     try:
         settings = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -116,20 +117,20 @@ def _yaml_of(path: Path, what: str) -> dict[str, Any]:
 
 
 def _check_value(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Refuse a key that the recipe lacks, and a value that the key cannot have.
+    """Refuse an unknown key, and a value that the key cannot have.
 
-    Whether values go together is seen when they are tried.
+    Combinations of values are checked when they are tried.
     """
-    tried = copy.deepcopy({name: settings[name] for name in settings if name not in BESIDE})
+    tried = copy.deepcopy({name: settings[name] for name in settings if name not in EXTRA_KEYS})
     _set(tried, key, value, f"{where}: {key}")
     try:
         Recipe.model_validate(tried)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(_path_and_keys_beside(first["loc"])[0])
+        path = ".".join(_path_and_siblings(first["loc"])[0])
         is_unknown = first["type"] == "extra_forbidden" and f"{key}.".startswith(f"{path}.")
         if is_unknown or f"{path}.".startswith(f"{key}."):
-            raise SeqRecError(f"{where}: {_first_complaint(error)}") from error
+            raise SeqRecError(f"{where}: {_format_first_error(error)}") from error
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:
@@ -154,10 +155,10 @@ def _set(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
     settings[last] = value
 
 
-def _first_complaint(error: ValidationError) -> str:
-    """The first thing wrong, as ``key: what``; for an unknown key, the one that may be meant."""
+def _format_first_error(error: ValidationError) -> str:
+    """The first error as ``key: cause``; for an unknown key, with the closest known one."""
     first = error.errors()[0]
-    path, known = _path_and_keys_beside(first["loc"])
+    path, known = _path_and_siblings(first["loc"])
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], known, n=1)
@@ -172,14 +173,14 @@ def _first_complaint(error: ValidationError) -> str:
         tags = context["expected_tags"].replace("'", "")
         return f"{key}.name: choose from {tags}, not {context['tag']!r}"
     reason = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-    return f"{key}: {reason[0].lower()}{reason[1:]}{given}" if key else reason
+    value = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f"{key}: {reason[0].lower()}{reason[1:]}{value}" if key else reason
 
 
-def _path_and_keys_beside(location: tuple[str | int, ...]) -> tuple[list[str], list[str]]:
-    """A key's path as it is written in a recipe, and the keys known in its block.
+def _path_and_siblings(location: tuple[str | int, ...]) -> tuple[list[str], list[str]]:
+    """The key's path as written in a recipe, and the known keys of its block.
 
-    The location of an error also names the member of a union that was chosen.
+    The location of a pydantic error also contains the chosen member of a union.
     """
     block: Any = Recipe
     path = []

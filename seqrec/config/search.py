@@ -1,4 +1,4 @@
-"""Search spaces: which settings ``tune`` tries, of a recipe or of a baseline."""
+"""Search spaces: the settings that ``tune`` tries for a recipe or a baseline."""
 
 from typing import Annotated, Any
 
@@ -10,50 +10,50 @@ from seqrec.errors import SeqRecError
 
 class Range(Block):
     low: int | float
-    """The least value; with ``high`` a whole number, only whole numbers are tried."""
+    """Smallest value; only whole numbers are tried if low and high are whole."""
     high: int | float
-    """The largest value."""
+    """Largest value."""
     log: bool = False
-    """Try by the logarithm: as many values between 1 and 10 as between 10 and 100."""
+    """Draw on a logarithmic scale: as often between 1 and 10 as between 10 and 100."""
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> "Range":
+    def _check_bounds(self) -> "Range":
         if self.low >= self.high:
             raise ValueError(f"low {self.low} must be below high {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"low {self.low} must be above 0 where log is true")
+            raise ValueError(f"low {self.low} must be above 0 if log is true")
         return self
 
     @property
     def is_whole(self) -> bool:
-        """Whether only whole numbers are tried."""
+        """Only whole numbers are tried."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def examples(self) -> list[int | float]:
-        """Values by which to see whether what it is for takes them."""
-        between = [] if self.is_whole else [self.low + (self.high - self.low) / 2**0.5]
-        return [self.low, self.high, *between]
+        """Values by which to check that the setting accepts the range."""
+        fraction = [] if self.is_whole else [self.low + (self.high - self.low) / 2**0.5]
+        return [self.low, self.high, *fraction]
 
-    def has(self, value: Any) -> bool:
-        """Whether the value may be tried."""
+    def contains(self, value: Any) -> bool:
+        """Test whether the value is in the range."""
         is_number = isinstance(value, int if self.is_whole else int | float)
         return is_number and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 Choice = Annotated[list[Any], Field(min_length=1)]
 SearchSpace = dict[str, Range | Choice]
-"""By dotted key, a range or the values to choose from."""
+"""A range or a list of choices for each dotted key."""
 
 
 def parse_space(settings: Any, where: str) -> SearchSpace:
-    """The search space that a ``search`` block says.
+    """Parse a ``search`` block.
 
     Args:
-        settings: what YAML makes of it: ``{key.path: {low: .., high: ..}, key.path: [..]}``.
-        where: what a message calls it.
+        settings: the YAML mapping ``{key.path: {low: .., high: ..}, key.path: [..]}``.
+        where: name of the block in messages.
 
     Raises:
-        SeqRecError: another shape.
+        SeqRecError: the block has another shape.
     """
     if not isinstance(settings, dict) or not settings:
         raise SeqRecError(f"{where}: write key.path: {{low: .., high: ..}} or key.path: [..]")
@@ -73,7 +73,7 @@ def parse_space(settings: Any, where: str) -> SearchSpace:
 
 
 def _number_or(choice: Any) -> Any:
-    """A choice; as a number if YAML, which wants ``1.0e-4``, took ``1e-4`` for text."""
+    """The choice, as a number if it is text such as ``1e-4``; YAML expects ``1.0e-4``."""
     try:
         return float(choice) if isinstance(choice, str) and "e" in choice.lower() else choice
     except ValueError:
@@ -81,7 +81,7 @@ def _number_or(choice: Any) -> Any:
 
 
 def space_settings(space: SearchSpace) -> dict[str, Any]:
-    """The ``search`` block that ``parse_space`` reads as this space."""
+    """The ``search`` block of a space; ``parse_space`` inverts it."""
     return {
         key: values.model_dump() if isinstance(values, Range) else values
         for key, values in space.items()
@@ -98,7 +98,7 @@ RECIPE_SPACE = parse_space(
     },
     "default search",
 )
-"""What ``tune`` tries where a recipe has no ``search`` block."""
+"""The search space of ``tune`` for a recipe without a ``search`` block."""
 
 _DECAY = {"low": 0.3, "high": 1.0}
 
@@ -133,4 +133,4 @@ BASELINE_SPACES = {
         },
     }.items()
 }
-"""What ``evaluate`` tries to tune a baseline; the others have nothing to tune."""
+"""The search spaces of ``evaluate --tune-baselines``; other baselines have no settings."""

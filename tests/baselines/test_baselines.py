@@ -85,7 +85,7 @@ def test_a_search_space_holds_settings_and_their_defaults(name):
         known = values if isinstance(values, list) else (values.low, values.high)
         assert {type(value) for value in known} == {type(defaults[key])}
         build_baseline(name, histories_of([[0, 1]]), 2, {key: known[0], **_quick(defaults)})
-        is_member = values.has(defaults[key]) if not isinstance(values, list) else True
+        is_member = values.contains(defaults[key]) if not isinstance(values, list) else True
         assert is_member, key
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from seqrec.config.block import Block
-from seqrec.config.load import load_recipe, shipped_recipes
+from seqrec.config.load import list_shipped_recipes, load_recipe
 from seqrec.config.objective import LossConfig, PreferenceLossConfig, SampledConfig
 from seqrec.config.recipe import Recipe
 from seqrec.errors import SeqRecError
@@ -17,10 +17,10 @@ from seqrec.objectives.preference import build_preference_loss
 from seqrec.objectives.sft import build_objective
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", list_shipped_recipes())
 def test_every_shipped_recipe_parses_and_is_short(name):
     recipe = load_recipe(name)
-    settings = yaml.safe_load(shipped_recipes()[name].read_text())
+    settings = yaml.safe_load(list_shipped_recipes()[name].read_text())
     keys = [f"{block}.{key}" for block, values in settings.items() for key in values]
     assert len(keys) < 20
     resolved = yaml.safe_load(yaml.safe_dump(recipe.model_dump()))
@@ -90,7 +90,7 @@ def test_a_mistake_in_a_preference_recipe_names_the_key(override, complaint):
         ("sft", ["data.held_out_share=0.2"], "data.held_out_share goes with objective preference"),
         ("sft", ["data.windows=prefixes", "data.stride=9"], "stride goes with windows all"),
         ("sft", ["data.windows=prefixes", "objective.num_targets=3"], "num_targets 3 goes with"),
-        ("grpo", ["model.from_pretrained=x", "model.dropout=0.1"], "model.dropout: rl learns"),
+        ("grpo", ["model.from_pretrained=x", "model.dropout=0.1"], "model.dropout: rl learns without dropout"),
     ],
 )
 def test_settings_without_effect_are_refused(name, overrides, complaint):

@@ -359,7 +359,7 @@ def test_strange_values_of_a_history_are_named_or_left_open(made):
 
 
 def test_sums_are_of_events():
-    with pytest.raises(SeqRecError, match="model.event_vectors: sum is of data.events"):
+    with pytest.raises(SeqRecError, match="model.event_vectors: sum needs event features"):
         parse_recipe({"model": {"event_vectors": "sum"}, "objective": {"name": "sft"}}, "x")
 
 

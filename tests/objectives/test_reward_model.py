@@ -193,7 +193,7 @@ def test_titles_start_from_how_the_learned_from_rated_them(world):
         ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
         ("model.causal=false", "model.causal goes with other objectives"),
-        ("model.initial_vectors=associations", "associations goes with next-title models"),
+        ("model.initial_vectors=associations", "associations goes with next-item models"),
         ("data.windows=last", "go with objective sft or distillation, not reward_model"),
         ("data.pairs=x.parquet", "data.pairs goes with objective preference"),
     ],
