@@ -15,22 +15,35 @@ from seqrec.evaluation.protocol import Queries, Split, queries_of
 ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
 
 
-class Asked(NamedTuple):
-    """What all systems are asked, and what the protocol says of queries that are not."""
+class EvaluationQueries(NamedTuple):
+    """The queries for all systems."""
 
     queries: Queries
     limits: list[str]
+    """The protocol's words on queries that were left out."""
 
 
-def _asked(
+def select_queries(
     prepared: PreparedData,
     histories: Histories,
     item_counts: Int[np.ndarray, " I"],
     split: Split,
     only: str | None,
     users_sample: int | None,
-) -> Asked:
-    """The queries of a split, or some of them."""
+) -> EvaluationQueries:
+    """Select the queries of a split.
+
+    Args:
+        prepared: data whose split is evaluated.
+        histories: of ``prepared``.
+        item_counts: training interactions of every item.
+        split: the part whose interactions are the targets.
+        only: ``cold`` or ``warm`` targets; None: all.
+        users_sample: number of users, drawn at random; None: all.
+
+    Raises:
+        SeqRecError: an invalid option, or no query that is left.
+    """
     queries, limits = queries_of(histories, split, prepared.targets), []
     if not len(queries.users):
         raise SeqRecError(
@@ -46,7 +59,7 @@ def _asked(
         if users_sample < num_users:
             drawn = f"{users_sample:,} users drawn at random of {num_users:,}, all candidates"
             limits.append(drawn)
-    return Asked(queries, limits)
+    return EvaluationQueries(queries, limits)
 
 
 def _sample(queries: Queries, num_users: int) -> Queries:

@@ -30,8 +30,8 @@ class JudgedSystem:
     row: dict[str, Any]
     """Of the evaluation's table."""
     protocol: str
-    asked: dict[str, Any]
-    """Of which data and what of it, beyond whose query each one is."""
+    query_settings: dict[str, Any]
+    """The data, split and other settings of the queries, beside their users."""
     user_ids: list[str]
     """Whose query each one is."""
     history_lengths: Int[np.ndarray, " Q"]
@@ -74,7 +74,7 @@ def read_system(folder: str | Path, system: str | None = None) -> JudgedSystem:
         name=name,
         row=rows[name],
         protocol=result["protocol"],
-        asked=result.get("asked", {}),
+        query_settings=result.get("query_settings", {}),
         user_ids=first["user_id"].to_pylist(),
         history_lengths=first["history_length"].to_numpy(),
         per_query={
@@ -100,7 +100,9 @@ def check_same_queries(one: JudgedSystem, other: JudgedSystem) -> None:
     is_same = one.user_ids == other.user_ids and np.array_equal(
         one.history_lengths, other.history_lengths
     )
-    different = [key for key in one.asked if one.asked[key] != other.asked.get(key)]
+    different = [
+        key for key, value in one.query_settings.items() if value != other.query_settings.get(key)
+    ]
     if not is_same or different:
         why = f" ({different[0].replace('_', ' ')})" if different else ""
         raise SeqRecError(

@@ -90,7 +90,11 @@ def test_a_mistake_in_a_preference_recipe_names_the_key(override, complaint):
         ("sft", ["data.held_out_share=0.2"], "data.held_out_share goes with objective preference"),
         ("sft", ["data.windows=prefixes", "data.stride=9"], "stride goes with windows all"),
         ("sft", ["data.windows=prefixes", "objective.num_targets=3"], "num_targets 3 goes with"),
-        ("grpo", ["model.from_pretrained=x", "model.dropout=0.1"], "model.dropout: rl learns without dropout"),
+        (
+            "grpo",
+            ["model.from_pretrained=x", "model.dropout=0.1"],
+            "model.dropout: rl learns without dropout",
+        ),
     ],
 )
 def test_settings_without_effect_are_refused(name, overrides, complaint):

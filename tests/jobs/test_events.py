@@ -290,15 +290,15 @@ REFUSED = {
     "feature empty: nothing is known of it": grammar("{name: empty, column: empty}"),
     "buckets .* overlap": grammar("{name: r, column: rating, buckets: [3, 3]}"),
     "a gap needs buckets": grammar("{name: gap, time: gap}"),
-    "set target_time: true": grammar("{name: hour, time: hour, place: before}"),
-    "no feature is a time before its title": grammar(RATING, more=", target_time: true"),
-    "feature rating stands there twice": grammar(RATING, RATING),
+    "target_time: true, which results": grammar("{name: hour, time: hour, place: before}"),
+    "no time feature is before its item": grammar(RATING, more=", target_time: true"),
+    "feature rating is named twice": grammar(RATING, RATING),
     "name one of column, item, time": grammar("{name: rating}"),
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
-    "max_tokens 1: one event is 2 tokens": grammar(RATING, more=", max_tokens: 1"),
+    "max_tokens 1: one event has 2 tokens": grammar(RATING, more=", max_tokens: 1"),
     "name features or sessions": "data.events={target_time: false}",
     "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
-    "rating: is learned, so put it ahead of device": grammar(DEVICE, RATING),
+    "rating: is learned, but follows device": grammar(DEVICE, RATING),
     "rating cannot be learned with model.event_vectors sum": grammar(RATING),
 }
 SUMMED = "model.event_vectors=sum"
@@ -446,7 +446,7 @@ def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):
     with pytest.raises(SeqRecError, match="data.events goes with objective sft"):
         seqrec.train("dpo", data=made / "data", out=tmp_path / "dpo", overrides=[grammar(RATING)])
     given = f"model.from_pretrained={made / 'run'}"
-    with pytest.raises(SeqRecError, match="the grammar is that of model.from_pretrained"):
+    with pytest.raises(SeqRecError, match="the event features come from model.from_pretrained"):
         seqrec.train(
             "sft", data=made / "data", out=tmp_path / "on", overrides=[given, grammar(RATING)]
         )

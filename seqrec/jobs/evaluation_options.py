@@ -1,0 +1,68 @@
+"""Checks of the options of ``evaluate`` that need no data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import PER_QUERY, Split
+from seqrec.evaluation.systems import RETRIEVALS
+from seqrec.runs.folder import run_of
+
+
+def check_options(
+    models: Sequence[str | Path],
+    recommendations: Sequence[str | Path],
+    split: str,
+    ks: Sequence[int],
+    retrieval: Sequence[str],
+    metric: str,
+    against: str | None,
+) -> None:
+    """Refuse invalid options before anything is tuned or ranked.
+
+    Args:
+        models: as in ``evaluate``, like the others.
+        ks: the sorted cut-offs.
+
+    Raises:
+        SeqRecError: an invalid option, or a system that is named twice.
+    """
+    if not models and not recommendations:
+        raise SeqRecError("nothing to evaluate: name a model, a baseline or --recommendations")
+    _refuse_duplicates(models, recommendations)
+    if split not in get_args(Split):
+        raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(Split))}")
+    if not ks or ks[0] < 1:
+        raise SeqRecError(f"--k {ks[0] if ks else ''}: cut-offs are 1 or more")
+    for name in retrieval:
+        if name not in RETRIEVALS:
+            raise SeqRecError(f"--retrieval {name}: choose from {', '.join(RETRIEVALS)}")
+    choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
+    if metric not in choices:
+        raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
+    arguments = [*models, *recommendations]
+    names = [
+        *(run_of(one).name if Path(one).is_dir() else str(one).partition(":")[0] for one in models),
+        *(Path(file).stem for file in recommendations),
+    ]
+    if against is not None and against not in (*names, *map(str, arguments)):
+        raise SeqRecError(f"--against {against}: choose from {', '.join(dict.fromkeys(names))}")
+
+
+def _refuse_duplicates(models: Sequence[str | Path], recommendations: Sequence[str | Path]) -> None:
+    """Refuse a system that is named twice, alone or as one of the seeds of its folder."""
+    resolved: list[str | Path] = [
+        run_of(one).resolve() if Path(one).is_dir() else str(one).removesuffix(":")
+        for one in models
+    ]
+    resolved += [Path(file).resolve() for file in recommendations]
+    arguments = [*models, *recommendations]
+    for number, argument in enumerate(arguments):
+        if resolved[number] in resolved[:number]:
+            raise SeqRecError(f"{argument}: named twice; leave one out")
+    for argument, path in zip(arguments, resolved, strict=True):
+        if Path(path).parent in resolved:
+            raise SeqRecError(
+                f"{argument}: named twice, alone and among the seeds of its folder; leave one out"
+            )

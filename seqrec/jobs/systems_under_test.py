@@ -1,0 +1,115 @@
+"""The systems of one evaluation: their ranked lists for the same queries, and their names."""
+
+import itertools
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from seqrec.baselines import DRAWN
+from seqrec.builders.named_models import open_rankers
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData
+from seqrec.evaluation.comparison import SEED
+from seqrec.evaluation.conditions import grammar_of, queries_for
+from seqrec.evaluation.protocol import Queries
+from seqrec.evaluation.strata import shuffled
+from seqrec.evaluation.systems import EXACT, Answers, from_file, ranked
+from seqrec.tokens.events.grammar import NO_TIME_INPUT
+
+
+class SystemsUnderTest:
+    """All systems' answers to the same queries, and the names of the systems."""
+
+    def __init__(
+        self,
+        prepared: PreparedData,
+        histories: Histories,
+        queries: Queries,
+        k: int,
+        exclude_seen: bool,
+    ) -> None:
+        self.prepared = prepared
+        self.histories = histories
+        self.queries = queries
+        self.k = k
+        self.exclude_seen = exclude_seen
+        self.answers: list[Answers] = []
+        self.shuffled_answers: dict[tuple[str, int], Answers] = {}
+        """Answers to the same histories in random order, by system and seed."""
+        self.models: dict[str, str] = {}
+        """The folder or baseline behind each system."""
+        self._names: dict[str, str] = {}
+        """The system's name, by the argument that stands for it."""
+
+    def add_model(
+        self,
+        model: str | Path,
+        argument: str,
+        retrieval: Sequence[str],
+        memory_mb: float | None,
+        *,
+        shuffle_test: bool,
+    ) -> None:
+        """Rank with a model, with all its seeds, or with a baseline."""
+        taken = {answer.system for answer in self.answers}
+        for seed, ranker in open_rankers(model, self.prepared, self.histories):
+            ranker.limit_memory(memory_mb)
+            ranker.name = _get_free_name(ranker.name, str(model), taken)
+            self.models[ranker.name] = str(model)
+            self._names[argument] = ranker.name
+            queries = queries_for(ranker, self.queries, self.prepared)
+            self.answers += ranked(ranker, seed, queries, self.k, retrieval, self.exclude_seen)
+            if shuffle_test:
+                events = grammar_of(ranker)
+                session = events.grammar.session_place if events else None
+                (answer,) = ranked(
+                    ranker,
+                    seed,
+                    shuffled(queries, SEED, session),
+                    self.k,
+                    (EXACT,),
+                    self.exclude_seen,
+                )
+                self.shuffled_answers[ranker.name, seed] = answer
+
+    def add_file(self, file: Path) -> None:
+        """Read the lists of a recommendations file."""
+        answer = from_file(file, self.prepared, self.queries, self.k, self.exclude_seen)
+        taken = {answer.system for answer in self.answers}
+        name = _get_free_name(answer.system, str(file), taken)
+        self.answers.append(answer._replace(system=name))
+        self._names[str(file)] = name
+
+    def get_name(self, system: str | None) -> str | None:
+        """The name of a system, for its name or its argument."""
+        if system is None or any(answer.system == system for answer in self.answers):
+            return system
+        return self._names.get(system, system)
+
+    def get_untrained(self) -> set[str]:
+        """The systems without random numbers in training, so that one run has no variance."""
+        return {name for name, model in self.models.items() if not _is_random(model)}
+
+    def get_notes(self) -> list[str]:
+        """The notes on all systems' answers, each once."""
+        return list(dict.fromkeys(note for answer in self.answers for note in answer.notes))
+
+    def get_time_input(self) -> str:
+        """The times that the systems read, for the protocol line."""
+        inputs = {answer.system: answer.time_input for answer in self.answers}
+        if len(set(inputs.values())) == 1:
+            return self.answers[0].time_input
+        parts = [f"{name}: {text}" for name, text in inputs.items() if text != NO_TIME_INPUT]
+        others = [f"others: {NO_TIME_INPUT}"] * (len(parts) < len(inputs))
+        return ", ".join([*parts, *others])
+
+
+def _is_random(model: str) -> bool:
+    """Training the system draws random numbers, so that runs differ by seed."""
+    return Path(model).is_dir() or model.partition(":")[0] in DRAWN
+
+
+def _get_free_name(name: str, argument: str, taken: Collection[str]) -> str:
+    """The name, or the argument if another system has that name, numbered if need be."""
+    numbered = (f"{argument} ({number})" for number in itertools.count(2))
+    candidates = itertools.chain((name, argument), numbered)
+    return next(candidate for candidate in candidates if candidate not in taken)
