@@ -1,9 +1,9 @@
-"""The one exception that a user's mistake raises, whatever room it is found in."""
+"""The exception for all mistakes of users."""
 
 
 class SeqRecError(Exception):
-    """A mistake in input, options or files, told in one line.
+    """A mistake in input, options or files, described in one line.
 
-    The message names the culprit (which file, column, key, option) and the mend.
+    The message names the cause (the file, column, key or option) and the fix.
     The command line prints it after ``seqrec:`` and exits with code 2.
     """

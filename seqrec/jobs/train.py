@@ -10,7 +10,7 @@ from seqrec.builders.named_models import SEED_PREFIX, seed_folders
 from seqrec.config.load import load_recipe, load_recipe_of_seed
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.outputs import METRICS_FILE, reason_of
+from seqrec.outputs import METRICS_FILE, describe_os_error
 from seqrec.runs.folder import unfinished
 from seqrec.runs.recipe import train_recipe
 from seqrec.runs.seeds import check_seeds, over_seeds, seeds_folder
@@ -74,5 +74,5 @@ def train(
             result = {"seeds": list(seeds), **over_seeds(runs), "out": str(out)}
             (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
     except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return result

@@ -14,7 +14,7 @@ from seqrec.config.rl import RLConfig
 from seqrec.config.search import space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.outputs import reason_of, refuse_existing, swap_in
+from seqrec.outputs import describe_os_error, refuse_existing, swap_in
 from seqrec.runs.folder import (
     CONFIG_FILE,
     check_same,
@@ -106,7 +106,7 @@ def tune(
         search_.write()
         swap_in(folder, out)
     except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return _result(out)
 
 

@@ -13,7 +13,7 @@ from seqrec.errors import SeqRecError
 from seqrec.objectives.next_item import Job
 from seqrec.objectives.reinforcement import RLJob
 from seqrec.objectives.reward_model import RewardJob
-from seqrec.outputs import METRICS_FILE, reason_of, refuse_existing, swap_in
+from seqrec.outputs import METRICS_FILE, describe_os_error, refuse_existing, swap_in
 from seqrec.runs.folder import finished, resolved, start_folder, unfinished
 from seqrec.runs.processes import run_ranks, work_as_rank
 from seqrec.training.callbacks import Watch
@@ -55,9 +55,9 @@ def train_recipe(
         swap_in(partial_run, out)
     except FileNotFoundError as error:
         gone = f"{error.filename}: " if error.filename else ""
-        raise SeqRecError(f"--out {out}: ended early: {gone}{reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: ended early: {gone}{describe_os_error(error)}") from error
     except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
 
 

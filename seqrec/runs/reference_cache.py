@@ -13,7 +13,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.folder import folder_fingerprint, model_folder
-from seqrec.outputs import begin_parts, new_file, parts_of, reason_of, refuse_existing_file
+from seqrec.outputs import describe_os_error, new_file, refuse_existing_file
+from seqrec.runs.parts import begin_parts, get_parts_folder
 from seqrec.tokens.streams.pairs import PairBatch, PairStream
 from seqrec.training.steps.preference import FrozenReference
 from seqrec.training.tensors import PairTensors
@@ -78,7 +79,7 @@ def cache_pairs(
         has_labels=False,
     )
     try:
-        parts = parts_of(out)
+        parts = get_parts_folder(out)
         begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
         done = _done(parts)
         reference = FrozenReference(recommender.model)
@@ -90,7 +91,7 @@ def cache_pairs(
             num_pairs = join_parts(sorted(parts.glob("*.parquet")), header, file)
         shutil.rmtree(parts)
     except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}
 
 

@@ -23,15 +23,12 @@ from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.softmax import most_likely
 from seqrec.objectives.distillation import fingerprints, mean_strength, open_teachers
 from seqrec.outputs import (
-    are_of,
-    begin_parts,
-    free_bytes,
-    parts_of,
-    reason_of,
+    describe_os_error,
     refuse_existing,
     swap_in,
 )
 from seqrec.runs.folder import learned_from, run_of
+from seqrec.runs.parts import begin_parts, free_bytes, get_parts_folder, has_header
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import WindowKind, training_windows
 from seqrec.training.steps.distillation import Teachers
@@ -123,8 +120,8 @@ def cache_answers(
     foreseen = most_bytes(stream.num_in_order, stream.num_targets, k)
     print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
     try:
-        parts = parts_of(out)
-        there = whole_shards(parts) if are_of(parts, CACHE_FILE, header) else []
+        parts = get_parts_folder(out)
+        there = whole_shards(parts) if has_header(parts, CACHE_FILE, header) else []
         done = len(there)
         left = foreseen - most_bytes(done, sum(there), k)
         free = free_bytes(parts)
@@ -141,7 +138,7 @@ def cache_answers(
             aside.replace(parts / shard_name(number))
         swap_in(parts, out)
     except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {reason_of(error)}") from error
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {
         "places": stream.num_targets,
         "k": k,
