@@ -1,32 +1,36 @@
-"""seqrec: watch histories as language.
+"""seqrec: sequential recommenders as language models.
 
-A decoder reads the titles that a person watched as a sentence reads words, and
-answers with the next title of the catalog.
+A decoder reads the items of a user's history as a language model reads words, and
+predicts the next item of the catalog.
 
-Glossary, one word each:
+Glossary:
     user, item, interaction: a row of the log says that a user interacted with an item.
     history: the items of one user, oldest first.
     catalog: all items that can be recommended.
-    target: the item that a ranking is judged by.
-    seen items: everything before the target in the user's history.
+    target: an item that the model should predict.
+    seen items: all items before the target in the user's history.
     window: the stretch of a history that the model reads at once.
-    query: a history and the targets that follow it.
-    slate: the few items shown together.
-    event: an interaction with what is told of it, a block of tokens.
-    feature: one thing that is told of an event: its rating, say.
+    query: a history and its targets.
+    slate: the few items that are shown together.
+    event: an interaction with its features, encoded as a block of tokens.
+    feature: one piece of side information of an event, such as its rating.
+    condition: a feature value that a request sets for the items to be recommended.
+    session: consecutive events of one series, merged into one event.
+    transition prior: log-probabilities of what followed the recent items in training.
+    run folder: the output of ``train``; model folder: the model in it.
 
-Three id spaces, told apart by name:
-    item_id: text, spelled as in the log.
+Three id spaces, distinguished by name:
+    item_id: text, as in the log.
     item: ``0 .. num_items - 1``, the row of ``items.parquet``, of the catalog head, of every index.
     token: the row of the input embedding. Only ``seqrec.tokens`` maps items to tokens.
 
 Shape letters, used in every annotation:
     ``B`` histories, ``T`` positions, ``N`` flat positions, ``D`` width, ``I`` items,
     ``V`` tokens, ``K`` cut-off, ``S`` seen items or negatives of a batch, ``U`` users,
-    ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` titles of an answer,
+    ``Q`` queries, ``P`` pairs, ``R`` rejected answers of a pair, ``L`` items of an answer,
     ``H`` histories of a list, ``C`` features, ``E`` tokens of an event, ``F`` values,
-    ``W`` windows, ``M`` places of a row that are read, ``G`` slates of a history, ``J`` their
-    words of a plan and titles; in attention ``A`` heads and ``H`` their width.
+    ``W`` windows, ``M`` query positions of a row, ``G`` slates of a history, ``J`` their plan
+    tokens and items; in attention ``A`` heads and ``H`` their width.
 """
 
 from importlib import import_module
@@ -53,7 +57,7 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    """The public name, its module imported at first use."""
+    """Import the module of a public name at its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'seqrec' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,1 +1,1 @@
-"""What people look at: made from plain rows and run folders' files alone."""
+"""Printed lines, tables, plots and HTML pages, made from results and plain rows."""

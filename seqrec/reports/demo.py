@@ -1,11 +1,12 @@
-"""The demo's page: an evaluation's, with where the data come from and what a few people get."""
+"""The HTML page of the demo: an evaluation, the data's origin, and lists of a few users."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqrec.reports import html
-from seqrec.reports.evaluation import TrainedModel, findings, provenance
+from seqrec.reports.evaluation import provenance_parts, result_parts
 from seqrec.reports.tables import html_table
+from seqrec.reports.trained_models import TrainedModel
 
 
 def demo_page(
@@ -20,14 +21,14 @@ def demo_page(
     """One self-contained HTML page.
 
     Args:
-        title: of the page.
-        origin: where the data come from.
-        result: what ``evaluate`` found.
+        title: title of the page.
+        origin: a sentence on the origin of the data.
+        result: the result of ``evaluate``.
         users: ``user_id``, titles ``watched`` and ``recommended``.
-        models: that were trained.
-        environment: where it ran, by name.
+        models: the trained models.
+        environment: names and values of the machine and versions.
     """
-    people = [
+    table = [
         {
             "user": user["user_id"],
             "last watched": " · ".join(user["watched"]),
@@ -39,9 +40,9 @@ def demo_page(
         title,
         [
             html.note(origin),
-            *findings(result),
-            html.heading("A few people"),
-            html.wide(html_table(people)),
-            *provenance(result["baselines"], models, environment),
+            *result_parts(result),
+            html.heading("A few users"),
+            html.wide(html_table(table)),
+            *provenance_parts(result["baselines"], models, environment),
         ],
     )

@@ -1,7 +1,7 @@
-"""The page of an evaluation: what was found, under which conditions, by what was trained how."""
+"""The HTML page of an evaluation: conditions, results, comparisons, settings of the systems."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from seqrec.reports import html, plots
 from seqrec.reports.evaluation_tables import (
@@ -14,32 +14,13 @@ from seqrec.reports.evaluation_tables import (
     stratum_estimate,
     table_rows,
 )
-from seqrec.reports.tables import Estimate, columns_of, html_table
+from seqrec.reports.tables import Estimate, html_table, list_columns
+from seqrec.reports.trained_models import TrainedModel, model_parts
 
 METHOD = (
     "Differences are means over queries, with 95 % bootstrap intervals over users; p by paired "
-    "randomisation over users, adjusted by Holm over the table. Who wins, wins in every seed."
+    "randomisation over users, adjusted by Holm over the table. A winner wins in every seed."
 )
-
-
-class SeedRun(NamedTuple):
-    """What one training run says of itself."""
-
-    seed: int
-    metrics: Mapping[str, Any]
-    """Of its ``metrics.json``."""
-    log: Sequence[Mapping[str, Any]]
-    """The lines of its ``log.jsonl``."""
-
-
-class TrainedModel(NamedTuple):
-    """A system that was trained, and its runs."""
-
-    system: str
-    settings: str
-    """The resolved recipe; of several seeds the first one's."""
-    runs: Sequence[SeedRun]
-    """Empty if nothing but the model is there."""
 
 
 def evaluation_page(
@@ -48,14 +29,14 @@ def evaluation_page(
     models: Sequence[TrainedModel],
     environment: Mapping[str, str],
 ) -> str:
-    """One self-contained HTML page of what ``evaluate`` found."""
+    """A self-contained HTML page of the result of ``evaluate``."""
     return html.page(
-        title, [*findings(result), *provenance(result["baselines"], models, environment)]
+        title, [*result_parts(result), *provenance_parts(result["baselines"], models, environment)]
     )
 
 
-def findings(result: Mapping[str, Any]) -> list[str]:
-    """The conditions, the tables, the plots and the verdicts."""
+def result_parts(result: Mapping[str, Any]) -> list[str]:
+    """The HTML parts of the conditions, tables, plots and comparisons."""
     counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
     return [
         html.note(result["protocol"]),
@@ -70,21 +51,21 @@ def findings(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def provenance(
+def provenance_parts(
     baselines: Sequence[Mapping[str, Any]],
     models: Sequence[TrainedModel],
     environment: Mapping[str, str],
 ) -> list[str]:
-    """How baselines and models came to be, and where they were judged."""
+    """The HTML parts of the settings of baselines and models, and of the environment."""
     parts = [*_baselines(baselines)]
     for model in models:
-        parts += _model(model)
+        parts += model_parts(model)
     rows = [{"what": name, "which": value} for name, value in environment.items()]
     return [*parts, html.heading("Environment"), html.wide(html_table(rows))]
 
 
-def compared(result: Mapping[str, Any]) -> str:
-    """The system that is set against the others."""
+def get_compared_system(result: Mapping[str, Any]) -> str:
+    """The system that is compared with the others."""
     comparisons = result["comparisons"]
     return comparisons[0]["system"] if comparisons else result["rows"][0]["system"]
 
@@ -102,7 +83,7 @@ def _results(result: Mapping[str, Any]) -> list[str]:
         [row[metric] for row in rows],
         [row["intervals"][metric] for row in rows],
         metric,
-        compared(result),
+        get_compared_system(result),
     )
     return [
         html.heading("Results"),
@@ -134,13 +115,13 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _beyond_accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     table = beyond_rows(own_rows(rows))
-    if not set(columns_of(table)) - set(NAMES):
+    if not set(list_columns(table)) - set(NAMES):
         return []
     return [html.heading("Beyond accuracy"), html.wide(html_table(table))]
 
 
 def _strata(result: Mapping[str, Any]) -> list[str]:
-    """A plot for each way to divide the queries, and the figures folded away."""
+    """A plot for each division of the queries, and the folded table."""
     strata = result.get("strata", ())
     if not strata:
         return []
@@ -154,10 +135,10 @@ def _strata(result: Mapping[str, Any]) -> list[str]:
                 cells = systems.setdefault(row["system"], [None] * len(groups))
                 cells[groups.index(str(row["group"]))] = stratum_estimate(row, metric)
         title = f"{metric} by {by.replace('_', ' ')}"
-        png = plots.by_group(groups, systems, metric, title, compared(result))
+        png = plots.by_group(groups, systems, metric, title, get_compared_system(result))
         parts.append(html.image(png, title))
     table = html_table(strata_table(strata, metric))
-    return [*parts, html.details("The figures", html.wide(table))]
+    return [*parts, html.details("Table", html.wide(table))]
 
 
 def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -178,22 +159,22 @@ def _order(order: Sequence[Mapping[str, Any]]) -> list[str]:
         html.heading("How much order matters"),
         html.wide(html_table(table)),
         html.note(
-            "The same histories, in order and shuffled as a whole: a system that reads the last "
-            "items of a history alone is asked with others."
+            "The same histories in order and shuffled as a whole, so that a system that reads only "
+            "the last items reads other ones."
         ),
     ]
 
 
 def _lists(rows: Sequence[Mapping[str, Any]], metric: str) -> list[str]:
-    """What was measured on the way, of indexes too."""
+    """The table of measurements such as speed, including the indexes."""
     facts = fact_columns(rows)
     if not facts:
         return []
     table = table_rows(rows, lambda key: key == metric or key in facts)
-    return [html.heading("How the lists were found"), html.wide(html_table(table))]
+    return [html.heading("Retrieval"), html.wide(html_table(table))]
 
 
-def _said(value: float | str) -> str:
+def _format_value(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
@@ -202,7 +183,7 @@ def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
         {
             "baseline": baseline["baseline"],
             "settings": ", ".join(
-                f"{key} = {_said(value)}" for key, value in baseline["settings"].items()
+                f"{key} = {_format_value(value)}" for key, value in baseline["settings"].items()
             ),
             "trials": baseline.get("num_trials", 0),
             **(
@@ -221,38 +202,3 @@ def _baselines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
         html.wide(html_table(table)),
         html.note("Trials: settings tried on validation; 0: as named, or the defaults."),
     ]
-
-
-def _model(model: TrainedModel) -> list[str]:
-    parts = [html.heading(f"Model {model.system}")]
-    if model.runs:
-        metric = model.runs[0].metrics["selection_metric"]
-        best_epochs = [run.metrics["best_epoch"] for run in model.runs]
-        png = plots.learning_curve([run.log for run in model.runs], metric, best_epochs)
-        parts += [
-            html.wide(html_table(runs_table(model.runs))),
-            html.image(png, f"learning curve of {model.system}"),
-            html.note(
-                "Validation chose the epoch, where the dots are; test is scored once."
-                if model.runs[0].metrics["validation"]
-                else "There was no validation part: the last epoch is kept."
-            ),
-        ]
-    return [*parts, html.details("Resolved settings", html.preformatted(model.settings))]
-
-
-def runs_table(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
-    """A row a seed: how long it trained, and what validation said of the best epoch."""
-    rows = []
-    for run in runs:
-        metric = run.metrics["selection_metric"]
-        row: dict[str, Any] = {"seed": run.seed} if len(runs) > 1 else {}
-        row |= {
-            "best epoch": run.metrics["best_epoch"],
-            "epochs": run.metrics["num_epochs"],
-            "parameters": run.metrics["num_parameters"],
-            "training (s)": round(run.metrics["train_seconds"]),
-            f"validation {metric}": run.metrics["validation"].get(metric),
-        }
-        rows.append(row)
-    return rows

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: no script, no font, no file beside it."""
+"""Parts of a self-contained HTML page, without scripts, fonts or other files."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def note(text: str) -> str:
 
 
 def warning(text: str) -> str:
-    """What a reader should know before believing the rest."""
+    """A highlighted warning about the results."""
     return f'<p class="warning">{escape(text)}</p>'
 
 
@@ -62,7 +62,7 @@ def preformatted(text: str) -> str:
 
 
 def details(summary: str, *parts: str) -> str:
-    """Parts that are folded away until they are asked for."""
+    """Parts that are folded until the reader opens them."""
     return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
 
 
@@ -72,7 +72,7 @@ def wide(table: str) -> str:
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """The page of these parts, each of them HTML."""
+    """The page that consists of these HTML parts."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from seqrec.reports.tables import Estimate
 
 MODEL_COLOUR = "#1f5fa8"
-FLOOR_COLOUR = "#b8bfc9"
+BASELINE_COLOUR = "#b8bfc9"
 SECOND_COLOUR = "#c8642b"
 OTHER_COLOURS = ("#c8642b", "#6b7f2a", "#8a5aa8", "#8f98a5", "#2a8a8a", "#a8803a", "#444c57")
 MARKERS = "sD^vPX<"
@@ -21,12 +21,12 @@ NAME_LETTERS = 28
 def learning_curve(
     logs: Sequence[Sequence[Mapping[str, Any]]], metric: str, best_epochs: Sequence[int]
 ) -> bytes:
-    """Training loss and the validation metric by epoch, a line a seed; dots are the best epochs.
+    """Plot training loss and validation metric by epoch, a line per seed, with dots at best epochs.
 
     Args:
         logs: the lines of each seed's ``log.jsonl``.
-        metric: that chose the epoch; without validation its curve is left out.
-        best_epochs: of each seed, counted from 1; 0 where what training started from was kept.
+        metric: the selection metric; without validation there is no curve of it.
+        best_epochs: the best epoch of each seed, from 1; 0 if the initial weights were kept.
     """
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     left = figure.subplots()
@@ -41,7 +41,7 @@ def learning_curve(
     runs = zip(logs, best_epochs, strict=True)
     validated = [(lines, best) for lines, best in runs if lines and f"val/{metric}" in lines[0]]
     if not validated:
-        return png_of(figure)
+        return to_png(figure)
     right = left.twinx()
     chosen = []
     for lines, best in validated:
@@ -59,7 +59,7 @@ def learning_curve(
     right.set_title(title, fontsize=10)
     right.set_ylabel(f"validation {metric}", color=MODEL_COLOUR)
     right.spines["top"].set_visible(False)
-    return png_of(figure)
+    return to_png(figure)
 
 
 def bars(
@@ -69,7 +69,7 @@ def bars(
     label: str,
     highlight: str,
 ) -> bytes:
-    """A horizontal bar a system with its interval; one of them stands out."""
+    """Plot a horizontal bar per system with its interval; one bar is highlighted."""
     figure = Figure(figsize=(6.4, 0.6 + 0.5 * len(names)), layout="constrained")
     axis = figure.subplots()
     places = range(len(names))
@@ -77,7 +77,7 @@ def bars(
         [max(value - low, 0) for value, (low, _) in zip(values, intervals, strict=True)],
         [max(high - value, 0) for value, (_, high) in zip(values, intervals, strict=True)],
     ]
-    colours = [MODEL_COLOUR if name == highlight else FLOOR_COLOUR for name in names]
+    colours = [MODEL_COLOUR if name == highlight else BASELINE_COLOUR for name in names]
     axis.barh(places, values, color=colours, xerr=errors, ecolor="#444", capsize=3)
     for place, value, (_, high) in zip(places, values, intervals, strict=True):
         axis.annotate(
@@ -87,30 +87,30 @@ def bars(
     axis.set_xlabel(label)
     axis.set_xlim(0, 1.15 * max(high for _, high in intervals) or 1)
     axis.spines[["top", "right"]].set_visible(False)
-    return png_of(figure)
+    return to_png(figure)
 
 
 def differences(
     names: Sequence[str],
     values: Sequence[float],
     intervals: Sequence[tuple[float, float]],
-    are_clear: Sequence[bool],
+    are_significant: Sequence[bool],
     label: str,
 ) -> bytes:
-    """A dot a difference with its interval, filled if clear, beside the line of no difference."""
+    """Plot a dot per difference with its interval, filled if significant, and a line at zero."""
     figure = Figure(figsize=(6.4, 0.7 + 0.4 * len(names)), layout="constrained")
     axis = figure.subplots()
-    axis.axvline(0, color=FLOOR_COLOUR, linewidth=1.2)
-    rows = zip(values, intervals, are_clear, strict=True)
-    for place, (value, (low, high), is_clear) in enumerate(rows):
+    axis.axvline(0, color=BASELINE_COLOUR, linewidth=1.2)
+    rows = zip(values, intervals, are_significant, strict=True)
+    for place, (value, (low, high), is_significant) in enumerate(rows):
         axis.plot([low, high], [place, place], color="#444")
-        face = MODEL_COLOUR if is_clear else "white"
+        face = MODEL_COLOUR if is_significant else "white"
         axis.plot(value, place, "o", color=MODEL_COLOUR, markerfacecolor=face)
     _name_rows(axis, names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(label, parse_math=False)
     axis.spines[["top", "right"]].set_visible(False)
-    return png_of(figure)
+    return to_png(figure)
 
 
 def by_group(
@@ -148,22 +148,22 @@ def by_group(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return png_of(figure)
+    return to_png(figure)
 
 
 def _name_rows(axis: Axes, names: Sequence[str]) -> None:
-    """The names downwards, read as they are: a dollar begins no formula."""
+    """Label the rows from top to bottom; a dollar sign starts no formula."""
     axis.set_yticks(range(len(names)), [_short(name) for name in names], parse_math=False)
     axis.invert_yaxis()
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for what it names."""
+    """The name, cut to a length that leaves room for the plot."""
     return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
 
 
-def png_of(figure: Figure) -> bytes:
-    """The figure as a picture."""
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=144)
     return content.getvalue()

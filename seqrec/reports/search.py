@@ -1,4 +1,4 @@
-"""A search in one picture: the value of every trial, and how it goes with each setting."""
+"""A plot of a search: the metric by trial, and by each setting."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from seqrec.reports.plots import FLOOR_COLOUR, MODEL_COLOUR, SECOND_COLOUR, png_of
+from seqrec.reports.plots import BASELINE_COLOUR, MODEL_COLOUR, SECOND_COLOUR, to_png
 
 COLUMNS = 3
 
@@ -16,12 +16,12 @@ COLUMNS = 3
 def search_plot(
     trials: Sequence[Mapping[str, Any]], metric: str, log_settings: Sequence[str]
 ) -> bytes:
-    """Value by trial with the best so far, and a panel a setting; pruned trials are hollow.
+    """Plot the metric by trial with the best so far, and by each setting; pruned trials are hollow.
 
     Args:
-        trials: ``trial``, ``state``, ``settings`` and the metric of each; failed ones lack it.
-        metric: what chose.
-        log_settings: those that are shown on a logarithmic axis.
+        trials: ``trial``, ``state``, ``settings`` and the metric; failed trials lack the metric.
+        metric: the selection metric.
+        log_settings: settings with a logarithmic axis.
     """
     shown = [trial for trial in trials if metric in trial]
     settings = list(dict.fromkeys(key for trial in shown for key in trial["settings"]))
@@ -37,7 +37,7 @@ def search_plot(
         panel.spines[["top", "right"]].set_visible(False)
     for row in range(num_rows):
         panels[row * COLUMNS].set_ylabel(f"validation {metric}")
-    return png_of(figure)
+    return to_png(figure)
 
 
 def _by_trial(panel: Axes, trials: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -47,7 +47,7 @@ def _by_trial(panel: Axes, trials: Sequence[Mapping[str, Any]], metric: str) -> 
             so_far = max(so_far, trial[metric])
         best.append(so_far if so_far > -math.inf else math.nan)
     numbers = [trial["trial"] for trial in trials]
-    panel.step(numbers, best, where="post", color=FLOOR_COLOUR)
+    panel.step(numbers, best, where="post", color=BASELINE_COLOUR)
     _points(panel, numbers, trials, metric)
     panel.set_xlabel("trial")
 
@@ -70,14 +70,14 @@ def _by_setting(
 
 
 def _label(value: Any) -> str:
-    """A choice in few letters: of a block what it holds."""
+    """The short text of a choice; the values of a block."""
     return ", ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def _points(
-    panel: Axes, places: Sequence[Any], trials: Sequence[Mapping[str, Any]], metric: str
+    panel: Axes, positions: Sequence[Any], trials: Sequence[Mapping[str, Any]], metric: str
 ) -> None:
-    """A dot a trial: filled if complete, hollow if pruned, the best one in another colour."""
+    """Draw a dot per trial: filled if complete, hollow if pruned, the best in another colour."""
     complete = [trial[metric] for trial in trials if trial["state"] == "complete"]
     best = max(complete, default=math.nan)
     faces = []
@@ -87,4 +87,4 @@ def _points(
         faces.append(colour if is_complete else "none")
     values = [trial[metric] for trial in trials]
     edges = [face if face != "none" else MODEL_COLOUR for face in faces]
-    panel.scatter(places, values, facecolors=faces, edgecolors=edges, s=22, zorder=3)
+    panel.scatter(positions, values, facecolors=faces, edgecolors=edges, s=22, zorder=3)

@@ -6,28 +6,28 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 LARGE = 1000
-"""From here on a number's fraction says nothing."""
+"""Numbers from here on are shown without decimals."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 class Estimate(NamedTuple):
-    """A mean, and how sure it is."""
+    """A mean with its uncertainty."""
 
     mean: float
     sd: float | None = None
-    """Over seeds."""
+    """Standard deviation over seeds."""
     interval: tuple[float, float] | None = None
-    """Over users."""
+    """95 % interval over users."""
 
-    def doubts(self) -> list[str]:
-        """The spread and the interval, as far as they are known."""
+    def format_uncertainty(self) -> list[str]:
+        """The standard deviation and the interval, if known, as text."""
         spread = [] if self.sd is None else [f"± {cell(self.sd)}"]
         return spread if self.interval is None else [*spread, " to ".join(map(cell, self.interval))]
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it: shares to four places, counts and means of such in whole."""
+    """The text of a value: numbers below a thousand with four decimals, counts without."""
     if value is None:
         return ""
     if isinstance(value, Estimate):
@@ -40,8 +40,8 @@ def cell(value: Any) -> str:
 
 
 def without_equal_hit_rates(rows: Rows) -> list[dict[str, Any]]:
-    """The rows without hit rates that are recalls, as they are where each query has one target."""
-    keys = [key for key in columns_of(rows) if key.startswith("hit_rate@")]
+    """The rows without hit rates that equal the recall, as with one target per query."""
+    keys = [key for key in list_columns(rows) if key.startswith("hit_rate@")]
     same = {
         key
         for key in keys
@@ -50,8 +50,8 @@ def without_equal_hit_rates(rows: Rows) -> list[dict[str, Any]]:
     return [{key: row[key] for key in row if key not in same} for row in rows]
 
 
-def columns_of(rows: Rows) -> list[str]:
-    """Every key of the rows, in order of appearance."""
+def list_columns(rows: Rows) -> list[str]:
+    """All keys of the rows, in order of appearance."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
@@ -60,12 +60,12 @@ def _is_numeric(rows: Rows, column: str) -> bool:
 
 
 def text_table(rows: Rows) -> str:
-    """Aligned text: words left, numbers right; what an estimate is not sure of stands beneath."""
-    columns = columns_of(rows)
+    """A text table: words left, numbers right, the uncertainty of an estimate beneath it."""
+    columns = list_columns(rows)
     table = [columns]
     for row in rows:
         values = [row.get(column) for column in columns]
-        stacks = [[cell(value), *_doubts(value)] for value in values]
+        stacks = [[cell(value), *_format_uncertainty(value)] for value in values]
         table += map(list, zip_longest(*stacks, fillvalue=""))
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     is_number = [_is_numeric(rows, column) for column in columns]
@@ -78,8 +78,8 @@ def text_table(rows: Rows) -> str:
 
 
 def html_table(rows: Rows) -> str:
-    """An HTML table; what an estimate is not sure of stands beneath it."""
-    columns = columns_of(rows)
+    """An HTML table with the uncertainty of an estimate beneath it."""
+    columns = list_columns(rows)
     numeric = {column for column in columns if _is_numeric(rows, column)}
 
     def line(tag: str, values: Mapping[str, Any]) -> str:
@@ -96,9 +96,9 @@ def html_table(rows: Rows) -> str:
 
 
 def _content(value: Any) -> str:
-    doubts = "".join(f"<small>{escape(doubt)}</small>" for doubt in _doubts(value))
-    return escape(cell(value)) + doubts
+    uncertainty = "".join(f"<small>{escape(line)}</small>" for line in _format_uncertainty(value))
+    return escape(cell(value)) + uncertainty
 
 
-def _doubts(value: Any) -> list[str]:
-    return value.doubts() if isinstance(value, Estimate) else []
+def _format_uncertainty(value: Any) -> list[str]:
+    return value.format_uncertainty() if isinstance(value, Estimate) else []

@@ -1,11 +1,11 @@
-"""When each role worked: the controller's events as a picture, and as shares of the time."""
+"""A timeline of the roles of reinforcement learning, as a plot and in seconds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from seqrec.reports.plots import png_of
+from seqrec.reports.plots import to_png
 
 STAGE_COLOURS = {
     "publish": "#b8bfc9",
@@ -22,7 +22,7 @@ Event = Mapping[str, Any]
 
 
 def timeline(events: Sequence[Event]) -> bytes:
-    """A lane a role, a bar a stage, for the last few updates."""
+    """A plot with a lane per role and a bar per stage, for the last few updates."""
     last = max(event["update"] for event in events)
     shown = [event for event in events if event["update"] > last - NUM_UPDATES_SHOWN]
     roles = list(dict.fromkeys(event["role"] for event in shown))
@@ -44,14 +44,13 @@ def timeline(events: Sequence[Event]) -> bytes:
     axis.set_xlabel(f"seconds, updates {max(last - NUM_UPDATES_SHOWN + 1, 0)} to {last}")
     axis.legend(frameon=False, fontsize=8, ncols=6, loc="lower center", bbox_to_anchor=(0.5, 1))
     axis.spines[["top", "right"]].set_visible(False)
-    return png_of(figure)
+    return to_png(figure)
 
 
 def stage_seconds(events: Sequence[Event]) -> dict[str, float]:
-    """The seconds that each stage took, all of them together; and ``idle``, when none ran.
+    """The total seconds of each stage, and ``idle``: the time that no stage covers.
 
-    Stages that overlap count each for itself; idle is what no stage covers, between the first
-    start and the last end.
+    Overlapping stages count separately; idle time lies between the first start and the last end.
     """
     seconds: dict[str, float] = {}
     for event in events:
@@ -65,5 +64,5 @@ def stage_seconds(events: Sequence[Event]) -> dict[str, float]:
 
 
 def whole_seconds(events: Sequence[Event]) -> float:
-    """From the first start to the last end."""
+    """The seconds from the first start to the last end."""
     return max(event["end"] for event in events) - min(event["start"] for event in events)

@@ -16,7 +16,7 @@ from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.significance import bootstrap_interval
 from seqrec.evaluation.tables import COMPARED
 from seqrec.outputs import METRICS_FILE
-from seqrec.reports.evaluation import TrainedModel
+from seqrec.reports.trained_models import TrainedModel
 from seqrec.runs.history import trained_models
 
 PER_USER_FILE = "per_user.parquet"

@@ -12,7 +12,7 @@ import torch
 import seqrec
 from seqrec.builders.named_models import seed_folders
 from seqrec.outputs import METRICS_FILE
-from seqrec.reports.evaluation import SeedRun, TrainedModel
+from seqrec.reports.trained_models import SeedRun, TrainedModel
 from seqrec.runs.folder import CONFIG_FILE, commit, run_of
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE

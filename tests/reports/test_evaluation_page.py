@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from seqrec.reports.demo import demo_page
-from seqrec.reports.evaluation import SeedRun, TrainedModel, evaluation_page
+from seqrec.reports.evaluation import evaluation_page
+from seqrec.reports.trained_models import SeedRun, TrainedModel
 
 NASTY = "<script>alert('x')</script> $\\frac{$ _"
 ENVIRONMENT = {"Python": "3.x", "date": "today"}
