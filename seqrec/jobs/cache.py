@@ -1,4 +1,4 @@
-"""``seqrec cache``: what a model says, computed once: of pairs, or at every place of the log."""
+"""``seqrec cache``: predictions of models, computed once, for training without the models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,19 +22,33 @@ def cache(
     stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write what models say, for training that then does without them.
+    """Cache predictions of models in a file or folder.
 
-    With ``pairs``, one model's log-probabilities of their answers, for ``objective.reference``;
-    else, for ``objective.cache``, the ``k`` likeliest items after every place of the training
-    part.
+    With ``pairs``: one model's log-probabilities of the chosen and rejected answers, for
+    ``objective.reference``. Without: the top ``k`` logits at every position of the training part,
+    averaged over models, for ``objective.cache``.
+
+    Args:
+        models: run or model folders; exactly one with ``pairs``.
+        data: prepared folder.
+        out: Parquet file with ``pairs``, else a folder.
+        pairs: pairs file; None: cache the training part.
+        k: number of items per position; None: 100, or the catalog if it is smaller.
+        max_length: ``data.max_length`` of the training run; None: its default.
+        windows: ``data.windows`` of the training run; None: ``all``.
+        stride: ``data.stride`` of the training run.
+        overwrite: replace ``out``.
+
+    Returns:
+        The path, the size of the cache, and the number of parts that an earlier run had written.
 
     Raises:
         SeqRecError: a mistake in models, data, pairs or output.
     """
-    named = [models] if isinstance(models, str | Path) else list(models)
+    folders = [models] if isinstance(models, str | Path) else list(models)
     if pairs is None:
         return cache_answers(
-            named,
+            folders,
             data=data,
             out=out,
             k=k,
@@ -45,9 +59,9 @@ def cache(
         )
     for option, value in (("--k", k), ("--windows", windows), ("--stride", stride)):
         if value is not None:
-            raise SeqRecError(f"{option} {value}: pairs have answers of their own; leave it out")
-    if len(named) != 1:
-        raise SeqRecError(f"--pairs: goes with one model, not {len(named)}")
+            raise SeqRecError(f"{option} {value}: has no effect with --pairs; leave it out")
+    if len(folders) != 1:
+        raise SeqRecError(f"--pairs: goes with one model, not {len(folders)}")
     return cache_pairs(
-        named[0], data=data, pairs=pairs, out=out, max_length=max_length, overwrite=overwrite
+        folders[0], data=data, pairs=pairs, out=out, max_length=max_length, overwrite=overwrite
     )

@@ -6,7 +6,7 @@ from seqrec.data.log.known_datasets import list_cards
 
 
 def datasets() -> dict[str, Any]:
-    """The known datasets: counts, licence, citation, where a copy is looked for."""
+    """The known datasets with their counts, licence, citation and locations."""
     return {
         "datasets": [
             {

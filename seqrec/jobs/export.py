@@ -1,4 +1,4 @@
-"""``seqrec export``: item and user embeddings for the retrieval system that one runs already."""
+"""``seqrec export``: item and user embeddings for an external retrieval system."""
 
 import json
 from pathlib import Path
@@ -29,21 +29,24 @@ def export(
     data: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write the vectors of all items, and with ``data`` of all users, in another system's form.
+    """Write the vectors of all items, and with ``data`` of all users.
 
-    A user's vector is that of the whole history; its product with an item's vector is the
-    item's score, but for what a memory adds: the manifest says whether ``scores_are_products``.
+    A user's vector encodes the whole history. Its product with an item's vector is the item's
+    score, except for the transition prior; ``scores_are_products`` is true without one.
 
     Args:
         model: run or model folder.
-        to: ``parquet``, ``numpy``, or ``faiss``: an index of the items of every kind, and the
-            users' vectors as NumPy, to search them with.
+        to: ``parquet``, ``numpy``, or ``faiss``: indexes of the items, one of each kind, and the
+            users' vectors as NumPy arrays.
         out: folder.
-        data: prepared folder whose users are exported too.
+        data: prepared folder whose users are also exported.
         overwrite: replace ``out``.
 
     Returns:
-        The manifest that is written with the vectors.
+        The manifest, which is also written with the vectors.
+
+    Raises:
+        SeqRecError: a mistake in format, model, data or output.
     """
     if to not in KINDS:
         raise SeqRecError(f"--to {to}: choose from {', '.join(KINDS)}")
@@ -88,6 +91,6 @@ def export(
 
 
 def _sample(vectors: Float[np.ndarray, "U D"]) -> Float[np.ndarray, "Q D"]:
-    """Evenly spaced rows, as queries to judge an index by."""
-    places = np.linspace(0, len(vectors) - 1, min(len(vectors), MAX_SAMPLE_QUERIES))
-    return vectors[places.round().astype(int)]
+    """Evenly spaced rows, as queries to measure the recall of an index."""
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), MAX_SAMPLE_QUERIES))
+    return vectors[rows.round().astype(int)]

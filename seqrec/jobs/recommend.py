@@ -1,4 +1,4 @@
-"""``seqrec recommend``: the next titles for one history, or for every user of a dataset."""
+"""``seqrec recommend``: the next items for one history, or for every user of a dataset."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -60,25 +60,27 @@ def recommend(
         model: run or model folder; with ``data`` also a baseline's name.
         history: item ids, or events such as ``{"item_id": "318", "rating": 5}``, oldest first;
             new users need no retraining.
-        data: prepared folder whose users are asked for, instead of ``history``.
-        split: which histories of ``data``: what stands before the validation or test targets,
-            or ``all`` of each user's interactions.
+        data: prepared folder, to recommend for all of its users instead of for ``history``.
+        split: with ``data``: histories before the ``validation`` or ``test`` targets, or ``all``
+            interactions of each user.
         k: length of the lists.
-        exclude_seen: leave out what stands in the history.
-        given: what is to be true of the titles, such as ``{"rating": 5}``: features that the
-            model's grammar places before their title.
-        likelihood: a learned feature and its value, such as ``("rating", 5)``, whose likelihood
-            is told of every title, with ``history``.
-        plan: let the model say first what kind of title comes next, and recommend given that.
-        memory_mb: how much memory scores may take; a good amount for the processor if absent.
-        index: folder of an exported FAISS index to search, by products of vectors alone; exact
-            if not given.
-        out: Parquet file for the lists, needed with ``data``.
+        exclude_seen: exclude the items of the history from the lists.
+        given: conditions on the recommended items, such as ``{"rating": 5}``: values of features
+            that the model reads before an item.
+        likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
+            probability for every item of the list of ``history``.
+        plan: the model first predicts features of the next item, which become conditions.
+        memory_mb: memory for scores, in MiB; None: chosen for the processor.
+        index: folder of an exported FAISS index to search by products of vectors; None: exact.
+        out: Parquet file for the lists, required with ``data``.
         overwrite: replace ``out``.
 
     Returns:
-        For a history its list; for a dataset the file, which says so too, counts, and what the
-        model was told of times.
+        The list of a history; or for ``data`` the path of the file, counts, and the times that
+        the model read, which the file also records.
+
+    Raises:
+        SeqRecError: a mistake in options, model, history, data or output.
     """
     if (history is None) == (data is None):
         raise SeqRecError("name either --history or --data, one of the two")
@@ -93,8 +95,8 @@ def recommend(
             raise SeqRecError("--out goes with --data; the list of one --history is printed")
         recommender = open_recommender(model)
         recommender.limit_memory(memory_mb)
-        how = _how(recommender, k, exclude_seen, index)
-        return _for_history(recommender, history, how, given or {}, likelihood, plan)
+        search = _get_search(recommender, k, exclude_seen, index)
+        return _for_history(recommender, history, search, given or {}, likelihood, plan)
     if likelihood is not None:
         raise SeqRecError("--likelihood goes with --history")
     if out is None:
@@ -104,47 +106,47 @@ def recommend(
     histories = prepared.histories()
     ranker = open_ranker(model, prepared, histories)
     ranker.limit_memory(memory_mb)
-    how = _how(ranker, k, exclude_seen, index)
-    users, asked = _users(prepared, histories, split, ranker)
+    search = _get_search(ranker, k, exclude_seen, index)
+    users, conditioned = _select_histories(prepared, histories, split, ranker)
     if given:
-        asked = asked_with(ranker, asked, given)
+        conditioned = asked_with(ranker, conditioned, given)
     if plan:
         if not isinstance(ranker, Recommender):
-            raise SeqRecError(f"plan: {ranker.name} has learned no features; name a model")
-        asked = ranker.planned(asked)
+            raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
+        conditioned = ranker.planned(conditioned)
     time_input = time_input_of(ranker)
-    if split == "all" and time_input == TARGET_TIME and not is_told_when(ranker, asked):
-        time_input = PAST_TIMES  # nobody knows, or says, when the next title will be watched
-    return _write_lists(prepared, users, how(asked), time_input, Path(out), overwrite)
+    if split == "all" and time_input == TARGET_TIME and not is_told_when(ranker, conditioned):
+        time_input = PAST_TIMES  # the time of the next event is neither known nor a condition
+    return _write_lists(prepared, users, search(conditioned), time_input, Path(out), overwrite)
 
 
-def _how(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
-    """How lists are made: exactly, or through an index that belongs to the model."""
+def _get_search(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
+    """The search function: exact, or by an index of the model."""
     if index is None:
         return partial(ranker.rank, k=k, exclude_seen=exclude_seen)
     if not isinstance(ranker, Recommender):
         raise SeqRecError(f"--index {index}: {ranker.name} has no vectors to search")
-    found = load_index(
+    faiss_index = load_index(
         Path(index),
         catalog_fingerprint=ranker.catalog_fingerprint,
         model_fingerprint=ranker.fingerprint,
     )
     if not ranker.scores_are_products:
-        logger.warning("lists of %s through an index leave out what its memory adds", ranker.name)
-    return partial(ranker.rank_by_index, found, k=k, exclude_seen=exclude_seen)
+        logger.warning("lists of %s through an index exclude its transition prior", ranker.name)
+    return partial(ranker.rank_by_index, faiss_index, k=k, exclude_seen=exclude_seen)
 
 
-def _users(
+def _select_histories(
     prepared: PreparedData, histories: Histories, split: WhichHistories, ranker: Ranker
 ) -> tuple[Int[np.ndarray, " Q"], Sequence[Int[np.ndarray, " T"]]]:
-    """Who is asked for, and what the ranker reads of each."""
+    """The users to recommend for, and their histories as the ranker reads them."""
     if split == "all":
         return np.arange(prepared.num_users), whole_histories(ranker, prepared)
-    queries = queries_of(histories, split, _once(prepared.targets))
+    queries = queries_of(histories, split, _merge_successive(prepared.targets))
     if not len(queries.users):
         raise SeqRecError(
-            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
-            "ask for --split all"
+            f"{prepared.path}: no user has a {split} target under {prepared.split_by}; "
+            "use --split all"
         )
     return queries.users, queries_for(ranker, queries, prepared).histories
 
@@ -157,6 +159,7 @@ def _write_lists(
     out: Path,
     overwrite: bool,
 ) -> dict[str, Any]:
+    """Write the lists; return the counts and the path."""
     table = recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
         prepared.items()["item_id"].to_list(),
@@ -174,6 +177,6 @@ def _write_lists(
     }
 
 
-def _once(targets: TargetMode) -> TargetMode:
-    """One list a user: under successive targets, before the first of them."""
+def _merge_successive(targets: TargetMode) -> TargetMode:
+    """The target mode with one list per user, before the first of successive targets."""
     return "together" if targets == "successive" else targets

@@ -54,9 +54,9 @@ def cache_lines(result: Mapping[str, Any]) -> list[str]:
         lines = [f"log-probabilities of {result['pairs']:,} pairs"]
     else:
         size = f"{result['bytes'] / 1e6:,.0f} MB"
-        lines = [f"{result['k']} titles at each of {result['places']:,} places, {size}"]
+        lines = [f"{result['k']} items at each of {result['places']:,} positions, {size}"]
     if result["parts_resumed"]:
-        lines.append(f"went on after {result['parts_resumed']} of {result['parts']} parts")
+        lines.append(f"resumed after {result['parts_resumed']} of {result['parts']} parts")
     return lines
 
 
@@ -99,11 +99,13 @@ def recommendation_lines(result: Mapping[str, Any], k: int) -> list[str]:
     recommendations, unknown = result["recommendations"], result["unknown_items"]
     notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if unknown:
-        notes.append(f"skipped {len(unknown)} ids that the catalog lacks, {unknown[0]!r} first")
+        notes.append(
+            f"skipped {len(unknown)} ids that are not in the catalog, {unknown[0]!r} first"
+        )
     if result["unknown_features"]:
         notes.append(f"the model does not know {', '.join(result['unknown_features'])}")
     if result["fallback"]:
-        notes.append(f"nothing known in the history: answered by {result['fallback']}")
+        notes.append(f"no known item in the history; fallback: {result['fallback']}")
     if len(recommendations) < k:
         notes.append(f"only {len(recommendations)} unseen items exist")
     return [text_table(recommendations), *notes]
@@ -113,7 +115,7 @@ def export_lines(result: Mapping[str, Any]) -> list[str]:
     """The shapes of the exported tables and the recall of the indexes."""
     lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
     if not result["scores_are_products"]:
-        lines.append("products of these vectors leave out what the model's memory adds to scores")
+        lines.append("products of these vectors exclude the transition prior's share of the scores")
     return lines + [
         f"recall@10 of {kind} against exact: {recall:.4f}"
         for kind, recall in result.get("recall_against_exact", {}).items()

@@ -59,8 +59,10 @@ def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
         assert run["validation"]["ndcg@10"] >= alone - 1e-9
 
 
-def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
-    for name, prior in (("plain", "null"), ("told", "{strength: 1}")):
+def test_exported_vectors_exclude_the_transition_prior_and_a_warning_says_so(
+    data, tmp_path, caplog
+):
+    for name, prior in (("plain", "null"), ("mixed", "{strength: 1}")):
         run, out = tmp_path / name, tmp_path / f"{name}-vectors"
         overrides = [*QUICK, f"model.transition_prior={prior}"]
         seqrec.train("sft", data=data, out=run, overrides=overrides)
@@ -70,11 +72,15 @@ def test_vectors_do_not_speak_for_a_memory_and_say_so(data, tmp_path, caplog):
             for index in (None, out / "items" / "flat")
         )
         scores = [[row["score"] for row in rows] for rows in (exact, by_index)]
-        is_told = name == "told"
-        assert manifest["scores_are_products"] == (not is_told)
-        assert np.allclose(*scores, atol=1e-4) == (not is_told)
-        said = [record.message for record in caplog.records if "transition_prior" in record.message]
-        assert said == ["lists of told through an index leave out what its memory adds"] * is_told
+        has_prior = name == "mixed"
+        assert manifest["scores_are_products"] == (not has_prior)
+        assert np.allclose(*scores, atol=1e-4) == (not has_prior)
+        warnings = [
+            record.message for record in caplog.records if "transition prior" in record.message
+        ]
+        assert (
+            warnings == ["lists of mixed through an index exclude its transition prior"] * has_prior
+        )
 
 
 def test_seeds_go_on_where_they_were(runs, data, tmp_path):
