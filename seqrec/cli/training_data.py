@@ -63,7 +63,8 @@ TopK = Annotated[
     typer.Option("--k", help="Items with logits at each position; default: 100, or the catalog."),
 ]
 MaxLength = Annotated[
-    int | None, typer.Option(help="Items of a history read at once, if data.max_length is set.")
+    int | None,
+    typer.Option(help="Equal to data.max_length in training; default: that of the models."),
 ]
 Windows = Annotated[
     str | None,

@@ -34,7 +34,7 @@ def cache(
         out: Parquet file with ``pairs``, else a folder.
         pairs: pairs file; None: cache the training part.
         k: number of items per position; None: 100, or the catalog if it is smaller.
-        max_length: ``data.max_length`` of the training run; None: its default.
+        max_length: ``data.max_length`` of the training run; None: that of the models.
         windows: ``data.windows`` of the training run; None: ``all``.
         stride: ``data.stride`` of the training run.
         overwrite: replace ``out``.

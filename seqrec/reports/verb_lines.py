@@ -99,9 +99,7 @@ def recommendation_lines(result: Mapping[str, Any], k: int) -> list[str]:
     recommendations, unknown = result["recommendations"], result["unknown_items"]
     notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if unknown:
-        notes.append(
-            f"skipped {len(unknown)} ids that are not in the catalog, {unknown[0]!r} first"
-        )
+        notes.append(f"skipped {len(unknown)} ids outside the catalog, {unknown[0]!r} first")
     if result["unknown_features"]:
         notes.append(f"the model does not know {', '.join(result['unknown_features'])}")
     if result["fallback"]:

@@ -59,9 +59,7 @@ def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
         assert run["validation"]["ndcg@10"] >= alone - 1e-9
 
 
-def test_exported_vectors_exclude_the_transition_prior_and_a_warning_says_so(
-    data, tmp_path, caplog
-):
+def test_exported_vectors_exclude_the_transition_prior_with_a_warning(data, tmp_path, caplog):
     for name, prior in (("plain", "null"), ("mixed", "{strength: 1}")):
         run, out = tmp_path / name, tmp_path / f"{name}-vectors"
         overrides = [*QUICK, f"model.transition_prior={prior}"]
