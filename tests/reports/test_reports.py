@@ -16,8 +16,8 @@ ROWS = [
 
 def test_a_text_table_aligns_words_left_and_numbers_right():
     assert text_table(ROWS).splitlines() == [
-        "system     ndcg@10  users  note",
-        "model       0.5000  1,234",
+        "system        ndcg@10  users  note",
+        "model          0.5000  1,234",
         "a <baseline>   0.2500      5",
     ]
 
