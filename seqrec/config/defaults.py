@@ -14,7 +14,7 @@ class PrepareDefaults(NamedTuple):
     catalog: Literal["watched", "all"] = "watched"
 
 
-class PairsDefaults(NamedTuple):
+class PairsOptions(NamedTuple):
     k: int = 50
     num_rejected: int = 5
     per_user: int = 20
@@ -48,7 +48,7 @@ class DemoDefaults(NamedTuple):
 
 
 PREPARE = PrepareDefaults()
-PAIRS = PairsDefaults()
+PAIRS = PairsOptions()
 TUNE = TuneDefaults()
 EVALUATE = EvaluateDefaults()
 RECOMMEND = RecommendDefaults()

@@ -47,7 +47,7 @@ def select_queries(
     queries, limits = queries_of(histories, split, prepared.targets), []
     if not len(queries.users):
         raise SeqRecError(
-            f"{prepared.path}: nobody has a {split} target under {prepared.split_by}; "
+            f"{prepared.path}: no user has a {split} target under {prepared.split_by}; "
             "prepare with another --split-by"
         )
     if only is not None:

@@ -1,15 +1,14 @@
-"""``seqrec pairs``: preference data, from ratings, from what was watched, or from people."""
+"""``seqrec pairs``: preference pairs from ratings, from interactions, or from a file."""
 
-from collections.abc import Sequence
-from inspect import signature
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from seqrec.builders.named_models import check_reads_titles, open_ranker
-from seqrec.config.defaults import PAIRS
+from seqrec.config.defaults import PAIRS, PairsOptions
 from seqrec.data.feedback.pair_sources import (
     Drawn,
     draw_next,
@@ -20,19 +19,31 @@ from seqrec.data.feedback.pair_sources import (
     table_of,
 )
 from seqrec.data.feedback.pairs import IMPLICIT, pairs_of, write_pairs
+from seqrec.data.histories import Histories
 from seqrec.data.log.sources import sha256_of
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.outputs import new_file, refuse_existing_file
 
-DRAWN = ("per_user", "min_history", "max_history", "seed")
+DRAW_OPTIONS = ("per_user", "min_history", "max_history", "seed")
 OPTIONS = {
-    "ratings": {"liked", "disliked", "horizon", *DRAWN},
-    "implicit": {"model", "k", "num_rejected", *DRAWN},
+    "ratings": {"liked", "disliked", "horizon", *DRAW_OPTIONS},
+    "implicit": {"model", "k", "num_rejected", *DRAW_OPTIONS},
     "file": {"file"},
 }
-"""By source, what it reads."""
+"""The options of each source."""
 AT_LEAST_ONE = ("k", "num_rejected", "per_user", "horizon", "min_history", "max_history")
+
+
+class Made(NamedTuple):
+    """Pairs of one source."""
+
+    table: Any
+    """The polars table of the pairs file."""
+    counts: Mapping[str, int]
+    """Counts of skipped input."""
+    unknown: Mapping[str, str]
+    """An example of each count of unknown ids."""
 
 
 def pairs(
@@ -53,117 +64,150 @@ def pairs(
     seed: int = PAIRS.seed,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a pairs file of a prepared folder's training part.
+    """Write a pairs file from the training part of a prepared folder.
 
     Args:
         data: prepared folder.
         out: the pairs file.
-        source: ``ratings``: a title that a user rated well against one that the same user rated
-            badly; ``implicit``: what was watched next against titles that ``model`` would have
-            recommended and that the user's training history lacks; ``file``: comparisons made by
-            people.
-        file: of people's comparisons: Parquet, NDJSON, CSV or TSV.
-        model: the policy whose lists are rejected: a run, a model folder, a baseline.
-        k: length of the policy's lists, of which rejected titles are drawn at random.
-        num_rejected: titles that a comparison with a policy rejects, at most.
-        per_user: comparisons of a user, at most.
-        liked: the least rating of a chosen title.
-        disliked: the largest rating of a rejected one.
-        horizon: interactions after the history from which rated titles are drawn.
-        min_history: titles that a history has at least.
-        max_history: last titles of a history that are written.
-        seed: of the draws.
+        source: ``ratings``: an item that a user rated high against one that the same user rated
+            low; ``implicit``: the next watched item against items that ``model`` recommends and
+            that are not in the user's training history; ``file``: comparisons made by people.
+        file: the comparisons: Parquet, NDJSON, CSV or TSV.
+        model: the policy whose recommendations are rejected: a run folder, a model folder or a
+            baseline.
+        k: number of recommended items, from which rejected items are drawn at random.
+        num_rejected: largest number of rejected items in a pair, with ``implicit``.
+        per_user: largest number of pairs of a user.
+        liked: smallest rating of a chosen item.
+        disliked: largest rating of a rejected item.
+        horizon: number of interactions after the history from which rated items are drawn.
+        min_history: smallest number of items in a history.
+        max_history: largest number of items of a history that are written, the last ones.
+        seed: seed of the random draws.
         overwrite: replace ``out``.
 
     Returns:
-        The file, counts of pairs, users and what was left out, and by count of what is unknown
-        an example.
+        The file, the numbers of pairs and users, counts of skipped input, and an example of each
+        count of unknown ids.
 
     Raises:
         SeqRecError: a mistake in options, data, model or file.
     """
-    options = {
-        "file": file,
-        "model": model,
-        "k": k,
-        "num_rejected": num_rejected,
-        "per_user": per_user,
-        "liked": liked,
-        "disliked": disliked,
-        "horizon": horizon,
-        "min_history": min_history,
-        "max_history": max_history,
-        "seed": seed,
-    }
-    _check(source, options)
+    options = PairsOptions(
+        k=k,
+        num_rejected=num_rejected,
+        per_user=per_user,
+        liked=liked,
+        disliked=disliked,
+        horizon=horizon,
+        min_history=min_history,
+        max_history=max_history,
+        seed=seed,
+    )
+    _check(source, options, file, model)
     out = Path(out)
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)
-    unknown: dict[str, str] = {}
     if source == "file":
-        path = Path(str(file))
-        given = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
-        table, counts, unknown = table_of(given, prepared), given.counts, given.unknown
+        made = _from_file(Path(str(file)), prepared)
+    elif source == "ratings":
+        made = _from_ratings(prepared, options)
     else:
-        draws = {"per_user": per_user, "min_history": min_history, "seed": seed}
-        if source == "ratings":
-            histories = prepared.histories(["rating"])
-            bounds = {"liked": liked, "disliked": disliked, "horizon": horizon}
-            drawn = draw_rated(histories, _user_ids(prepared), **bounds, **draws)  # type: ignore[arg-type]
-        else:
-            histories = prepared.histories()
-            drawn = draw_next(histories, _user_ids(prepared), **draws)
-            ranker = open_ranker(str(model), prepared, histories)
-            check_reads_titles(ranker, str(model), "seqrec pairs")
-
-            def rank(asked: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
-                return ranker.rank(asked, k).items.numpy()
-
-            drawn = reject_from(
-                drawn, histories, _user_ids(prepared), rank, num_rejected=num_rejected, seed=seed
-            )
-        _refuse_none(drawn, source, prepared, liked, disliked)
-        name = IMPLICIT if source == "implicit" else "ratings"
-        table = drawn_table(drawn, histories, prepared, max_history=max_history, source=name)
-        num_without = prepared.num_users - table["user_id"].n_unique()
-        counts = {"users_without_a_pair": num_without, **drawn.left_out}
+        made = _from_policy(prepared, str(model), options)
     with new_file(out, overwrite=overwrite) as aside:
-        write_pairs(table, aside)
-    users = int(table["user_id"].drop_nulls().n_unique())
-    found = {"pairs": len(table), "users": users, "counts": counts, "unknown": unknown}
-    return {**found, "out": str(out)}
+        write_pairs(made.table, aside)
+    return {
+        "pairs": len(made.table),
+        "users": int(made.table["user_id"].drop_nulls().n_unique()),
+        "counts": made.counts,
+        "unknown": made.unknown,
+        "out": str(out),
+    }
 
 
-def _user_ids(prepared: PreparedData) -> list[str]:
+def _from_file(path: Path, prepared: PreparedData) -> Made:
+    """Read comparisons made by people."""
+    pairs = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
+    return Made(table_of(pairs, prepared), pairs.counts, pairs.unknown)
+
+
+def _from_ratings(prepared: PreparedData, options: PairsOptions) -> Made:
+    """Draw items rated high against items rated low."""
+    histories = prepared.histories(["rating"])
+    drawn = draw_rated(
+        histories,
+        _get_user_ids(prepared),
+        liked=options.liked,
+        disliked=options.disliked,
+        horizon=options.horizon,
+        per_user=options.per_user,
+        min_history=options.min_history,
+        seed=options.seed,
+    )
+    if not len(drawn):
+        raise SeqRecError(
+            f"{prepared.path}: no pairs; its training part has no users who rated "
+            f"{options.liked:g} or more and {options.disliked:g} or less after a history"
+        )
+    return _make(drawn, histories, prepared, options.max_history, "ratings")
+
+
+def _from_policy(prepared: PreparedData, model: str, options: PairsOptions) -> Made:
+    """Draw watched items against items that a model recommends."""
+    histories, user_ids = prepared.histories(), _get_user_ids(prepared)
+    drawn = draw_next(
+        histories,
+        user_ids,
+        per_user=options.per_user,
+        min_history=options.min_history,
+        seed=options.seed,
+    )
+    ranker = open_ranker(model, prepared, histories)
+    check_reads_titles(ranker, model, "seqrec pairs")
+
+    def rank(prefixes: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
+        return ranker.rank(prefixes, options.k).items.numpy()
+
+    drawn = reject_from(
+        drawn, histories, user_ids, rank, num_rejected=options.num_rejected, seed=options.seed
+    )
+    if not len(drawn):
+        raise SeqRecError(
+            f"{prepared.path}: no pairs; its training part has no histories of --min-history items "
+            "with a next one, or no items to reject"
+        )
+    return _make(drawn, histories, prepared, options.max_history, IMPLICIT)
+
+
+def _make(
+    drawn: Drawn, histories: Histories, prepared: PreparedData, max_history: int, source: str
+) -> Made:
+    table = drawn_table(drawn, histories, prepared, max_history=max_history, source=source)
+    num_without = prepared.num_users - table["user_id"].n_unique()
+    return Made(table, {"users_without_a_pair": num_without, **drawn.left_out}, {})
+
+
+def _get_user_ids(prepared: PreparedData) -> list[str]:
     return prepared.users()["user_id"].to_list()
 
 
-def _check(source: str, given: dict[str, Any]) -> None:
-    """Refuse what is out of range, or was changed and is not read."""
+def _check(
+    source: str, options: PairsOptions, file: str | Path | None, model: str | Path | None
+) -> None:
+    """Refuse options out of range, and changed options that the source does not have."""
     if source not in OPTIONS:
         raise SeqRecError(f"--source {source}: choose from {', '.join(OPTIONS)}")
-    parameters = signature(pairs).parameters
-    for name in sorted(set().union(*OPTIONS.values())):
-        option, value = f"--{name.replace('_', '-')}", given[name]
-        is_default = value == parameters[name].default
-        if name not in OPTIONS[source] and not is_default:
+    values = {**options._asdict(), "file": file, "model": model}
+    defaults = {**PAIRS._asdict(), "file": None, "model": None}
+    for name in sorted(values):
+        option, value = f"--{name.replace('_', '-')}", values[name]
+        if name not in OPTIONS[source] and value != defaults[name]:
             raise SeqRecError(f"--source {source}: has no {option}")
         if name in OPTIONS[source] and value is None:
             raise SeqRecError(f"--source {source}: needs {option}")
         if name in AT_LEAST_ONE and value < 1:
             raise SeqRecError(f"{option} {value}: at least 1")
-    if not given["liked"] > given["disliked"]:
+    if not options.liked > options.disliked:
         raise SeqRecError(
-            f"--liked {given['liked']:g} must be above --disliked {given['disliked']:g}"
+            f"--liked {options.liked:g} must be above --disliked {options.disliked:g}"
         )
-
-
-def _refuse_none(
-    drawn: Drawn, source: str, prepared: PreparedData, liked: float, disliked: float
-) -> None:
-    if len(drawn):
-        return
-    why = "histories of --min-history titles that go on, or titles to reject"
-    if source == "ratings":
-        why = f"users who rated {liked:g} or more and {disliked:g} or less after a history"
-    raise SeqRecError(f"{prepared.path}: no pairs; its training part has no {why}")

@@ -46,38 +46,37 @@ def prepare(
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
-    """Read a log, filter it, split it, write it as Parquet with a manifest.
+    """Read a log, filter and split it, and write it as Parquet files with a manifest.
 
     Args:
         source: a known dataset's name, a file, a folder, or a polars, pandas or Arrow frame.
         out: the prepared folder.
         split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q`` or ``none``.
-        targets: of a global-time split: each user's ``last``, or ``successive`` ones.
-        user: column of the user; like the next four, guessed if not given.
+        targets: test targets of a global-time split: each user's ``last`` interaction, or all
+            ``successive`` ones after the cut.
+        user: column of the user; guessed from its name if None, as the next three.
         item: column of the item.
         time: column of the time.
         rating: column of the rating.
-        order: column that already is each user's order, for logs whose times are missing.
-        format: ``csv``, ``parquet``, ``ndjson`` or ``sequences``, if not guessed rightly.
-        min_rating: drop rows rated below.
-        min_user: k-core: interactions that every user keeps.
-        min_item: k-core: interactions that every item keeps.
-        repeats: ``keep``, or ``drop-consecutive``.
-        cold_share: share of the items of which only test interactions are kept, to see how
-            titles fare that nobody has watched yet.
-        items: a file (CSV with a header, Parquet, NDJSON) or frame that tells about items, in
-            columns of any name; beside what stands in files next to the log.
-        catalog: ``watched``: the items with interactions that the filters leave; ``all``: those,
-            and the items that a file tells about and the log does not name, for models with
-            content.
+        order: column with the order of each user's interactions, for a log without times.
+        format: ``csv``, ``parquet``, ``ndjson`` or ``sequences``; None: guessed from the file.
+        min_rating: drop rows with a lower rating.
+        min_user: drop users with fewer interactions (k-core, with ``min_item``).
+        min_item: drop items with fewer interactions (k-core, with ``min_user``).
+        repeats: ``keep``, or ``drop-consecutive``: merge consecutive interactions with one item.
+        cold_share: share of the items kept out of training and validation, to test cold start.
+        items: a file (CSV with a header, Parquet, NDJSON) or frame with features of the items, in
+            columns of any name; it is merged with item files beside the log.
+        catalog: ``watched``: items with interactions after filtering; ``all``: also items that
+            only an item file has, for models with content.
         overwrite: replace ``out``.
-        say: where the line goes that tells a known dataset's origin.
+        say: called with the line that names a known dataset's origin.
 
     Returns:
         The folder and its manifest.
 
     Raises:
-        SeqRecError: a mistake in source, options or folder.
+        SeqRecError: a mistake in source, options or output.
     """
     out = Path(out)
     split = parse_split(split_by, targets)

@@ -1,4 +1,4 @@
-"""``seqrec tune``: a recipe's settings searched on validation, by trials that can be resumed."""
+"""``seqrec tune``: a resumable search for the settings with the best validation metric."""
 
 import json
 import shutil
@@ -38,35 +38,35 @@ def tune(
     resume: bool = False,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Train a recipe with one choice of settings after the other, and keep the best.
+    """Train a recipe with different settings, and keep the best model.
 
-    The first trial is the recipe as it stands, as far as the search holds its values; what is not
-    is said. Settings that were tried are not trained again. A trial ends early where, at some
-    epoch, its best validation so far lies below the median of earlier trials' at that epoch.
-    Complete trials are compared by the models that they keep, with what was chosen after the last
-    epoch, such as a memory's strength. The test part is never touched.
+    The first trial has the recipe's own settings; a warning names those outside the search space.
+    Settings are never trained twice. A trial ends early if, at some epoch, its best validation
+    metric is below the median of earlier trials at that epoch. Complete trials are compared by
+    their final models, after calibration such as the transition prior's strength. The test part is
+    never read.
 
-    The search is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
-    interrupted one stays there; ``resume`` goes on with it, within the trial that was cut, and
-    the trials are those of a search that was not. It also adds trials to a finished search, which
-    is put back, with the trials that ended, if that is interrupted.
+    The search is written to ``OUT.partial``, which is renamed to ``OUT`` at the end. ``resume``
+    continues an interrupted search, within the interrupted trial; the trials are the same as
+    without the interruption. It also adds trials to a finished search; if that is interrupted, the
+    search is restored with the trials that ended.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
         data: prepared folder.
-        out: for ``best.yaml``, ``trials.json``, ``.txt`` and ``.png``, and a folder a trial, of
-            which the best alone keeps its weights.
-        trials: settings to try, all together.
-        overrides: ``key.path=value``.
+        out: folder for ``best.yaml``, ``trials.json``, ``.txt`` and ``.png``, and a folder per
+            trial; only the best trial keeps its weights.
+        trials: total number of trials.
+        overrides: recipe settings as ``key.path=value``.
         search: YAML file with a ``search`` block, instead of the recipe's own.
-        resume: go on.
+        resume: continue an interrupted search, or add trials to a finished one.
         overwrite: replace ``out``.
 
     Returns:
-        The trials, the best of them, its recipe and model.
+        The trials, the best trial, its recipe and its model.
 
     Raises:
-        SeqRecError: a mistake in recipe, search space, data or folders; no trial that succeeded.
+        SeqRecError: a mistake in recipe, search space, data or folders; no trial succeeded.
     """
     settings = load_recipe(recipe, overrides)
     space = load_search(recipe, overrides, search)
@@ -74,7 +74,7 @@ def tune(
     prepared = PreparedData.open(data)
     _check(settings, prepared, trials)
     if compared := COMPARED_BY & set(space):
-        raise SeqRecError(f"search: {compared.pop()} is what trials are compared by, or on")
+        raise SeqRecError(f"search: {compared.pop()} cannot be searched, as all trials share it")
     out = Path(out)
     folder = unfinished(out)
     config = {**resolved(settings, prepared), "search": space_settings(space)}
@@ -115,15 +115,15 @@ def _check(recipe: Recipe, prepared: PreparedData, trials: int) -> None:
         raise SeqRecError(f"--trials {trials}: at least 1")
     if isinstance(recipe.objective, RLConfig):
         raise SeqRecError(
-            "tune: a search compares epochs, and objective rl trains by updates; run seqrec train "
-            "with each setting"
+            "tune: a search compares epochs, but objective rl has none; run seqrec train with "
+            "each setting"
         )
     if recipe.trainer.devices > 1:
         raise SeqRecError("trainer.devices: a search trains on one device; set it to 1")
     if not prepared.manifest["counts"].get("validation"):
         raise SeqRecError(
-            f"{prepared.path}: nobody has a validation target under {prepared.split_by}, by which "
-            "a search chooses; prepare with another --split-by"
+            f"{prepared.path}: no user has a validation target under {prepared.split_by}, which "
+            "the search needs; prepare with another --split-by"
         )
 
 

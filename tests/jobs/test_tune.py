@@ -230,14 +230,14 @@ def test_what_a_search_cannot_do_is_refused(prepared, space, tmp_path):
         ),
         (
             {"recipe": "grpo", "overrides": ["model.from_pretrained=x"], "search": None},
-            "objective rl trains by updates",
+            "objective rl has none",
         ),
     ]:
         arguments = {"recipe": "sft", "overrides": QUICK, "search": space} | changes
         with pytest.raises(SeqRecError, match=named):
             seqrec.tune(data=prepared, out=tmp_path / "out", **arguments)
     seqrec.prepare(prepared.parent / "log.csv", out=tmp_path / "none", split_by="none")
-    with pytest.raises(SeqRecError, match="nobody has a validation target"):
+    with pytest.raises(SeqRecError, match="no user has a validation target"):
         seqrec.tune("sft", data=tmp_path / "none", out=tmp_path / "out")
     assert not list(tmp_path.glob("out*"))
 
