@@ -226,7 +226,7 @@ def test_what_a_search_cannot_do_is_refused(prepared, space, tmp_path):
                 "overrides": ["search={trainer.selection_metric: [ndcg@10, recall@10]}"],
                 "search": None,
             },
-            "search: trainer.selection_metric is what trials are compared by",
+            "search: trainer.selection_metric cannot be searched",
         ),
         (
             {"recipe": "grpo", "overrides": ["model.from_pretrained=x"], "search": None},
