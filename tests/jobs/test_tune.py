@@ -185,7 +185,7 @@ def test_trials_that_fail_or_lag_are_named(prepared, tmp_path, monkeypatch):
         ("search: {model.dropot: [0.1]}", "did you mean dropout"),
         ("search: {model.dropout: [0.1, 1.5]}", "model.dropout: .*less than 1"),
         ("search: {model.dropout: {low: 0.5, high: 0.1}}", "low 0.5 must be below high 0.1"),
-        ("search: {model.dropout: {low: 0, high: 0.5, log: true}}", "above 0 where log"),
+        ("search: {model.dropout: {low: 0, high: 0.5, log: true}}", "above 0 if log"),
         ("search: {model.dropout: {low: 0.1}}", "model.dropout.high: Field required"),
         ("search: {model.dropout: {low: 0.1, high: 0.2, step: 3}}", "step: Extra inputs"),
         ("search: {model.hidden_size: {low: 16.0, high: 64.0}}", "model.hidden_size"),
@@ -193,7 +193,7 @@ def test_trials_that_fail_or_lag_are_named(prepared, tmp_path, monkeypatch):
         ("search: {model.dropout: 0.1}", "model.dropout"),
         ("search: {objective.loss: [{name: gbce, t: 4}]}", "objective.loss.t: .*less than"),
         ("search: []", "write key.path"),
-        ("trials: 3", "holds no search block"),
+        ("trials: 3", "has no search block"),
         ("search: {", "not YAML"),
     ],
 )
