@@ -19,7 +19,7 @@ PairSource = Annotated[
     ),
 ]
 ComparisonsFile = Annotated[
-    Path | None, typer.Option(help="Comparisons made by people: Parquet, NDJSON, CSV or TSV.")
+    Path | None, typer.Option(help="File of human comparisons: Parquet, NDJSON, CSV or TSV.")
 ]
 Policy = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""Which settings of different blocks of a recipe exclude each other: a table of rules."""
+"""Rules between settings of different blocks of a recipe, as a table."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -72,7 +72,7 @@ def find_conflict(blocks: Blocks) -> str | None:
 
 
 def is_changed(block: Block, key: str) -> bool:
-    """Whether the key differs from its default."""
+    """Test whether the key differs from its default."""
     return bool(getattr(block, key) != type(block).model_fields[key].default)
 
 

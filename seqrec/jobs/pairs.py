@@ -71,7 +71,7 @@ def pairs(
         out: the pairs file.
         source: ``ratings``: an item that a user rated high against one that the same user rated
             low; ``implicit``: the next watched item against items that ``model`` recommends and
-            that are not in the user's training history; ``file``: comparisons made by people.
+            that are not in the user's training history; ``file``: human comparisons.
         file: the comparisons: Parquet, NDJSON, CSV or TSV.
         model: the policy whose recommendations are rejected: a run folder, a model folder or a
             baseline.
@@ -126,7 +126,7 @@ def pairs(
 
 
 def _from_file(path: Path, prepared: PreparedData) -> Made:
-    """Read comparisons made by people."""
+    """Read human comparisons."""
     pairs = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
     return Made(table_of(pairs, prepared), pairs.counts, pairs.unknown)
 
