@@ -72,16 +72,16 @@ def bars(
     """Plot a horizontal bar per system with its interval; one bar is highlighted."""
     figure = Figure(figsize=(6.4, 0.6 + 0.5 * len(names)), layout="constrained")
     axis = figure.subplots()
-    places = range(len(names))
+    positions = range(len(names))
     errors = [
         [max(value - low, 0) for value, (low, _) in zip(values, intervals, strict=True)],
         [max(high - value, 0) for value, (_, high) in zip(values, intervals, strict=True)],
     ]
     colours = [MODEL_COLOUR if name == highlight else BASELINE_COLOUR for name in names]
-    axis.barh(places, values, color=colours, xerr=errors, ecolor="#444", capsize=3)
-    for place, value, (_, high) in zip(places, values, intervals, strict=True):
+    axis.barh(positions, values, color=colours, xerr=errors, ecolor="#444", capsize=3)
+    for position, value, (_, high) in zip(positions, values, intervals, strict=True):
         axis.annotate(
-            f"{value:.3f}", (high, place), xytext=(6, 0), textcoords="offset points", va="center"
+            f"{value:.3f}", (high, position), xytext=(6, 0), textcoords="offset points", va="center"
         )
     _name_rows(axis, names)
     axis.set_xlabel(label)
@@ -102,10 +102,10 @@ def differences(
     axis = figure.subplots()
     axis.axvline(0, color=BASELINE_COLOUR, linewidth=1.2)
     rows = zip(values, intervals, are_significant, strict=True)
-    for place, (value, (low, high), is_significant) in enumerate(rows):
-        axis.plot([low, high], [place, place], color="#444")
+    for position, (value, (low, high), is_significant) in enumerate(rows):
+        axis.plot([low, high], [position, position], color="#444")
         face = MODEL_COLOUR if is_significant else "white"
-        axis.plot(value, place, "o", color=MODEL_COLOUR, markerfacecolor=face)
+        axis.plot(value, position, "o", color=MODEL_COLOUR, markerfacecolor=face)
     _name_rows(axis, names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(label, parse_math=False)
@@ -120,7 +120,7 @@ def by_group(
     title: str,
     highlight: str,
 ) -> bytes:
-    """Each system's value in every group, with its interval; a missing one is left out."""
+    """Plot each system's value in every group with its interval; missing values are skipped."""
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
     others = iter(OTHER_COLOURS * len(systems))
@@ -130,12 +130,19 @@ def by_group(
         shift = (number - (len(systems) - 1) / 2) * step
         colour = MODEL_COLOUR if name == highlight else next(others)
         marker = "o" if name == highlight else MARKERS[number % len(MARKERS)]
-        shown = [(place + shift, found) for place, found in enumerate(cells) if found is not None]
-        for place, found in shown:
-            if found.interval is not None:
-                axis.plot([place, place], found.interval, color=colour, linewidth=1.2)
-        places, values = [place for place, _ in shown], [found.mean for _, found in shown]
-        handles += axis.plot(places, values, marker, color=colour, markersize=5)
+        shown = [
+            (position + shift, estimate)
+            for position, estimate in enumerate(cells)
+            if estimate is not None
+        ]
+        for position, estimate in shown:
+            if estimate.interval is not None:
+                axis.plot([position, position], estimate.interval, color=colour, linewidth=1.2)
+        positions, values = (
+            [position for position, _ in shown],
+            [estimate.mean for _, estimate in shown],
+        )
+        handles += axis.plot(positions, values, marker, color=colour, markersize=5)
     axis.set_xticks(range(len(groups)), [_short(group) for group in groups], parse_math=False)
     axis.set_xlim(-0.6, len(groups) - 0.4)
     axis.set_ylim(bottom=0)
