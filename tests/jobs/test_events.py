@@ -295,7 +295,7 @@ REFUSED = {
     "feature rating is named twice": grammar(RATING, RATING),
     "name one of column, item, time": grammar("{name: rating}"),
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
-    "max_tokens 1: one event has 2 tokens": grammar(RATING, more=", max_tokens: 1"),
+    "max_tokens 1: one event is 2 tokens": grammar(RATING, more=", max_tokens: 1"),
     "name features or sessions": "data.events={target_time: false}",
     "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
     "rating: is learned, but follows device": grammar(DEVICE, RATING),

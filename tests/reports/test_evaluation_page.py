@@ -233,5 +233,5 @@ def test_an_index_stands_with_how_lists_were_found_and_not_among_the_results():
     found = result()
     index = row("ours", 0.4, retrieval="faiss-hnsw", recall_against_exact=0.987)
     found["rows"].insert(1, index)
-    results, lists = read(evaluation_page("E", found, [], ENVIRONMENT)).text.split("How the lists")
+    results, lists = read(evaluation_page("E", found, [], ENVIRONMENT)).text.split("Retrieval")
     assert "faiss-hnsw" in lists and "0.9870" in lists and "faiss-hnsw" not in results
