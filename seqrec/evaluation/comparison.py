@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether it is more than luck of users, and of as many seeds as there are."""
+        """The difference is significant over users, and has the same sign in every seed."""
         return self.p_value < LEVEL and self.has_one_sign
 
     @property
@@ -61,7 +61,7 @@ class Comparison:
         """Who wins."""
         if self.is_significant:
             verdict = f"{self.system if self.difference > 0 else self.other} wins"
-            verdict += " (one run: the luck of training is not in it)" * (self.runs == 1)
+            verdict += " (one run: seed variance is not included)" * (self.runs == 1)
         elif self.is_not_inferior:
             verdict = f"may be chance; {self.system} is not inferior (margin {MARGIN:.0%})"
         else:
@@ -94,7 +94,7 @@ def compare(
         users: whose query each one is.
         metric: what it is called.
         against: the system that is compared with the others; the first if absent.
-        untrained: systems of which a single run has no luck of training in it.
+        untrained: systems without seed variance.
 
     Raises:
         SeqRecError: no such system.

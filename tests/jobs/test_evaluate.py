@@ -425,7 +425,7 @@ def test_what_lists_lack_is_null_of_them_and_a_mean_over_the_others(log_with_gen
     assert json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)["rows"]
 
 
-def test_a_factorization_is_one_run_of_luck(data):
+def test_a_factorization_is_one_run_with_seed_variance(data):
     """It starts from random vectors, as a model does; an item graph does not."""
     verdicts = seqrec.evaluate(["popularity", "als:factors=4", "item-knn"], data=data)
     assert {row["other"]: row["runs"] for row in verdicts["comparisons"]} == {
