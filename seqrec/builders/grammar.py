@@ -14,7 +14,7 @@ from seqrec.data.histories import Blocks
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.coder import EventCoder, log_values, numbered
+from seqrec.tokens.events.coder import EventCoder, log_values, number_values
 from seqrec.tokens.events.grammar import (
     SESSION_VALUES,
     TIME_COLUMN,
@@ -87,7 +87,8 @@ def _has_series(
         return bool((coder.item_series[is_trained] >= 0).any())
     parts = map(blocks.read, ([block] for block in range(len(blocks))))
     return any(
-        (numbered(part.columns[sessions.key][part.split == TRAIN]) >= 0).any() for part in parts
+        (number_values(part.columns[sessions.key][part.split == TRAIN]) >= 0).any()
+        for part in parts
     )
 
 

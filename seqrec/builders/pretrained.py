@@ -85,7 +85,7 @@ def start_model(
         model = open_recommender(folder, prepared).model
     elif isinstance(recipe.objective, RLConfig) and recipe.objective.slates.plan:
         recommender = open_recommender(folder, prepared)
-        if recommender.events is None or not recommender.events.grammar.plan_places:
+        if recommender.events is None or not recommender.events.grammar.plan_indices:
             raise SeqRecError(
                 f"objective.slates.plan: {KEY}={path} has learned no feature that stands before "
                 "its title; train it with one in data.events (place: before, is_learned: true)"

@@ -105,7 +105,7 @@ def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
     Raises:
         SeqRecError: one of them is not the titles' own.
     """
-    places = coder.grammar.plan_places
+    places = coder.grammar.plan_indices
     for place in places:
         if place not in coder.item_codes:
             name = coder.grammar.features[place].name

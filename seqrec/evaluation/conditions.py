@@ -13,10 +13,10 @@ from seqrec.evaluation.protocol import Queries
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import Ranker
 from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import NO_TIME, NO_TIME_INPUT, OPEN, TIME_COLUMN
+from seqrec.tokens.events.grammar import NO_TIME, NO_TIME_INPUT, TIME_COLUMN, UNKNOWN
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.log import event_log
-from seqrec.tokens.events.requests import asked_of
+from seqrec.tokens.events.requests import parse_conditions
 
 
 def grammar_of(ranker: Ranker) -> EventTokens | None:
@@ -35,8 +35,8 @@ def is_told_when(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> 
     events = grammar_of(ranker)
     if events is None or not isinstance(histories, EventHistories):
         return False
-    is_given = (histories.asked[:, events.grammar.is_given] != OPEN).any()
-    times = histories.asked_times
+    is_given = (histories.conditions[:, events.grammar.is_target_time] != UNKNOWN).any()
+    times = histories.target_times
     return bool(is_given or (times is not None and (times != NO_TIME).any()))
 
 
@@ -59,7 +59,7 @@ def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.n
     times = None
     if events.grammar.times is not None:
         times = np.split(log.columns[TIME_COLUMN], cuts)
-    return EventHistories(np.split(items, cuts), codes, events.nothing_asked(len(codes)), times)
+    return EventHistories(np.split(items, cuts), codes, events.no_conditions(len(codes)), times)
 
 
 def asked_with(
@@ -73,9 +73,9 @@ def asked_with(
     events = grammar_of(ranker)
     if events is None or not isinstance(histories, EventHistories):
         raise SeqRecError(f"given {', '.join(given)}: {ranker.name} reads titles alone")
-    codes, time = asked_of(events.grammar, given)
-    asked_times = histories.asked_times
+    codes, time = parse_conditions(events.grammar, given)
+    target_times = histories.target_times
     if time is not None:
-        asked_times = np.full(len(histories), time, dtype=np.int64)
-    asked = np.where(codes != OPEN, codes, histories.asked)
-    return replace(histories, asked=asked, asked_times=asked_times)
+        target_times = np.full(len(histories), time, dtype=np.int64)
+    asked = np.where(codes != UNKNOWN, codes, histories.conditions)
+    return replace(histories, conditions=asked, target_times=target_times)

@@ -70,24 +70,24 @@ class Queries:
         """
         assert self.ends is not None
         codes = events.coder.codes(log)
-        asked = events.nothing_asked(len(self.ends))
+        asked = events.no_conditions(len(self.ends))
         if len(asked):
-            given = events.grammar.is_given
+            given = events.grammar.is_target_time
             asked[:, given] = codes[self.ends][:, given]
         starts = self.ends - [len(history) for history in self.histories]
         bounds = list(zip(starts.tolist(), self.ends.tolist(), strict=True))
-        times = asked_times = None
+        times = target_times = None
         if events.grammar.times is not None:
             when = log.columns[TIME_COLUMN]
             times = [when[start:end] for start, end in bounds]
             if events.grammar.times == "target_time":
-                asked_times = when[self.ends]
+                target_times = when[self.ends]
         histories = EventHistories(
             list(self.histories),
             [codes[start:end] for start, end in bounds],
             asked,
             times,
-            asked_times,
+            target_times,
         )
         return replace(self, histories=histories)
 

@@ -60,7 +60,7 @@ class SystemsUnderTest:
             self.answers += ranked(ranker, seed, queries, self.k, retrieval, self.exclude_seen)
             if shuffle_test:
                 events = grammar_of(ranker)
-                session = events.grammar.session_place if events else None
+                session = events.grammar.session_index if events else None
                 (answer,) = ranked(
                     ranker,
                     seed,

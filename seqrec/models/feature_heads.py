@@ -14,7 +14,7 @@ from torch import Tensor
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import NO_TIME, OPEN
+from seqrec.tokens.events.grammar import NO_TIME, UNKNOWN
 from seqrec.tokens.events.histories import EventHistories
 
 MAX_POSITIONS = 2048
@@ -35,7 +35,7 @@ class Family(NamedTuple):
 
 def family_of(events: EventTokens, place: int) -> Family:
     """The family of the feature at a place of the grammar."""
-    first_token = int(events.first_of[place]) + 1
+    first_token = int(events.first_tokens[place]) + 1
     return Family(first_token, len(events.grammar.features[place].values))
 
 
@@ -112,10 +112,10 @@ def value_probabilities(
     open_places = [n for n, one in enumerate(features) if one.source != "item"]
     every = list(product(*(range(1, features[n].num_codes) for n in open_places)))
     ways = np.array(every, dtype=np.int64).reshape(len(every), len(open_places))
-    told = np.tile(events.coder.of_items(items)[:, :place], (len(ways), 1))
+    told = np.tile(events.coder.item_feature_codes(items)[:, :place], (len(ways), 1))
     told[:, open_places] = ways.repeat(len(items), axis=0)
     titles = np.tile(events.tokens.encode(items), (len(ways), 1))
-    ends = np.concatenate([titles, events.first_of[:place] + told], axis=1)
+    ends = np.concatenate([titles, events.first_tokens[:place] + told], axis=1)
     input_ids = np.concatenate([np.tile(history, (len(ends), 1)), ends], axis=1)
     codes = torch.from_numpy(told).long().to(model.device)
     of_row = None
@@ -158,26 +158,26 @@ def with_plans(
     """
     if not len(histories):
         return histories
-    asked = histories.asked.copy()
+    asked = histories.conditions.copy()
     is_empty = np.array([not len(history) for history in histories], dtype=bool)
-    for place in events.grammar.plan_places:
-        likeliest = _likeliest(model, events, replace(histories, asked=asked), place)
+    for place in events.grammar.plan_indices:
+        likeliest = _likeliest(model, events, replace(histories, conditions=asked), place)
         asked[:, place] = np.where(
-            (asked[:, place] == OPEN) & ~is_empty, likeliest, asked[:, place]
+            (asked[:, place] == UNKNOWN) & ~is_empty, likeliest, asked[:, place]
         )
-    return replace(histories, asked=asked)
+    return replace(histories, conditions=asked)
 
 
 def _likeliest(
     model: SeqRecForNextItem, events: EventTokens, histories: EventHistories, place: int
 ) -> Int[np.ndarray, " H"]:
     """The most likely code of a feature before the next title of every history."""
-    read = events.flat(histories, model.config.max_length)
+    read = events.flatten(histories, model.config.max_length)
     cuts = np.cumsum(read.lengths)[:-1]
-    tokens = [blocks.flatten() for blocks in np.split(events.blocks(read.items, read.told), cuts)]
+    tokens = [blocks.flatten() for blocks in np.split(events.encode(read.items, read.codes), cuts)]
     times = None
     if read.times is not None:
-        times = [of.reshape(-1, 2) for of in np.split(events.block_times(read.times), cuts)]
+        times = [of.reshape(-1, 2) for of in np.split(events.token_times(read.times), cuts)]
     num_rows = max(MAX_POSITIONS // (int(read.lengths.max(initial=1)) * events.block_size), 1)
     found = [np.empty(0, dtype=np.int64)]
     for start in range(0, len(histories), num_rows):

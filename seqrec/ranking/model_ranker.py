@@ -77,9 +77,9 @@ class ModelRanker(Ranker):
             lengths = np.array([len(history) for history in read])
             flat, times = np.concatenate(read), None
         else:
-            told = self.events.flat(histories, max_length)
-            flat, lengths = self.events.blocks(told.items, told.told), told.lengths
-            times = None if told.times is None else self.events.block_times(told.times)
+            told = self.events.flatten(histories, max_length)
+            flat, lengths = self.events.encode(told.items, told.codes), told.lengths
+            times = None if told.times is None else self.events.token_times(told.times)
         windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
         row_length = int(lengths.max())
         rows = pack_rows(lengths, row_length)
@@ -133,5 +133,5 @@ class ModelRanker(Ranker):
     ) -> Int[Tensor, "B S"] | None:
         """The last items of every history, which the model's transition prior is conditioned on."""
         if self.events is not None and isinstance(histories, EventHistories):
-            histories = self.events.condensed(histories)
+            histories = self.events.shorten(histories)
         return self.model.recent_items_after(histories)

@@ -20,9 +20,16 @@ from seqrec.ranking.ranker import ScoreTile
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import ItemIndex, search
 from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import OPEN
+from seqrec.tokens.events.grammar import UNKNOWN
 from seqrec.tokens.events.histories import EventHistories
-from seqrec.tokens.events.requests import Event, asked_of, id_of, keys_of, told_of, with_told
+from seqrec.tokens.events.requests import (
+    Event,
+    build_event_histories,
+    get_item_id,
+    get_keys,
+    parse_conditions,
+    parse_events,
+)
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -130,7 +137,7 @@ class Recommender(ModelRanker):
         unknown: list[str] = []
         known = []
         for history in histories:
-            ids = [event if isinstance(event, str) else id_of(event) for event in history]
+            ids = [event if isinstance(event, str) else get_item_id(event) for event in history]
             items = [self._item_of.get(item_id, -1) for item_id in ids]
             unknown += [i for i, item in zip(ids, items, strict=True) if item < 0]
             known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
@@ -151,7 +158,7 @@ class Recommender(ModelRanker):
         """
         events = self.events
         columns = [] if events is None else events.grammar.columns
-        keys = dict.fromkeys(key for history in histories for key in keys_of(history))
+        keys = dict.fromkeys(key for history in histories for key in get_keys(history))
         unknown = [key for key in keys if key not in columns]
         if events is None:
             if given:
@@ -161,12 +168,12 @@ class Recommender(ModelRanker):
                 )
             return items, unknown
         told = [
-            told_of([e for e in history if id_of(e) in self._item_of], known, events)
+            parse_events([e for e in history if get_item_id(e) in self._item_of], known, events)
             for history, known in zip(histories, items, strict=True)
         ]
         unknown += [what for one in told for what in one.unknown]
-        asked = asked_of(events.grammar, given or {})
-        return with_told(items, told, asked), list(dict.fromkeys(unknown))
+        asked = parse_conditions(events.grammar, given or {})
+        return build_event_histories(items, told, asked), list(dict.fromkeys(unknown))
 
     def _known(
         self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
@@ -190,23 +197,23 @@ class Recommender(ModelRanker):
         Raises:
             SeqRecError: no feature that it can plan with.
         """
-        if self.events is None or not self.events.grammar.plan_places:
+        if self.events is None or not self.events.grammar.plan_indices:
             raise SeqRecError(
                 f"plan: {self.name} has learned no feature that stands before its title; train "
                 "it with one in data.events (place: before, is_learned: true)"
             )
         if not isinstance(histories, EventHistories):
-            histories = self.events.plain(histories)
+            histories = self.events.without_features(histories)
         return with_plans(self.model, self.events, histories)
 
     def plans_of(self, histories: EventHistories) -> list[dict[str, str]]:
         """What ``planned`` said of every history: values of features, by their names."""
         assert self.events is not None
         grammar = self.events.grammar
-        of_places = [(place, grammar.features[place]) for place in grammar.plan_places]
+        of_places = [(place, grammar.features[place]) for place in grammar.plan_indices]
         return [
-            {one.name: one.values[asked[n] - 1] for n, one in of_places if asked[n] != OPEN}
-            for asked in histories.asked
+            {one.name: one.values[asked[n] - 1] for n, one in of_places if asked[n] != UNKNOWN}
+            for asked in histories.conditions
         ]
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
@@ -257,20 +264,20 @@ class Recommender(ModelRanker):
         if self.events is None:
             raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
         grammar = self.events.grammar
-        place = grammar.find(name, "after", asked)
+        place = grammar.find_feature(name, "after", asked)
         if not grammar.is_learned[place]:
             raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
-        code = grammar.code(place, value, asked)
+        code = grammar.get_code(place, value, asked)
         if isinstance(histories, EventHistories):
-            histories = self.events.unasked(histories)
+            histories = self.events.without_conditions(histories)
         room = (self.model.config.max_length - 1) * self.block_size
         found = []
         for row, titles in enumerate(items):
-            read = self.events.flat(histories[row : row + 1], self.model.config.max_length)
-            tokens, times = self.events.blocks(read.items, read.told).flatten(), None
+            read = self.events.flatten(histories[row : row + 1], self.model.config.max_length)
+            tokens, times = self.events.encode(read.items, read.codes).flatten(), None
             begin = max(len(tokens) - room, 0)
             if read.times is not None:
-                times = self.events.block_times(read.times).reshape(-1, 2)[begin:]
+                times = self.events.token_times(read.times).reshape(-1, 2)[begin:]
             tokens = tokens[begin:]
             of_values = value_probabilities(self.model, self.events, tokens, titles, place, times)
             found.append(of_values[:, code - 1].tolist())

@@ -41,7 +41,7 @@ class Plans:
             events: of a grammar with something to plan with.
         """
         self.events = events
-        self.places = events.grammar.plan_places
+        self.places = events.grammar.plan_indices
         """Of the features that are planned, in the order in which they are said."""
         self.families = [family_of(events, place) for place in self.places]
 
@@ -52,8 +52,8 @@ class Plans:
         max_length: int,
     ) -> PromptBatch:
         """Histories as blocks of tokens, of which the last ends where the plan begins."""
-        items, told, lengths, _ = self.events.flat(histories, max_length)
-        blocks = np.split(self.events.blocks(items, told), np.cumsum(lengths)[:-1])
+        items, told, lengths, _ = self.events.flatten(histories, max_length)
+        blocks = np.split(self.events.encode(items, told), np.cumsum(lengths)[:-1])
         cut = self.places[0] - self.events.block_size + 1
         return PromptBatch.of_tokens(
             [block.flatten()[:cut] for block in blocks],
@@ -143,7 +143,7 @@ class Plans:
     def _words(self, plans: Int[Tensor, "B G P"]) -> Int[Tensor, "B G J"]:
         """The tokens from the first word of the plan to the end of its block; others are open."""
         first = self.places[0]
-        tokens = torch.from_numpy(self.events.first_of[first:]).to(plans)
+        tokens = torch.from_numpy(self.events.first_tokens[first:]).to(plans)
         found = tokens.expand(*plans.shape[:2], -1).clone()
         found[:, :, [place - first for place in self.places]] += plans
         return found

@@ -33,7 +33,7 @@ def item_token(item_id: str) -> str:
     return f"<item:{quote(item_id, safe='')}>"
 
 
-def item_id_of(token: str) -> str:
+def decode_item_token(token: str) -> str:
     """The id that ``item_token`` turned into ``token``."""
     return unquote(token[len("<item:") : -1])
 

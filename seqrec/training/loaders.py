@@ -10,7 +10,7 @@ from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
 from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.training.tensors import PackedTensors
 
 PREFETCHED = 8
@@ -25,7 +25,7 @@ class Stream(Protocol):
     row_length: int
     num_batches: int
 
-    def batches(self, place: Place) -> Iterator[tuple[Place, Any]]: ...
+    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]: ...
 
 
 class PackedLoader:
@@ -34,7 +34,7 @@ class PackedLoader:
     def __init__(self, stream: Stream, tensors_of: Callable[[Any], Any] = PackedTensors.of) -> None:
         self.stream = stream
         self.tensors_of = tensors_of
-        self.place = Place()
+        self.place = StreamPosition()
 
     def __len__(self) -> int:
         return self.stream.num_batches
@@ -47,14 +47,14 @@ class PackedLoader:
     def endless(self) -> Iterator[Any]:
         """Batches of one epoch after the other, from the first on, wherever training is."""
         for epoch in itertools.count():
-            for _, batch in self.stream.batches(Place(epoch)):
+            for _, batch in self.stream.batches(StreamPosition(epoch)):
                 yield self.tensors_of(batch)
 
     def state_dict(self) -> dict[str, int]:
         return self.place._asdict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.place = Place(**state)
+        self.place = StreamPosition(**state)
 
 
 def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:

@@ -62,8 +62,8 @@ class PairTensors(NamedTuple):
     total_weight: float
     rows: Int[Tensor, " N"]
     columns: Int[Tensor, " N"]
-    asked: Int[Tensor, "N K"]
-    following: Int[Tensor, " N"]
+    candidates: Int[Tensor, "N K"]
+    next_items: Int[Tensor, " N"]
     pairs: Int[Tensor, " P"]
     chosen_at: Int[Tensor, "P L"]
     rejected_at: Int[Tensor, "P R L"]

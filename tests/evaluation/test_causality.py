@@ -67,8 +67,8 @@ def inputs(log, grammar, genres, split, targets):
     coder = EventCoder(grammar, codes, item_series=genres - 1)
     events = EventTokens(TOKENS, coder, first_token=2 + NUM_ITEMS)
     queries = queries_of(log, split, targets).with_events(log, events)
-    flat = events.flat(queries.histories, max_length=8)
-    blocks = events.blocks(flat.items, flat.told)
+    flat = events.flatten(queries.histories, max_length=8)
+    blocks = events.encode(flat.items, flat.codes)
     times = np.zeros((len(blocks), 0), int) if flat.times is None else flat.times
     parts = np.split(np.concatenate([blocks, times], axis=1), np.cumsum(flat.lengths)[:-1])
     return [part.flatten().tolist() for part in parts], queries

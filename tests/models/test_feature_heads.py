@@ -30,7 +30,7 @@ GRAMMAR = Grammar(
 )
 TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)
 EVENTS = EventTokens(TOKENS, EventCoder(GRAMMAR, {0: np.arange(100) % 3}), first_token=102)
-GENRE, RATING, FINISHED, WANTED = EVENTS.first_of.tolist()
+GENRE, RATING, FINISHED, WANTED = EVENTS.first_tokens.tolist()
 
 
 @pytest.fixture
@@ -109,11 +109,13 @@ PLANS = EventTokens(TOKENS, EventCoder(PLANNING, {0: np.arange(100) % 3}), first
 
 def test_a_plan_is_said_word_by_word_each_given_those_before_it(model):
     """Against the tokens written by hand; histories of several lengths share a batch."""
-    _, wanted, mood, next_genre = PLANS.first_of.tolist()
-    histories = PLANS.plain([np.array([7]), np.array([4, 9, 30]), np.array([], dtype=int)])
-    histories.asked[1, 3] = 2
-    found = with_plans(model, PLANS, histories).asked
-    assert not histories.asked[0].any() and not found[:, :2].any()
+    _, wanted, mood, next_genre = PLANS.first_tokens.tolist()
+    histories = PLANS.without_features(
+        [np.array([7]), np.array([4, 9, 30]), np.array([], dtype=int)]
+    )
+    histories.conditions[1, 3] = 2
+    found = with_plans(model, PLANS, histories).conditions
+    assert not histories.conditions[0].any() and not found[:, :2].any()
     assert not found[2].any()
     open_words = [wanted, mood, next_genre]
     for row, said in ((0, found[0]), (1, found[1])):

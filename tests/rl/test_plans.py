@@ -34,7 +34,7 @@ GRAMMAR = Grammar(
 )
 TOKENS = ItemTokens(OneTokenItems(2, 6), pad_token_id=0, unknown_token_id=1)
 EVENTS = EventTokens(TOKENS, EventCoder(GRAMMAR, {0: np.arange(6) % 3}), first_token=8)
-GENRE, WANTED, NEXT_GENRE, DEVICE, MOOD = EVENTS.first_of.tolist()
+GENRE, WANTED, NEXT_GENRE, DEVICE, MOOD = EVENTS.first_tokens.tolist()
 PLANS = Plans(EVENTS)
 EVERY_PLAN = list(product((1, 2), (1, 2)))
 

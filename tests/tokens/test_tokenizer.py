@@ -15,8 +15,8 @@ from seqrec.tokens.tokenizer import (
     SPECIAL_TOKENS,
     ItemTokens,
     build_tokenizer,
+    decode_item_token,
     history_text,
-    item_id_of,
     item_token,
     tokenizer_fingerprint,
 )
@@ -43,7 +43,7 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 def test_item_tokens_are_injective_and_read_back(item_ids):
     tokens = [item_token(item_id) for item_id in item_ids]
     assert len(set(tokens)) == len(item_ids)
-    assert [item_id_of(token) for token in tokens] == item_ids
+    assert [decode_item_token(token) for token in tokens] == item_ids
     assert not any(token in SPECIAL_TOKENS or len(token.split()) != 1 for token in tokens)
 
 

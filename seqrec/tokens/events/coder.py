@@ -11,8 +11,8 @@ from seqrec.data.histories import Histories
 from seqrec.tokens.events.grammar import (
     NO,
     NO_TIME,
-    OPEN,
     TIME_COLUMN,
+    UNKNOWN,
     YES,
     Feature,
     Grammar,
@@ -62,7 +62,7 @@ class EventCoder:
         }
         series = None
         if grammar.sessions is not None and grammar.sessions.source == "item":
-            series = numbered(item_values(items, grammar.sessions.key, key))
+            series = number_values(item_values(items, grammar.sessions.key, key))
         return cls(grammar, codes, series)
 
     def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
@@ -70,7 +70,7 @@ class EventCoder:
 
         That of one follows from itself and, where times count, from the one before it.
         """
-        found = self.of_items(histories.items)
+        found = self.item_feature_codes(histories.items)
         for place, feature in enumerate(self.grammar.features):
             if feature.column is not None:
                 found[:, place] = feature.codes(log_values(feature, histories))
@@ -78,10 +78,12 @@ class EventCoder:
         if sessions is not None:
             named = histories.columns.get(sessions.key) if sessions.source == "column" else None
             times = histories.columns[TIME_COLUMN]
-            self.tell_sessions(found, histories.items, named, times, is_first_of(histories))
+            self.set_session_codes(
+                found, histories.items, named, times, is_history_start(histories)
+            )
         return found
 
-    def tell_sessions(
+    def set_session_codes(
         self,
         codes: Int[np.ndarray, "N C"],
         items: Int[np.ndarray, " N"],
@@ -100,7 +102,7 @@ class EventCoder:
         """
         assert self.grammar.sessions is not None
         if named is not None:
-            series = numbered(named)
+            series = number_values(named)
         else:
             assert self.item_series is not None
             series = np.where(items >= 0, self.item_series[items], -1)
@@ -108,13 +110,13 @@ class EventCoder:
         found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
         for place, feature in enumerate(self.grammar.features):
             if feature.source == "session":
-                codes[:, place] = np.where(times == NO_TIME, OPEN, found)
+                codes[:, place] = np.where(times == NO_TIME, UNKNOWN, found)
 
-    def of_items(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
+    def item_feature_codes(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
         """What titles alone say; all else, and all of unknown titles, is open."""
-        found = np.full((len(items), len(self.grammar.features)), OPEN, dtype=np.int32)
+        found = np.full((len(items), len(self.grammar.features)), UNKNOWN, dtype=np.int32)
         for place, codes in self.item_codes.items():
-            found[:, place] = np.where(items >= 0, codes[items], OPEN)
+            found[:, place] = np.where(items >= 0, codes[items], UNKNOWN)
         return found
 
 
@@ -124,10 +126,10 @@ def log_values(feature: Feature, histories: Histories) -> np.ndarray:
     values = histories.columns[feature.column]
     if feature.source == "column":
         return values
-    return time_values(values, is_first_of(histories), feature.key)
+    return time_values(values, is_history_start(histories), feature.key)
 
 
-def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:
+def is_history_start(histories: Histories) -> Bool[np.ndarray, " N"]:
     """Whether each interaction is its history's first."""
     is_first = np.zeros(len(histories.items), dtype=bool)
     starts = histories.offsets[:-1]
@@ -135,7 +137,7 @@ def is_first_of(histories: Histories) -> Bool[np.ndarray, " N"]:
     return is_first
 
 
-def numbered(values: np.ndarray) -> Int[np.ndarray, " N"]:
+def number_values(values: np.ndarray) -> Int[np.ndarray, " N"]:
     """A number of each value, alike where values are; -1 where they are missing."""
     unique, inverse = np.unique(values, return_inverse=True)
     is_known = np.array([not is_missing(value) for value in unique.tolist()], dtype=bool)

@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float, Int
 from seqrec.data.histories import MISSING_TIME
 from seqrec.errors import SeqRecError
 
-OPEN = 0
+UNKNOWN = 0
 """Code of a feature of which nothing is said."""
-OPEN_WORD = "?"
+UNKNOWN_WORD = "?"
 SESSION_VALUES = ("no", "yes")
 NO, YES = 1, 2
 """What a session's feature may be, and the codes of that."""
@@ -58,7 +58,7 @@ class Feature:
     def words(self) -> list[str]:
         """Its tokens, the open one first, which no value's is equal to."""
         values = [quote(value, safe=".-") for value in self.values]
-        return [f"<{self.name}={text}>" for text in (OPEN_WORD, *values)]
+        return [f"<{self.name}={text}>" for text in (UNKNOWN_WORD, *values)]
 
     @property
     def num_codes(self) -> int:
@@ -100,13 +100,13 @@ class Feature:
 
         None if training never met it.
         """
-        number = number_of(value)
+        number = parse_number(value)
         if value_text(value) in self.values:
             return 1 + self.values.index(value_text(value))
         if number is None:
             return None
         code = self.codes(np.array([number]))[0]
-        return None if code == OPEN else int(code)
+        return None if code == UNKNOWN else int(code)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Grammar:
         return np.array([one.place == "before" for one in self.features], dtype=bool)
 
     @property
-    def is_given(self) -> Bool[np.ndarray, " C"]:
+    def is_target_time(self) -> Bool[np.ndarray, " C"]:
         """Of every feature, whether the model is told it of the title that it is asked for."""
         given = [one.place == "before" and one.source == "time" for one in self.features]
         return np.array(given, dtype=bool)
@@ -150,7 +150,7 @@ class Grammar:
         return np.array([one.is_learned for one in self.features], dtype=bool)
 
     @property
-    def plan_places(self) -> list[int]:
+    def plan_indices(self) -> list[int]:
         """The features that the model can plan with: it says them before the title."""
         return np.flatnonzero(self.is_before & self.is_learned).tolist()
 
@@ -180,24 +180,24 @@ class Grammar:
         return [one for one in self.features if one.source == "time" and one.key == "gap"]
 
     @property
-    def session_place(self) -> int | None:
+    def session_index(self) -> int | None:
         """The feature that says whether an event goes on with a session, if there is one."""
         sources = [one.source for one in self.features]
         return sources.index("session") if "session" in sources else None
 
     @property
-    def condenses(self) -> bool:
+    def shortens_histories(self) -> bool:
         """Whether histories get shorter by it."""
         return self.sessions is not None or any(one.dropped for one in self.features)
 
     @property
     def time_input(self) -> str:
         """What the model is told of times, for the protocol of its results."""
-        if self.is_given.any() or self.times == "target_time":
+        if self.is_target_time.any() or self.times == "target_time":
             return TARGET_TIME
         return PAST_TIMES if TIME_COLUMN in self.columns else NO_TIME_INPUT
 
-    def find(self, name: str, place: Literal["after", "before"], asked: str) -> int:
+    def find_feature(self, name: str, place: Literal["after", "before"], asked: str) -> int:
         """The place of a feature that is called so, or read from a column of that name.
 
         Args:
@@ -216,7 +216,7 @@ class Grammar:
         names = ", ".join(self.features[number].name for number in here) or "none"
         raise SeqRecError(f"{asked}: features {place} a title that the model knows: {names}")
 
-    def code(self, number: int, value: Any, asked: str) -> int:
+    def get_code(self, number: int, value: Any, asked: str) -> int:
         """The code of a feature's value.
 
         Raises:
@@ -254,7 +254,7 @@ class Grammar:
         return cls(tuple(features), None if sessions is None else Sessions(**sessions))
 
 
-def number_of(value: Any) -> float | None:
+def parse_number(value: Any) -> float | None:
     """A value as a number, if it is one; ``true`` is 1."""
     text = str(value).lower()
     try:
@@ -265,7 +265,7 @@ def number_of(value: Any) -> float | None:
 
 def value_text(value: Any) -> str:
     """A value as tokens spell it: whole numbers without a fraction."""
-    number = number_of(value) if isinstance(value, int | float | np.number) else None
+    number = parse_number(value) if isinstance(value, int | float | np.number) else None
     return str(value) if number is None else f"{number:.15g}"
 
 
@@ -280,9 +280,9 @@ def bucket_codes(
 ) -> Int[np.ndarray, " N"]:
     """The code of each number's bucket; open where it is missing or its bucket unknown."""
     place = {name: 1 + number for number, name in enumerate(known)}
-    code = np.array([place.get(name, OPEN) for name in bucket_names(edges)], dtype=np.int64)
+    code = np.array([place.get(name, UNKNOWN) for name in bucket_names(edges)], dtype=np.int64)
     found = code[np.searchsorted(edges, values, side="right")]
-    return np.where(np.isnan(values), OPEN, found)
+    return np.where(np.isnan(values), UNKNOWN, found)
 
 
 def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N"]:
@@ -290,7 +290,7 @@ def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N
     unique, inverse = np.unique(values, return_inverse=True)
     place = {text: 1 + number for number, text in enumerate(known)}
     codes = [
-        OPEN if is_missing(value) else place.get(value_text(value), OPEN)
+        UNKNOWN if is_missing(value) else place.get(value_text(value), UNKNOWN)
         for value in unique.tolist()
     ]
     return np.array(codes, dtype=np.int64)[inverse.reshape(-1)]

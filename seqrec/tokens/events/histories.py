@@ -19,11 +19,11 @@ class EventHistories(Sequence):
     """Titles."""
     codes: Sequence[Int[np.ndarray, "T C"]]
     """What is told of each."""
-    asked: Int[np.ndarray, "H C"]
+    conditions: Int[np.ndarray, "H C"]
     """What is told before the title that is asked for, of every history."""
     times: Sequence[Int64[np.ndarray, " T"]] | None = None
     """When each event was, in microseconds since 1970; None if that is not known of any."""
-    asked_times: Int64[np.ndarray, " H"] | None = None
+    target_times: Int64[np.ndarray, " H"] | None = None
     """When the title that is asked for will be watched; None where nobody is told."""
 
     def __len__(self) -> int:
@@ -38,9 +38,9 @@ class EventHistories(Sequence):
     def __getitem__(self, place: int | slice) -> "Int[np.ndarray, ' T'] | EventHistories":
         if isinstance(place, slice):
             times = None if self.times is None else self.times[place]
-            when = None if self.asked_times is None else self.asked_times[place]
+            when = None if self.target_times is None else self.target_times[place]
             return EventHistories(
-                self.items[place], self.codes[place], self.asked[place], times, when
+                self.items[place], self.codes[place], self.conditions[place], times, when
             )
         return self.items[place]
 
@@ -51,5 +51,5 @@ class EventHistories(Sequence):
         """Some of them."""
         items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
         times = None if self.times is None else [self.times[place] for place in places]
-        when = None if self.asked_times is None else self.asked_times[places]
-        return EventHistories(items, codes, self.asked[places], times, when)
+        when = None if self.target_times is None else self.target_times[places]
+        return EventHistories(items, codes, self.conditions[places], times, when)

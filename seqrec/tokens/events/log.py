@@ -7,7 +7,7 @@ from seqrec.data.histories import Blocks, Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.coder import is_first_of
+from seqrec.tokens.events.coder import is_history_start
 from seqrec.tokens.events.grammar import NO_TIME, TIME_COLUMN, Feature, Grammar
 
 KEY = "data.events"
@@ -62,7 +62,7 @@ def _is_early(histories: Histories) -> Bool[np.ndarray, " N"]:
     times, number = histories.columns[TIME_COLUMN], np.arange(len(histories.items))
     last_known = np.maximum.accumulate(np.where(times != NO_TIME, number, -1))
     before = np.append(-1, last_known[:-1])[: len(number)]
-    starts = np.maximum.accumulate(np.where(is_first_of(histories), number, 0))
+    starts = np.maximum.accumulate(np.where(is_history_start(histories), number, 0))
     is_own = (before >= starts) & (times != NO_TIME)
     return is_own & (times < times[before])
 

@@ -12,11 +12,11 @@ from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.grammar import (
     MICROSECONDS,
     NO_TIME,
-    OPEN,
     TIME_COLUMN,
+    UNKNOWN,
     Grammar,
     is_missing,
-    number_of,
+    parse_number,
     time_values,
     value_text,
 )
@@ -26,7 +26,7 @@ ITEM_ID = "item_id"
 Event = str | Mapping[str, Any]
 
 
-class Told(NamedTuple):
+class ParsedEvents(NamedTuple):
     """What the events of a history say beside their titles."""
 
     codes: Int[np.ndarray, "T C"]
@@ -36,7 +36,7 @@ class Told(NamedTuple):
     """Microseconds since 1970."""
 
 
-class Asked(NamedTuple):
+class Conditions(NamedTuple):
     """What is given of the titles that are asked for."""
 
     codes: Int[np.ndarray, " C"]
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     """When they will be watched, in microseconds since 1970."""
 
 
-def id_of(event: Event) -> str:
+def get_item_id(event: Event) -> str:
     """The id of an event's title.
 
     Raises:
@@ -58,14 +58,16 @@ def id_of(event: Event) -> str:
     return str(event[ITEM_ID])
 
 
-def keys_of(history: Sequence[Event]) -> list[str]:
+def get_keys(history: Sequence[Event]) -> list[str]:
     """What events say beside their titles, by name."""
     events = [event for event in history if not isinstance(event, str)]
     keys = [str(key) for event in events if isinstance(event, Mapping) for key in event]
     return [key for key in dict.fromkeys(keys) if key != ITEM_ID]
 
 
-def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: EventTokens) -> Told:
+def parse_events(
+    history: Sequence[Event], items: Int[np.ndarray, " T"], events: EventTokens
+) -> ParsedEvents:
     """What a history's events say.
 
     Args:
@@ -77,7 +79,7 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
         SeqRecError: events out of order, or a time that is none.
     """
     rows = [event if isinstance(event, Mapping) else {} for event in history]
-    codes = events.coder.of_items(items)
+    codes = events.coder.item_feature_codes(items)
     unknown = []
     times = _times(rows)
     is_first = np.arange(len(rows)) == 0
@@ -93,43 +95,43 @@ def told_of(history: Sequence[Event], items: Int[np.ndarray, " T"], events: Even
             code = feature.code_of(value)
             if code is None:
                 unknown.append(f"{feature.key}={value}")
-            codes[number, place] = code or OPEN
+            codes[number, place] = code or UNKNOWN
     sessions = events.grammar.sessions
     if sessions is not None:
         named = None
         if sessions.source == "column":
             series = [row.get(sessions.key) for row in rows]
             named = np.array([_series_text(one) for one in series], dtype=str)
-        events.coder.tell_sessions(codes, items, named, times, is_first)
-    return Told(codes, unknown, times)
+        events.coder.set_session_codes(codes, items, named, times, is_first)
+    return ParsedEvents(codes, unknown, times)
 
 
-def asked_of(grammar: Grammar, given: Mapping[str, Any]) -> Asked:
+def parse_conditions(grammar: Grammar, given: Mapping[str, Any]) -> Conditions:
     """What is given of titles, by a feature's name or column, or as their time.
 
     Raises:
         SeqRecError: no feature before a title is called so, or it never had that value.
     """
-    codes, time = np.full(len(grammar.features), OPEN, dtype=np.int32), None
+    codes, time = np.full(len(grammar.features), UNKNOWN, dtype=np.int32), None
     for name, value in given.items():
         asked = f"given {name}={value}"
         if name == TIME_COLUMN and grammar.times == "target_time":
             time = _microseconds(value, "given")
             continue
-        place = grammar.find(name, "before", asked)
-        codes[place] = grammar.code(place, value, asked)
-    return Asked(codes, time)
+        place = grammar.find_feature(name, "before", asked)
+        codes[place] = grammar.get_code(place, value, asked)
+    return Conditions(codes, time)
 
 
-def with_told(
+def build_event_histories(
     items: Sequence[Int[np.ndarray, " T"]],
-    told: Sequence[Told],
-    asked: Asked,
+    told: Sequence[ParsedEvents],
+    asked: Conditions,
 ) -> EventHistories:
     """Histories of which all are asked for titles of the same kind."""
     codes, times = [one.codes for one in told], [one.times for one in told]
-    asked_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
-    return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, asked_times)
+    target_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
+    return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, target_times)
 
 
 def _series_text(value: Any) -> str:
@@ -155,7 +157,7 @@ def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
 
 def _microseconds(value: Any, where: str) -> int:
     """A time as seconds since 1970 or ISO 8601, which is UTC unless it says otherwise."""
-    seconds = number_of(value)
+    seconds = parse_number(value)
     if seconds is None:
         try:
             time = datetime.fromisoformat(str(value))

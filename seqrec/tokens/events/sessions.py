@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from seqrec.tokens.events.grammar import MICROSECONDS, NO, NO_TIME, OPEN, YES, Grammar
+from seqrec.tokens.events.grammar import MICROSECONDS, NO, NO_TIME, UNKNOWN, YES, Grammar
 
 
-class Condensed(NamedTuple):
+class ShortenedEvents(NamedTuple):
     """What is left of some events."""
 
     kept: Int[np.ndarray, " M"]
@@ -47,9 +47,9 @@ def continues(
     return found
 
 
-def condense(
+def shorten_events(
     grammar: Grammar, codes: Int[np.ndarray, "N C"], is_first: Bool[np.ndarray, " N"]
-) -> Condensed:
+) -> ShortenedEvents:
     """Events by a grammar's rules.
 
     Args:
@@ -72,8 +72,8 @@ def condense(
     told = np.where(is_of_first, codes[first], codes[kept])
     for place, feature in enumerate(grammar.features):
         if feature.source == "session":
-            alone = np.where(told[:, place] == OPEN, OPEN, NO)
+            alone = np.where(told[:, place] == UNKNOWN, UNKNOWN, NO)
             told[:, place] = np.where(first < kept, YES, alone)
     is_merged = ~is_dropped
     is_merged[kept] = False
-    return Condensed(kept, first, told, is_merged, is_dropped)
+    return ShortenedEvents(kept, first, told, is_merged, is_dropped)

@@ -11,7 +11,7 @@ from seqrec.tokens.streams.packing import pack_rows
 from seqrec.tokens.streams.windows import Windows
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     """Where a run is: the next batch to come."""
 
     epoch: int = 0
@@ -26,7 +26,7 @@ class WindowStream(ABC):
     def __init__(
         self,
         windows: Windows,
-        num_asked: Int[np.ndarray, " W"],
+        num_predictions: Int[np.ndarray, " W"],
         *,
         row_length: int,
         batch_size: int,
@@ -38,7 +38,7 @@ class WindowStream(ABC):
 
         Args:
             windows: which stretches are read.
-            num_asked: what a window weighs: how much is asked in it.
+            num_predictions: what a window weighs: how much is asked in it.
             row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
@@ -46,7 +46,7 @@ class WindowStream(ABC):
             num_ranks: processes that train together.
         """
         self.windows = windows
-        self.num_asked = num_asked
+        self.num_predictions = num_predictions
         self.row_length = row_length
         self.batch_size = batch_size
         self.seed = seed
@@ -60,7 +60,7 @@ class WindowStream(ABC):
     def _batch(self, rows: Sequence[Sequence[int]]) -> Any:
         """The windows of some rows, with the ``total_weight`` of what is asked in them."""
 
-    def batches(self, place: Place) -> Iterator[tuple[Place, Any]]:
+    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]:
         """The batches from a place to the end of its epoch, each with the place after it."""
         generator = np.random.default_rng((self.seed, place.epoch))
         order = generator.permutation(len(self.windows.starts))
@@ -70,7 +70,11 @@ class WindowStream(ABC):
         cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
         for batch in range(place.batch, self.num_batches):
             is_last = batch + 1 == self.num_batches
-            after = Place(place.epoch + 1) if is_last else Place(place.epoch, 0, batch + 1)
+            after = (
+                StreamPosition(place.epoch + 1)
+                if is_last
+                else StreamPosition(place.epoch, 0, batch + 1)
+            )
             yield after, self._part(rows[cuts[batch] : cuts[batch + 1]])
 
     def in_order(self, start: int = 0) -> Iterator[Any]:
@@ -80,6 +84,6 @@ class WindowStream(ABC):
 
     def _part(self, rows: Sequence[Sequence[int]]) -> Any:
         """This process's part of a batch, which knows what the whole weighs."""
-        total = sum(int(self.num_asked[row].sum()) for row in rows)
+        total = sum(int(self.num_predictions[row].sum()) for row in rows)
         batch = self._batch(rows[self.rank :: self.num_ranks])
         return batch._replace(total_weight=total / self.num_ranks)

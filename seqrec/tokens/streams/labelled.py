@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from seqrec.data.feedback.labels import Labels
 from seqrec.tokens.streams.base import WindowStream
-from seqrec.tokens.streams.rated import RewardBatch, pack_rated, prompts_of, rating_rows
+from seqrec.tokens.streams.rated import RewardBatch, build_prompts, pack_rated, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 
@@ -45,7 +45,7 @@ class LabelledStream(WindowStream):
         starts, lengths = labels.histories.starts[chosen], labels.histories.lengths[chosen]
         parts = [slice(a, a + n) for a, n in zip(starts, lengths, strict=True)]
         rated = rating_rows(labels.ratings, levels)
-        self._items, self._ratings, windows = prompts_of(
+        self._items, self._ratings, windows = build_prompts(
             [labels.histories.values[part] for part in parts],
             [rated[part] for part in parts],
             row_length,
@@ -65,7 +65,7 @@ class LabelledStream(WindowStream):
             rank=rank,
             num_ranks=num_ranks,
         )
-        self._first = np.concatenate([[0], np.cumsum(self.num_asked)])
+        self._first = np.concatenate([[0], np.cumsum(self.num_predictions)])
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch:
         packed = pack_rated(
@@ -77,7 +77,7 @@ class LabelledStream(WindowStream):
             self._answers[self._first[window] : self._first[window + 1]] for window in windows
         ]
         events = np.concatenate([np.empty(0, dtype=np.int64), *of_windows])
-        place = np.repeat(ends, self.num_asked[windows])
+        place = np.repeat(ends, self.num_predictions[windows])
         labels = self.labels
         return RewardBatch(
             packed.input_ids,

@@ -15,10 +15,10 @@ from seqrec.data.histories import Blocks, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.coder import is_first_of
+from seqrec.tokens.events.coder import is_history_start
 from seqrec.tokens.events.grammar import TIME_COLUMN, Grammar
-from seqrec.tokens.events.sessions import condense
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.events.sessions import shorten_events
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
 from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
@@ -120,7 +120,7 @@ class PackedStream:
         self.num_batches = int(-(-self._packed_rows.sum() // batch_size))
         """Batches of an epoch, the same in every epoch and process."""
 
-    def batches(self, place: Place) -> Iterator[tuple[Place, PackedBatch]]:
+    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, PackedBatch]]:
         """The batches from a place to the end of its epoch, each with the place after it."""
         pools = self._pools(place.epoch)
         for number in range(place.pool, len(pools)):
@@ -135,12 +135,12 @@ class PackedStream:
             cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
             is_resumed = number == place.pool
             for batch in range(place.batch if is_resumed else 0, pool.num_batches):
-                after = Place(place.epoch, number, batch + 1)
+                after = StreamPosition(place.epoch, number, batch + 1)
                 if after.batch == pool.num_batches:
-                    after = Place(place.epoch, number + 1)
+                    after = StreamPosition(place.epoch, number + 1)
                 if after.pool == len(pools):
-                    after = Place(place.epoch + 1)
-                here = Place(place.epoch, number, batch)
+                    after = StreamPosition(place.epoch + 1)
+                here = StreamPosition(place.epoch, number, batch)
                 yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
             del examples, rows  # before the next pool is read
 
@@ -156,7 +156,7 @@ class PackedStream:
             rows = pack_rows(examples.windows.lengths, self.row_items)
             skipped = max(first - (number - num_batches), 0) * self.batch_size
             for start in range(skipped, len(rows), self.batch_size):
-                here = Place(pool=block, batch=start // self.batch_size)
+                here = StreamPosition(pool=block, batch=start // self.batch_size)
                 yield self._batch(examples, rows[start : start + self.batch_size], here)
 
     @property
@@ -184,7 +184,9 @@ class PackedStream:
             pools.append(Pool(np.append(last.blocks, order[start:]), last.num_batches))
         return pools
 
-    def _batch(self, examples: Examples, rows: list[list[int]], place: Place) -> PackedBatch:
+    def _batch(
+        self, examples: Examples, rows: list[list[int]], place: StreamPosition
+    ) -> PackedBatch:
         """This process's part of a batch."""
         own = rows[self.rank :: self.num_ranks]
         if self.events is None:
@@ -217,8 +219,8 @@ class PackedStream:
         codes = targets = times = None
         if self.events is not None:
             codes = self.events.coder.codes(histories)
-            if self.events.grammar.condenses:
-                histories, codes, targets = condensed(histories, codes, self.events.grammar)
+            if self.events.grammar.shortens_histories:
+                histories, codes, targets = shorten_log(histories, codes, self.events.grammar)
             if self.events.grammar.times is not None:
                 times = histories.columns[TIME_COLUMN]
         num_before = np.concatenate([[0], np.cumsum(histories.split == TRAIN)])
@@ -239,8 +241,8 @@ class PackedStream:
         if self.events is None:
             return
         in_training = histories.split == TRAIN
-        left = condense(
-            self.events.grammar, self.events.coder.codes(histories), part_starts(histories)
+        left = shorten_events(
+            self.events.grammar, self.events.coder.codes(histories), is_part_start(histories)
         )
         starts, lengths, _ = examples.windows
         edges = np.zeros(len(examples.items) + 1, dtype=np.int64)
@@ -267,21 +269,21 @@ class PackedStream:
         return weight
 
 
-def part_starts(histories: Histories) -> Bool[np.ndarray, " N"]:
+def is_part_start(histories: Histories) -> Bool[np.ndarray, " N"]:
     """Whether each interaction is the first of its history, or of a part of the split in it."""
-    is_first = is_first_of(histories)
+    is_first = is_history_start(histories)
     is_first[1:] |= histories.split[1:] != histories.split[:-1]
     return is_first
 
 
-def condensed(
+def shorten_log(
     histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
 ) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
     """Histories as short as a grammar makes them, their codes, and what each is learned as.
 
     As a target a session is its first row: the time, the weight and all other columns are that's.
     """
-    left = condense(grammar, codes, part_starts(histories))
+    left = shorten_events(grammar, codes, is_part_start(histories))
     columns = {name: values[left.first] for name, values in histories.columns.items()}
     shorter = Histories(
         np.searchsorted(left.kept, histories.offsets).astype(np.int64),

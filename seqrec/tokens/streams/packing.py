@@ -103,7 +103,7 @@ class Examples(NamedTuple):
         starts = self.windows.starts[windows] + self.windows.num_context[windows]
         ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
         pairs = zip(starts.tolist(), ends.tolist(), strict=True)
-        return sum(events.num_learned(self.codes[start:end]) for start, end in pairs)
+        return sum(events.count_feature_labels(self.codes[start:end]) for start, end in pairs)
 
 
 class Placement(NamedTuple):
@@ -223,10 +223,10 @@ def pack_blocks(
 
 
 def pack_times(
-    block_times: Int64[np.ndarray, "N E 2"], place: Int[np.ndarray, " N"], shape: tuple[int, int]
+    token_times: Int64[np.ndarray, "N E 2"], place: Int[np.ndarray, " N"], shape: tuple[int, int]
 ) -> Int64[np.ndarray, "B T 2"]:
     """Rows of the times of blocks' tokens; unknown elsewhere."""
-    flat = pack_blocks(block_times.reshape(len(block_times), -1), place, shape, NO_TIME)
+    flat = pack_blocks(token_times.reshape(len(token_times), -1), place, shape, NO_TIME)
     return flat.reshape(shape[0], -1, 2)
 
 
@@ -262,18 +262,18 @@ def pack_events(
     shape, size = (max(len(rows), 1), row_length), events.block_size
     placement = place_windows(examples.windows, rows, row_length)
     here, next_one = placement.source, placement.source + 1
-    told = events.told(examples.codes[here], examples.codes[next_one])
-    blocks = events.blocks(examples.items[here], events.opened(told, generator))
-    learned = events.learned(told, ignore_index)
+    told = events.block_codes(examples.codes[here], examples.codes[next_one])
+    blocks = events.encode(examples.items[here], events.drop_features(told, generator))
+    learned = events.feature_labels(told, ignore_index)
     learned[placement.is_context] = ignore_index
     labels, label_weight, total_weight = pack_labels(examples, placement, shape, size, ignore_index)
     times = None
     if examples.times is not None:
-        told_times = events.told_times(examples.times[here], examples.times[next_one])
+        block_times = events.block_times(examples.times[here], examples.times[next_one])
         lengths = examples.windows.lengths[[window for row in rows for window in row]]
         is_untimed = generator.random(len(lengths)) < UNTIMED_SHARE
-        told_times[np.repeat(is_untimed, lengths)] = NO_TIME
-        times = pack_times(events.block_times(told_times), placement.place, shape)
+        block_times[np.repeat(is_untimed, lengths)] = NO_TIME
+        times = pack_times(events.token_times(block_times), placement.place, shape)
     return PackedBatch(
         pack_blocks(blocks, placement.place, shape, events.tokens.pad_token_id),
         pack_documents(placement, shape, size),

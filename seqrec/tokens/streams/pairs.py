@@ -16,7 +16,7 @@ from seqrec.tokens.streams.packing import pack_inputs, place_windows
 from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
 
-MAX_ASKED = 64
+MAX_CANDIDATES = 64
 """Items asked for in one row of the head; what is asked at a place beyond has a row of its own."""
 
 
@@ -34,9 +34,9 @@ class PairBatch(NamedTuple):
     rows: Int[np.ndarray, " N"]
     """Of the places, in the packed histories."""
     columns: Int[np.ndarray, " N"]
-    asked: Int[np.ndarray, "N K"]
+    candidates: Int[np.ndarray, "N K"]
     """Items asked for after each place, padded with item 0."""
-    following: Int[np.ndarray, " N"]
+    next_items: Int[np.ndarray, " N"]
     """The item that the history went on with in the log, where that is known; else -1."""
     pairs: Int[np.ndarray, " P"]
     """Which pairs these are, by their number in the file."""
@@ -54,10 +54,10 @@ class PairWindows(NamedTuple):
 
     windows: Windows
     """Stretches of the pairs' histories, end to end."""
-    window_of: Int[np.ndarray, " P"]
+    pair_window: Int[np.ndarray, " P"]
     """Of each pair that was asked for."""
-    column_of: Int[np.ndarray, " P"]
-    """Place of the last title of the pair's history within its window."""
+    pair_column: Int[np.ndarray, " P"]
+    """StreamPosition of the last title of the pair's history within its window."""
 
     @classmethod
     def of(cls, pairs: Pairs, rows: Int[np.ndarray, " P"], max_length: int) -> "PairWindows":
@@ -132,7 +132,7 @@ class PairStream(WindowStream):
             num_ranks: processes that train together.
         """
         self.layout = layout = PairWindows.of(pairs, chosen, row_length)
-        counts = np.bincount(layout.window_of, minlength=len(layout.windows.starts))
+        counts = np.bincount(layout.pair_window, minlength=len(layout.windows.starts))
         super().__init__(
             layout.windows,
             counts,
@@ -150,7 +150,7 @@ class PairStream(WindowStream):
         is_learned = pairs.histories.values < pairs.num_items
         self._learned_before = np.concatenate([[0], np.cumsum(is_learned)])
         self._unrelated = pairs.unrelated()
-        self._by_window = np.argsort(layout.window_of, kind="stable")
+        self._by_window = np.argsort(layout.pair_window, kind="stable")
         self._first_of = np.concatenate([[0], np.cumsum(counts)])
 
     def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch:
@@ -207,8 +207,8 @@ class PairStream(WindowStream):
             row_of[row] = number
             lengths = windows.lengths[row]
             first_column[row] = np.cumsum(lengths) - lengths
-        window = self.layout.window_of[places]
-        column = first_column[window] + self.layout.column_of[places]
+        window = self.layout.pair_window[places]
+        column = first_column[window] + self.layout.pair_column[places]
         asked = self._asked(places, row_of[window], column)
         weight = self._weight(places)
         return PairBatch(
@@ -243,23 +243,23 @@ class PairStream(WindowStream):
         pair, slot = pair[order], slot[order]
         _, first, count = np.unique(position[pair], return_index=True, return_counts=True)
         within = np.arange(len(pair)) - np.repeat(first, count)
-        key = position[pair] * (len(pair) + 1) + within // MAX_ASKED
+        key = position[pair] * (len(pair) + 1) + within // MAX_CANDIDATES
         keys, head_row = np.unique(key, return_inverse=True)
-        column = within % MAX_ASKED
+        column = within % MAX_CANDIDATES
         width = int(column.max(initial=0)) + 1
-        asked = np.zeros((len(keys), width), dtype=np.int64)
-        asked[head_row, column] = wanted[pair, slot]
+        candidates = np.zeros((len(keys), width), dtype=np.int64)
+        candidates[head_row, column] = wanted[pair, slot]
         at = np.full(wanted.shape, NONE, dtype=np.int64)
         at[pair, slot] = head_row * width + column
         head_position = keys // (len(pair) + 1)
         is_next = self.pairs.is_next[numbers]
         next_of = dict(zip(position[is_next].tolist(), wanted[is_next, 0].tolist(), strict=True))
-        following = np.array([next_of.get(at_, NONE) for at_ in head_position.tolist()], np.int64)
+        next_items = np.array([next_of.get(at_, NONE) for at_ in head_position.tolist()], np.int64)
         return {
             "rows": head_position // self.row_length,
             "columns": self.tokens.blocks.last_position(head_position % self.row_length),
-            "asked": asked,
-            "following": following,
+            "candidates": candidates,
+            "next_items": next_items,
             "chosen_at": at[:, :length],
             "rejected_at": at[:, length : length * (num_rejected + 1)].reshape(rejected.shape),
             "unrelated_at": at[:, length * (num_rejected + 1) :],

@@ -137,14 +137,14 @@ def pack_prompts(
     Returns:
         The rows, and for every document, row by row, which of the histories it is.
     """
-    items, ratings, windows = prompts_of(histories, rating_rows, max_length)
+    items, ratings, windows = build_prompts(histories, rating_rows, max_length)
     longest = int(windows.lengths.max())
     rows = pack_rows(windows.lengths, longest)
     packed = pack_rated(items, ratings, windows, rows, tokens, longest)
     return packed, np.array([window for row in rows for window in row], dtype=np.int64)
 
 
-def prompts_of(
+def build_prompts(
     histories: Sequence[Int[np.ndarray, " T"]],
     rating_rows: Sequence[Int[np.ndarray, " T"]],
     max_length: int,

@@ -112,7 +112,7 @@ def pair_scores(
         batch.histories,
         hidden.flatten(0, 1),
         index,
-        None if as_served else batch.following,
+        None if as_served else batch.next_items,
         num_items=num_items,
         item_weight=item_weight,
     )
@@ -121,7 +121,9 @@ def pair_scores(
 def log_probs(scores: CatalogScores, batch: PairTensors) -> PairLogProbs:
     """The log-probabilities of all answers of a batch, given ``pair_scores``."""
     hidden, item_weight, logit_bias = scores
-    log_prob = catalog_log_prob(hidden, item_weight, batch.asked, logit_bias=logit_bias).flatten()
+    log_prob = catalog_log_prob(
+        hidden, item_weight, batch.candidates, logit_bias=logit_bias
+    ).flatten()
     padded = torch.cat([log_prob, log_prob.new_zeros(1)])
 
     def of(at: Int[Tensor, "*shape L"]) -> Float[Tensor, "*shape"]:

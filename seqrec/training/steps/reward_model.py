@@ -38,7 +38,7 @@ class RewardLoader:
 
     def __init__(self, stream: WindowStream) -> None:
         self.stream = stream
-        self.num_queries = int(stream.num_asked.sum())
+        self.num_queries = int(stream.num_predictions.sum())
 
     def __len__(self) -> int:
         return self.stream.num_batches

@@ -12,9 +12,9 @@ from transformers import AutoTokenizer
 from seqrec.data.histories import Blocks, Histories, write_blocks
 from seqrec.tokens.events.blocks import EventTokens, event_text
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import OPEN, Grammar
+from seqrec.tokens.events.grammar import UNKNOWN, Grammar
 from seqrec.tokens.events.histories import EventHistories
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.packing import Examples, pack_events, pack_rows
 from seqrec.tokens.streams.windows import Windows, training_windows
@@ -44,7 +44,7 @@ def events_of(dropout=0.0):
 
 
 TOKENIZER, EVENTS = events_of()
-GENRE, RATING, GAP, WANTED = EVENTS.first_of.tolist()
+GENRE, RATING, GAP, WANTED = EVENTS.first_tokens.tolist()
 CODES = st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 2), st.integers(0, 5))
 
 
@@ -53,7 +53,7 @@ def test_the_tokenizer_reads_events_as_text_as_the_fast_path_does(history):
     items = np.array([item for item, _ in history])
     told = np.array([codes for _, codes in history])
     text = event_text(EVENTS.grammar, [ITEM_IDS[item] for item in items], told)
-    assert TOKENIZER(text)["input_ids"] == EVENTS.blocks(items, told).flatten().tolist()
+    assert TOKENIZER(text)["input_ids"] == EVENTS.encode(items, told).flatten().tolist()
 
 
 def test_a_saved_tokenizer_reads_events_too(tmp_path):
@@ -133,28 +133,28 @@ def test_nothing_of_an_event_is_told_before_its_title_but_what_is_placed_there(g
 def test_features_are_left_open_as_often_as_the_grammar_says(generator):
     _, events = events_of(dropout=0.3)
     told = np.full((20_000, 4), 1)
-    found = events.opened(told, generator)
-    assert (found[:, :3] == 1).all() and abs((found[:, 3] == OPEN).mean() - 0.3) < 0.015
+    found = events.drop_features(told, generator)
+    assert (found[:, :3] == 1).all() and abs((found[:, 3] == UNKNOWN).mean() - 0.3) < 0.015
     assert (told == 1).all()
 
 
 def test_of_plain_items_the_titles_tell_what_they_can():
-    flat = EVENTS.flat([np.array([4, 9]), np.array([], int), np.arange(20)], max_length=5)
+    flat = EVENTS.flatten([np.array([4, 9]), np.array([], int), np.arange(20)], max_length=5)
     assert flat.lengths.tolist() == [2, 1, 5]
     assert flat.items.tolist() == [4, 9, -1, 15, 16, 17, 18, 19]
-    assert flat.told[:, 0].tolist() == [1, 0, 0, 0, 1, 2, 0, 1]
-    assert not flat.told[:, 1:].any()
+    assert flat.codes[:, 0].tolist() == [1, 0, 0, 0, 1, 2, 0, 1]
+    assert not flat.codes[:, 1:].any()
 
 
 def test_the_last_event_says_what_is_asked_for():
     codes = EVENTS.coder.codes(LOG)
     asked = np.array([[0, 0, 0, 3], [0, 0, 0, 0]])
     histories = EventHistories([LOG.items[:3], LOG.items[3:]], [codes[:3], codes[3:]], asked)
-    assert EVENTS.flat(histories, 10).told[:, 3].tolist() == [0, 2, 3, 4, 0]
-    assert EVENTS.flat(histories, 1).told[:, 3].tolist() == [3, 0]
-    assert EVENTS.flat(histories[1:], 1).told[:, 3].tolist() == [0]
+    assert EVENTS.flatten(histories, 10).codes[:, 3].tolist() == [0, 2, 3, 4, 0]
+    assert EVENTS.flatten(histories, 1).codes[:, 3].tolist() == [3, 0]
+    assert EVENTS.flatten(histories[1:], 1).codes[:, 3].tolist() == [0]
     assert [history.tolist() for history in histories] == [[4, 9, 7], [3, 8]]
-    assert EVENTS.flat(histories.at(np.array([1, 0])), 10).items.tolist() == [3, 8, 4, 9, 7]
+    assert EVENTS.flatten(histories.at(np.array([1, 0])), 10).items.tolist() == [3, 8, 4, 9, 7]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_from_any_place_the_rest_of_the_epoch_follows_open_features_included(blo
     _, events = events_of(dropout=0.5)
     stream = stream_of(blocks, events)
     assert stream.row_length == 8 * 5
-    epoch = list(stream.batches(Place()))
+    epoch = list(stream.batches(StreamPosition()))
     for number in (0, 3, len(epoch) - 2):
         rest = [batch.input_ids.tolist() for _, batch in stream.batches(epoch[number][0])]
         assert rest == [batch.input_ids.tolist() for _, batch in epoch[number + 1 :]]
@@ -207,10 +207,15 @@ def test_from_any_place_the_rest_of_the_epoch_follows_open_features_included(blo
 
 def test_an_epoch_teaches_every_title_and_every_feature_once(blocks):
     parts = [
-        [batch for _, batch in stream_of(blocks, EVENTS, rank=rank, num_ranks=2).batches(Place())]
+        [
+            batch
+            for _, batch in stream_of(blocks, EVENTS, rank=rank, num_ranks=2).batches(
+                StreamPosition()
+            )
+        ]
         for rank in range(2)
     ]
-    whole = [batch for _, batch in stream_of(blocks, EVENTS).batches(Place())]
+    whole = [batch for _, batch in stream_of(blocks, EVENTS).batches(StreamPosition())]
     log = [blocks.read([block]) for block in range(len(blocks))]
     num_targets = sum((part.split == 0).sum() - (np.diff(part.offsets) > 1).sum() for part in log)
     assert sum((batch.labels != IGNORE).sum() for batch in whole) == num_targets

@@ -6,7 +6,7 @@ import pytest
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.grammar import (
     NO_TIME,
-    OPEN,
+    UNKNOWN,
     Grammar,
     bucket_names,
     time_values,
@@ -21,13 +21,13 @@ NAN = float("nan")
 def test_a_number_belongs_to_the_bucket_that_starts_at_the_last_edge_not_above_it():
     gap = feature("gap", values=("..60", "60..3600", "3600.."), edges=(60.0, 3600.0))
     values = np.array([-5.0, 59.9, 60.0, 3599.0, 3600.0, 1e9, NAN])
-    assert gap.codes(values).tolist() == [1, 1, 2, 2, 3, 3, OPEN]
+    assert gap.codes(values).tolist() == [1, 1, 2, 2, 3, 3, UNKNOWN]
     assert gap.codes(np.array([])).tolist() == []
 
 
 def test_a_bucket_that_training_never_met_is_unknown():
     gap = feature("gap", values=("..60", "3600.."), edges=(60.0, 3600.0))
-    assert gap.codes(np.array([30.0, 100.0, 4000.0])).tolist() == [1, OPEN, 2]
+    assert gap.codes(np.array([30.0, 100.0, 4000.0])).tolist() == [1, UNKNOWN, 2]
     assert [gap.code_of(value) for value in (30, "100", 4000, "3600..", "soon", NAN)] == [
         1,
         None,
@@ -40,7 +40,7 @@ def test_a_bucket_that_training_never_met_is_unknown():
 
 def test_values_are_found_however_they_are_written():
     rating = feature("rating", values=("1", "3.5", "5"))
-    assert rating.codes(np.array([5.0, 1.0, NAN, 3.5, 2.0])).tolist() == [3, 1, OPEN, 2, OPEN]
+    assert rating.codes(np.array([5.0, 1.0, NAN, 3.5, 2.0])).tolist() == [3, 1, UNKNOWN, 2, UNKNOWN]
     assert [rating.code_of(value) for value in (5, 5.0, "5", "5.0", True, "x", None)] == [
         3,
         3,
@@ -51,7 +51,12 @@ def test_values_are_found_however_they_are_written():
         None,
     ]
     device = feature("device", values=("phone", "tv"))
-    assert device.codes(np.array(["tv", "", "phone", "fridge"])).tolist() == [2, OPEN, 1, OPEN]
+    assert device.codes(np.array(["tv", "", "phone", "fridge"])).tolist() == [
+        2,
+        UNKNOWN,
+        1,
+        UNKNOWN,
+    ]
 
 
 def test_words_are_injective_and_free_of_whitespace():
@@ -97,12 +102,16 @@ def test_a_grammar_survives_its_dictionary():
 
 def test_a_feature_is_found_by_its_name_or_its_column():
     grammar = Grammar((feature("seen"), feature("wanted", place="before")))
-    assert grammar.find("wanted", "before", "x") == grammar.find("rating", "before", "x") == 1
-    assert grammar.find("rating", "after", "x") == 0
+    assert (
+        grammar.find_feature("wanted", "before", "x")
+        == grammar.find_feature("rating", "before", "x")
+        == 1
+    )
+    assert grammar.find_feature("rating", "after", "x") == 0
     with pytest.raises(SeqRecError, match="given mood=5: .*the model knows: wanted"):
-        grammar.find("mood", "before", "given mood=5")
+        grammar.find_feature("mood", "before", "given mood=5")
     with pytest.raises(SeqRecError, match="given wanted=7: the model never saw it.*1, 2, 3, 4, 5"):
-        grammar.code(1, 7, "given wanted=7")
+        grammar.get_code(1, 7, "given wanted=7")
 
 
 def test_the_protocol_says_what_is_told_of_times():
@@ -112,4 +121,4 @@ def test_the_protocol_says_what_is_told_of_times():
     assert Grammar((plain,)).time_input == "no time input"
     assert Grammar((plain, after)).time_input == "times of past events read"
     assert Grammar((after, before)).time_input == "target time given"
-    assert Grammar((after, before)).is_given.tolist() == [False, True]
+    assert Grammar((after, before)).is_target_time.tolist() == [False, True]

@@ -13,10 +13,10 @@ from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
 from seqrec.tokens.events.histories import EventHistories
-from seqrec.tokens.events.requests import asked_of, told_of
+from seqrec.tokens.events.requests import parse_conditions, parse_events
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
-from seqrec.tokens.streams.log import PackedStream, condensed
+from seqrec.tokens.streams.base import StreamPosition
+from seqrec.tokens.streams.log import PackedStream, shorten_log
 from seqrec.tokens.streams.packing import UNTIMED_SHARE, Examples, pack_events
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
@@ -127,7 +127,7 @@ def test_streamed_in_row_groups_every_title_comes_with_its_time(
     time_of = dict(zip(log["item"].to_list(), raw, strict=True))
     size, num_windows, num_untimed = events.block_size, 0, 0
     for epoch in range(4):
-        for _, batch in stream.batches(Place(epoch)):
+        for _, batch in stream.batches(StreamPosition(epoch)):
             titles = batch.input_ids[:, ::size] - 2
             for row, documents in enumerate(batch.documents[:, ::size]):
                 for number in range(1, documents.max() + 1):
@@ -155,13 +155,13 @@ def test_a_session_has_the_time_of_its_first_title():
     columns = {"time": seconds, "series": np.array(list("aaabbc"))}
     log = Histories(np.array([0, 6]), np.arange(6, dtype=np.int32), np.zeros(6, np.uint8), columns)
     codes = events.coder.codes(log)
-    shorter, _, targets = condensed(log, codes, events.grammar)
+    shorter, _, targets = shorten_log(log, codes, events.grammar)
     assert shorter.items.tolist() == [2, 4, 5] and targets.tolist() == [0, 3, 5]
     assert (shorter.columns["time"] // 1_000_000).tolist() == [0, 1000, 5000]
     histories = EventHistories(
         [log.items], [codes], np.zeros((1, 1), int), [seconds], np.array([9_000_000_000])
     )
-    flat = events.flat(histories, max_length=2)
+    flat = events.flatten(histories, max_length=2)
     assert (flat.times // 1_000_000).tolist() == [[1000, 5000], [5000, 9000]]
 
 
@@ -174,15 +174,15 @@ def test_the_last_events_of_histories_keep_their_times():
     histories = EventHistories(items, codes, np.zeros((2, 0), int), times, np.array([5, 6]))
     past, told = events_of("past_times"), events_of("target_time")
     n = NO_TIME
-    assert past.flat(histories, 2).times.tolist() == [[2, 2], [3, 3], [n, n]]
-    assert told.flat(histories, 2).times.tolist() == [[2, 3], [3, 5], [n, 6]]
-    assert told.flat(histories.at(np.array([1, 0])), 1).times.tolist() == [[n, 6], [3, 5]]
-    assert told.flat(histories[:1], 1).times.tolist() == [[3, 5]]
-    untold = replace(histories, asked_times=None)
-    assert told.flat(untold, 2).times.tolist() == [[2, 3], [3, n], [n, n]]
-    plain = past.flat([np.array([4, 9]), np.array([], int)], 5)
+    assert past.flatten(histories, 2).times.tolist() == [[2, 2], [3, 3], [n, n]]
+    assert told.flatten(histories, 2).times.tolist() == [[2, 3], [3, 5], [n, 6]]
+    assert told.flatten(histories.at(np.array([1, 0])), 1).times.tolist() == [[n, 6], [3, 5]]
+    assert told.flatten(histories[:1], 1).times.tolist() == [[3, 5]]
+    untold = replace(histories, target_times=None)
+    assert told.flatten(untold, 2).times.tolist() == [[2, 3], [3, n], [n, n]]
+    plain = past.flatten([np.array([4, 9]), np.array([], int)], 5)
     assert plain.lengths.tolist() == [2, 1] and (plain.times == n).all()
-    assert events_of(None).flat(histories, 2).times is None
+    assert events_of(None).flatten(histories, 2).times is None
 
 
 def test_events_as_people_write_them_say_when_they_were():
@@ -192,21 +192,21 @@ def test_events_as_people_write_them_say_when_they_were():
         {"item_id": "b", "time": "1970-01-02T00:00"},
         {"item_id": "c", "time": 90_000.5},
     ]
-    found = told_of(history, np.arange(3), events)
+    found = parse_events(history, np.arange(3), events)
     assert found.times.tolist() == [NO_TIME, 86_400_000_000, 90_000_500_000]
     assert found.codes.shape == (3, 0) and not found.unknown
     with pytest.raises(SeqRecError, match="oldest first"):
-        told_of([history[2], history[1]], np.arange(2), events)
+        parse_events([history[2], history[1]], np.arange(2), events)
 
 
 def test_a_time_is_given_to_models_that_are_told_it_alone():
     told = events_of("target_time", RATED).grammar
-    assert asked_of(told, {"time": 90, "wanted": 3}).time == 90_000_000
-    assert asked_of(told, {"wanted": 3}).time is None
+    assert parse_conditions(told, {"time": 90, "wanted": 3}).time == 90_000_000
+    assert parse_conditions(told, {"wanted": 3}).time is None
     with pytest.raises(SeqRecError, match="given: time 'noon' is neither"):
-        asked_of(told, {"time": "noon"})
+        parse_conditions(told, {"time": "noon"})
     with pytest.raises(SeqRecError, match="given time=90"):
-        asked_of(events_of("past_times", RATED).grammar, {"time": 90})
+        parse_conditions(events_of("past_times", RATED).grammar, {"time": 90})
 
 
 def test_without_features_the_tokenizer_needs_none_of_their_words():
@@ -215,5 +215,5 @@ def test_without_features_the_tokenizer_needs_none_of_their_words():
     tokens = ItemTokens.of(tokenizer, item_ids)
     events = EventTokens.of(tokenizer, tokens, EventCoder(Grammar((), times="past_times"), {}))
     assert events.block_size == 1 and events.grammar.columns == ["time"]
-    blocks = events.blocks(np.array([1, 0]), np.zeros((2, 0), int))
+    blocks = events.encode(np.array([1, 0]), np.zeros((2, 0), int))
     assert blocks.flatten().tolist() == tokenizer("<item:b> <item:a>")["input_ids"]

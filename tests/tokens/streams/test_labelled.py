@@ -6,7 +6,7 @@ import pytest
 from seqrec.data.feedback.labels import Labels
 from seqrec.data.feedback.pairs import Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.labelled import LabelledStream
 from seqrec.tokens.streams.rated import START, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
@@ -40,7 +40,7 @@ def test_every_answer_to_the_chosen_is_asked_once_at_its_historys_end(labels):
     asked = []
     rated = rating_rows(labels.ratings, LEVELS)
     starts, lengths = labels.histories.starts, labels.histories.lengths
-    for _, batch in stream.batches(Place()):
+    for _, batch in stream.batches(StreamPosition()):
         asked += batch.events.tolist()
         np.testing.assert_array_equal(batch.slates, labels.slates[batch.events])
         np.testing.assert_allclose(batch.labels, labels.labels[batch.events], rtol=1e-6)
@@ -55,6 +55,6 @@ def test_every_answer_to_the_chosen_is_asked_once_at_its_historys_end(labels):
             np.testing.assert_array_equal(batch.input_ids[row, of], [0, *items])
             np.testing.assert_array_equal(batch.ratings[row, of], [START, *rated[read]])
     expected = np.flatnonzero(np.isin(labels.history_of, chosen))
-    assert sorted(asked) == expected.tolist() and stream.num_asked.sum() == len(asked)
+    assert sorted(asked) == expected.tolist() and stream.num_predictions.sum() == len(asked)
     in_order = np.concatenate([batch.events for batch in stream.in_order()])
     assert sorted(in_order) == sorted(asked)

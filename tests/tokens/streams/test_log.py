@@ -9,7 +9,7 @@ import pytest
 from seqrec.data.histories import Blocks, write_blocks
 from seqrec.errors import SeqRecError
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import training_windows
 from seqrec.tokens.tokenizer import ItemTokens
@@ -55,7 +55,7 @@ def stream_of(blocks, **more):
 
 
 def epoch_of(stream, epoch=0):
-    return [batch for _, batch in stream.batches(Place(epoch))]
+    return [batch for _, batch in stream.batches(StreamPosition(epoch))]
 
 
 def transitions_of(batches):
@@ -104,13 +104,13 @@ def test_epochs_differ_and_can_be_made_again(blocks):
 
 def test_from_any_place_the_rest_of_the_epoch_follows(blocks):
     stream = stream_of(blocks(), pool_rows=1)
-    epoch = list(stream.batches(Place(1)))
+    epoch = list(stream.batches(StreamPosition(1)))
     assert len({place.pool for place, _ in epoch}) > 3
     for number in (0, 1, 7, len(epoch) - 2):
         rest = [batch for _, batch in stream.batches(epoch[number][0])]
         wanted = [batch for _, batch in epoch[number + 1 :]]
         assert [b.labels.tolist() for b in rest] == [b.labels.tolist() for b in wanted]
-    assert epoch[-1][0] == Place(2)
+    assert epoch[-1][0] == StreamPosition(2)
 
 
 @pytest.mark.parametrize("num_ranks", [2, 3])

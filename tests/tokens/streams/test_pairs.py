@@ -5,7 +5,7 @@ import pytest
 
 from seqrec.data.feedback.pairs import Pairs, Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.pairs import PairStream, PairWindows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -52,12 +52,12 @@ def stream_of(pairs, rows=None, **more):
 def asked_of(batch):
     """By pair: the items read up to its place, its answers, its weight."""
     found = {}
-    flat = batch.asked.ravel()
+    flat = batch.candidates.ravel()
     for place, pair in enumerate(batch.pairs.tolist()):
         at = np.concatenate(
             [batch.chosen_at[place], batch.rejected_at[place].ravel(), batch.unrelated_at[place]]
         )
-        rows = {int(i) // batch.asked.shape[1] for i in at[at >= 0]}
+        rows = {int(i) // batch.candidates.shape[1] for i in at[at >= 0]}
         spots = {(int(batch.rows[row]), int(batch.columns[row])) for row in rows}
         assert len(spots) == 1
         ((row, column),) = spots
@@ -84,19 +84,19 @@ def check(found, pairs, rows):
 
 @pytest.mark.parametrize("max_asked", [64, 3])
 def test_every_pair_is_asked_once_after_its_own_history(monkeypatch, max_asked):
-    monkeypatch.setattr("seqrec.tokens.streams.pairs.MAX_ASKED", max_asked)
+    monkeypatch.setattr("seqrec.tokens.streams.pairs.MAX_CANDIDATES", max_asked)
     pairs = made()
     rows = np.flatnonzero(np.arange(len(pairs)) % 5 != 2)
     stream = stream_of(pairs, rows)
     orders = []
     for batches in (
-        [batch for _, batch in stream.batches(Place())],
-        [batch for _, batch in stream.batches(Place(1))],
+        [batch for _, batch in stream.batches(StreamPosition())],
+        [batch for _, batch in stream.batches(StreamPosition(1))],
         list(stream.in_order()),
     ):
         found = {}
         for batch in batches:
-            assert batch.asked.shape[1] <= max_asked
+            assert batch.candidates.shape[1] <= max_asked
             found |= asked_of(batch)
         check(found, pairs, rows)
         orders.append(list(found))
@@ -119,7 +119,7 @@ def test_long_histories_keep_at_least_half_of_what_can_be_read():
     pairs = made(num_users=6, per_user=20, longest=60)
     layout = PairWindows.of(pairs, np.arange(len(pairs)), 10)
     lengths = pairs.histories.lengths
-    assert (2 * (layout.column_of + 1) >= np.minimum(lengths, 10)).all()
+    assert (2 * (layout.pair_column + 1) >= np.minimum(lengths, 10)).all()
     assert (layout.windows.lengths <= 10).all()
     assert len(layout.windows.starts) < len(pairs)
 
@@ -141,19 +141,19 @@ def test_what_followed_is_told_where_it_is_known():
     for batch in stream_of(pairs).in_order():
         flat = {}
         for place, pair in enumerate(batch.pairs.tolist()):
-            row = int(batch.chosen_at[place, 0]) // batch.asked.shape[1]
+            row = int(batch.chosen_at[place, 0]) // batch.candidates.shape[1]
             if pairs.is_next[pair]:
                 flat.setdefault(row, set()).add(int(pairs.chosen[pair, 0]))
-        for row, following in enumerate(batch.following.tolist()):
+        for row, following in enumerate(batch.next_items.tolist()):
             assert following in flat.get(row, {following, -1})
             assert (following >= 0) or row not in flat
 
 
 def test_parts_of_several_processes_are_the_whole():
     pairs = made()
-    whole = [batch for _, batch in stream_of(pairs).batches(Place())]
+    whole = [batch for _, batch in stream_of(pairs).batches(StreamPosition())]
     parts = [
-        [batch for _, batch in stream_of(pairs, rank=r, num_ranks=3).batches(Place())]
+        [batch for _, batch in stream_of(pairs, rank=r, num_ranks=3).batches(StreamPosition())]
         for r in range(3)
     ]
     for batch, *of_ranks in zip(whole, *parts, strict=True):
@@ -166,8 +166,8 @@ def test_parts_of_several_processes_are_the_whole():
 
 def test_a_stream_goes_on_from_any_place():
     stream = stream_of(made())
-    found = list(stream.batches(Place(2)))
-    assert len(found) == stream.num_batches and found[-1][0] == Place(3)
+    found = list(stream.batches(StreamPosition(2)))
+    assert len(found) == stream.num_batches and found[-1][0] == StreamPosition(3)
     place, _ = found[1]
     for one, other in zip(stream.batches(place), found[2:], strict=True):
         assert one[0] == other[0]

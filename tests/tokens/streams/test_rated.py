@@ -6,7 +6,7 @@ import pytest
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.rated import (
     MISSING,
     START,
@@ -67,7 +67,7 @@ def test_every_rated_event_is_asked_once_after_what_was_before_it(generator, row
     rows = rating_rows(events.ratings, LEVELS)
     stream = stream_of(events, row_length=row_length)
     asked = []
-    for _, batch in stream.batches(Place()):
+    for _, batch in stream.batches(StreamPosition()):
         assert batch.total_weight == len(batch.events)
         np.testing.assert_array_equal(batch.slates[:, 0], events.items[batch.events])
         np.testing.assert_array_equal(batch.labels, events.ratings[batch.events] >= 4)
@@ -86,19 +86,22 @@ def test_every_rated_event_is_asked_once_after_what_was_before_it(generator, row
             so_far = event - events.starts[events.users[event]]
             assert min(so_far, row_length // 2) <= num_past <= so_far
     assert sorted(asked) == np.flatnonzero(events.is_rated).tolist()
-    assert stream.num_asked.sum() == len(asked)
+    assert stream.num_predictions.sum() == len(asked)
     in_order = [event for batch in stream.in_order() for event in batch.events]
     assert sorted(in_order) == sorted(asked)
 
 
 def test_batches_follow_from_seed_and_place_and_processes_share_them(generator):
     events = events_of([30, 3, 9, 2, 17, 12, 12, 8], generator)
-    whole = list(stream_of(events, batch_size=2).batches(Place(1)))
+    whole = list(stream_of(events, batch_size=2).batches(StreamPosition(1)))
     place = whole[1][0]
     again = list(stream_of(events, batch_size=2).batches(place))
     for (_, one), (_, other) in zip(whole[2:], again, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    ranks = [stream_of(events, batch_size=2, rank=r, num_ranks=2).batches(Place(1)) for r in (0, 1)]
+    ranks = [
+        stream_of(events, batch_size=2, rank=r, num_ranks=2).batches(StreamPosition(1))
+        for r in (0, 1)
+    ]
     for (_, one), *parts in zip(whole, *ranks, strict=True):
         assert {part.total_weight for _, part in parts} == {one.total_weight / 2}
         found = np.concatenate([part.events for _, part in parts])

@@ -15,7 +15,7 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.preference import Answers, PairLogProbs, dpo, kto
 from seqrec.models import SeqRecForNextItem
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.base import Place
+from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.epoch_log import EpochLog
@@ -178,7 +178,7 @@ def test_a_cached_reference_answers_by_the_number_of_the_pair():
     stream = PairStream(
         pairs, np.arange(len(pairs)), TOKENS, row_length=16, batch_size=2, ignore_index=-100
     )
-    for _, batch in stream.batches(Place()):
+    for _, batch in stream.batches(StreamPosition()):
         tensors = PairTensors.of(batch)
         for one, other in zip(cached(tensors), reference(tensors), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
