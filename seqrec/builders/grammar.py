@@ -15,17 +15,11 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import EventCoder, log_values, number_values
-from seqrec.tokens.events.grammar import (
-    SESSION_VALUES,
-    TIME_COLUMN,
-    Feature,
-    Grammar,
-    Sessions,
-    bucket_names,
-    is_missing,
-    value_text,
-)
+from seqrec.tokens.events.features import SESSION_VALUES, Feature
+from seqrec.tokens.events.grammar import Grammar, Sessions
 from seqrec.tokens.events.log import KEY, _check_column, _key, event_blocks
+from seqrec.tokens.events.times import TIME_COLUMN
+from seqrec.tokens.events.values import bucket_names, is_missing, value_text
 
 BINGED_FEATURE = Feature(
     name=BINGED,

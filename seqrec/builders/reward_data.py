@@ -17,7 +17,8 @@ from seqrec.errors import SeqRecError
 from seqrec.evaluation.rating_baselines import RatedLog, RatingBaselines, slate_chances
 from seqrec.tokens.streams.base import WindowStream
 from seqrec.tokens.streams.labelled import LabelledStream
-from seqrec.tokens.streams.rated import RatedEvents, RatedStream, rating_levels
+from seqrec.tokens.streams.rated import RatedStream
+from seqrec.tokens.streams.ratings import RatedEvents, rating_levels
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.steps.reward_model import Judged
 

@@ -14,7 +14,7 @@ from seqrec.models import SeqRecForReward, SeqRecRewardConfig
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import rating_vectors
 from seqrec.models.reward import Judge
-from seqrec.tokens.streams.rated import FIRST_LEVEL
+from seqrec.tokens.streams.ratings import FIRST_LEVEL
 from seqrec.tokens.tokenizer import ItemTokens, tokenizer_fingerprint
 
 

@@ -12,11 +12,12 @@ from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import Queries
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import Ranker
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import NO_TIME, NO_TIME_INPUT, TIME_COLUMN, UNKNOWN
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.log import event_log
 from seqrec.tokens.events.requests import parse_conditions
+from seqrec.tokens.events.times import NO_TIME, NO_TIME_INPUT, TIME_COLUMN
+from seqrec.tokens.events.values import UNKNOWN
 
 
 def grammar_of(ranker: Ranker) -> EventTokens | None:

@@ -17,9 +17,9 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
 from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import NO_TIME_INPUT, TIME_COLUMN
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.events.times import NO_TIME_INPUT, TIME_COLUMN
 
 Split = Literal["validation", "test"]
 SPLIT_CODES = {"validation": VALIDATION, "test": TEST}

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.evaluation.protocol import Queries
-from seqrec.tokens.events.grammar import YES
+from seqrec.tokens.events.features import YES
 from seqrec.tokens.events.histories import EventHistories
 
 POPULARITY = ("head", "middle", "tail", "cold")

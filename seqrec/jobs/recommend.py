@@ -30,8 +30,8 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import load_index
-from seqrec.tokens.events.grammar import PAST_TIMES, TARGET_TIME
 from seqrec.tokens.events.requests import Event
+from seqrec.tokens.events.times import PAST_TIMES, TARGET_TIME
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from seqrec.evaluation.conditions import grammar_of, queries_for
 from seqrec.evaluation.protocol import Queries
 from seqrec.evaluation.strata import shuffled
 from seqrec.evaluation.systems import EXACT, Answers, from_file, ranked
-from seqrec.tokens.events.grammar import NO_TIME_INPUT
+from seqrec.tokens.events.times import NO_TIME_INPUT
 
 
 class SystemsUnderTest:

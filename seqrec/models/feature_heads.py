@@ -13,9 +13,10 @@ from torch import Tensor
 
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import NO_TIME, UNKNOWN
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.events.times import NO_TIME
+from seqrec.tokens.events.values import UNKNOWN
 
 MAX_POSITIONS = 2048
 """Positions that a model reads at once."""

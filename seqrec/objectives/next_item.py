@@ -37,7 +37,7 @@ from seqrec.objectives.serving_costs import serving_costs
 from seqrec.objectives.sft import build_sft
 from seqrec.outputs import METRICS_FILE
 from seqrec.ranking.model_ranker import ModelRanker
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.log import check_times, event_blocks
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
 from seqrec.training.accounting import training_dtype

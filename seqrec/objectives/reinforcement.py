@@ -42,7 +42,7 @@ from seqrec.rl.ray_executor import OnRay
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import Scorer
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.log import event_blocks
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.fit import device_of

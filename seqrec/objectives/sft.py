@@ -21,7 +21,7 @@ from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models.feature_heads import learned_families
 from seqrec.objectives.interface import Learning
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.log import event_blocks
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import training_windows

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.ranker import Ranker, ScoreTile
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
-from seqrec.tokens.streams.packing import (
+from seqrec.tokens.streams.packing import pack_inputs
+from seqrec.tokens.streams.placement import (
     pack_blocks,
     pack_documents,
-    pack_inputs,
     pack_rows,
     pack_times,
     place_windows,

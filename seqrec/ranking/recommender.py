@@ -19,8 +19,7 @@ from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import ItemIndex, search
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import UNKNOWN
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import (
     Event,
@@ -30,6 +29,7 @@ from seqrec.tokens.events.requests import (
     parse_conditions,
     parse_events,
 )
+from seqrec.tokens.events.values import UNKNOWN
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)

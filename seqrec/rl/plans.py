@@ -28,7 +28,7 @@ from seqrec.rl.slates import (
     logits_of,
     step_log_prob,
 )
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 
 
 class Plans:

@@ -12,7 +12,8 @@ from seqrec.errors import SeqRecError
 from seqrec.evaluation.beyond import diversity, self_information
 from seqrec.models.reward import SeqRecForReward
 from seqrec.rl.prompts import Prompts
-from seqrec.tokens.streams.rated import pack_prompts, rating_rows
+from seqrec.tokens.streams.rated_packing import pack_prompts
+from seqrec.tokens.streams.ratings import rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 SlateItems = Int[np.ndarray, "B G K"]

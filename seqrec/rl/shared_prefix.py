@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from seqrec.tokens.streams.packing import pack_rows
+from seqrec.tokens.streams.placement import pack_rows
 
 LENGTH_MULTIPLE = 32
 """Of columns: products are prepared once for each shape, and that takes as long as they do."""

@@ -15,7 +15,8 @@ from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.folder import folder_fingerprint, model_folder
 from seqrec.outputs import describe_os_error, new_file, refuse_existing_file
 from seqrec.runs.parts import begin_parts, get_parts_folder
-from seqrec.tokens.streams.pairs import PairBatch, PairStream
+from seqrec.tokens.streams.batches import PairBatch
+from seqrec.tokens.streams.pairs import PairStream
 from seqrec.training.steps.preference import FrozenReference
 from seqrec.training.tensors import PairTensors
 

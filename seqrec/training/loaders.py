@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
-from seqrec.tokens.events.blocks import EventTokens
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.training.tensors import PackedTensors
 

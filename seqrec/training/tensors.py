@@ -9,9 +9,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.preference import Answers
-from seqrec.tokens.streams.packing import PackedBatch
-from seqrec.tokens.streams.pairs import PairBatch
-from seqrec.tokens.streams.rated import RewardBatch
+from seqrec.tokens.streams.batches import PackedBatch, PairBatch, RewardBatch
 
 
 class PackedTensors(NamedTuple):

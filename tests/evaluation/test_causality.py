@@ -10,9 +10,10 @@ from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
 from seqrec.evaluation.protocol import queries_of
 from seqrec.evaluation.strata import shuffled
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.grammar import Grammar, Sessions
+from seqrec.tokens.events.times import NO_TIME
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import feature

@@ -6,7 +6,7 @@ import numpy as np
 
 from seqrec.evaluation.protocol import Queries
 from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffled
-from seqrec.tokens.events.grammar import NO, YES
+from seqrec.tokens.events.features import NO, YES
 from seqrec.tokens.events.histories import EventHistories
 
 

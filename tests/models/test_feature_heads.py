@@ -12,8 +12,8 @@ from seqrec.models.feature_heads import (
     value_probabilities,
     with_plans,
 )
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens

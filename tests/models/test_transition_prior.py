@@ -13,8 +13,8 @@ from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import load_model
 from seqrec.models.transition_prior import last_items, last_items_of_histories, with_next_item
 from seqrec.ranking.model_ranker import ModelRanker
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.item_blocks import OneTokenItems

@@ -13,8 +13,8 @@ from seqrec.rl.prompts import Prompts
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.slates import mean_kl
 from seqrec.rl.worker import RolloutWorker
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqrec.tokens.events.grammar import Feature
+from seqrec.tokens.events.features import Feature
 
 
 def feature(name: str, **changes: Any) -> Feature:

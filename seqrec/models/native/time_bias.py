@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seqrec.tokens.events.grammar import MICROSECONDS, NO_TIME
+from seqrec.tokens.events.times import MICROSECONDS, NO_TIME
 
 NUM_GAPS = 64
 """Buckets of known gaps; the last holds whatever is longer."""

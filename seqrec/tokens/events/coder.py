@@ -8,18 +8,11 @@ from jaxtyping import Bool, Int
 
 from seqrec.data.catalog import item_values
 from seqrec.data.histories import Histories
-from seqrec.tokens.events.grammar import (
-    NO,
-    NO_TIME,
-    TIME_COLUMN,
-    UNKNOWN,
-    YES,
-    Feature,
-    Grammar,
-    is_missing,
-    time_values,
-)
+from seqrec.tokens.events.features import NO, YES, Feature
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.sessions import continues
+from seqrec.tokens.events.times import NO_TIME, TIME_COLUMN, time_values
+from seqrec.tokens.events.values import UNKNOWN, is_missing
 
 
 class EventCoder:

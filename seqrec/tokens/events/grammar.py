@@ -9,104 +9,16 @@ The next title is predicted from the last token of a block. Nothing between a ti
 one comes from the next event, but for features that are placed before their title.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
-from seqrec.data.histories import MISSING_TIME
 from seqrec.errors import SeqRecError
-
-UNKNOWN = 0
-"""Code of a feature of which nothing is said."""
-UNKNOWN_WORD = "?"
-SESSION_VALUES = ("no", "yes")
-NO, YES = 1, 2
-"""What a session's feature may be, and the codes of that."""
-TIME_COLUMN = "time"
-NO_TIME = MISSING_TIME
-NO_TIME_INPUT = "no time input"
-PAST_TIMES = "times of past events read"
-TARGET_TIME = "target time given"
-"""What a model may be told of times, as protocols say it."""
-MICROSECONDS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One thing that is told of every event."""
-
-    name: str
-    source: Literal["column", "item", "time", "session"]
-    key: str
-    """The column, or what is made of times; empty for a session's."""
-    edges: tuple[float, ...] | None
-    """Of buckets; None where every value stands for itself."""
-    values: tuple[str, ...]
-    """What it was in training, as tokens spell it; code ``1 + place``."""
-    place: Literal["after", "before"]
-    dropout: float
-    """How often it is left open in training."""
-    is_learned: bool
-    dropped: tuple[str, ...] = ()
-    """Values whose events are left out of histories."""
-
-    @property
-    def words(self) -> list[str]:
-        """Its tokens, the open one first, which no value's is equal to."""
-        values = [quote(value, safe=".-") for value in self.values]
-        return [f"<{self.name}={text}>" for text in (UNKNOWN_WORD, *values)]
-
-    @property
-    def num_codes(self) -> int:
-        """Its values, and the open one."""
-        return 1 + len(self.values)
-
-    @property
-    def column(self) -> str | None:
-        """The column of the log that it is read from, if it is."""
-        if self.source in ("item", "session"):
-            return None
-        return TIME_COLUMN if self.source == "time" else self.key
-
-    @property
-    def dropped_codes(self) -> list[int]:
-        """The codes of ``dropped``."""
-        return [1 + self.values.index(value) for value in self.dropped]
-
-    def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
-        """The codes of numbers or words; open where they are missing or unknown."""
-        if self.edges is not None:
-            return bucket_codes(self.numbers(values), self.edges, self.values)
-        return value_codes(values, self.values)
-
-    def numbers(self, values: np.ndarray) -> Float[np.ndarray, " N"]:
-        """Values that are to be parted into buckets.
-
-        Raises:
-            SeqRecError: they are words.
-        """
-        if values.dtype.kind != "f":
-            raise SeqRecError(
-                f"feature {self.name}: buckets are of numbers, and column {self.key!r} holds words"
-            )
-        return values
-
-    def code_of(self, value: Any) -> int | None:
-        """The code of a value as somebody says it, ``5``, ``"5"`` or a bucket's name.
-
-        None if training never met it.
-        """
-        number = parse_number(value)
-        if value_text(value) in self.values:
-            return 1 + self.values.index(value_text(value))
-        if number is None:
-            return None
-        code = self.codes(np.array([number]))[0]
-        return None if code == UNKNOWN else int(code)
+from seqrec.tokens.events.features import Feature
+from seqrec.tokens.events.times import NO_TIME_INPUT, PAST_TIMES, TARGET_TIME, TIME_COLUMN
 
 
 @dataclass(frozen=True)
@@ -252,72 +164,3 @@ class Grammar:
             features.append(Feature(**known))
         sessions = fields["sessions"]
         return cls(tuple(features), None if sessions is None else Sessions(**sessions))
-
-
-def parse_number(value: Any) -> float | None:
-    """A value as a number, if it is one; ``true`` is 1."""
-    text = str(value).lower()
-    try:
-        return float({"true": "1", "false": "0"}.get(text, text))
-    except ValueError:
-        return None
-
-
-def value_text(value: Any) -> str:
-    """A value as tokens spell it: whole numbers without a fraction."""
-    number = parse_number(value) if isinstance(value, int | float | np.number) else None
-    return str(value) if number is None else f"{number:.15g}"
-
-
-def bucket_names(edges: Sequence[float]) -> list[str]:
-    """``..e0``, ``e0..e1``, ..., ``eN..``."""
-    texts = [value_text(edge) for edge in edges]
-    return [f"{a}..{b}" for a, b in zip(["", *texts], [*texts, ""], strict=True)]
-
-
-def bucket_codes(
-    values: Float[np.ndarray, " N"], edges: Sequence[float], known: Sequence[str]
-) -> Int[np.ndarray, " N"]:
-    """The code of each number's bucket; open where it is missing or its bucket unknown."""
-    place = {name: 1 + number for number, name in enumerate(known)}
-    code = np.array([place.get(name, UNKNOWN) for name in bucket_names(edges)], dtype=np.int64)
-    found = code[np.searchsorted(edges, values, side="right")]
-    return np.where(np.isnan(values), UNKNOWN, found)
-
-
-def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N"]:
-    """The code of each number or word; open where it is missing or unknown."""
-    unique, inverse = np.unique(values, return_inverse=True)
-    place = {text: 1 + number for number, text in enumerate(known)}
-    codes = [
-        UNKNOWN if is_missing(value) else place.get(value_text(value), UNKNOWN)
-        for value in unique.tolist()
-    ]
-    return np.array(codes, dtype=np.int64)[inverse.reshape(-1)]
-
-
-def is_missing(value: float | str) -> bool:
-    """Whether a column says nothing: no number, or an empty word."""
-    return value == "" or value != value
-
-
-def time_values(
-    times: Int[np.ndarray, " N"], is_first: Bool[np.ndarray, " N"], kind: str
-) -> Float[np.ndarray, " N"]:
-    """Numbers made of times; NaN where they are missing, and of a user's first event's gap.
-
-    Args:
-        times: microseconds since 1970.
-        is_first: whether an event is its user's first.
-        kind: ``gap``: seconds since the event before; ``hour``; ``weekday``, Monday 0; UTC.
-    """
-    is_known = times != NO_TIME
-    seconds = np.where(is_known, times, 0) / MICROSECONDS
-    if kind == "hour":
-        found = seconds // 3600 % 24
-    elif kind == "weekday":
-        found = (seconds // 86400 + 3) % 7
-    else:
-        found = np.diff(seconds, prepend=0.0)
-        is_known = is_known & ~is_first & np.roll(is_known, 1)
-    return np.where(is_known, found, np.nan)

@@ -8,7 +8,9 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import is_history_start
-from seqrec.tokens.events.grammar import NO_TIME, TIME_COLUMN, Feature, Grammar
+from seqrec.tokens.events.features import Feature
+from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.events.times import NO_TIME, TIME_COLUMN
 
 KEY = "data.events"
 TIMES_KEY = "model.time_bias"

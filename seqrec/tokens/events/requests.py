@@ -8,19 +8,11 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.grammar import (
-    MICROSECONDS,
-    NO_TIME,
-    TIME_COLUMN,
-    UNKNOWN,
-    Grammar,
-    is_missing,
-    parse_number,
-    time_values,
-    value_text,
-)
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.events.times import MICROSECONDS, NO_TIME, TIME_COLUMN, time_values
+from seqrec.tokens.events.values import UNKNOWN, is_missing, parse_number, value_text
 
 ITEM_ID = "item_id"
 Event = str | Mapping[str, Any]

@@ -5,7 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from seqrec.tokens.events.grammar import MICROSECONDS, NO, NO_TIME, UNKNOWN, YES, Grammar
+from seqrec.tokens.events.features import NO, YES
+from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.events.times import MICROSECONDS, NO_TIME
+from seqrec.tokens.events.values import UNKNOWN
 
 
 class ShortenedEvents(NamedTuple):

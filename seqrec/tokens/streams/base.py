@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.tokens.streams.packing import pack_rows
+from seqrec.tokens.streams.placement import pack_rows
 from seqrec.tokens.streams.windows import Windows
 
 

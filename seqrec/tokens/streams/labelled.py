@@ -7,7 +7,9 @@ from jaxtyping import Int
 
 from seqrec.data.feedback.labels import Labels
 from seqrec.tokens.streams.base import WindowStream
-from seqrec.tokens.streams.rated import RewardBatch, build_prompts, pack_rated, rating_rows
+from seqrec.tokens.streams.batches import RewardBatch
+from seqrec.tokens.streams.rated_packing import build_prompts, pack_rated
+from seqrec.tokens.streams.ratings import rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 

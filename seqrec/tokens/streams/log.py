@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from seqrec.data.histories import Blocks, Histories
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.blocks import EventTokens
-from seqrec.tokens.events.coder import is_history_start
-from seqrec.tokens.events.grammar import TIME_COLUMN, Grammar
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.sessions import shorten_events
+from seqrec.tokens.events.times import TIME_COLUMN
 from seqrec.tokens.streams.base import StreamPosition
-from seqrec.tokens.streams.packing import Examples, PackedBatch, pack_batch, pack_events, pack_rows
+from seqrec.tokens.streams.batches import PackedBatch
+from seqrec.tokens.streams.event_packing import pack_events
+from seqrec.tokens.streams.examples import Examples, is_part_start, shorten_log
+from seqrec.tokens.streams.packing import pack_batch
+from seqrec.tokens.streams.placement import pack_rows
 from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -267,28 +270,3 @@ class PackedStream:
                 "a weight is 0 or more"
             )
         return weight
-
-
-def is_part_start(histories: Histories) -> Bool[np.ndarray, " N"]:
-    """Whether each interaction is the first of its history, or of a part of the split in it."""
-    is_first = is_history_start(histories)
-    is_first[1:] |= histories.split[1:] != histories.split[:-1]
-    return is_first
-
-
-def shorten_log(
-    histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
-) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
-    """Histories as short as a grammar makes them, their codes, and what each is learned as.
-
-    As a target a session is its first row: the time, the weight and all other columns are that's.
-    """
-    left = shorten_events(grammar, codes, is_part_start(histories))
-    columns = {name: values[left.first] for name, values in histories.columns.items()}
-    shorter = Histories(
-        np.searchsorted(left.kept, histories.offsets).astype(np.int64),
-        histories.items[left.kept],
-        histories.split[left.kept],
-        columns,
-    )
-    return shorter, left.codes, histories.items[left.first]

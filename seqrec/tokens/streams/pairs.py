@@ -5,99 +5,20 @@ are beginnings of each other therefore share a window, and are asked for at plac
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from seqrec.data.feedback.pairs import NONE, Pairs
 from seqrec.tokens.streams.base import WindowStream
-from seqrec.tokens.streams.packing import pack_inputs, place_windows
-from seqrec.tokens.streams.windows import Windows
+from seqrec.tokens.streams.batches import PairBatch
+from seqrec.tokens.streams.packing import pack_inputs
+from seqrec.tokens.streams.pair_windows import PairWindows
+from seqrec.tokens.streams.placement import place_windows
 from seqrec.tokens.tokenizer import ItemTokens
 
 MAX_CANDIDATES = 64
 """Items asked for in one row of the head; what is asked at a place beyond has a row of its own."""
-
-
-class PairBatch(NamedTuple):
-    """Packed histories, places in them, and what is asked there."""
-
-    input_ids: Int[np.ndarray, "B T"]
-    documents: Int[np.ndarray, "B T"]
-    """Number of the window within its row, from 1; 0 is padding."""
-    labels: Int[np.ndarray, "B T"]
-    """The next item of the history that is shown; ``ignore_index`` where it ends."""
-    label_weight: Float[np.ndarray, "B T"]
-    total_weight: float
-    """Of the labels, of all processes together, over the number of processes."""
-    rows: Int[np.ndarray, " N"]
-    """Of the places, in the packed histories."""
-    columns: Int[np.ndarray, " N"]
-    candidates: Int[np.ndarray, "N K"]
-    """Items asked for after each place, padded with item 0."""
-    next_items: Int[np.ndarray, " N"]
-    """The item that the history went on with in the log, where that is known; else -1."""
-    pairs: Int[np.ndarray, " P"]
-    """Which pairs these are, by their number in the file."""
-    chosen_at: Int[np.ndarray, "P L"]
-    """Where each title of the chosen answer stands in ``asked``, flat; -1 is padding."""
-    rejected_at: Int[np.ndarray, "P R L"]
-    unrelated_at: Int[np.ndarray, "P L"]
-    pair_weight: Float[np.ndarray, " P"]
-    total_pair_weight: float
-    """Of the pairs, of all processes together, over the number of processes."""
-
-
-class PairWindows(NamedTuple):
-    """Which stretches of histories are read, and where in them pairs are asked."""
-
-    windows: Windows
-    """Stretches of the pairs' histories, end to end."""
-    pair_window: Int[np.ndarray, " P"]
-    """Of each pair that was asked for."""
-    pair_column: Int[np.ndarray, " P"]
-    """StreamPosition of the last title of the pair's history within its window."""
-
-    @classmethod
-    def of(cls, pairs: Pairs, rows: Int[np.ndarray, " P"], max_length: int) -> "PairWindows":
-        """Windows of at most ``max_length`` titles for some pairs.
-
-        The longest history of a user is read first, its last titles; a shorter one that it
-        begins with is asked for in the same window, unless less than half of what could be read
-        of it stands there.
-        """
-        histories, starts = pairs.histories, pairs.histories.starts
-        groups: dict[object, list[int]] = {}
-        for place, row in enumerate(rows.tolist()):
-            key = pairs.user_ids[row]
-            groups.setdefault(
-                (key,) if key is not None else histories.of(row, starts[row]).tobytes(), []
-            ).append(place)
-        window_starts: list[int] = []
-        lengths: list[int] = []
-        window_of = np.zeros(len(rows), dtype=np.int64)
-        column_of = np.zeros(len(rows), dtype=np.int64)
-        for places in groups.values():
-            places.sort(key=lambda place: -histories.lengths[rows[place]])
-            longest = np.empty(0, dtype=np.int64)
-            first = 0
-            for place in places:
-                row = rows[place]
-                history = histories.of(row, starts[row])
-                length = len(history)
-                is_near = 2 * (length - first) >= min(length, max_length)
-                if not is_near or not np.array_equal(longest[:length], history):
-                    longest, first = history, max(length - max_length, 0)
-                    window_starts.append(int(starts[row]) + first)
-                    lengths.append(length - first)
-                window_of[place] = len(lengths) - 1
-                column_of[place] = length - first - 1
-        lengths_ = np.array(lengths, dtype=np.int64)
-        windows = Windows(
-            np.array(window_starts, dtype=np.int64), lengths_, np.zeros_like(lengths_)
-        )
-        return cls(windows, window_of, column_of)
 
 
 class PairStream(WindowStream):

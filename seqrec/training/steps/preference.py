@@ -19,7 +19,7 @@ from seqrec.losses.preference import (
 )
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.tokens.streams.pairs import PairBatch
+from seqrec.tokens.streams.batches import PairBatch
 from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PairTensors
 

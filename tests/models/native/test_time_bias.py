@@ -15,7 +15,7 @@ from seqrec.models.folder import load_model
 from seqrec.models.native.attention import RelativeBias, attend
 from seqrec.models.native.llama_weights import to_llama
 from seqrec.models.native.time_bias import NUM_GAPS, UNKNOWN_GAP, TimeBias, gap_buckets
-from seqrec.tokens.events.grammar import NO_TIME
+from seqrec.tokens.events.times import NO_TIME
 from tests.conftest import small_config
 
 NOW = 1_700_000_000_123_456

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.grammar import (
-    NO_TIME,
-    UNKNOWN,
-    Grammar,
-    bucket_names,
-    time_values,
-    value_text,
-)
+from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.events.times import NO_TIME, time_values
+from seqrec.tokens.events.values import UNKNOWN, bucket_names, value_text
 from seqrec.tokens.item_blocks import event_block_size
 from tests.tokens.conftest import feature
 

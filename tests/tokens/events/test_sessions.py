@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.data.histories import Histories
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder, number_values
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.grammar import Grammar, Sessions
 from seqrec.tokens.events.sessions import continues, shorten_events
+from seqrec.tokens.events.times import NO_TIME
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.log import shorten_log
+from seqrec.tokens.streams.examples import shorten_log
 from seqrec.tokens.tokenizer import ItemTokens
 from tests.tokens.conftest import feature
 

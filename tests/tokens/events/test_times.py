@@ -9,15 +9,17 @@ import pytest
 
 from seqrec.data.histories import Blocks, Histories, write_blocks
 from seqrec.errors import SeqRecError
-from seqrec.tokens.events.blocks import EventTokens
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import NO_TIME, Grammar, Sessions
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.grammar import Grammar, Sessions
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import parse_conditions, parse_events
+from seqrec.tokens.events.times import NO_TIME
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
-from seqrec.tokens.streams.log import PackedStream, shorten_log
-from seqrec.tokens.streams.packing import UNTIMED_SHARE, Examples, pack_events
+from seqrec.tokens.streams.event_packing import UNTIMED_SHARE, pack_events
+from seqrec.tokens.streams.examples import Examples, shorten_log
+from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
 from tests.tokens.conftest import feature

@@ -8,7 +8,7 @@ from seqrec.data.feedback.pairs import Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.labelled import LabelledStream
-from seqrec.tokens.streams.rated import START, rating_rows
+from seqrec.tokens.streams.ratings import START, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)

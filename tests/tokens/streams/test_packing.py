@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.tokens.item_blocks import OneTokenItems
-from seqrec.tokens.streams.packing import Examples, pack_batch, pack_rows
+from seqrec.tokens.streams.examples import Examples
+from seqrec.tokens.streams.packing import pack_batch
+from seqrec.tokens.streams.placement import pack_rows
 from seqrec.tokens.streams.windows import training_windows
 from seqrec.tokens.tokenizer import ItemTokens
 

@@ -6,7 +6,8 @@ import pytest
 from seqrec.data.feedback.pairs import Pairs, Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
-from seqrec.tokens.streams.pairs import PairStream, PairWindows
+from seqrec.tokens.streams.pair_windows import PairWindows
+from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
 
 TOKENS = ItemTokens(OneTokenItems(2, 50), pad_token_id=0, unknown_token_id=1)

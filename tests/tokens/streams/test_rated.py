@@ -7,15 +7,9 @@ from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
-from seqrec.tokens.streams.rated import (
-    MISSING,
-    START,
-    RatedEvents,
-    RatedStream,
-    pack_prompts,
-    rating_levels,
-    rating_rows,
-)
+from seqrec.tokens.streams.rated import RatedStream
+from seqrec.tokens.streams.rated_packing import pack_prompts
+from seqrec.tokens.streams.ratings import MISSING, START, RatedEvents, rating_levels, rating_rows
 from seqrec.tokens.tokenizer import ItemTokens
 
 TOKENS = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)

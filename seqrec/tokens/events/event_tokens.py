@@ -10,13 +10,11 @@ from transformers import PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import (
-    NO_TIME,
-    UNKNOWN,
-    Grammar,
-)
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.sessions import shorten_events
+from seqrec.tokens.events.times import NO_TIME
+from seqrec.tokens.events.values import UNKNOWN
 from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens, item_token
 

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from seqrec.data.histories import Blocks, Histories, write_blocks
-from seqrec.tokens.events.blocks import EventTokens, event_text
 from seqrec.tokens.events.coder import EventCoder
-from seqrec.tokens.events.grammar import UNKNOWN, Grammar
+from seqrec.tokens.events.event_tokens import EventTokens, event_text
+from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.events.values import UNKNOWN
 from seqrec.tokens.streams.base import StreamPosition
+from seqrec.tokens.streams.event_packing import pack_events
+from seqrec.tokens.streams.examples import Examples
 from seqrec.tokens.streams.log import PackedStream
-from seqrec.tokens.streams.packing import Examples, pack_events, pack_rows
+from seqrec.tokens.streams.placement import pack_rows
 from seqrec.tokens.streams.windows import Windows, training_windows
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
 from tests.tokens.conftest import feature

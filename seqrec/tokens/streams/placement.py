@@ -1,0 +1,104 @@
+"""Where windows stand in packed rows: best-fit packing, and arrays written in that layout."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64
+
+from seqrec.tokens.events.times import NO_TIME
+from seqrec.tokens.streams.windows import Windows
+
+
+def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
+    """Windows put into rows of ``row_length``, in their order, each where it fits most tightly.
+
+    Best fit, by free space: one integer holds, as bits, which amounts of free space some row
+    has, so that a window finds its row at once.
+
+    Returns:
+        The windows of every row.
+    """
+    rows: list[list[int]] = []
+    rows_with_space: list[list[int]] = [[] for _ in range(row_length + 1)]
+    spaces = 0
+    for window, length in enumerate(lengths.tolist()):
+        fitting = spaces >> length
+        if fitting:
+            space = length + (fitting & -fitting).bit_length() - 1
+            row = rows_with_space[space].pop()
+            if not rows_with_space[space]:
+                spaces ^= 1 << space
+        else:
+            space, row = row_length, len(rows)
+            rows.append([])
+        rows[row].append(window)
+        left = space - length
+        if left:
+            rows_with_space[left].append(row)
+            spaces |= 1 << left
+    return rows
+
+
+class Placement(NamedTuple):
+    """Where the positions of some windows come from, and where in the packed rows they stand."""
+
+    source: Int[np.ndarray, " N"]
+    """In the flat array of items."""
+    place: Int[np.ndarray, " N"]
+    """In the flat array of rows."""
+    document: Int[np.ndarray, " N"]
+    """Number of the window within its row, from 1."""
+    is_context: Bool[np.ndarray, " N"]
+
+
+def place_windows(windows: Windows, rows: Sequence[Sequence[int]], row_length: int) -> Placement:
+    """The windows of every row, one after the other from its first column on."""
+    chosen = np.array([window for row in rows for window in row], dtype=np.int64)
+    lengths = windows.lengths[chosen]
+    per_row = np.array([len(row) for row in rows], dtype=np.int64)
+    first = np.cumsum(per_row) - per_row
+    before = np.cumsum(lengths) - lengths
+    row_of = np.repeat(np.arange(len(rows)), per_row)
+    column = before - before[first][row_of]
+    number = np.arange(len(chosen)) - first[row_of] + 1
+    steps = np.arange(lengths.sum()) - np.repeat(before, lengths)
+    return Placement(
+        source=np.repeat(windows.starts[chosen], lengths) + steps,
+        place=np.repeat(row_of * row_length + column, lengths) + steps,
+        document=np.repeat(number, lengths),
+        is_context=steps < np.repeat(windows.num_context[chosen], lengths),
+    )
+
+
+def pack_blocks(
+    blocks: Int[np.ndarray, "N E"], place: Int[np.ndarray, " N"], shape: tuple[int, int], fill: int
+) -> Int[np.ndarray, "B T"]:
+    """Rows of blocks, those of ``place`` filled, the others with ``fill``.
+
+    Args:
+        blocks: tokens of events, or what belongs to each token.
+        place: of every block, in the flat array of rows.
+        shape: rows, and blocks of a row.
+        fill: what stands elsewhere.
+    """
+    found = np.full((shape[0] * shape[1], blocks.shape[1]), fill, dtype=np.int64)
+    found[place] = blocks
+    return found.reshape(shape[0], -1)
+
+
+def pack_times(
+    token_times: Int64[np.ndarray, "N E 2"], place: Int[np.ndarray, " N"], shape: tuple[int, int]
+) -> Int64[np.ndarray, "B T 2"]:
+    """Rows of the times of blocks' tokens; unknown elsewhere."""
+    flat = pack_blocks(token_times.reshape(len(token_times), -1), place, shape, NO_TIME)
+    return flat.reshape(shape[0], -1, 2)
+
+
+def pack_documents(
+    placement: Placement, shape: tuple[int, int], block_size: int
+) -> Int[np.ndarray, "B T"]:
+    """Document numbers of packed rows of blocks."""
+    documents = np.zeros(shape, dtype=np.int64)
+    documents.flat[placement.place] = placement.document
+    return documents.repeat(block_size, axis=1)
