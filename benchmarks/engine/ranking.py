@@ -19,7 +19,7 @@ from benchmarks.engine.steps import (
     job_of,
 )
 from seqrec.data.prepared import PreparedData
-from seqrec.data.recommendations import recommendations_table
+from seqrec.data.recommendations import build_recommendations_table
 from seqrec.evaluation.protocol import queries_of
 
 NAME = Path(__file__).stem
@@ -65,7 +65,9 @@ def probe(data: str, folder: str, num_repeats: int, has_ids: bool = False) -> di
         started = time.perf_counter()
         ranked = ranker.rank(histories, K)
         if has_ids:
-            recommendations_table(user_ids, item_ids, ranked.items.numpy(), ranked.scores.numpy())
+            build_recommendations_table(
+                user_ids, item_ids, ranked.items.numpy(), ranked.scores.numpy()
+            )
         seconds.append(time.perf_counter() - started)
     rates = [len(histories) / time for time in seconds[1:]]
     return {"num_users": len(histories), "users_per_second": rates}

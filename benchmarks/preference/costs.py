@@ -21,7 +21,8 @@ from benchmarks.preference.liked import DATA, MODULE, pairs_file, sft_run
 from benchmarks.quality.table import RECIPES
 from seqrec.builders.model import build_model
 from seqrec.config.load import load_recipe
-from seqrec.data.feedback.pairs import Pairs, Ragged
+from seqrec.data.feedback.pairs import Pairs
+from seqrec.data.feedback.ragged import Ragged
 from seqrec.data.prepared import PreparedData
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.preference import dpo

@@ -11,7 +11,9 @@ from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.preference.later import Judged, by_seed, judged, mean_of, verdicts
 from benchmarks.quality.table import RECIPES, SEEDS, seqrec
-from seqrec.data.feedback.pairs import NONE, Pairs, read_pairs
+from seqrec.data.feedback.answers import NO_ITEM
+from seqrec.data.feedback.pairs import Pairs
+from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 
 NAME = Path(__file__).stem
@@ -139,7 +141,7 @@ def rightly_ordered(
     A row a seed, a column a pair; and whose pair each is.
     """
     pairs = read_pairs(file, PreparedData.open(data))
-    is_held_out = pairs.held_out(HELD_OUT_SHARE)
+    is_held_out = pairs.is_held_out(HELD_OUT_SHARE)
     users = np.unique(np.asarray(pairs.user_ids)[is_held_out], return_inverse=True)[1]
     right = {
         name: np.stack([is_right(run, data, file)[is_held_out] for run in folders])
@@ -197,6 +199,6 @@ def by_mean_rating(data: Path, pairs: Pairs) -> np.ndarray:
     counts = np.bincount(items, minlength=num_items)
     mean = (np.bincount(items, ratings, minlength=num_items) + ratings.mean()) / (counts + 1)
     chosen, rejected = pairs.chosen[:, 0], pairs.rejected[:, 0, 0]
-    assert (chosen != NONE).all() and (rejected != NONE).all()
+    assert (chosen != NO_ITEM).all() and (rejected != NO_ITEM).all()
     gap = mean[chosen] - mean[rejected]
     return np.where(gap == 0, 0.5, gap > 0)

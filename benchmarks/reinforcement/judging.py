@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from benchmarks.preference.later import LIKED, Judged, judged
-from seqrec.data.feedback.holdout import held_out_levels
+from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
 from seqrec.models.folder import load_model, load_reward_model
@@ -39,7 +39,7 @@ class People:
     @cached_property
     def numbers(self) -> np.ndarray:
         """Their rows in ``users.parquet``."""
-        levels = held_out_levels(self.prepared.users()["user_id"])
+        levels = holdout_levels(self.prepared.users()["user_id"])
         return np.flatnonzero(levels < self.held_out_share)
 
     @cached_property

@@ -9,8 +9,8 @@ from jaxtyping import Bool
 
 from seqrec.builders.model import count_items
 from seqrec.config.events import BINGED, DROPOUT_AFTER, EventsConfig, FeatureConfig
-from seqrec.data.catalog import item_values
 from seqrec.data.histories import Blocks
+from seqrec.data.item_columns import item_values
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError

@@ -9,7 +9,7 @@ from torch import nn
 
 from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.config.recipe import Recipe
-from seqrec.data.catalog import item_texts
+from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.data.transitions import Transitions, count_transitions
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem

@@ -6,8 +6,8 @@ from pathlib import Path
 from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.baselines.settings import Settings
-from seqrec.data.catalog import item_texts
 from seqrec.data.histories import Histories
+from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from seqrec.config.objective import RewardModelConfig
 from seqrec.config.recipe import Recipe
-from seqrec.data.feedback.holdout import held_out_levels
+from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.feedback.labels import read_labels
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -73,7 +73,7 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
     """Every rated title of the training part is an answer to what was before it."""
     config, trainer = _config(recipe), recipe.trainer
     events = RatedEvents.of(prepared.histories(["rating"]))
-    parts = _parts(held_out_levels(prepared.users()["user_id"]), config.held_out_share)
+    parts = _parts(holdout_levels(prepared.users()["user_id"]), config.held_out_share)
     logs = [_log_of(events, is_part) for is_part in parts]
     for log, part in zip(logs, PARTS, strict=True):
         _check_likes(log.ratings >= config.liked, part, str(prepared.path), config)
@@ -117,7 +117,7 @@ def labelled_data(
     file = Path(str(recipe.data.labels))
     has_ratings = "rating" in prepared.usable_columns()
     found = read_labels(file, prepared, prepared.histories(["rating"] if has_ratings else []))
-    parts = _parts(held_out_levels(found.keys), config.held_out_share)
+    parts = _parts(holdout_levels(found.keys), config.held_out_share)
     learned, *others = (is_part[found.history_of] for is_part in parts)
     for is_part, part in zip((learned, *others), PARTS, strict=True):
         _check_likes(found.labels[is_part] >= 0.5, part, str(file), config)

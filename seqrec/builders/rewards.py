@@ -20,7 +20,7 @@ from seqrec.config.rl import (
     RatingConfig,
     RewardConfig,
 )
-from seqrec.data.catalog import genre_matrix, number_column
+from seqrec.data.item_columns import genre_matrix, item_numbers
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import load_reward_model, model_folder
@@ -84,7 +84,7 @@ def _maker(
         case NoveltyConfig():
             return partial(Novelty, prepared.histories().item_counts(prepared.num_items))
         case FreshnessConfig(column=column):
-            numbers = number_column(items, column, "objective.rewards: freshness")
+            numbers = item_numbers(items, column, "objective.rewards: freshness")
             return partial(Freshness, numbers)
         case FormatConfig():
             assert coder is not None

@@ -1,0 +1,1 @@
+"""Logs, prepared folders, preference data, caches of model outputs, and simulated logs."""

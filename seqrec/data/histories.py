@@ -1,7 +1,7 @@
-"""Histories, all of them in memory or a block at a time.
+"""Histories in memory, or read from disk a block at a time.
 
-A block is a row group of ``interactions.parquet``; ``write_blocks`` sees to it that no user's
-history is cut by one, so that a log of any size can be streamed.
+A block is a row group of ``interactions.parquet``. ``write_blocks`` never cuts a user's history
+between two blocks, so that a log of any size can be streamed.
 """
 
 from collections.abc import Sequence
@@ -10,30 +10,33 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int, Int32, Int64, UInt8
 
+from seqrec.data.parquet import write_errors_as_os_error
 from seqrec.data.splits import TRAIN
 
+KEY_COLUMNS = ("user", "item", "split")
 BLOCK_ROWS = 1 << 16
 MISSING_TIME = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Histories of users, end to end; user ``u`` owns ``offsets[u]:offsets[u + 1]``."""
+    """Histories of users, end to end; user ``u`` has the rows ``offsets[u]:offsets[u + 1]``."""
 
     offsets: Int64[np.ndarray, " U+1"]
     items: Int32[np.ndarray, " N"]
     split: UInt8[np.ndarray, " N"]
     columns: dict[str, np.ndarray] = field(default_factory=dict)
-    """Other columns: float64 with NaN for missing values; words, empty where they are missing;
-    ``time`` in int64 microseconds since 1970, ``MISSING_TIME`` where there is none."""
+    """Other columns: float64 with NaN for missing values; words, empty if missing; ``time`` in
+    int64 microseconds since 1970, ``MISSING_TIME`` if missing."""
 
     @classmethod
-    def of(cls, table: pl.DataFrame, columns: Sequence[str], lengths: np.ndarray) -> "Histories":
-        """The interactions of a table, of which each user has ``lengths`` in a row."""
+    def from_table(
+        cls, table: pl.DataFrame, columns: Sequence[str], lengths: np.ndarray
+    ) -> "Histories":
+        """Build histories from interactions sorted by user, with ``lengths`` rows per user."""
         return cls(
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             items=table["item"].cast(pl.Int32).to_numpy(),
@@ -42,31 +45,31 @@ class Histories:
         )
 
     def item_counts(self, num_items: int) -> Int[np.ndarray, " I"]:
-        """How often each item occurs in the training part."""
+        """Return the number of occurrences of each item in the training part."""
         return np.bincount(self.items[self.split == TRAIN], minlength=num_items)
 
     def training_part(self, user: int, column: str | None = None) -> np.ndarray:
-        """A user's training interactions, oldest first: their items, or another column."""
+        """Return the items, or another column, of a user's training part, oldest first."""
         part = slice(self.offsets[user], self.offsets[user + 1])
         values = self.items if column is None else self.columns[column]
         return values[part][self.split[part] == TRAIN]
 
 
 def write_blocks(table: pl.DataFrame, file: Path) -> None:
-    """Write interactions, sorted by user, in row groups of whole users.
+    """Write interactions, sorted by user, in row groups of complete histories.
 
-    A row group ends with the user in whom it reaches ``BLOCK_ROWS`` rows.
+    A row group ends with the user whose rows bring it to ``BLOCK_ROWS`` or more.
     """
-    try:
-        with pq.ParquetWriter(file, table[:0].to_arrow().schema, compression="zstd") as writer:
-            for start, stop in _whole_users(table["user"].to_numpy(), BLOCK_ROWS):
-                writer.write_table(table[start:stop].to_arrow(), row_group_size=stop - start)
-    except pa.ArrowException as error:
-        raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error
+    with (
+        write_errors_as_os_error(file),
+        pq.ParquetWriter(file, table[:0].to_arrow().schema, compression="zstd") as writer,
+    ):
+        for start, stop in _ranges_of_users(table["user"].to_numpy(), BLOCK_ROWS):
+            writer.write_table(table[start:stop].to_arrow(), row_group_size=stop - start)
 
 
-def _whole_users(users: Int[np.ndarray, " N"], num_rows: int) -> list[tuple[int, int]]:
-    """Ranges of at least ``num_rows`` rows, the last one aside, that cut no user."""
+def _ranges_of_users(users: Int[np.ndarray, " N"], num_rows: int) -> list[tuple[int, int]]:
+    """Return ranges of complete histories, each but the last with at least ``num_rows`` rows."""
     ends = np.append(np.flatnonzero(users[1:] != users[:-1]) + 1, len(users))
     ranges, start = [], 0
     while start < len(users):
@@ -77,33 +80,33 @@ def _whole_users(users: Int[np.ndarray, " N"], num_rows: int) -> list[tuple[int,
 
 
 class Blocks:
-    """Histories of whole users, read from disk whenever they are asked for."""
+    """Complete histories of users, read from disk on demand."""
 
     def __init__(self, file: Path, columns: Sequence[str] = ()) -> None:
         """Open the file.
 
         Args:
-            file: what ``write_blocks`` wrote.
-            columns: columns that come with the histories.
+            file: a file from ``write_blocks``.
+            columns: other columns to read.
         """
         self.file = file
         self.columns = list(columns)
         metadata = pq.read_metadata(file)
         groups = range(metadata.num_row_groups)
         self.num_rows = np.array([metadata.row_group(g).num_rows for g in groups], dtype=np.int64)
-        """Interactions of every block."""
+        """Number of interactions in every block."""
 
     def __len__(self) -> int:
         return len(self.num_rows)
 
     def read(self, blocks: Sequence[int]) -> Histories:
-        """The histories of some blocks, in that order; users are counted from 0 within them."""
-        names = list(dict.fromkeys(["user", "item", "split", *self.columns]))
+        """Return the histories of some blocks, in that order; users are numbered from 0."""
+        names = list(dict.fromkeys([*KEY_COLUMNS, *self.columns]))
         with pq.ParquetFile(self.file) as parquet:
             table = pl.DataFrame(parquet.read_row_groups(list(blocks), columns=names))
         users = table["user"].to_numpy()
         starts = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: len(users)])
-        return Histories.of(table, self.columns, np.diff(np.append(starts, len(users))))
+        return Histories.from_table(table, self.columns, np.diff(np.append(starts, len(users))))
 
 
 def _as_array(values: pl.Series) -> np.ndarray:

@@ -8,58 +8,58 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from seqrec.data.catalog import read_parquet
+from seqrec.data.parquet import read_parquet
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 
 TIME_INPUT = "time_input"
-"""Key of the file's metadata: what the lists' maker was told of times."""
+"""Key of the file's metadata: the times that the recommender received as input."""
 
 
 @dataclass(frozen=True)
 class RecommendationLists:
-    """Lists by user, as rows of the catalog."""
+    """Recommendation lists of all users, in rows of the catalog."""
 
     items: Int[np.ndarray, "U K"]
-    """Best first; -1 where a list ends, or names an item that the catalog does not hold."""
+    """Best first; -1 after a list's end and for items outside the catalog."""
     lengths: Int[np.ndarray, " U"]
-    """How many items every user is recommended, known or not, at most ``K``."""
+    """Number of recommended items of every user, known or unknown, at most ``K``."""
     unknown_users: list[str]
-    """Whom the data do not know, in the file's order."""
+    """User ids outside the data, in the file's order."""
     unknown_items: list[str]
     tied_users: list[str]
-    """In whose lists neighbours have equal scores, which stand in the file's order."""
+    """Users whose lists hold neighbours with equal scores; these keep the file's order."""
     time_input: str | None
-    """What their maker was told of times; None where the file does not say."""
+    """The file's ``TIME_INPUT``; None if absent."""
 
 
-def recommendations_table(
+def build_recommendations_table(
     user_ids: Sequence[str],
     item_ids: Sequence[str],
     items: Int[np.ndarray, "Q K"],
     scores: Float[np.ndarray, "Q K"],
 ) -> pl.DataFrame:
-    """Lists as the rows of a recommendations file; -1 entries are left out."""
-    row, place = np.nonzero(items >= 0)
+    """Return lists as the rows of a recommendations file, without -1 entries."""
+    row, column = np.nonzero(items >= 0)
     return pl.DataFrame(
         {
             "user_id": pl.Series(user_ids, dtype=pl.String).gather(row),
-            "item_id": pl.Series(item_ids, dtype=pl.String).gather(items[row, place]),
-            "rank": (place + 1).astype(np.int32),
-            "score": scores[row, place].astype(np.float32),
+            "item_id": pl.Series(item_ids, dtype=pl.String).gather(items[row, column]),
+            "rank": (column + 1).astype(np.int32),
+            "score": scores[row, column].astype(np.float32),
         }
     )
 
 
 def read_recommendations(file: Path, data: PreparedData, k: int) -> RecommendationLists:
-    """Anybody's lists for the users of ``data``, the first ``k`` of each.
+    """Return the first ``k`` items of the lists of any recommender for the users of ``data``.
 
-    They are in the order of ``rank``, or where that is missing of ``score``, equals as in the file.
-    Ids that ``data`` does not know are named; an unknown item keeps its place in the list.
+    Lists are ordered by ``rank``, or by ``score`` if there is no rank; equal scores keep the
+    file's order. Unknown ids are returned; an unknown item keeps its rank in the list.
 
     Raises:
-        SeqRecError: no such file, not Parquet, columns missing, an item twice in one list, a
-            rank or score that is missing or not a number, ranks other than 1, 2, 3, ...
+        SeqRecError: a missing file or column, not Parquet, an item twice in one list, a missing
+            or non-numeric rank or score, ranks other than 1, 2, 3, ...
     """
     table = read_parquet(file)
     order = "rank" if "rank" in table.columns else "score"
@@ -68,12 +68,12 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
             raise SeqRecError(f"{file}: column {column!r} is missing; it has {table.columns}")
     nested = [name for name in ("user_id", "item_id") if table[name].dtype.is_nested()]
     if nested:
-        raise SeqRecError(f"{file}: column {nested[0]!r} holds lists, not an id a row")
+        raise SeqRecError(f"{file}: column {nested[0]!r} holds lists, not one id a row")
     numbers = [column for column in ("rank", "score") if column in table.columns]
     for column in numbers:
         values = table[column]
         if not values.dtype.is_numeric() or values.cast(pl.Float64).is_finite().not_().any():
-            raise SeqRecError(f"{file}: column {column!r} holds something that is not a number")
+            raise SeqRecError(f"{file}: column {column!r} holds values that are not numbers")
     named = ("user_id", "item_id", *numbers)
     if table.null_count().select(named).sum_horizontal().item():
         raise SeqRecError(f"{file}: empty values among {', '.join(named)}")
@@ -94,15 +94,15 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         )
         .sort(order, descending=order == "score", maintain_order=True)
     )
-    table = table.with_columns(place=pl.int_range(pl.len()).over("user_id"))
+    table = table.with_columns(position=pl.int_range(pl.len()).over("user_id"))
     if order == "rank":
         _check_ranks(table, file)
-    is_shown = pl.col("user").is_not_null() & (pl.col("place") < k)
+    is_shown = pl.col("user").is_not_null() & (pl.col("position") < k)
     is_tied = pl.col(order) == pl.col(order).shift(1).over("user_id")
     tied = table.filter(is_shown & is_tied)["user_id"].unique(maintain_order=True).to_list()
     known = table.filter(is_shown)
     items = np.full((data.num_users, k), -1, dtype=np.int64)
-    items[known["user"], known["place"]] = known["item"].cast(pl.Int64).fill_null(-1)
+    items[known["user"], known["position"]] = known["item"].cast(pl.Int64).fill_null(-1)
     return RecommendationLists(
         items,
         np.bincount(known["user"], minlength=data.num_users),
@@ -115,10 +115,10 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
 
 def _check_ranks(table: pl.DataFrame, file: Path) -> None:
     """Refuse lists, best first, whose ranks have gaps or ties."""
-    wrong = table.filter(pl.col("rank") != pl.col("place") + 1)
+    wrong = table.filter(pl.col("rank") != pl.col("position") + 1)
     if len(wrong):
-        user_id, rank, place = wrong.select("user_id", "rank", "place").row(0)
+        user_id, rank, position = wrong.select("user_id", "rank", "position").row(0)
         raise SeqRecError(
-            f"{file}: user {user_id!r} has rank {rank} where {place + 1} is due; number each "
-            "user's list 1, 2, 3, ..., or leave rank out and give scores"
+            f"{file}: user {user_id!r} has rank {rank} instead of {position + 1}; number each "
+            "user's list 1, 2, 3, ..., or drop rank and give scores"
         )

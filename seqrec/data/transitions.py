@@ -1,4 +1,4 @@
-"""How often, and how soon, one title followed another in the training part of a log."""
+"""Transition counts: pairs of items in the training part, weighted by their distance."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,19 +10,19 @@ from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 
 MERGED_EDGES = 1 << 22
-"""Edges that wait, at least, before they are merged with those that were."""
+"""Minimum number of pending edges before they are merged into the sums."""
 
 
 class Transitions(NamedTuple):
-    """A sparse matrix of what followed what: the edges of item ``i``, by the item that they lead
-    to, are ``first_edge[i]:first_edge[i + 1]``."""
+    """A sparse matrix of transitions; item ``i`` has the edges ``first_edge[i]:first_edge[i + 1]``,
+    sorted by target."""
 
     first_edge: Int[np.ndarray, " I+1"]
     target: Int[np.ndarray, " E"]
     weight: Float[np.ndarray, " E"]
     """An item ``d`` steps after another adds ``step_decay ** (d - 1)``."""
     leaving: Float[np.ndarray, " I"]
-    """The weight of all edges of an item, those that were not kept among them."""
+    """The weight of all edges of an item, including those dropped by ``max_edges``."""
 
 
 def count_transitions(
@@ -33,15 +33,15 @@ def count_transitions(
     step_decay: float,
     max_edges: int | None = None,
 ) -> Transitions:
-    """The transitions of training interactions up to ``max_steps`` apart.
+    """Count the transitions between training interactions up to ``max_steps`` apart.
 
     Args:
         parts: histories of different users.
         num_items: the catalog's size.
-        max_steps: how far apart two interactions of a user may stand.
-        step_decay: what a transition counts, relative to one that is a step shorter.
-        max_edges: how many edges an item keeps, the heaviest; among equals, those that lead to
-            the lowest item. All of them if absent.
+        max_steps: largest distance between two interactions of a user.
+        step_decay: weight of a transition, relative to one that is a step shorter.
+        max_edges: number of the heaviest edges that an item keeps; ties keep the lowest target.
+            All edges if absent.
     """
     edges = _Edges(num_items)
     for histories in parts:
@@ -57,32 +57,32 @@ def count_transitions(
 
 
 class _Edges:
-    """Weights of pairs of items, summed."""
+    """Summed weights of pairs of items."""
 
     def __init__(self, num_items: int) -> None:
         self.num_items = num_items
         self.pairs = np.empty(0, dtype=np.int64)
         self.weights: Float[np.ndarray, " E"] = np.empty(0)
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        self._num_waiting = 0
+        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._num_pending = 0
 
     def add(self, pairs: Int[np.ndarray, " N"], weight: float) -> None:
-        """Count each pair, ``first * num_items + second``, so much."""
+        """Add ``weight`` to each pair, ``first * num_items + second``."""
         pairs, counts = np.unique(pairs, return_counts=True)
-        self._waiting.append((pairs, counts * weight))
-        self._num_waiting += len(pairs)
-        if self._num_waiting > max(MERGED_EDGES, len(self.pairs)):
+        self._pending.append((pairs, counts * weight))
+        self._num_pending += len(pairs)
+        if self._num_pending > max(MERGED_EDGES, len(self.pairs)):
             self._merge()
 
     def _merge(self) -> None:
-        parts = [(self.pairs, self.weights), *self._waiting]
+        parts = [(self.pairs, self.weights), *self._pending]
         pairs, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        self.pairs, place = np.unique(pairs, return_inverse=True)
-        self.weights = np.bincount(place, weights, minlength=len(self.pairs))
-        self._waiting, self._num_waiting = [], 0
+        self.pairs, position = np.unique(pairs, return_inverse=True)
+        self.weights = np.bincount(position, weights, minlength=len(self.pairs))
+        self._pending, self._num_pending = [], 0
 
     def transitions(self, max_edges: int | None) -> Transitions:
-        """All of them, or the heaviest of every item."""
+        """Return all transitions, or the heaviest of every item."""
         self._merge()
         source, target = np.divmod(self.pairs, self.num_items)
         weight: np.ndarray = self.weights

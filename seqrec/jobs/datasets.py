@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from seqrec.data.log.known_datasets import list_cards
+from seqrec.data.known_datasets.descriptions import list_known_datasets
 
 
 def datasets() -> dict[str, Any]:
@@ -10,14 +10,14 @@ def datasets() -> dict[str, Any]:
     return {
         "datasets": [
             {
-                "name": card.name,
-                "users": card.users,
-                "items": card.items,
-                "interactions": card.interactions,
-                "licence": card.licence,
-                "citation": card.citation,
-                "places": card.places,
+                "name": dataset.name,
+                "users": dataset.users,
+                "items": dataset.items,
+                "interactions": dataset.interactions,
+                "licence": dataset.licence,
+                "citation": dataset.citation,
+                "locations": dataset.locations,
             }
-            for card in list_cards()
+            for dataset in list_known_datasets()
         ]
     }

@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from seqrec.builders.tuned_baselines import baselines_line, tuned_baselines
 from seqrec.config.defaults import EVALUATE
-from seqrec.data.catalog import genre_matrix
+from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.protocol import (
     Judgement,

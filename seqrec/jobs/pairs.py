@@ -9,18 +9,18 @@ from jaxtyping import Int
 
 from seqrec.builders.named_models import check_reads_titles, open_ranker
 from seqrec.config.defaults import PAIRS, PairsOptions
-from seqrec.data.feedback.pair_sources import (
-    Drawn,
+from seqrec.data.checksums import file_sha256
+from seqrec.data.feedback.annotation_files import read_comparisons
+from seqrec.data.feedback.drawn_pairs import (
+    DrawnPairs,
     draw_next,
     draw_rated,
-    drawn_table,
-    read_comparisons,
-    reject_from,
-    table_of,
+    draw_rejected,
+    drawn_to_table,
 )
-from seqrec.data.feedback.pairs import IMPLICIT, pairs_of, write_pairs
+from seqrec.data.feedback.pairs import IMPLICIT
+from seqrec.data.feedback.pairs_file import build_pairs, pairs_to_table, write_pairs
 from seqrec.data.histories import Histories
-from seqrec.data.log.sources import sha256_of
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.outputs import new_file, refuse_existing_file
@@ -127,8 +127,8 @@ def pairs(
 
 def _from_file(path: Path, prepared: PreparedData) -> Made:
     """Read human comparisons."""
-    pairs = pairs_of(read_comparisons(path), path, prepared, sha256_of(path))
-    return Made(table_of(pairs, prepared), pairs.counts, pairs.unknown)
+    pairs = build_pairs(read_comparisons(path), path, prepared, file_sha256(path))
+    return Made(pairs_to_table(pairs, prepared), pairs.counts, pairs.unknown)
 
 
 def _from_ratings(prepared: PreparedData, options: PairsOptions) -> Made:
@@ -168,7 +168,7 @@ def _from_policy(prepared: PreparedData, model: str, options: PairsOptions) -> M
     def rank(prefixes: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
         return ranker.rank(prefixes, options.k).items.numpy()
 
-    drawn = reject_from(
+    drawn = draw_rejected(
         drawn, histories, user_ids, rank, num_rejected=options.num_rejected, seed=options.seed
     )
     if not len(drawn):
@@ -180,11 +180,11 @@ def _from_policy(prepared: PreparedData, model: str, options: PairsOptions) -> M
 
 
 def _make(
-    drawn: Drawn, histories: Histories, prepared: PreparedData, max_history: int, source: str
+    drawn: DrawnPairs, histories: Histories, prepared: PreparedData, max_history: int, source: str
 ) -> Made:
-    table = drawn_table(drawn, histories, prepared, max_history=max_history, source=source)
+    table = drawn_to_table(drawn, histories, prepared, max_history=max_history, source=source)
     num_without = prepared.num_users - table["user_id"].n_unique()
-    return Made(table, {"users_without_a_pair": num_without, **drawn.left_out}, {})
+    return Made(table, {"users_without_a_pair": num_without, **drawn.skipped}, {})
 
 
 def _get_user_ids(prepared: PreparedData) -> list[str]:

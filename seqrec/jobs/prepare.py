@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from seqrec.config.defaults import PREPARE
-from seqrec.data.filters import Filters, Repeats
-from seqrec.data.interactions import Catalog, prepare_interactions
+from seqrec.data.known_datasets.copies import obtain_dataset
+from seqrec.data.known_datasets.descriptions import list_known_datasets
 from seqrec.data.log.columns import Columns
-from seqrec.data.log.item_file import check_tells, read_item_file, told_by
-from seqrec.data.log.known_datasets import list_cards, obtain
+from seqrec.data.log.item_file import add_items, check_known_items, read_item_file
 from seqrec.data.log.sources import read_source
-from seqrec.data.prepared import write_prepared
+from seqrec.data.preparation.filters import Filters, Repeats
+from seqrec.data.preparation.interactions import Catalog, prepare_interactions
+from seqrec.data.preparation.writing import write_prepared
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
 from seqrec.outputs import new_folder, refuse_existing
@@ -85,17 +86,17 @@ def prepare(
         raise SeqRecError(f"--catalog {catalog}: choose one of {', '.join(get_args(Catalog))}")
     refuse_existing(out, overwrite)
     name = str(source) if isinstance(source, str | Path) else "a frame"
-    known = {card.name for card in list_cards()}
+    known = {dataset.name for dataset in list_known_datasets()}
     if name in known and not Path(name).exists():
-        source = obtain(name, CACHE, say)
+        source = obtain_dataset(name, CACHE, say)
     log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
     told = None if items is None else read_item_file(items, log.columns.item)
     if told is not None:
-        log = told_by(log, told)
+        log = add_items(log, told)
     interactions = prepare_interactions(log, filters, split, catalog)
     if told is not None:
         num_unwatched = interactions.counts.get("unwatched_items", 0)
-        check_tells(told, interactions.item_ids[: len(interactions.item_ids) - num_unwatched])
+        check_known_items(told, interactions.item_ids[: len(interactions.item_ids) - num_unwatched])
     with new_folder(out, overwrite=overwrite) as folder:
         manifest = write_prepared(
             folder,

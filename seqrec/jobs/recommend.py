@@ -11,10 +11,10 @@ from jaxtyping import Int
 
 from seqrec.builders.named_models import open_ranker, open_recommender
 from seqrec.config.defaults import RECOMMEND
-from seqrec.data.catalog import write_parquet
 from seqrec.data.histories import Histories
+from seqrec.data.parquet import write_parquet
 from seqrec.data.prepared import PreparedData, TargetMode
-from seqrec.data.recommendations import TIME_INPUT, recommendations_table
+from seqrec.data.recommendations import TIME_INPUT, build_recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import (
     asked_with,
@@ -160,7 +160,7 @@ def _write_lists(
     overwrite: bool,
 ) -> dict[str, Any]:
     """Write the lists; return the counts and the path."""
-    table = recommendations_table(
+    table = build_recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
         prepared.items()["item_id"].to_list(),
         ranked.items.numpy(),

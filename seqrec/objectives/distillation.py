@@ -12,7 +12,7 @@ from seqrec.builders.named_models import (
 )
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
 from seqrec.config.recipe import Recipe
-from seqrec.data.caches.teacher import KIND, read_answers, read_header
+from seqrec.data.caches.teacher import KIND, read_header, read_teacher_cache
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import catalog_divergence
@@ -97,7 +97,7 @@ def _from_cache(
     rank: int,
 ) -> Learning:
     folder = Path(str(config.cache))
-    answers = read_answers(folder, made_of(recipe, prepared))
+    answers = read_teacher_cache(folder, made_of(recipe, prepared))
     stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
     reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
     objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)

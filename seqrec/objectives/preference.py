@@ -12,8 +12,10 @@ from seqrec.builders.named_models import open_reader_of_titles
 from seqrec.builders.pretrained import KEY
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
 from seqrec.config.recipe import Recipe
-from seqrec.data.caches.reference import made_of, read_cache
-from seqrec.data.feedback.pairs import Pairs, read_pairs, told
+from seqrec.data.caches.reference import build_header, read_reference_cache
+from seqrec.data.feedback.counts import describe_counts
+from seqrec.data.feedback.pairs import Pairs
+from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses import preference
@@ -57,7 +59,7 @@ def build_preference(
     num_items = num_learned_items(model_folder(start, KEY))
     pairs = read_pairs(Path(recipe.data.pairs), prepared, num_items)
     check_sides(pairs, recipe)
-    is_held_out = pairs.held_out(recipe.data.held_out_share)
+    is_held_out = pairs.is_held_out(recipe.data.held_out_share)
     learned = np.flatnonzero(~is_held_out & (pairs.weight > 0))
     held_out = np.flatnonzero(is_held_out)
     if not len(learned):
@@ -102,7 +104,7 @@ def build_preference(
         num_scored=prepared.num_items,
         watched=watched,
         facts={"pairs": facts},
-        notice=f"{recipe.data.pairs}: {told(facts, pairs.unknown)}",
+        notice=f"{recipe.data.pairs}: {describe_counts(facts, pairs.unknown)}",
     )
 
 
@@ -143,14 +145,14 @@ def open_reference(
         return None, read
     named = Path(config.reference) if config.reference is not None else start
     if named.is_file():
-        wanted = made_of(
+        wanted = build_header(
             model_fingerprint=folder_fingerprint(start),
             catalog_fingerprint=prepared.catalog_fingerprint,
             pairs_fingerprint=pairs.fingerprint,
             data_fingerprint=prepared.fingerprint,
             max_length=recipe.data.max_length,
         )
-        cached = read_cache(named, wanted, len(pairs))
+        cached = read_reference_cache(named, wanted, len(pairs))
         return CachedReference(PairLogProbs(*map(torch.from_numpy, map(np.copy, cached)))), read
     model = read(model_folder(named, REFERENCE_KEY))
     if model.config.max_length < recipe.data.max_length:

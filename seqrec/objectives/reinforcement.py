@@ -23,8 +23,9 @@ from seqrec.config.rl import (
     RayConfig,
     RLConfig,
 )
-from seqrec.data.catalog import genre_matrix, write_items
-from seqrec.data.feedback.holdout import held_out_levels
+from seqrec.data.catalog import write_items
+from seqrec.data.feedback.holdout import holdout_levels
+from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
@@ -102,7 +103,7 @@ class RLJob:
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
         source = PromptSource(
             histories,
-            held_out_levels(prepared.users()["user_id"]),
+            holdout_levels(prepared.users()["user_id"]),
             num_prompts=settings.num_prompts,
             held_out_share=settings.held_out_share,
             max_later=settings.max_later,

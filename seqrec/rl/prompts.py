@@ -57,7 +57,7 @@ class PromptSource:
 
         Args:
             histories: interactions, with the column ``rating`` if rewards need it.
-            levels: of the users, from 0 to 1 (``held_out_levels``).
+            levels: of the users, from 0 to 1 (``holdout_levels``).
             num_prompts: of an update.
             held_out_share: users of a level below it are never asked in training.
             max_later: interactions after the cut that rewards may know.

@@ -18,7 +18,7 @@ from seqrec.config.objective import DistillationConfig, PreferenceConfig
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import ModelRewardConfig, RLConfig
 from seqrec.data.caches.teacher import read_header
-from seqrec.data.log.sources import sha256_of
+from seqrec.data.checksums import file_sha256
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import folder_fingerprint, model_folder
@@ -63,7 +63,7 @@ def _made_from(recipe: Recipe) -> dict[str, Any]:
         if named is not None:
             if not Path(named).is_file():
                 raise SeqRecError(f"data.{key}={named}: no such file")
-            found[f"{key}_fingerprint"] = sha256_of(Path(named))
+            found[f"{key}_fingerprint"] = file_sha256(Path(named))
     match recipe.objective:
         case RLConfig(rewards=rewards):
             models = [reward for reward in rewards if isinstance(reward, ModelRewardConfig)]
@@ -77,7 +77,7 @@ def _made_from(recipe: Recipe) -> dict[str, Any]:
                 found["cache"] = read_header(Path(cache))
         case PreferenceConfig(reference=str(path)):
             found["reference_fingerprint"] = (
-                sha256_of(Path(path))
+                file_sha256(Path(path))
                 if Path(path).is_file()
                 else folder_fingerprint(model_folder(path, REFERENCE_KEY))
             )

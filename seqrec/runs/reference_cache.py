@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from seqrec.builders.named_models import open_reader_of_titles
-from seqrec.data.caches.reference import CachedLogProbs, join_parts, made_of, write_part
-from seqrec.data.feedback.pairs import read_pairs
+from seqrec.data.caches.reference import CachedLogProbs, build_header, join_parts, write_part
+from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
@@ -63,7 +63,7 @@ def cache_pairs(
     if not 1 <= max_length <= longest:
         raise SeqRecError(f"--max-length {max_length}: {model} reads 1 to {longest} items")
     found = read_pairs(Path(pairs), prepared, recommender.model.num_learned)
-    header = made_of(
+    header = build_header(
         model_fingerprint=folder_fingerprint(folder),
         catalog_fingerprint=prepared.catalog_fingerprint,
         pairs_fingerprint=found.fingerprint,

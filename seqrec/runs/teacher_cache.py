@@ -11,10 +11,10 @@ import torch
 from seqrec.data.caches.teacher import (
     CACHE_FILE,
     KIND,
-    CachedAnswers,
-    most_bytes,
+    CachedTopK,
+    count_shard_rows,
+    max_cache_bytes,
     shard_name,
-    whole_shards,
     write_shard,
 )
 from seqrec.data.prepared import PreparedData
@@ -117,13 +117,13 @@ def cache_answers(
         "num_rows": stream.num_targets,
         "num_shards": stream.num_in_order,
     }
-    foreseen = most_bytes(stream.num_in_order, stream.num_targets, k)
+    foreseen = max_cache_bytes(stream.num_in_order, stream.num_targets, k)
     print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
     try:
         parts = get_parts_folder(out)
-        there = whole_shards(parts) if has_header(parts, CACHE_FILE, header) else []
+        there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
         done = len(there)
-        left = foreseen - most_bytes(done, sum(there), k)
+        left = foreseen - max_cache_bytes(done, sum(there), k)
         free = free_bytes(parts)
         if left > free:
             raise SeqRecError(
@@ -151,9 +151,7 @@ def cache_answers(
 
 
 @torch.no_grad()
-def _answers(
-    teachers: Teachers, stream: PackedStream, k: int, first: int
-) -> Iterator[CachedAnswers]:
+def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> Iterator[CachedTopK]:
     """Of every shard, what the teachers say, in float32."""
     for shard in stream.in_order(first):
         batch = PackedTensors.of(shard)
@@ -172,4 +170,4 @@ def _answers(
             scores = teachers.scores(part, learned.positions, learned.labels, num_items)
             found.append((part.sources.flatten()[learned.positions], *most_likely(scores, k)))
         columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
-        yield CachedAnswers(*columns)
+        yield CachedTopK(*columns)

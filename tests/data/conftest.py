@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.data.filters import Filters
-from seqrec.data.interactions import Interactions, prepare_interactions
 from seqrec.data.log.columns import Columns
 from seqrec.data.log.sources import read_source
-from seqrec.data.prepared import PreparedData, write_prepared
+from seqrec.data.preparation.filters import Filters
+from seqrec.data.preparation.interactions import Interactions, prepare_interactions
+from seqrec.data.preparation.writing import write_prepared
+from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import parse_split
 
 

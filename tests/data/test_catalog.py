@@ -6,13 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.catalog import (
-    catalog_fingerprint,
-    item_texts,
-    read_items,
-    read_model_items,
-    write_items,
-)
+from seqrec.data.catalog import catalog_fingerprint, read_items, read_model_items, write_items
+from seqrec.data.item_columns import item_texts
 from seqrec.errors import SeqRecError
 
 IDS = st.lists(st.text(max_size=4), max_size=5)
@@ -67,7 +62,7 @@ def test_a_models_items_come_with_counts_or_are_refused(tmp_path):
     with pytest.raises(SeqRecError, match="items.parquet: column num_interactions is missing"):
         read_model_items(file)
     items.with_columns(num_interactions=pl.Series([1, None])).write_parquet(file)
-    with pytest.raises(SeqRecError, match="num_interactions is not a whole number"):
+    with pytest.raises(SeqRecError, match="num_interactions is not an integer"):
         read_model_items(file)
 
 

@@ -8,10 +8,11 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from seqrec.data.filters import Filters
-from seqrec.data.interactions import prepare_interactions
 from seqrec.data.log.sources import read_source
-from seqrec.data.prepared import PreparedData, write_prepared
+from seqrec.data.preparation.filters import Filters
+from seqrec.data.preparation.interactions import prepare_interactions
+from seqrec.data.preparation.writing import write_prepared
+from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError

@@ -6,7 +6,7 @@ import pytest
 
 import seqrec
 from seqrec.data.prepared import PreparedData
-from seqrec.data.recommendations import read_recommendations, recommendations_table
+from seqrec.data.recommendations import build_recommendations_table, read_recommendations
 from seqrec.errors import SeqRecError
 
 RANKED = {"user_id": ["u", "u"], "item_id": ["a", "b"]}
@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 def test_lists_written_are_lists_read(data, tmp_path):
     item_ids = data.items()["item_id"].to_list()
     items = np.array([[3, 1, -1], [0, 2, 3]])
-    table = recommendations_table(["u", "v"], item_ids, items, -items.astype(float))
+    table = build_recommendations_table(["u", "v"], item_ids, items, -items.astype(float))
     assert table.rows()[0] == ("u", item_ids[3], 1, -3.0) and len(table) == 5
     table.sample(fraction=1, shuffle=True, seed=0).write_parquet(tmp_path / "recs.parquet")
     lists = read_recommendations(tmp_path / "recs.parquet", data, 3)
@@ -51,16 +51,22 @@ def test_unknown_ids_are_named_and_keep_their_place(data, tmp_path):
     [
         ({"user_id": ["u"], "item": ["a"], "rank": [1]}, "column 'item_id' is missing"),
         ({"user_id": ["u"], "item_id": ["a"]}, "column 'score' is missing"),
-        ({"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]}, "not a number"),
-        ({"user_id": ["u"], "item_id": ["a"], "rank": ["first"]}, "not a number"),
+        (
+            {"user_id": ["u"], "item_id": ["a"], "score": [float("nan")]},
+            "values that are not numbers",
+        ),
+        ({"user_id": ["u"], "item_id": ["a"], "rank": ["first"]}, "values that are not numbers"),
         ({"user_id": [None, "u"], "item_id": ["a", "b"], "rank": [1, 2]}, "empty values"),
         ({"user_id": ["u"], "item_id": [["a"]], "rank": [1]}, "'item_id' holds lists"),
         ({"user_id": ["u", "u"], "item_id": ["a", "a"], "rank": [1, 2]}, "item 'a' twice"),
-        (RANKED | {"rank": [1, 2], "score": [1.0, float("nan")]}, "'score' holds something"),
+        (
+            RANKED | {"rank": [1, 2], "score": [1.0, float("nan")]},
+            "'score' holds values that are not",
+        ),
         (RANKED | {"rank": [1, 2], "score": [1.0, None]}, "empty values among .*, score"),
-        (RANKED | {"rank": [3, 1]}, "user 'u' has rank 3 where 2 is due"),
-        (RANKED | {"rank": [1, 1]}, "user 'u' has rank 1 where 2 is due"),
-        (RANKED | {"rank": [0, 1]}, "user 'u' has rank 0 where 1 is due"),
+        (RANKED | {"rank": [3, 1]}, "user 'u' has rank 3 instead of 2"),
+        (RANKED | {"rank": [1, 1]}, "user 'u' has rank 1 instead of 2"),
+        (RANKED | {"rank": [0, 1]}, "user 'u' has rank 0 instead of 1"),
         (RANKED | {"item_id": [b"\xff", b"a"], "rank": [1, 2]}, "cannot be read as text"),
     ],
 )

@@ -42,7 +42,7 @@ def refusal(interactions, source, **options) -> str:
         ("open.csv", GOOD + '"1,b,4,978300760\n', "open.csv: line 3: a quotation"),
         ("empty.csv", "", "empty.csv: is empty"),
         ("header.csv", COLUMNS, "header.csv: holds no interactions"),
-        ("twice.csv", "user,item,user\n1,2,3\n", "line 1: column 'user' stands twice"),
+        ("twice.csv", "user,item,user\n1,2,3\n", "line 1: column 'user' occurs twice"),
         ("one.csv", "user\n1\n", "one.csv: line 1: one column only"),
         ("rating.dat", "1::2::3::978300760\n1::2::x::978300760\n", "line 2: rating 'x'"),
         ("broken.ndjson", '{"user": 1, "item": 2}\n\n{"user": 1,\n', "line 3: not a JSON object"),
@@ -165,3 +165,40 @@ def test_a_user_alone_on_a_line_of_sequences_is_refused(tmp_path):
 def test_successive_targets_of_another_split_are_refused():
     with pytest.raises(SeqRecError, match="--targets successive goes with --split-by global-time"):
         parse_split("leave-one-out", "successive")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mac.csv", b"user_id,item_id,timestamp\r1,a,5\r1,b,6\r", "end with carriage returns"),
+        ("log.feather", b"ARROW1\0\0\r\n\xff\xff\r1,\0", "log.feather: "),
+        ("log.pkl", b"\x80\x05\x95\r\r\n,a,b\r,", "log.pkl: "),
+        ("log.csv.zst", b"\x28\xb5\x2f\xfd\r1,2\n3,\r4\n", "log.csv.zst: "),
+        ("misnamed.csv", b"PAR1\x15\x04\r,\x15\n\rPAR1,\n", "misnamed.csv: "),
+    ],
+)
+def test_a_file_of_another_kind_ends_in_one_line(tmp_path, interactions, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    assert message in refusal(interactions, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("movies", "message"),
+    [
+        (b"movieId,title,genres\r1,x,Drama\r", "movies.csv: its lines end with carriage returns"),
+        (b"movieId,title,genres\n1," + b"x" * 140_000 + b",Drama\n", "movies.csv: cannot be read"),
+    ],
+)
+def test_a_broken_sidecar_ends_in_one_line_with_its_name(tmp_path, interactions, movies, message):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,5,978300760\n")
+    (tmp_path / "movies.csv").write_bytes(movies)
+    assert message in refusal(interactions, tmp_path)
+
+
+def test_pandas_objects_without_distinct_columns_end_in_one_line(interactions):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"user_id": [1, 1], "item_id": [1, 2]})
+    twice = pandas.concat([frame, frame[["item_id"]]], axis=1)
+    assert "the frame: column 'item_id' occurs twice" in refusal(interactions, twice)
+    assert "a Series is no source" in refusal(interactions, frame["user_id"])
+    assert "a DataFrameGroupBy is no source" in refusal(interactions, frame.groupby("user_id"))

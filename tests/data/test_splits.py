@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.splits import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    cut_times,
-    parse_split,
-    split_at,
-    split_counts,
-    split_last,
-)
+from seqrec.data.preparation.counts import split_counts
+from seqrec.data.splits import TEST, TRAIN, VALIDATION, cut_times, parse_split, split_at, split_last
 from seqrec.errors import SeqRecError
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import seqrec
-from seqrec.data.caches.reference import COMPLAINTS, made_of, read_cache
-from seqrec.data.feedback.pairs import read_pairs
+from seqrec.data.caches.reference import MISMATCHES, build_header, read_reference_cache
+from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
-from seqrec.data.simulation.worlds import opposed_tastes
+from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import folder_fingerprint
 
@@ -167,17 +167,19 @@ def test_a_run_is_not_resumed_under_another_reference(made, tmp_path, is_cached)
         seqrec.train("dpo", **arguments, resume=True)
 
 
-@pytest.mark.parametrize("key", COMPLAINTS)
+@pytest.mark.parametrize("key", MISMATCHES)
 def test_each_thing_that_a_cache_is_made_of_is_looked_at(made, key):
     data = PreparedData.open(made / "data")
     pairs = read_pairs(made / "pairs.parquet", data)
-    header = made_of(
+    header = build_header(
         model_fingerprint=folder_fingerprint(made / "run" / "model"),
         catalog_fingerprint=data.catalog_fingerprint,
         pairs_fingerprint=pairs.fingerprint,
         data_fingerprint=data.fingerprint,
         max_length=20,
     )
-    assert len(read_cache(made / "cache.parquet", header, len(pairs)).chosen) == len(pairs)
-    with pytest.raises(SeqRecError, match=re.escape(COMPLAINTS[key])):
-        read_cache(made / "cache.parquet", {**header, key: "other"}, len(pairs))
+    assert len(read_reference_cache(made / "cache.parquet", header, len(pairs)).chosen) == len(
+        pairs
+    )
+    with pytest.raises(SeqRecError, match=re.escape(MISMATCHES[key])):
+        read_reference_cache(made / "cache.parquet", {**header, key: "other"}, len(pairs))

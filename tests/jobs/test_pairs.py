@@ -6,7 +6,7 @@ import pytest
 
 import seqrec
 from seqrec.data.prepared import PreparedData
-from seqrec.data.simulation.worlds import opposed_tastes
+from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
 
@@ -154,7 +154,7 @@ def test_peoples_comparisons_become_a_pairs_file(data, tmp_path):
         "history": ["t01", "t02"],
         "chosen": "t03",
         "rejected": ["t04"],
-        "source": "people",
+        "source": "human",
         "weight": 1.0,
     }
 
@@ -184,7 +184,7 @@ def test_what_gave_no_pair_is_counted_by_hand(tmp_path):
     assert result["counts"] == {
         "users_without_a_pair": 2,
         "users_of_short_histories": 1,
-        "places_without_both_ratings": 3,
+        "positions_without_both_ratings": 3,
         "drawn_twice": 2,
     }
     result = seqrec.pairs(
@@ -198,7 +198,7 @@ def test_what_gave_no_pair_is_counted_by_hand(tmp_path):
     assert result["counts"] == {
         "users_without_a_pair": 2,
         "users_of_short_histories": 1,
-        "lists_of_seen_titles": 2,
+        "lists_of_seen_items": 2,
     }
 
 

@@ -15,7 +15,7 @@ import seqrec
 import seqrec.cli
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.data.simulation.timed import gap_world
+from seqrec.data.simulation.gaps import gap_world
 from seqrec.data.simulation.worlds import FIRST_TIME
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
@@ -71,7 +71,7 @@ def test_where_gaps_decide_a_model_with_a_time_bias_beats_any_without(made):
     data = made / "data"
     histories, are_near = histories_of(data)
     blind, best = (
-        WORLD.best_recall_of_titles(histories, 1),
+        WORLD.best_recall_from_items(histories, 1),
         WORLD.best_recall(histories, are_near, 1),
     )
     noise = 2 * np.sqrt(blind * (1 - blind) / 400)
@@ -87,7 +87,7 @@ def test_where_the_gap_to_the_target_decides_only_the_targets_time_helps(made, t
     before = pl.col("timestamp").shift(1).over("user_id").fill_null(FIRST_TIME - 86_400)
     data = tmp_path / "data"
     seqrec.prepare(log.with_columns(timestamp=before), out=data)
-    blind = WORLD.best_recall_of_titles(histories_of(data)[0], 1)
+    blind = WORLD.best_recall_from_items(histories_of(data)[0], 1)
     noise = 2 * np.sqrt(blind * (1 - blind) / 400)
     told = seqrec.train("sft", data=data, out=tmp_path / "told", overrides=[*LEARN, TARGET])
     assert "; target time given" in told["protocol"]
@@ -185,7 +185,7 @@ def test_plain_ids_are_answered_no_worse_than_by_a_guess_between_evenings(made):
     targets = PreparedData.open(made / "data").items()["item_id"].gather(table["item"]).to_list()
     lists = rec.recommend(ids, k=1)
     hits = [found[0][0] == target for found, target in zip(lists, targets, strict=True)]
-    assert np.mean(hits) > 0.5 * WORLD.best_recall_of_titles(histories, 1)
+    assert np.mean(hits) > 0.5 * WORLD.best_recall_from_items(histories, 1)
 
 
 def test_vectors_of_users_are_those_of_whole_histories(made, rated, tmp_path):

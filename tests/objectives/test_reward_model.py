@@ -13,9 +13,10 @@ from seqrec.builders.rewards import build_scorer
 from seqrec.cli import main
 from seqrec.config.load import load_recipe
 from seqrec.config.rl import ModelRewardConfig
-from seqrec.data.feedback.holdout import held_out_levels
+from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.prepared import PreparedData
-from seqrec.data.simulation.worlds import first_order_world, opposed_tastes
+from seqrec.data.simulation.tastes import opposed_tastes
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import load_reward_model
 from seqrec.objectives.reward_model import RewardJob
@@ -102,7 +103,7 @@ def test_a_run_leaves_a_model_and_its_metrics(world, trained):
     config = json.loads((run / "model" / "config.json").read_text())
     assert config["catalog_fingerprint"] == prepared.catalog_fingerprint
     assert config["rating_levels"] == [1.0, 2.0, 4.0, 5.0]
-    level = held_out_levels(prepared.users()["user_id"])
+    level = holdout_levels(prepared.users()["user_id"])
     is_judge = (level >= 0.15) & (level < 0.3)
     assert metrics["held_out"]["users"] == is_judge.sum()
 
@@ -112,7 +113,7 @@ def test_nobody_held_out_and_nothing_of_the_later_parts_is_learned(world, traine
     log = world[1]
     rng = np.random.default_rng(0)
     users = log["user_id"].to_numpy()
-    level = held_out_levels(users)
+    level = holdout_levels(users)
     is_judge = (level >= 0.15) & (level < 0.3)
     rank = log.select(pl.int_range(pl.len()).reverse().over("user_id")).to_series().to_numpy()
     is_hidden = is_judge | (rank < 3)

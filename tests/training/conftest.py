@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 import seqrec
-from seqrec.data.simulation.worlds import OpposedTastes, opposed_tastes
+from seqrec.data.simulation.tastes import OpposedTastes, opposed_tastes
 
 SFT = [
     "data.max_length=24",

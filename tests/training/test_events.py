@@ -7,7 +7,8 @@ import torch
 
 import seqrec
 from seqrec.data.prepared import PreparedData
-from seqrec.data.simulation.worlds import first_order_world, rating_world
+from seqrec.data.simulation.ratings import rating_world
+from seqrec.data.simulation.worlds import first_order_world
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.feature_heads import Family
@@ -57,7 +58,7 @@ def test_events_reach_an_optimum_that_titles_alone_cannot(tmp_path, event_vector
     titles, events = (row["recall@1"] for row in rows)
     histories, ratings = last_test_queries(world.worlds[0], tmp_path / "data")
     best = world.best_recall(histories, ratings, 1)
-    of_titles = world.best_recall_of_titles(histories, 1)
+    of_titles = world.best_recall_from_items(histories, 1)
     noise = 2 * np.sqrt(best * (1 - best) / num_users)
     assert titles < of_titles + noise
     assert events > of_titles + 2 * noise

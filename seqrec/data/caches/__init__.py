@@ -1,1 +1,1 @@
-"""Model outputs kept on disk: a reference's log-probabilities, a teacher's top-k logits."""
+"""Model outputs cached on disk: reference log-probabilities and teacher top-k log-probabilities."""

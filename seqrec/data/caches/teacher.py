@@ -1,8 +1,8 @@
-"""The answer cache: what teachers say at every place of the training log, the likeliest titles.
+"""The teacher cache: the teachers' top-k log-probabilities at every training position.
 
-A folder of Parquet shards, each row a place: ``row`` (the row of the log that was read last),
-``items`` and ``log_probs`` (lists of ``k``, likeliest first), ``rest`` (the probability of all
-other items together); and ``cache.json``, which says what it was made of.
+A folder of Parquet shards, a row a position: ``row`` (the last row of the log that the teachers
+read), ``items`` and ``log_probs`` (lists of ``k``, likeliest first), ``tail_mass`` (the summed
+probability of all other items); and the header ``cache.json``.
 """
 
 import json
@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
+from seqrec.data.caches.header import FIX, check_header
+from seqrec.data.parquet import write_errors_as_os_error
 from seqrec.errors import SeqRecError
 
 CACHE_FILE = "cache.json"
-KIND = "answers"
-BYTES_A_SHARD, BYTES_A_ROW, BYTES_A_TITLE = 4096, 12, 8
-COMPLAINTS = {
-    "kind": "holds no teacher's answers",
+KIND = "teacher"
+BYTES_PER_SHARD, BYTES_PER_ROW, BYTES_PER_ITEM = 4096, 12, 8
+MISMATCHES = {
+    "kind": "holds no teacher's log-probabilities",
     "teachers": "was made by other teachers (objective.teachers)",
     "catalog_fingerprint": "was made for another catalog",
     "data_fingerprint": "was made on other data",
@@ -29,55 +31,55 @@ COMPLAINTS = {
     "windows": "was made with other windows (data.windows)",
     "stride": "was made with windows of another stride (data.stride)",
 }
+"""The message for each key of the header whose value differs."""
 
 
-class CachedAnswers(NamedTuple):
-    """What was kept of a teacher's distributions."""
+class CachedTopK(NamedTuple):
+    """The top-k distributions of teachers, a row a position."""
 
     rows: Int[np.ndarray, " N"]
-    """Of the log: what was read last."""
+    """The last row of the log that the teachers read."""
     items: Int[np.ndarray, "N K"]
     log_prob: Float[np.ndarray, "N K"]
-    """Half precision: off by a 2,048th of itself, or by 3e-8, at most."""
-    rest: Float[np.ndarray, " N"]
+    """Half precision: relative error at most 1 / 2,048, or absolute error at most 3e-8."""
+    tail_mass: Float[np.ndarray, " N"]
+    """The summed probability of all other items."""
 
 
 def shard_name(number: int) -> str:
-    """The file of a shard."""
+    """Return the file name of a shard."""
     return f"part-{number:06d}.parquet"
 
 
-def most_bytes(num_shards: int, num_rows: int, k: int) -> int:
-    """What shards of some places can take on disk; in memory a title takes 6 bytes."""
-    return num_shards * BYTES_A_SHARD + num_rows * (BYTES_A_ROW + k * BYTES_A_TITLE)
+def max_cache_bytes(num_shards: int, num_rows: int, k: int) -> int:
+    """Return the largest size of a cache on disk, in bytes; in memory an item takes 6 bytes."""
+    return num_shards * BYTES_PER_SHARD + num_rows * (BYTES_PER_ROW + k * BYTES_PER_ITEM)
 
 
-def whole_shards(folder: Path) -> list[int]:
-    """How many places every shard holds, from the first until one is missing or cut short."""
-    found: list[int] = []
+def count_shard_rows(folder: Path) -> list[int]:
+    """Return the rows of every shard, from the first until one is missing or cut short."""
+    counts: list[int] = []
     while True:
         try:
-            found.append(pq.read_metadata(folder / shard_name(len(found))).num_rows)
+            counts.append(pq.read_metadata(folder / shard_name(len(counts))).num_rows)
         except (OSError, pa.ArrowException):
-            return found
+            return counts
 
 
-def write_shard(answers: CachedAnswers, file: Path) -> None:
-    """Write some places."""
-    num_rows, k = answers.items.shape
+def write_shard(top_k: CachedTopK, file: Path) -> None:
+    """Write the distributions at some positions."""
+    k = top_k.items.shape[1]
     table = pa.table(
         {
-            "row": pa.array(answers.rows, pa.int64()),
-            "items": _lists(answers.items.astype(np.int32), k),
-            "log_probs": _lists(answers.log_prob.astype(np.float32), k),
-            "rest": pa.array(answers.rest, pa.float32()),
+            "row": pa.array(top_k.rows, pa.int64()),
+            "items": _lists(top_k.items.astype(np.int32), k),
+            "log_probs": _lists(top_k.log_prob.astype(np.float32), k),
+            "tail_mass": pa.array(top_k.tail_mass, pa.float32()),
         }
     )
-    try:
-        # no dictionary: of numbers that hardly recur it takes more than they do
+    with write_errors_as_os_error(file):
+        # no dictionary: it would be larger than these numbers, which hardly repeat
         pq.write_table(table, file, compression="zstd", use_dictionary=False)
-    except pa.ArrowException as error:
-        raise OSError(f"{file.name}: {' '.join(str(error).split())}") from error
 
 
 def _lists(values: np.ndarray, k: int) -> pa.Array:
@@ -85,42 +87,40 @@ def _lists(values: np.ndarray, k: int) -> pa.Array:
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """What a cache was made of.
+    """Return the header of a cache.
 
     Raises:
-        SeqRecError: no cache, or one that does not say how much it holds.
+        SeqRecError: no cache, or a header without valid sizes and prior strength.
     """
     try:
-        found = json.loads((folder / CACHE_FILE).read_text())
+        header = json.loads((folder / CACHE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SeqRecError(f"{folder}: no cache of answers; write it with seqrec cache") from error
-    if not isinstance(found, dict) or found.get("kind") != KIND:
-        raise SeqRecError(f"{folder}: {COMPLAINTS['kind']}; write it with seqrec cache")
-    sizes = [found.get(key) for key in ("k", "num_rows", "num_shards")]
-    if not all(isinstance(size, int) and size >= 0 for size in sizes):
-        raise SeqRecError(f"{folder}: does not say how much it holds; write it with seqrec cache")
-    strength = found.get("prior_strength")
+        raise SeqRecError(f"{folder}: no teacher cache; {FIX}") from error
+    check_header(folder, header, {"kind": KIND}, MISMATCHES)
+    sizes = {key: header.get(key) for key in ("k", "num_rows", "num_shards")}
+    for key, size in sizes.items():
+        if not (isinstance(size, int) and size >= 0):
+            raise SeqRecError(f"{folder}: {CACHE_FILE}: {key} is missing or no integer; {FIX}")
+    strength = header.get("prior_strength")
     if strength is not None and not (isinstance(strength, float) and strength > 0):
-        raise SeqRecError(f"{folder}: prior_strength {strength}; write it with seqrec cache")
-    return found
+        raise SeqRecError(f"{folder}: {CACHE_FILE}: prior_strength {strength}; {FIX}")
+    return header
 
 
-def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
-    """All that a cache holds.
+def read_teacher_cache(folder: Path, expected: dict[str, Any]) -> CachedTopK:
+    """Return all distributions of a cache.
 
     Args:
-        folder: what ``seqrec cache`` wrote.
-        wanted: what it must have been made of.
+        folder: a folder from ``seqrec cache``.
+        expected: the header that the cache must have; keys that it lacks are not compared.
 
     Raises:
-        SeqRecError: no cache, one made of something else, or one that is not whole.
+        SeqRecError: no cache, another header, or an incomplete cache.
     """
     header = read_header(folder)
-    for key, complaint in COMPLAINTS.items():
-        if key in wanted and header.get(key) != wanted[key]:
-            raise SeqRecError(f"{folder}: {complaint}; write it with seqrec cache")
+    check_header(folder, header, expected, MISMATCHES)
     num_rows, k = header["num_rows"], header["k"]
-    answers = CachedAnswers(
+    top_k = CachedTopK(
         np.empty(num_rows, dtype=np.int64),
         np.empty((num_rows, k), dtype=np.int32),
         np.empty((num_rows, k), dtype=np.float16),
@@ -132,17 +132,17 @@ def read_answers(folder: Path, wanted: dict[str, Any]) -> CachedAnswers:
         try:
             table = pl.read_parquet(file, glob=False)
             end = filled + len(table)
-            answers.rows[filled:end] = table["row"].to_numpy()
-            answers.items[filled:end] = table["items"].to_numpy().reshape(-1, k)
-            answers.log_prob[filled:end] = table["log_probs"].to_numpy().reshape(-1, k)
-            answers.rest[filled:end] = table["rest"].to_numpy()
+            top_k.rows[filled:end] = table["row"].to_numpy()
+            top_k.items[filled:end] = table["items"].to_numpy().reshape(-1, k)
+            top_k.log_prob[filled:end] = table["log_probs"].to_numpy().reshape(-1, k)
+            top_k.tail_mass[filled:end] = table["tail_mass"].to_numpy()
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise SeqRecError(
                 f"{file}: missing or cut short; write the cache again with seqrec cache"
             ) from error
         filled = end
     if filled != num_rows:
-        raise SeqRecError(f"{folder}: holds {filled:,} places of {num_rows:,}; write it again")
-    if len(np.unique(answers.rows)) < num_rows:
-        raise SeqRecError(f"{folder}: holds a place twice; write it again with seqrec cache")
-    return answers
+        raise SeqRecError(f"{folder}: holds {filled:,} of {num_rows:,} positions; {FIX}")
+    if len(np.unique(top_k.rows)) < num_rows:
+        raise SeqRecError(f"{folder}: holds a position twice; write it again with seqrec cache")
+    return top_k

@@ -1,1 +1,1 @@
-"""Explicit preferences: pairs, labels, and the users that are held out."""
+"""Preference data: pairs, labels, the files that hold them, and held-out users."""

@@ -1,1 +1,1 @@
-"""Logs as they come: sources, formats, columns, values, and everything read beside them."""
+"""Logs in their raw form: sources, formats, columns, values, sidecar files and item files."""

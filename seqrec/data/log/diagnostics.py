@@ -1,18 +1,18 @@
-"""The slow pass over a file that could not be read: which line is to blame."""
+"""The slow pass over a file that could not be read, to find the faulty line."""
 
 import csv
 import itertools
 import json
-import zlib
 from collections.abc import Iterator
 
 from seqrec.data.log.formats import LogFile
-from seqrec.data.log.layout import num_blank_above, open_bytes
+from seqrec.data.log.text import count_leading_blank_lines, open_bytes
+from seqrec.data.read_errors import PARSER_ERRORS, first_line
 from seqrec.errors import SeqRecError
 
 
-def line_of(file: LogFile, row: int) -> str:
-    """Where a row (0 is the first) stands in the file, counting from 1."""
+def locate_row(file: LogFile, row: int) -> str:
+    """Return the file and the line, counted from 1, of a row (0 is the first)."""
     if file.format == "parquet":
         return f"{file.path}: row {row + 1}"
     if file.format == "ndjson":
@@ -21,21 +21,23 @@ def line_of(file: LogFile, row: int) -> str:
         numbers = (number for number, _ in _records(file))
     else:
         numbers = (number for number, _ in _lines(file))
-    skipped = row + (num_blank_above(file.path) + file.layout.has_header if file.layout else 0)
+    skipped = row + (
+        count_leading_blank_lines(file.path) + file.layout.has_header if file.layout else 0
+    )
     return f"{file.path}: line {next(itertools.islice(numbers, skipped, None))}"
 
 
-def explain(file: LogFile, error: BaseException) -> SeqRecError:
-    """The one line that says why a file could not be read, and where."""
+def explain_read_error(file: LogFile, error: BaseException) -> SeqRecError:
+    """Return the error that names the faulty line of a file, and its fault."""
     if isinstance(error, FileNotFoundError):
         return SeqRecError(f"{file.path}: no such file")
     if file.format == "parquet":
-        return SeqRecError(f"{file.path}: not a Parquet file, or cut short: {_brief(error)}")
+        return SeqRecError(f"{file.path}: not a Parquet file, or cut short: {first_line(error)}")
     try:
         fault = _first_fault(file)
-    except (OSError, EOFError, zlib.error, csv.Error) as broken:
-        return SeqRecError(f"{file.path}: broken: {_brief(broken)}; fetch or write it again")
-    return SeqRecError(f"{file.path}: {fault or 'cannot be read: ' + _brief(error)}")
+    except PARSER_ERRORS as broken:
+        return SeqRecError(f"{file.path}: broken: {first_line(broken)}; fetch or write it again")
+    return SeqRecError(f"{file.path}: {fault or 'cannot be read: ' + first_line(error)}")
 
 
 def _first_fault(file: LogFile) -> str | None:
@@ -75,11 +77,11 @@ def _lines(file: LogFile) -> Iterator[tuple[int, str]]:
 
 
 def _records(file: LogFile, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The number of its first line and the fields, record by record.
+    """Yield the line number and the fields of every record.
 
     Raises:
-        csv.Error: if ``strict``, at a quotation that is not closed, and at a double quote that
-            stands alone inside a field of a file where others enclose fields.
+        csv.Error: if ``strict``, for a quotation that is not closed, and for a single double
+            quote inside a field of a file whose double quotes enclose fields.
     """
     assert file.layout is not None
     num_quotes = 0
@@ -110,7 +112,3 @@ def _records(file: LogFile, strict: bool = False) -> Iterator[tuple[int, list[st
                 'write the field as "7"" vinyl"'
             )
         yield start, fields
-
-
-def _brief(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

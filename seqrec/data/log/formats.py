@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import polars as pl
 
 from seqrec.data.log.columns import Columns, looks_like_time
-from seqrec.data.log.layout import Layout, first_lines, is_number, num_blank_above, sniff
+from seqrec.data.log.layout import Layout, is_number, sniff
+from seqrec.data.log.text import count_leading_blank_lines, first_lines
 from seqrec.errors import SeqRecError
 
 Format = Literal["csv", "parquet", "ndjson", "sequences"]
@@ -30,27 +31,27 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file, and how its rows are told apart."""
+    """A file and its format."""
 
     path: Path
     format: str
     layout: Layout | None = None
-    """Of a delimited file."""
+    """The layout of a delimited file; None for other formats."""
 
 
-def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: ``.csv`` of ``log.CSV.gz``."""
+def format_suffix(path: Path) -> str:
+    """Return the suffix that determines the format, for example ``.csv`` for ``log.CSV.gz``."""
     return (Path(path.stem) if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
-def recognise(path: Path, asked: Columns, format: str | None) -> LogFile:
-    """The file with its format, as asked for, or by its suffix and first lines."""
+def detect_format(path: Path, requested: Columns, format: str | None) -> LogFile:
+    """Return the file with the requested format, or the one of its suffix and first lines."""
     if format is not None and format not in FORMATS:
         raise SeqRecError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    found = format or SUFFIXES.get(suffix_of(path), "csv")
-    if found != "csv":
-        return LogFile(path, found)
-    layout = sniff(path, asked.given().values())
+    detected = format or SUFFIXES.get(format_suffix(path), "csv")
+    if detected != "csv":
+        return LogFile(path, detected)
+    layout = sniff(path, requested.by_role().values())
     if format is None and layout.delimiter == " " and not layout.has_header:
         if not looks_like_ratings(path):
             return LogFile(path, "sequences")
@@ -58,7 +59,7 @@ def recognise(path: Path, asked: Columns, format: str | None) -> LogFile:
 
 
 def looks_like_ratings(path: Path) -> bool:
-    """Whether every line holds four words as ``u.data`` has them, the last of them a time."""
+    """Return True if every line holds four words like ``u.data``, the last of them a time."""
     rows = [line.split() for line in first_lines(path)]
     return all(
         len(row) == 4
@@ -70,7 +71,7 @@ def looks_like_ratings(path: Path) -> bool:
 
 
 def scan(file: LogFile) -> pl.LazyFrame:
-    """The raw columns of a file; of delimited text all are text."""
+    """Return the raw columns of a file; those of delimited text are all text."""
     if file.format == "parquet":
         return pl.scan_parquet(file.path, glob=False)
     if file.format == "ndjson":
@@ -83,7 +84,7 @@ def scan(file: LogFile) -> pl.LazyFrame:
     return pl.scan_csv(
         file.path,
         has_header=False,
-        skip_lines=num_blank_above(file.path) + file.layout.has_header,
+        skip_lines=count_leading_blank_lines(file.path) + file.layout.has_header,
         separator=file.layout.delimiter,
         quote_char='"' if file.layout.is_quoted else None,
         schema=dict.fromkeys(file.layout.names, pl.String),
@@ -92,14 +93,14 @@ def scan(file: LogFile) -> pl.LazyFrame:
 
 
 def _scan_ndjson(path: Path) -> pl.LazyFrame:
-    """One JSON object a line; the types are those that hold all of its lines."""
+    """Read one JSON object a line; every column has the type that holds all lines."""
     if first_lines(path)[0].lstrip().startswith("["):
         raise SeqRecError(f"{path}: line 1: a JSON array; write one object a line (NDJSON)")
     return pl.scan_ndjson(glob.escape(str(path)), infer_schema_length=None)
 
 
-def as_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
-    """The log with these columns as text, huge integers as they are written."""
+def cast_to_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+    """Return the log with these columns as text, large integers as written in the file."""
     schema = log.collect_schema()
     for name in names:
         if schema[name].is_nested() or schema[name] == pl.Object:
@@ -111,20 +112,20 @@ def as_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
 
 
 def _scan_long_delimiter(path: Path, layout: Layout) -> pl.LazyFrame:
-    """Delimited by more than one character, which no CSV reader takes."""
-    lines = _scan_lines(path).slice(num_blank_above(path) + layout.has_header)
+    """Read text with a delimiter of several characters, which no CSV reader supports."""
+    lines = _scan_lines(path).slice(count_leading_blank_lines(path) + layout.has_header)
     fields = pl.col("line").str.splitn(layout.delimiter, len(layout.names))
     return lines.select(fields.struct.rename_fields(layout.names).alias("row")).unnest("row")
 
 
 def _scan_sequences(path: Path) -> pl.LazyFrame:
-    """One line a user: its id, then the items that it interacted with, oldest first."""
+    """Read one line a user: the user's id, then the item ids, oldest first."""
     words = _scan_lines(path).select(pl.col("line").str.extract_all(r"\S+"))
     alone = words.with_row_index("number").filter(pl.col("line").list.len() == 1)
     for number, word in alone.head(1).collect().iter_rows():
         raise SeqRecError(
-            f"{path}: line {number + 1}: {word[0]!r} alone; each line is a user and its items, or "
-            "say --format csv"
+            f"{path}: line {number + 1}: {word[0]!r} alone; each line is a user and their items; "
+            "name another format with --format csv"
         )
     histories = words.filter(pl.col("line").list.len() > 1).select(
         user_id=pl.col("line").list.first(), item_id=pl.col("line").list.slice(1)
@@ -133,5 +134,5 @@ def _scan_sequences(path: Path) -> pl.LazyFrame:
 
 
 def _scan_lines(path: Path) -> pl.LazyFrame:
-    """The lines, without the byte order mark that some programs write first."""
+    """Read lines, without the byte order mark that some programs write first."""
     return pl.scan_lines(path, glob=False).with_columns(pl.col("line").str.strip_prefix("\ufeff"))

@@ -1,4 +1,4 @@
-"""A log's raw columns, checked and put into seqrec's own types."""
+"""Normalization of a log: its raw columns, checked, in seqrec's own types."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from seqrec.data.log.sources import Log
 from seqrec.data.log.values import (
     TIME_TYPE,
     Parsed,
-    narrow,
+    cast_if_numeric,
     parse_numbers,
     parse_order,
     parse_times,
@@ -19,17 +19,17 @@ from seqrec.errors import SeqRecError
 
 OWN_COLUMNS = ("user", "item", "time", "split", "rating", "user_id", "item_id")
 SUFFIX = "_in_log"
-"""Ends the name of a log's other column that is called like one of ours."""
-ORDER = "seqrec order"
+"""Suffix of a log's column that has the name of one of seqrec's columns."""
+ORDER_COLUMN = "seqrec order"
 
 
 @dataclass(frozen=True)
-class CanonicalLog:
-    """The interactions of a log, in its order."""
+class NormalizedLog:
+    """The interactions of a log, in the order of the log."""
 
     table: pl.DataFrame
-    """``user`` and ``item`` (rows of the ids), ``time``, ``rating`` and ``ORDER`` if the log has
-    them, its other columns."""
+    """``user`` and ``item`` (rows of the ids), ``time``, ``rating`` and ``ORDER_COLUMN`` if the log
+    has them, and the log's other columns."""
     user_ids: pl.Series
     """In order of first appearance."""
     item_ids: pl.Series
@@ -37,13 +37,13 @@ class CanonicalLog:
     time_unit: str | None
     """``s``, ``ms``, ``us``, ``ns`` or ``date``; None if the log has no times."""
     num_rows: int
-    """Of the log, blank ones among them."""
+    """Rows of the log, blank ones included."""
     renamed: dict[str, str]
-    """Other columns that gave way to ours: old name to new name."""
+    """Old and new names of columns that had the name of one of seqrec's columns."""
 
 
-def canonical(log: Log) -> CanonicalLog:
-    """The log in seqrec's own types; blank lines of a text file are left out.
+def normalize(log: Log) -> NormalizedLog:
+    """Return the log in seqrec's own types, without the blank lines of a text file.
 
     Raises:
         SeqRecError: a broken source, an empty log, a missing id, a time, rating or order that
@@ -62,13 +62,13 @@ def canonical(log: Log) -> CanonicalLog:
     if columns.rating is not None:
         own["rating"] = _parse(log, raw, columns.rating, "rating", parse_numbers).values
     if columns.order is not None:
-        own[ORDER] = _parse(log, raw, columns.order, "order", parse_order).values
-        is_missing = own[ORDER].is_null() & ~is_blank
+        own[ORDER_COLUMN] = _parse(log, raw, columns.order, "order", parse_order).values
+        is_missing = own[ORDER_COLUMN].is_null() & ~is_blank
         if is_missing.any():
             where = log.where(int(is_missing.arg_max() or 0))
             raise SeqRecError(f"{where}: no order (column {columns.order!r} is empty)")
-    user, user_ids = _encode(raw[columns.user])
-    item, item_ids = _encode(raw[columns.item])
+    user, user_ids = _encode_ids(raw[columns.user])
+    item, item_ids = _encode_ids(raw[columns.item])
     others, renamed = _other_columns(log, raw)
     time = own.pop("time", pl.Series([None], dtype=TIME_TYPE).new_from_index(0, num_rows))
     table = pl.DataFrame({"user": user, "item": item, "time": time, **own, **others})
@@ -76,11 +76,11 @@ def canonical(log: Log) -> CanonicalLog:
         table = table.filter(~is_blank)
     if table.is_empty():
         raise SeqRecError(f"{log.name}: holds no interactions")
-    return CanonicalLog(table, user_ids, item_ids, unit, num_rows, renamed)
+    return NormalizedLog(table, user_ids, item_ids, unit, num_rows, renamed)
 
 
 def _check_ids(log: Log, raw: pl.DataFrame, ids: list[str]) -> pl.Series:
-    """Refuse missing ids; returns which rows are blank altogether, as blank lines are."""
+    """Refuse missing ids; return a mask of the rows that are entirely blank."""
     is_empty = [raw[name].is_null() | (raw[name] == "") for name in ids]
     is_wrong = is_empty[0] | is_empty[1]
     is_blank = is_wrong & False
@@ -112,8 +112,8 @@ def _parse(
     return parsed
 
 
-def _encode(ids: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Numbers in order of first appearance, and the ids so numbered; empty ids have none."""
+def _encode_ids(ids: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Number ids in order of first appearance; return numbers (null for empty ids) and ids."""
     encoded = pc.dictionary_encode(ids.set(ids == "", None).to_arrow())
     if hasattr(encoded, "combine_chunks"):
         encoded = encoded.combine_chunks()
@@ -122,8 +122,8 @@ def _encode(ids: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 def _other_columns(log: Log, raw: pl.DataFrame) -> tuple[dict[str, pl.Series], dict[str, str]]:
-    """Columns without a role, and the order; of text files numbers where all values are."""
-    roles = log.columns.given()
+    """Return the columns without a role and the order; text columns of numbers become numbers."""
+    roles = log.columns.by_role()
     taken = {name for role, name in roles.items() if role != "order"}
     others, renamed = {}, {}
     for name in raw.columns:
@@ -131,7 +131,7 @@ def _other_columns(log: Log, raw: pl.DataFrame) -> tuple[dict[str, pl.Series], d
             continue
         values = raw[name]
         if log.is_text:
-            values = narrow(values)
+            values = cast_if_numeric(values)
         elif values.dtype in (pl.Categorical, pl.Enum, pl.Null):
             values = values.cast(pl.String)
         if name.lower() in OWN_COLUMNS:

@@ -1,4 +1,4 @@
-"""Files beside a log that tell about its items and users: MovieLens and RecBole."""
+"""Sidecar files beside a log, with attributes of its items and users: MovieLens and RecBole."""
 
 import csv
 import io
@@ -8,41 +8,43 @@ from pathlib import Path
 
 import polars as pl
 
-from seqrec.data.log.columns import plain
+from seqrec.data.log.columns import simplify_name
+from seqrec.data.log.text import check_line_ends
+from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError
 
 GENRE_FLAGS = (
     "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
     "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
 ).split("|")
-"""The last columns of ``u.item``, one a genre, 1 where the title is of it."""
+"""The last columns of ``u.item``, one a genre, 1 if the item has it."""
 NO_GENRES = "(no genres listed)"
 YEAR_AT_END = r"\((\d{4})\)\s*$"
 TITLE_NAMES = ("title", "movietitle", "itemtitle", "name", "itemname")
 GENRE_NAMES = ("genres", "genre", "categories", "category")
-"""What files of items call them; letters only, in lower case."""
+"""Common names of the two columns; letters only, in lower case."""
 USER_FIELDS = ["user_id", "gender", "age", "occupation", "zip_code"]
 
 
 @dataclass(frozen=True)
-class Companions:
-    """What is known of items (``item_id``, ``title``, ...) and users (``user_id``, ...)."""
+class Sidecars:
+    """The attributes of items (``item_id``, ``title``, ...) and users (``user_id``, ...)."""
 
     items: pl.DataFrame | None = None
     users: pl.DataFrame | None = None
     paths: tuple[Path, ...] = ()
 
 
-def companions_of(log: Path) -> Companions:
-    """The companions that the log's name and folder promise; none of those that are absent.
+def read_sidecars(log: Path) -> Sidecars:
+    """Return the sidecars that belong to a log of this name; missing ones are skipped.
 
     Raises:
-        SeqRecError: a companion is there and cannot be read.
+        SeqRecError: a sidecar cannot be read.
     """
     name = log.stem if log.suffix.lower() == ".gz" else log.name
     if name == "u.data":
         return _gather(log.parent / "u.item", _read_u_item, log.parent / "u.user", _read_u_user)
-    if name.startswith("ratings.") and _is_of_movielens(log.parent / "movies.csv"):
+    if name.startswith("ratings.") and _is_movielens_file(log.parent / "movies.csv"):
         return _gather(log.parent / "movies.csv", _read_movies_csv)
     if name.startswith("ratings."):
         folder = log.parent
@@ -51,7 +53,7 @@ def companions_of(log: Path) -> Companions:
         stem = log.with_name(name).with_suffix("")
         items, users = stem.with_suffix(".item"), stem.with_suffix(".user")
         return _gather(items, read_atomic_items, users, _read_atomic_users)
-    return Companions()
+    return Sidecars()
 
 
 Read = Callable[[Path], pl.DataFrame]
@@ -59,16 +61,21 @@ Read = Callable[[Path], pl.DataFrame]
 
 def _gather(
     items: Path, read_items: Read, users: Path | None = None, read_users: Read | None = None
-) -> Companions:
+) -> Sidecars:
     has_items = items.exists()
     has_users = users is not None and users.exists()
-    return Companions(
-        items=read_items(items) if has_items else None,
-        users=read_users(users) if has_users and users and read_users else None,
+    return Sidecars(
+        items=_read(items, read_items) if has_items else None,
+        users=_read(users, read_users) if has_users and users and read_users else None,
         paths=tuple(
-            path for path, is_there in ((items, has_items), (users, has_users)) if path and is_there
+            path for path, exists in ((items, has_items), (users, has_users)) if path and exists
         ),
     )
+
+
+def _read(path: Path, read: Read) -> pl.DataFrame:
+    with one_line_errors(str(path)):
+        return read(path)
 
 
 def _read_u_item(path: Path) -> pl.DataFrame:
@@ -94,30 +101,31 @@ def _read_users(path: Path) -> pl.DataFrame:
 
 def _read_movies_csv(path: Path) -> pl.DataFrame:
     names, *rows = csv.reader(io.StringIO(_text(path)))
-    place = {plain(name): place for place, name in enumerate(names)}
-    wanted = [place[name] for name in ("movieid", "title", "genres") if name in place]
-    picked = [[row[p] if p < len(row) else "" for p in wanted] for row in rows if row]
-    table = _frame(path, picked, ["item_id", "title", "genres"][: len(wanted)], first_line=2)
+    position = {simplify_name(name): position for position, name in enumerate(names)}
+    read = [position[name] for name in ("movieid", "title", "genres") if name in position]
+    picked = [[row[p] if p < len(row) else "" for p in read] for row in rows if row]
+    table = _frame(path, picked, ["item_id", "title", "genres"][: len(read)], first_line=2)
     return _with_year(_with_genres(table) if "genres" in table.columns else table)
 
 
-def _is_of_movielens(path: Path) -> bool:
-    """Whether a ``movies.csv`` names movies as MovieLens' does; any other is left alone."""
+def _is_movielens_file(path: Path) -> bool:
+    """Return True if a ``movies.csv`` has MovieLens' columns; any other file is ignored."""
     if not path.is_file():
         return False
-    names = next(csv.reader(io.StringIO(_text(path))), [])
-    return {"movieid", "title"} <= {plain(name) for name in names}
+    with one_line_errors(str(path)):
+        names = next(csv.reader(io.StringIO(_text(path))), [])
+    return {"movieid", "title"} <= {simplify_name(name) for name in names}
 
 
 def read_atomic_items(path: Path) -> pl.DataFrame:
-    """The items of a RecBole file, with a ``title`` and ``genres`` whatever it calls them."""
+    """Return the items of a RecBole file; its columns of titles and genres get these names."""
     table = _atomic(path)
-    plain_names = {plain(name): name for name in reversed(table.columns)}
+    plain_names = {simplify_name(name): name for name in reversed(table.columns)}
     renamed = {table.columns[0]: "item_id"}
     for name, usual in (("title", TITLE_NAMES), ("genres", (*GENRE_NAMES, "class"))):
-        found = next((plain_names[guess] for guess in usual if guess in plain_names), None)
-        if found is not None and name not in table.columns:
-            renamed[found] = name
+        column = next((plain_names[guess] for guess in usual if guess in plain_names), None)
+        if column is not None and name not in table.columns:
+            renamed[column] = name
     table = table.rename(renamed)
     if "title" in table.columns and table["title"].dtype == pl.List(pl.String):
         table = table.with_columns(pl.col("title").list.join(" "))
@@ -130,12 +138,12 @@ def _read_atomic_users(path: Path) -> pl.DataFrame:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines as editors count them: other separators of Unicode end none."""
+    """Return the lines as editors count them; other Unicode separators end no line."""
     return [line.rstrip("\r") for line in _text(path).removesuffix("\n").split("\n")]
 
 
 def _atomic(path: Path) -> pl.DataFrame:
-    """A RecBole file: tabs, and a header of ``name:type``; ``token_seq`` is a list of words."""
+    """Read a RecBole file: tabs, a header of ``name:type``; ``token_seq`` is a list of words."""
     lines = _lines(path)
     if not lines[0]:
         raise SeqRecError(f"{path}: is empty; its first line names the fields")
@@ -155,7 +163,7 @@ def _atomic(path: Path) -> pl.DataFrame:
 
 
 def with_genre_lists(table: pl.DataFrame) -> pl.DataFrame:
-    """The same items, their genres as lists if they are told as words with ``|`` between."""
+    """Return the items with genres as lists; texts are split at ``|``."""
     if "genres" in table.columns and table["genres"].dtype == pl.String:
         return _with_genres(table)
     return table
@@ -180,10 +188,10 @@ def _table(path: Path, delimiter: str, names: Sequence[str]) -> pl.DataFrame:
 def _frame(
     path: Path, rows: Sequence[Sequence[str]], names: Sequence[str], first_line: int
 ) -> pl.DataFrame:
-    """Rows as text columns; empty fields are null, the first row of an id counts."""
+    """Return rows as text columns; empty fields are null, the first row of each id counts."""
     for number, row in enumerate(rows, start=first_line):
         if len(row) != len(names):
-            raise SeqRecError(f"{path}: line {number}: {len(row)} fields in place of {len(names)}")
+            raise SeqRecError(f"{path}: line {number}: {len(row)} fields instead of {len(names)}")
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     table = pl.DataFrame(
         {
@@ -197,11 +205,13 @@ def _frame(
 
 
 def _text(path: Path) -> str:
-    return as_text(path.read_bytes())
+    content = path.read_bytes()
+    check_line_ends(path, content)
+    return decode_text(content)
 
 
-def as_text(data: bytes) -> str:
-    """UTF-8 if the bytes are, else Latin-1, as GroupLens wrote its first files."""
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8, or else Latin-1, the encoding of GroupLens' first files."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

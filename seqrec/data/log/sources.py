@@ -1,39 +1,48 @@
-"""Sources: a file, a folder or a frame, read into a ``Log`` of raw columns, lazily."""
+"""Sources: a file, a folder or a frame as a ``Log`` of raw columns, read lazily."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
-from seqrec.data.log.columns import Columns, guess_columns, place_columns
-from seqrec.data.log.diagnostics import explain, line_of
-from seqrec.data.log.formats import SUFFIXES, LogFile, as_text, recognise, scan, suffix_of
-from seqrec.data.log.layout import Layout, checked, first_lines
-from seqrec.data.log.sidecars import companions_of
+from seqrec.data.checksums import file_sha256
+from seqrec.data.log.columns import Columns, assign_columns, guess_columns
+from seqrec.data.log.diagnostics import explain_read_error, locate_row
+from seqrec.data.log.formats import (
+    SUFFIXES,
+    LogFile,
+    cast_to_text,
+    detect_format,
+    format_suffix,
+    scan,
+)
+from seqrec.data.log.frames import to_lazy_frame
+from seqrec.data.log.layout import Layout, check_layout
+from seqrec.data.log.sidecars import read_sidecars
+from seqrec.data.log.text import first_lines
+from seqrec.data.read_errors import PARSER_ERRORS, one_line_errors
 from seqrec.errors import SeqRecError
 
 FOLDER_LOGS = ("u.data", "ratings.dat", "ratings.csv", "ratings.csv.gz", "ratings.parquet")
-"""Logs that are known by name, whatever else lies beside them."""
+"""Files that are a folder's log, whatever else the folder holds."""
 MOVIELENS_COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
-READ_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 @dataclass(frozen=True)
 class Log:
-    """A log as it was found."""
+    """The raw columns of a source, with its items, users and checksums."""
 
     interactions: pl.LazyFrame
-    """Raw columns in the order of the source; ids as text, everything else as found."""
+    """Raw columns in the order of the source; ids are text, other columns as in the source."""
     columns: Columns
-    """Which raw column is which."""
+    """The raw column of each role."""
     items: pl.DataFrame | None = None
-    """``item_id``, and what is known: ``title``, ``genres`` (a list), ..."""
+    """``item_id`` and the known attributes: ``title``, ``genres`` (a list), ..."""
     users: pl.DataFrame | None = None
-    """``user_id``, and what is known."""
+    """``user_id`` and the known attributes."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file that was read, by name."""
     file: LogFile | None = None
@@ -41,61 +50,65 @@ class Log:
 
     @property
     def name(self) -> str:
-        """What messages call the log."""
+        """The log's name in messages."""
         return str(self.file.path) if self.file else "the frame"
 
     @property
     def is_text(self) -> bool:
-        """Whether every raw column is text, numbers included."""
+        """True if every raw column is text, numbers included."""
         return self.file is not None and self.file.format == "csv"
 
     def where(self, row: int) -> str:
-        """The file and line, or the frame and row, of a row (0 is the first)."""
-        return line_of(self.file, row) if self.file else f"{self.name}: row {row + 1}"
+        """Return the file and line, or the frame and row, of a row (0 is the first)."""
+        return locate_row(self.file, row) if self.file else f"{self.name}: row {row + 1}"
 
     def collect(self) -> pl.DataFrame:
-        """All interactions.
+        """Return all interactions.
 
         Raises:
-            SeqRecError: the source is broken; the message says where.
+            SeqRecError: the source is broken; the message names the line.
         """
-        return _told(self.file, lambda: self.interactions.collect(engine="streaming"))
+        with _located_errors(self.file):
+            return self.interactions.collect(engine="streaming")
 
 
 def read_source(source: Any, *, columns: Columns | None = None, format: str | None = None) -> Log:
-    """The log of a path, or of a polars, pandas or Arrow frame.
+    """Return the log of a path, or of a polars, pandas or Arrow frame.
 
     Args:
         source: a file, a folder that holds one log, or a frame.
-        columns: names of columns, where the usual ones are not right.
-        format: the file's format, if its name and first lines do not tell.
+        columns: names of columns that differ from the common ones.
+        format: the file's format; detected from its suffix and first lines if absent.
 
     Raises:
-        SeqRecError: missing or unreadable files, columns that are not there.
+        SeqRecError: a missing or unreadable file, a missing column.
     """
-    asked = columns or Columns()
+    requested = columns or Columns()
     if not isinstance(source, str | Path):
-        frame = frame_of(source)
-        names = frame.collect_schema().names()
-        found = guess_columns("the frame", names, asked)
-        return Log(_with_text_ids(frame, found), found)
+        frame = to_lazy_frame(source)
+        with one_line_errors("the frame"):
+            names = frame.collect_schema().names()
+        guessed = guess_columns("the frame", names, requested)
+        return Log(_with_text_ids(frame, guessed), guessed)
     path = find_log(Path(source))
-    file = _recognise(path, asked, format)
-    log = _told(file, lambda: scan(file))
-    names = _told(file, lambda: log.collect_schema().names())
-    if file.layout and file.layout.is_unnamed:
-        found = place_columns(str(path), names, asked, file.layout.first_row)
-    else:
-        found = guess_columns(str(path), names, asked)
-    ids = [name for name in (found.user, found.item) if name]
-    log = _told(file, lambda: as_text(file, log, ids))
-    known = companions_of(path)
-    files = {part.name: sha256_of(part) for part in (path, *known.paths)}
-    return Log(log, found, known.items, known.users, files, file)
+    with one_line_errors(str(path)):
+        file = _detect_file(path, requested, format)
+    with _located_errors(file):
+        log = scan(file)
+        names = log.collect_schema().names()
+        if file.layout and file.layout.is_unnamed:
+            assigned = assign_columns(str(path), names, requested, file.layout.first_row)
+        else:
+            assigned = guess_columns(str(path), names, requested)
+        ids = [name for name in (assigned.user, assigned.item) if name]
+        log = cast_to_text(file, log, ids)
+    sidecars = read_sidecars(path)
+    files = {part.name: file_sha256(part) for part in (path, *sidecars.paths)}
+    return Log(log, assigned, sidecars.items, sidecars.users, files, file)
 
 
 def find_log(path: Path) -> Path:
-    """The log's file: the path itself, or the one log of a folder."""
+    """Return the log's file: the path itself, or the only log of a folder."""
     try:
         exists = path.exists()
     except OSError as error:
@@ -111,81 +124,43 @@ def find_log(path: Path) -> Path:
         file
         for file in path.iterdir()
         if file.is_file()
-        and suffix_of(file) in SUFFIXES
+        and format_suffix(file) in SUFFIXES
         and not file.name.startswith((".", "README"))
     )
     if len(logs) != 1:
         listed = ", ".join(file.name for file in logs[:5]) or "none"
-        raise SeqRecError(
-            f"{path}: a folder with one log is needed, it has {listed}; name the file"
-        )
+        raise SeqRecError(f"{path}: the folder must hold one log, it has {listed}; name the file")
     return logs[0]
 
 
-def sha256_of(path: Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _recognise(path: Path, asked: Columns, format: str | None) -> LogFile:
-    """The file's format; MovieLens and RecBole files have theirs by name."""
+def _detect_file(path: Path, requested: Columns, format: str | None) -> LogFile:
+    """Return the file with its format; names of MovieLens and RecBole files determine theirs."""
     if format is None and path.name in ("u.data", "ratings.dat"):
         delimiter = "\t" if path.name == "u.data" else "::"
         first_row = first_lines(path)[0].split(delimiter)
         return LogFile(path, "csv", Layout(delimiter, False, MOVIELENS_COLUMNS, first_row, False))
-    if format is None and suffix_of(path) == ".inter":
+    if format is None and format_suffix(path) == ".inter":
         lines = [line.split("\t") for line in first_lines(path)[:2]]
         names = [name.partition(":")[0] for name in lines[0]]
         layout = Layout("\t", True, names, lines[-1], is_quoted=False)
-        return LogFile(path, "csv", checked(path, layout))
-    return recognise(path, asked, format)
+        return LogFile(path, "csv", check_layout(path, layout))
+    return detect_format(path, requested, format)
 
 
-def _told(file: LogFile | None, read: Callable[[], Any]) -> Any:
-    """What ``read`` returns; what it raises is told in one line."""
+@contextmanager
+def _located_errors(file: LogFile | None) -> Iterator[None]:
+    """Turn parser errors into one ``SeqRecError`` line that names the file's faulty line."""
+    if file is None:
+        with one_line_errors("the frame"):
+            yield
+        return
     try:
-        return read()
-    except READ_ERRORS as error:
-        if file is None:
-            raise SeqRecError(f"the frame: cannot be read: {str(error).splitlines()[0]}") from error
-        raise explain(file, error) from error
-
-
-def frame_of(source: Any) -> pl.LazyFrame:
-    """A polars, pandas or Arrow frame as a lazy one.
-
-    Raises:
-        SeqRecError: something else.
-    """
-    if isinstance(source, pl.LazyFrame | pl.DataFrame):
-        return source.lazy()
-    if type(source).__module__.partition(".")[0] == "pandas":
-        return _from_pandas(source).lazy()
-    if isinstance(source, pa.Table | pa.RecordBatch) or hasattr(source, "__arrow_c_stream__"):
-        return pl.DataFrame(source).lazy()
-    raise SeqRecError(
-        f"a {type(source).__name__} is no source: name a file or folder, or give a polars, "
-        "pandas or Arrow frame"
-    )
-
-
-def _from_pandas(frame: Any) -> pl.DataFrame:
-    """A pandas frame; columns of mixed objects become text."""
-    try:
-        return pl.from_pandas(frame)
-    except (TypeError, ValueError, OverflowError, pa.ArrowException):
-        frame = frame.copy()
-        for name in frame.select_dtypes(object).columns:
-            frame[name] = [None if _is_missing(value) else str(value) for value in frame[name]]
-        return pl.from_pandas(frame)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value
+        yield
+    except PARSER_ERRORS as error:
+        raise explain_read_error(file, error) from error
 
 
 def _with_text_ids(frame: pl.LazyFrame, columns: Columns) -> pl.LazyFrame:
     file = LogFile(Path("the frame"), "parquet")
     ids = [name for name in (columns.user, columns.item) if name]
-    return as_text(file, frame, ids)
+    return cast_to_text(file, frame, ids)

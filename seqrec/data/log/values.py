@@ -1,4 +1,4 @@
-"""Values of a log: text, numbers and dates become times, ratings and orders."""
+"""Values of a log: times, ratings and orders from text, numbers and dates."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import polars as pl
 
 TIME_TYPE = pl.Datetime("us")
 UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (0.0, "s"))
-"""The least magnitude of a number of this unit since 1970, judged by the column's median."""
+"""The smallest magnitude of a time since 1970 in each unit, compared with the column's median."""
 PER_UNIT = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
-"""Factor and divisor to microseconds."""
+"""Factor and divisor that convert a unit to microseconds."""
 MOST_MICROSECONDS = 2**62
 DATE_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -19,39 +19,39 @@ DATE_FORMATS = (
     "%Y/%m/%d",
     "%m %d, %Y",
 )
-"""Tried in turn, with the ``T`` of ISO 8601 read as a space and ``Z`` as ``+00:00``."""
+"""Formats in the order of trial; the ``T`` of ISO 8601 is read as a space, ``Z`` as ``+00:00``."""
 LEADING_ZERO = r"^-?0\d"
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A column's values; null where the log has none, or has what cannot be read."""
+    """A column's values; null for missing and unreadable ones."""
 
     values: pl.Series
     unit: str | None = None
-    """Of times: ``s``, ``ms``, ``us``, ``ns``, or ``date``."""
+    """The unit of times: ``s``, ``ms``, ``us``, ``ns``, or ``date``."""
     first_bad_row: int | None = None
     """The first row whose value cannot be read."""
 
 
 def parse_numbers(raw: pl.Series) -> Parsed:
-    """Numbers as Float64; NaN counts as missing, infinity as unreadable."""
+    """Parse numbers as Float64; NaN counts as missing, infinity as unreadable."""
     text, values = _cast(raw, pl.Float64)
     is_bad = (values.is_null() & text.is_not_null()) | values.is_infinite()
     return Parsed(values.fill_nan(None), first_bad_row=_first(is_bad))
 
 
 def parse_order(raw: pl.Series) -> Parsed:
-    """Numbers to sort by: Int64 if all are whole, so that large ones stay apart."""
+    """Parse sort keys: Int64 if all are integers, so that large ones stay distinct."""
     if not raw.dtype.is_float():
-        text, whole = _cast(raw, pl.Int64)
-        if whole.null_count() == text.null_count():
-            return Parsed(whole)
+        text, integers = _cast(raw, pl.Int64)
+        if integers.null_count() == text.null_count():
+            return Parsed(integers)
     return parse_numbers(raw)
 
 
 def parse_times(raw: pl.Series) -> Parsed:
-    """Times as microseconds since 1970, UTC, from numbers, dates, or text of either."""
+    """Parse times as microseconds since 1970, UTC, from numbers, dates, or text of either."""
     if raw.dtype == pl.Date:
         return Parsed(raw.cast(TIME_TYPE), "date")
     if isinstance(raw.dtype, pl.Datetime):
@@ -93,26 +93,26 @@ def _parse_dates(text: pl.Series) -> Parsed:
         missing = times.is_null() & tidy.is_not_null()
         if not missing.any():
             break
-        found = tidy.str.to_datetime(format, time_unit="us", strict=False)
-        if isinstance(found.dtype, pl.Datetime) and found.dtype.time_zone is not None:
-            found = found.dt.replace_time_zone(None)
-        times = times.zip_with(~missing, found)
+        parsed = tidy.str.to_datetime(format, time_unit="us", strict=False)
+        if isinstance(parsed.dtype, pl.Datetime) and parsed.dtype.time_zone is not None:
+            parsed = parsed.dt.replace_time_zone(None)
+        times = times.zip_with(~missing, parsed)
     return Parsed(times, "date", _first(times.is_null() & tidy.is_not_null()))
 
 
-def narrow(text: pl.Series) -> pl.Series:
-    """Numbers, if all the text is numbers and none is written with leading zeros."""
+def cast_if_numeric(text: pl.Series) -> pl.Series:
+    """Return numbers if all the text is numbers and none has leading zeros, else the text."""
     if text.str.contains(LEADING_ZERO).any():
         return text
     for dtype in (pl.Int64, pl.Float64):
-        filled, numbers = _cast(text, dtype)
-        if numbers.null_count() == filled.null_count() < len(text):
+        stripped, numbers = _cast(text, dtype)
+        if numbers.null_count() == stripped.null_count() < len(text):
             return numbers
     return text
 
 
 def _cast(raw: pl.Series, dtype: type[pl.DataType]) -> tuple[pl.Series, pl.Series]:
-    """Text without blanks, and its numbers, null where there is none."""
+    """Return the text without surrounding blanks and its numbers, null for other text."""
     numbers = raw.cast(dtype, strict=False)
     if raw.dtype != pl.String or numbers.null_count() == raw.null_count():
         return raw, numbers
@@ -121,11 +121,11 @@ def _cast(raw: pl.Series, dtype: type[pl.DataType]) -> tuple[pl.Series, pl.Serie
 
 
 def _without_blanks(raw: pl.Series) -> pl.Series:
-    """Text without surrounding spaces, nothing in place of nothing but spaces."""
+    """Return text without surrounding spaces; text of spaces alone becomes null."""
     text = raw.str.strip_chars()
     return text.set(text == "", None)
 
 
 def _first(mask: pl.Series) -> int | None:
-    """The first row where the mask holds; null counts as False."""
+    """Return the first row of a mask that is True, or None; null counts as False."""
     return int(mask.fill_null(False).arg_max() or 0) if mask.any() else None

@@ -1,11 +1,10 @@
-"""A simulated world in which it pays to plan: rows of a page, each of one genre, unlike the others.
+"""A simulated world that rewards plans: pages of rows, each row of one genre, unlike the others.
 
-Whoever fills a page answers one history with several rows of titles. A row is worth something if
-its titles are all of one genre: the share of the other rows that are not of that genre. With a
-plan, a genre by the toss of a coin and then titles of it alone, every row is of one genre, and
-half of the others are not like it. Without, all titles of a row are drawn from one distribution:
-one that serves both genres mixes them within a row, and one that serves a single genre makes all
-rows alike. What either can reach at most is known.
+A page answers one history with several rows of items. A row whose items are all of one genre has
+the worth of the share of other rows that are not of that genre; other rows have none. With a plan
+(a random genre, then items of it alone) every row is of one genre, and half of the others differ.
+Without a plan, all items of a row come from one distribution: a mixture of both genres mixes them
+within a row, a single genre makes all rows alike. The best worth is known in both cases.
 """
 
 from collections.abc import Sequence
@@ -17,122 +16,126 @@ from jaxtyping import Float
 
 GENRES = ("Comedy", "Drama")
 MOODS = ("light", "grave")
-"""Of a genre each."""
+"""The mood of each genre."""
 FIRST_TIME = 1_600_000_000
 GRID = 10_001
-"""Shares of a genre that are looked at for the best one."""
+"""Number of genre shares in the search for the best one."""
 
 
 @dataclass(frozen=True)
 class PageWorld:
-    """Two genres; people watch both alike, whatever they watched, and say a mood each time."""
+    """Two genres, watched equally often and independently of the history, with a mood each time."""
 
-    num_titles: int
-    """Of each genre."""
+    num_items_per_genre: int
     keeping: float
-    """How often a title is of the genre of the mood that was said before it."""
+    """Probability that an item is of the genre of its mood."""
 
     @property
     def item_ids(self) -> list[str]:
-        """The ids of the titles; their first letter is that of their genre."""
-        return [f"{genre[0]}{n:02d}" for genre in GENRES for n in range(self.num_titles)]
+        """The item ids; the first letter is that of the genre."""
+        return [f"{genre[0]}{n:02d}" for genre in GENRES for n in range(self.num_items_per_genre)]
 
     def write_log(self, folder: Path, num_users: int, length: int, seed: int) -> None:
-        """Simulate into a folder that looks as MovieLens', with a column ``mood``.
+        """Simulate into a folder in MovieLens' format, with a column ``mood``.
 
         Args:
-            folder: where ``ratings.csv`` and ``movies.csv`` are written.
-            num_users: people who watch.
-            length: of their histories.
-            seed: the same seed gives the same log.
+            folder: folder of ``ratings.csv`` and ``movies.csv``.
+            num_users: number of users.
+            length: length of the histories.
+            seed: seed of the log.
         """
         generator = np.random.default_rng(seed)
         rows = ["userId,movieId,rating,timestamp,mood"]
         for user in range(num_users):
-            left = [generator.permutation(self.num_titles).tolist() for _ in GENRES]
+            unseen = [generator.permutation(self.num_items_per_genre).tolist() for _ in GENRES]
             for step in range(length):
                 mood = int(generator.integers(2))
                 genre = mood if generator.random() < self.keeping else 1 - mood
-                item_id = f"{GENRES[genre][0]}{left[genre].pop():02d}"
+                item_id = f"{GENRES[genre][0]}{unseen[genre].pop():02d}"
                 rows.append(f"{user},{item_id},5,{FIRST_TIME + step},{MOODS[mood]}")
-        (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
-        genres = [genre for genre in GENRES for _ in range(self.num_titles)]
-        titles = [f"{i},Title {i},{g}" for i, g in zip(self.item_ids, genres, strict=True)]
-        (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *titles]) + "\n")
+        genres = [genre for genre in GENRES for _ in range(self.num_items_per_genre)]
+        items = ["movieId,title,genres"]
+        items += [f"{i},Title {i},{g}" for i, g in zip(self.item_ids, genres, strict=True)]
+        for name, lines in (("ratings.csv", rows), ("movies.csv", items)):
+            (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def best_without_plan(self, history: Sequence[str], row_length: int) -> float:
-        """The most that rows drawn from one distribution over the unseen titles are worth.
+        """Return the best mean worth of rows drawn from one distribution over the unseen items.
 
-        If a row is wholly of the first genre with chance ``a`` and of the second with chance
-        ``b``, it is worth ``a (1 - a) + b (1 - b)`` on average. Among distributions that give a
-        genre the same share, an even one within each genre makes both chances largest, whatever
-        the share: of titles drawn one after the other without replacement, as of exponential
-        clocks that ring, most of a genre come early if their rates are alike. What is left is to
-        look at all shares; both terms grow with ``a`` and ``b`` up to a half, and where one is
-        above it, a smaller share brings it back.
+        A row that is entirely of the first genre with probability ``a`` and of the second with
+        ``b`` has the mean worth ``a (1 - a) + b (1 - b)``. For any share of a genre, the uniform
+        distribution within each genre maximises both probabilities: items are drawn without
+        replacement, like exponential clocks that ring, and equal rates bring most items of a
+        genre early. All shares are searched; both terms increase up to one half, and a larger
+        probability can be reduced to it by a smaller share.
+
+        Args:
+            history: item ids.
+            row_length: items of a row.
         """
         share = np.linspace(0, 1, GRID)
         unseen = [
-            self.num_titles - len({title for title in history if title[0] == genre[0]})
+            self.num_items_per_genre
+            - len({item_id for item_id in history if item_id[0] == genre[0]})
             for genre in GENRES
         ]
         chances = [
-            _chance_of_row(of_genre, number, row_length)
-            for of_genre, number in zip((share, 1 - share), unseen, strict=True)
+            _probability_of_row(genre_share, number, row_length)
+            for genre_share, number in zip((share, 1 - share), unseen, strict=True)
         ]
-        # a chance above a half can be had smaller, the other staying as it is
+        # a probability above one half can be reduced without a change of the other
         worth = sum(np.minimum(chance, 0.5) * (1 - np.minimum(chance, 0.5)) for chance in chances)
         return float(np.max(worth))
 
     @staticmethod
     def best_with_plan() -> float:
-        """What a coin's toss and titles of that genre alone are worth: the most there is."""
+        """Return the mean worth of rows of one random genre each, the maximum of all policies."""
         return 0.5
 
 
-def _chance_of_row(
-    share: Float[np.ndarray, " S"], num_titles: int, row_length: int
+def _probability_of_row(
+    share: Float[np.ndarray, " S"], num_items: int, row_length: int
 ) -> Float[np.ndarray, " S"]:
-    """The chance that a row is of one genre, whose titles have a share of all, each the same."""
-    found = np.ones_like(share)
-    for place in range(row_length):
-        left = share * max(num_titles - place, 0) / max(num_titles, 1)
-        rest = left + (1 - share)
-        found = found * np.divide(left, rest, out=np.zeros_like(left), where=rest > 0)
-    return found
+    """Return the probability that all items of a row are of a genre with this total share."""
+    probability = np.ones_like(share)
+    for num_drawn in range(row_length):
+        left = share * max(num_items - num_drawn, 0) / max(num_items, 1)
+        total = left + (1 - share)
+        probability *= np.divide(left, total, out=np.zeros_like(left), where=total > 0)
+    return probability
 
 
-def worth_of_rows(
+def row_worths(
     histories: Sequence[Sequence[str]], pages: Sequence[Sequence[Sequence[str]]]
 ) -> list[list[float]]:
-    """Of every row of one genre the share of the other rows that are not of it; of others 0.
+    """Return the worth of every row: the share of other rows without its genre, 0 if mixed.
 
     Args:
-        histories: of item ids; a page is judged alike after any.
-        pages: of every history its rows of item ids.
+        histories: item ids; they do not change the worth of a page.
+        pages: the rows of item ids of every history.
     """
     return [[is_one * (1 - alike) for is_one, alike in _rows(page)] for page in pages]
 
 
-def gain_of_rows(
+def row_gains(
     histories: Sequence[Sequence[str]], pages: Sequence[Sequence[Sequence[str]]]
 ) -> list[list[float]]:
-    """The reward: what each row adds to the worth of its page.
+    """Return the reward: the contribution of each row to the worth of its page.
 
-    To its own worth comes what it takes from rows of the same genre, which is as much as they
-    take from it. Rows are then paid so that the policy gradient is that of their worth together:
-    ``(1 - 2 a) da + (1 - 2 b) db`` in the words of ``PageWorld.best_without_plan``. Paid by their
-    own worth, all would crowd into the genre that is ahead.
+    A row loses its own share of equal rows, and takes as much from these rows. With this reward
+    the policy gradient is that of the total worth, ``(1 - 2 a) da + (1 - 2 b) db`` in the symbols
+    of ``PageWorld.best_without_plan``. With its own worth alone as a reward, all rows would move
+    to the genre that is ahead.
 
     Args:
-        histories: of item ids.
-        pages: of every history its rows of item ids.
+        histories: item ids.
+        pages: the rows of item ids of every history.
     """
     return [[is_one * (1 - 2 * alike) for is_one, alike in _rows(page)] for page in pages]
 
 
 def _rows(page: Sequence[Sequence[str]]) -> list[tuple[float, float]]:
-    """Of every row whether it is of one genre, and the share of other rows that are of the same."""
-    genres = [{title[0] for title in row} for row in page]
+    """Return for every row 1 if it is of one genre, and the share of other rows with its genre."""
+    genres = [{item_id[0] for item_id in row} for row in page]
     others = max(len(page) - 1, 1)
     return [(float(len(one) == 1), (genres.count(one) - 1) / others) for one in genres]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from seqrec.data.catalog import item_values
 from seqrec.data.histories import Histories
+from seqrec.data.item_columns import item_values
 from seqrec.tokens.events.features import NO, YES, Feature
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.sessions import continues

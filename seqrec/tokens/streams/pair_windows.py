@@ -32,7 +32,7 @@ class PairWindows(NamedTuple):
         for place, row in enumerate(rows.tolist()):
             key = pairs.user_ids[row]
             groups.setdefault(
-                (key,) if key is not None else histories.of(row, starts[row]).tobytes(), []
+                (key,) if key is not None else histories.get(row, starts[row]).tobytes(), []
             ).append(place)
         window_starts: list[int] = []
         lengths: list[int] = []
@@ -44,7 +44,7 @@ class PairWindows(NamedTuple):
             first = 0
             for place in places:
                 row = rows[place]
-                history = histories.of(row, starts[row])
+                history = histories.get(row, starts[row])
                 length = len(history)
                 is_near = 2 * (length - first) >= min(length, max_length)
                 if not is_near or not np.array_equal(longest[:length], history):

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from seqrec.data.feedback.pairs import NONE, Pairs
+from seqrec.data.feedback.answers import NO_ITEM
+from seqrec.data.feedback.pairs import Pairs
 from seqrec.tokens.streams.base import WindowStream
 from seqrec.tokens.streams.batches import PairBatch
 from seqrec.tokens.streams.packing import pack_inputs
@@ -158,7 +159,7 @@ class PairStream(WindowStream):
         wanted = np.concatenate(
             [chosen, rejected.reshape(num_pairs, num_rejected * length), unrelated], axis=1
         )
-        pair, slot = np.nonzero(wanted != NONE)
+        pair, slot = np.nonzero(wanted != NO_ITEM)
         position = rows * self.row_length + columns
         order = np.argsort(position[pair], kind="stable")
         pair, slot = pair[order], slot[order]
@@ -170,12 +171,14 @@ class PairStream(WindowStream):
         width = int(column.max(initial=0)) + 1
         candidates = np.zeros((len(keys), width), dtype=np.int64)
         candidates[head_row, column] = wanted[pair, slot]
-        at = np.full(wanted.shape, NONE, dtype=np.int64)
+        at = np.full(wanted.shape, NO_ITEM, dtype=np.int64)
         at[pair, slot] = head_row * width + column
         head_position = keys // (len(pair) + 1)
         is_next = self.pairs.is_next[numbers]
         next_of = dict(zip(position[is_next].tolist(), wanted[is_next, 0].tolist(), strict=True))
-        next_items = np.array([next_of.get(at_, NONE) for at_ in head_position.tolist()], np.int64)
+        next_items = np.array(
+            [next_of.get(at_, NO_ITEM) for at_ in head_position.tolist()], np.int64
+        )
         return {
             "rows": head_position // self.row_length,
             "columns": self.tokens.blocks.last_position(head_position % self.row_length),

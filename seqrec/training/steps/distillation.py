@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.data.caches.teacher import CachedAnswers
+from seqrec.data.caches.teacher import CachedTopK
 from seqrec.losses.catalog import add_bias
 from seqrec.losses.softmax import CatalogScores
 from seqrec.losses.top_k_divergence import TopKDistribution, top_k_divergence, without_tail
@@ -197,7 +197,7 @@ def kept_answers_loss(
 class CacheReader:
     """Cached answers by the row of the log that was read last."""
 
-    def __init__(self, cached: CachedAnswers, num_rows: int, use_tail_mass: bool = True) -> None:
+    def __init__(self, cached: CachedTopK, num_rows: int, use_tail_mass: bool = True) -> None:
         """Hold them.
 
         Args:
@@ -214,7 +214,11 @@ class CacheReader:
     def __call__(self, rows: Int[Tensor, " N"]) -> TopKDistribution:
         place = self._place[rows.cpu().numpy()]
         assert (place >= 0).all()
-        parts = (self.cached.items[place], self.cached.log_prob[place], self.cached.rest[place])
+        parts = (
+            self.cached.items[place],
+            self.cached.log_prob[place],
+            self.cached.tail_mass[place],
+        )
         items, log_prob, rest = (torch.from_numpy(part).to(rows.device) for part in parts)
         kept = TopKDistribution(items.long(), log_prob.float(), rest.float())
         return kept if self.use_tail_mass else without_tail(kept)

@@ -1,4 +1,4 @@
-"""A cache of answers takes no more room than was said, and every place is there once."""
+"""The teacher cache takes no more space than computed, and holds every position once."""
 
 import json
 
@@ -8,45 +8,45 @@ import pytest
 from seqrec.data.caches.teacher import (
     CACHE_FILE,
     KIND,
-    CachedAnswers,
-    most_bytes,
-    read_answers,
+    CachedTopK,
+    count_shard_rows,
+    max_cache_bytes,
+    read_teacher_cache,
     shard_name,
-    whole_shards,
     write_shard,
 )
 from seqrec.errors import SeqRecError
 
 
-def answers(generator, rows, k, num_items=1_000_000):
-    """Numbers that no compression makes smaller."""
+def top_k(generator, rows, k, num_items=1_000_000):
+    """Random numbers, which do not compress."""
     items = generator.integers(0, num_items, (len(rows), k))
     log_prob = -generator.exponential(9, (len(rows), k))
-    return CachedAnswers(np.asarray(rows), items, log_prob, generator.random(len(rows)))
+    return CachedTopK(np.asarray(rows), items, log_prob, generator.random(len(rows)))
 
 
 @pytest.fixture
 def cache(tmp_path, generator):
-    """Three shards of ten places."""
+    """Three shards of ten positions."""
     for number in range(3):
         rows = np.arange(10 * number, 10 * number + 10)
-        write_shard(answers(generator, rows, 4), tmp_path / shard_name(number))
+        write_shard(top_k(generator, rows, 4), tmp_path / shard_name(number))
     header = {"kind": KIND, "k": 4, "num_rows": 30, "num_shards": 3}
     (tmp_path / CACHE_FILE).write_text(json.dumps(header))
     return tmp_path
 
 
 @pytest.mark.parametrize(("num_rows", "k"), [(1, 1), (3, 2), (20_000, 1), (20_000, 5), (500, 200)])
-def test_no_shard_is_larger_than_was_foreseen(tmp_path, generator, num_rows, k):
+def test_no_shard_is_larger_than_computed(tmp_path, generator, num_rows, k):
     rows = generator.permutation(10_000_000)[:num_rows]
-    write_shard(answers(generator, rows, k), tmp_path / "shard")
-    assert (tmp_path / "shard").stat().st_size <= most_bytes(1, num_rows, k)
+    write_shard(top_k(generator, rows, k), tmp_path / "shard")
+    assert (tmp_path / "shard").stat().st_size <= max_cache_bytes(1, num_rows, k)
 
 
-def test_what_was_written_is_read_at_half_precision(cache, generator):
+def test_a_cache_is_read_at_half_precision(cache, generator):
     again = np.random.default_rng(0)
-    written = [answers(again, np.arange(10 * n, 10 * n + 10), 4) for n in range(3)]
-    found = read_answers(cache, {"kind": KIND})
+    written = [top_k(again, np.arange(10 * n, 10 * n + 10), 4) for n in range(3)]
+    found = read_teacher_cache(cache, {"kind": KIND})
     for name in ("rows", "items"):
         assert (getattr(found, name) == np.concatenate([getattr(w, name) for w in written])).all()
     log_prob = np.concatenate([w.log_prob for w in written])
@@ -55,29 +55,29 @@ def test_what_was_written_is_read_at_half_precision(cache, generator):
 
 def test_a_copy_of_a_shard_is_refused(cache):
     (cache / shard_name(2)).write_bytes((cache / shard_name(0)).read_bytes())
-    with pytest.raises(SeqRecError, match="holds a place twice"):
-        read_answers(cache, {"kind": KIND})
+    with pytest.raises(SeqRecError, match="holds a position twice"):
+        read_teacher_cache(cache, {"kind": KIND})
 
 
-def test_a_header_that_leaves_out_how_much_there_is_is_refused(cache):
+def test_a_header_without_sizes_is_refused(cache):
     (cache / CACHE_FILE).write_text(json.dumps({"kind": KIND, "k": 4}))
-    with pytest.raises(SeqRecError, match="does not say how much it holds"):
-        read_answers(cache, {"kind": KIND})
+    with pytest.raises(SeqRecError, match="num_rows is missing or no integer"):
+        read_teacher_cache(cache, {"kind": KIND})
 
 
 @pytest.mark.parametrize("size", [None, "7", -1, 2.5])
-def test_a_header_whose_sizes_are_none_is_refused(cache, size):
+def test_a_header_with_an_invalid_size_is_refused(cache, size):
     header = json.loads((cache / CACHE_FILE).read_text())
     (cache / CACHE_FILE).write_text(json.dumps(header | {"k": size}))
-    with pytest.raises(SeqRecError, match="does not say how much it holds"):
-        read_answers(cache, {"kind": KIND})
+    with pytest.raises(SeqRecError, match="k is missing or no integer"):
+        read_teacher_cache(cache, {"kind": KIND})
 
 
-def test_shards_are_whole_until_one_is_not(cache):
-    assert whole_shards(cache) == [10, 10, 10]
+def test_shards_count_until_one_is_broken(cache):
+    assert count_shard_rows(cache) == [10, 10, 10]
     broken = cache / shard_name(1)
     broken.write_bytes(broken.read_bytes()[:-9])
-    assert whole_shards(cache) == [10]
-    assert whole_shards(cache / "nowhere") == []
+    assert count_shard_rows(cache) == [10]
+    assert count_shard_rows(cache / "nowhere") == []
     with pytest.raises(SeqRecError, match="part-000001.parquet: missing or cut short"):
-        read_answers(cache, {"kind": KIND})
+        read_teacher_cache(cache, {"kind": KIND})

@@ -38,7 +38,7 @@ def read(file, data):
     starts = found.histories.starts
     return found, [
         (
-            "".join(item_ids[i] for i in found.histories.of(h, starts[h])),
+            "".join(item_ids[i] for i in found.histories.get(h, starts[h])),
             "".join(item_ids[i] for i in slate if i >= 0),
             label,
         )

@@ -5,8 +5,14 @@ import polars as pl
 import pytest
 
 import seqrec
-from seqrec.data.feedback.pair_sources import read_comparisons, table_of
-from seqrec.data.feedback.pairs import pairs_of, pairs_table, read_pairs, write_pairs
+from seqrec.data.feedback.annotation_files import read_comparisons
+from seqrec.data.feedback.pairs_file import (
+    build_pairs,
+    build_pairs_table,
+    pairs_to_table,
+    read_pairs,
+    write_pairs,
+)
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
@@ -30,7 +36,7 @@ def spelled(pairs, data):
     item_ids = data.items()["item_id"].to_list()
     return [
         (
-            "".join(item_ids[i] for i in pairs.histories.of(row, start)),
+            "".join(item_ids[i] for i in pairs.histories.get(row, start)),
             "".join(item_ids[i] for i in pairs.chosen[row] if i >= 0),
             ["".join(item_ids[i] for i in other if i >= 0) for other in pairs.rejected[row]],
         )
@@ -39,7 +45,7 @@ def spelled(pairs, data):
 
 
 def test_pairs_are_read_as_they_were_written(data, tmp_path):
-    table = pairs_table(
+    table = build_pairs_table(
         ["u", None, "v"],
         [["a", "b"], ["c"], ["d", "a", "b"]],
         ["c", "a", "e"],
@@ -56,7 +62,7 @@ def test_pairs_are_read_as_they_were_written(data, tmp_path):
     ]
     assert pairs.user_ids == ["u", None, "v"] and pairs.weight.tolist() == [1, 0.5, 0]
     assert pairs.counts["used"] == pairs.counts["rows"] == 3
-    assert table_of(pairs, data).equals(table)
+    assert pairs_to_table(pairs, data).equals(table)
 
 
 def test_a_user_without_a_history_has_the_training_part(data, tmp_path):
@@ -81,7 +87,7 @@ def test_slates_are_lists_and_one_rejected_slate_needs_no_nesting(data, tmp_path
     ]
     pairs = read_pairs(written(several, tmp_path), data)
     assert spelled(pairs, data) == [("a", "bc", ["de", ""]), ("b", "c", ["ad", "e"])]
-    assert spelled(pairs_of(table_of(pairs, data), tmp_path, data, ""), data) == spelled(
+    assert spelled(build_pairs(pairs_to_table(pairs, data), tmp_path, data, ""), data) == spelled(
         pairs, data
     )
 
@@ -116,7 +122,7 @@ def test_of_what_is_unknown_an_example_is_named(data, tmp_path):
     good = pl.DataFrame({"user_id": ["u"], "history": [["a"]], "chosen": "b", "rejected": "c"})
     pairs = read_pairs(written(pl.concat([good, table]), tmp_path), data)
     assert pairs.unknown == {
-        "unknown_titles_in_histories": "q",
+        "unknown_items_in_histories": "q",
         "unknown_users": "x",
         "unknown_ids": "w",
     }
@@ -124,7 +130,7 @@ def test_of_what_is_unknown_an_example_is_named(data, tmp_path):
         read_pairs(written(table, tmp_path), data)
 
 
-def test_unknown_titles_in_histories_are_skipped_and_a_slates_repeats_counted(data, tmp_path):
+def test_unknown_items_in_histories_are_skipped_and_a_slates_repeats_counted(data, tmp_path):
     table = pl.DataFrame(
         {
             "history": [["a", "z"], ["a"]],
@@ -134,7 +140,7 @@ def test_unknown_titles_in_histories_are_skipped_and_a_slates_repeats_counted(da
     )
     pairs = read_pairs(written(table, tmp_path), data)
     assert spelled(pairs, data) == [("a", "bc", ["d"])]
-    assert pairs.counts["unknown_titles_in_histories"] == 1
+    assert pairs.counts["unknown_items_in_histories"] == 1
     assert pairs.counts["repeats_in_a_slate"] == 1
 
 
@@ -150,7 +156,7 @@ REFUSED = {
     "neither column 'chosen'": {"history": [["a"]], "better": ["b"]},
     "neither column 'user_id'": {"chosen": ["b"], "rejected": ["c"]},
     "not lists of item ids": {"history": [3.5], "chosen": ["b"], "rejected": ["c"]},
-    "rejected a list of such": {"history": [["a"]], "chosen": [[["b"]]], "rejected": ["c"]},
+    "rejected a list of either": {"history": [["a"]], "chosen": [[["b"]]], "rejected": ["c"]},
     "1 weights are negative or not a number, the first in row 2": {
         "history": [["a"]] * 2,
         "chosen": ["b"] * 2,
@@ -185,11 +191,11 @@ def test_the_same_users_are_held_out_whatever_else_the_file_holds(data, tmp_path
     columns = {"history": [["a"]] * 400, "chosen": ["b"] * 400, "rejected": ["c"] * 400}
     table = pl.DataFrame({"user_id": names, **columns})
     pairs = read_pairs(written(table, tmp_path), data)
-    held = pairs.held_out(0.2)
+    held = pairs.is_held_out(0.2)
     assert 50 < held.sum() < 110
     half = read_pairs(written(table[::-2], tmp_path), data)
-    assert half.held_out(0.2).tolist() == held[::-2].tolist()
-    assert (pairs.held_out(0.1) <= held).all() and not pairs.held_out(0.0).any()
+    assert half.is_held_out(0.2).tolist() == held[::-2].tolist()
+    assert (pairs.is_held_out(0.1) <= held).all() and not pairs.is_held_out(0.0).any()
 
 
 def test_every_pair_has_an_unrelated_answer_of_another_pair(data, tmp_path):
@@ -211,7 +217,7 @@ TEXTS = {
 def test_peoples_comparisons_are_read_from_text(data, tmp_path, name, text):
     file = tmp_path / name
     file.write_text(text)
-    pairs = pairs_of(read_comparisons(file), file, data, "")
+    pairs = build_pairs(read_comparisons(file), file, data, "")
     assert spelled(pairs, data) == [("ab", "c", ["d", ""]), ("a", "b", ["c", "d"])]
     assert pairs.weight.tolist() == [2, 1]
 
@@ -226,4 +232,4 @@ def test_text_that_is_no_comparison_is_refused(data, tmp_path):
             read_comparisons(tmp_path / name)
     (tmp_path / "b.csv").write_text("history,chosen,rejected,weight\na,b,c,much\n")
     with pytest.raises(SeqRecError, match="not a number"):
-        pairs_of(read_comparisons(tmp_path / "b.csv"), tmp_path / "b.csv", data, "")
+        build_pairs(read_comparisons(tmp_path / "b.csv"), tmp_path / "b.csv", data, "")

@@ -112,11 +112,11 @@ def test_a_catalog_of_all_has_the_titles_that_nobody_watched_last(log, tmp_path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("film,name\nother,Heat\n", "tells of no item of the log: its first id is .'other'."),
+        ("film,name\nother,Heat\n", "holds no item of the log: its first id is .'other'."),
         ("number,plot\n7,He runs.\n", "no column looks like the item's; call one of"),
         ("film,name\n,Heat\n", "1 rows have no id"),
         ("film,name\n ,Heat\n", "1 rows have no id"),
-        ("film,plot,plot\n007,a,b\n", "column 'plot' stands twice"),
+        ("film,plot,plot\n007,a,b\n", "column 'plot' occurs twice"),
         ("film,name\n007,a,b,c\n", "cannot be read"),
         ("", "is empty"),
     ],
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_there_and_a_catalog_of_nothing_are_refused(log, tmp_
     for name in ("gone.csv", "gone.parquet", "gone.jsonl"):
         with pytest.raises(SeqRecError, match=f"{name}: no such file"):
             seqrec.prepare(log, out=tmp_path / "data", items=tmp_path / name)
-    with pytest.raises(SeqRecError, match="--catalog all: no file tells of other items"):
+    with pytest.raises(SeqRecError, match="--catalog all: no file lists other items"):
         seqrec.prepare(log, out=tmp_path / "data", catalog="all")
     with pytest.raises(SeqRecError, match="--catalog some: choose one of watched, all"):
         seqrec.prepare(log, out=tmp_path / "data", catalog="some")

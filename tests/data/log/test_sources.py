@@ -337,7 +337,7 @@ def test_a_folder_is_read_if_it_holds_one_log(tmp_path):
 def test_a_broken_companion_is_named_with_its_line(tmp_path):
     (tmp_path / "ratings.dat").write_text("1::2::3::978300760\n")
     (tmp_path / "movies.dat").write_text("1::A (1990)::Drama\n2::B\n")
-    with pytest.raises(SeqRecError, match="movies.dat: line 2: 2 fields in place of 3"):
+    with pytest.raises(SeqRecError, match="movies.dat: line 2: 2 fields instead of 3"):
         read_source(tmp_path)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.log.values import narrow, parse_numbers, parse_order, parse_times
+from seqrec.data.log.values import cast_if_numeric, parse_numbers, parse_order, parse_times
 
 NOON = datetime(2020, 1, 2, 12, 0, 0)
 SECONDS = int(NOON.replace(tzinfo=UTC).timestamp())
@@ -90,4 +90,4 @@ def test_an_order_of_whole_numbers_is_exact():
     ],
 )
 def test_text_becomes_numbers_only_if_nothing_is_lost(text, expected):
-    assert narrow(pl.Series(text, dtype=pl.String)).to_list() == expected
+    assert cast_if_numeric(pl.Series(text, dtype=pl.String)).to_list() == expected

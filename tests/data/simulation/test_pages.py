@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import seqrec
-from seqrec.data.simulation.pages import PageWorld, gain_of_rows, worth_of_rows
+from seqrec.data.simulation.pages import PageWorld, row_gains, row_worths
 from seqrec.rl.plans import Plans
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 
-WORLD = PageWorld(num_titles=12, keeping=0.6)
+WORLD = PageWorld(num_items_per_genre=12, keeping=0.6)
 ROW_LENGTH = 3
 MOOD = "{name: mood, column: mood, place: before, is_learned: true, dropout: 0.3}"
-REWARD = "{name: function, function: 'seqrec.data.simulation.pages:gain_of_rows'}"
+REWARD = "{name: function, function: 'seqrec.data.simulation.pages:row_gains'}"
 SMALL = [
     "data.max_length=12",
     "model.hidden_size=32",
@@ -28,10 +28,10 @@ SMALL = [
 
 def test_the_reward_by_hand():
     page = [["C01", "C02"], ["C03", "C04"], ["D01", "D02"], ["C05", "D03"], ["D04", "D05"]]
-    assert worth_of_rows([[]], [page]) == [[3 / 4, 3 / 4, 3 / 4, 0, 3 / 4]]
-    assert gain_of_rows([[]], [page]) == [[1 / 2, 1 / 2, 1 / 2, 0, 1 / 2]]
-    assert worth_of_rows([[]], [page[:2]]) == [[0, 0]]
-    assert gain_of_rows([[]], [page[:2], page[:1]]) == [[-1, -1], [1]]
+    assert row_worths([[]], [page]) == [[3 / 4, 3 / 4, 3 / 4, 0, 3 / 4]]
+    assert row_gains([[]], [page]) == [[1 / 2, 1 / 2, 1 / 2, 0, 1 / 2]]
+    assert row_worths([[]], [page[:2]]) == [[0, 0]]
+    assert row_gains([[]], [page[:2], page[:1]]) == [[-1, -1], [1]]
 
 
 def expected_worth(weights, row_length):
@@ -51,7 +51,7 @@ def expected_worth(weights, row_length):
 
 def test_no_distribution_beats_the_best_without_a_plan():
     """Three titles a genre, rows of two: against random weights, and the best even ones."""
-    world, generator = PageWorld(num_titles=3, keeping=0.6), np.random.default_rng(0)
+    world, generator = PageWorld(num_items_per_genre=3, keeping=0.6), np.random.default_rng(0)
     best = world.best_without_plan([], 2)
     assert best < 0.34 < world.best_with_plan()
     for scale in (0.3, 1.0, 3.0):
@@ -96,7 +96,7 @@ def worth_and_best(run):
     prompts = Prompts(np.arange(64), histories, [np.array([0])] * 64)
     pages = RolloutWorker(rec.model, sampler, 0, 0).generate(prompts, 0).items
     given = [item_ids[history].tolist() for history in histories]
-    found = np.mean(worth_of_rows(given, item_ids[pages].tolist()))
+    found = np.mean(row_worths(given, item_ids[pages].tolist()))
     return found, np.mean([WORLD.best_without_plan(history, ROW_LENGTH) for history in given])
 
 

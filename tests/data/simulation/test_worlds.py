@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.data.simulation.worlds import (
     World,
     first_order_world,
-    opposed_tastes,
     second_order_world,
     unordered_world,
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqrec.data.feedback.labels import Labels
-from seqrec.data.feedback.pairs import Ragged
+from seqrec.data.feedback.ragged import Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.labelled import LabelledStream

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from seqrec.data.feedback.pairs import Pairs, Ragged
+from seqrec.data.feedback.pairs import Pairs
+from seqrec.data.feedback.ragged import Ragged
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.tokens.streams.pair_windows import PairWindows
@@ -75,7 +76,7 @@ def check(found, pairs, rows):
     assert sorted(found) == sorted(rows)
     starts = pairs.histories.starts
     for pair, (read, chosen, rejected, weight) in found.items():
-        history = pairs.histories.of(pair, starts[pair])
+        history = pairs.histories.get(pair, starts[pair])
         np.testing.assert_array_equal(read, history[len(history) - len(read) :])
         assert 2 * len(read) >= min(len(history), 10)
         np.testing.assert_array_equal(chosen, pairs.chosen[pair])
@@ -112,7 +113,7 @@ def test_histories_that_others_begin_with_are_read_once():
     alone = set()
     for row, user_id in enumerate(pairs.user_ids):
         if user_id is None:
-            alone.add(pairs.histories.of(row, starts[row]).tobytes())
+            alone.add(pairs.histories.get(row, starts[row]).tobytes())
     assert len(layout.windows.starts) == len(by_user) + len(alone)
 
 

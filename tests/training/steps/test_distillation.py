@@ -529,7 +529,7 @@ def test_bad_input_is_one_line_and_writes_nothing(world, tmp_path):
     with pytest.raises(SeqRecError, match="cut short"):
         distill(world, tmp_path / "run", *by_cache)
     (cache / "cache.json").write_text(json.dumps({"kind": "pairs"}))
-    with pytest.raises(SeqRecError, match="holds no teacher's answers"):
+    with pytest.raises(SeqRecError, match="holds no teacher's log-probabilities"):
         distill(world, tmp_path / "run", *by_cache)
     for arguments, message in (
         ({"k": 0}, "--k 0"),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import seqrec
-from seqrec.data.feedback.pairs import NONE
+from seqrec.data.feedback.answers import NO_ITEM
 from seqrec.errors import SeqRecError
 from seqrec.losses.preference import Answers, PairLogProbs, dpo, kto
 from seqrec.models import SeqRecForNextItem
@@ -63,7 +63,7 @@ def whole_batch(pairs, row_length=16, **more):
 
 def by_definition(model, pairs, pair, row_length=16):
     """Of one history alone: all log-probabilities after it."""
-    history = pairs.histories.of(pair, pairs.histories.starts[pair])[-row_length:]
+    history = pairs.histories.get(pair, pairs.histories.starts[pair])[-row_length:]
     logits = model(torch.from_numpy(history)[None] + 2).logits[0]
     return logits.double().log_softmax(0)
 
@@ -72,7 +72,7 @@ def slate(log_prob, items):
     """Drawn one after the other, each time without what was drawn."""
     left = log_prob.exp().clone()
     total = 0.0
-    for item in items[items != NONE].tolist():
+    for item in items[items != NO_ITEM].tolist():
         total += float((left[item] / left.sum()).log())
         left[item] = 0
     return total
@@ -119,8 +119,8 @@ def test_the_loss_is_the_weighted_mean_and_its_share_of_sft(loss, sft_share):
             )
         )
     answers = Answers(
-        torch.from_numpy((pairs.chosen != NONE).sum(1)),
-        torch.from_numpy((pairs.rejected != NONE).sum(2)),
+        torch.from_numpy((pairs.chosen != NO_ITEM).sum(1)),
+        torch.from_numpy((pairs.rejected != NO_ITEM).sum(2)),
     )
     weight = torch.from_numpy(pairs.weight)
     of_pairs = (weight * loss(*of_models, answers)).sum() / weight.sum()
@@ -142,7 +142,7 @@ def test_a_policy_that_is_its_reference_has_a_loss_of_log_2():
     objective = partial(preference_loss, loss=loss, sft_share=0.0)
     found = float(objective(model, batch, reference=reference))
     pairs = made(length=1)
-    has_rejected = (pairs.rejected[:, :, 0] != NONE).any(axis=1)
+    has_rejected = (pairs.rejected[:, :, 0] != NO_ITEM).any(axis=1)
     share = pairs.weight[has_rejected].sum() / pairs.weight.sum()
     assert found == pytest.approx(share * np.log(2), rel=1e-5)
 
@@ -156,7 +156,7 @@ def test_what_followed_in_the_log_is_not_read_from_the_memory():
     for place, pair in enumerate(batch.pairs.tolist()):
         if not pairs.is_next[pair]:
             continue
-        history = torch.from_numpy(pairs.histories.of(pair, pairs.histories.starts[pair]))
+        history = torch.from_numpy(pairs.histories.get(pair, pairs.histories.starts[pair]))
         last = torch.full((1, 3), -1)
         last[0, : len(history[-3:])] = history[-3:].flip(0)
         chosen = torch.from_numpy(pairs.chosen[pair])
@@ -206,12 +206,12 @@ def test_what_is_watched_is_the_definition():
         ours, theirs = (by_definition(model, pairs, pair) for model in (policy, reference))
         chosen = pairs.chosen[pair, 0]
         others = pairs.rejected[pair, :, 0]
-        others = others[others != NONE]
+        others = others[others != NO_ITEM]
         if len(others):
             accuracy.append(float((ours[chosen] > ours[others]).double().mean()))
             ratio = ours - theirs
             margin.append(float((ratio[chosen] - ratio[others]).mean()))
-        history = pairs.histories.of(pair, pairs.histories.starts[pair]).tobytes()
+        history = pairs.histories.get(pair, pairs.histories.starts[pair]).tobytes()
         key = (pairs.user_ids[pair], history)
         kl[key] = float((ours.exp() * (ours - theirs)).sum())
     assert found["pair_accuracy"] == pytest.approx(np.mean(accuracy), abs=1e-3)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqrec.data.filters import Filters
-from seqrec.data.interactions import prepare_interactions
 from seqrec.data.log.columns import Columns
 from seqrec.data.log.sources import read_source
+from seqrec.data.preparation.filters import Filters
+from seqrec.data.preparation.interactions import prepare_interactions
 from seqrec.data.splits import TEST, TRAIN, VALIDATION, parse_split
 from seqrec.errors import SeqRecError
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from seqrec.data.simulation.timed import FAR_SECONDS, NEAR_SECONDS, gap_world
+from seqrec.data.simulation.gaps import FAR_SECONDS, NEAR_SECONDS, gap_world
 
 
 def test_the_gap_between_the_last_two_decides_which_of_them_is_gone_on_with():
@@ -34,8 +34,8 @@ def test_who_reads_no_times_expects_less():
     histories, are_near = [[3, 8, 1], [4, 2], [7]], [True, False, False]
     best, blind = (
         world.best_recall(histories, are_near, 1),
-        world.best_recall_of_titles(histories, 1),
+        world.best_recall_from_items(histories, 1),
     )
     tops = [world.next_probabilities(*pair).max() for pair in zip(histories, are_near, strict=True)]
     assert best == pytest.approx(np.mean(tops)) and blind < best
-    assert world.best_recall_of_titles(histories, 30) == pytest.approx(1)
+    assert world.best_recall_from_items(histories, 30) == pytest.approx(1)

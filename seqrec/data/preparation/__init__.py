@@ -1,0 +1,1 @@
+"""From a log to a prepared folder: filters, order, numbers, split, counts."""

@@ -1,0 +1,189 @@
+"""Prepare a log's interactions: filter, number, order and split them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from seqrec.data.log.normalization import ORDER_COLUMN, OWN_COLUMNS, normalize
+from seqrec.data.log.sources import Log
+from seqrec.data.preparation.counts import add_counts, count_tied_pairs
+from seqrec.data.preparation.filters import Filters, is_repeat, k_core
+from seqrec.data.preparation.numbering import (
+    get_unwatched_ids,
+    number_by_appearance,
+    number_by_training,
+)
+from seqrec.data.preparation.rows import Rows
+from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_times, split_at, split_last
+from seqrec.errors import SeqRecError
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interactions, sorted by user, oldest first."""
+
+    table: pl.DataFrame
+    """``user``, ``item``, ``time``, ``split``, ``rating`` if known, the log's other columns."""
+    user_ids: pl.Series
+    """Ids by first appearance in the filtered log."""
+    item_ids: pl.Series
+    """Ids of the training part by first appearance there, then the others."""
+    counts: dict[str, int]
+    time_unit: str | None
+    """Unit of the log's times: ``s``, ``ms``, ``us``, ``ns``, ``date``; None without times."""
+    ordered_by: str
+    """``time``, ``file``, or the name of the order column."""
+    cuts: dict[str, str]
+    """First times of validation and test, for a global-time split."""
+    renamed: dict[str, str]
+    """Old and new names of the log's columns that had the name of one of seqrec's columns."""
+
+
+Catalog = Literal["watched", "all"]
+"""The recommendable items: those with interactions, or also those that only a file names."""
+
+
+def prepare_interactions(
+    log: Log, filters: Filters, split_by: SplitBy, catalog: Catalog = "watched"
+) -> Interactions:
+    """Return the interactions of a log, filtered and split.
+
+    Ties in time keep the order of the log. Under a global-time split, rows are sorted by time
+    before the order column, and the k-core counts the training part only.
+
+    Args:
+        log: the source.
+        filters: the filters to apply.
+        split_by: the split to apply.
+        catalog: ``all`` adds the items that only the log's item files name.
+
+    Raises:
+        SeqRecError: unreadable values, missing ids or times, a log without remaining rows.
+    """
+    normalized = normalize(log)
+    user_ids, item_ids = normalized.user_ids, normalized.item_ids
+    in_log = item_ids
+    rows = Rows(log.name, normalized.table, normalized.num_rows)
+    unit, renamed = normalized.time_unit, normalized.renamed
+    del normalized
+    if filters.min_rating is not None:
+        if "rating" not in rows.table.columns:
+            raise SeqRecError(f"{log.name}: --min-rating needs ratings; name them with --rating")
+        is_rated = pl.col("rating") >= filters.min_rating
+        rows.keep(is_rated, "below_min_rating", f"--min-rating {filters.min_rating:g}")
+    cuts = None
+    if split_by.kind == "global-time":
+        cuts = _split_at_times(rows, split_by)
+    if filters.has_core:
+        _keep_core(rows, filters)
+    user_ids, item_ids = (
+        number_by_appearance(rows, "user", user_ids),
+        number_by_appearance(rows, "item", item_ids),
+    )
+    ordered_by = _order(rows, log, has_time_split=cuts is not None)
+    if filters.repeats == "drop-consecutive":
+        while _drop_repeats(rows) and filters.has_core and _keep_core(rows, filters):
+            pass
+        user_ids, item_ids = (
+            number_by_appearance(rows, "user", user_ids),
+            number_by_appearance(rows, "item", item_ids),
+        )
+    if cuts is None:
+        _split_by_position(rows, split_by)
+    if filters.cold_share:
+        _withhold_items(rows, item_ids, filters.cold_share)
+        user_ids = number_by_appearance(rows, "user", user_ids)
+    item_ids = number_by_training(rows, item_ids)
+    if catalog == "all":
+        unwatched = get_unwatched_ids(log, in_log)
+        rows.counts["unwatched_items"] = len(unwatched)
+        item_ids = item_ids.append(unwatched)
+    add_counts(rows, split_by, ordered_by, len(item_ids))
+    own = [name for name in OWN_COLUMNS if name in rows.table.columns]
+    names = ("validation_from", "test_from")
+    return Interactions(
+        table=rows.table.select(*own, pl.exclude(*own, ORDER_COLUMN)),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        counts=rows.counts,
+        time_unit=unit,
+        ordered_by=ordered_by,
+        cuts={name: _iso(cut) for name, cut in zip(names, cuts or (), strict=False)},
+        renamed=renamed,
+    )
+
+
+def _split_at_times(rows: Rows, split_by: SplitBy) -> tuple[int, int]:
+    option = f"--split-by {split_by.text}"
+    rows.keep(pl.col("time").is_not_null(), "without_time", f"{option}, which needs times,")
+    cuts = cut_times(rows.get_ints("time"), split_by.quantile)
+    rows.table = rows.table.with_columns(split=split_at(rows.get_ints("time"), cuts))
+    if not (rows.table["split"] == TRAIN).any():
+        raise SeqRecError(f"{rows.name}: {option} leaves nothing to train on: too few times")
+    return cuts
+
+
+def _split_by_position(rows: Rows, split_by: SplitBy) -> None:
+    split = np.full(len(rows.table), TRAIN, dtype=np.uint8)
+    if split_by.kind == "last-n":
+        split = split_last(rows.get_ints("user"), split_by.num_held_out)
+    rows.table = rows.table.with_columns(split=split)
+
+
+def _withhold_items(rows: Rows, item_ids: pl.Series, share: float) -> None:
+    """Keep only test interactions of a fixed share of the items, chosen by their ids alone."""
+    by_id = np.random.default_rng(0).permutation(item_ids.arg_sort().to_numpy())
+    is_cold = np.zeros(len(item_ids), dtype=bool)
+    is_cold[by_id[: round(share * len(item_ids))]] = True
+    is_kept = ~is_cold[rows.get_ints("item")] | (rows.get_ints("split") == TEST)
+    rows.keep(is_kept, "withheld_as_cold", f"--cold-share {share:g}")
+    if not (rows.table["split"] == TRAIN).any():
+        raise SeqRecError(f"{rows.name}: --cold-share {share:g} leaves nothing to train on")
+
+
+def _keep_core(rows: Rows, filters: Filters) -> int:
+    """Keep the k-core; a split log counts its training part only. Return the dropped rows."""
+    counted = rows.get_ints("split") == TRAIN if "split" in rows.table.columns else None
+    is_kept = k_core(
+        rows.get_ints("user"), rows.get_ints("item"), filters.min_user, filters.min_item, counted
+    )
+    option = f"--min-user {filters.min_user} --min-item {filters.min_item}"
+    return rows.keep(is_kept, "outside_core", option)
+
+
+def _drop_repeats(rows: Rows) -> int:
+    """Keep the first of neighbours with the same item; return the number of dropped rows."""
+    is_kept = ~is_repeat(rows.get_ints("user"), rows.get_ints("item"))
+    return rows.keep(is_kept, "repeats_dropped", "--repeats drop-consecutive")
+
+
+def _order(rows: Rows, log: Log, has_time_split: bool) -> str:
+    """Sort by user, then time or order, and count ties; return the name of the sort key."""
+    keys = []
+    ordered_by = "file"
+    has_order = ORDER_COLUMN in rows.table.columns
+    if has_time_split:
+        keys = ["time", ORDER_COLUMN] if has_order else ["time"]
+        ordered_by = "time"
+    elif has_order:
+        keys = [ORDER_COLUMN]
+        ordered_by = str(log.columns.order)
+    elif num_missing := rows.table["time"].null_count():
+        if num_missing < len(rows.table):
+            raise SeqRecError(
+                f"{log.name}: {num_missing:,} of {len(rows.table):,} times (column "
+                f"{log.columns.time!r}) are missing; name a column that already is each user's "
+                f"order with --order, or split by global-time, which drops them"
+            )
+    else:
+        keys = ["time"]
+        ordered_by = "time"
+    rows.table = rows.table.sort("user", *keys, maintain_order=True)
+    rows.counts["tied_pairs"] = count_tied_pairs(rows.table, ["user", *keys]) if keys else 0
+    return ordered_by
+
+
+def _iso(microseconds: int) -> str:
+    return str(np.datetime64(microseconds, "us"))
