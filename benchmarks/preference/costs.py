@@ -34,7 +34,7 @@ from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw, clip_gradients
 from seqrec.training.steps.preference import FrozenReference, preference_loss
-from seqrec.training.tensors import PairTensors
+from seqrec.training.tensors import PairTensors, as_tensors
 
 NAME = Path(__file__).stem
 RECIPE = RECIPES / "preference" / "dpo.yaml"
@@ -163,7 +163,7 @@ def _memory(num_items: int, num_pairs: int) -> dict[str, Any]:
         batch_size=num_pairs,
         ignore_index=IGNORE_INDEX,
     )
-    batch = PairTensors.of(next(stream.in_order()))
+    batch = as_tensors(next(stream.in_order()))
     objective = partial(
         preference_loss,
         loss=partial(dpo, beta=0.1, label_smoothing=0.0),

@@ -35,7 +35,6 @@ from seqrec.training.steps.preference import (
     Reference,
     preference_loss,
 )
-from seqrec.training.tensors import PairTensors
 
 REFERENCE_KEY = "objective.reference"
 
@@ -98,7 +97,7 @@ def build_preference(
         watched = PairWatch(stream_of(chosen=held_out, has_labels=False).in_order, kept)
     facts = {**pairs.counts, "learned": len(learned), "held_out": len(held_out)}
     return Learning(
-        PackedLoader(stream, PairTensors.of),
+        PackedLoader(stream),
         objective,
         count_items(prepared),
         num_scored=prepared.num_items,

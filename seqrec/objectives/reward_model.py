@@ -29,7 +29,6 @@ from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.steps.reward_model import RewardLoader, RewardModule, judged
-from seqrec.training.tensors import RewardTensors
 
 SEED = 0
 """Of the bootstrap."""
@@ -61,7 +60,7 @@ class RewardJob:
             dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
             gradient_clip=recipe.trainer.gradient_clip,
         )
-        loader = PackedLoader(data.learn, RewardTensors.of)
+        loader = PackedLoader(data.learn)
         return cls(module, data, loader, RewardLoader(data.choose), tokenizer, prepared)
 
     def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from seqrec.runs.parts import begin_parts, get_parts_folder
 from seqrec.tokens.streams.batches import PairBatch
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.training.steps.preference import FrozenReference
-from seqrec.training.tensors import PairTensors
+from seqrec.training.tensors import as_tensors
 
 HEADER_FILE = "made_of.json"
 PART_ROWS = 64
@@ -105,5 +105,5 @@ def _done(parts: Path) -> int:
 
 
 def _write(reference: FrozenReference, batch: PairBatch, file: Path) -> None:
-    found = reference(PairTensors.of(batch))
+    found = reference(as_tensors(batch))
     write_part(batch.pairs, CachedLogProbs(*(part.float().numpy() for part in found)), file)

@@ -33,7 +33,7 @@ from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import WindowKind, training_windows
 from seqrec.training.steps.distillation import Teachers
 from seqrec.training.steps.targets import TargetPositions
-from seqrec.training.tensors import PackedTensors
+from seqrec.training.tensors import as_tensors
 
 DEFAULT_K = 100
 SHARD_ROWS = 128
@@ -154,7 +154,7 @@ def cache_answers(
 def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> Iterator[CachedTopK]:
     """Of every shard, what the teachers say, in float32."""
     for shard in stream.in_order(first):
-        batch = PackedTensors.of(shard)
+        batch = as_tensors(shard)
         found = []
         for start in range(0, len(batch.input_ids), FORWARD_ROWS):
             rows = slice(start, start + FORWARD_ROWS)

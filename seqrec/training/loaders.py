@@ -3,7 +3,7 @@
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 from seqrec.data.histories import Blocks
@@ -11,7 +11,7 @@ from seqrec.data.prepared import TargetMode
 from seqrec.evaluation.protocol import Queries, queries_of
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.streams.base import StreamPosition
-from seqrec.training.tensors import PackedTensors
+from seqrec.training.tensors import as_tensors
 
 PREFETCHED = 8
 """Batches made ahead."""
@@ -31,9 +31,8 @@ class Stream(Protocol):
 class PackedLoader:
     """One epoch after the other, packed in the background; it knows where it is."""
 
-    def __init__(self, stream: Stream, tensors_of: Callable[[Any], Any] = PackedTensors.of) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.tensors_of = tensors_of
         self.place = StreamPosition()
 
     def __len__(self) -> int:
@@ -42,13 +41,13 @@ class PackedLoader:
     def __iter__(self) -> Iterator[Any]:
         for place, batch in in_background(self.stream.batches(self.place), PREFETCHED):
             self.place = place
-            yield self.tensors_of(batch)
+            yield as_tensors(batch)
 
     def endless(self) -> Iterator[Any]:
         """Batches of one epoch after the other, from the first on, wherever training is."""
         for epoch in itertools.count():
             for _, batch in self.stream.batches(StreamPosition(epoch)):
-                yield self.tensors_of(batch)
+                yield as_tensors(batch)
 
     def state_dict(self) -> dict[str, int]:
         return self.place._asdict()

@@ -1,79 +1,107 @@
 """Packed batches, one class a kind of objective; their arrays are NumPy's or torch's."""
 
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 from jaxtyping import Float, Int, Int64
 
+Array = TypeVar("Array")
+"""``np.ndarray`` in the streams, ``torch.Tensor`` in training."""
 
-class PackedBatch(NamedTuple):
+
+def _count(is_counted: Any) -> int:
+    return int(is_counted.sum())
+
+
+class PackedBatch(NamedTuple, Generic[Array]):
     """Rows of windows, side by side."""
 
-    input_ids: Int[np.ndarray, "B T"]
-    documents: Int[np.ndarray, "B T"]
+    input_ids: Int[Array, "B T"]
+    documents: Int[Array, "B T"]
     """Number of the window within its row, from 1; 0 is padding."""
-    labels: Int[np.ndarray, "B T"]
-    """The item that comes next, in catalog rows; ``ignore_index`` where nothing is learned."""
-    label_weight: Float[np.ndarray, "B T"]
+    labels: Int[Array, "B T"]
+    """The next item, as a row of the catalog; below 0 (``ignore_index``) where none is learned."""
+    label_weight: Float[Array, "B T"]
     total_weight: float
-    """What a sum over the batch's targets is divided by: their weight, unless the batch is one
-    process's part of a larger one."""
-    features: Int[np.ndarray, "B T"] | None = None
-    """The token of a learned feature that comes next; ``ignore_index`` where there is none."""
+    """The divisor of sums over the targets: their weight, or this process's share of it where
+    processes train together."""
+    features: Int[Array, "B T"] | None = None
+    """The token of the learned feature that comes next; ``ignore_index`` where there is none."""
     num_features: float = 0.0
-    """What a sum over them is divided by."""
-    sources: Int[np.ndarray, "B T"] | None = None
-    """The row of the log that every position shows, -1 for padding; where it is asked for."""
-    times: Int64[np.ndarray, "B T 2"] | None = None
-    """When the event of every position was, and to when gaps are counted there, in microseconds
-    since 1970; for models with a time bias."""
+    """The divisor of sums over features."""
+    sources: Int[Array, "B T"] | None = None
+    """The row of the log at every position, -1 for padding; None unless requested."""
+    times: Int64[Array, "B T 2"] | None = None
+    """The time of every position's event, and the time to which gaps are counted there, in
+    microseconds since 1970; for models with a time bias."""
+
+    @property
+    def num_targets(self) -> int:
+        """Positions that go through the catalog head."""
+        labels: Any = self.labels
+        return _count(labels >= 0)
 
 
-class PairBatch(NamedTuple):
-    """Packed histories, places in them, and what is asked there."""
+class PairBatch(NamedTuple, Generic[Array]):
+    """Packed histories, and the candidates to score at some of their positions."""
 
-    input_ids: Int[np.ndarray, "B T"]
-    documents: Int[np.ndarray, "B T"]
+    input_ids: Int[Array, "B T"]
+    documents: Int[Array, "B T"]
     """Number of the window within its row, from 1; 0 is padding."""
-    labels: Int[np.ndarray, "B T"]
-    """The next item of the history that is shown; ``ignore_index`` where it ends."""
-    label_weight: Float[np.ndarray, "B T"]
+    labels: Int[Array, "B T"]
+    """The next item of the history; below 0 (``ignore_index``) at its end."""
+    label_weight: Float[Array, "B T"]
     total_weight: float
-    """Of the labels, of all processes together, over the number of processes."""
-    rows: Int[np.ndarray, " N"]
-    """Of the places, in the packed histories."""
-    columns: Int[np.ndarray, " N"]
-    candidates: Int[np.ndarray, "N K"]
-    """Items asked for after each place, padded with item 0."""
-    next_items: Int[np.ndarray, " N"]
-    """The item that the history went on with in the log, where that is known; else -1."""
-    pairs: Int[np.ndarray, " P"]
-    """Which pairs these are, by their number in the file."""
-    chosen_at: Int[np.ndarray, "P L"]
-    """Where each title of the chosen answer stands in ``asked``, flat; -1 is padding."""
-    rejected_at: Int[np.ndarray, "P R L"]
-    unrelated_at: Int[np.ndarray, "P L"]
-    pair_weight: Float[np.ndarray, " P"]
+    """The weight of the labels of all processes, divided by the number of processes."""
+    rows: Int[Array, " N"]
+    """The row of every scored position; ``columns`` is its column."""
+    columns: Int[Array, " N"]
+    candidates: Int[Array, "N K"]
+    """Items to score at each of these positions, padded with item 0."""
+    next_items: Int[Array, " N"]
+    """The next item in the log, where it is known; else -1."""
+    pairs: Int[Array, " P"]
+    """The numbers of the pairs in their file."""
+    chosen_at: Int[Array, "P L"]
+    """The flat index in ``candidates`` of each item of the chosen answer; -1 is padding."""
+    rejected_at: Int[Array, "P R L"]
+    unrelated_at: Int[Array, "P L"]
+    pair_weight: Float[Array, " P"]
     total_pair_weight: float
-    """Of the pairs, of all processes together, over the number of processes."""
+    """The weight of the pairs of all processes, divided by the number of processes."""
+
+    @property
+    def num_targets(self) -> int:
+        """Rows that go through the catalog head."""
+        return len(self.rows) + self.histories.num_targets  # type: ignore[arg-type]
+
+    @property
+    def histories(self) -> PackedBatch[Array]:
+        """The histories alone, as supervised training reads them."""
+        return PackedBatch(*self[:5])
 
 
-class RewardBatch(NamedTuple):
-    """Packed histories with their ratings, and the answers that are judged at some places."""
+class RewardBatch(NamedTuple, Generic[Array]):
+    """Packed histories with their ratings, and labelled answers at some of their positions."""
 
-    input_ids: Int[np.ndarray, "B T"]
-    ratings: Int[np.ndarray, "B T"]
+    input_ids: Int[Array, "B T"]
+    ratings: Int[Array, "B T"]
     """Rows of the rating embedding."""
-    documents: Int[np.ndarray, "B T"]
+    documents: Int[Array, "B T"]
     """Number of the window within its row, from 1; 0 is padding."""
-    rows: Int[np.ndarray, " S"]
-    """Of the places, in the packed histories."""
-    columns: Int[np.ndarray, " S"]
-    slates: Int[np.ndarray, "S K"]
-    """Titles of each answer; -1 behind its end."""
-    labels: Float[np.ndarray, " S"]
-    """How good it is, from 0 to 1."""
-    events: Int[np.ndarray, " S"]
-    """Which of all answers it is."""
+    rows: Int[Array, " S"]
+    """The row of every answer's position; ``columns`` is its column."""
+    columns: Int[Array, " S"]
+    slates: Int[Array, "S K"]
+    """The items of each answer; -1 after its end."""
+    labels: Float[Array, " S"]
+    """The quality of each answer, from 0 to 1."""
+    events: Int[Array, " S"]
+    """The number of each answer among all."""
     total_weight: float
-    """Of the answers, of all processes together, over the number of processes."""
+    """The number of answers of all processes, divided by the number of processes."""
+
+    @property
+    def num_targets(self) -> int:
+        """Items that go through the head."""
+        slates: Any = self.slates
+        return _count(slates >= 0)

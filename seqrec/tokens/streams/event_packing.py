@@ -23,7 +23,7 @@ def pack_events(
     *,
     row_length: int,
     ignore_index: int,
-) -> PackedBatch:
+) -> PackedBatch[np.ndarray]:
     """``pack_batch`` of events: a block of tokens each, of which the last predicts a title.
 
     Args:

@@ -69,7 +69,7 @@ class LabelledStream(WindowStream):
         )
         self._first = np.concatenate([[0], np.cumsum(self.num_predictions)])
 
-    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch:
+    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch[np.ndarray]:
         packed = pack_rated(
             self._items, self._ratings, self.windows, rows, self.tokens, self.row_length
         )

@@ -123,7 +123,9 @@ class PackedStream:
         self.num_batches = int(-(-self._packed_rows.sum() // batch_size))
         """Batches of an epoch, the same in every epoch and process."""
 
-    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, PackedBatch]]:
+    def batches(
+        self, place: StreamPosition
+    ) -> Iterator[tuple[StreamPosition, PackedBatch[np.ndarray]]]:
         """The batches from a place to the end of its epoch, each with the place after it."""
         pools = self._pools(place.epoch)
         for number in range(place.pool, len(pools)):
@@ -147,7 +149,7 @@ class PackedStream:
                 yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
             del examples, rows  # before the next pool is read
 
-    def in_order(self, first: int = 0) -> Iterator[PackedBatch]:
+    def in_order(self, first: int = 0) -> Iterator[PackedBatch[np.ndarray]]:
         """Batches of the whole log, block by block, never shuffled, from the ``first`` on."""
         number = 0
         for block, num_rows in enumerate(self._packed_rows.tolist()):
@@ -189,7 +191,7 @@ class PackedStream:
 
     def _batch(
         self, examples: Examples, rows: list[list[int]], place: StreamPosition
-    ) -> PackedBatch:
+    ) -> PackedBatch[np.ndarray]:
         """This process's part of a batch."""
         own = rows[self.rank :: self.num_ranks]
         if self.events is None:

@@ -45,7 +45,7 @@ def pack_batch(
     *,
     row_length: int,
     ignore_index: int,
-) -> PackedBatch:
+) -> PackedBatch[np.ndarray]:
     """The windows of some rows as arrays; without a row, one row of padding.
 
     Args:

@@ -75,7 +75,7 @@ class PairStream(WindowStream):
         self._by_window = np.argsort(layout.pair_window, kind="stable")
         self._first_of = np.concatenate([[0], np.cumsum(counts)])
 
-    def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch:
+    def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch[np.ndarray]:
         """This process's part of a batch, which knows what the whole weighs."""
         batch = self._batch(rows[self.rank :: self.num_ranks])
         if self.num_ranks == 1:
@@ -105,7 +105,7 @@ class PairStream(WindowStream):
     def _weight(self, places: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
         return self.pairs.weight[self.chosen[places]].astype(np.float32)
 
-    def _batch(self, rows: Sequence[Sequence[int]]) -> PairBatch:
+    def _batch(self, rows: Sequence[Sequence[int]]) -> PairBatch[np.ndarray]:
         shape = (max(len(rows), 1), self.row_length)
         windows = self.layout.windows
         placement = place_windows(windows, rows, self.row_length)

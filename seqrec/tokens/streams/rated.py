@@ -75,7 +75,7 @@ class RatedStream(WindowStream):
             num_ranks=num_ranks,
         )
 
-    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch:
+    def _batch(self, rows: Sequence[Sequence[int]]) -> RewardBatch[np.ndarray]:
         items, is_rated = self.events.items, self.events.is_rated
         packed = pack_rated(
             items, self.rating_rows, self.windows, rows, self.tokens, self.row_length

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from lightning.fabric.utilities import move_data_to_device
@@ -21,7 +22,7 @@ from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.streams.batches import PairBatch
 from seqrec.training.steps.targets import TargetPositions, scores_at
-from seqrec.training.tensors import PairTensors
+from seqrec.training.tensors import PairTensors, as_tensors, get_answers
 
 
 class PreferenceLoss(Protocol):
@@ -62,7 +63,7 @@ def preference_loss(
     item_weight = model.item_weight()
     policy = log_probs(pair_scores(model, batch, hidden, item_weight=item_weight), batch)
     held_against = policy if reference is None else reference(batch)
-    losses = loss(policy, held_against, batch.answers)
+    losses = loss(policy, held_against, get_answers(batch))
     of_pairs = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
     if not sft_share:
         return of_pairs
@@ -172,7 +173,7 @@ class PairWatch:
 
     def __init__(
         self,
-        batches: Callable[[], Iterable[PairBatch]],
+        batches: Callable[[], Iterable[PairBatch[np.ndarray]]],
         reference: Callable[[], SeqRecForNextItem],
     ) -> None:
         """Hold where the pairs and the reference come from.
@@ -196,7 +197,7 @@ class PairWatch:
         reference.to(policy.device)  # type: ignore[arg-type]
         found: dict[str, list[Tensor]] = {}
         for batch in self.batches():
-            tensors = move_data_to_device(PairTensors.of(batch), policy.device)
+            tensors = move_data_to_device(as_tensors(batch), policy.device)
             for key, values in _watched(policy, reference, tensors).items():
                 found.setdefault(key, []).append(values.double().cpu())
         policy.train(is_training)
@@ -215,7 +216,7 @@ def _watched(
         scores.append(own)
         of_models.append(log_probs(own, batch))
     mine, theirs = of_models
-    answers = batch.answers
+    answers = get_answers(batch)
     is_pair = answers.has_chosen & answers.is_rejected.any(dim=1)
     return {
         "pair_accuracy": pair_accuracy(mine, answers)[is_pair],

@@ -13,7 +13,7 @@ from seqrec.evaluation.likes import metrics_of_likes
 from seqrec.models.reward import SeqRecForReward
 from seqrec.tokens.streams.base import WindowStream
 from seqrec.training.module import LearningModule
-from seqrec.training.tensors import RewardTensors
+from seqrec.training.tensors import RewardTensors, as_tensors, move_batch
 
 
 def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "M S"]:
@@ -45,7 +45,7 @@ class RewardLoader:
 
     def __iter__(self) -> Iterator[RewardTensors]:
         for batch in self.stream.in_order():
-            yield RewardTensors.of(batch)
+            yield as_tensors(batch)
 
 
 class Judged(NamedTuple):
@@ -78,7 +78,7 @@ class Judged(NamedTuple):
 def judged(model: SeqRecForReward, loader: RewardLoader) -> Judged:
     """What a model says of all events, in float32 and without dropout."""
     model.eval()
-    return Judged.together(Judged.of(model, batch.to(model.device)) for batch in loader)
+    return Judged.together(Judged.of(model, move_batch(batch, model.device)) for batch in loader)
 
 
 class RewardModule(LearningModule):

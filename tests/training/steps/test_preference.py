@@ -27,7 +27,7 @@ from seqrec.training.steps.preference import (
     pair_scores,
     preference_loss,
 )
-from seqrec.training.tensors import PairTensors
+from seqrec.training.tensors import as_tensors
 from tests.conftest import small_config
 from tests.tokens.streams.test_pairs import made
 
@@ -58,7 +58,7 @@ def with_prior():
 def whole_batch(pairs, row_length=16, **more):
     settings = {"row_length": row_length, "batch_size": 10**6, "ignore_index": -100} | more
     stream = PairStream(pairs, np.arange(len(pairs)), TOKENS, **settings)
-    return PairTensors.of(next(iter(stream.in_order())))
+    return as_tensors(next(iter(stream.in_order())))
 
 
 def by_definition(model, pairs, pair, row_length=16):
@@ -179,7 +179,7 @@ def test_a_cached_reference_answers_by_the_number_of_the_pair():
         pairs, np.arange(len(pairs)), TOKENS, row_length=16, batch_size=2, ignore_index=-100
     )
     for _, batch in stream.batches(StreamPosition()):
-        tensors = PairTensors.of(batch)
+        tensors = as_tensors(batch)
         for one, other in zip(cached(tensors), reference(tensors), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
