@@ -12,7 +12,7 @@ from seqrec.tokens.streams.windows import Windows
 
 
 class StreamPosition(NamedTuple):
-    """Where a run is: the next batch to come."""
+    """The position of a run in its stream: the next batch."""
 
     epoch: int = 0
     pool: int = 0
@@ -20,8 +20,30 @@ class StreamPosition(NamedTuple):
     """Within the pool."""
 
 
+def shuffle_batches(
+    lengths: Int[np.ndarray, " W"],
+    row_length: int,
+    num_batches: int,
+    generator: np.random.Generator,
+) -> list[list[list[int]]]:
+    """Return the windows of every row of every batch: shuffled, packed, and cut evenly.
+
+    Args:
+        lengths: items of every window.
+        row_length: items of a row.
+        num_batches: number of batches to cut the rows into.
+        generator: draws the order of windows, then of rows.
+    """
+    order = generator.permutation(len(lengths))
+    rows = pack_rows(lengths[order], row_length)
+    generator.shuffle(rows)
+    rows = [order[row].tolist() for row in rows]
+    cuts = np.linspace(0, len(rows), num_batches + 1).round().astype(int).tolist()
+    return [rows[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
 class WindowStream(ABC):
-    """Batches of windows whose log is in memory; every choice follows from seed and place."""
+    """Batches of windows whose log is in memory; seed and position determine every choice."""
 
     def __init__(
         self,
@@ -37,12 +59,12 @@ class WindowStream(ABC):
         """Count the batches.
 
         Args:
-            windows: which stretches are read.
-            num_predictions: what a window weighs: how much is asked in it.
+            windows: the windows of the log.
+            num_predictions: the weight of every window: its number of predictions.
             row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
-            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            rank: number of this process; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
         """
         self.windows = windows
@@ -58,32 +80,27 @@ class WindowStream(ABC):
 
     @abstractmethod
     def _batch(self, rows: Sequence[Sequence[int]]) -> Any:
-        """The windows of some rows, with the ``total_weight`` of what is asked in them."""
+        """Return the batch of the windows of some rows, with its own ``total_weight``."""
 
-    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]:
-        """The batches from a place to the end of its epoch, each with the place after it."""
-        generator = np.random.default_rng((self.seed, place.epoch))
-        order = generator.permutation(len(self.windows.starts))
-        rows = pack_rows(self.windows.lengths[order], self.row_length)
-        generator.shuffle(rows)
-        rows = [order[row].tolist() for row in rows]
-        cuts = np.linspace(0, len(rows), self.num_batches + 1).round().astype(int)
-        for batch in range(place.batch, self.num_batches):
-            is_last = batch + 1 == self.num_batches
-            after = (
-                StreamPosition(place.epoch + 1)
-                if is_last
-                else StreamPosition(place.epoch, 0, batch + 1)
-            )
-            yield after, self._part(rows[cuts[batch] : cuts[batch + 1]])
+    def batches(self, position: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]:
+        """Yield the rest of an epoch from a position on: the position after each batch, and it."""
+        generator = np.random.default_rng((self.seed, position.epoch))
+        batches = shuffle_batches(
+            self.windows.lengths, self.row_length, self.num_batches, generator
+        )
+        for batch in range(position.batch, self.num_batches):
+            after = StreamPosition(position.epoch, 0, batch + 1)
+            if after.batch == self.num_batches:
+                after = StreamPosition(position.epoch + 1)
+            yield after, self._part(batches[batch])
 
     def in_order(self, start: int = 0) -> Iterator[Any]:
-        """All windows once, in an order that does not change, from the ``start``-th batch on."""
+        """Yield all windows once, in a fixed order, from the ``start``-th batch on."""
         for first in range(start * self.batch_size, len(self._fixed_rows), self.batch_size):
             yield self._batch(self._fixed_rows[first : first + self.batch_size])
 
     def _part(self, rows: Sequence[Sequence[int]]) -> Any:
-        """This process's part of a batch, which knows what the whole weighs."""
+        """Return this process's part of a batch, with its share of the whole batch's weight."""
         total = sum(int(self.num_predictions[row].sum()) for row in rows)
         batch = self._batch(rows[self.rank :: self.num_ranks])
         return batch._replace(total_weight=total / self.num_ranks)

@@ -14,32 +14,32 @@ from seqrec.tokens.streams.windows import Windows
 
 
 class Examples(NamedTuple):
-    """What is learned from some histories."""
+    """Training examples of some histories."""
 
     items: Int[np.ndarray, " N"]
     """Interactions, histories one after the other."""
     label_weight: Float[np.ndarray, " N"]
-    """How much each interaction counts as a target; 0 is read, not learned."""
+    """The weight of each interaction as a target; 0 is read and not learned."""
     windows: Windows
-    """Stretches of ``items`` whose targets stand one place further on."""
+    """Stretches of ``items``; their targets stand one index further on."""
     codes: Int[np.ndarray, "N C"] | None = None
-    """What is told of each interaction, under an event grammar."""
+    """The feature codes of each interaction, under an event grammar."""
     targets: Int[np.ndarray, " N"] | None = None
-    """The title that each interaction is learned as, where it is not its own: a session's first."""
+    """The item of each interaction as a target, where it differs: a session's first item."""
     rows: Int[np.ndarray, " N"] | None = None
-    """Of every interaction, its row of the log, where batches shall say it."""
+    """The row of the log of every interaction; None unless requested."""
     times: Int64[np.ndarray, " N"] | None = None
-    """Of every interaction when it was, where a model reads that."""
+    """The time of every interaction, for models with a time bias."""
 
     def total_weight(self, windows: Int[np.ndarray, " W"]) -> float:
-        """The weight of all targets that some of the windows teach."""
+        """Return the weight of all targets of some windows."""
         starts = self.windows.starts[windows] + self.windows.num_context[windows] + 1
         ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
         pairs = zip(starts.tolist(), ends.tolist(), strict=True)
         return float(sum(self.label_weight[start:end].sum() for start, end in pairs))
 
     def num_features(self, windows: Int[np.ndarray, " W"], events: EventTokens) -> int:
-        """How many features some of the windows teach."""
+        """Return the number of learned features in some windows."""
         assert self.codes is not None
         starts = self.windows.starts[windows] + self.windows.num_context[windows]
         ends = self.windows.starts[windows] + self.windows.lengths[windows] + 1
@@ -48,7 +48,7 @@ class Examples(NamedTuple):
 
 
 def is_part_start(histories: Histories) -> Bool[np.ndarray, " N"]:
-    """Whether each interaction is the first of its history, or of a part of the split in it."""
+    """Return True for the first interaction of every history, and of every part of it by split."""
     is_first = is_history_start(histories)
     is_first[1:] |= histories.split[1:] != histories.split[:-1]
     return is_first
@@ -57,9 +57,12 @@ def is_part_start(histories: Histories) -> Bool[np.ndarray, " N"]:
 def shorten_log(
     histories: Histories, codes: Int[np.ndarray, "N C"], grammar: Grammar
 ) -> tuple[Histories, Int[np.ndarray, "M C"], Int[np.ndarray, " M"]]:
-    """Histories as short as a grammar makes them, their codes, and what each is learned as.
+    """Merge sessions and drop events of a log by a grammar's rules.
 
-    As a target a session is its first row: the time, the weight and all other columns are that's.
+    As a target, a session is its first row, from which all other columns are taken.
+
+    Returns:
+        The shorter histories, the codes of their events, and the item of each as a target.
     """
     left = shorten_events(grammar, codes, is_part_start(histories))
     columns = {name: values[left.first] for name, values in histories.columns.items()}

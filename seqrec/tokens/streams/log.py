@@ -2,7 +2,7 @@
 
 An epoch goes through the blocks of the log in random order, a pool of them at a time; the windows
 of a pool are shuffled, packed and cut into batches. A log that fits in one pool is shuffled whole.
-What objectives other than next-item prediction read is held in memory instead (``WindowStream``).
+The data of objectives other than next-item prediction stay in memory (``WindowStream``).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from seqrec.errors import SeqRecError
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.sessions import shorten_events
 from seqrec.tokens.events.times import TIME_COLUMN
-from seqrec.tokens.streams.base import StreamPosition
+from seqrec.tokens.streams.base import StreamPosition, shuffle_batches
 from seqrec.tokens.streams.batches import PackedBatch
 from seqrec.tokens.streams.event_packing import pack_events
 from seqrec.tokens.streams.examples import Examples, is_part_start, shorten_log
@@ -30,20 +30,20 @@ MIN_POOL_BATCHES = 4
 
 
 class Pool(NamedTuple):
-    """Some blocks, and how many batches of the epoch are made of them."""
+    """Some blocks of the log, and the number of the epoch's batches made from them."""
 
     blocks: Int[np.ndarray, " P"]
     num_batches: int
 
 
 class PackedStream:
-    """Batches of windows of training histories; every choice follows from seed and place."""
+    """Batches of windows of training histories; seed and position determine every choice."""
 
     def __init__(
         self,
         blocks: Blocks,
         tokens: ItemTokens,
-        windows_of: Callable[[Int[np.ndarray, " U"], Int[np.ndarray, " U"]], Windows],
+        build_windows: Callable[[Int[np.ndarray, " U"], Int[np.ndarray, " U"]], Windows],
         *,
         weight: str | None,
         row_length: int,
@@ -56,30 +56,30 @@ class PackedStream:
         events: EventTokens | None = None,
         has_sources: bool = False,
     ) -> None:
-        """Survey the log: one pass over it, after which nothing of it is held.
+        """Survey the log in one pass; none of it stays in memory.
 
         Args:
             blocks: the log.
             tokens: from items to tokens.
-            windows_of: the windows of histories, from their starts and ends.
-            weight: the column that says how much each interaction counts as a target.
+            build_windows: from starts and ends of histories to their windows.
+            weight: the column with the weight of every interaction as a target.
             row_length: items of a row.
             batch_size: rows of a batch, all processes together.
-            pool_rows: interactions held in memory at once, about; those of a few batches at
-                least.
+            pool_rows: approximate number of interactions held in memory at once; at least
+                those of a few batches.
             ignore_index: the label of positions that are not learned.
             seed: of the order.
-            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            rank: number of this process; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
-            events: of an event grammar, whose columns come with the log; items alone if absent.
-            has_sources: batches say which row of the log each position shows.
+            events: event tokens of a grammar, whose columns come with the log; None: items alone.
+            has_sources: give batches the row of the log at every position.
 
         Raises:
-            SeqRecError: nothing to train on, or a weight that is missing or negative.
+            SeqRecError: no training targets, or a weight that is missing or negative.
         """
         self.blocks = blocks
         self.tokens = tokens
-        self.windows_of = windows_of
+        self.build_windows = build_windows
         self.weight = weight
         self.events = events
         self.row_items = row_length
@@ -94,9 +94,9 @@ class PackedStream:
         self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
         """Training interactions of every item."""
         self.num_targets = 0
-        """Positions of an epoch that are learned."""
+        """Targets of an epoch."""
         self.event_counts: dict[str, int] = {}
-        """Training interactions, how many were merged or dropped, and how many are read."""
+        """Training interactions, and how many of them are merged, dropped and read."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
         largest_weight = 0.0
         for block in range(len(blocks)):
@@ -124,33 +124,31 @@ class PackedStream:
         """Batches of an epoch, the same in every epoch and process."""
 
     def batches(
-        self, place: StreamPosition
+        self, position: StreamPosition
     ) -> Iterator[tuple[StreamPosition, PackedBatch[np.ndarray]]]:
-        """The batches from a place to the end of its epoch, each with the place after it."""
-        pools = self._pools(place.epoch)
-        for number in range(place.pool, len(pools)):
+        """Yield the rest of an epoch from a position on: the position after each batch, and it."""
+        pools = self._pools(position.epoch)
+        for number in range(position.pool, len(pools)):
             pool = pools[number]
             chosen = pool.blocks.tolist()
             examples = self._examples(chosen, self.blocks.read(chosen))
-            generator = np.random.default_rng((self.seed, place.epoch, number))
-            order = generator.permutation(len(examples.windows.starts))
-            rows = pack_rows(examples.windows.lengths[order], self.row_items)
-            generator.shuffle(rows)
-            rows = [order[row].tolist() for row in rows]
-            cuts = np.linspace(0, len(rows), pool.num_batches + 1).round().astype(int)
-            is_resumed = number == place.pool
-            for batch in range(place.batch if is_resumed else 0, pool.num_batches):
-                after = StreamPosition(place.epoch, number, batch + 1)
+            generator = np.random.default_rng((self.seed, position.epoch, number))
+            batches = shuffle_batches(
+                examples.windows.lengths, self.row_items, pool.num_batches, generator
+            )
+            is_resumed = number == position.pool
+            for batch in range(position.batch if is_resumed else 0, pool.num_batches):
+                after = StreamPosition(position.epoch, number, batch + 1)
                 if after.batch == pool.num_batches:
-                    after = StreamPosition(place.epoch, number + 1)
+                    after = StreamPosition(position.epoch, number + 1)
                 if after.pool == len(pools):
-                    after = StreamPosition(place.epoch + 1)
-                here = StreamPosition(place.epoch, number, batch)
-                yield after, self._batch(examples, rows[cuts[batch] : cuts[batch + 1]], here)
-            del examples, rows  # before the next pool is read
+                    after = StreamPosition(position.epoch + 1)
+                here = StreamPosition(position.epoch, number, batch)
+                yield after, self._batch(examples, batches[batch], here)
+            del examples, batches  # before the next pool is read
 
     def in_order(self, first: int = 0) -> Iterator[PackedBatch[np.ndarray]]:
-        """Batches of the whole log, block by block, never shuffled, from the ``first`` on."""
+        """Yield the batches of the whole log, block by block, unshuffled, from ``first`` on."""
         number = 0
         for block, num_rows in enumerate(self._packed_rows.tolist()):
             num_batches = -(-num_rows // self.batch_size)
@@ -166,11 +164,11 @@ class PackedStream:
 
     @property
     def num_in_order(self) -> int:
-        """Batches that ``in_order`` makes."""
+        """Batches of ``in_order``."""
         return int((-(-self._packed_rows // self.batch_size)).sum())
 
     def _pools(self, epoch: int) -> list[Pool]:
-        """The blocks of an epoch in random order, cut into pools of like size.
+        """Return the blocks of an epoch in random order, cut into pools of similar size.
 
         Each has its share of the epoch's batches, and at least one.
         """
@@ -190,9 +188,9 @@ class PackedStream:
         return pools
 
     def _batch(
-        self, examples: Examples, rows: list[list[int]], place: StreamPosition
+        self, examples: Examples, rows: list[list[int]], position: StreamPosition
     ) -> PackedBatch[np.ndarray]:
-        """This process's part of a batch."""
+        """Return this process's part of a batch."""
         own = rows[self.rank :: self.num_ranks]
         if self.events is None:
             batch = pack_batch(
@@ -207,7 +205,7 @@ class PackedStream:
                 examples,
                 own,
                 self.events,
-                np.random.default_rng((self.seed, *place, self.rank)),
+                np.random.default_rng((self.seed, *position, self.rank)),
                 row_length=self.row_items,
                 ignore_index=self.ignore_index,
             )
@@ -220,7 +218,7 @@ class PackedStream:
         return batch._replace(total_weight=examples.total_weight(windows) / self.num_ranks)
 
     def _examples(self, blocks: Sequence[int], histories: Histories) -> Examples:
-        """The training part of histories: what stands before each user's held-out rows."""
+        """Return the training part of histories: the rows before each user's held-out ones."""
         codes = targets = times = None
         if self.events is not None:
             codes = self.events.coder.codes(histories)
@@ -237,12 +235,12 @@ class PackedStream:
             counts = self.blocks.num_rows[blocks]
             before = np.cumsum(counts) - counts
             rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
-        windows = self.windows_of(starts, ends)
+        windows = self.build_windows(starts, ends)
         weight = self._label_weight(histories)
         return Examples(histories.items, weight, windows, codes, targets, rows, times)
 
     def _count_events(self, histories: Histories, examples: Examples) -> None:
-        """Add what becomes of a block's training interactions to ``event_counts``."""
+        """Add the counts of a block's training interactions to ``event_counts``."""
         if self.events is None:
             return
         in_training = histories.split == TRAIN
