@@ -17,7 +17,7 @@ from seqrec.errors import SeqRecError
 from seqrec.tokens.events.coder import EventCoder, log_values, number_values
 from seqrec.tokens.events.features import SESSION_VALUES, Feature
 from seqrec.tokens.events.grammar import Grammar, Sessions
-from seqrec.tokens.events.log import KEY, _check_column, _key, event_blocks
+from seqrec.tokens.events.log import EVENTS_KEY, check_column, event_blocks, feature_key
 from seqrec.tokens.events.times import TIME_COLUMN
 from seqrec.tokens.events.values import bucket_names, is_missing, value_text
 
@@ -62,14 +62,14 @@ def fit_coder(
     for feature, settings in zip(grammar.features, config.features, strict=True):
         seen = _Seen(feature, settings.max_values)
         if feature.source == "item":
-            seen.add(item_values(items, feature.key, _key(feature))[is_trained])
+            seen.add(item_values(items, feature.key, feature_key(feature))[is_trained])
         else:
             _add_training(seen, blocks)
         fitted.append(_with_dropped(seen.fitted(), settings.drop))
     ordered = sorted(fitted, key=_order)
-    coder = EventCoder.of(Grammar(tuple(ordered), sessions, times), items, KEY)
+    coder = EventCoder.of(Grammar(tuple(ordered), sessions, times), items, EVENTS_KEY)
     if sessions is not None and not _has_series(sessions, coder, blocks, is_trained):
-        raise SeqRecError(f"{KEY}.sessions: nothing in training has a {sessions.key}")
+        raise SeqRecError(f"{EVENTS_KEY}.sessions: nothing in training has a {sessions.key}")
     return coder
 
 
@@ -100,7 +100,7 @@ def _sessions(
     series = config.sessions.series
     source: Literal["item", "column"] = "item" if series in item_columns else "column"
     for column in [TIME_COLUMN, *([series] if source == "column" else [])]:
-        _check_column(prepared, column, f"{KEY}.sessions")
+        check_column(prepared, column, f"{EVENTS_KEY}.sessions")
     return Sessions(source, series, config.sessions.gap_seconds)
 
 
@@ -109,7 +109,8 @@ def _with_dropped(feature: Feature, values: Sequence[str | float]) -> Feature:
     for text in texts:
         if text not in feature.values:
             raise SeqRecError(
-                f"{_key(feature)}: drop {text}: in training it is {', '.join(feature.values)}"
+                f"{feature_key(feature)}: drop {text}: in training it is "
+                f"{', '.join(feature.values)}"
             )
     return replace(feature, dropped=texts)
 
@@ -156,7 +157,7 @@ class _Seen:
             count = len(self.buckets)
         if count > self.max_values:
             raise SeqRecError(
-                f"{_key(self.feature)}: has more than {self.max_values} values in training; "
+                f"{feature_key(self.feature)}: has more than {self.max_values} values in training; "
                 "give buckets, or a larger max_values"
             )
 
@@ -170,5 +171,5 @@ class _Seen:
             names = bucket_names(edges)
             values = [names[place] for place in sorted(self.buckets)]
         if not values:
-            raise SeqRecError(f"{_key(self.feature)}: nothing is known of it in training")
+            raise SeqRecError(f"{feature_key(self.feature)}: nothing is known of it in training")
         return replace(self.feature, values=tuple(values))

@@ -258,11 +258,11 @@ def test_the_command_line_takes_events_from_a_file_and_asks_for_features(made, t
 
 
 ASKED_BADLY = {
-    "never saw it; wanted was 1, 2, 3, 4, 5": ["--given", "rating=7"],
-    "features before a title that the model knows: wanted": ["--given", "mood=7"],
+    "not in the training data; wanted is one of 1, 2, 3, 4, 5": ["--given", "rating=7"],
+    "features before an item that the model knows: wanted": ["--given", "mood=7"],
     "write it as NAME=VALUE": ["--given", "rating"],
     "the model has not learned it": ["--likelihood", "device=tv"],
-    "likelihood rating=9: the model never saw it": ["--likelihood", "rating=9"],
+    "likelihood rating=9: not in the training data": ["--likelihood", "rating=9"],
     "no 'item_id'": ["--history", '[{"rating": 5}]'],
     "oldest first": ["--history", '[{"item_id": "t01", "time": 9}, {"item_id": "t02", "time": 8}]'],
     "neither seconds since 1970 nor": ["--history", '[{"item_id": "t01", "time": "noon"}]'],
@@ -416,7 +416,7 @@ def test_sessions_need_times(tmp_path):
     seqrec.prepare(log.drop("timestamp"), out=tmp_path / "data", order="place")
     arguments = {"out": tmp_path / "run", "overrides": [*QUICK, SESSIONS]}
     seqrec.train("sft", data=tmp_path / "timed", **arguments)
-    complaint = "data.events.sessions: the training part of .* has no times; leave it out"
+    complaint = "data.events.sessions: the training part of .* has no times; remove the setting"
     with pytest.raises(SeqRecError, match=complaint):
         seqrec.train("sft", data=tmp_path / "data", **arguments, overwrite=True)
     arguments = {"out": tmp_path / "on", "overrides": [f"model.from_pretrained={tmp_path / 'run'}"]}

@@ -324,7 +324,7 @@ def test_a_model_with_a_time_bias_asks_for_times_of_the_data_it_judges(made, tmp
     with pytest.raises(SeqRecError, match="has no times, which the model reads"):
         seqrec.evaluate(made / "past", data=tmp_path / "none")
     start = f"model.from_pretrained={made / 'past'}"
-    with pytest.raises(SeqRecError, match="has no times; leave it out"):
+    with pytest.raises(SeqRecError, match="has no times; remove the setting"):
         seqrec.train("sft", data=tmp_path / "none", out=tmp_path / "no", overrides=[start])
 
 

@@ -16,7 +16,7 @@ from seqrec.tokens.events.values import UNKNOWN, is_missing
 
 
 class EventCoder:
-    """From interactions of a log to codes, a column a feature."""
+    """Feature codes of the interactions of a log, a column a feature."""
 
     def __init__(
         self,
@@ -24,13 +24,13 @@ class EventCoder:
         item_codes: Mapping[int, Int[np.ndarray, " I"]],
         item_series: Int[np.ndarray, " I"] | None = None,
     ) -> None:
-        """Hold what the items say.
+        """Keep the codes of the items.
 
         Args:
             grammar: the features.
-            item_codes: of every feature that is the title's, by its place, each item's code.
-            item_series: a number of each item's series, below 0 where it has none, if sessions
-                are of series that the items name.
+            item_codes: by index of every feature of items, the code of each item.
+            item_series: the number of each item's series, below 0 without one; None unless the
+                items name the series of sessions.
         """
         self.grammar = grammar
         self.item_codes = dict(item_codes)
@@ -38,15 +38,15 @@ class EventCoder:
 
     @classmethod
     def of(cls, grammar: Grammar, items: Any, key: str) -> "EventCoder":
-        """The coder of a catalog.
+        """Build the coder of a catalog.
 
         Args:
             grammar: the features.
             items: a row an item, in catalog order.
-            key: who asks, for the error.
+            key: the recipe's key, for the error.
 
         Raises:
-            SeqRecError: a column that the items lack.
+            SeqRecError: the items lack a column.
         """
         codes = {
             place: feature.codes(item_values(items, feature.key, key))
@@ -59,9 +59,9 @@ class EventCoder:
         return cls(grammar, codes, series)
 
     def codes(self, histories: Histories) -> Int[np.ndarray, "N C"]:
-        """The code of every feature of every interaction.
+        """Return the code of every feature of every interaction.
 
-        That of one follows from itself and, where times count, from the one before it.
+        It depends on the interaction and, for gaps and sessions, on the previous one.
         """
         found = self.item_feature_codes(histories.items)
         for place, feature in enumerate(self.grammar.features):
@@ -84,14 +84,14 @@ class EventCoder:
         times: Int[np.ndarray, " N"],
         is_first: Bool[np.ndarray, " N"],
     ) -> None:
-        """Write into codes whether each event goes on with the session of the one before it.
+        """Write into ``codes`` whether each event continues the session of the previous one.
 
         Args:
             codes: of the events.
-            items: titles.
-            named: what the log calls their series; None if the items do.
+            items: their items.
+            named: the names of their series in the log; None if the items name the series.
             times: microseconds since 1970.
-            is_first: whether an event is its history's first.
+            is_first: True for the first event of every history.
         """
         assert self.grammar.sessions is not None
         if named is not None:
@@ -106,7 +106,7 @@ class EventCoder:
                 codes[:, place] = np.where(times == NO_TIME, UNKNOWN, found)
 
     def item_feature_codes(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
-        """What titles alone say; all else, and all of unknown titles, is open."""
+        """Return the codes that follow from items alone; all others are ``UNKNOWN``."""
         found = np.full((len(items), len(self.grammar.features)), UNKNOWN, dtype=np.int32)
         for place, codes in self.item_codes.items():
             found[:, place] = np.where(items >= 0, codes[items], UNKNOWN)
@@ -114,7 +114,7 @@ class EventCoder:
 
 
 def log_values(feature: Feature, histories: Histories) -> np.ndarray:
-    """What a log says of a feature that is not the title's: numbers or words, one an event."""
+    """Return the values of a feature of the log: numbers or words, one an event."""
     assert feature.column is not None
     values = histories.columns[feature.column]
     if feature.source == "column":
@@ -123,7 +123,7 @@ def log_values(feature: Feature, histories: Histories) -> np.ndarray:
 
 
 def is_history_start(histories: Histories) -> Bool[np.ndarray, " N"]:
-    """Whether each interaction is its history's first."""
+    """Return True for the first interaction of every history."""
     is_first = np.zeros(len(histories.items), dtype=bool)
     starts = histories.offsets[:-1]
     is_first[starts[starts < len(is_first)]] = True
@@ -131,7 +131,7 @@ def is_history_start(histories: Histories) -> Bool[np.ndarray, " N"]:
 
 
 def number_values(values: np.ndarray) -> Int[np.ndarray, " N"]:
-    """A number of each value, alike where values are; -1 where they are missing."""
+    """Return a number for each value, equal for equal values; -1 for missing values."""
     unique, inverse = np.unique(values, return_inverse=True)
     is_known = np.array([not is_missing(value) for value in unique.tolist()], dtype=bool)
     return np.where(is_known, np.arange(len(unique)), -1)[inverse.reshape(-1)]

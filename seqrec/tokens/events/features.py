@@ -12,48 +12,46 @@ from seqrec.tokens.events.times import TIME_COLUMN
 from seqrec.tokens.events.values import UNKNOWN, bucket_codes, parse_number, value_codes, value_text
 
 UNKNOWN_WORD = "?"
-
-
 SESSION_VALUES = ("no", "yes")
-
-
 NO, YES = 1, 2
-"""What a session's feature may be, and the codes of that."""
+"""Codes of ``SESSION_VALUES``."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing that is told of every event."""
+    """A feature that every event has."""
 
     name: str
     source: Literal["column", "item", "time", "session"]
     key: str
-    """The column, or what is made of times; empty for a session's."""
+    """The column, or ``gap``, ``hour`` or ``weekday`` for times; empty for the session feature."""
     edges: tuple[float, ...] | None
-    """Of buckets; None where every value stands for itself."""
+    """Edges of the buckets; None where every value stands for itself."""
     values: tuple[str, ...]
-    """What it was in training, as tokens spell it; code ``1 + place``."""
+    """Its values in training, as tokens spell them; value ``i`` has code ``1 + i``."""
     place: Literal["after", "before"]
+    """Where its token stands, relative to the event's item."""
     dropout: float
-    """How often it is left open in training."""
+    """Probability that training masks it as unknown."""
     is_learned: bool
+    """Whether the model learns to predict it."""
     dropped: tuple[str, ...] = ()
-    """Values whose events are left out of histories."""
+    """Values whose events are dropped from histories."""
 
     @property
     def words(self) -> list[str]:
-        """Its tokens, the open one first, which no value's is equal to."""
+        """Return its tokens: the unknown one, which equals no value's token, then the values'."""
         values = [quote(value, safe=".-") for value in self.values]
         return [f"<{self.name}={text}>" for text in (UNKNOWN_WORD, *values)]
 
     @property
     def num_codes(self) -> int:
-        """Its values, and the open one."""
+        """The number of its values, plus one for unknown."""
         return 1 + len(self.values)
 
     @property
     def column(self) -> str | None:
-        """The column of the log that it is read from, if it is."""
+        """The column of the log that it is read from; None if it is not read from the log."""
         if self.source in ("item", "session"):
             return None
         return TIME_COLUMN if self.source == "time" else self.key
@@ -64,27 +62,28 @@ class Feature:
         return [1 + self.values.index(value) for value in self.dropped]
 
     def codes(self, values: np.ndarray) -> Int[np.ndarray, " N"]:
-        """The codes of numbers or words; open where they are missing or unknown."""
+        """Return the codes of numbers or words; ``UNKNOWN`` where they are missing or unseen."""
         if self.edges is not None:
             return bucket_codes(self.numbers(values), self.edges, self.values)
         return value_codes(values, self.values)
 
     def numbers(self, values: np.ndarray) -> Float[np.ndarray, " N"]:
-        """Values that are to be parted into buckets.
+        """Return values for buckets, checked to be numbers.
 
         Raises:
-            SeqRecError: they are words.
+            SeqRecError: the values are words.
         """
         if values.dtype.kind != "f":
             raise SeqRecError(
-                f"feature {self.name}: buckets are of numbers, and column {self.key!r} holds words"
+                f"feature {self.name}: buckets are of numbers, but column {self.key!r} holds "
+                "words; remove the buckets"
             )
         return values
 
     def code_of(self, value: Any) -> int | None:
-        """The code of a value as somebody says it, ``5``, ``"5"`` or a bucket's name.
+        """Return the code of a value in any spelling: ``5``, ``"5"`` or a bucket's name.
 
-        None if training never met it.
+        None if the value did not occur in training.
         """
         number = parse_number(value)
         if value_text(value) in self.values:

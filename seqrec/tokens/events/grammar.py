@@ -1,12 +1,12 @@
-"""The event grammar: what a history says beside its titles, as tokens around each title.
+"""The event grammar: features of events as tokens around each item.
 
-An event is a block of tokens of one size: its title, what is told after it, and what is told
-before the next title::
+An event is a block of tokens of one size: its item, the features that follow it, and the
+features that stand before the next item::
 
     <item:318> <rating=5> <gap=86400..604800> <wanted=?>
 
-The next title is predicted from the last token of a block. Nothing between a title and the next
-one comes from the next event, but for features that are placed before their title.
+The next item is predicted from the last token of a block. Between two items, only the features
+that are placed before their item come from the next event.
 """
 
 from collections.abc import Mapping
@@ -23,47 +23,47 @@ from seqrec.tokens.events.times import NO_TIME_INPUT, PAST_TIMES, TARGET_TIME, T
 
 @dataclass(frozen=True)
 class Sessions:
-    """Which events are merged: those of one series that follow each other at once."""
+    """Rule of sessions: consecutive events of one series are merged."""
 
     source: Literal["column", "item"]
     key: str
-    """The column that names the series."""
+    """The column with the name of the series."""
     gap_seconds: float
-    """How far apart two events of a session may be."""
+    """Largest gap between two events of a session."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """All features, in the order of their tokens: those after their title come first.
+    """All features, in the order of their tokens: those after their item come first.
 
-    Without any, a model reads titles, and of each event at most when it was.
+    Without features a model reads items, and at most the times of events.
     """
 
     features: tuple[Feature, ...]
     sessions: Sessions | None = None
     times: Literal["past_times", "target_time"] | None = None
-    """What the model's attention is told of times beside the tokens: those of events read, or also
-    that of the title that it is asked for."""
+    """Times that the model's attention reads beside the tokens: those of past events, or also the
+    time of the target."""
 
     @property
     def is_before(self) -> Bool[np.ndarray, " C"]:
-        """Of every feature, whether it stands before its title."""
+        """True for every feature that stands before its item."""
         return np.array([one.place == "before" for one in self.features], dtype=bool)
 
     @property
     def is_target_time(self) -> Bool[np.ndarray, " C"]:
-        """Of every feature, whether the model is told it of the title that it is asked for."""
+        """True for every feature that gives the model the time of the target."""
         given = [one.place == "before" and one.source == "time" for one in self.features]
         return np.array(given, dtype=bool)
 
     @property
     def is_learned(self) -> Bool[np.ndarray, " C"]:
-        """Of every feature, whether the model learns to say it."""
+        """True for every feature that the model learns to predict."""
         return np.array([one.is_learned for one in self.features], dtype=bool)
 
     @property
     def plan_indices(self) -> list[int]:
-        """The features that the model can plan with: it says them before the title."""
+        """The indices of the features that a model can plan with: learned, and before the item."""
         return np.flatnonzero(self.is_before & self.is_learned).tolist()
 
     @property
@@ -73,13 +73,13 @@ class Grammar:
 
     @property
     def first_code(self) -> Int[np.ndarray, " C"]:
-        """Of every feature, the place of its open token among all words."""
+        """The index of every feature's unknown token among all words."""
         sizes = [feature.num_codes for feature in self.features]
         return np.cumsum([0, *sizes[:-1]])
 
     @property
     def columns(self) -> list[str]:
-        """Columns of the log that are read."""
+        """The columns of the log that the features are read from."""
         names = [one.column for one in self.features if one.column is not None]
         names += [TIME_COLUMN] * (self.times is not None)
         if self.sessions is not None:
@@ -88,62 +88,70 @@ class Grammar:
 
     @property
     def gaps(self) -> list[Feature]:
-        """The features that count the time since the event before."""
+        """The features with the time since the previous event."""
         return [one for one in self.features if one.source == "time" and one.key == "gap"]
 
     @property
     def session_index(self) -> int | None:
-        """The feature that says whether an event goes on with a session, if there is one."""
+        """The index of the session feature; None if there is none."""
         sources = [one.source for one in self.features]
         return sources.index("session") if "session" in sources else None
 
     @property
     def shortens_histories(self) -> bool:
-        """Whether histories get shorter by it."""
+        """Whether it merges or drops events."""
         return self.sessions is not None or any(one.dropped for one in self.features)
 
     @property
     def time_input(self) -> str:
-        """What the model is told of times, for the protocol of its results."""
+        """The time input of the model, for the protocol of its results."""
         if self.is_target_time.any() or self.times == "target_time":
             return TARGET_TIME
         return PAST_TIMES if TIME_COLUMN in self.columns else NO_TIME_INPUT
 
-    def find_feature(self, name: str, place: Literal["after", "before"], asked: str) -> int:
-        """The place of a feature that is called so, or read from a column of that name.
+    def find_feature(self, name: str, place: Literal["after", "before"], source: str) -> int:
+        """Return the index of the feature with a name, or else of the one read from that column.
 
         Args:
-            name: either.
-            place: where it stands.
-            asked: what asks for it, for the error.
+            name: name of the feature or of its column.
+            place: its place relative to its item.
+            source: the setting that names it, for the error.
 
         Raises:
-            SeqRecError: there is none.
+            SeqRecError: there is no such feature.
         """
         here = [n for n, one in enumerate(self.features) if one.place == place]
-        for is_meant in (lambda one: one.name == name, lambda one: one.key == name):
+        for has_name in (lambda one: one.name == name, lambda one: one.key == name):
             for number in here:
-                if is_meant(self.features[number]):
+                if has_name(self.features[number]):
                     return number
         names = ", ".join(self.features[number].name for number in here) or "none"
-        raise SeqRecError(f"{asked}: features {place} a title that the model knows: {names}")
+        raise SeqRecError(
+            f"{source}: no such feature; features {place} an item that the model knows: {names}"
+        )
 
-    def get_code(self, number: int, value: Any, asked: str) -> int:
-        """The code of a feature's value.
+    def get_code(self, number: int, value: Any, source: str) -> int:
+        """Return the code of a feature's value.
+
+        Args:
+            number: index of the feature.
+            value: its value, in any spelling.
+            source: the setting that names it, for the error.
 
         Raises:
-            SeqRecError: training never met it. ``asked`` is what asks.
+            SeqRecError: the value did not occur in training.
         """
         feature = self.features[number]
-        found = feature.code_of(value)
-        if found is None:
+        code = feature.code_of(value)
+        if code is None:
             raise SeqRecError(
-                f"{asked}: the model never saw it; {feature.name} was {', '.join(feature.values)}"
+                f"{source}: not in the training data; {feature.name} is one of "
+                f"{', '.join(feature.values)}"
             )
-        return found
+        return code
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``config.json``."""
+        """Return the features and sessions for ``config.json``."""
         return {
             "features": [
                 {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(one).items()}
@@ -154,7 +162,7 @@ class Grammar:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Grammar":
-        """What ``to_dict`` wrote."""
+        """Return the grammar that ``to_dict`` wrote."""
         features = []
         for one in fields["features"]:
             known: dict[str, Any] = {

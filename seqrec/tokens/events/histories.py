@@ -10,21 +10,21 @@ from jaxtyping import Int, Int64
 
 @dataclass(eq=False)
 class EventHistories(Sequence):
-    """Histories of items that also know what is told of each event.
+    """Histories of items with the feature codes and times of their events.
 
-    To whoever asks only for items, it is a list of arrays of them.
+    As a sequence it equals the list of its arrays of items.
     """
 
     items: Sequence[Int[np.ndarray, " T"]]
-    """Titles."""
+    """The items of every history."""
     codes: Sequence[Int[np.ndarray, "T C"]]
-    """What is told of each."""
+    """The feature codes of their events."""
     conditions: Int[np.ndarray, "H C"]
-    """What is told before the title that is asked for, of every history."""
+    """The feature codes that the next item is conditioned on, of every history."""
     times: Sequence[Int64[np.ndarray, " T"]] | None = None
-    """When each event was, in microseconds since 1970; None if that is not known of any."""
+    """Times of the events, in microseconds since 1970; None if none is known."""
     target_times: Int64[np.ndarray, " H"] | None = None
-    """When the title that is asked for will be watched; None where nobody is told."""
+    """Times of the next items; None if they are not given."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -48,7 +48,7 @@ class EventHistories(Sequence):
         return iter(self.items)
 
     def at(self, places: Int[np.ndarray, " P"]) -> "EventHistories":
-        """Some of them."""
+        """Return the histories at some indices."""
         items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
         times = None if self.times is None else [self.times[place] for place in places]
         when = None if self.target_times is None else self.target_times[places]

@@ -12,24 +12,24 @@ from seqrec.tokens.events.features import Feature
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.times import NO_TIME, TIME_COLUMN
 
-KEY = "data.events"
-TIMES_KEY = "model.time_bias"
+EVENTS_KEY = "data.events"
+TIME_BIAS_KEY = "model.time_bias"
 
 
 def event_blocks(prepared: PreparedData, grammar: Grammar, *more: str) -> Blocks:
-    """The log with the columns that a grammar reads, and others.
+    """Return the blocks of the log with the columns that a grammar reads, and others.
 
     Raises:
-        SeqRecError: a column that is not there.
+        SeqRecError: a column is missing.
     """
     for feature in grammar.features:
         if feature.column is not None:
-            _check_column(prepared, feature.column, _key(feature))
+            check_column(prepared, feature.column, feature_key(feature))
     return prepared.blocks(list(dict.fromkeys([*more, *grammar.columns])), has_words=True)
 
 
 def check_times(prepared: PreparedData, grammar: Grammar) -> None:
-    """See that a grammar which counts the time between events can be learned.
+    """Check that the log has the times that a grammar needs.
 
     Raises:
         SeqRecError: the training part has no times, or they are out of order.
@@ -47,20 +47,20 @@ def check_times(prepared: PreparedData, grammar: Grammar) -> None:
         num_early += int((_is_early(histories) & is_trained).sum())
     if not num_known:
         raise SeqRecError(
-            f"{keys[0]}: the training part of {blocks.file} has no times; leave it out"
+            f"{keys[0]}: the training part of {blocks.file} has no times; remove the setting"
         )
     if num_early:
-        raise SeqRecError(_early(keys[0], num_early, blocks.file, "leave it out"))
+        raise SeqRecError(_early(keys[0], num_early, blocks.file, "remove the setting"))
 
 
 def _counters_of_time(grammar: Grammar) -> list[str]:
-    """What of a grammar counts the time between events."""
-    keys = [f"{KEY}.sessions"] * (grammar.sessions is not None)
-    return [*keys, *map(_key, grammar.gaps), *[TIMES_KEY] * (grammar.times is not None)]
+    """Return the keys of the settings that depend on the time between events."""
+    keys = [f"{EVENTS_KEY}.sessions"] * (grammar.sessions is not None)
+    return [*keys, *map(feature_key, grammar.gaps), *[TIME_BIAS_KEY] * (grammar.times is not None)]
 
 
 def _is_early(histories: Histories) -> Bool[np.ndarray, " N"]:
-    """Whether each event is earlier than the last one of its history whose time is known."""
+    """Return whether each event is earlier than the last one before it whose time is known."""
     times, number = histories.columns[TIME_COLUMN], np.arange(len(histories.items))
     last_known = np.maximum.accumulate(np.where(times != NO_TIME, number, -1))
     before = np.append(-1, last_known[:-1])[: len(number)]
@@ -76,7 +76,7 @@ def _early(key: str, num_early: int, file: object, instead: str) -> str:
     )
 
 
-def _check_column(prepared: PreparedData, column: str, key: str) -> None:
+def check_column(prepared: PreparedData, column: str, key: str) -> None:
     try:
         prepared.blocks([column], has_words=True)
     except SeqRecError as error:
@@ -84,11 +84,11 @@ def _check_column(prepared: PreparedData, column: str, key: str) -> None:
 
 
 def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
-    """``event_blocks``, all of them in memory.
+    """Return the whole log with the columns that a grammar reads.
 
     Raises:
-        SeqRecError: a column that is not there, no times where the model has a time bias, times
-            out of order where it counts them.
+        SeqRecError: a column is missing, the model needs times and the log has none, or times
+            are out of order.
     """
     event_blocks(prepared, grammar)
     log = prepared.histories(grammar.columns, has_words=True)
@@ -97,9 +97,12 @@ def event_log(prepared: PreparedData, grammar: Grammar) -> Histories:
     if num_early:
         raise SeqRecError(_early(keys[0], num_early, prepared.path, "name another model"))
     if grammar.times is not None and (log.columns[TIME_COLUMN] == NO_TIME).all():
-        raise SeqRecError(f"{prepared.path}: has no times, which the model reads ({TIMES_KEY})")
+        raise SeqRecError(
+            f"{prepared.path}: has no times, which the model reads ({TIME_BIAS_KEY}); "
+            "use data with times"
+        )
     return log
 
 
-def _key(feature: Feature) -> str:
-    return f"{KEY}: feature {feature.name}"
+def feature_key(feature: Feature) -> str:
+    return f"{EVENTS_KEY}: feature {feature.name}"

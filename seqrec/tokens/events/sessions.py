@@ -1,4 +1,4 @@
-"""Shorter histories: sessions merged into one event, and events that are left out."""
+"""Shorter histories: sessions merged into one event, and events dropped by their features."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,19 @@ from seqrec.tokens.events.values import UNKNOWN
 
 
 class ShortenedEvents(NamedTuple):
-    """What is left of some events."""
+    """The events that remain after merging and dropping."""
 
     kept: Int[np.ndarray, " M"]
-    """Rows that stay: of a session its last that is not left out."""
+    """Rows that remain: the last row of every session that is not dropped."""
     first: Int[np.ndarray, " M"]
-    """The first such row of each one's session."""
+    """The first such row of the same session."""
     codes: Int[np.ndarray, "M C"]
-    """Of a session its last row's, which says that it is one; times, and what stands before the
-    title, are its first's."""
+    """Codes of a session: its last row's, marked as a session; features of times, and those before
+    the item, are its first row's."""
     is_merged: Bool[np.ndarray, " N"]
-    """Rows that went into a later one of their session."""
+    """Rows merged into a later row of their session."""
     is_dropped: Bool[np.ndarray, " N"]
-    """Rows that were left out."""
+    """Rows that are dropped."""
 
 
 def continues(
@@ -33,13 +33,13 @@ def continues(
     is_first: Bool[np.ndarray, " N"],
     gap_seconds: float,
 ) -> Bool[np.ndarray, " N"]:
-    """Whether each event goes on with the session of the one before it.
+    """Return whether each event continues the session of the previous one.
 
     Args:
-        series: a number of each event's series; below 0 where it has none.
+        series: the number of each event's series; below 0 without one.
         times: microseconds since 1970.
-        is_first: whether an event is its history's first.
-        gap_seconds: how far apart two events of a session may be.
+        is_first: True for the first event of every history.
+        gap_seconds: largest gap between two events of a session.
     """
     found = np.zeros(len(series), dtype=bool)
     known = times != NO_TIME
@@ -53,12 +53,12 @@ def continues(
 def shorten_events(
     grammar: Grammar, codes: Int[np.ndarray, "N C"], is_first: Bool[np.ndarray, " N"]
 ) -> ShortenedEvents:
-    """Events by a grammar's rules.
+    """Merge sessions and drop events by a grammar's rules.
 
     Args:
-        grammar: which features are a session's, and which values leave an event out.
-        codes: of the events.
-        is_first: whether an event begins a history, or a part of one that nothing crosses.
+        grammar: its session feature, and the values whose events are dropped.
+        codes: feature codes of the events.
+        is_first: True where a history starts, or a part of one that sessions do not cross.
     """
     goes_on = np.zeros(len(codes), dtype=bool)
     is_dropped = np.zeros(len(codes), dtype=bool)

@@ -6,33 +6,23 @@ from jaxtyping import Bool, Float, Int
 from seqrec.data.histories import MISSING_TIME
 
 TIME_COLUMN = "time"
-
-
 NO_TIME = MISSING_TIME
-
-
 NO_TIME_INPUT = "no time input"
-
-
 PAST_TIMES = "times of past events read"
-
-
 TARGET_TIME = "target time given"
-"""What a model may be told of times, as protocols say it."""
-
-
+"""The time input of a model, as protocols state it."""
 MICROSECONDS = 1_000_000
 
 
 def time_values(
     times: Int[np.ndarray, " N"], is_first: Bool[np.ndarray, " N"], kind: str
 ) -> Float[np.ndarray, " N"]:
-    """Numbers made of times; NaN where they are missing, and of a user's first event's gap.
+    """Return numbers made from times; NaN for missing times, and for the gap of a first event.
 
     Args:
         times: microseconds since 1970.
-        is_first: whether an event is its user's first.
-        kind: ``gap``: seconds since the event before; ``hour``; ``weekday``, Monday 0; UTC.
+        is_first: True for the first event of every user.
+        kind: ``gap``: seconds since the previous event; ``hour``; ``weekday``, Monday 0; UTC.
     """
     is_known = times != NO_TIME
     seconds = np.where(is_known, times, 0) / MICROSECONDS

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 UNKNOWN = 0
-"""Code of a feature of which nothing is said."""
+"""Code of a feature whose value is unknown or masked."""
 
 
 def parse_number(value: Any) -> float | None:
-    """A value as a number, if it is one; ``true`` is 1."""
+    """Return a value as a number, None if it is none; ``true`` is 1."""
     text = str(value).lower()
     try:
         return float({"true": "1", "false": "0"}.get(text, text))
@@ -20,13 +20,13 @@ def parse_number(value: Any) -> float | None:
 
 
 def value_text(value: Any) -> str:
-    """A value as tokens spell it: whole numbers without a fraction."""
+    """Return a value as tokens spell it: whole numbers without a fraction."""
     number = parse_number(value) if isinstance(value, int | float | np.number) else None
     return str(value) if number is None else f"{number:.15g}"
 
 
 def bucket_names(edges: Sequence[float]) -> list[str]:
-    """``..e0``, ``e0..e1``, ..., ``eN..``."""
+    """Return the names of buckets: ``..e0``, ``e0..e1``, ..., ``eN..``."""
     texts = [value_text(edge) for edge in edges]
     return [f"{a}..{b}" for a, b in zip(["", *texts], [*texts, ""], strict=True)]
 
@@ -34,7 +34,7 @@ def bucket_names(edges: Sequence[float]) -> list[str]:
 def bucket_codes(
     values: Float[np.ndarray, " N"], edges: Sequence[float], known: Sequence[str]
 ) -> Int[np.ndarray, " N"]:
-    """The code of each number's bucket; open where it is missing or its bucket unknown."""
+    """Return the code of each number's bucket; ``UNKNOWN`` for missing numbers, unseen buckets."""
     place = {name: 1 + number for number, name in enumerate(known)}
     code = np.array([place.get(name, UNKNOWN) for name in bucket_names(edges)], dtype=np.int64)
     found = code[np.searchsorted(edges, values, side="right")]
@@ -42,7 +42,7 @@ def bucket_codes(
 
 
 def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N"]:
-    """The code of each number or word; open where it is missing or unknown."""
+    """Return the code of each number or word; ``UNKNOWN`` where it is missing or unseen."""
     unique, inverse = np.unique(values, return_inverse=True)
     place = {text: 1 + number for number, text in enumerate(known)}
     codes = [
@@ -53,5 +53,5 @@ def value_codes(values: np.ndarray, known: Sequence[str]) -> Int[np.ndarray, " N
 
 
 def is_missing(value: float | str) -> bool:
-    """Whether a column says nothing: no number, or an empty word."""
+    """Return whether a value is missing: NaN, or an empty word."""
     return value == "" or value != value

@@ -105,7 +105,9 @@ def test_a_feature_is_found_by_its_name_or_its_column():
     assert grammar.find_feature("rating", "after", "x") == 0
     with pytest.raises(SeqRecError, match="given mood=5: .*the model knows: wanted"):
         grammar.find_feature("mood", "before", "given mood=5")
-    with pytest.raises(SeqRecError, match="given wanted=7: the model never saw it.*1, 2, 3, 4, 5"):
+    with pytest.raises(
+        SeqRecError, match="given wanted=7: not in the training data.*1, 2, 3, 4, 5"
+    ):
         grammar.get_code(1, 7, "given wanted=7")
 
 
