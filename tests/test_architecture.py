@@ -1,13 +1,19 @@
 """Who may import whom, where third parties live, and what a light import costs."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache, partial
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
 import seqrec
+from seqrec.config.objective import DivergenceConfig, LossConfig, PreferenceLossConfig, SFTConfig
+from seqrec.config.rl import AlgorithmConfig
 
 ROOT = Path(seqrec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -125,3 +131,72 @@ def test_every_public_name_resolves_and_an_unknown_one_does_not():
         assert getattr(seqrec, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'magic'"):
         _ = seqrec.magic
+
+
+@cache
+def imported_files(file: Path) -> set[Path]:
+    """Files of seqrec that a file imports; public names of seqrec lead to their home."""
+    text, files = file.read_text(), set()
+    modules = {name for name in imports(file) if name.startswith("seqrec.")}
+    modules |= {home for name, home in seqrec._HOMES.items() if f"seqrec.{name}(" in text}
+    for module in modules:
+        path = ROOT.joinpath(*module.split(".")[1:])
+        choices = path.with_suffix(".py"), path.parent.with_suffix(".py"), path / "__init__.py"
+        files |= {choice for choice in choices if choice.exists()} - {ROOT / "__init__.py"}
+    return files
+
+
+def paths_from(start: Path) -> dict[Path, list[Path]]:
+    """The shortest path of imports from a file to every other one, breadth first."""
+    paths, queue = {start: [start]}, [start]
+    for file in queue:
+        for there in sorted(imported_files(file)):
+            if there not in paths:
+                paths[there] = [*paths[file], there]
+                queue.append(there)
+    return paths
+
+
+def selectable_losses() -> set[str]:
+    """The modules of all loss functions that a recipe can select."""
+    from seqrec.objectives.distillation import DistillationObjective, build_divergence
+    from seqrec.objectives.preference import build_preference_loss
+    from seqrec.objectives.reinforcement import build_algorithm
+    from seqrec.objectives.sft import build_batch_loss
+
+    def members(union):
+        for config in get_args(get_args(union)[0]):
+            yield config(name=get_args(config.model_fields["name"].annotation)[0])
+
+    functions = []
+    for loss in members(LossConfig):
+        bound = build_batch_loss(SFTConfig(name="sft", loss=loss), np.ones(5, dtype=np.int64))
+        functions += [bound.keywords["loss"], *filter(None, [bound.keywords.get("sampler")])]
+    functions += map(build_preference_loss, members(PreferenceLossConfig))
+    functions += map(build_divergence, members(DivergenceConfig))
+    functions.append(sys.modules[DistillationObjective.__module__].top_k_divergence)
+    for algorithm in map(build_algorithm, members(AlgorithmConfig)):
+        functions += [algorithm.advantages, algorithm.loss]
+    plain = [one.func if isinstance(one, partial) else one for one in functions]
+    modules = {getattr(one, "__module__", None) or type(one).__module__ for one in plain}
+    return {module for module in modules if module.startswith("seqrec.losses.")}
+
+
+def test_from_the_command_line_to_any_loss_in_five_files():
+    cli = [file for file in FILES if room(file) == "cli" and "seqrec.train(" in file.read_text()]
+    train = ROOT / "jobs" / "train.py"
+    assert cli and all(train in imported_files(file) for file in cli)
+    paths, losses = paths_from(train), selectable_losses()
+    assert len(losses) >= 7
+    for module in losses:
+        path = paths[ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")]
+        assert len(path) <= 4, " -> ".join(str(file.relative_to(ROOT)) for file in path)
+
+
+def test_the_path_that_contributing_shows_is_one_of_imports():
+    text = " ".join((ROOT.parent / "CONTRIBUTING.md").read_text().split())
+    (chain,) = re.findall(r"`[\w/]+\.py`(?: -> `[\w/]+\.py`)+", text)
+    files = [ROOT / name for name in re.findall(r"`([^`]+)`", chain)]
+    assert len(files) <= 5 and room(files[0]) == "cli" and room(files[-1]) == "losses"
+    for here, there in zip(files, files[1:], strict=False):
+        assert there in imported_files(here), f"{here} does not import {there}"

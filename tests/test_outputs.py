@@ -156,5 +156,5 @@ def test_data_that_go_while_training_reads_them_are_named(log, tmp_path):
             tmp_path / "run",
             resume=False,
             overwrite=False,
-            watch=lose,
+            should_stop=lose,
         )

@@ -17,7 +17,7 @@ from seqrec.builders.named_models import open_recommender
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.losses.softmax import Logits
-from seqrec.objectives.next_item import Job
+from seqrec.objectives.sft import SFTObjective
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
@@ -89,11 +89,12 @@ def epoch_seconds(recipe: Path, data: Path, *overrides: str) -> float:
 def probe(recipe: str, data: str, teacher: str) -> dict[str, Any]:
     """The teacher's states and scores at every position of the student's epoch."""
     prepared_data = PreparedData.open(data)
-    job = Job.of(load_recipe(recipe, [ALONE, "trainer.accelerator=cpu"]), prepared_data)
+    settings = load_recipe(recipe, [ALONE, "trainer.accelerator=cpu"])
+    objective = SFTObjective.build(settings, prepared_data)
     teachers = Teachers([open_recommender(teacher, prepared_data).model])
     dtype = training_dtype("auto", "cpu")
     started = time.perf_counter()
-    for batch in job.learning.loader:
+    for batch in objective.setup.loader:
         learned = TargetPositions.of(batch.labels, batch.label_weight)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             (scores,) = teachers.scores(batch, learned.positions, learned.labels)

@@ -40,8 +40,8 @@ def measure(quick: bool) -> Iterator[Row]:
         for seed in SEEDS[: 1 if quick else None]:
             folder = runs / f"seed-{seed}" / "model"
             student = open_recommender(folder, prepared_data)
-            found = serving_costs(recipe, student, folder, prepared_data, histories)
-            serving.append(list(found["serving"].values()))
+            costs = serving_costs([teacher], student, folder, prepared_data, histories)
+            serving.append(list(costs.values()))
         sizes = [of["non_embedding_parameters"] for of in serving[0]]
         yield row(
             NAME,

@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.engine.prepared import prepared
 from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.quality.table import RECIPES, SEEDS, judged, rows_of, seqrec, trained
+from seqrec.builders.teachers import fingerprints
 from seqrec.data.caches.teacher import read_header
-from seqrec.objectives.distillation import fingerprints
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.distillation"

@@ -25,7 +25,7 @@ from seqrec.config.load import load_recipe
 from seqrec.config.objective import SampledConfig
 from seqrec.config.recipe import Recipe
 from seqrec.losses.catalog import catalog_cross_entropy
-from seqrec.objectives.sft import build_objective
+from seqrec.objectives.sft import build_batch_loss
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
@@ -182,7 +182,7 @@ def _module(recipe: Recipe, num_items: int) -> TrainingModule:
     item_counts = torch.ones(num_items, dtype=torch.long).numpy()
     return TrainingModule(
         model,
-        build_objective(recipe.objective, item_counts),
+        build_batch_loss(recipe.objective, item_counts),
         partial(build_optimizers, recipe, 1),
         ModelRanker("untrained", model, tokens),
         (10,),

@@ -15,8 +15,8 @@ from benchmarks.engine.steps import (
     TrainingStep,
     Work,
     batches_of,
+    build_objective,
     for_each_work,
-    job_of,
 )
 
 NAME = Path(__file__).stem
@@ -65,12 +65,12 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
 
 def probe(data: str, folder: str, is_compiled: bool, num_steps: int) -> dict[str, Any]:
     """The median of the later half of the steps, and what the earlier ones took above it."""
-    _, job = job_of(WORKS[data], folder)
+    _, objective = build_objective(WORKS[data], folder)
     with tempfile.TemporaryDirectory() as cache, torch._inductor.utils.fresh_cache(dir=cache):
         if is_compiled:
-            job.module.model.backbone.compile(dynamic=False)
-        step = TrainingStep(job.module)
-        seconds = [step(batch) for batch in batches_of(job.learning.loader, num_steps)]
+            objective.module.model.backbone.compile(dynamic=False)
+        step = TrainingStep(objective.module)
+        seconds = [step(batch) for batch in batches_of(objective.setup.loader, num_steps)]
     steady = statistics.median(seconds[num_steps // 2 :])
     cold = sum(max(time - steady, 0.0) for time in seconds)
     return {"step_ms": steady * 1000, "cold_seconds": cold}

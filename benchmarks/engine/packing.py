@@ -21,8 +21,8 @@ from benchmarks.engine.steps import (
     TrainingStep,
     Work,
     batches_of,
+    build_objective,
     for_each_work,
-    job_of,
     num_useful,
 )
 from seqrec.losses.catalog import IGNORE_INDEX
@@ -64,14 +64,14 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
 
 def probe(data: str, folder: str, num_batches: int) -> dict[str, Any]:
     """Microseconds per useful position, by part and arm; batches alternate between arms."""
-    _, job = job_of(WORKS[data], folder)
-    step = TrainingStep(job.module)
-    packed = batches_of(job.learning.loader, NUM_WARM_UP + num_batches)
-    pad_token_id = job.module.model.backbone.config.pad_token_id
+    _, objective = build_objective(WORKS[data], folder)
+    step = TrainingStep(objective.module)
+    packed = batches_of(objective.setup.loader, NUM_WARM_UP + num_batches)
+    pad_token_id = objective.module.model.backbone.config.pad_token_id
     padded = [unpacked(batch, pad_token_id) for batch in packed]
     useful = sum(map(num_useful, packed[NUM_WARM_UP:]))
     parts: dict[str, Callable[[PackedTensors], float]] = {
-        "decoder": lambda batch: decoder_seconds(job.module, batch),
+        "decoder": lambda batch: decoder_seconds(objective.module, batch),
         "step": step,
     }
     answer: dict[str, Any] = {

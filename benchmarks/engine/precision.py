@@ -13,8 +13,8 @@ from benchmarks.engine.steps import (
     TrainingStep,
     Work,
     batches_of,
+    build_objective,
     for_each_work,
-    job_of,
 )
 
 NAME = Path(__file__).stem
@@ -49,7 +49,7 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
 
 def probe(data: str, folder: str, precision: str, num_steps: int) -> dict[str, Any]:
     """The median step."""
-    _, job = job_of(WORKS[data], folder, f"trainer.precision={precision}")
-    step = TrainingStep(job.module)
-    seconds = step.seconds_of(batches_of(job.learning.loader, NUM_WARM_UP + num_steps))
+    _, objective = build_objective(WORKS[data], folder, f"trainer.precision={precision}")
+    step = TrainingStep(objective.module)
+    seconds = step.seconds_of(batches_of(objective.setup.loader, NUM_WARM_UP + num_steps))
     return {"step_ms": statistics.median(seconds) * 1000}

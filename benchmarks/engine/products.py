@@ -19,8 +19,8 @@ from benchmarks.engine.steps import (
     TrainingStep,
     Work,
     batches_of,
+    build_objective,
     for_each_work,
-    job_of,
     num_targets,
 )
 
@@ -71,9 +71,9 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
 
 def probe(data: str, folder: str, num_steps: int, num_replays: int) -> dict[str, Any]:
     """The median step, and the median of each of its products, summed by part."""
-    _, job = job_of(WORKS[data], folder)
-    step = TrainingStep(job.module)
-    batches = batches_of(job.learning.loader, NUM_WARM_UP + num_steps)
+    _, objective = build_objective(WORKS[data], folder)
+    step = TrainingStep(objective.module)
+    batches = batches_of(objective.setup.loader, NUM_WARM_UP + num_steps)
     seconds = step.seconds_of(batches)
     middle = statistics.median_low(map(num_targets, batches))
     typical = next(batch for batch in batches if num_targets(batch) == middle)
@@ -83,10 +83,12 @@ def probe(data: str, folder: str, num_steps: int, num_replays: int) -> dict[str,
     replay.seconds()
     runs = [replay.seconds() for _ in range(num_replays)]
     medians = [statistics.median(times) for times in zip(*runs, strict=True)]
-    parts = [part_of(product, job.module.model.config.num_items) for product in recorder.products]
+    parts = [
+        part_of(product, objective.module.model.config.num_items) for product in recorder.products
+    ]
     pairs = list(zip(parts, recorder.products, medians, strict=True))
     return {
-        "dtype": str(job.module.products_dtype).removeprefix("torch."),
+        "dtype": str(objective.module.products_dtype).removeprefix("torch."),
         "step_ms": statistics.median(seconds) * 1000,
         "product_ms": {p: 1000 * sum(t for part, _, t in pairs if part == p) for p in PARTS},
         "gflop": {p: sum(x.flops for part, x, _ in pairs if part == p) / 1e9 for p in PARTS},

@@ -15,8 +15,8 @@ from benchmarks.engine.rows import Row, at_least, row
 from benchmarks.engine.steps import (
     WORKS,
     Work,
+    build_objective,
     for_each_work,
-    job_of,
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import build_recommendations_table
@@ -52,9 +52,9 @@ def rows_of(work: Work, quick: bool) -> Iterator[Row]:
 
 def probe(data: str, folder: str, num_repeats: int, has_ids: bool = False) -> dict[str, Any]:
     """Users per second of a few repeats, the first one, which warms up, left out."""
-    _, job = job_of(WORKS[data], folder)
-    ranker = job.module.ranker
-    job.module.eval()
+    _, objective = build_objective(WORKS[data], folder)
+    ranker = objective.module.ranker
+    objective.module.eval()
     prepared = PreparedData.open(folder)
     queries = queries_of(prepared.histories(), "test", prepared.targets)
     histories = queries.histories

@@ -16,7 +16,7 @@ from seqrec.config.load import load_recipe
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.objectives.next_item import Job
+from seqrec.objectives.sft import SFTObjective
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import TrainingModule
 from seqrec.training.tensors import PackedTensors
@@ -80,12 +80,12 @@ def for_each_work(
             yield not_measured(name, work.title, reason, module)
 
 
-def job_of(work: Work, folder: str, *overrides: str) -> tuple[Recipe, Job]:
-    """The model and loader that ``seqrec train sft`` would use on a prepared folder."""
+def build_objective(work: Work, folder: str, *overrides: str) -> tuple[Recipe, SFTObjective]:
+    """Build what ``seqrec train sft`` would train on a prepared folder."""
     recipe = load_recipe("sft", [*work.overrides, *overrides])
-    job = Job.of(recipe, PreparedData.open(folder))
-    job.module.model.use_sparse_gradients(job.learning.is_sparse)
-    return recipe, job
+    objective = SFTObjective.build(recipe, PreparedData.open(folder))
+    objective.model.use_sparse_gradients(objective.setup.use_sparse_gradients)
+    return recipe, objective
 
 
 def batches_of(loader: PackedLoader, num_batches: int) -> list[PackedTensors]:

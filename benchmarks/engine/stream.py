@@ -15,7 +15,7 @@ from benchmarks.engine.machine import peak_memory_mb
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.prepared import prepared_ratings
 from benchmarks.engine.rows import Row, at_most, row
-from benchmarks.engine.steps import WORKS, TrainingStep, job_of, state_mb
+from benchmarks.engine.steps import WORKS, TrainingStep, build_objective, state_mb
 
 NAME = Path(__file__).stem
 EVERY = 5
@@ -53,14 +53,14 @@ def measure(quick: bool) -> Iterator[Row]:
 
 def probe(folder: str, num_steps: int) -> dict[str, Any]:
     """Train, and answer the peak of this process."""
-    _, job = job_of(WORKS["ml-1m"], folder)
-    step = TrainingStep(job.module)
-    for batch in islice(job.learning.loader, 0, EVERY * num_steps, EVERY):
+    _, objective = build_objective(WORKS["ml-1m"], folder)
+    step = TrainingStep(objective.module)
+    for batch in islice(objective.setup.loader, 0, EVERY * num_steps, EVERY):
         step(batch)
-    peak, state = peak_memory_mb(), state_mb(job.module)
+    peak, state = peak_memory_mb(), state_mb(objective.module)
     return {
         "peak_mb": peak,
         "state_mb": state,
         "extra_mb": peak - state,
-        "num_batches": len(job.learning.loader),
+        "num_batches": len(objective.setup.loader),
     }

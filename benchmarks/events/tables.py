@@ -51,7 +51,7 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
     base = step_seconds(runs[-1])
     for run in runs:
         metrics = metrics_of(run)
-        tokens = metrics[0].get("events", {}).get("tokens_per_event", 1)
+        tokens = metrics[0]["details"].get("events", {}).get("tokens_per_event", 1)
         model = json.loads((run / "seed-0" / "model" / "config.json").read_text())
         positions = 1 if model.get("event_vectors") == "sum" else tokens
         took = step_seconds(run)
@@ -63,7 +63,7 @@ def measure(name: str, quick: bool) -> Iterator[Row]:
             system=run.name,
             ratio=statistics.median(took) / statistics.median(base),
             note=f"ratio: to titles alone; tokens an event: {tokens}, positions: {positions}; "
-            f"training {statistics.median(of['train_seconds'] for of in metrics):.0f} s",
+            f"training {statistics.median(of['costs']['train_seconds'] for of in metrics):.0f} s",
             module=MODULE,
         )
 
@@ -76,4 +76,4 @@ def metrics_of(run: Path) -> list[dict[str, Any]]:
 
 def step_seconds(run: Path) -> list[float]:
     """A seed's training time over its steps."""
-    return [of["train_seconds"] / of["num_steps"] for of in metrics_of(run)]
+    return [of["costs"]["train_seconds"] / of["num_steps"] for of in metrics_of(run)]

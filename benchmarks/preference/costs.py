@@ -27,7 +27,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.losses.preference import dpo
 from seqrec.models import SeqRecForNextItem
-from seqrec.objectives.next_item import Job
+from seqrec.objectives.preference import PreferenceObjective
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.streams.pairs import PairStream
 from seqrec.tokens.tokenizer import ItemTokens
@@ -95,18 +95,19 @@ def _epochs(data: str, start: str, pairs: str, num_epochs: int) -> dict[str, Any
         "data.held_out_share=0.1",
         "trainer.accelerator=cpu",
     ]
-    job = Job.of(load_recipe(str(RECIPE), overrides), PreparedData.open(Path(data)))
-    model = job.module.model.train()
-    objectives: dict[str, Callable[[Any, Any], Tensor]] = {
+    recipe = load_recipe(str(RECIPE), overrides)
+    objective = PreferenceObjective.build(recipe, PreparedData.open(Path(data)))
+    model = objective.model.train()
+    losses: dict[str, Callable[[Any, Any], Tensor]] = {
         "SFT": _next_titles,
-        "DPO": job.learning.objective,
+        "DPO": objective.setup.batch_loss,
     }
-    seconds: dict[str, list[float]] = {name: [] for name in objectives}
+    seconds: dict[str, list[float]] = {name: [] for name in losses}
     for _ in range(num_epochs):
-        for name, objective in objectives.items():
-            step = partial(_learn, model, objective, _optimizer(model))
+        for name, loss in losses.items():
+            step = partial(_learn, model, loss, _optimizer(model))
             started = time.perf_counter()
-            for batch in job.learning.loader:
+            for batch in objective.setup.loader:
                 step(batch)
             seconds[name].append(time.perf_counter() - started)
     return seconds

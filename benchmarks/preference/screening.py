@@ -44,7 +44,7 @@ def implicit_pairs(data: Path, start: Path) -> Path:
 
 
 def _row(run: Path, work: str) -> Row:
-    before = json.loads((run / "metrics.json").read_text())["start"]
+    before = json.loads((run / "metrics.json").read_text())["validation_before"]
     last = read_log(run / LOG_FILE)[-1]  # collapsed or not: the start may have been kept
     after = {key.removeprefix("val/"): value for key, value in last.items()}
     text = ", ".join(

@@ -26,6 +26,7 @@ def measure(quick: bool) -> Iterator[Row]:
         "odd", RECIPE, data, sft_run(data, 0, quick), 0, quick, REWARDS, *RECKLESS, *STRICT
     )
     found = json.loads((run / "metrics.json").read_text())
+    details = found["details"]
     looks = [event for event in read_events(run / "events.jsonl") if event["stage"] == "guard"]
     metric = found["selection_metric"]
     before, after = found["validation_before"][metric], found["validation"][metric]
@@ -37,18 +38,18 @@ def measure(quick: bool) -> Iterator[Row]:
         "",
         ratio=after / before,
         target=at_least(1 - TOLERANCE),
-        note=f"{len(found['rollbacks'])} times rolled back, {found['reason']}; "
-        f"{'; '.join(found['rollbacks'])}",
+        note=f"{len(details['rollbacks'])} times rolled back, {details['reason']}; "
+        f"{'; '.join(details['rollbacks'])}",
         module=MODULE,
     )
     yield row(
         NAME,
         f"{DATA}, paid for one odd title: divergence of the weights that are left, nats a title",
-        [found["kl_nats"]],
+        [details["kl_nats"]],
         "",
         target=at_most(MAX_KL_NATS),
         note=f"{worst['kl_nats']:.3f} where it was largest; slates that hold the title: "
-        f"{found['reward_before']:.4f} before, {found['reward']:.4f} now, "
+        f"{details['reward_before']:.4f} before, {details['reward']:.4f} now, "
         f"{max(look['reward'] for look in looks):.4f} at most",
         module=MODULE,
     )

@@ -74,4 +74,5 @@ def reward_run(seed: int, quick: bool) -> Path:
 
 def said_of(run: Path) -> dict[str, Any]:
     """A run's results on its held-out users."""
-    return json.loads((run / "metrics.json").read_text())["held_out"]  # type: ignore[no-any-return]
+    result = json.loads((run / "metrics.json").read_text())
+    return result["details"]["held_out"]  # type: ignore[no-any-return]

@@ -32,19 +32,19 @@ def measure(quick: bool) -> Iterator[Row]:
     for name, run in runs.items():
         found = json.loads((run / "metrics.json").read_text())
         looks = [event for event in read_events(run / "events.jsonl") if event["stage"] == "guard"]
-        metric = found["selection_metric"]
+        metric, details = found["selection_metric"], found["details"]
         shares = [look["share_of_catalog"] for look in (looks[0], looks[-1])]
         yield row(
             NAME,
             f"{DATA}, reward of the most probable slates",
-            [found["reward"]],
+            [details["reward"]],
             "",
             system=name,
-            ratio=found["reward"] / found["reward_before"],
-            note=f"ratio: to {found['reward_before']:.4f} before; validation {metric} "
+            ratio=details["reward"] / details["reward_before"],
+            note=f"ratio: to {details['reward_before']:.4f} before; validation {metric} "
             f"{found['validation_before'][metric]:.4f} -> {found['validation'][metric]:.4f}; "
-            f"{found['kl_nats']:.3f} nats; {shares[0]:.1%} -> {shares[1]:.1%} of the catalog; "
-            f"{found['reason']}",
+            f"{details['kl_nats']:.3f} nats; {shares[0]:.1%} -> {shares[1]:.1%} of the catalog; "
+            f"{details['reason']}",
             module=MODULE,
         )
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -57,11 +58,11 @@ def measure(quick: bool) -> Iterator[Row]:
     yield row(
         NAME,
         f"{DATA}: divergence from SFT, nats a title",
-        [_metrics(run)["kl_nats"] for run in runs],
+        [_metrics(run)["details"]["kl_nats"] for run in runs],
         "",
         system="RL",
         target=BUDGET,
-        note="; ".join(_metrics(run)["reason"] for run in runs),
+        note="; ".join(_metrics(run)["details"]["reason"] for run in runs),
         module=MODULE,
     )
     for metric in (LIKED, *METRICS):
@@ -133,7 +134,7 @@ def _stages(runs: list[Path]) -> Row:
     """Values per update, mean over seeds."""
     of = [stage_seconds(read_events(run / "events.jsonl")) for run in runs]
     shares = [seconds["idle"] / sum(seconds.values()) for seconds in of]
-    updates = [_metrics(run)["num_updates"] for run in runs]
+    updates = [_metrics(run)["num_steps"] for run in runs]
     told = ", ".join(
         f"{stage} {fmean(1000 * s[stage] / n for s, n in zip(of, updates, strict=True)):.0f}"
         for stage in of[0]
@@ -150,5 +151,5 @@ def _stages(runs: list[Path]) -> Row:
     )
 
 
-def _metrics(run: Path) -> dict[str, object]:
+def _metrics(run: Path) -> dict[str, Any]:
     return json.loads((run / "metrics.json").read_text())  # type: ignore[no-any-return]

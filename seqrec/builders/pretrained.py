@@ -2,22 +2,17 @@
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.builders.named_models import (
-    check_targets_are_unread,
-    open_reader_of_titles,
-    open_recommender,
-)
+from seqrec.builders.named_models import open_recommender
 from seqrec.config.load import with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig
-from seqrec.config.objective import DistillationConfig, SFTConfig
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
@@ -25,23 +20,24 @@ from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
+from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.item_blocks import OneTokenItems, event_block_size
 from seqrec.tokens.tokenizer import load_tokenizer
 
-KEY = "model.from_pretrained"
-OF_WHOLE = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
-"""Keys that a model's own configuration tells, of whatever type its decoder is."""
+START_KEY = "model.from_pretrained"
+MODEL_KEYS = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
+"""Keys of the model block that a model's configuration holds whatever its decoder is."""
 PARTS = ("content", "transition_prior")
-OF_THE_START = "initial_vectors"
-"""What trained weights no longer tell."""
+"""Keys of the model block that are blocks themselves."""
+NEW_MODEL_KEY = "initial_vectors"
+"""Key of the model block that trained weights do not depend on."""
 
 
-def settled(recipe: Recipe) -> Recipe:
-    """The recipe with histories as long as a budget of tokens allows, or as the model reads that
-    it starts from.
+def resolve_lengths(recipe: Recipe) -> Recipe:
+    """Return the recipe with ``data.max_length`` as its token budget or its start model allows.
 
     Raises:
-        SeqRecError: no such model, or one that reads shorter histories than the recipe asks for.
+        SeqRecError: no such model, or one that reads shorter histories than the recipe sets.
     """
     path, events = recipe.model.from_pretrained, recipe.data.events
     if events is not None and events.max_tokens is not None:
@@ -55,74 +51,51 @@ def settled(recipe: Recipe) -> Recipe:
         return with_settings(recipe, {"data.max_length": num_events})
     if path is None:
         return recipe
-    file = model_folder(path, KEY) / "config.json"
+    file = model_folder(path, START_KEY) / "config.json"
     try:
         longest = int(json.loads(file.read_text())["max_length"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SeqRecError(f"{KEY} {path}: config.json is not that of a seqrec model") from error
+        raise SeqRecError(
+            f"{START_KEY} {path}: config.json is not that of a seqrec model"
+        ) from error
     if "max_length" not in recipe.data.model_fields_set:
         return with_settings(recipe, {"data.max_length": longest})
     if recipe.data.max_length > longest:
         raise SeqRecError(
             f"data.max_length={recipe.data.max_length}: the model in {path} reads {longest} items; "
-            "leave it out or ask for fewer"
+            "leave it out or lower it"
         )
     return recipe
 
 
-def start_model(
-    recipe: Recipe, prepared: PreparedData
+def open_trained(
+    recipe: Recipe,
+    prepared: PreparedData,
+    check_start: Callable[[Recipe, Recommender], None],
 ) -> tuple[SeqRecForNextItem, PreTrainedTokenizerFast]:
-    """The model that training starts from, with the recipe's dropout, and its tokenizer.
+    """Open the model that training starts from, with the recipe's dropout, and its tokenizer.
+
+    Args:
+        recipe: names the model.
+        prepared: the data, whose catalog must be the model's.
+        check_start: refuses a model that the objective cannot train.
 
     Raises:
-        SeqRecError: no such model, one of another catalog, or keys of the recipe that it
-            contradicts.
+        SeqRecError: no such model, one of another catalog, one that ``check_start`` refuses, or
+            keys of the recipe that contradict it.
     """
-    path = str(recipe.model.from_pretrained)
-    folder = model_folder(path, KEY)
-    if isinstance(recipe.objective, SFTConfig):
-        model = open_recommender(folder, prepared).model
-    elif isinstance(recipe.objective, RLConfig) and recipe.objective.slates.plan:
-        recommender = open_recommender(folder, prepared)
-        if recommender.events is None or not recommender.events.grammar.plan_indices:
-            raise SeqRecError(
-                f"objective.slates.plan: {KEY}={path} has learned no feature that stands before "
-                "its title; train it with one in data.events (place: before, is_learned: true)"
-            )
-        if recommender.events.grammar.times is not None:
-            raise SeqRecError(
-                f"{KEY}={path}: reads times, which objective rl does not; name a model without "
-                "model.time_bias"
-            )
-        model = recommender.model
-    else:
-        who = f"objective {recipe.objective.name}"
-        model = open_reader_of_titles(folder, prepared, who).model
-    check_keys(recipe.model, model.config)
-    if isinstance(recipe.objective, SFTConfig | DistillationConfig):
-        check_targets_are_unread(model, recipe.data.windows, f"{KEY} {path}")
-    has_own_titles = isinstance(recipe.objective, DistillationConfig) and recipe.objective.on_policy
-    if has_own_titles and not model.config.causal:
-        raise SeqRecError(
-            f"objective.on_policy: {KEY} {path}: reads what stands after a title, too; name a "
-            "model that reads forwards only, or leave on_policy out"
-        )
-    has_prior = model.transition_prior is not None and model.transition_prior.strength
-    if has_prior and isinstance(recipe.objective, SFTConfig):
-        if recipe.objective.loss.name != "cross_entropy" or recipe.objective.num_targets > 1:
-            raise SeqRecError(
-                f"{KEY} {path}: has a memory, which goes with objective.loss cross_entropy and "
-                "objective.num_targets 1"
-            )
-    return with_dropout(model, recipe.model).train(), load_tokenizer(folder)
+    folder = model_folder(str(recipe.model.from_pretrained), START_KEY)
+    start = open_recommender(folder, prepared)
+    check_start(recipe, start)
+    check_keys(recipe.model, start.model.config)
+    return with_dropout(start.model, recipe.model).train(), load_tokenizer(folder)
 
 
 def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> None:
-    """Refuse training on titles that a model with content has no rows of.
+    """Refuse training on items that a model with content has no row for.
 
     Raises:
-        SeqRecError: the log has some.
+        SeqRecError: the log holds such items.
     """
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, ContentEmbedding):
@@ -130,58 +103,58 @@ def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> 
     number = int(((~embedding.has_row).numpy() & (item_counts > 0)).sum())
     if number:
         raise SeqRecError(
-            f"{KEY}: the model has no rows of {number:,} titles that are trained on here, new to "
-            "the log that it learned from; train a model anew"
+            f"{START_KEY}: the model has no rows for {number:,} items of the training data, which "
+            "the data that it was trained on lacked; train a new model"
         )
 
 
-def check_keys(asked: ModelConfig, config: SeqRecConfig) -> None:
-    """Refuse keys of the model block that say otherwise than the model."""
-    for key in sorted(asked.model_fields_set - {*OVER_PRETRAINED, OF_THE_START}):
-        wanted, there = getattr(asked, key), _told_by(config, key)
+def check_keys(settings: ModelConfig, config: SeqRecConfig) -> None:
+    """Refuse keys of the model block that contradict the model."""
+    for key in sorted(settings.model_fields_set - {*OVER_PRETRAINED, NEW_MODEL_KEY}):
+        expected, actual = getattr(settings, key), _get_value(config, key)
         if key not in PARTS:
-            pairs = [(f"model.{key}", wanted, there)]
-        elif wanted is None or there is None:
-            has = ["none" if part is None else "one" for part in (wanted, there)]
+            pairs = [(f"model.{key}", expected, actual)]
+        elif expected is None or actual is None:
+            has = ["none" if part is None else "one" for part in (expected, actual)]
             pairs = [(f"model.{key}", has[0], has[1])]
         else:
-            settings = wanted.model_dump(exclude_unset=True, exclude_none=True)
-            pairs = [(f"model.{key}.{k}", settings[k], there[k]) for k in settings if k in there]
+            part = expected.model_dump(exclude_unset=True, exclude_none=True)
+            pairs = [(f"model.{key}.{k}", part[k], actual[k]) for k in part if k in actual]
         for name, mine, theirs in pairs:
             if mine != theirs and (mine or theirs):
                 raise SeqRecError(
-                    f"{name}: the model in {asked.from_pretrained} has "
+                    f"{name}: the model in {settings.from_pretrained} has "
                     f"{'none' if theirs is None else theirs}, the recipe another; leave the key out"
                 )
 
 
-def _told_by(config: SeqRecConfig, key: str) -> Any:
-    """What a model's configuration says of a key of the model block; None if nothing."""
+def _get_value(config: SeqRecConfig, key: str) -> Any:
+    """Return the value of a key of the model block in a model's configuration, None if absent."""
     decoder = config.backbone_config
     if key == "num_members":
         return getattr(decoder, key, 1)
-    if key in (*OF_WHOLE, *PARTS):
+    if key in (*MODEL_KEYS, *PARTS):
         return getattr(config, key)
-    return getattr(_member(decoder), key, None)
+    return getattr(_get_member(decoder), key, None)
 
 
-def _member(decoder: Any) -> Any:
-    """The configuration of a decoder, or the one that all of an ensemble have."""
+def _get_member(decoder: Any) -> Any:
+    """Return the configuration of a decoder, or the one that all members of an ensemble share."""
     return decoder.member_config if isinstance(decoder, EnsembleConfig) else decoder
 
 
-def with_dropout(model: SeqRecForNextItem, asked: ModelConfig) -> SeqRecForNextItem:
-    """The same model with what the recipe says of dropout."""
+def with_dropout(model: SeqRecForNextItem, settings: ModelConfig) -> SeqRecForNextItem:
+    """Return the same model with the dropout of the model block, where the block sets it."""
     changes = {
-        key: getattr(asked, key)
+        key: getattr(settings, key)
         for key in ("dropout", "item_dropout")
-        if key in asked.model_fields_set
+        if key in settings.model_fields_set
     }
     if not changes:
         return model
     config = copy.deepcopy(model.config)
     for key, value in changes.items():
-        setattr(_member(config.backbone_config), key, value)
+        setattr(_get_member(config.backbone_config), key, value)
     changed = SeqRecForNextItem(config)
     changed.load_state_dict(model.state_dict())
     return changed

@@ -1,79 +1,153 @@
-"""From a recipe to the parts of reinforcement learning: learner, algorithm, workers."""
+"""From a recipe to the parts of reinforcement learning: prompts, sampler, learner, executor."""
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
+from seqrec.builders.pretrained import START_KEY
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import (
-    AlgorithmConfig,
-    DrGRPOConfig,
-    GRPOConfig,
-    ReinforceConfig,
-    RLConfig,
-    RLOOConfig,
-)
-from seqrec.losses.policy import (
-    centred_advantages,
-    clipped_policy_gradient,
-    leave_one_out_advantages,
-    policy_gradient,
-    share_clipped,
-    standardized_advantages,
-)
+from seqrec.config.rl import RLConfig, SlatesConfig
+from seqrec.data.feedback.holdout import holdout_levels
+from seqrec.data.histories import Histories
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.evaluation.protocol import PER_QUERY, hits_among
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.recommender import Recommender
+from seqrec.rl.controller import Executor
+from seqrec.rl.executors import InProcess
 from seqrec.rl.learner import Algorithm, Learner, Reference
+from seqrec.rl.plans import Plans
+from seqrec.rl.prompts import PromptSource
+from seqrec.rl.ray_executor import OnRay
 from seqrec.rl.sampler import Sampler
-from seqrec.rl.worker import RolloutWorker
+from seqrec.rl.worker import RolloutWorker, Scorer
+from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.training.accounting import training_dtype
+from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw
 
 
+def build_sampler(config: SlatesConfig, max_length: int, events: EventTokens | None) -> Sampler:
+    """Return the sampler of a recipe; with events it plans."""
+    return Sampler(
+        num_slates=config.num_slates,
+        slate_size=config.slate_size,
+        drawing=config.sampler,
+        temperature=config.temperature,
+        max_length=max_length,
+        plans=Plans(events) if events else None,
+    )
+
+
+def check_plans(start: Recommender, path: str) -> None:
+    """Refuse a start that cannot plan, or that reads times.
+
+    Raises:
+        SeqRecError: the reason.
+    """
+    if start.events is None or not start.events.grammar.plan_indices:
+        raise SeqRecError(
+            f"objective.slates.plan: {START_KEY}={path} has learned no feature that stands before "
+            "its item; train it with one in data.events (place: before, is_learned: true)"
+        )
+    if start.events.grammar.times is not None:
+        raise SeqRecError(
+            f"{START_KEY}={path}: reads times, which objective rl does not; name a model without "
+            "model.time_bias"
+        )
+
+
+def build_source(
+    settings: RLConfig,
+    prepared: PreparedData,
+    histories: Histories,
+    *,
+    max_length: int,
+    num_items: int,
+    seed: int,
+) -> PromptSource:
+    """Build the source of prompts.
+
+    Args:
+        settings: the objective block.
+        prepared: the data.
+        histories: of the data, with ratings if rewards read them.
+        max_length: items that the policy reads.
+        num_items: items that it can recommend.
+        seed: of the draws.
+
+    Raises:
+        SeqRecError: a user has seen too many items for a slate, or histories have no room for one.
+    """
+    source = PromptSource(
+        histories,
+        holdout_levels(prepared.users()["user_id"]),
+        num_prompts=settings.num_prompts,
+        held_out_share=settings.held_out_share,
+        max_later=settings.max_later,
+        seed=seed,
+    )
+    longest, slate_size = source.most_seen(), settings.slates.slate_size
+    if num_items - longest < slate_size:
+        raise SeqRecError(
+            f"objective.slates.slate_size {slate_size}: a user has seen {longest} of "
+            f"{num_items} items, which leaves fewer"
+        )
+    if max_length <= slate_size:
+        raise SeqRecError(
+            f"objective.slates.slate_size {slate_size}: the model reads "
+            f"{max_length} items, slate and history together"
+        )
+    return source
+
+
 def build_learner(
-    recipe: Recipe, settings: RLConfig, policy: SeqRecForNextItem, sampler: Sampler
+    recipe: Recipe,
+    policy: SeqRecForNextItem,
+    sampler: Sampler,
+    algorithm: Algorithm,
+    *,
+    entropy_bonus: float,
 ) -> Learner:
-    """The policy, its optimizer, and the reference that it started as."""
+    """Build the learner: the policy, its optimizer, and the start as the reference."""
     trainer = recipe.trainer
     return Learner(
         policy,
         adamw(policy, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay),
         Reference(copy.deepcopy(policy), sampler),
         sampler,
-        algorithm=build_algorithm(settings.algorithm),
-        entropy_bonus=settings.entropy_bonus,
+        algorithm=algorithm,
+        entropy_bonus=entropy_bonus,
         gradient_clip=trainer.gradient_clip,
         dtype=training_dtype(trainer.precision, trainer.accelerator),
     )
 
 
-def build_algorithm(config: AlgorithmConfig) -> Algorithm:
-    """How advantages are formed, what is made small, and how often a batch is learned from."""
-    match config:
-        case GRPOConfig() | DrGRPOConfig():
-            is_grpo = isinstance(config, GRPOConfig)
-            bounds: dict[str, Any] = {
-                "clip_low": config.clip_low,
-                "clip_high": config.clip_high,
-                "is_sequence_level": config.is_sequence_level,
-            }
-            return Algorithm(
-                standardized_advantages if is_grpo else centred_advantages,
-                partial(clipped_policy_gradient, **bounds),
-                config.ppo_epochs,
-                partial(share_clipped, **bounds),
-            )
-        case RLOOConfig():
-            return Algorithm(leave_one_out_advantages, _without_ratio)
-        case ReinforceConfig():
-            return Algorithm(torch.clone, _without_ratio)
-
-
-def _without_ratio(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return policy_gradient(log_prob, advantages)
+def build_executor(
+    settings: RLConfig,
+    policy: SeqRecForNextItem,
+    sampler: Sampler,
+    make_scorer: Callable[[], Scorer],
+    seed: int,
+) -> Executor:
+    """Start rollout workers and reward, in this process or on Ray."""
+    make_worker = partial(_worker, policy.config, sampler, seed)
+    executor = settings.executor
+    if executor.name == "ray":
+        return OnRay(
+            make_worker,
+            executor.num_workers,
+            make_scorer,
+            num_threads=executor.num_threads,
+            address=executor.address,
+        )
+    workers = [make_worker(number, policy.device) for number in range(executor.num_workers)]
+    return InProcess(workers, make_scorer(), in_background=settings.max_staleness > 0)
 
 
 def _worker(
@@ -82,3 +156,14 @@ def _worker(
     model = SeqRecForNextItem(copy.deepcopy(config))
     model.to(device)  # type: ignore[arg-type]
     return RolloutWorker(model, sampler, seed, number)
+
+
+def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> float:
+    """Return a ranking metric of the policy, without plans, over all validation queries."""
+    ranker.model.eval()
+    name, _, k = key.partition("@")
+    values = []
+    for queries in validation.of_all_processes():
+        ranked = ranker.rank(queries.histories, int(k))
+        values.append(PER_QUERY[name](*hits_among(ranked.items, queries.targets), int(k)))
+    return float(torch.cat(values).mean())

@@ -25,8 +25,11 @@ def build_reward_model(
     data: RewardData,
     catalog_fingerprint: str,
 ) -> SeqRecForReward:
-    """A reward model with random weights, drawn from torch's generator, but for titles' biases and,
-    if the recipe says so, their vectors."""
+    """Build a reward model with random weights, drawn from torch's generator.
+
+    The items' biases come from the training answers, and so do their vectors if the recipe sets
+    ``model.initial_vectors`` to ratings.
+    """
     config, max_length = recipe.model, recipe.data.max_length
     decoder = decoder_config(config, tokens, vocab_size=len(tokenizer), max_length=max_length)
     model = SeqRecForReward(
@@ -51,18 +54,18 @@ def build_reward_model(
         for member in model.members():
             member.head.item_bias.copy_(torch.from_numpy(data.item_bias))
             if config.initial_vectors == "ratings":
-                _start_from(member, data.rated, tokens, decoder.initializer_range)
+                _set_vectors(member, data.rated, tokens, decoder.initializer_range)
     return model
 
 
-def _start_from(member: Judge, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
-    """Give the titles that were rated vectors made of how they were."""
+def _set_vectors(member: Judge, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
+    """Set the vectors of rated items from their ratings."""
     first, num_items = tokens.blocks.first_token, tokens.num_items
     embedding: Any = member.backbone.get_input_embeddings()
     tables = [embedding.weight[first : first + num_items]]
     if isinstance(member.items, UntiedCatalogHead):
         tables.append(member.items.table.weight[:num_items])
-    known = torch.from_numpy(np.unique(rated.items))
+    is_rated = torch.from_numpy(np.unique(rated.items))
     for table in tables:
         vectors = rating_vectors(rated.items, rated.users, rated.ratings, num_items, table.shape[1])
-        table[known] = std * vectors[known]
+        table[is_rated] = std * vectors[is_rated]

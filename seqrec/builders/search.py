@@ -1,4 +1,4 @@
-"""Searching a space by Optuna, so that a trial depends on the trials before it and nothing else."""
+"""Search of a space by Optuna; a trial depends on the trials before it and on nothing else."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from seqrec.config.search import Range, SearchSpace
 from seqrec.errors import SeqRecError
 
 STARTUP_TRIALS = 5
-"""Trials drawn at random, before earlier ones guide the search."""
+"""Trials that are drawn at random, before earlier ones guide the search."""
 DIGITS = 4
-"""Significant ones of a drawn number: more say nothing, and hinder reading."""
+"""Significant digits of a drawn number."""
 
 
-def optuna_of(verb: str) -> Any:
-    """The module ``optuna``, which is an extra.
+def load_optuna(verb: str) -> Any:
+    """Import ``optuna``, an optional dependency.
 
     Raises:
         SeqRecError: it is not installed.
@@ -32,9 +32,9 @@ def optuna_of(verb: str) -> Any:
 
 
 def ask(study: Any, space: SearchSpace, seed: int, number: int) -> tuple[Any, dict[str, Any]]:
-    """Trial ``number`` of a study, and its values; drawn by TPE from a seed of its own.
+    """Return trial ``number`` of a study and its values, drawn by TPE from the trial's own seed.
 
-    Source: Bergstra et al. 2011, as Optuna has it.
+    Source: Bergstra et al. 2011, in Optuna's implementation.
     """
     from optuna.samplers import TPESampler
 
@@ -55,9 +55,10 @@ def _suggest(trial: Any, key: str, values: Range | list[Any]) -> Any:
 
 
 def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> list[str]:
-    """Let the next trial try these settings; answers the keys whose value the space lacks.
+    """Let the next trial try these settings.
 
-    Of these another value is drawn.
+    Returns:
+        The keys whose value the space does not hold; another value is drawn for them.
     """
     params = {}
     for key, values in space.items():
@@ -72,5 +73,5 @@ def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> l
 
 
 def _label(value: Any) -> Any:
-    """What stands for a choice in a study: itself, or a block's JSON."""
+    """Return the form of a choice in a study: itself, or a block's JSON."""
     return json.dumps(value) if isinstance(value, dict | list) else value

@@ -9,7 +9,7 @@ from typing import Any
 from seqrec.baselines import settings_of
 from seqrec.baselines.settings import Settings, baseline_text
 from seqrec.builders.named_models import baseline_of, open_ranker
-from seqrec.builders.search import ask, optuna_of, start_with
+from seqrec.builders.search import ask, load_optuna, start_with
 from seqrec.config.search import BASELINE_SPACES, SearchSpace
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
@@ -29,35 +29,38 @@ def tuned_baselines(
     *,
     exclude_seen: bool = True,
 ) -> tuple[list[str | Path], list[dict[str, Any]]]:
-    """The same models with every baseline's settings in its name, and what these are.
+    """Tune the baselines among some models.
 
-    Settings that a name already holds stay. The others are the best of ``num_trials`` by the
-    validation metric, the defaults among them; the defaults themselves without trials.
+    Settings in a baseline's name are fixed. The others are the best of ``num_trials`` by the
+    validation metric, the defaults among them; without trials they are the defaults.
 
     Args:
         models: as ``evaluate`` takes them.
         prepared: the data.
         histories: of the data.
         num_trials: settings tried for each baseline.
-        exclude_seen: leave out what stands in the history, as the evaluation will.
+        exclude_seen: exclude seen items from the lists, as the evaluation does.
+
+    Returns:
+        The same models, each baseline with its settings in its name; and a row for each baseline.
     """
     named = [baseline_of(model) for model in models]
     if num_trials < 0:
         raise SeqRecError(f"--tune-baselines {num_trials}: at least 0")
     queries = None
     if num_trials:
-        optuna_of("--tune-baselines")
+        load_optuna("--tune-baselines")
         queries = queries_of(histories, "validation", prepared.targets)
         if not len(queries.users):
             raise SeqRecError(
-                f"--tune-baselines: nobody in {prepared.path} has a validation target under "
+                f"--tune-baselines: no user in {prepared.path} has a validation target under "
                 f"{prepared.split_by}; prepare with another --split-by"
             )
-    settled: list[str | Path] = []
+    tuned: list[str | Path] = []
     baselines = []
     for model, of_name in zip(models, named, strict=True):
         if of_name is None:
-            settled.append(model)
+            tuned.append(model)
             continue
         name, given = of_name
         space = BASELINE_SPACES.get(name, {})
@@ -73,9 +76,9 @@ def tuned_baselines(
                 "validation": value,
             }
         chosen = settings if space and queries is not None else given
-        settled.append(baseline_text(name, chosen))
+        tuned.append(baseline_text(name, chosen))
         baselines.append(baseline | {"settings": settings, "name": baseline_text(name, settings)})
-    return settled, baselines
+    return tuned, baselines
 
 
 def best_settings(
@@ -85,11 +88,11 @@ def best_settings(
     num_trials: int,
     value_of: Callable[[str], float],
 ) -> tuple[Settings, float]:
-    """The best of ``num_trials`` settings of a baseline, the earliest of equals, and its value.
+    """Return the best of ``num_trials`` settings of a baseline, the first of equals, and its value.
 
-    The first trial is ``start``; a later one that cannot be fitted is passed over.
+    The first trial is ``start``; later ones that cannot be fitted are skipped.
     """
-    optuna = optuna_of("--tune-baselines")
+    optuna = load_optuna("--tune-baselines")
     study = optuna.create_study(direction="maximize")
     start_with(study, space, start)
     values: dict[str, float | None] = {}
@@ -110,8 +113,8 @@ def best_settings(
         study.tell(trial, value, state=state)
         if value is not None and value > best_value:
             best, best_value = settings, value
-        said = "cannot be fitted" if value is None else f"{SELECTION_METRIC} {value:.4f}"
-        print(f"trial {number + 1} of {num_trials}: {said}  {text}", file=sys.stderr, flush=True)
+        outcome = "cannot be fitted" if value is None else f"{SELECTION_METRIC} {value:.4f}"
+        print(f"trial {number + 1} of {num_trials}: {outcome}  {text}", file=sys.stderr, flush=True)
     return best, best_value
 
 
@@ -122,14 +125,14 @@ def _value_of(
     exclude_seen: bool,
     baseline: str,
 ) -> float:
-    """The selection metric of a baseline on validation."""
+    """Return the selection metric of a baseline on validation."""
     ranker = open_ranker(baseline, prepared, histories)
     items = ranker.rank(queries.histories, SELECTION_K, exclude_seen=exclude_seen).items
     return judge(items, queries, [SELECTION_K], prepared.num_items).metrics[SELECTION_METRIC]
 
 
 def baselines_line(baselines: Sequence[dict[str, Any]]) -> list[str]:
-    """What the protocol adds on how baselines came by their settings; nothing without baselines."""
+    """Return the protocol's words on how baselines were tuned; nothing without baselines."""
     tuned = [baseline for baseline in baselines if "num_trials" in baseline]
     if not tuned:
         return ["baselines not tuned"] if baselines else []

@@ -1,4 +1,4 @@
-"""The ``objective`` block: what is learned, and by which loss."""
+"""The ``objective`` block: how the model is trained, and with which loss."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -8,7 +8,7 @@ from seqrec.config.block import Block
 
 
 class ObjectiveConfig(Block):
-    """What the other blocks of a recipe depend on in its objective; the defaults need nothing."""
+    """Properties of an objective that the rules between the blocks of a recipe read."""
 
     has_epochs: ClassVar[bool] = True
     """Training runs in epochs over batches of the data, not in updates."""
@@ -28,17 +28,17 @@ class ObjectiveConfig(Block):
 
     @property
     def targets_per_position(self) -> int:
-        """How many of the next items are learned at every position."""
+        """The number of next items that are learned at every position."""
         return 1
 
     @property
     def sets_events_share(self) -> bool:
-        """Whether the share of event features in the loss differs from its default."""
+        """True if the share of event features in the loss differs from its default."""
         return False
 
     @property
     def continues_histories(self) -> bool:
-        """Whether the model learns from histories that it continued itself."""
+        """True if the model also learns from histories that it continued itself."""
         return False
 
 
@@ -46,40 +46,40 @@ class CrossEntropyConfig(Block):
     name: Literal["cross_entropy"] = "cross_entropy"
     """Full softmax over the catalog."""
     chunk_size: int | None = Field(default=None, gt=0)
-    """Positions scored at once; null: as many as suit catalog and device."""
+    """Positions scored at once; null: chosen for catalog and device."""
 
 
 class SampledConfig(Block):
     num_negatives: int = Field(default=256, gt=0)
-    """Items drawn for a step, shared by its positions."""
+    """Items drawn for a step, which its positions share."""
     negatives: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
-    """What they are drawn from: the catalog, the training counts, the batch's targets, or the
-    batch's targets and the catalog."""
+    """Distribution of the negatives: uniform over the catalog, by training counts, the batch's
+    targets, or the batch's targets and the catalog."""
     power: float = Field(default=1.0, ge=0, le=1)
-    """Of the training counts under popularity: 0 makes titles alike."""
+    """Power of the training counts under popularity; 0 draws uniformly."""
     in_batch_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the batch's targets in mixed."""
+    """Share of the batch's targets among the negatives under mixed."""
     sparse: bool = True
-    """A step touches the rows of the items that it used, and no others."""
+    """A step updates the rows of the items that it used, and no others."""
 
 
 class SampledSoftmaxConfig(SampledConfig):
     name: Literal["sampled_softmax"]
     """Softmax over the target and the negatives."""
     log_q: bool = True
-    """Weigh negatives by how rarely they are drawn, as an estimate of the full softmax."""
+    """Correct for the probability that a negative is drawn, as an estimate of the full softmax."""
 
 
 class BinaryCrossEntropyConfig(SampledConfig):
     name: Literal["binary_cross_entropy"]
-    """The target against each negative, one by one."""
+    """Binary cross-entropy of the target and of each negative."""
 
 
 class GBCEConfig(SampledConfig):
     name: Literal["gbce"]
-    """Binary cross-entropy, calibrated for how few negatives are drawn."""
+    """Binary cross-entropy, calibrated for the number of negatives (gBCE)."""
     t: float = Field(default=0.75, ge=0, le=1)
-    """From 0, plain binary cross-entropy, to 1, fully calibrated."""
+    """Calibration: 0 is binary cross-entropy, 1 is fully calibrated."""
 
 
 LossConfig = Annotated[
@@ -92,43 +92,43 @@ class DPOConfig(Block):
     name: Literal["dpo"] = "dpo"
     """The chosen answer against each rejected one, relative to the reference."""
     beta: float = Field(default=0.1, gt=0)
-    """What a nat of preference counts; the smaller, the further the policy may go."""
+    """Weight of the log-ratio to the reference; the smaller, the further the policy may move."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """Share of the comparisons that are taken to be the wrong way round."""
+    """Share of the comparisons that are assumed to be reversed."""
 
 
 class IPOConfig(Block):
     name: Literal["ipo"]
-    """As dpo, but towards a gap of 1 / (2 beta) nats and no further."""
+    """Like dpo, with a target gap of 1 / (2 beta) nats that is not exceeded."""
     beta: float = Field(default=0.1, gt=0)
-    """Sets the gap."""
+    """Determines the gap."""
 
 
 class SimPOConfig(Block):
     name: Literal["simpo"]
-    """The policy's own log-probabilities a title, without a reference."""
+    """The policy's own log-probabilities per item, without a reference."""
     beta: float = Field(default=2.0, gt=0)
-    """What a nat of preference counts."""
+    """Weight of the log-probabilities."""
     gamma: float = Field(default=1.0, ge=0)
-    """The gap, times beta, that the chosen answer should have."""
+    """Target gap between chosen and rejected answers, multiplied by beta."""
 
 
 class KTOConfig(Block):
     name: Literal["kto"]
-    """Likes and dislikes one by one, relative to the reference; they need no partner."""
+    """Likes and dislikes separately, relative to the reference; they need not come in pairs."""
     beta: float = Field(default=0.1, gt=0)
-    """What a nat counts."""
+    """Weight of the log-ratio to the reference."""
     chosen_weight: float = Field(default=1.0, ge=0)
-    """What a like counts."""
+    """Weight of a like."""
     rejected_weight: float = Field(default=1.0, ge=0)
-    """What a dislike counts."""
+    """Weight of a dislike."""
 
 
 class SDPOConfig(Block):
     name: Literal["s_dpo"]
     """The chosen answer against all rejected ones at once, relative to the reference."""
     beta: float = Field(default=0.1, gt=0)
-    """What a nat of preference counts."""
+    """Weight of the log-ratio to the reference."""
 
 
 PreferenceLossConfig = Annotated[
@@ -140,16 +140,16 @@ class PreferenceConfig(ObjectiveConfig):
     reads_pairs: ClassVar[bool] = True
 
     name: Literal["preference"]
-    """Better against worse answers to a history, from the pairs in data.pairs."""
+    """Preferred against rejected answers to a history, from the pairs in data.pairs."""
     loss: PreferenceLossConfig = DPOConfig()
     """The loss of pairs."""
     sft_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the loss that is next-item prediction within the histories shown."""
+    """Share of the loss that is next-item prediction within the histories of the pairs."""
     reference: str | None = None
-    """What the policy is held against: a run or model folder, or what seqrec cache wrote of the
-    model that training starts from; null: that model."""
+    """Reference of the loss: a run or model folder, or a file that seqrec cache wrote for the model
+    that training starts from; null: that model."""
     tolerance: float = Field(default=0.05, ge=0, lt=1)
-    """Training stops when recall@10 or ndcg@10 on validation falls by more than this share."""
+    """Training stops if recall@10 or ndcg@10 on validation falls by more than this share."""
 
     @model_validator(mode="after")
     def _simpo_has_no_reference(self) -> "PreferenceConfig":
@@ -162,23 +162,23 @@ class ForwardKLConfig(Block):
     name: Literal["forward_kl"] = "forward_kl"
     """The teacher's distribution against the student's: the student covers the teacher."""
     temperature: float = Field(default=1.0, gt=0)
-    """Logits of both are divided by it."""
+    """Divides the logits of teacher and student."""
 
 
 class ReverseKLConfig(Block):
     name: Literal["reverse_kl"]
     """The student's distribution against the teacher's: the student stays inside the teacher."""
     temperature: float = Field(default=1.0, gt=0)
-    """Logits of both are divided by it."""
+    """Divides the logits of teacher and student."""
 
 
 class JensenShannonConfig(Block):
     name: Literal["jensen_shannon"]
-    """Both against their mixture."""
+    """The divergence of both from their mixture."""
     share: float = Field(default=0.5, gt=0, lt=1)
-    """The teacher's share of the mixture: towards 0 as forward_kl, towards 1 as reverse_kl."""
+    """The teacher's share of the mixture; near 0 like forward_kl, near 1 like reverse_kl."""
     temperature: float = Field(default=1.0, gt=0)
-    """Logits of both are divided by it."""
+    """Divides the logits of teacher and student."""
 
 
 DivergenceConfig = Annotated[
@@ -188,34 +188,35 @@ DivergenceConfig = Annotated[
 
 class ContinuationConfig(Block):
     num_items: int = Field(default=3, gt=0)
-    """Titles of the student's that a history goes on with."""
+    """Items of the student that continue a history."""
     temperature: float = Field(default=1.0, gt=0)
-    """Of the student's distribution that they are drawn from."""
+    """Temperature of the student's distribution that they are sampled from."""
     share: float = Field(default=0.5, gt=0, le=1)
-    """Of the loss."""
+    """Share of the loss."""
 
 
 class DistillationConfig(ObjectiveConfig):
     reads_windows: ClassVar[bool] = True
 
     name: Literal["distillation"]
-    """Answer as a teacher does, over the whole catalog."""
+    """Predict the teachers' distribution over the whole catalog."""
     loss: DivergenceConfig = ForwardKLConfig()
     """The divergence from the teacher."""
     teachers: list[str] = []
-    """Run or model folders; of several, the mean of their probabilities is learned. Beside a cache:
-    whose answers it must hold."""
+    """Run or model folders; several are averaged by probability. With a cache: the models that it
+    must come from."""
     cache: str | None = None
-    """What seqrec cache wrote of the teachers' answers, to learn from without the teachers."""
+    """Folder that seqrec cache wrote: the teachers' top items, in place of the teachers."""
     use_tail_mass: bool = True
-    """Titles that the cache does not hold share what the others leave; false: they are taken to
-    be impossible."""
+    """Items that the cache does not hold share the remaining probability; false: they have
+    probability 0."""
     sft_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the loss that is next-item prediction."""
     state_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the loss that is what the student's hidden states cannot say of the teachers'."""
+    """Share of the loss that is the unexplained variance of the teachers' hidden states, given the
+    student's."""
     on_policy: ContinuationConfig | None = None
-    """Also learn at titles that the student itself continues histories with; null: do not."""
+    """Also train on histories that the student continues itself; null: do not."""
 
     @property
     def continues_histories(self) -> bool:
@@ -225,7 +226,9 @@ class DistillationConfig(ObjectiveConfig):
     def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
         if self.cache is None:
             if not self.use_tail_mass:
-                raise ValueError("use_tail_mass goes with a cache; live teachers say everything")
+                raise ValueError(
+                    "use_tail_mass goes with a cache; live teachers give all probabilities"
+                )
             return self
         if self.loss != ForwardKLConfig():
             raise ValueError(
@@ -240,12 +243,12 @@ class RewardModelConfig(ObjectiveConfig):
     predicts_likes: ClassVar[bool] = True
 
     name: Literal["reward_model"]
-    """Whether a title is liked by whom a history with its ratings is of."""
+    """Predict whether a user likes an item, from a history with ratings."""
     liked: float = 4.0
-    """Least rating of a title that is liked; labels of data.labels are likes from 0.5 on."""
+    """Least rating of a liked item; labels of data.labels are likes from 0.5."""
     held_out_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the users, by a hash of their ids, that are not learned from: half of them choose
-    the epoch, the other half judge it."""
+    """Share of the users, by a hash of their ids, that the model is not trained on: half of them
+    choose the epoch, the other half judge the model."""
 
 
 class SFTConfig(ObjectiveConfig):
@@ -257,13 +260,13 @@ class SFTConfig(ObjectiveConfig):
     loss: LossConfig = CrossEntropyConfig()
     """The loss over the catalog."""
     num_targets: int = Field(default=1, gt=0)
-    """Titles to come that are learned at every position."""
+    """Next items that are learned at every position."""
     target_decay: float = Field(default=0.5, gt=0, le=1)
-    """What a title counts, relative to the one before it, where several are learned."""
+    """Weight of a next item relative to the one before it, if num_targets is above 1."""
     weight: str | None = None
-    """Column that says how much a target counts; 0 is read but not learned."""
+    """Column of the targets' weights; an item of weight 0 is read but not learned."""
     events_share: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the loss that is saying the learned features of data.events, if it has any."""
+    """Share of the loss that predicts the learned features of data.events, if it has any."""
 
     @property
     def sampled_loss(self) -> str | None:

@@ -35,8 +35,8 @@ from seqrec.jobs.systems_under_test import SystemsUnderTest
 from seqrec.outputs import METRICS_FILE, new_folder, refuse_existing
 from seqrec.reports.evaluation import evaluation_page
 from seqrec.runs.evaluation_folder import PER_USER_FILE
-from seqrec.runs.folder import selection_of, trained_elsewhere
 from seqrec.runs.history import REPORT_FILE, environment, trained_models
+from seqrec.runs.provenance import selection_of, trained_elsewhere
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from typing import get_args
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, Split
 from seqrec.evaluation.systems import RETRIEVALS
-from seqrec.runs.folder import run_of
+from seqrec.runs.provenance import run_of
 
 
 def check_options(

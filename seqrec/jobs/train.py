@@ -29,22 +29,23 @@ def train(
     """Train a model and write its run folder.
 
     The run is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
-    interrupted one stays there, and ``resume`` goes on with it.
+    interrupted one stays there, and ``resume`` continues it.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
         data: prepared folder.
         out: the run folder.
         overrides: settings as ``key.path=value``.
-        seeds: a run each, in ``OUT/seed-N``; ``resume`` goes on with what is missing, and counts
-            other seeds that are there. ``{seed}`` in an override is the run's, so that each may
-            start from, or learn from, its own.
-        resume: go on with an interrupted run.
+        seeds: each trains a run in ``OUT/seed-N``; ``resume`` trains the missing ones, and includes
+            other seeds that are there. ``{seed}`` in an override stands for the run's seed, so that
+            each run may start from a model of its own.
+        resume: continue an interrupted run.
         overwrite: replace ``out``.
 
     Returns:
-        The run folder, its ``metrics.json``, and where the model is. With ``seeds``: means and
-        standard deviations of the validation's metrics, and every run's result.
+        The content of ``metrics.json`` (see ``seqrec.runs.result``), the run folder and the model
+        folder. With ``seeds``: means and standard deviations of the validation metrics, and every
+        run's result.
 
     Raises:
         SeqRecError: a mistake in recipe, data, seeds or folders.
@@ -65,9 +66,11 @@ def train(
             for seed, settings in zip(seeds, recipes, strict=True):
                 run = folder / f"{SEED_PREFIX}{seed}"
                 is_begun = resume and (run.exists() or unfinished(run).exists())
-                found = train_recipe(settings, prepared, run, resume=is_begun, overwrite=overwrite)
+                trained = train_recipe(
+                    settings, prepared, run, resume=is_begun, overwrite=overwrite
+                )
                 at = out / run.name
-                runs.append({**found, "run": str(at), "model": str(at / "model"), "out": str(at)})
+                runs.append({**trained, "run": str(at), "model": str(at / "model"), "out": str(at)})
             for seed, run in seed_folders(folder).items():
                 if seed not in seeds:  # of an unfinished run that this one replaces
                     shutil.rmtree(run)

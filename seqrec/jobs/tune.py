@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqrec.builders.search import optuna_of
+from seqrec.builders.search import load_optuna
 from seqrec.config.defaults import TUNE
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import RLConfig
 from seqrec.config.search import space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -18,11 +17,11 @@ from seqrec.outputs import describe_os_error, refuse_existing, swap_in
 from seqrec.runs.folder import (
     CONFIG_FILE,
     check_same,
-    resolved,
     start_folder,
     unfinished,
 )
-from seqrec.runs.search import BEST_FILE, TRIALS_FILE, TRIALS_FOLDER, Search, _table
+from seqrec.runs.recipe import describe_run
+from seqrec.runs.search import BEST_FILE, TRIALS_FILE, TRIALS_FOLDER, Search, trial_table
 
 COMPARED_BY = {"trainer.selection_metric", "trainer.devices", "trainer.accelerator"}
 
@@ -70,14 +69,14 @@ def tune(
     """
     settings = load_recipe(recipe, overrides)
     space = load_search(recipe, overrides, search)
-    optuna_of("tune")
+    load_optuna("tune")
     prepared = PreparedData.open(data)
     _check(settings, prepared, trials)
     if compared := COMPARED_BY & set(space):
         raise SeqRecError(f"search: {compared.pop()} cannot be searched, as all trials share it")
     out = Path(out)
     folder = unfinished(out)
-    config = {**resolved(settings, prepared), "search": space_settings(space)}
+    config = {**describe_run(settings, prepared), "search": space_settings(space)}
     was_finished = False
     try:
         if resume and not folder.exists():
@@ -113,7 +112,7 @@ def tune(
 def _check(recipe: Recipe, prepared: PreparedData, trials: int) -> None:
     if trials < 1:
         raise SeqRecError(f"--trials {trials}: at least 1")
-    if isinstance(recipe.objective, RLConfig):
+    if not recipe.objective.has_epochs:
         raise SeqRecError(
             "tune: a search compares epochs, but objective rl has none; run seqrec train with "
             "each setting"
@@ -132,7 +131,7 @@ def _result(out: Path) -> dict[str, Any]:
     model = out / TRIALS_FOLDER / f"{content['best']['trial']:03d}"
     return {
         **content,
-        "table": _table(content["trials"]),
+        "table": trial_table(content["trials"]),
         "recipe": str(out / BEST_FILE),
         "model": str(model),
         "out": str(out),

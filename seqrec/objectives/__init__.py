@@ -1,1 +1,1 @@
-"""What is learned: one implementation an objective, found by its name in the recipe."""
+"""Objectives of training: one implementation each, behind one interface."""

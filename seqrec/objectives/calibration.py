@@ -1,100 +1,96 @@
-"""What is settled once a model has learned: its memory's strength, and what new titles are."""
+"""Calibration of a trained model: the strength of its transition prior, its cold-start items."""
 
 from typing import Any, NamedTuple
 
 import torch
 
 from seqrec.config.model import ContentConfig
-from seqrec.config.objective import DistillationConfig, SFTConfig
 from seqrec.config.recipe import Recipe
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
-from seqrec.objectives.interface import Learning
 from seqrec.training.calibration.cold_items import learn_cold_items, scale_cold_items
 from seqrec.training.calibration.prior_strength import choose_strength
-from seqrec.training.loaders import QueryLoader
+from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import TrainingModule
 
-SETTLE_COLD_ITEMS = SFTConfig | DistillationConfig
-"""Objectives that teach a whole model, and what content says of new titles afterwards."""
 
+class Calibration(NamedTuple):
+    """Results of the calibration, for ``metrics.json``."""
 
-class Completion(NamedTuple):
-    """For ``metrics.json``."""
-
-    facts: dict[str, Any]
+    details: dict[str, Any]
     validation: dict[str, float]
-    """The metrics of the whole model; empty if nothing was left open."""
+    """Metrics of the calibrated model; empty if nothing was chosen on validation."""
 
 
-def complete(
+def calibrate(
     recipe: Recipe,
     module: TrainingModule,
-    learning: Learning,
+    loader: PackedLoader,
     validation: QueryLoader | None,
-) -> Completion:
-    """Settle what a recipe leaves open until the model has learned.
+    *,
+    chooses_strength: bool,
+    fits_cold_items: bool,
+) -> Calibration:
+    """Choose the settings that a recipe leaves open until the model is trained.
 
     Args:
         recipe: of the run.
-        module: holds the model, whose weights are chosen.
-        learning: gives training histories.
-        validation: judges; absent if nobody can.
+        module: holds the model, whose weights are final.
+        loader: training batches.
+        validation: queries that choose; None if there are none.
+        chooses_strength: choose the strength of the transition prior if the recipe gives none.
+        fits_cold_items: fit the vectors of items that training never met to their content.
     """
-    model = module.model
-    found = Completion({}, {})
-    is_open = learning.prior_strength is None and has_open_strength(recipe, model)
-    if validation is not None and is_open:
+    model, details = module.model, {}
+    metrics: dict[str, float] = {}
+    prior = model.transition_prior
+    if validation is not None and chooses_strength and has_open_strength(recipe, model):
         metric = recipe.trainer.selection_metric
-        assert model.transition_prior is not None
         with module.ranker.without_cold_items():
-            metrics = choose_strength(
-                module.ranker, model.transition_prior, validation, metric, module.ks
-            )
-        set_strength(model, model.transition_prior.strength)
-        found = Completion({}, metrics)
-    if model.transition_prior is not None:
-        found = found._replace(facts={"prior_strength": model.transition_prior.strength})
-    if isinstance(recipe.objective, SETTLE_COLD_ITEMS):
-        facts, metrics = _of_cold_items(recipe, module, learning, validation)
-        found = Completion(found.facts | facts, found.validation | metrics)
-    return found
+            metrics = choose_strength(module.ranker, prior, validation, metric, module.ks)
+        set_strength(model, prior.strength)
+    if prior is not None:
+        details["prior_strength"] = prior.strength
+    if fits_cold_items:
+        more_details, more_metrics = _fit_cold_items(recipe, module, loader, validation)
+        details, metrics = details | more_details, metrics | more_metrics
+    return Calibration(details, metrics)
 
 
 def has_open_strength(recipe: Recipe, model: SeqRecForNextItem) -> bool:
-    """Whether the model has a memory of which the recipe does not say what it counts."""
+    """Return whether the model has a transition prior whose strength the recipe does not give."""
     settings = recipe.model.transition_prior
     return model.transition_prior is not None and settings is not None and settings.strength is None
 
 
 def set_strength(model: SeqRecForNextItem, strength: float) -> None:
-    """Say what the model's memory counts, in its folder, too."""
+    """Set the strength of the model's transition prior, also in its configuration."""
     assert model.transition_prior is not None
     model.transition_prior.strength = strength
     model.config.transition_prior = {**(model.config.transition_prior or {}), "strength": strength}
 
 
-def _of_cold_items(
-    recipe: Recipe, module: TrainingModule, learning: Learning, validation: QueryLoader | None
-) -> Completion:
-    """Of titles that training never met: what content says of them, and how loudly."""
+def _fit_cold_items(
+    recipe: Recipe, module: TrainingModule, loader: PackedLoader, validation: QueryLoader | None
+) -> Calibration:
+    """Fit the vectors of items that training never met, and scale them on validation."""
     model = module.model
     embedding = model.get_input_embeddings()
     if not isinstance(embedding, ContentEmbedding) or embedding.has_row.all():
-        return Completion({}, {})
+        return Calibration({}, {})
     settings = recipe.model.content or ContentConfig()
     torch.manual_seed(recipe.trainer.seed)
     learn_cold_items(
         model,
-        learning.loader.endless(),
+        loader.endless(),
         row_dropout=settings.row_dropout,
         content_dropout=settings.content_dropout,
     )
-    facts: dict[str, Any] = {"number": int((~embedding.has_row).sum())}
+    details: dict[str, Any] = {"number": int((~embedding.has_row).sum())}
     if validation is None:
-        return Completion({"cold_items": facts}, {})
+        return Calibration({"cold_items": details}, {})
     metric = recipe.trainer.selection_metric
     scale, cost, metrics = scale_cold_items(
         module.ranker, validation, metric, module.ks, settings.max_cost
     )
-    return Completion({"cold_items": facts | {"scale": scale, "cost": cost}}, metrics)
+    return Calibration({"cold_items": details | {"scale": scale, "cost": cost}}, metrics)

@@ -1,14 +1,18 @@
-"""From a distillation recipe to objects: teachers or their cached answers, and what both cost."""
+"""Distillation: a student predicts as its teachers do, live or from a cache of their answers."""
 
-import statistics
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrec.builders.named_models import (
-    check_targets_are_unread,
-    open_reader_of_titles,
+from seqrec.builders.named_models import check_reads_titles, check_targets_are_unread
+from seqrec.builders.pretrained import START_KEY
+from seqrec.builders.streams import build_stream
+from seqrec.builders.teachers import (
+    TEACHERS_KEY,
+    check_reads_forwards,
+    fingerprints,
+    mean_strength,
+    open_teachers,
 )
 from seqrec.config.objective import DistillationConfig, DivergenceConfig
 from seqrec.config.recipe import Recipe
@@ -16,14 +20,15 @@ from seqrec.data.caches.teacher import KIND, read_header, read_teacher_cache
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import catalog_divergence
+from seqrec.losses.top_k_divergence import top_k_divergence
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import folder_fingerprint, model_folder
-from seqrec.objectives.interface import Learning
-from seqrec.objectives.sft import build_stream
+from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
+from seqrec.objectives.serving_costs import serving_costs
+from seqrec.objectives.start import Start
 from seqrec.ranking.recommender import Recommender
-from seqrec.tokens.streams.windows import WindowKind
-from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.loaders import PackedLoader
+from seqrec.training.module import BatchLoss
 from seqrec.training.steps.distillation import (
     CacheReader,
     Continuation,
@@ -33,159 +38,152 @@ from seqrec.training.steps.distillation import (
     kept_answers_loss,
 )
 
-TEACHERS_KEY = "objective.teachers"
 CACHE_KEY = "objective.cache"
 
 
-def build_distillation(
-    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
-) -> Learning:
-    """Everything beside the student that a distillation recipe names.
+class DistillationObjective(NextItemObjective):
+    """Trains a student on the teachers' distributions over the catalog."""
 
-    Raises:
-        SeqRecError: teachers of another catalog or tokenizer, or that read less than the student;
-            a cache made of something else, or by others.
-    """
-    config = recipe.objective
-    assert isinstance(config, DistillationConfig)
-    if config.cache is not None:
-        return _from_cache(recipe, config, prepared, tokens, rank)
-    if not config.teachers:
-        raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
-    teachers = open_teachers(
-        config.teachers,
-        prepared,
-        tokens=tokens,
-        max_length=recipe.data.max_length,
-        windows=recipe.data.windows,
-    )
-    stream = build_stream(recipe, prepared, tokens, rank)
+    @classmethod
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        config = get_config(recipe)
+        sources: dict[str, Any] = {
+            f"fingerprint_of {path}": folder_fingerprint(model_folder(path, TEACHERS_KEY))
+            for path in config.teachers
+        }
+        if config.cache is not None:
+            sources["cache"] = read_header(Path(config.cache))
+        return sources
+
+    @classmethod
+    def check_start(cls, recipe: Recipe, start: Recommender) -> None:
+        path = str(recipe.model.from_pretrained)
+        check_reads_titles(start, path, "objective distillation")
+        check_targets_are_unread(start.model, recipe.data.windows, f"{START_KEY} {path}")
+        if recipe.objective.continues_histories and not start.model.config.causal:
+            raise SeqRecError(
+                f"objective.on_policy: {START_KEY} {path}: also reads the items after a position; "
+                "name a model that reads earlier items alone, or leave on_policy out"
+            )
+
+    @classmethod
+    def build_setup(
+        cls, recipe: Recipe, prepared: PreparedData, start: Start, rank: int
+    ) -> TrainingSetup:
+        config = get_config(recipe)
+        if config.cache is not None:
+            return _build_from_cache(recipe, config, prepared, start, rank)
+        if not config.teachers:
+            raise SeqRecError(f"{TEACHERS_KEY}: none; name runs or model folders, or {CACHE_KEY}")
+        teachers = open_teachers(
+            config.teachers,
+            prepared,
+            tokens=start.tokens,
+            max_length=recipe.data.max_length,
+            windows=recipe.data.windows,
+        )
+        stream = build_stream(recipe, prepared, start.tokens, rank)
+        if config.on_policy is not None:
+            if config.on_policy.num_items >= recipe.data.max_length:
+                raise SeqRecError("objective.on_policy.num_items: fewer than data.max_length")
+            check_reads_forwards(config.teachers, teachers)
+        return TrainingSetup(
+            PackedLoader(stream),
+            build_batch_loss(config, Teachers([teacher.model for teacher in teachers])),
+            stream.item_counts,
+            prepared.num_items,
+            fits_cold_items=True,
+            prior_strength=mean_strength(teachers),
+        )
+
+    def measure(self, folder: Path) -> dict[str, Any]:
+        """Measure the serving costs of student and teachers."""
+        blocks = (queries.histories for queries in self.validation)
+        histories = next((block for block in blocks if len(block)), [])
+        teachers = get_config(self.recipe).teachers
+        return {
+            "serving": serving_costs(teachers, self.module.ranker, folder, self.prepared, histories)
+        }
+
+
+def get_config(recipe: Recipe) -> DistillationConfig:
+    """Return the objective block, which must be that of distillation."""
+    assert recipe.objective.name == "distillation"
+    return recipe.objective
+
+
+def build_batch_loss(config: DistillationConfig, teachers: Teachers) -> BatchLoss:
+    """Bind the loss of a batch under live teachers to its settings."""
     continuation = None
     if config.on_policy is not None:
-        if config.on_policy.num_items >= recipe.data.max_length:
-            raise SeqRecError("objective.on_policy.num_items: fewer than data.max_length")
-        for path, teacher in zip(config.teachers, teachers, strict=True):
-            if not teacher.model.config.causal:
-                raise SeqRecError(
-                    f"{TEACHERS_KEY} {path}: reads what stands after a title, too (model.causal "
-                    "false): with objective.on_policy it would read what stood there before; name "
-                    "another"
-                )
         continuation = Continuation(**config.on_policy.model_dump())
-    objective = partial(
+    return partial(
         distillation_loss,
-        teachers=Teachers([teacher.model for teacher in teachers]),
+        teachers=teachers,
         divergence=build_divergence(config.loss),
         sft_share=config.sft_share,
         state_share=config.state_share,
         continuation=continuation,
     )
-    return Learning(
-        PackedLoader(stream),
-        objective,
-        stream.item_counts,
-        num_scored=prepared.num_items,
-        prior_strength=mean_strength(teachers),
-    )
 
 
-def _from_cache(
-    recipe: Recipe,
-    config: DistillationConfig,
-    prepared: PreparedData,
-    tokens: ItemTokens,
-    rank: int,
-) -> Learning:
+def build_divergence(config: DivergenceConfig) -> Divergence:
+    """Bind the divergence that the settings name."""
+    settings = config.model_dump(exclude={"name"})
+    return partial(catalog_divergence, kind=config.name, **settings)
+
+
+def _build_from_cache(
+    recipe: Recipe, config: DistillationConfig, prepared: PreparedData, start: Start, rank: int
+) -> TrainingSetup:
+    """Build batches and loss from a cache of the teachers' answers."""
     folder = Path(str(config.cache))
-    answers = read_teacher_cache(folder, made_of(recipe, prepared))
-    stream = build_stream(recipe, prepared, tokens, rank, has_sources=True)
+    answers = read_teacher_cache(folder, expected_header(recipe, prepared))
+    stream = build_stream(recipe, prepared, start.tokens, rank, has_sources=True)
     reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
-    objective = partial(kept_answers_loss, answers=reader, sft_share=config.sft_share)
-    return Learning(
+    return TrainingSetup(
         PackedLoader(stream),
-        objective,
+        partial(
+            kept_answers_loss,
+            answers=reader,
+            divergence=top_k_divergence,
+            sft_share=config.sft_share,
+        ),
         stream.item_counts,
-        num_scored=prepared.num_items,
-        facts={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
+        prepared.num_items,
+        fits_cold_items=True,
         prior_strength=read_header(folder).get("prior_strength"),
+        check_model=check_learns_all_items,
+        details={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
     )
 
 
-def check_cache_knows(model: SeqRecForNextItem, config: DistillationConfig) -> None:
-    """Refuse a student who leaves out titles that a cache's answers do not."""
-    num_left_out = model.config.num_items - model.num_learned
-    if config.cache is not None and num_left_out:
+def check_learns_all_items(model: SeqRecForNextItem) -> None:
+    """Refuse a student that leaves out items that the cached answers hold.
+
+    Raises:
+        SeqRecError: it has content, and the log lacks some items.
+    """
+    num_excluded = model.config.num_items - model.num_learned
+    if num_excluded:
         raise SeqRecError(
-            f"{CACHE_KEY}: a student with content does not learn the {num_left_out} titles that "
+            f"{CACHE_KEY}: a student with content does not learn the {num_excluded} items that "
             f"training never meets, which the answers count; name live teachers ({TEACHERS_KEY})"
         )
 
 
-def made_of(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
-    """What a cache that the recipe's batches ask must have been made of; by whom, if it says so."""
-    config = recipe.objective
-    assert isinstance(config, DistillationConfig)
-    by_whom = {"teachers": fingerprints(config.teachers)} if config.teachers else {}
+def expected_header(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """Return the header that a cache must have for the recipe's batches.
+
+    It includes the teachers if the recipe names them beside the cache.
+    """
+    teachers = get_config(recipe).teachers
     return {
         "kind": KIND,
-        **by_whom,
+        **({"teachers": fingerprints(teachers)} if teachers else {}),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
         "max_length": recipe.data.max_length,
         "windows": recipe.data.windows,
         "stride": recipe.data.stride,
     }
-
-
-def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> list[str]:
-    """Of all teachers, in one order: a mean has none."""
-    return sorted(folder_fingerprint(model_folder(path, key)) for path in teachers)
-
-
-def mean_strength(teachers: Sequence[Recommender]) -> float | None:
-    """What the teachers' priors count, on average; None if they have none.
-
-    A student whose memory counts as much has to learn what the teachers' decoders know, not what
-    its memory will tell it anyway.
-    """
-    priors = [teacher.model.transition_prior for teacher in teachers]
-    strengths = [prior.strength if prior is not None else 0.0 for prior in priors]
-    return statistics.fmean(strengths) or None
-
-
-def build_divergence(config: DivergenceConfig) -> Divergence:
-    """The divergence that the settings name."""
-    settings = config.model_dump(exclude={"name"})
-    return partial(catalog_divergence, kind=config.name, **settings)
-
-
-def open_teachers(
-    paths: Sequence[str | Path],
-    prepared: PreparedData,
-    *,
-    tokens: ItemTokens | None = None,
-    max_length: int = 1,
-    windows: WindowKind = "prefixes",
-    key: str = TEACHERS_KEY,
-) -> list[Recommender]:
-    """The teachers of the data's catalog, who read the same tokens: the student's, if given.
-
-    Raises:
-        SeqRecError: no such model, another catalog or tokenizer, one that reads fewer items, or
-            that would read the targets in such windows.
-    """
-    teachers = [
-        open_reader_of_titles(model_folder(path, key), prepared, "distillation") for path in paths
-    ]
-    for path, teacher in zip(paths, teachers, strict=True):
-        longest = teacher.model.config.max_length
-        if teacher.tokens != (tokens or teachers[0].tokens):
-            whose = "seqrec makes of the data" if tokens else f"{paths[0]}"
-            raise SeqRecError(f"{key} {path}: has another tokenizer than {whose}")
-        check_targets_are_unread(teacher.model, windows, f"{key} {path}")
-        if longest < max_length:
-            raise SeqRecError(
-                f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "
-                "(data.max_length)"
-            )
-    return teachers

@@ -1,84 +1,106 @@
-"""What objectives consist of that step through batches of the log, and how they are fitted."""
+"""The interface of an objective: what its recipe builds, and what a run does with it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Int
+from transformers import PreTrainedTokenizerFast
 
 from seqrec.config.recipe import Recipe
-from seqrec.training.callbacks import Watch
-from seqrec.training.fit import FitResult, fit
-from seqrec.training.loaders import PackedLoader, Validation
-from seqrec.training.module import LearningModule, Objective
-from seqrec.training.steps.preference import PairWatch
+from seqrec.data.prepared import PreparedData
+from seqrec.objectives.model_folder import write_model_folder
+from seqrec.training.callbacks import ShouldStop
+from seqrec.training.fit import FitResult
 
-ACCOUNTS = (
-    "tokens_per_second",
-    "useful_share",
-    "decoder_gflops",
-    "head_gflops",
-    "share_of_product_rate",
-)
-"""Of an epoch, the median of all: what ``metrics.json`` takes from the log."""
+MODEL_FOLDER = "model"
+"""The model folder inside a run folder."""
 
 
-class Learning(NamedTuple):
-    """What a recipe's objective gives beside the model."""
+class RunOutcome(NamedTuple):
+    """The outcome of training, for ``metrics.json``."""
 
-    loader: PackedLoader
-    objective: Objective
-    """The loss of a batch under a model."""
+    best_epoch: int | None
+    """The epoch of the final weights; 0 if they are the start's; None without epochs."""
+    validation_before: dict[str, float]
+    """Validation metrics of the start; empty if it was not judged."""
+    validation: dict[str, float]
+    """Validation metrics of the final model; empty without validation queries."""
+    details: dict[str, Any]
+    """Results that this objective alone has."""
+    costs: dict[str, Any]
+    """Time and throughput of training."""
+
+
+@dataclass
+class Objective(ABC):
+    """A recipe's model together with everything that trains and judges it.
+
+    A run calls, in this order, ``build``, ``before``, ``fit``, ``after``, ``save`` and
+    ``measure``. Where several processes train together, each of them calls the first three. A run
+    that resumes calls the same: ``fit`` continues from the state that its folder holds.
+    """
+
+    recipe: Recipe
+    prepared: PreparedData
+    model: Any
+    """The model that is trained, a ``PreTrainedModel``."""
+    tokenizer: PreTrainedTokenizerFast
     item_counts: Int[np.ndarray, " I"]
     """Training interactions of every item."""
-    num_scored: int
-    """Items that a target is scored against, itself among them."""
-    is_sparse: bool = False
-    """Whether a step touches only the rows that it used."""
-    watched: PairWatch | None = None
-    """What is judged beside the ranking after every epoch."""
-    facts: dict[str, Any] = {}
-    """For ``metrics.json``."""
-    notice: str | None = None
-    """What is said before training."""
-    prior_strength: float | None = None
-    """What a memory counts from the start where the recipe leaves it open; None: validation chooses
-    afterwards."""
+    selection_metric: str
+    """The validation metric that chooses the final weights."""
+    protocol: str
+    """One line that says how validation was done."""
+    notices: Sequence[str]
+    """Lines that are printed before training."""
 
+    @classmethod
+    @abstractmethod
+    def build(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> Self:
+        """Build everything that one of the run's processes needs; nothing is written.
 
-def fit_recipe(
-    recipe: Recipe,
-    module: LearningModule,
-    loader: PackedLoader,
-    validation: Validation,
-    folder: Path,
-    *,
-    num_scored: int,
-    watch: Watch | None = None,
-) -> FitResult:
-    """``fit`` with what the recipe's trainer block says."""
-    trainer = recipe.trainer
-    return fit(
-        module,
-        loader,
-        validation,
-        folder,
-        max_epochs=trainer.max_epochs,
-        patience=trainer.patience,
-        selection_metric=trainer.selection_metric,
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        checkpoint_minutes=trainer.checkpoint_minutes,
-        ema_decay=trainer.ema_decay,
-        epochs_without_dropout=trainer.epochs_without_dropout,
-        num_scored=num_scored,
-        watch=watch,
-    )
+        Args:
+            recipe: of this objective.
+            prepared: the data.
+            rank: which of the processes this is.
 
+        Raises:
+            SeqRecError: a mistake in the recipe, the data or the models that it names.
+        """
 
-def cost_of(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """What the epochs of a log took: seconds in all, and the median of their accounts."""
-    seconds = round(sum(line["train_seconds"] for line in lines), 1)
-    medians = {key: float(np.median([line[key] for line in lines])) for key in ACCOUNTS}
-    return {"train_seconds": seconds, **medians}
+    @classmethod
+    @abstractmethod
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        """Return fingerprints of the models and files that the objective block names."""
+
+    @abstractmethod
+    def before(self) -> None:
+        """Prepare training, such as judging the model that it starts from."""
+
+    @abstractmethod
+    def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
+        """Train in an empty run folder, or continue from the state of an interrupted run.
+
+        Args:
+            folder: for logs and state.
+            should_stop: ends training early, where training has epochs.
+        """
+
+    @abstractmethod
+    def after(self, folder: Path, fit: FitResult) -> RunOutcome:
+        """Choose the final weights and calibrate the model, which is saved next."""
+
+    @abstractmethod
+    def measure(self, folder: Path) -> dict[str, Any]:
+        """Return further details, measured on the final model and its saved folder."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model as it is to a model folder."""
+        self.model.eval()
+        write_model_folder(
+            folder, self.model, self.tokenizer, self.prepared.items(), self.item_counts
+        )

@@ -1,18 +1,18 @@
-"""From a preference recipe to objects: pairs, the reference, the loss, what is watched."""
+"""Preference optimization: preferred answers to a history become likelier than rejected ones."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from seqrec.builders.model import count_items
-from seqrec.builders.named_models import open_reader_of_titles
-from seqrec.builders.pretrained import KEY
+from seqrec.builders.named_models import check_reads_titles
+from seqrec.builders.pretrained import START_KEY
+from seqrec.builders.reference import REFERENCE_KEY, open_reference
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
 from seqrec.config.recipe import Recipe
-from seqrec.data.caches.reference import build_header, read_reference_cache
+from seqrec.data.checksums import file_sha256
 from seqrec.data.feedback.counts import describe_counts
 from seqrec.data.feedback.pairs import Pairs
 from seqrec.data.feedback.pairs_file import read_pairs
@@ -20,47 +20,103 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses import preference
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.losses.preference import PairLogProbs
-from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import folder_fingerprint, model_folder, num_learned_items
-from seqrec.objectives.interface import Learning
+from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
+from seqrec.objectives.start import Start
+from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.streams.pairs import PairStream
-from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.loaders import PackedLoader
-from seqrec.training.steps.preference import (
-    CachedReference,
-    FrozenReference,
-    PairWatch,
-    PreferenceLoss,
-    Reference,
-    preference_loss,
-)
-
-REFERENCE_KEY = "objective.reference"
+from seqrec.training.steps.preference import PairMetrics, PreferenceLoss, preference_loss
 
 
-def build_preference(
-    recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank: int
-) -> Learning:
-    """Everything beside the policy that a preference recipe names.
+class PreferenceObjective(NextItemObjective):
+    """Trains a policy on pairs of answers, relative to the model that it starts from."""
+
+    @classmethod
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        reference = get_config(recipe).reference
+        if reference is None:
+            return {}
+        is_file = Path(reference).is_file()
+        fingerprint = (
+            file_sha256(Path(reference))
+            if is_file
+            else folder_fingerprint(model_folder(reference, REFERENCE_KEY))
+        )
+        return {"reference_fingerprint": fingerprint}
+
+    @classmethod
+    def check_start(cls, recipe: Recipe, start: Recommender) -> None:
+        check_reads_titles(start, str(recipe.model.from_pretrained), "objective preference")
+
+    @classmethod
+    def build_setup(
+        cls, recipe: Recipe, prepared: PreparedData, start: Start, rank: int
+    ) -> TrainingSetup:
+        config = get_config(recipe)
+        if recipe.model.from_pretrained is None:
+            raise SeqRecError(f"{START_KEY}: missing; name the run that preferences change")
+        if recipe.data.pairs is None:
+            raise SeqRecError("data.pairs: missing; name the file that seqrec pairs wrote")
+        num_items = num_learned_items(model_folder(recipe.model.from_pretrained, START_KEY))
+        pairs = read_pairs(Path(recipe.data.pairs), prepared, num_items)
+        learned, held_out = split_pairs(pairs, recipe)
+        stream_of = partial(
+            PairStream,
+            pairs,
+            tokens=start.tokens,
+            row_length=recipe.data.max_length,
+            batch_size=recipe.data.batch_size,
+            ignore_index=IGNORE_INDEX,
+        )
+        reference = open_reference(recipe, config, prepared, pairs)
+        stream = stream_of(
+            chosen=learned,
+            has_labels=config.sft_share > 0,
+            seed=recipe.trainer.seed,
+            rank=rank,
+            num_ranks=recipe.trainer.devices,
+        )
+        pair_metrics = None
+        if len(held_out):
+            batches = stream_of(chosen=held_out, has_labels=False).in_order
+            pair_metrics = PairMetrics(batches, reference.load_model)
+        counts = {**pairs.counts, "learned": len(learned), "held_out": len(held_out)}
+        return TrainingSetup(
+            PackedLoader(stream),
+            partial(
+                preference_loss,
+                loss=build_preference_loss(config.loss),
+                reference=reference.log_probs,
+                sft_share=config.sft_share,
+            ),
+            count_items(prepared),
+            prepared.num_items,
+            tolerance=config.tolerance,
+            extra_metrics=pair_metrics,
+            details={"pairs": counts},
+            notices=(f"{recipe.data.pairs}: {describe_counts(counts, pairs.unknown)}",),
+        )
+
+    def measure(self, folder: Path) -> dict[str, Any]:
+        return {}
+
+
+def get_config(recipe: Recipe) -> PreferenceConfig:
+    """Return the objective block, which must be that of preference optimization."""
+    assert recipe.objective.name == "preference"
+    return recipe.objective
+
+
+def split_pairs(pairs: Pairs, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the pairs to train on, and of those held out.
 
     Raises:
-        SeqRecError: no pairs, pairs that the loss cannot learn from, a reference that is of
-            another catalog or, as a cache, of another model, pairs or data.
+        SeqRecError: the loss cannot use some pairs, or a part is empty that is needed.
     """
-    config = recipe.objective
-    assert isinstance(config, PreferenceConfig)
-    start = recipe.model.from_pretrained
-    if start is None:
-        raise SeqRecError(f"{KEY}: missing; name the run that preferences change")
-    if recipe.data.pairs is None:
-        raise SeqRecError("data.pairs: missing; name the file that seqrec pairs wrote")
-    num_items = num_learned_items(model_folder(start, KEY))
-    pairs = read_pairs(Path(recipe.data.pairs), prepared, num_items)
-    check_sides(pairs, recipe)
+    _check_sides(pairs, recipe)
     is_held_out = pairs.is_held_out(recipe.data.held_out_share)
     learned = np.flatnonzero(~is_held_out & (pairs.weight > 0))
-    held_out = np.flatnonzero(is_held_out)
     if not len(learned):
         raise SeqRecError(f"{recipe.data.pairs}: all pairs are held out; lower data.held_out_share")
     is_compared = is_held_out & ~pairs.is_one_sided
@@ -70,48 +126,13 @@ def build_preference(
             "trainer.selection_metric pair_accuracy compares; raise data.held_out_share, or select "
             "by ndcg@10"
         )
-    stream_of = partial(
-        PairStream,
-        pairs,
-        tokens=tokens,
-        row_length=recipe.data.max_length,
-        batch_size=recipe.data.batch_size,
-        ignore_index=IGNORE_INDEX,
-    )
-    reference, kept = open_reference(recipe, prepared, pairs)
-    stream = stream_of(
-        chosen=learned,
-        has_labels=config.sft_share > 0,
-        seed=recipe.trainer.seed,
-        rank=rank,
-        num_ranks=recipe.trainer.devices,
-    )
-    objective = partial(
-        preference_loss,
-        loss=build_preference_loss(config.loss),
-        reference=reference,
-        sft_share=config.sft_share,
-    )
-    watched = None
-    if len(held_out):
-        watched = PairWatch(stream_of(chosen=held_out, has_labels=False).in_order, kept)
-    facts = {**pairs.counts, "learned": len(learned), "held_out": len(held_out)}
-    return Learning(
-        PackedLoader(stream),
-        objective,
-        count_items(prepared),
-        num_scored=prepared.num_items,
-        watched=watched,
-        facts={"pairs": facts},
-        notice=f"{recipe.data.pairs}: {describe_counts(facts, pairs.unknown)}",
-    )
+    return learned, np.flatnonzero(is_held_out)
 
 
-def check_sides(pairs: Pairs, recipe: Recipe) -> None:
-    """Refuse lone likes and dislikes for losses that compare."""
+def _check_sides(pairs: Pairs, recipe: Recipe) -> None:
+    """Refuse pairs with one answer for losses that compare two."""
     num_alone = int(pairs.is_one_sided.sum())
-    assert isinstance(recipe.objective, PreferenceConfig)
-    loss = recipe.objective.loss.name
+    loss = get_config(recipe).loss.name
     if num_alone and loss != "kto":
         raise SeqRecError(
             f"{recipe.data.pairs}: {num_alone:,} pairs are a like or a dislike alone; "
@@ -120,43 +141,6 @@ def check_sides(pairs: Pairs, recipe: Recipe) -> None:
 
 
 def build_preference_loss(config: PreferenceLossConfig) -> PreferenceLoss:
-    """The loss of pairs that the settings name."""
+    """Bind the loss of pairs that the settings name."""
     function = getattr(preference, config.name)
     return partial(function, **config.model_dump(exclude={"name"}))
-
-
-def open_reference(
-    recipe: Recipe, prepared: PreparedData, pairs: Pairs
-) -> tuple[Reference | None, Callable[[], SeqRecForNextItem]]:
-    """What the loss is held against, and the model by which drift is watched.
-
-    The second model is kept in memory where the loss needs it anyway; beside a cache, or a loss
-    without a reference, it is read whenever it is asked for.
-    """
-    config = recipe.objective
-    assert isinstance(config, PreferenceConfig) and recipe.model.from_pretrained is not None
-    start = model_folder(recipe.model.from_pretrained, KEY)
-
-    def read(path: Path = start) -> SeqRecForNextItem:
-        return open_reader_of_titles(path, prepared, REFERENCE_KEY).model
-
-    if config.loss.name == "simpo":
-        return None, read
-    named = Path(config.reference) if config.reference is not None else start
-    if named.is_file():
-        wanted = build_header(
-            model_fingerprint=folder_fingerprint(start),
-            catalog_fingerprint=prepared.catalog_fingerprint,
-            pairs_fingerprint=pairs.fingerprint,
-            data_fingerprint=prepared.fingerprint,
-            max_length=recipe.data.max_length,
-        )
-        cached = read_reference_cache(named, wanted, len(pairs))
-        return CachedReference(PairLogProbs(*map(torch.from_numpy, map(np.copy, cached)))), read
-    model = read(model_folder(named, REFERENCE_KEY))
-    if model.config.max_length < recipe.data.max_length:
-        raise SeqRecError(
-            f"{REFERENCE_KEY} {named}: reads {model.config.max_length} items of a history, fewer "
-            f"than data.max_length {recipe.data.max_length}"
-        )
-    return FrozenReference(model, pairs.num_items), lambda: model

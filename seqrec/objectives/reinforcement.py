@@ -1,123 +1,128 @@
-"""Reinforcement learning by a recipe: the roles are built, the controller runs, a model is left."""
+"""Reinforcement learning (RL): a policy's slates are rewarded, and a guard limits its KL."""
 
-import json
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
-from jaxtyping import Int
-from transformers import PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
 
-from seqrec.builders.pretrained import KEY, start_model
-from seqrec.builders.reinforcement import _worker, build_learner
-from seqrec.builders.rewards import build_scorer
+from seqrec.builders.named_models import check_reads_titles
+from seqrec.builders.pretrained import START_KEY
+from seqrec.builders.reinforcement import (
+    build_executor,
+    build_learner,
+    build_sampler,
+    build_source,
+    check_plans,
+    ranking_metric,
+)
+from seqrec.builders.rewards import build_scorer, reward_folder
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import (
-    RayConfig,
+    AlgorithmConfig,
+    DrGRPOConfig,
+    GRPOConfig,
+    ModelRewardConfig,
+    ReinforceConfig,
     RLConfig,
+    RLOOConfig,
 )
-from seqrec.data.catalog import write_items
-from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import PER_QUERY, hits_among, protocol_line
-from seqrec.models.folder import ITEMS_FILE, model_coder
-from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.outputs import METRICS_FILE
+from seqrec.evaluation.protocol import protocol_line
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    leave_one_out_advantages,
+    policy_gradient,
+    share_clipped,
+    standardized_advantages,
+)
+from seqrec.models.folder import folder_fingerprint
+from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
+from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.recommender import Recommender
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
 from seqrec.rl.controller import Controller, Executor, HeldOutPrompts, Outcome
-from seqrec.rl.executors import InProcess
 from seqrec.rl.guard import Guard, KLCoefficient
-from seqrec.rl.plans import Plans
+from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import PromptSource
-from seqrec.rl.ray_executor import OnRay
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import Scorer
-from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.log import event_blocks
-from seqrec.tokens.tokenizer import ItemTokens
-from seqrec.training.fit import device_of
+from seqrec.training.callbacks import ShouldStop
+from seqrec.training.fit import FitResult, device_of
 from seqrec.training.loaders import QueryLoader
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
-MODEL_FOLDER = "model"
-OF_RATINGS = ("rating", "model")
-"""Rewards that read ratings: those that followed, or those of the history."""
+RATING_REWARDS = ("rating", "model")
+"""Rewards that read ratings: those after a history, or those in it."""
 
 
-@dataclass(frozen=True)
-class RLJob:
-    """What a recipe of reinforcement learning and a prepared folder make together."""
+@dataclass
+class RLObjective(Objective):
+    """Trains a policy, starting from a trained model, on the rewards of its own slates."""
 
-    recipe: Recipe
-    settings: RLConfig
-    prepared: PreparedData
-    policy: SeqRecForNextItem
-    tokenizer: PreTrainedTokenizerFast
-    tokens: ItemTokens
-    item_counts: Int[np.ndarray, " I"]
     source: PromptSource
     sampler: Sampler
     make_scorer: Callable[[], Scorer]
+    """Makes the scorer, in whatever process it is called."""
+    ranker: ModelRanker
     validation: QueryLoader
+    outcome: Outcome | None = field(default=None, init=False)
+    """Set by ``fit``."""
 
     @classmethod
-    def of(cls, recipe: Recipe, prepared: PreparedData) -> "RLJob":
-        """Everything that can be seen before anything is written.
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        rewards = get_config(recipe).rewards
+        return {
+            f"fingerprint_of {reward.path}": folder_fingerprint(reward_folder(reward))
+            for reward in rewards
+            if isinstance(reward, ModelRewardConfig)
+        }
+
+    @classmethod
+    def check_start(cls, recipe: Recipe, start: Recommender) -> None:
+        """Refuse a start that cannot sample slates.
 
         Raises:
-            SeqRecError: a mistake in recipe, data or rewards.
+            SeqRecError: it reads events without planning, times, later items, or columns.
         """
-        settings = recipe.objective
-        assert isinstance(settings, RLConfig)
-        if recipe.model.from_pretrained is None:
-            raise SeqRecError(f"objective rl starts from a trained model: {KEY}=RUN")
-        torch.manual_seed(recipe.trainer.seed)
-        item_ids = prepared.items()["item_id"].to_list()
-        policy, tokenizer = start_model(recipe, prepared)
-        policy.to(device_of(recipe.trainer.accelerator))  # type: ignore[arg-type]
-        if not policy.config.causal:
-            raise SeqRecError(f"{KEY}: slates need a model that reads forwards only")
-        decoder, drawing = policy.config.backbone_config, settings.slates.sampler
-        has_branches = drawing == "autoregressive" or settings.slates.plan
-        if getattr(decoder, "relative_bias", False) and has_branches:
+        slates, path = get_config(recipe).slates, recipe.model.from_pretrained
+        if slates.plan:
+            check_plans(start, str(path))
+        else:
+            check_reads_titles(start, str(path), "objective rl")
+        config = start.model.config
+        if not config.causal:
+            raise SeqRecError(f"{START_KEY}: slates need a model that reads earlier items alone")
+        shares_rows = slates.sampler == "autoregressive" or slates.plan
+        if getattr(config.backbone_config, "relative_bias", False) and shares_rows:
             raise SeqRecError(
-                f"{KEY}: its relative_bias counts columns, in which several slates stand behind "
-                "each other; draw objective.slates.sampler=plackett_luce, without a plan"
+                f"{START_KEY}: its relative_bias counts columns, but several slates share a row; "
+                "set objective.slates.sampler=plackett_luce, without a plan"
             )
-        wants_ratings = any(reward.name in OF_RATINGS for reward in settings.rewards)
-        histories = prepared.histories(["rating"] if wants_ratings else [])
-        tokens = ItemTokens.of(tokenizer, item_ids)
-        coder = model_coder(policy.config, prepared.items(), KEY)
-        events = EventTokens.of(tokenizer, tokens, coder) if coder else None
-        source = PromptSource(
-            histories,
-            holdout_levels(prepared.users()["user_id"]),
-            num_prompts=settings.num_prompts,
-            held_out_share=settings.held_out_share,
-            max_later=settings.max_later,
-            seed=recipe.trainer.seed,
-        )
-        sampler = Sampler(
-            num_slates=settings.slates.num_slates,
-            slate_size=settings.slates.slate_size,
-            drawing=settings.slates.sampler,
-            temperature=settings.slates.temperature,
-            max_length=recipe.data.max_length,
-            plans=Plans(events) if events else None,
-        )
-        _check_room(source, sampler, policy.num_learned)
+
+    @classmethod
+    def build(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> Self:
+        settings, trainer = get_config(recipe), recipe.trainer
+        if recipe.model.from_pretrained is None:
+            raise SeqRecError(f"objective rl starts from a trained model: {START_KEY}=RUN")
+        torch.manual_seed(trainer.seed)
+        start = open_start(recipe, prepared, cls.check_start)
+        policy, events = start.trained, start.events
+        assert policy is not None
+        policy.to(device_of(trainer.accelerator))  # type: ignore[arg-type]
+        reads_ratings = any(reward.name in RATING_REWARDS for reward in settings.rewards)
+        histories = prepared.histories(["rating"] if reads_ratings else [])
+        sampler = build_sampler(settings.slates, recipe.data.max_length, events)
         validation = QueryLoader(
             event_blocks(prepared, events.grammar) if events else prepared.blocks(),
             prepared.targets,
@@ -126,167 +131,168 @@ class RLJob:
         )
         if not validation.num_queries:
             raise SeqRecError(
-                f"{prepared.path}: nobody has a validation target under {prepared.split_by}, and "
-                "the guard watches them; prepare with another --split-by"
+                f"{prepared.path}: no user has a validation target under {prepared.split_by}, "
+                "which the guard needs; prepare with another --split-by"
             )
         return cls(
             recipe,
-            settings,
             prepared,
             policy,
-            tokenizer,
-            tokens,
+            start.tokenizer,
             histories.item_counts(prepared.num_items),
-            source,
+            settings.guard.metric,
+            protocol_line(
+                prepared,
+                "validation",
+                validation.num_queries,
+                exclude_seen=True,
+                **({"time_input": events.grammar.time_input} if events else {}),
+            ),
+            (),
+            build_source(
+                settings,
+                prepared,
+                histories,
+                max_length=recipe.data.max_length,
+                num_items=policy.num_learned,
+                seed=trainer.seed,
+            ),
             sampler,
-            build_scorer(settings.rewards, prepared, coder),
+            build_scorer(settings.rewards, prepared, start.coder),
+            ModelRanker("policy", policy, start.tokens, events),
             validation,
         )
 
-    def run(self, folder: Path) -> dict[str, Any]:
-        """Learn in a folder, or go on with a run that was cut there, and leave a model.
+    def before(self) -> None:
+        """Do nothing: the controller judges the start, or resumes after that."""
 
-        Returns:
-            What ``metrics.json`` holds.
+    def build_executor(self) -> Executor:
+        """Start rollout workers and reward, in this process or on Ray."""
+        settings = get_config(self.recipe)
+        return build_executor(
+            settings, self.model, self.sampler, self.make_scorer, self.recipe.trainer.seed
+        )
+
+    def build_controller(self, folder: Path, executor: Executor) -> Controller:
+        """Assemble all roles; each is an attribute that may be replaced before the run."""
+        settings, ranker = get_config(self.recipe), self.ranker
+        guard = settings.guard
+        return Controller(
+            source=self.source,
+            held_out=HeldOutPrompts(
+                self.source.held_out(settings.num_held_out_prompts),
+                partial(ranking_metric, ranker, self.validation, guard.metric),
+                genre_matrix(self.prepared.items()),
+            ),
+            executor=executor,
+            learner=build_learner(
+                self.recipe,
+                self.model,
+                self.sampler,
+                build_algorithm(settings.algorithm),
+                entropy_bonus=settings.entropy_bonus,
+            ),
+            guard=Guard(
+                max_kl_nats=guard.max_kl_nats,
+                tolerance=guard.tolerance,
+                metric=guard.metric,
+                max_rollbacks=guard.max_rollbacks,
+            ),
+            kl_coef=KLCoefficient(guard.kl_coef, guard.target_kl_nats),
+            log=EventLog(folder / EVENTS_FILE),
+            folder=folder,
+            num_updates=settings.num_updates,
+            check_every=guard.check_every,
+            max_staleness=settings.max_staleness,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+
+    def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
+        """Run the controller; if that fails, save the last good weights.
 
         Raises:
-            SeqRecError: a reward that fails, Ray missing or refusing; it says where the last good
-                weights are.
+            SeqRecError: a reward that fails, Ray is missing or fails; the message says where the
+                last good weights are.
         """
-        started = time.perf_counter()
-        executor = build_executor(self)
+        executor = self.build_executor()
         try:
-            outcome = self._outcome(self.controller(folder, executor), folder)
+            self.outcome = self._run(self.build_controller(folder, executor), folder)
         finally:
             executor.close()
-        events = read_events(folder / EVENTS_FILE)
-        (folder / TIMELINE_FILE).write_bytes(timeline(events))
-        self._save(folder / MODEL_FOLDER)
-        metric = self.settings.guard.metric
-        first = next(event for event in events if event["stage"] == "guard")
-        seconds = stage_seconds(events)
-        num_queries = self.validation.num_queries
-        metrics = {
-            "objective": self.settings.name,
-            "num_updates": outcome.num_updates,
-            "reason": outcome.reason,
-            "users": {
-                "asked": len(self.source.users),
-                "held_out": len(self.source.held_out_users),
-                "too_short": self.source.num_too_short,
-            },
-            "rollbacks": outcome.rollbacks,
-            "reward_before": first["reward"],
-            "reward": outcome.reward,
-            "kl_nats": outcome.kl_nats,
-            "num_parameters": self.policy.num_parameters(),
-            "selection_metric": metric,
-            "validation_before": {metric: first["metric"]},
-            "validation": {metric: outcome.metric},
-            "protocol": protocol_line(
-                self.prepared, "validation", num_queries, exclude_seen=True, **self._time_input()
-            ),
-            "stage_seconds": {stage: round(took, 2) for stage, took in seconds.items()},
-            "train_seconds": round(whole_seconds(events), 1),
-            "wall_seconds": round(time.perf_counter() - started, 1),
-        }
-        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
-        return metrics
+        (folder / TIMELINE_FILE).write_bytes(timeline(read_events(folder / EVENTS_FILE)))
+        return FitResult(None, 0, self.outcome.num_updates, has_validation=True)
 
-    def _outcome(self, controller: Controller, folder: Path) -> Outcome:
-        """Of a run that ends well; of one that does not, the last good weights are left."""
+    def _run(self, controller: Controller, folder: Path) -> Outcome:
         try:
             return controller.run()
         except SeqRecError as error:
             if not controller.good:
                 raise
             controller.learner.load_state_dict(controller.good["learner"])
-            self._save(folder / MODEL_FOLDER)
+            self.save(folder / MODEL_FOLDER)
             raise SeqRecError(
-                f"{error}; the last good weights are in {folder / MODEL_FOLDER}, and --resume goes "
-                "on from where they were"
+                f"{error}; the last good weights are in {folder / MODEL_FOLDER}, and --resume "
+                "continues from them"
             ) from error
 
-    def _save(self, folder: Path) -> None:
-        """The policy as it is, as a model folder."""
-        disable_progress_bar()
-        self.policy.eval().save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        write_items(self.prepared.items(), self.item_counts, folder / ITEMS_FILE)
-
-    def _time_input(self) -> dict[str, str]:
-        """What the policy is told of times, for the protocol, if it reads events."""
-        events = self.validation.events
-        return {} if events is None else {"time_input": events.grammar.time_input}
-
-    def controller(self, folder: Path, executor: Executor) -> Controller:
-        """All roles put together; each is an attribute that may be replaced before it runs."""
-        settings = self.settings
-        ranker = ModelRanker("policy", self.policy, self.tokens, self.validation.events)
-        metric = partial(ranking_metric, ranker, self.validation, settings.guard.metric)
-        return Controller(
-            source=self.source,
-            held_out=HeldOutPrompts(
-                self.source.held_out(settings.num_held_out_prompts),
-                metric,
-                genre_matrix(self.prepared.items()),
-            ),
-            executor=executor,
-            learner=build_learner(self.recipe, settings, self.policy, self.sampler),
-            guard=Guard(
-                max_kl_nats=settings.guard.max_kl_nats,
-                tolerance=settings.guard.tolerance,
-                metric=settings.guard.metric,
-                max_rollbacks=settings.guard.max_rollbacks,
-            ),
-            kl_coef=KLCoefficient(settings.guard.kl_coef, settings.guard.target_kl_nats),
-            log=EventLog(folder / EVENTS_FILE),
-            folder=folder,
-            num_updates=settings.num_updates,
-            check_every=settings.guard.check_every,
-            max_staleness=settings.max_staleness,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+    def after(self, folder: Path, fit: FitResult) -> RunOutcome:
+        """Report the last good weights, which the controller left in the policy."""
+        outcome, metric = self.outcome, self.selection_metric
+        assert outcome is not None
+        events = read_events(folder / EVENTS_FILE)
+        first = next(event for event in events if event["stage"] == "guard")
+        seconds = {stage: round(took, 2) for stage, took in stage_seconds(events).items()}
+        return RunOutcome(
+            None,
+            {metric: first["metric"]},
+            {metric: outcome.metric},
+            {
+                "reason": outcome.reason,
+                "users": {
+                    "trained_on": len(self.source.users),
+                    "held_out": len(self.source.held_out_users),
+                    "too_short": self.source.num_too_short,
+                },
+                "rollbacks": outcome.rollbacks,
+                "reward_before": first["reward"],
+                "reward": outcome.reward,
+                "kl_nats": outcome.kl_nats,
+            },
+            {"train_seconds": round(whole_seconds(events), 1), "stage_seconds": seconds},
         )
 
-
-def build_executor(job: RLJob) -> Executor:
-    """Where rollout workers and reward run."""
-    make_worker = partial(_worker, job.policy.config, job.sampler, job.recipe.trainer.seed)
-    executor, device = job.settings.executor, job.policy.device
-    if isinstance(executor, RayConfig):
-        return OnRay(
-            make_worker,
-            executor.num_workers,
-            job.make_scorer,
-            num_threads=executor.num_threads,
-            address=executor.address,
-        )
-    workers = [make_worker(number, device) for number in range(executor.num_workers)]
-    in_background = job.settings.max_staleness > 0
-    return InProcess(workers, job.make_scorer(), in_background=in_background)
+    def measure(self, folder: Path) -> dict[str, Any]:
+        return {}
 
 
-def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> float:
-    """A metric of the policy as it is, over all validation queries; nothing is planned for it."""
-    ranker.model.eval()
-    name, _, k = key.partition("@")
-    values = []
-    for queries in validation.of_all_processes():
-        ranked = ranker.rank(queries.histories, int(k))
-        values.append(PER_QUERY[name](*hits_among(ranked.items, queries.targets), int(k)))
-    return float(torch.cat(values).mean())
+def get_config(recipe: Recipe) -> RLConfig:
+    """Return the objective block, which must be that of RL."""
+    assert recipe.objective.name == "rl"
+    return recipe.objective
 
 
-def _check_room(source: PromptSource, sampler: Sampler, num_items: int) -> None:
-    """See that everybody has enough unseen titles for a slate, and histories room for it."""
-    longest = source.most_seen()
-    if num_items - longest < sampler.slate_size:
-        raise SeqRecError(
-            f"objective.slates.slate_size {sampler.slate_size}: somebody has seen {longest} of "
-            f"{num_items} titles, which leaves fewer"
-        )
-    if sampler.max_length <= sampler.slate_size:
-        raise SeqRecError(
-            f"objective.slates.slate_size {sampler.slate_size}: the model reads "
-            f"{sampler.max_length} titles, slate and history together"
-        )
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
+    """Bind advantages, loss and passes of the algorithm that the settings name."""
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_sequence_level": config.is_sequence_level,
+            }
+            return Algorithm(
+                standardized_advantages if config.name == "grpo" else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.ppo_epochs,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)

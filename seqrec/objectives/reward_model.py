@@ -1,132 +1,127 @@
-"""A reward model by a recipe: who is learned from and who judges, the model, what it must beat."""
+"""A reward model: it predicts which items, or slates of items, a user likes after a history."""
 
-import json
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
 
 from seqrec.builders.model import build_optimizers
 from seqrec.builders.reward_data import RewardData, build_reward_data
 from seqrec.builders.reward_model import build_reward_model
 from seqrec.config.recipe import Recipe
-from seqrec.data.catalog import write_items
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.likes import auc_difference, metrics_of_likes
-from seqrec.models.folder import ITEMS_FILE
-from seqrec.objectives.interface import cost_of, fit_recipe
-from seqrec.outputs import METRICS_FILE
+from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
+from seqrec.objectives.interface import Objective, RunOutcome
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
 from seqrec.training.accounting import training_dtype
-from seqrec.training.callbacks import Watch
+from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult
+from seqrec.training.fit import LOG_FILE, FitResult, fit
 from seqrec.training.loaders import PackedLoader
-from seqrec.training.steps.reward_model import RewardLoader, RewardModule, judged
+from seqrec.training.steps.reward_model import RewardLoader, RewardModule, predict_likes
 
-SEED = 0
-"""Of the bootstrap."""
+BOOTSTRAP_SEED = 0
 
 
-@dataclass(frozen=True)
-class RewardJob:
-    """What a recipe of a reward model and a prepared folder make together."""
+@dataclass
+class RewardModelObjective(Objective):
+    """Trains a reward model on ratings of the log, or on labelled slates."""
 
     module: RewardModule
     data: RewardData
     loader: PackedLoader
-    choosing: RewardLoader
-    """Answers by which the epoch is chosen."""
-    tokenizer: PreTrainedTokenizerFast
-    prepared: PreparedData
+    validation: RewardLoader
+    """Answers that choose the epoch."""
 
     @classmethod
-    def of(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> "RewardJob":
-        """Everything that one of the run's processes needs."""
-        torch.manual_seed(recipe.trainer.seed)
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def build(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> Self:
+        trainer = recipe.trainer
+        torch.manual_seed(trainer.seed)
         item_ids = prepared.items()["item_id"].to_list()
         tokenizer = build_tokenizer(item_ids)
         tokens = ItemTokens.of(tokenizer, item_ids)
         data = build_reward_data(recipe, prepared, tokens, rank)
+        model = build_reward_model(recipe, tokens, tokenizer, data, prepared.catalog_fingerprint)
         module = RewardModule(
-            build_reward_model(recipe, tokens, tokenizer, data, prepared.catalog_fingerprint),
-            partial(build_optimizers, recipe, data.learn.num_batches),
-            dtype=training_dtype(recipe.trainer.precision, recipe.trainer.accelerator),
-            gradient_clip=recipe.trainer.gradient_clip,
+            model,
+            partial(build_optimizers, recipe, data.train.num_batches),
+            dtype=training_dtype(trainer.precision, trainer.accelerator),
+            gradient_clip=trainer.gradient_clip,
         )
-        loader = PackedLoader(data.learn)
-        return cls(module, data, loader, RewardLoader(data.choose), tokenizer, prepared)
-
-    def run(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> dict[str, Any]:
-        """Train, and write the model and its metrics, which are answered."""
-        started = time.perf_counter()
-        result = self.fit(recipe, folder, watch)
-        model, saved = self.module.model.eval(), folder / "model"
-        disable_progress_bar()
-        model.save_pretrained(saved)
-        self.tokenizer.save_pretrained(saved)
-        write_items(self.prepared.items(), self.data.item_counts, saved / ITEMS_FILE)
-        lines = read_log(folder / LOG_FILE)
-        best = next(line for line in lines if line["epoch"] == result.best_epoch - 1)
-        metrics = {
-            "objective": recipe.objective.name,
-            "best_epoch": result.best_epoch,
-            "num_epochs": result.num_epochs,
-            "num_steps": result.num_steps,
-            "num_parameters": model.num_parameters(),
-            "selection_metric": recipe.trainer.selection_metric,
-            "validation": {k.removeprefix("val/"): best[k] for k in best if k.startswith("val/")},
-            "held_out": self.judge(),
-            **self.data.facts,
-            "protocol": self._protocol(),
-            **cost_of(lines),
-            "wall_seconds": round(time.perf_counter() - started, 1),
-        }
-        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
-        return metrics
-
-    def fit(self, recipe: Recipe, folder: Path, watch: Watch | None = None) -> FitResult:
-        """Train in a folder that holds nothing yet, or the checkpoints of an interrupted run."""
-        head, width = self.module.model.members()[0].head, recipe.model.hidden_size
-        return fit_recipe(
+        validation = RewardLoader(data.validation)
+        return cls(
             recipe,
+            prepared,
+            model,
+            tokenizer,
+            data.item_counts,
+            trainer.selection_metric,
+            _protocol(data, prepared, validation.num_queries),
+            (),
+            module,
+            data,
+            PackedLoader(data.train),
+            validation,
+        )
+
+    def before(self) -> None:
+        """Do nothing: the model is new."""
+
+    def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
+        head, width = self.model.members()[0].head, self.recipe.model.hidden_size
+        return fit(
             self.module,
             self.loader,
-            self.choosing,
+            self.validation,
             folder,
+            fit_settings(self.recipe.trainer),
             num_scored=1 + head.up_proj.weight.numel() // width,
-            watch=watch,
+            should_stop=should_stop,
         )
 
-    def judge(self) -> dict[str, Any]:
-        """Model and baselines on answers of people who were neither learned from nor chose."""
-        said = judged(self.module.model, RewardLoader(self.data.judge))
-        baselines = self.data.baselines(said)
+    def after(self, folder: Path, fit: FitResult) -> RunOutcome:
+        assert fit.best_epoch is not None
+        lines = read_log(folder / LOG_FILE)
+        best = next(line for line in lines if line["epoch"] == fit.best_epoch - 1)
+        return RunOutcome(
+            fit.best_epoch, {}, validation_of(best), dict(self.data.details), epoch_costs(lines)
+        )
+
+    def measure(self, folder: Path) -> dict[str, Any]:
+        """Judge model and baselines on the answers of held-out users."""
+        predicted = predict_likes(self.model, RewardLoader(self.data.test))
+        baselines = self.data.baselines(predicted)
         *_, hardest = baselines.chances.values()
-        is_liked = said.labels >= 0.5
-        gain = auc_difference(said.probabilities, hardest, is_liked, baselines.users, seed=SEED)
-        return {
+        is_liked = predicted.labels >= 0.5
+        gain = auc_difference(
+            predicted.probabilities, hardest, is_liked, baselines.users, seed=BOOTSTRAP_SEED
+        )
+        held_out = {
             "users": len(np.unique(baselines.users)),
             "answers": len(is_liked),
             "liked_share": float(is_liked.mean()),
-            "model": metrics_of_likes(said.probabilities, said.labels),
+            "model": metrics_of_likes(predicted.probabilities, predicted.labels),
             "baselines": {
-                name: metrics_of_likes(chances, said.labels)
+                name: metrics_of_likes(chances, predicted.labels)
                 for name, chances in baselines.chances.items()
             },
             "auc_gain": gain._asdict(),
         }
+        return {"held_out": held_out}
 
-    def _protocol(self) -> str:
-        liked = self.data.liked
-        kind = "labels" if liked is None else f"ratings of at least {liked:g} in the training part"
-        return (
-            f"{kind}, {self.prepared.split_by}; the users who choose the epoch "
-            f"({self.choosing.num_queries:,} answers) and those who judge it are not learned from"
-        )
+
+def _protocol(data: RewardData, prepared: PreparedData, num_answers: int) -> str:
+    liked = data.liked
+    kind = "labels" if liked is None else f"ratings of at least {liked:g} in the training part"
+    return (
+        f"{kind}, {prepared.split_by}; the users who choose the epoch ({num_answers:,} answers) "
+        "and those who judge it are not learned from"
+    )

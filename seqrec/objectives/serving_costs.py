@@ -1,4 +1,4 @@
-"""What a student and its teachers cost to serve: size on disk, parameters, speed."""
+"""Serving costs of a student and its teachers: size on disk, parameters, speed."""
 
 import statistics
 import time
@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from seqrec.builders.named_models import open_recommender
-from seqrec.config.objective import DistillationConfig
-from seqrec.config.recipe import Recipe
+from seqrec.builders.teachers import TEACHERS_KEY
 from seqrec.data.prepared import PreparedData
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import model_folder
-from seqrec.objectives.distillation import TEACHERS_KEY
 from seqrec.ranking.ranker import Ranker
 
 BATCH = 256
@@ -24,26 +22,26 @@ LIST_LENGTH = 10
 
 
 def serving_costs(
-    recipe: Recipe, student: Ranker, folder: Path, prepared: PreparedData, histories: Sequence[Any]
-) -> dict[str, Any]:
-    """What the student and its teachers take on disk, and how fast they answer side by side.
-
-    A cache's teachers are asked where the recipe names them; without histories nobody is timed.
+    teachers: Sequence[str | Path],
+    student: Ranker,
+    folder: Path,
+    prepared: PreparedData,
+    histories: Sequence[Any],
+) -> dict[str, dict[str, float]]:
+    """Return size, parameters and speed of the student and its teachers, by name.
 
     Args:
-        recipe: which says who the teachers are.
+        teachers: run or model folders.
         student: with its trained weights.
         folder: its model folder.
         prepared: the data.
-        histories: to answer.
+        histories: queries that are timed; nothing is timed without any.
     """
-    config = recipe.objective
-    assert isinstance(config, DistillationConfig)
     named: dict[str, tuple[Any, Path]] = {"student": (student, folder)}
-    for path in config.teachers:
-        found = model_folder(path, TEACHERS_KEY)
+    for path in teachers:
+        teacher = model_folder(path, TEACHERS_KEY)
         name = str(path) if str(path) != "student" else f"./{path}"
-        named[name] = (open_recommender(found, prepared), found)
+        named[name] = (open_recommender(teacher, prepared), teacher)
     costs: dict[str, dict[str, float]] = {
         name: {
             "megabytes": round(_size(path) / 1e6, 2),
@@ -56,11 +54,11 @@ def serving_costs(
         rankers = {name: ranker for name, (ranker, _) in named.items()}
         for name, speeds in _speeds(rankers, histories).items():
             costs[name] |= speeds
-    return {"serving": costs}
+    return costs
 
 
 def _speeds(rankers: dict[str, Ranker], histories: Sequence[Any]) -> dict[str, dict[str, float]]:
-    """How fast each answers a batch and a single history, in turns, so that all meet one load."""
+    """Time batches and single histories of all rankers in turns, under the same load."""
     times: dict[str, list[float]] = {name: [] for name in rankers}
     single: dict[str, list[float]] = {name: [] for name in rankers}
     batch = [histories[number % len(histories)] for number in range(BATCH)]
@@ -93,6 +91,6 @@ def _size(folder: Path) -> int:
 
 
 def non_embedding_parameters(model: SeqRecForNextItem) -> int:
-    """A model's parameters without its vectors of tokens and items, every member's among them."""
+    """The number of a model's parameters, of all its members, without token and item vectors."""
     tables: list[Any] = [model.get_input_embeddings().weight, *model.head.parameters()]
     return model.num_parameters() - sum(table.numel() for table in tables)

@@ -1,11 +1,16 @@
-"""From an SFT recipe to objects: packed batches and the loss over the catalog."""
+"""Supervised fine-tuning (SFT): next-item prediction at every position of the log."""
 
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
+from seqrec.builders.named_models import check_targets_are_unread
+from seqrec.builders.pretrained import START_KEY
+from seqrec.builders.streams import build_stream
 from seqrec.config.objective import (
     BinaryCrossEntropyConfig,
     CrossEntropyConfig,
@@ -16,18 +21,16 @@ from seqrec.config.objective import (
 )
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.errors import SeqRecError
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
 from seqrec.models.feature_heads import learned_families
-from seqrec.objectives.interface import Learning
-from seqrec.tokens.events.event_tokens import EventTokens
-from seqrec.tokens.events.log import event_blocks
-from seqrec.tokens.streams.log import PackedStream
-from seqrec.tokens.streams.windows import training_windows
-from seqrec.tokens.tokenizer import ItemTokens
+from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
+from seqrec.objectives.start import Start
+from seqrec.ranking.recommender import Recommender
 from seqrec.training.loaders import PackedLoader
-from seqrec.training.module import Objective
+from seqrec.training.module import BatchLoss
 from seqrec.training.steps.sft import (
     TITLES_ALONE,
     EventsLoss,
@@ -37,76 +40,79 @@ from seqrec.training.steps.sft import (
 )
 
 
-def build_sft(
-    recipe: Recipe,
-    prepared: PreparedData,
-    tokens: ItemTokens,
-    rank: int,
-    events: EventTokens | None = None,
-) -> Learning:
-    """Everything beside the model that an SFT recipe names."""
-    config = recipe.objective
-    assert isinstance(config, SFTConfig)
-    stream = build_stream(recipe, prepared, tokens, rank, config.weight, events)
-    num_scored, is_sparse = prepared.num_items, False
-    if isinstance(config.loss, SampledConfig):
-        num_scored, is_sparse = config.loss.num_negatives + 1, config.loss.sparse
-    events_loss = TITLES_ALONE
-    if events is not None:
-        events_loss = EventsLoss(events.block_size, learned_families(events), config.events_share)
-    objective = build_objective(config, stream.item_counts, events_loss)
-    facts = {}
-    if events is not None and events.grammar.features:
-        facts["events"] = {**stream.event_counts, "tokens_per_event": events.block_size}
-    return Learning(
-        PackedLoader(stream), objective, stream.item_counts, num_scored, is_sparse, facts=facts
-    )
+class SFTObjective(NextItemObjective):
+    """Trains the model on the next items of every history."""
+
+    @classmethod
+    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def check_start(cls, recipe: Recipe, start: Recommender) -> None:
+        config, path = get_config(recipe), recipe.model.from_pretrained
+        check_targets_are_unread(start.model, recipe.data.windows, f"{START_KEY} {path}")
+        prior = start.model.transition_prior
+        if prior is None or not prior.strength:
+            return
+        if config.sampled_loss is not None or config.num_targets > 1:
+            raise SeqRecError(
+                f"{START_KEY} {path}: has a transition prior, which goes with objective.loss "
+                "cross_entropy and objective.num_targets 1"
+            )
+
+    @classmethod
+    def build_setup(
+        cls, recipe: Recipe, prepared: PreparedData, start: Start, rank: int
+    ) -> TrainingSetup:
+        config, events = get_config(recipe), start.events
+        stream = build_stream(
+            recipe, prepared, start.tokens, rank, weight=config.weight, events=events
+        )
+        num_scored, use_sparse_gradients = prepared.num_items, False
+        if isinstance(config.loss, SampledConfig):
+            num_scored, use_sparse_gradients = config.loss.num_negatives + 1, config.loss.sparse
+        events_loss, details = TITLES_ALONE, {}
+        if events is not None:
+            families = learned_families(events)
+            events_loss = EventsLoss(events.block_size, families, config.events_share)
+            if events.grammar.features:
+                counts = {**stream.event_counts, "tokens_per_event": events.block_size}
+                details["events"] = counts
+        return TrainingSetup(
+            PackedLoader(stream),
+            build_batch_loss(config, stream.item_counts, events_loss),
+            stream.item_counts,
+            num_scored,
+            use_sparse_gradients=use_sparse_gradients,
+            fits_cold_items=True,
+            details=details,
+        )
+
+    def measure(self, folder: Path) -> dict[str, Any]:
+        return {}
 
 
-def build_stream(
-    recipe: Recipe,
-    prepared: PreparedData,
-    tokens: ItemTokens,
-    rank: int,
-    weight: str | None = None,
-    events: EventTokens | None = None,
-    has_sources: bool = False,
-) -> PackedStream:
-    """The packed training batches of one of the run's processes."""
-    data = recipe.data
-    columns = [weight] if weight else []
-    blocks = prepared.blocks(columns)
-    if events is not None:
-        blocks = event_blocks(prepared, events.grammar, *columns)
-    return PackedStream(
-        blocks,
-        tokens,
-        partial(
-            training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
-        ),
-        weight=weight,
-        row_length=data.max_length,
-        batch_size=data.batch_size,
-        pool_rows=data.pool_rows,
-        ignore_index=IGNORE_INDEX,
-        seed=recipe.trainer.seed,
-        rank=rank,
-        num_ranks=recipe.trainer.devices,
-        events=events,
-        has_sources=has_sources,
-    )
+def get_config(recipe: Recipe) -> SFTConfig:
+    """Return the objective block, which must be that of SFT."""
+    assert recipe.objective.name == "sft"
+    return recipe.objective
 
 
-def build_objective(
+def build_batch_loss(
     config: SFTConfig, item_counts: Int[np.ndarray, " I"], events: EventsLoss = TITLES_ALONE
-) -> Objective:
-    """The loss of a batch under a model."""
+) -> BatchLoss:
+    """Bind the loss of a batch to its settings.
+
+    Args:
+        config: the objective block.
+        item_counts: training interactions of every item, which negatives may be drawn by.
+        events: the loss of event features.
+    """
     settings = config.loss
     if isinstance(settings, CrossEntropyConfig):
-        of_titles = partial(catalog_cross_entropy, chunk_size=settings.chunk_size)
         return partial(
             sft_loss,
-            loss=of_titles,
+            loss=partial(catalog_cross_entropy, chunk_size=settings.chunk_size),
             num_targets=config.num_targets,
             target_decay=config.target_decay,
             events=events,
@@ -123,7 +129,7 @@ def build_objective(
 
 
 def build_sampled_loss(settings: SampledConfig, num_items: int) -> SampledLoss:
-    """The loss of targets against negatives."""
+    """Bind the loss of targets against negatives to its settings."""
     match settings:
         case SampledSoftmaxConfig():
             return partial(sampled_softmax, log_q=settings.log_q)

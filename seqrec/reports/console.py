@@ -8,14 +8,15 @@ def training_lines(result: Mapping[str, Any]) -> list[str]:
     """The lines of one run, or of the runs of several seeds."""
     if "runs" in result:
         return _seeds_lines(result)
-    metrics = _format_metrics(result["validation"])
-    start = _format_metrics(result.get("start", {}))
+    metrics, details = _format_metrics(result["validation"]), result["details"]
+    has_epochs = result["best_epoch"] is not None
+    start = _format_metrics(result["validation_before"]) if has_epochs else ""
     return [
-        _progress_line(result),
-        *_events_lines(result),
+        _progress_line(result) if has_epochs else _updates_line(result),
+        *_events_lines(details),
         *([f"before: {start}"] if start else []),
         f"validation: {metrics}" if metrics else "no validation part: the last weights are kept",
-        *_held_out_lines(result.get("held_out")),
+        *_held_out_lines(details.get("held_out")),
         f"({result['protocol']})",
     ]
 
@@ -27,7 +28,7 @@ def _seeds_lines(result: Mapping[str, Any]) -> list[str]:
     )
     return [
         f"{len(result['runs'])} seeds, {result['train_seconds']:.0f} s of training",
-        *_events_lines(result["runs"][0]),
+        *_events_lines(result["runs"][0]["details"]),
         f"validation: {metrics}",
         f"({result['protocol']})",
     ]
@@ -38,22 +39,26 @@ def _format_metrics(metrics: Mapping[str, float]) -> str:
 
 
 def _progress_line(result: Mapping[str, Any]) -> str:
-    """The length of training and its outcome."""
-    if "num_updates" in result:
-        return (
-            f"{result['num_updates']} updates ({result['reason']}); reward "
-            f"{result['reward_before']:.4f} -> {result['reward']:.4f}, KL "
-            f"{result['kl_nats']:.3f} nats a title, {result['train_seconds']:.0f} s"
-        )
+    """The length of training in epochs, and its outcome."""
     best = f"best epoch {result['best_epoch']} of {result['num_epochs']}"
     if not result["best_epoch"]:
         best = "no epoch within objective.tolerance was better: the weights of the start are kept"
-    return f"{best}, {result['train_seconds']:.0f} s of training"
+    return f"{best}, {result['costs']['train_seconds']:.0f} s of training"
 
 
-def _events_lines(result: Mapping[str, Any]) -> list[str]:
+def _updates_line(result: Mapping[str, Any]) -> str:
+    """The length of training in updates, and its outcome."""
+    details = result["details"]
+    return (
+        f"{result['num_steps']} updates ({details['reason']}); reward "
+        f"{details['reward_before']:.4f} -> {details['reward']:.4f}, KL "
+        f"{details['kl_nats']:.3f} nats an item, {result['costs']['train_seconds']:.0f} s"
+    )
+
+
+def _events_lines(details: Mapping[str, Any]) -> list[str]:
     """The number of interactions merged and dropped, for a model that reads event features."""
-    events = result.get("events")
+    events = details.get("events")
     if events is None:
         return []
     return [

@@ -56,7 +56,7 @@ def runs_table(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
             "best epoch": run.metrics["best_epoch"],
             "epochs": run.metrics["num_epochs"],
             "parameters": run.metrics["num_parameters"],
-            "training (s)": round(run.metrics["train_seconds"]),
+            "training (s)": round(run.metrics["costs"]["train_seconds"]),
             f"validation {metric}": run.metrics["validation"].get(metric),
         }
         rows.append(row)

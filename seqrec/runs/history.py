@@ -13,7 +13,8 @@ import seqrec
 from seqrec.builders.named_models import seed_folders
 from seqrec.outputs import METRICS_FILE
 from seqrec.reports.trained_models import SeedRun, TrainedModel
-from seqrec.runs.folder import CONFIG_FILE, commit, run_of
+from seqrec.runs.folder import CONFIG_FILE, commit
+from seqrec.runs.provenance import run_of
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
 
@@ -22,9 +23,12 @@ COMMIT_LETTERS = 9
 
 
 def trained_models(models: Mapping[str, str | Path]) -> list[TrainedModel]:
-    """Of systems and what MODEL each was named by: the trained ones, with their runs.
+    """Return the trained systems with their runs.
 
-    Of a model folder that lies in no run folder only its configuration is known.
+    Only the configuration is known of a model folder that lies in no run folder.
+
+    Args:
+        models: the MODEL that each system was named by.
     """
     return [
         _trained_model(system, Path(model))
@@ -48,7 +52,7 @@ def _trained_model(system: str, folder: Path) -> TrainedModel:
 
 
 def environment() -> dict[str, str]:
-    """Where and by what it is run, and when."""
+    """Return versions, machine and date, by name."""
     from_commit = commit()
     found = {
         "seqrec": seqrec.__version__

@@ -1,4 +1,4 @@
-"""One training run in several processes, and this one, which watches over them."""
+"""One training run in several processes, started and watched by this one."""
 
 import json
 import os
@@ -21,11 +21,11 @@ EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 def run_ranks(num_ranks: int, module: str, arguments: dict[str, Any]) -> None:
     """Run ``python -m MODULE ARGUMENTS`` once for every rank, until all have ended.
 
-    Lightning finds each one's place in the environment; each gets its part of the threads. When
+    Lightning reads each rank from the environment; each process gets its part of the threads. If
     one fails, or this process is interrupted, the others are stopped.
 
     Raises:
-        SeqRecError: what the first process that failed complained of.
+        SeqRecError: the message of the first process that failed.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -51,29 +51,29 @@ def run_ranks(num_ranks: int, module: str, arguments: dict[str, Any]) -> None:
             time.sleep(POLL_SECONDS)
             failed = next((process for process in processes if process.poll()), None)
     finally:
-        said = [_stop(process) for process in processes]
+        outputs = [_stop(process) for process in processes]
     if failed is not None:
         rank = processes.index(failed)
         raise SeqRecError(
-            said[rank]
+            outputs[rank]
             or f"trainer.devices: process {rank} ended with exit code {failed.returncode}"
         )
 
 
 def _stop(process: subprocess.Popen) -> str:
-    """End a process that has not ended, and answer what it said."""
+    """End a process if it still runs, and return its output."""
     if process.poll() is None:
         process.terminate()
     try:
-        said, _ = process.communicate(timeout=STOP_SECONDS)
+        output, _ = process.communicate(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        said, _ = process.communicate()
-    return said.strip()
+        output, _ = process.communicate()
+    return output.strip()
 
 
 def work_as_rank(work: Callable[[int, dict[str, Any]], None]) -> None:
-    """Do this process's part; a mistake is said on stdout, where ``run_ranks`` reads it."""
+    """Do this process's part; print a user's mistake to stdout, where ``run_ranks`` reads it."""
     try:
         work(int(os.environ["LOCAL_RANK"]), json.loads(sys.argv[1]))
     except SeqRecError as error:

@@ -1,78 +1,144 @@
 """One training run: a resolved recipe and open data become a run folder."""
 
-import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from seqrec.builders.pretrained import settled
-from seqrec.config.objective import RewardModelConfig
+from seqrec.builders.pretrained import resolve_lengths
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import RLConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.objectives.next_item import Job
-from seqrec.objectives.reinforcement import RLJob
-from seqrec.objectives.reward_model import RewardJob
-from seqrec.outputs import METRICS_FILE, describe_os_error, refuse_existing, swap_in
-from seqrec.runs.folder import finished, resolved, start_folder, unfinished
+from seqrec.objectives.distillation import DistillationObjective
+from seqrec.objectives.interface import MODEL_FOLDER, Objective
+from seqrec.objectives.preference import PreferenceObjective
+from seqrec.objectives.reinforcement import RLObjective
+from seqrec.objectives.reward_model import RewardModelObjective
+from seqrec.objectives.sft import SFTObjective
+from seqrec.outputs import describe_os_error, refuse_existing, swap_in
+from seqrec.runs.folder import check_finished, run_config, start_folder, unfinished
 from seqrec.runs.processes import run_ranks, work_as_rank
-from seqrec.training.callbacks import Watch
+from seqrec.runs.result import RunResult, read_result
+from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import check_devices
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "sft": SFTObjective,
+    "preference": PreferenceObjective,
+    "distillation": DistillationObjective,
+    "reward_model": RewardModelObjective,
+    "rl": RLObjective,
+}
+"""The implementation of each ``objective.name``."""
 
 
 def train_recipe(
-    settings: Recipe,
+    recipe: Recipe,
     prepared: PreparedData,
     out: Path,
     *,
     resume: bool,
     overwrite: bool,
-    watch: Watch | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> dict[str, Any]:
-    """``train`` with a recipe and data that are open already; ``watch`` may end it early."""
+    """Train a recipe on open data and write its run folder.
+
+    Args:
+        recipe: of the run.
+        prepared: the data.
+        out: the run folder.
+        resume: continue an interrupted run.
+        overwrite: replace ``out``.
+        should_stop: ends training early; needs one device and validation queries.
+
+    Returns:
+        The run's result and paths, as ``read_result`` returns them.
+
+    Raises:
+        SeqRecError: a mistake in the recipe, the data or the folders.
+    """
     partial_run = unfinished(out)
-    settings = settled(settings)
-    config = resolved(settings, prepared)
+    recipe = resolve_lengths(recipe)
+    config = describe_run(recipe, prepared)
     if resume and not partial_run.exists():
-        return finished(out, config)
+        check_finished(out, config)
+        return read_result(out)
     refuse_existing(out, overwrite)
-    trainer = settings.trainer
+    trainer = recipe.trainer
     check_devices(trainer.accelerator, trainer.devices)
-    is_rl = isinstance(settings.objective, RLConfig)
-    job = RLJob.of(settings, prepared) if is_rl else job_of(settings, prepared)
+    objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
-        if isinstance(job, RLJob):
-            metrics = job.run(partial_run)
-        elif trainer.devices == 1:
-            metrics = job.run(settings, partial_run, watch)
+        if trainer.devices == 1:
+            run_objective(objective, partial_run, should_stop)
         else:
-            del job
-            arguments = {"recipe": settings.model_dump(), "data": str(prepared.path)}
+            del objective
+            arguments = {"recipe": recipe.model_dump(), "data": str(prepared.path)}
             arguments["folder"] = str(partial_run)
             run_ranks(trainer.devices, "seqrec.runs.recipe", arguments)
-            metrics = json.loads((partial_run / METRICS_FILE).read_text())
         swap_in(partial_run, out)
     except FileNotFoundError as error:
-        gone = f"{error.filename}: " if error.filename else ""
-        raise SeqRecError(f"--out {out}: ended early: {gone}{describe_os_error(error)}") from error
+        missing = f"{error.filename}: " if error.filename else ""
+        raise SeqRecError(
+            f"--out {out}: ended early: {missing}{describe_os_error(error)}"
+        ) from error
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
-    return {"run": str(out), "model": str(out / "model"), **metrics, "out": str(out)}
+    return read_result(out)
 
 
-def job_of(recipe: Recipe, prepared: PreparedData, rank: int = 0) -> "Job | RewardJob":
-    """What one of the run's processes does that step through batches of the log."""
-    is_reward_model = isinstance(recipe.objective, RewardModelConfig)
-    return (RewardJob if is_reward_model else Job).of(recipe, prepared, rank)
+def describe_run(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+    """Return every setting of the run and the fingerprints of its inputs; itself a recipe."""
+    return run_config(recipe, prepared, OBJECTIVES[recipe.objective.name].get_sources(recipe))
+
+
+def run_objective(
+    objective: Objective, folder: Path, should_stop: ShouldStop | None = None
+) -> RunResult:
+    """Train, save and judge a model in a run folder, and write ``metrics.json``.
+
+    Args:
+        objective: of one process, or of the first of several.
+        folder: empty but for ``config.yaml``, or of an interrupted run, which is continued.
+        should_stop: ends training early.
+    """
+    started = time.perf_counter()
+    for notice in objective.notices:
+        print(notice, file=sys.stderr, flush=True)
+    objective.before()
+    fit = objective.fit(folder, should_stop)
+    outcome = objective.after(folder, fit)
+    objective.save(folder / MODEL_FOLDER)
+    details = {**outcome.details, **objective.measure(folder / MODEL_FOLDER)}
+    result = RunResult(
+        objective=objective.recipe.objective.name,
+        num_steps=fit.num_steps,
+        num_epochs=fit.num_epochs,
+        best_epoch=outcome.best_epoch,
+        num_parameters=objective.model.num_parameters(),
+        selection_metric=objective.selection_metric,
+        validation_before=outcome.validation_before,
+        validation=outcome.validation,
+        details=details,
+        costs=outcome.costs,
+        protocol=objective.protocol,
+        wall_seconds=round(time.perf_counter() - started, 1),
+    )
+    result.write(folder)
+    return result
 
 
 def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:
-    """What each of the processes does that ``train`` starts for several devices."""
+    """Run one of the processes that ``train_recipe`` starts for several devices."""
     recipe = Recipe.model_validate(arguments["recipe"])
-    job = job_of(recipe, PreparedData.open(arguments["data"]), rank)
-    work = job.fit if rank else job.run
-    work(recipe, Path(arguments["folder"]))
+    prepared = PreparedData.open(arguments["data"])
+    objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared, rank)
+    folder = Path(arguments["folder"])
+    if rank:
+        objective.before()
+        objective.fit(folder)
+    else:
+        run_objective(objective, folder)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def cache_pairs(
 
 
 def _done(parts: Path) -> int:
-    """How many parts are there, from the first on without a gap."""
+    """Return the number of complete parts, from the first on without a gap."""
     number = 0
     while (parts / f"{number:06d}.parquet").exists():
         number += 1

@@ -1,4 +1,4 @@
-"""A search over a recipe's settings: trials, pruning, the study on disk, the best recipe."""
+"""A resumable search over a recipe's settings: trials, pruning, the study, the best recipe."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from seqrec.builders.search import STARTUP_TRIALS, ask, optuna_of, start_with
+from seqrec.builders.search import STARTUP_TRIALS, ask, load_optuna, start_with
 from seqrec.config.load import with_settings
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import SearchSpace, space_settings
@@ -22,7 +22,7 @@ from seqrec.reports.search import search_plot
 from seqrec.reports.tables import text_table
 from seqrec.runs.folder import CONFIG_FILE, unfinished
 from seqrec.runs.recipe import train_recipe
-from seqrec.training.callbacks import Watch
+from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE
 
@@ -33,7 +33,7 @@ PLOT_FILE = "trials.png"
 BEST_FILE = "best.yaml"
 TRIALS_FOLDER = "trials"
 WARMUP_EPOCHS = 3
-"""Epochs that every trial may train, however it compares."""
+"""Epochs before which no trial is pruned."""
 
 
 @dataclass
@@ -50,8 +50,8 @@ class Search:
     def open(
         cls, recipe: Recipe, space: SearchSpace, prepared: PreparedData, folder: Path
     ) -> "Search":
-        """The study in a folder, a new one if it holds none; a trial that was cut is forgotten."""
-        optuna = optuna_of("tune")
+        """Open the study of a folder, or a new one; an interrupted trial is dropped from it."""
+        optuna = load_optuna("tune")
         from sqlalchemy import URL  # which Optuna needs
 
         file = URL.create("sqlite", database=str(folder / STUDY_FILE)).render_as_string()
@@ -71,21 +71,21 @@ class Search:
 
     @property
     def metric(self) -> str:
-        """What chooses."""
+        """The validation metric that trials are compared by."""
         return self.recipe.trainer.selection_metric
 
     def ended(self) -> list[dict[str, Any]]:
-        """A row a trial that came to its end: complete, pruned, or failed for a reason."""
+        """Return a row for each trial that has ended: complete, pruned or failed."""
         rows = [trial.user_attrs.get("row") for trial in self.study.get_trials(deepcopy=False)]
         return [row for row in rows if row is not None]
 
     def best(self) -> dict[str, Any] | None:
-        """The complete trial with the best validation, the earliest of equals."""
+        """Return the complete trial with the best validation, the first of equals."""
         complete = [row for row in self.ended() if row["state"] == "complete"]
         return max(complete, key=lambda row: row[self.metric], default=None)
 
     def run(self, number: int, num_trials: int) -> None:
-        """Run a trial, or what is left of it."""
+        """Run a trial, or continue an interrupted one."""
         if number == 0:
             as_written = self.recipe.model_dump(exclude_unset=True)
             settings = _dotted(self.recipe.model_dump()) | _dotted(as_written)
@@ -124,10 +124,10 @@ class Search:
         )
 
     def _tell(self, trial_number: int, row: dict[str, Any] | None) -> None:
-        """End a trial in the study; one without a row was cut."""
+        """Record the end of a trial in the study; one without a row was interrupted."""
         from optuna.trial import TrialState
 
-        state = row["state"] if row else "cut"
+        state = row["state"] if row else "interrupted"
         if row and state == "complete":
             self.study.tell(trial_number, row[self.metric])
         else:
@@ -135,32 +135,37 @@ class Search:
             self.study.tell(trial_number, state=TrialState.PRUNED if is_pruned else TrialState.FAIL)
 
     def _train(self, trial: Any, values: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Train with these values, or go on with it; what it came to."""
+        """Train with these values, or continue, and return the trial's row."""
         recipe = with_settings(self.recipe, values)
         partial = unfinished(folder)
-        watch = _pruner(trial)
+        is_worse = _pruner(trial)
         logs = [path / LOG_FILE for path in (folder, partial) if (path / LOG_FILE).exists()]
         metric = f"val/{self.metric}"
         is_pruned = any(
-            [watch(line["epoch"], line[metric]) for log in logs for line in read_log(log)]
+            [is_worse(line["epoch"], line[metric]) for log in logs for line in read_log(log)]
         )
         if not is_pruned:
             is_begun = folder.exists() or (partial / CONFIG_FILE).exists()
 
-            def watched(epoch: int, value: float) -> bool:
+            def should_stop(epoch: int, value: float) -> bool:
                 nonlocal is_pruned
-                is_pruned = watch(epoch, value)
+                is_pruned = is_worse(epoch, value)
                 return is_pruned
 
             train_recipe(
-                recipe, self.prepared, folder, resume=is_begun, overwrite=True, watch=watched
+                recipe,
+                self.prepared,
+                folder,
+                resume=is_begun,
+                overwrite=True,
+                should_stop=should_stop,
             )
         elif partial.exists():
             swap_in(partial, folder)
         lines = read_log(folder / LOG_FILE)
         best = max(lines, key=lambda line: line[metric])
         value, best_epoch = best[metric], best["epoch"] + 1
-        if not is_pruned:  # of the model that is kept: its memory's strength, its tolerance
+        if not is_pruned:  # the final model, whose weights and prior strength were chosen last
             metrics = json.loads((folder / METRICS_FILE).read_text())
             value, best_epoch = metrics["validation"][self.metric], metrics["best_epoch"]
         return {
@@ -173,7 +178,7 @@ class Search:
         }
 
     def _keep_weights(self, best: dict[str, Any] | None) -> None:
-        """Checkpoints go, and every model but the best."""
+        """Delete checkpoints, and every model but the best."""
         kept = f"{best['trial']:03d}" if best else ""
         for folder in (self.folder / TRIALS_FOLDER).glob("[0-9]*"):
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -181,7 +186,7 @@ class Search:
                 shutil.rmtree(folder / "model", ignore_errors=True)
 
     def write(self) -> None:
-        """Table, plot and best recipe."""
+        """Write table, plot and best recipe."""
         best = self.best()
         assert best is not None
         self._keep_weights(best)
@@ -194,7 +199,7 @@ class Search:
             "trials": rows,
         }
         (self.folder / TRIALS_FILE).write_text(json.dumps(content, indent=2) + "\n")
-        table = f"{_table(rows)}\n{content['protocol']}\n"
+        table = f"{trial_table(rows)}\n{content['protocol']}\n"
         (self.folder / TABLE_FILE).write_text(table)
         in_logs = [key for key, values in space_settings(self.space).items() if _is_log(values)]
         (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, in_logs))
@@ -206,21 +211,21 @@ class Search:
         (self.folder / BEST_FILE).write_text(text)
 
 
-def _pruner(trial: Any) -> Watch:
-    """Reports every epoch once, and says whether the trial should end."""
+def _pruner(trial: Any) -> ShouldStop:
+    """Return a function that reports each epoch once, and whether the trial should end."""
     answers: dict[int, bool] = {}
 
-    def watch(epoch: int, value: float) -> bool:
+    def is_worse(epoch: int, value: float) -> bool:
         if epoch not in answers:
             trial.report(value, epoch)
             answers[epoch] = trial.should_prune()
         return answers[epoch]
 
-    return watch
+    return is_worse
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """A row a trial, a column a setting."""
+def trial_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a text table with a row for each trial and a column for each setting."""
     last = ("settings", "reason")
     return text_table(
         [
@@ -242,10 +247,10 @@ def _is_log(values: Any) -> bool:
 
 
 def _dotted(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key, blocks themselves among them."""
-    found: dict[str, Any] = {}
+    """Return nested settings by dotted key, blocks included."""
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
-        found[prefix + key] = value
+        flat[prefix + key] = value
         if isinstance(value, dict):
-            found |= _dotted(value, f"{prefix}{key}.")
-    return found
+            flat |= _dotted(value, f"{prefix}{key}.")
+    return flat

@@ -1,4 +1,4 @@
-"""Runs of several seeds in one folder: ``OUT/seed-N`` and what they have in common."""
+"""Runs of several seeds in one folder, ``OUT/seed-N``, and their summary."""
 
 import shutil
 import statistics
@@ -14,16 +14,16 @@ from seqrec.runs.folder import CONFIG_FILE, refuse_unfinished, unfinished
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse no seeds, and the same one twice."""
+    """Refuse an empty list of seeds, and repeated seeds."""
     if not seeds or len(set(seeds)) < len(seeds):
         raise SeqRecError(f"--seeds {','.join(map(str, seeds))}: name different seeds")
 
 
 @contextmanager
 def seeds_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """The folder in which runs of several seeds are worked on; it becomes ``out`` at the end.
+    """Yield the folder in which runs of several seeds are worked on; it becomes ``out`` at the end.
 
-    ``resume`` goes on in it, or adds to a finished ``out``, which is put back if that fails.
+    ``resume`` continues in it, or adds to a finished ``out``, which is restored on failure.
     """
     folder, is_moved = unfinished(out), False
     is_single = (folder / CONFIG_FILE).exists()
@@ -34,7 +34,7 @@ def seeds_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
         if is_single:
             shutil.rmtree(folder)
     elif is_single:
-        raise SeqRecError(f"{folder}: is a run of one seed; resume it without --seeds")
+        raise SeqRecError(f"{folder}: holds a run of one seed; resume it without --seeds")
     elif not folder.exists():
         if not any(out.glob(f"{SEED_PREFIX}*")):
             raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
@@ -50,13 +50,13 @@ def seeds_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
 
 
 def over_seeds(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the runs have in common, and how far they are apart."""
+    """Return means and standard deviations of the validation metrics over runs, and the runs."""
     values = {key: [run["validation"][key] for run in runs] for key in runs[0]["validation"]}
     return {
         "selection_metric": runs[0]["selection_metric"],
         "protocol": runs[0]["protocol"],
         "validation": {key: statistics.fmean(of) for key, of in values.items()},
         "sd": {key: statistics.stdev(of) if len(of) > 1 else 0.0 for key, of in values.items()},
-        "train_seconds": round(sum(run["train_seconds"] for run in runs), 1),
+        "train_seconds": round(sum(run["costs"]["train_seconds"] for run in runs), 1),
         "runs": list(runs),
     }

@@ -1,4 +1,4 @@
-"""``seqrec cache`` without pairs: teachers' answers at every place that training learns."""
+"""``seqrec cache`` without pairs: teachers' probabilities at every position that is learned."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import torch
 
+from seqrec.builders.teachers import fingerprints, mean_strength, open_teachers
 from seqrec.data.caches.teacher import (
     CACHE_FILE,
     KIND,
@@ -21,25 +22,26 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.softmax import most_likely
-from seqrec.objectives.distillation import fingerprints, mean_strength, open_teachers
+from seqrec.models import SeqRecForNextItem
 from seqrec.outputs import (
     describe_os_error,
     refuse_existing,
     swap_in,
 )
-from seqrec.runs.folder import learned_from, run_of
 from seqrec.runs.parts import begin_parts, free_bytes, get_parts_folder, has_header
+from seqrec.runs.provenance import learned_from, run_of
 from seqrec.tokens.streams.log import PackedStream
 from seqrec.tokens.streams.windows import WindowKind, training_windows
+from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.steps.distillation import Teachers
 from seqrec.training.steps.targets import TargetPositions
 from seqrec.training.tensors import as_tensors
 
 DEFAULT_K = 100
 SHARD_ROWS = 128
-"""Packed rows of a shard: what an interruption loses, at most."""
+"""Packed rows of a shard; an interruption loses one shard at most."""
 FORWARD_ROWS = 16
-"""Packed rows that are read at once."""
+"""Packed rows of a forward pass."""
 
 
 def cache_answers(
@@ -53,25 +55,24 @@ def cache_answers(
     stride: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write what teachers answer at every place of the training part that SFT learns.
+    """Write the teachers' top-k probabilities at every position that SFT learns.
 
-    Shards are kept in ``OUT.partial`` until all are there; the same command goes on with them.
+    Shards are kept in ``OUT.partial`` until all are written; the same command continues with them.
 
     Args:
-        models: run or model folders; of several, the mean of their probabilities is kept.
+        models: run or model folders; the probabilities of several are averaged.
         data: prepared folder.
-        out: folder, which ``objective.cache`` takes.
-        k: how many of the likeliest items are kept of a place; 100 if absent, or all that there
-            are.
-        max_length: items of a window, as the student's recipe will say in ``data.max_length``; as
-            many as all teachers read if absent.
-        windows: as the student's recipe will say in ``data.windows``.
-        stride: as the student's recipe will say in ``data.stride``.
+        out: folder, for ``objective.cache``.
+        k: likeliest items of a position that are cached; 100 if absent, or the whole catalog.
+        max_length: items of a window, equal to the student's ``data.max_length``; as many as all
+            teachers read if absent.
+        windows: equal to the student's ``data.windows``.
+        stride: equal to the student's ``data.stride``.
         overwrite: replace ``out``.
 
     Returns:
-        The folder, how many places it holds, the bytes that were foreseen, and how many shards an
-        earlier run had done.
+        The folder, the number of positions, the largest size expected, and how many shards an
+        earlier run had written.
 
     Raises:
         SeqRecError: a mistake in models, data or folder; too little room on the disk.
@@ -85,24 +86,9 @@ def cache_answers(
     if not 1 <= k <= prepared.num_items:
         raise SeqRecError(f"--k {k}: 1 to {prepared.num_items}, the size of the catalog")
     teachers = open_teachers(models, prepared, windows=windows, key="MODEL")
-    longest = min(teacher.model.config.max_length for teacher in teachers)
-    max_length = longest if max_length is None else max_length
-    if not 1 <= max_length <= longest:
-        raise SeqRecError(f"--max-length {max_length}: the models read 1 to {longest} items")
-    if stride is not None and (windows != "all" or not 1 <= stride <= max_length):
-        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and with --windows all alone")
-    stream = PackedStream(
-        prepared.blocks(),
-        teachers[0].tokens,
-        partial(training_windows, max_length=max_length, which=windows, stride=stride),
-        weight=None,
-        row_length=max_length,
-        batch_size=SHARD_ROWS,
-        pool_rows=1,
-        ignore_index=IGNORE_INDEX,
-        seed=0,
-        has_sources=True,
-    )
+    opened = [teacher.model for teacher in teachers]
+    max_length = _check_lengths(opened, max_length, windows, stride)
+    stream = _build_stream(prepared, teachers[0].tokens, max_length, windows, stride)
     header = {
         "kind": KIND,
         "teachers": fingerprints(models, key="MODEL"),
@@ -117,32 +103,17 @@ def cache_answers(
         "num_rows": stream.num_targets,
         "num_shards": stream.num_in_order,
     }
-    foreseen = max_cache_bytes(stream.num_in_order, stream.num_targets, k)
-    print(f"{stream.num_targets:,} places x {k}: at most {foreseen / 1e6:,.0f} MB", file=sys.stderr)
+    largest = max_cache_bytes(stream.num_in_order, stream.num_targets, k)
+    size = f"{largest / 1e6:,.0f} MB"
+    print(f"{stream.num_targets:,} positions x {k}: at most {size}", file=sys.stderr)
     try:
-        parts = get_parts_folder(out)
-        there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
-        done = len(there)
-        left = foreseen - max_cache_bytes(done, sum(there), k)
-        free = free_bytes(parts)
-        if left > free:
-            raise SeqRecError(
-                f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-                "make room or lower --k"
-            )
-        begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
-        guide = Teachers([teacher.model for teacher in teachers])
-        for number, answers in enumerate(_answers(guide, stream, k, done), done):
-            aside = parts / "part.partial"
-            write_shard(answers, aside)
-            aside.replace(parts / shard_name(number))
-        swap_in(parts, out)
+        done = _write_shards(opened, stream, header, out, largest, overwrite=overwrite)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {
         "places": stream.num_targets,
         "k": k,
-        "foreseen_bytes": foreseen,
+        "foreseen_bytes": largest,
         "bytes": sum(file.stat().st_size for file in out.iterdir()),
         "parts": stream.num_in_order,
         "parts_resumed": done,
@@ -150,9 +121,88 @@ def cache_answers(
     }
 
 
+def _build_stream(
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    max_length: int,
+    windows: WindowKind,
+    stride: int | None,
+) -> PackedStream:
+    """Build batches of the training part, one a shard, with the row of the log of each position."""
+    return PackedStream(
+        prepared.blocks(),
+        tokens,
+        partial(training_windows, max_length=max_length, which=windows, stride=stride),
+        weight=None,
+        row_length=max_length,
+        batch_size=SHARD_ROWS,
+        pool_rows=1,
+        ignore_index=IGNORE_INDEX,
+        seed=0,
+        has_sources=True,
+    )
+
+
+def _check_lengths(
+    teachers: Sequence[SeqRecForNextItem], max_length: int | None, windows: str, stride: int | None
+) -> int:
+    """Return the length of windows, the longest that all teachers read if none is given."""
+    longest = min(teacher.config.max_length for teacher in teachers)
+    max_length = longest if max_length is None else max_length
+    if not 1 <= max_length <= longest:
+        raise SeqRecError(f"--max-length {max_length}: the models read 1 to {longest} items")
+    if stride is not None and (windows != "all" or not 1 <= stride <= max_length):
+        raise SeqRecError(f"--stride {stride}: 1 to {max_length}, and with --windows all alone")
+    return max_length
+
+
+def _write_shards(
+    teachers: Sequence[SeqRecForNextItem],
+    stream: PackedStream,
+    header: dict[str, Any],
+    out: Path,
+    largest: int,
+    *,
+    overwrite: bool,
+) -> int:
+    """Write the shards that are missing, and put them in the place of ``out``.
+
+    Args:
+        teachers: of the cache.
+        stream: batches of one shard each.
+        header: of the cache.
+        out: its folder.
+        largest: bytes of all shards, at most.
+        overwrite: replace shards of another cache.
+
+    Returns:
+        The number of shards that an earlier run had written.
+
+    Raises:
+        SeqRecError: too little room on the disk, or shards of another cache.
+    """
+    parts, k = get_parts_folder(out), header["k"]
+    there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
+    done = len(there)
+    left = largest - max_cache_bytes(done, sum(there), k)
+    free = free_bytes(parts)
+    if left > free:
+        raise SeqRecError(
+            f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+            "make room or lower --k"
+        )
+    begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
+    for number, answers in enumerate(_answers(Teachers(teachers), stream, k, done), done):
+        aside = parts / "part.partial"
+        write_shard(answers, aside)
+        aside.replace(parts / shard_name(number))
+    swap_in(parts, out)
+    return done
+
+
 @torch.no_grad()
 def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> Iterator[CachedTopK]:
-    """Of every shard, what the teachers say, in float32."""
+    """Yield the content of every shard from the first missing one on, in float32."""
     for shard in stream.in_order(first):
         batch = as_tensors(shard)
         found = []

@@ -1,4 +1,4 @@
-"""What training costs: positions, floating-point operations, and the machine's own rate."""
+"""Costs of training: positions, floating-point operations, and the machine's own rate."""
 
 import time
 from typing import NamedTuple
@@ -15,13 +15,13 @@ RATE_TRIES = 4
 
 
 class Counts(NamedTuple):
-    """What some steps went through."""
+    """Counts of some training steps."""
 
     steps: int = 0
     positions: int = 0
-    """Of tokens; padding included."""
+    """Token positions, padding included."""
     useful: int = 0
-    """Those that hold one."""
+    """Positions that hold a token."""
     targets: int = 0
     """Positions whose next item is learned."""
 

@@ -15,58 +15,58 @@ EMA_STEPS = 8
 """Steps between two updates of averaged weights."""
 
 
-Watch = Callable[[int, float], bool]
-"""Told an epoch, from 0, and its selection metric; True ends the training."""
+ShouldStop = Callable[[int, float], bool]
+"""Takes an epoch, from 0, and its selection metric; True ends training."""
 
 
 class Interrupts(Callback):
-    """Ends a run before its next step where an interrupt was lost.
+    """Ends a run before its next step if an interrupt was lost.
 
-    Python drops what is raised in a finaliser, a ``KeyboardInterrupt`` too.
+    Python drops exceptions that are raised in a finaliser, a ``KeyboardInterrupt`` too.
     """
 
     def __init__(self) -> None:
-        self._is_asked = self._is_hearing = False
+        self._is_interrupted = self._is_installed = False
 
     def __enter__(self) -> None:
-        """Hear interrupts from here on, in the main thread, where nobody else does."""
+        """Handle interrupts from here on: in the main thread, under Python's default handler."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._hear)
-            self._is_hearing = True
+            signal.signal(signal.SIGINT, self._handle)
+            self._is_installed = True
 
     def __exit__(self, *_: object) -> None:
-        if self._is_hearing:
+        if self._is_installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _hear(self, *_: object) -> None:
-        self._is_asked = True
+    def _handle(self, *_: object) -> None:
+        self._is_interrupted = True
         raise KeyboardInterrupt
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int
     ) -> None:
-        if self._is_asked:
+        if self._is_interrupted:
             raise KeyboardInterrupt
 
 
-class WatchEpochs(Callback):
-    """Tells ``watch`` of every epoch, and stops where it says so."""
+class StopEarly(Callback):
+    """Calls ``should_stop`` after every epoch, and ends training when it returns True."""
 
-    def __init__(self, monitor: str, watch: Watch) -> None:
+    def __init__(self, monitor: str, should_stop: ShouldStop) -> None:
         self.monitor = monitor
-        self.watch = watch
+        self.should_stop = should_stop
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if self.watch(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
+        if self.should_stop(trainer.current_epoch, float(trainer.callback_metrics[self.monitor])):
             trainer.should_stop = True
 
 
 class AveragedWeights(WeightAveraging):
     """An exponential average of the weights, each of which is up to date when it is read.
 
-    Of what it was, step ``n`` keeps ``min(decay, (1 + n) / (10 + n))``: the random start and the
-    first steps fade as fast as there is something better.
+    Step ``n`` keeps ``min(decay, (1 + n) / (10 + n))`` of the average: the random start and the
+    first steps fade quickly.
 
     Source: the ``num_updates`` of TensorFlow's ExponentialMovingAverage.
     """
@@ -91,7 +91,7 @@ class AveragedWeights(WeightAveraging):
 
 
 class WithoutDropout(Callback):
-    """From an epoch on the model is trained as it is asked: nothing is dropped.
+    """Trains without dropout from an epoch on.
 
     Source: Liu et al. 2023, arXiv:2303.01500, "early dropout".
     """
@@ -102,13 +102,13 @@ class WithoutDropout(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, index: int
     ) -> None:
-        """Before each step, since a run may go on within an epoch."""
+        """Check before each step, since a resumed run may start within an epoch."""
         if trainer.current_epoch >= self.first_epoch:
             module.model.eval()  # type: ignore[operator, union-attr]
 
 
 class StopPastTolerance(Callback):
-    """Ends a run in the epoch that lost more than is tolerated."""
+    """Ends a run in the epoch that lost more than the tolerance."""
 
     has_stopped = False
 

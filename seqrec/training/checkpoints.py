@@ -1,4 +1,4 @@
-"""Checkpoints of the best epoch, of the last, and within long ones: all that resuming needs."""
+"""Checkpoints of the best and the last epoch, and within long ones, as resuming needs them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +12,10 @@ from seqrec.training.loaders import PackedLoader
 
 
 class ResumeState(Callback):
-    """Keeps in checkpoints what Lightning does not, so that a resumed run ends as if it had run on.
+    """Adds state to checkpoints, so that a resumed run ends as an uninterrupted one would.
 
-    That is the random state of every process; the loader's place, which Lightning forgets at the
-    end of an epoch; and that the run had stopped early.
+    That is the random state of every process; the loader's position, which Lightning drops at the
+    end of an epoch; and whether the run had stopped early.
     """
 
     def __init__(self, loader: PackedLoader) -> None:
@@ -50,7 +50,7 @@ class ResumeState(Callback):
 
 
 def of_all_processes(value: Any) -> list[Any]:
-    """The value that each process has, by rank."""
+    """Return each process's value, by rank."""
     if not torch.distributed.is_initialized():
         return [value]
     values = [None] * torch.distributed.get_world_size()
@@ -72,7 +72,7 @@ class EpochCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Also where the run folder has another name by now."""
+        """Restore the best score, also if the run folder has been renamed."""
         file = str(Path(str(self.dirpath)) / f"{self.filename}.ckpt")
         scores = list(state["best_k_models"].values())
         models = {file: scores[0]} if scores else {}
@@ -81,7 +81,7 @@ class EpochCheckpoint(ModelCheckpoint):
 
 
 def timed_checkpoint(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
-    """The file ``NAME.ckpt`` every so often, also within an epoch."""
+    """Save the file ``NAME.ckpt`` at an interval, also within an epoch."""
     return ModelCheckpoint(
         dirpath=folder,
         filename=name,

@@ -1,4 +1,4 @@
-"""What an epoch did: a line of ``log.jsonl``, and one to read."""
+"""The log of epochs: lines of ``log.jsonl``, and readable lines on stderr."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ PROGRESS_SECONDS = 30
 class EpochLog(Callback):
     """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr.
 
-    Long epochs also say every now and then how far they are.
+    Long epochs also report their progress.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class EpochLog(Callback):
         self.dtype = dtype
         self.best = float("-inf")
         self.product_rate = 0.0
-        """Of the machine, all processes together."""
+        """The rate of matrix products of all processes together."""
         self._restored: list[dict[str, Any]] = []
         self._counts = Counts()
         self._loss: Any = 0.0
@@ -62,7 +62,7 @@ class EpochLog(Callback):
         self._restored = state["processes"]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Drop the lines of epochs that a resumed run will do again."""
+        """Drop the lines of epochs that a resumed run repeats."""
         if len(self._restored) == trainer.world_size:
             here = self._restored[trainer.global_rank]
             self._counts = Counts(*here["counts"])
@@ -102,7 +102,7 @@ class EpochLog(Callback):
             self._say_progress(trainer)
 
     def _say_progress(self, trainer: Trainer) -> None:
-        """How far the epoch is; speed and loss are those of this process."""
+        """Print the progress of the epoch, with this process's speed and loss."""
         counts, seconds = self._counts, self._seconds
         if self._resumed_at is not None:
             seconds += time.perf_counter() - self._resumed_at
@@ -186,7 +186,7 @@ def _check_finite(trainer: Trainer, module: LightningModule) -> None:
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """The lines of a ``log.jsonl``; one cut short by a crash is left out."""
+    """Return the lines of a ``log.jsonl``; one cut short by a crash is skipped."""
     lines = []
     for text in file.read_text().splitlines():
         try:

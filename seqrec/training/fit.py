@@ -1,7 +1,8 @@
-"""Running the Trainer in a run folder: checkpoints, early stop, resume, the best weights."""
+"""Running the Trainer in a run folder: checkpoints, early stopping, resuming, the best weights."""
 
 import logging
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +18,9 @@ from seqrec.training.accounting import training_flops
 from seqrec.training.callbacks import (
     AveragedWeights,
     Interrupts,
+    ShouldStop,
+    StopEarly,
     StopPastTolerance,
-    Watch,
-    WatchEpochs,
     WithoutDropout,
 )
 from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
@@ -30,11 +31,29 @@ from seqrec.training.module import SELECTION, LearningModule
 LOG_FILE = "log.jsonl"
 
 
-class FitResult(NamedTuple):
-    """How training went."""
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of the Trainer, under the names of the recipe's trainer block."""
 
-    best_epoch: int
-    """Counted from 1; its weights are the ones that the model now holds."""
+    max_epochs: int
+    patience: int
+    """Epochs without a better selection metric after which training ends."""
+    selection_metric: str
+    """Validation metric that chooses the epoch."""
+    accelerator: str
+    devices: int
+    checkpoint_minutes: float
+    ema_decay: float | None
+    """Decay of averaged weights; None: weights are not averaged."""
+    epochs_without_dropout: int
+    """Last epochs, of ``max_epochs``, that drop nothing."""
+
+
+class FitResult(NamedTuple):
+    """What training did; the model holds the weights that it chose."""
+
+    best_epoch: int | None
+    """The epoch of these weights, counted from 1; None without epochs."""
     num_epochs: int
     num_steps: int
     has_validation: bool
@@ -45,69 +64,46 @@ def fit(
     loader: PackedLoader,
     validation: Validation,
     folder: Path,
+    settings: FitSettings,
     *,
-    max_epochs: int,
-    patience: int,
-    selection_metric: str,
-    accelerator: str,
-    devices: int,
-    checkpoint_minutes: float,
-    ema_decay: float | None,
-    epochs_without_dropout: int,
     num_scored: int,
-    watch: Watch | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> FitResult:
     """Train until the selection metric stops growing, and leave the best weights in the model.
 
     Without validation queries it trains for ``max_epochs`` and keeps the last weights.
     Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones; if
-    one is there already, training goes on from it and ends as it would have without the
-    interruption. With several devices this is one of as many processes that call it; ``watch``
-    needs one device, and validation queries.
+    one is there already, training continues from it and ends as it would have without the
+    interruption. With several devices this is one of as many processes that call it.
+
+    Args:
+        module: model, loss and validation.
+        loader: training batches.
+        validation: batches that choose the epoch.
+        folder: for the log and the checkpoints.
+        settings: of the Trainer.
+        num_scored: items that a target is scored against, itself among them.
+        should_stop: ends training early; needs one device, and validation queries.
     """
-    checkpoints = folder / "checkpoints"
-    has_validation = validation.num_queries > 0
-    monitor = f"val/{selection_metric}" if has_validation else None
+    checkpoints, has_validation = folder / "checkpoints", validation.num_queries > 0
+    monitor = f"val/{settings.selection_metric}" if has_validation else None
     if has_validation and module.tolerance is not None:
         monitor = SELECTION
-    flops_of = partial(
-        training_flops,
-        module.model,
-        row_length=loader.stream.row_length,
-        num_scored=num_scored,
-    )
     interrupts = Interrupts()
+    flops_of = partial(
+        training_flops, module.model, row_length=loader.stream.row_length, num_scored=num_scored
+    )
     callbacks: list[Callback] = [
         interrupts,
         EpochLog(folder / LOG_FILE, monitor, flops_of, module.products_dtype),
         ResumeState(loader),
     ]
     if monitor is not None:
-        callbacks.append(EarlyStopping(monitor, mode="max", patience=patience))
-        callbacks.append(EpochCheckpoint(checkpoints, "best", monitor))
-        if watch is not None:
-            callbacks.append(WatchEpochs(f"val/{selection_metric}", watch))
+        callbacks += _selection(monitor, checkpoints, settings, should_stop)
         if module.tolerance is not None:
             callbacks.append(StopPastTolerance())
-    callbacks.append(EpochCheckpoint(checkpoints, "last", None))
-    callbacks.append(timed_checkpoint(checkpoints, "last", checkpoint_minutes))
-    if epochs_without_dropout:
-        callbacks.append(WithoutDropout(max_epochs - epochs_without_dropout))
-    if ema_decay is not None:
-        callbacks.append(AveragedWeights(ema_decay))
-    _quieten_lightning()
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        strategy=DDPStrategy(broadcast_buffers=False) if devices > 1 else "auto",
-        use_distributed_sampler=False,
-        max_epochs=max_epochs,
-        callbacks=callbacks,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    callbacks += _every_run(checkpoints, settings)
+    trainer = _trainer(settings, callbacks)
     last = checkpoints / "last.ckpt"
     try:
         with interrupts:
@@ -128,17 +124,59 @@ def fit(
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
 
 
+def _selection(
+    monitor: str, checkpoints: Path, settings: FitSettings, should_stop: ShouldStop | None
+) -> list[Callback]:
+    """Callbacks that choose the best epoch by validation, and end training."""
+    callbacks: list[Callback] = [
+        EarlyStopping(monitor, mode="max", patience=settings.patience),
+        EpochCheckpoint(checkpoints, "best", monitor),
+    ]
+    if should_stop is not None:
+        callbacks.append(StopEarly(f"val/{settings.selection_metric}", should_stop))
+    return callbacks
+
+
+def _every_run(checkpoints: Path, settings: FitSettings) -> list[Callback]:
+    """Callbacks of runs with and without validation."""
+    callbacks: list[Callback] = [
+        EpochCheckpoint(checkpoints, "last", None),
+        timed_checkpoint(checkpoints, "last", settings.checkpoint_minutes),
+    ]
+    if settings.epochs_without_dropout:
+        callbacks.append(WithoutDropout(settings.max_epochs - settings.epochs_without_dropout))
+    if settings.ema_decay is not None:
+        callbacks.append(AveragedWeights(settings.ema_decay))
+    return callbacks
+
+
+def _trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
+    _quieten_lightning()
+    return Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        strategy=DDPStrategy(broadcast_buffers=False) if settings.devices > 1 else "auto",
+        use_distributed_sampler=False,
+        max_epochs=settings.max_epochs,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
 def device_of(accelerator: str) -> torch.device:
-    """The device that work outside Lightning is done on: a GPU, if wanted and there."""
-    wants_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if wants_gpu else "cpu")
+    """The device of work outside Lightning: a GPU if the setting allows it and one is there."""
+    use_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
 
 
 def check_devices(accelerator: str, devices: int) -> None:
-    """See that there are such devices.
+    """Check that the machine has these devices.
 
     Raises:
-        SeqRecError: there are not.
+        SeqRecError: it has not.
     """
     _quieten_lightning()
     try:
@@ -151,7 +189,7 @@ def check_devices(accelerator: str, devices: int) -> None:
 
 
 def _quieten_lightning() -> None:
-    """Keep to our own lines: no tips, no device lines, no advice about loader workers."""
+    """Silence Lightning's tips, device lines and advice about loader workers."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")

@@ -29,7 +29,7 @@ class Stream(Protocol):
 
 
 class PackedLoader:
-    """One epoch after the other, packed in the background; it knows where it is."""
+    """Epochs of batches, packed in the background; the position can be saved and restored."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -57,9 +57,9 @@ class PackedLoader:
 
 
 def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
-    """The same items, made by a thread that is up to ``num_ahead`` of them ahead.
+    """Yield the same items, made by a thread that is at most ``num_ahead`` of them ahead.
 
-    What the thread raises is raised here; when nobody asks any more, it ends.
+    Errors of the thread are raised here; the thread ends when the iterator is closed.
     """
     ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(num_ahead)
     is_over = threading.Event()
@@ -99,10 +99,10 @@ def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
 
 
 class Validation(Protocol):
-    """Batches that are not learned from, but judged by."""
+    """Batches that judge the model and are not trained on."""
 
     num_queries: int
-    """Of all processes together; 0: nobody judges."""
+    """Queries of all processes together; 0 without validation."""
 
     def __len__(self) -> int: ...
 
@@ -110,7 +110,7 @@ class Validation(Protocol):
 
 
 class QueryLoader:
-    """The queries of a split, block by block; every process gets its share of each block's."""
+    """The validation queries, block by block; every process gets its share of each block's."""
 
     def __init__(
         self,
@@ -126,11 +126,11 @@ class QueryLoader:
 
         Args:
             blocks: the log.
-            targets: how they are asked for.
-            memory_rows: a log of at most so many interactions is read once and kept.
+            targets: which interactions of a user are targets.
+            memory_rows: a log of at most this many interactions is kept in memory.
             rank: which of the processes this is; it gets every ``num_ranks``-th query.
             num_ranks: processes that train together.
-            events: of an event grammar, whose columns come with the log.
+            events: the event grammar, whose columns are read with the log.
         """
         self.blocks = blocks
         self.targets = targets
@@ -140,7 +140,7 @@ class QueryLoader:
         self.is_kept = int(blocks.num_rows.sum()) <= memory_rows
         self._kept: list[Queries] = []
         self.num_queries = sum(len(queries.users) for queries in self._read())
-        """Of all processes together."""
+        """Queries of all processes together."""
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -150,7 +150,7 @@ class QueryLoader:
             yield queries.every(self.num_ranks, start=self.rank)
 
     def of_all_processes(self) -> Iterator[Queries]:
-        """All queries, whichever process would get them."""
+        """Yield the queries of all processes."""
         yield from self._kept or self._read()
 
     def _read(self) -> Iterator[Queries]:

@@ -1,4 +1,4 @@
-"""The Lightning modules: an objective and an optimizer, and validation by full-catalog ranking."""
+"""The Lightning modules: a loss and an optimizer, and validation by full-catalog ranking."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,69 +17,70 @@ from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward
-Objective = Callable[[Any, Any], Float[Tensor, ""]]
-Watched = Callable[[SeqRecForNextItem], dict[str, float]]
-"""What else is measured at every validation."""
+BatchLoss = Callable[[Any, Any], Float[Tensor, ""]]
+"""The loss of a batch under a model, its settings bound."""
+ExtraMetrics = Callable[[SeqRecForNextItem], dict[str, float]]
+"""Metrics that are measured beside the ranking at every validation."""
 
 SELECTION = "val/selection"
 PAST_TOLERANCE = -1.0
-"""The selection metric of an epoch that lost more than is tolerated."""
+"""The selection metric of an epoch that lost more than the tolerance."""
 
 
 class Tolerance(NamedTuple):
-    """What an epoch may lose of the validation's metrics and still be chosen."""
+    """The validation metrics below which an epoch is not chosen."""
 
     least: dict[str, float]
-    """By metric, such as ``val/ndcg@10``."""
+    """The smallest value allowed, by metric, such as ``val/ndcg@10``."""
     selection_metric: str
-    """What chooses among the epochs that lost no more."""
+    """The metric that chooses among the epochs within the tolerance."""
 
     def selection(self, metrics: dict[str, float]) -> float:
-        """What an epoch of such metrics is chosen by."""
+        """The number that an epoch with these metrics is chosen by."""
         if any(metrics[key] < least for key, least in self.least.items()):
             return PAST_TOLERANCE
         return metrics[self.selection_metric]
 
 
 class LearningModule(LightningModule):
-    """A model under an objective; how it is validated is left to those who fill that in."""
+    """A model, its loss and its optimizer; subclasses add the validation."""
 
     def __init__(
         self,
         model: Model,
-        objective: Objective,
+        batch_loss: BatchLoss,
         optimizers: Callable[[nn.Module], dict[str, Any]],
         *,
         dtype: torch.dtype,
         gradient_clip: float,
     ) -> None:
-        """Hold what the Trainer calls.
+        """Set the parts that the Trainer calls.
 
         Args:
-            model: what is trained.
-            objective: loss of a batch under the model.
-            optimizers: from the model to optimizer and schedule, as Lightning wants them.
+            model: the trained model.
+            batch_loss: of a batch under the model.
+            optimizers: build optimizer and schedule for the model, in Lightning's form.
             dtype: of the products in training.
             gradient_clip: largest norm of the gradient.
         """
         super().__init__()
         self.model: Any = model
-        self.objective = objective
-        self.optimizers_of = optimizers
+        self.batch_loss = batch_loss
+        self.build_optimizers = optimizers
         self.products_dtype = dtype
         self.gradient_clip = gradient_clip
         self.tolerance: Tolerance | None = None
 
     def configure_optimizers(self) -> Any:
-        return self.optimizers_of(self.model)
+        return self.build_optimizers(self.model)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         dtype = self.products_dtype
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            return self.objective(self.model, batch)
+            return self.batch_loss(self.model, batch)
 
     def optimizer_step(self, epoch: int, index: int, optimizer: Any, closure: Any = None) -> None:
-        """Gradients end with their step: the next forward pass needs the memory."""
+        """Step, and free the gradients: the next forward pass needs the memory."""
         optimizer.step(closure=closure)
         optimizer.zero_grad()
 
@@ -90,7 +91,7 @@ class LearningModule(LightningModule):
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Rows that an optimizer left behind, before the whole table is read or saved."""
+        """Update rows that a lazy optimizer has not touched, before the table is read or saved."""
         for optimizer in self.trainer.optimizers:
             if isinstance(optimizer, LazyAdamW):
                 optimizer.catch_up()
@@ -100,35 +101,35 @@ class LearningModule(LightningModule):
 
 
 class TrainingModule(LearningModule):
-    """Validated by ranking the full catalog; objectives differ in nothing else."""
+    """A next-item model, validated by ranking the full catalog."""
 
     def __init__(
         self,
         model: SeqRecForNextItem,
-        objective: Objective,
+        batch_loss: BatchLoss,
         optimizers: Callable[[nn.Module], dict[str, Any]],
         ranker: ModelRanker,
         ks: Sequence[int],
         *,
         dtype: torch.dtype,
         gradient_clip: float,
-        watched: Watched | None = None,
+        extra_metrics: ExtraMetrics | None = None,
     ) -> None:
-        """Hold what the Trainer calls.
+        """Set the parts that the Trainer calls.
 
         Args:
-            model: what is trained.
-            objective: loss of a batch under the model.
-            optimizers: from the model to optimizer and schedule, as Lightning wants them.
-            ranker: the same model, asked for lists.
+            model: the trained model.
+            batch_loss: of a batch under the model.
+            optimizers: build optimizer and schedule for the model, in Lightning's form.
+            ranker: ranks the catalog with the same model.
             ks: cut-offs of the validation's metrics.
             dtype: of the products in training.
             gradient_clip: largest norm of the gradient.
-            watched: what else is measured at every validation.
+            extra_metrics: measured beside the ranking at every validation.
         """
-        super().__init__(model, objective, optimizers, dtype=dtype, gradient_clip=gradient_clip)
+        super().__init__(model, batch_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
         self.ranker = ranker
-        self.watched = watched
+        self.extra_metrics = extra_metrics
         self.ks = ks
         self.depth = max(ks)
         metrics = metric_collection(ks, ranker.num_items)
@@ -139,7 +140,7 @@ class TrainingModule(LearningModule):
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
-        """Queries stay as they are: the ranker makes its own tensors."""
+        """Leave queries on the CPU: the ranker makes its own tensors."""
         if isinstance(batch, Queries):
             return batch
         return super().transfer_batch_to_device(batch, device, index)
@@ -150,10 +151,10 @@ class TrainingModule(LearningModule):
         self.metrics.update(hits.to(self.device), num_targets.to(self.device))
 
     def on_validation_epoch_end(self) -> None:
-        found = {key: float(value) for key, value in self.metrics.compute().items()}
+        values = {key: float(value) for key, value in self.metrics.compute().items()}
         self.metrics.reset()
-        if self.watched is not None:
-            found |= {f"val/{key}": value for key, value in self.watched(self.model).items()}
+        if self.extra_metrics is not None:
+            values |= {f"val/{key}": value for key, value in self.extra_metrics(self.model).items()}
         if self.tolerance is not None:
-            found[SELECTION] = self.tolerance.selection(found)
-        self.log_dict(found)
+            values[SELECTION] = self.tolerance.selection(values)
+        self.log_dict(values)

@@ -1,4 +1,4 @@
-"""What validation says of a ranker."""
+"""Validation metrics of a ranker."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from seqrec.training.loaders import QueryLoader
 def validation_metrics(
     ranker: Ranker, validation: QueryLoader, ks: Sequence[int]
 ) -> dict[str, float]:
-    """Means over the queries of all processes, by key: ``ndcg@10``, ..."""
+    """Return means over the queries of all processes, by key: ``ndcg@10``, ..."""
     scores: dict[str, list[np.ndarray]] = {}
     for queries in validation.of_all_processes():
         for key, values in _scores(ranker, queries, ks).items():

@@ -79,5 +79,5 @@ def test_evaluate_says_how_baselines_came_by_their_settings(prepared, tmp_path):
 def test_without_validation_there_is_nothing_to_tune_by(tmp_path):
     log = pl.DataFrame({"user": ["u"] * 2 + ["v"] * 2, "item": list("abca")})
     seqrec.prepare(log, out=tmp_path / "data")
-    with pytest.raises(SeqRecError, match="nobody in .* has a validation target"):
+    with pytest.raises(SeqRecError, match="no user in .* has a validation target"):
         seqrec.evaluate("item-knn", data=tmp_path / "data", tune_baselines=2)

@@ -14,7 +14,7 @@ from seqrec.config.objective import LossConfig, PreferenceLossConfig, SampledCon
 from seqrec.config.recipe import Recipe
 from seqrec.errors import SeqRecError
 from seqrec.objectives.preference import build_preference_loss
-from seqrec.objectives.sft import build_objective
+from seqrec.objectives.sft import build_batch_loss
 
 
 @pytest.mark.parametrize("name", list_shipped_recipes())
@@ -37,15 +37,15 @@ LOSSES = [
 def test_the_loss_function_takes_what_its_schema_holds(name):
     """Bind every schema member to its function, with the arguments that ``train`` will add."""
     config = load_recipe("sft", [f"objective.loss={{name: {name}}}"]).objective
-    objective = build_objective(config, np.ones(5, dtype=np.int64))
-    loss = objective.keywords["loss"]
+    batch_loss = build_batch_loss(config, np.ones(5, dtype=np.int64))
+    loss = batch_loss.keywords["loss"]
     settings = loss.keywords if isinstance(loss, partial) else {}
     given = {"label_weight": "weight", "total_weight": 1.0}
     tensors = ["hidden", "item_weight", "labels"]
-    if "sampler" in objective.keywords:
+    if "sampler" in batch_loss.keywords:
         tensors = ["hidden", "positive", "negative", "labels", "negatives"]
     inspect.signature(getattr(loss, "func", loss)).bind(*tensors, **settings, **given)
-    inspect.signature(objective.func).bind("model", "batch", **objective.keywords)
+    inspect.signature(batch_loss.func).bind("model", "batch", **batch_loss.keywords)
     shared = set(SampledConfig.model_fields) if isinstance(config.loss, SampledConfig) else set()
     schema = set(type(config.loss).model_fields) - {"name"} - shared
     assert schema == set(settings) - {"num_items"}

@@ -73,8 +73,11 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
     ]
     seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["cold_items"]["number"] == 2
-    assert metrics["cold_items"]["scale"] > 0 and metrics["cold_items"]["cost"] <= 0.2
+    assert metrics["details"]["cold_items"]["number"] == 2
+    assert (
+        metrics["details"]["cold_items"]["scale"] > 0
+        and metrics["details"]["cold_items"]["cost"] <= 0.2
+    )
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
     counts = dict(zip(rec.item_ids, rec.items["num_interactions"], strict=True))
     for genre in (0, 1):

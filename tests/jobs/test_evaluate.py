@@ -49,7 +49,7 @@ def test_a_run_of_several_seeds_is_a_run_each(runs, data, tmp_path):
     values = [run["validation"]["ndcg@10"] for run in runs["runs"]]
     assert runs["validation"]["ndcg@10"] == pytest.approx(np.mean(values))
     assert runs["sd"]["ndcg@10"] == pytest.approx(np.std(values, ddof=1))
-    assert alone["prior_strength"] >= 0
+    assert alone["details"]["prior_strength"] >= 0
 
 
 def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):

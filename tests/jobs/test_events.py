@@ -108,7 +108,7 @@ def test_sessions_are_merged_and_counted(tmp_path):
     left = [users[0] for users in sessions_left if users]
     num_merged = len(rows) - num_dropped - len(left)
     read = [user for user in left if left.count(user) > 1]
-    assert result["events"] == {
+    assert result["details"]["events"] == {
         "interactions": len(rows),
         "merged": num_merged,
         "dropped": num_dropped,

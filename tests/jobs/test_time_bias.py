@@ -104,7 +104,7 @@ def test_protocols_say_what_attention_is_told_of_times(made, rated):
     assert "; times of past events read" in trained["protocol"] and "events" not in trained
     trained = json.loads((rated / "told" / "metrics.json").read_text())
     assert "; target time given" in trained["protocol"]
-    assert trained["events"]["tokens_per_event"] == 2
+    assert trained["details"]["events"]["tokens_per_event"] == 2
     result = seqrec.evaluate([rated / "told"], data=rated / "data", shuffle_test=True)
     assert "; target time given;" in result["protocol"]
 

@@ -49,8 +49,11 @@ def trained(world):
 
 def test_a_run_leaves_a_model_a_log_and_a_timeline(world, trained):
     folder, data, run = world
-    assert trained["num_updates"] == 6 and trained["reason"] == "all updates done"
-    assert 0 < trained["kl_nats"] < 0.2 and set(trained["stage_seconds"]) >= {"guard", "idle"}
+    assert trained["num_steps"] == 6 and trained["details"]["reason"] == "all updates done"
+    assert 0 < trained["details"]["kl_nats"] < 0.2 and set(trained["costs"]["stage_seconds"]) >= {
+        "guard",
+        "idle",
+    }
     events = read_events(folder / "grpo" / "events.jsonl")
     assert [e["update"] for e in events if e["stage"] == "guard"] == [0, 3, 6]
     assert (folder / "grpo" / "timeline.png").read_bytes().startswith(b"\x89PNG")
@@ -75,7 +78,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(world, trained, tmp_path, mo
         train(world, tmp_path / "out")
     monkeypatch.undo()
     resumed = train(world, tmp_path / "out", resume=True)
-    same = ("reward", "kl_nats", "validation", "num_updates")
+    same = ("details", "validation", "num_steps")
     assert {key: resumed[key] for key in same} == {key: trained[key] for key in same}
     weights = [
         (folder / "model" / "model.safetensors").read_bytes()
@@ -94,7 +97,7 @@ def test_one_pass_and_other_algorithms_go_all_the_way(world, tmp_path):
             "objective.num_updates=2",
             "objective.rewards=[{name: hit}, {name: novelty, weight: 0.1}]",
         )
-        assert np.isfinite(found["reward"])
+        assert np.isfinite(found["details"]["reward"])
 
 
 def own(tmp_path, monkeypatch, body):
@@ -109,7 +112,7 @@ def test_a_function_of_ones_own_is_learned_from(world, tmp_path, monkeypatch):
     reward = own(tmp_path, monkeypatch, body)
     more = ["objective.num_updates=30", "objective.guard.max_kl_nats=5"]
     found = train(world, tmp_path / "x", reward, *more)
-    assert found["reward"] > found["reward_before"]
+    assert found["details"]["reward"] > found["details"]["reward_before"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ calls = 0"""
     history = [good.item_ids[:2]]
     assert good.recommend(history, k=3) != start.recommend(history, k=3)
     own(tmp_path, monkeypatch, body.replace("== 6", "== 0").strip())
-    assert train(world, tmp_path / "x", reward, resume=True)["num_updates"] == 6
+    assert train(world, tmp_path / "x", reward, resume=True)["num_steps"] == 6
     assert not left.exists()
 
 
@@ -190,7 +193,7 @@ def test_mistakes_are_named(world, tmp_path, override, message):
 
 def test_ratings_are_rewarded_where_there_are_some(world, tmp_path):
     rated = train(world, tmp_path / "rated", "objective.rewards=[{name: rating}]")
-    assert 0 < rated["reward"] < 1
+    assert 0 < rated["details"]["reward"] < 1
     log = first_order_world(num_items=40, seed=0).simulate(80, 12, seed=1).drop("rating")
     data = seqrec.prepare(log, out=tmp_path / "data")["out"]
     with pytest.raises(SeqRecError, match="rating"):

@@ -19,7 +19,7 @@ from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import load_reward_model
-from seqrec.objectives.reward_model import RewardJob
+from seqrec.objectives.reward_model import RewardModelObjective
 from seqrec.rl.prompts import PromptSource
 from seqrec.rl.rewards import LearnedReward
 from seqrec.rl.rollouts import Rollouts
@@ -74,7 +74,7 @@ def policy(world):
 
 
 def test_taste_is_learned_that_no_mean_can_tell(trained):
-    held_out = trained["held_out"]
+    held_out = trained["details"]["held_out"]
     baselines = held_out["baselines"]
     assert tuple(baselines) == FLOORS
     assert held_out["model"]["auc"] > 0.85
@@ -105,7 +105,7 @@ def test_a_run_leaves_a_model_and_its_metrics(world, trained):
     assert config["rating_levels"] == [1.0, 2.0, 4.0, 5.0]
     level = holdout_levels(prepared.users()["user_id"])
     is_judge = (level >= 0.15) & (level < 0.3)
-    assert metrics["held_out"]["users"] == is_judge.sum()
+    assert metrics["details"]["held_out"]["users"] == is_judge.sum()
 
 
 def test_nobody_held_out_and_nothing_of_the_later_parts_is_learned(world, trained, tmp_path):
@@ -126,7 +126,10 @@ def test_nobody_held_out_and_nothing_of_the_later_parts_is_learned(world, traine
         for folder in (world[0] / "reward", tmp_path / "run")
     ]
     assert weights[0] == weights[1]
-    assert found["held_out"]["model"]["auc"] < trained["held_out"]["model"]["auc"]
+    assert (
+        found["details"]["held_out"]["model"]["auc"]
+        < trained["details"]["held_out"]["model"]["auc"]
+    )
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_end(world, trained, tmp_path, monkeypatch):
@@ -143,7 +146,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(world, trained, tmp_path
         with pytest.raises(MemoryError):
             train(world, tmp_path / "out", *settings)
     resumed = train(world, tmp_path / "out", *settings, resume=True)
-    assert resumed["held_out"] == trained["held_out"]
+    assert resumed["details"]["held_out"] == trained["details"]["held_out"]
     assert resumed["validation"] == trained["validation"]
 
 
@@ -174,7 +177,7 @@ def test_titles_start_from_how_the_learned_from_rated_them(world):
     kinds = np.array([of_item[item_id] for item_id in prepared.items()["item_id"]])
     for head in ("tied", "untied"):
         recipe = load_recipe("reward-model", [*QUICK, f"model.head={head}"])
-        model = RewardJob.of(recipe, prepared).module.model
+        model = RewardModelObjective.build(recipe, prepared).model
         table = model.get_input_embeddings().weight[model.config.first_item_token :]
         if head == "untied":
             table = model.members()[0].items.table.weight
@@ -188,8 +191,8 @@ def test_titles_start_from_how_the_learned_from_rated_them(world):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("objective.liked=6", "of users who learn, 0 are liked"),
-        ("objective.held_out_share=0.001", "of 0 answers of users who choose"),
+        ("objective.liked=6", "0 of .* train answers are liked"),
+        ("objective.held_out_share=0.001", "0 of 0 validation answers"),
         ("objective.held_out_share=0", "objective.held_out_share: .*greater than 0"),
         ("trainer.selection_metric=ndcg@10", "auc and reward_model go together"),
         ("model.from_pretrained=x", "model.from_pretrained goes with other objectives"),
@@ -231,9 +234,13 @@ def labels(world):
 
 def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy, tmp_path):
     found = train(world, tmp_path / "run", f"data.labels={labels}")
-    held_out = found["held_out"]
+    held_out = found["details"]["held_out"]
     assert held_out["model"]["auc"] > 0.85 > held_out["baselines"]["title_mean"]["auc"] + 0.15
-    assert found["labels"]["used"] == found["labels"]["rows"] == 8 * world[1]["user_id"].n_unique()
+    assert (
+        found["details"]["labels"]["used"]
+        == found["details"]["labels"]["rows"]
+        == 8 * world[1]["user_id"].n_unique()
+    )
     prepared = PreparedData.open(world[2])
     prompts, items = some_prompts(prepared)
     model = load_reward_model(tmp_path / "run" / "model")
@@ -242,7 +249,7 @@ def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy,
     logits = np.log(each) - np.log1p(-np.array(each))
     np.testing.assert_allclose(scores, 1 / (1 + np.exp(-logits.mean(axis=0))), rtol=1e-5)
     rewarded = reinforce(world[2], policy, tmp_path / "rl", found["out"])
-    assert rewarded["reward"] > rewarded["reward_before"]
+    assert rewarded["details"]["reward"] > rewarded["details"]["reward_before"]
 
 
 def test_labels_go_with_reward_models_and_must_be_there(world, labels, tmp_path):
@@ -274,8 +281,8 @@ def reinforce(data, policy, out, reward, *more, **settings):
 
 def test_rl_raises_what_the_reward_model_pays(world, trained, policy, tmp_path):
     found = reinforce(world[2], policy, tmp_path / "x", trained["out"])
-    assert 0 < found["reward_before"] < found["reward"] < 1
-    assert found["reward"] > found["reward_before"] + 0.05
+    assert 0 < found["details"]["reward_before"] < found["details"]["reward"] < 1
+    assert found["details"]["reward"] > found["details"]["reward_before"] + 0.05
 
 
 @pytest.mark.slow
@@ -287,8 +294,8 @@ def test_on_ray_the_reward_model_pays_the_same(world, trained, policy, tmp_path)
             "ray": "objective.executor={name: ray, num_workers: 2}",
         }.items()
     ]
-    assert found[0]["reward"] == pytest.approx(found[1]["reward"], rel=1e-5)
-    assert found[0]["kl_nats"] == pytest.approx(found[1]["kl_nats"], rel=1e-4)
+    assert found[0]["details"]["reward"] == pytest.approx(found[1]["details"]["reward"], rel=1e-5)
+    assert found[0]["details"]["kl_nats"] == pytest.approx(found[1]["details"]["kl_nats"], rel=1e-4)
 
 
 def test_a_run_is_not_resumed_under_another_reward_model(world, trained, policy, tmp_path):

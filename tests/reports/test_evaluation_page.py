@@ -75,7 +75,7 @@ def seed_run(seed, *, has_validation=True):
         "best_epoch": 3,
         "num_epochs": 3,
         "num_parameters": 1234,
-        "train_seconds": 12.3,
+        "costs": {"train_seconds": 12.3},
         "validation": {"ndcg@10": 0.2} if has_validation else {},
     }
     return SeedRun(seed, metrics, log)

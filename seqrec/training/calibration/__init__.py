@@ -1,1 +1,1 @@
-"""What is chosen on validation after training: prior strength, cold items' vectors."""
+"""Settings chosen on validation after training: prior strength, cold-start items' vectors."""

@@ -1,6 +1,6 @@
-"""Titles that training never met: what their content says, and how loudly.
+"""Vectors of cold-start items: fitted to their content after training, then scaled on validation.
 
-Both are settled when the model has learned, whose weights stay as they are.
+The weights of the trained model stay as they are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,13 +23,13 @@ from seqrec.training.validation import validation_metrics
 
 NUM_STEPS = 600
 NUM_TARGETS = 1024
-"""Of a step, drawn from its batch."""
+"""Targets of a step, drawn from its batch."""
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.1
 INITIAL_STD = 0.02
 
 SCALES = tuple(2 ** (power / 4) for power in range(-8, 5))
-"""From a quarter to twice as long: tried one after the other, until one costs too much."""
+"""Lengths from a quarter to twice the fitted one, tried in order until one costs too much."""
 NUM_HALVINGS = 5
 
 
@@ -40,22 +40,22 @@ def learn_cold_items(
     row_dropout: float,
     content_dropout: float,
 ) -> None:
-    """Fit ``proj_of_new``: what content says of a title that has no row.
+    """Fit ``proj_of_new``, which gives an item without a row its vector from its content.
 
-    The next-item cross-entropy of training positions, whose states are given. Of the known titles
-    a share, drawn anew at every step, are what ``proj_of_new`` makes of their content; the others'
-    vectors are given. Nothing but ``proj_of_new`` changes.
+    The loss is the next-item cross-entropy at training positions, whose hidden states are fixed.
+    At every step a random share of the known items take the vector that ``proj_of_new`` makes of
+    their content; the others keep theirs. Nothing but ``proj_of_new`` changes.
 
     Args:
-        model: one with content, which has learned.
-        batches: packed training histories; as many are taken as there are steps.
-        row_dropout: the share of titles that content alone speaks for.
-        content_dropout: share of the contents' features dropped. Without, some vectors of new
-            titles are so long that they outrank better titles.
+        model: a trained one with content.
+        batches: packed training histories, one a step.
+        row_dropout: the share of known items that are represented by their content.
+        content_dropout: share of the content's features dropped. Without it, some vectors of
+            cold-start items are so long that they outrank better items.
 
     Source: Volkovs et al. 2017, "DropoutNet: Addressing Cold Start in Recommender Systems", for
-        leaving out what is known of titles; there it is done while the model learns, which costs
-        known titles.
+        dropping the vectors of known items; there it is done while the model is trained, which
+        costs accuracy on known items.
     """
     embedding = model.get_input_embeddings()
     assert isinstance(embedding, ContentEmbedding)
@@ -78,9 +78,9 @@ def learn_cold_items(
         index, labels, label_weight = (part[drawn] for part in targets)
         with torch.no_grad():
             states = model.hidden_states(here.input_ids, here.documents, here.times)
-        is_left_out = torch.rand(num_met, device=device) < row_dropout
-        said = model.scaled(projection(F.dropout(content, content_dropout)))
-        vectors = torch.where(is_left_out[:, None], said, known)
+        is_dropped = torch.rand(num_met, device=device) < row_dropout
+        from_content = model.scaled(projection(F.dropout(content, content_dropout)))
+        vectors = torch.where(is_dropped[:, None], from_content, known)
         scores = scores_at(model, here, states.flatten(0, 1), index, labels, item_weight=vectors)
         loss = catalog_cross_entropy(
             scores.hidden,
@@ -96,13 +96,13 @@ def learn_cold_items(
 
 
 class Scaled(NamedTuple):
-    """How long new titles' vectors were made."""
+    """The scale of the cold-start items' vectors."""
 
     scale: float
     cost: float
-    """What share the selection metric lost of its best value, such as that without new titles."""
+    """Share of its best value that the selection metric lost; without cold-start items it is 0."""
     validation: dict[str, float]
-    """Its metrics."""
+    """Metrics at this scale."""
 
 
 @torch.no_grad()
@@ -113,20 +113,20 @@ def scale_cold_items(
     ks: Sequence[int],
     max_cost: float,
 ) -> Scaled:
-    """Make new titles' vectors as long as validation allows.
+    """Scale the vectors of cold-start items as far up as validation allows.
 
-    Longer vectors win new titles more places, which targets that are known lose. If the scores are
-    cosines, or no target is found at all, the vectors stay as they were fitted.
+    Longer vectors rank these items higher, above targets that training met. The vectors stay as
+    they were fitted if scores are cosines, or if no target is ranked at all.
 
     Args:
-        ranker: asks the model, whose ``proj_of_new`` is scaled.
+        ranker: ranks with the model, whose ``proj_of_new`` is scaled.
         validation: the queries.
-        selection_metric: what counts.
+        selection_metric: the metric that may lose.
         ks: cut-offs of the metrics.
-        max_cost: what share of its best value the metric may lose.
+        max_cost: the share of its best value that the metric may lose.
 
     Returns:
-        What was settled on.
+        The chosen scale, its cost and its metrics.
     """
     embedding = ranker.model.get_input_embeddings()
     assert isinstance(embedding, ContentEmbedding)
@@ -136,19 +136,19 @@ def scale_cold_items(
         for part, before in fitted:
             part.copy_(scale * before)
 
-    def judged(scale: float) -> dict[str, float]:
+    def metrics_at(scale: float) -> dict[str, float]:
         set_scale(scale)
         return validation_metrics(ranker, validation, ks)
 
     with ranker.without_cold_items():
         best = validation_metrics(ranker, validation, ks)[selection_metric]
     if ranker.model.config.cosine_scale is not None or not best:
-        metrics = judged(1.0)
+        metrics = metrics_at(1.0)
         return Scaled(1.0, 1 - metrics[selection_metric] / best if best else 0.0, metrics)
     tried: dict[float, dict[str, float]] = {}
     shorter, longer = 0.0, SCALES[-1]
     for scale in SCALES:
-        tried[scale] = judged(scale)
+        tried[scale] = metrics_at(scale)
         best = max(best, tried[scale][selection_metric])
         if tried[scale][selection_metric] < (1 - max_cost) * best:
             longer = scale
@@ -156,10 +156,10 @@ def scale_cold_items(
         shorter = scale
     for _ in range(NUM_HALVINGS if shorter < longer else 0):
         middle = (shorter + longer) / 2
-        tried[middle] = judged(middle)
+        tried[middle] = metrics_at(middle)
         is_too_long = tried[middle][selection_metric] < (1 - max_cost) * best
         shorter, longer = (shorter, middle) if is_too_long else (middle, longer)
     if not shorter:
-        tried[shorter] = judged(shorter)
+        tried[shorter] = metrics_at(shorter)
     set_scale(shorter)
     return Scaled(shorter, 1 - tried[shorter][selection_metric] / best, tried[shorter])

@@ -1,4 +1,4 @@
-"""How much a memory has to say beside a decoder that learned without it: validation decides."""
+"""The strength of a transition prior beside a decoder that was trained without it."""
 
 from collections.abc import Sequence
 
@@ -17,19 +17,19 @@ def choose_strength(
     selection_metric: str,
     ks: Sequence[int],
 ) -> dict[str, float]:
-    """Give the memory the strength under which the selection metric is highest.
+    """Set the strength with the highest selection metric on validation.
 
-    Strengths are tried from the smallest on, until the metric has fallen twice in a row.
+    Strengths are tried in ascending order, until the metric has fallen twice in a row.
 
     Args:
-        ranker: asks the model that has the memory.
-        memory: whose strength is chosen.
+        ranker: ranks with the model that has the prior.
+        transition_prior: its strength is set.
         validation: the queries.
-        selection_metric: what counts.
+        selection_metric: the metric that chooses.
         ks: cut-offs of the metrics.
 
     Returns:
-        The validation's metrics under the strength.
+        The validation metrics at the chosen strength.
     """
     tried: list[dict[str, float]] = []
     for strength in STRENGTHS:
@@ -38,6 +38,6 @@ def choose_strength(
         last = [metrics[selection_metric] for metrics in tried[-3:]]
         if len(last) == 3 and last[0] > last[1] > last[2]:
             break
-    best = max(range(len(tried)), key=lambda place: tried[place][selection_metric])
+    best = max(range(len(tried)), key=lambda index: tried[index][selection_metric])
     transition_prior.strength = STRENGTHS[best]
     return tried[best]

@@ -11,7 +11,7 @@ from torch import Tensor
 from seqrec.data.caches.teacher import CachedTopK
 from seqrec.losses.catalog import add_bias
 from seqrec.losses.softmax import CatalogScores
-from seqrec.losses.top_k_divergence import TopKDistribution, top_k_divergence, without_tail
+from seqrec.losses.top_k_divergence import TopKDistribution, without_tail
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
@@ -24,6 +24,21 @@ class Divergence(Protocol):
         self,
         student: CatalogScores,
         teachers: Sequence[CatalogScores],
+        *,
+        labels: Tensor | None,
+        label_share: float,
+        row_weight: Tensor,
+        total_weight: float,
+    ) -> Tensor: ...
+
+
+class TopKDivergence(Protocol):
+    """A divergence of a student from the kept part of its teachers' distribution."""
+
+    def __call__(
+        self,
+        student: CatalogScores,
+        kept: TopKDistribution,
         *,
         labels: Tensor | None,
         label_share: float,
@@ -172,6 +187,7 @@ def kept_answers_loss(
     batch: PackedTensors,
     *,
     answers: "CacheReader",
+    divergence: TopKDivergence,
     sft_share: float,
 ) -> Float[Tensor, ""]:
     """``distillation_loss`` by forward divergence from what a cache kept of its teachers."""
@@ -181,7 +197,7 @@ def kept_answers_loss(
     item_weight = model.item_weight()
     student = read_scores(model, batch, learned.positions, learned.labels, item_weight=item_weight)
     losses = [
-        top_k_divergence(
+        divergence(
             member,
             kept,
             labels=learned.labels,

@@ -33,8 +33,8 @@ class PreferenceLoss(Protocol):
     ) -> Tensor: ...
 
 
-class Reference(Protocol):
-    """What the policy is held against."""
+class ReferenceLogProbs(Protocol):
+    """Returns the reference's log-probabilities of a batch."""
 
     def __call__(self, batch: PairTensors) -> PairLogProbs: ...
 
@@ -44,7 +44,7 @@ def preference_loss(
     batch: PairTensors,
     *,
     loss: PreferenceLoss,
-    reference: Reference | None,
+    reference: ReferenceLogProbs | None,
     sft_share: float,
 ) -> Float[Tensor, ""]:
     """``(1 - sft_share)`` times the mean loss of the pairs, ``sft_share`` times that of SFT.
@@ -165,7 +165,7 @@ class CachedReference:
         return PairLogProbs(*(part[batch.pairs] for part in self.of_pairs))
 
 
-class PairWatch:
+class PairMetrics:
     """How a policy fares on held-out pairs, and how far it has gone from its reference.
 
     Everything is as served: float32, no dropout, all of a memory.
@@ -198,14 +198,14 @@ class PairWatch:
         found: dict[str, list[Tensor]] = {}
         for batch in self.batches():
             tensors = move_data_to_device(as_tensors(batch), policy.device)
-            for key, values in _watched(policy, reference, tensors).items():
+            for key, values in _pair_metrics(policy, reference, tensors).items():
                 found.setdefault(key, []).append(values.double().cpu())
         policy.train(is_training)
         values_of = {key: torch.cat(parts) for key, parts in found.items()}
         return {key: float(values.mean()) for key, values in values_of.items() if len(values)}
 
 
-def _watched(
+def _pair_metrics(
     policy: SeqRecForNextItem, reference: SeqRecForNextItem, batch: PairTensors
 ) -> dict[str, Tensor]:
     """By what is watched, the value of every pair (KL: of every place)."""

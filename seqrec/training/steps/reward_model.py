@@ -1,4 +1,4 @@
-"""Training of reward models: how good an answer to a history is, by what it was labelled."""
+"""Training of reward models: the probability that an answer to a history is liked."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ from seqrec.training.tensors import RewardTensors, as_tensors, move_batch
 
 
 def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "M S"]:
-    """The logits of a batch's answers being liked, by judge: the mean over each one's titles."""
+    """The logits of a batch's answers, by member: the mean over the items of each answer."""
     hidden = model.hidden_states(batch.input_ids, batch.ratings, batch.documents)
     return model.judge_slates(hidden[batch.rows, batch.columns], batch.slates)
 
 
 def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, ""]:
-    """Binary cross-entropy of how good answers are, a mean over the batch's, in nats.
+    """Binary cross-entropy of the labels, the mean over the batch's answers, in nats.
 
-    Every judge learns from its own: a sum over judges.
+    Every member learns from its own loss: their sum.
     """
     logits = reward_logits(model, batch).float()
     labels = batch.labels.expand_as(logits)
@@ -34,7 +34,7 @@ def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "
 
 
 class RewardLoader:
-    """Events that are judged by, the same in every process."""
+    """Answers that choose the epoch or judge the model, the same in every process."""
 
     def __init__(self, stream: WindowStream) -> None:
         self.stream = stream
@@ -48,22 +48,24 @@ class RewardLoader:
             yield as_tensors(batch)
 
 
-class Judged(NamedTuple):
-    """What a model said of some events."""
+class PredictedLikes(NamedTuple):
+    """A model's predictions for some answers."""
 
     events: Int[np.ndarray, " N"]
+    """The number of each answer among the rated events or labels."""
     probabilities: Float[np.ndarray, " N"]
     labels: Float[np.ndarray, " N"]
 
     @classmethod
-    def of(cls, model: SeqRecForReward, batch: RewardTensors) -> "Judged":
-        said = torch.sigmoid(reward_logits(model, batch).double().mean(dim=0))
-        parts = batch.events, said, batch.labels.double()
+    def of(cls, model: SeqRecForReward, batch: RewardTensors) -> "PredictedLikes":
+        """The predictions for a batch: the mean of the members' logits, as a probability."""
+        probabilities = torch.sigmoid(reward_logits(model, batch).double().mean(dim=0))
+        parts = batch.events, probabilities, batch.labels.double()
         return cls(*(part.cpu().numpy() for part in parts))
 
     @classmethod
-    def together(cls, parts: Iterable["Judged"]) -> "Judged":
-        """In the order of the events."""
+    def join(cls, parts: Iterable["PredictedLikes"]) -> "PredictedLikes":
+        """All parts in the order of the answers."""
         events, probabilities, labels = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(events)
         return cls(events[order], probabilities[order], labels[order])
@@ -75,14 +77,16 @@ class Judged(NamedTuple):
 
 
 @torch.no_grad()
-def judged(model: SeqRecForReward, loader: RewardLoader) -> Judged:
-    """What a model says of all events, in float32 and without dropout."""
+def predict_likes(model: SeqRecForReward, loader: RewardLoader) -> PredictedLikes:
+    """Return the model's predictions for all answers, in float32 and without dropout."""
     model.eval()
-    return Judged.together(Judged.of(model, move_batch(batch, model.device)) for batch in loader)
+    return PredictedLikes.join(
+        PredictedLikes.of(model, move_batch(batch, model.device)) for batch in loader
+    )
 
 
 class RewardModule(LearningModule):
-    """Validation is by likes of people who are not learned from; every process judges all."""
+    """A reward model, validated on the likes of held-out users; every process judges all."""
 
     def __init__(
         self,
@@ -93,12 +97,12 @@ class RewardModule(LearningModule):
         gradient_clip: float,
     ) -> None:
         super().__init__(model, reward_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
-        self._judged: list[Judged] = []
+        self._predicted: list[PredictedLikes] = []
 
     def validation_step(self, batch: RewardTensors, _: int) -> None:
-        self._judged.append(Judged.of(self.model, batch))
+        self._predicted.append(PredictedLikes.of(self.model, batch))
 
     def on_validation_epoch_end(self) -> None:
-        found = Judged.together(self._judged).metrics
-        self._judged.clear()
-        self.log_dict({f"val/{key}": value for key, value in found.items()})
+        metrics = PredictedLikes.join(self._predicted).metrics
+        self._predicted.clear()
+        self.log_dict({f"val/{key}": value for key, value in metrics.items()})

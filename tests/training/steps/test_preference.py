@@ -22,7 +22,7 @@ from seqrec.training.epoch_log import EpochLog
 from seqrec.training.steps.preference import (
     CachedReference,
     FrozenReference,
-    PairWatch,
+    PairMetrics,
     log_probs,
     pair_scores,
     preference_loss,
@@ -198,7 +198,7 @@ def test_what_is_watched_is_the_definition():
         has_labels=False,
     )
     policy.train()
-    found = PairWatch(stream.in_order, lambda: reference)(policy)
+    found = PairMetrics(stream.in_order, lambda: reference)(policy)
     assert policy.training
     policy.eval()
     accuracy, margin, kl = [], [], {}
@@ -217,7 +217,7 @@ def test_what_is_watched_is_the_definition():
     assert found["pair_accuracy"] == pytest.approx(np.mean(accuracy), abs=1e-3)
     assert found["pair_margin_nats"] == pytest.approx(np.mean(margin), abs=1e-3)
     assert found["kl_nats"] == pytest.approx(np.mean(list(kl.values())), abs=1e-3)
-    same = PairWatch(stream.in_order, lambda: policy)(policy)
+    same = PairMetrics(stream.in_order, lambda: policy)(policy)
     assert abs(same["kl_nats"]) < 1e-5 and abs(same["pair_margin_nats"]) < 1e-5
     assert len(batch.pairs) == len(pairs)
 
@@ -242,7 +242,7 @@ LOSSES = ["dpo", "ipo", "simpo", "kto", "s_dpo"]
 def test_every_objective_moves_towards_what_is_better(name, tastes, settings, tmp_path):
     overrides = [*settings, f"objective.loss={{name: {name}}}"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    before, after = result["start"], result["validation"]
+    before, after = result["validation_before"], result["validation"]
     assert after["pair_accuracy"] > before["pair_accuracy"] + 0.1
     assert after["pair_margin_nats"] > 0 and before["pair_margin_nats"] == pytest.approx(0)
     assert after["kl_nats"] > 0 and before["kl_nats"] == pytest.approx(0, abs=1e-5)
@@ -252,7 +252,7 @@ def test_every_objective_moves_towards_what_is_better(name, tastes, settings, tm
     assert of_run > of_sft + 0.05
     keys = {"val/pair_accuracy", "val/pair_margin_nats", "val/kl_nats", "val/ndcg@10"}
     assert all(keys <= set(line) for line in lines(tmp_path / "run"))
-    counts = result["pairs"]
+    counts = result["details"]["pairs"]
     assert counts["learned"] + counts["held_out"] == counts["used"]
 
 
@@ -295,7 +295,7 @@ def test_a_run_that_was_cut_off_ends_equal_to_a_whole_one(tastes, settings, tmp_
     metrics = [
         json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "cut")
     ]
-    for key in ("start", "validation", "best_epoch", "pairs"):
+    for key in ("validation_before", "validation", "best_epoch", "details"):
         assert metrics[0][key] == metrics[1][key]
 
 
@@ -310,9 +310,12 @@ def test_the_start_is_kept_where_no_epoch_is_better(tastes, settings, tmp_path, 
     overrides = [*settings, "objective.sft_share=0", "trainer.warmup_steps=0", *more]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert (result["best_epoch"], result["num_epochs"]) == (0, num_epochs)
-    assert result["validation"] == result["start"]
+    assert result["validation"] == result["validation_before"]
     key = f"val/{result['selection_metric']}"
-    assert all(line["val/selection"] < result["start"][key[4:]] for line in lines(tmp_path / "run"))
+    assert all(
+        line["val/selection"] < result["validation_before"][key[4:]]
+        for line in lines(tmp_path / "run")
+    )
     kept, start = (
         load_file(run / "model" / "model.safetensors") for run in (tmp_path / "run", tastes.sft)
     )
@@ -347,7 +350,7 @@ def test_likes_and_dislikes_alone_are_learned_by_kto_alone(tastes, settings, tmp
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
     assert result["num_epochs"] == 2
     watched = {"chosen_ratio_nats", "kl_nats"}
-    for found in (result["start"], result["validation"]):
+    for found in (result["validation_before"], result["validation"]):
         assert watched <= set(found) and not {"pair_accuracy", "pair_margin_nats"} & set(found)
     assert lines(tmp_path / "run")[-1]["val/chosen_ratio_nats"] != 0
     assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
@@ -364,7 +367,7 @@ def test_slates_go_all_the_way_but_for_those_of_unknown_titles(tastes, settings,
     pl.concat([slates, strange]).write_parquet(tmp_path / "slates.parquet")
     overrides = [*settings, f"data.pairs={tmp_path / 'slates.parquet'}", "trainer.max_epochs=2"]
     result = seqrec.train("dpo", data=tastes.data, out=tmp_path / "run", overrides=overrides)
-    assert result["validation"]["pair_accuracy"] > result["start"]["pair_accuracy"]
+    assert result["validation"]["pair_accuracy"] > result["validation_before"]["pair_accuracy"]
     said = capsys.readouterr().err.splitlines()[0]
     assert f"slates.parquet: rows: {len(slates) + 1:,}, unknown ids: 1 (such as 'never')" in said
 

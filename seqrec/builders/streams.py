@@ -1,0 +1,57 @@
+"""From a recipe's data block to the packed training batches of the log."""
+
+from functools import partial
+
+from seqrec.config.recipe import Recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.losses.catalog import IGNORE_INDEX
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.log import event_blocks
+from seqrec.tokens.streams.log import PackedStream
+from seqrec.tokens.streams.windows import training_windows
+from seqrec.tokens.tokenizer import ItemTokens
+
+
+def build_stream(
+    recipe: Recipe,
+    prepared: PreparedData,
+    tokens: ItemTokens,
+    rank: int,
+    *,
+    weight: str | None = None,
+    events: EventTokens | None = None,
+    has_sources: bool = False,
+) -> PackedStream:
+    """Build the packed training batches of one of the run's processes.
+
+    Args:
+        recipe: of the run.
+        prepared: the data.
+        tokens: of the items.
+        rank: which of the processes this is.
+        weight: column that weights the targets; None: all count the same.
+        events: the event grammar, if the model reads one.
+        has_sources: whether batches hold the row of the log behind each position.
+    """
+    data = recipe.data
+    columns = [weight] if weight else []
+    blocks = prepared.blocks(columns)
+    if events is not None:
+        blocks = event_blocks(prepared, events.grammar, *columns)
+    return PackedStream(
+        blocks,
+        tokens,
+        partial(
+            training_windows, max_length=data.max_length, which=data.windows, stride=data.stride
+        ),
+        weight=weight,
+        row_length=data.max_length,
+        batch_size=data.batch_size,
+        pool_rows=data.pool_rows,
+        ignore_index=IGNORE_INDEX,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        num_ranks=recipe.trainer.devices,
+        events=events,
+        has_sources=has_sources,
+    )

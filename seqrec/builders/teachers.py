@@ -1,0 +1,84 @@
+"""Teachers of distillation: models of the data's catalog that read the student's tokens."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqrec.builders.named_models import check_targets_are_unread, open_reader_of_titles
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.ranking.recommender import Recommender
+from seqrec.tokens.streams.windows import WindowKind
+from seqrec.tokens.tokenizer import ItemTokens
+
+TEACHERS_KEY = "objective.teachers"
+
+
+def open_teachers(
+    paths: Sequence[str | Path],
+    prepared: PreparedData,
+    *,
+    tokens: ItemTokens | None = None,
+    max_length: int = 1,
+    windows: WindowKind = "prefixes",
+    key: str = TEACHERS_KEY,
+) -> list[Recommender]:
+    """Open the teachers and check that they fit the data and one another.
+
+    Args:
+        paths: run or model folders.
+        prepared: the data.
+        tokens: the student's; those of the first teacher if absent.
+        max_length: items of a window, which each teacher must be able to read.
+        windows: how histories are cut.
+        key: the setting that names the teachers, for errors.
+
+    Raises:
+        SeqRecError: no such model, another catalog or tokenizer, a teacher that reads fewer items,
+            or one that would read the targets in such windows.
+    """
+    teachers = [
+        open_reader_of_titles(model_folder(path, key), prepared, "distillation") for path in paths
+    ]
+    for path, teacher in zip(paths, teachers, strict=True):
+        longest = teacher.model.config.max_length
+        if teacher.tokens != (tokens or teachers[0].tokens):
+            whose = "the one that seqrec makes of the data" if tokens else f"that of {paths[0]}"
+            raise SeqRecError(f"{key} {path}: its tokenizer differs from {whose}")
+        check_targets_are_unread(teacher.model, windows, f"{key} {path}")
+        if longest < max_length:
+            raise SeqRecError(
+                f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "
+                "(data.max_length)"
+            )
+    return teachers
+
+
+def check_reads_forwards(paths: Sequence[str | Path], teachers: Sequence[Recommender]) -> None:
+    """Refuse teachers that read later items for a student that continues histories.
+
+    Raises:
+        SeqRecError: one of them does.
+    """
+    for path, teacher in zip(paths, teachers, strict=True):
+        if not teacher.model.config.causal:
+            raise SeqRecError(
+                f"{TEACHERS_KEY} {path}: also reads the items after a position (model.causal "
+                "false): with objective.on_policy it would read the replaced items; name another"
+            )
+
+
+def fingerprints(teachers: Sequence[str | Path], key: str = TEACHERS_KEY) -> list[str]:
+    """Return the fingerprints of all teachers, sorted: their mean does not depend on the order."""
+    return sorted(folder_fingerprint(model_folder(path, key)) for path in teachers)
+
+
+def mean_strength(teachers: Sequence[Recommender]) -> float | None:
+    """Return the mean strength of the teachers' transition priors; None if they have none.
+
+    A student whose prior has this strength learns what the teachers' decoders add to theirs.
+    """
+    priors = [teacher.model.transition_prior for teacher in teachers]
+    strengths = [prior.strength if prior is not None else 0.0 for prior in priors]
+    return statistics.fmean(strengths) or None

@@ -1,0 +1,81 @@
+"""The parts that training starts from: a new model or a trained one, tokenizer and events."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.builders.grammar import fit_coder
+from seqrec.builders.model import build_knowledge, build_model
+from seqrec.builders.pretrained import START_KEY, open_trained
+from seqrec.config.recipe import Recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.folder import model_coder
+from seqrec.ranking.recommender import Recommender
+from seqrec.tokens.events.coder import EventCoder
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.log import check_times
+from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, tokenizer_fingerprint
+
+
+class Start(NamedTuple):
+    """Model, tokenizer and event grammar, which the batches are built from."""
+
+    trained: SeqRecForNextItem | None
+    """The model of ``model.from_pretrained``; None if a new one is trained."""
+    tokenizer: PreTrainedTokenizerFast
+    tokens: ItemTokens
+    coder: EventCoder | None
+    """Codes event features and times; None if the model reads items alone."""
+    events: EventTokens | None
+
+    def get_model(
+        self, recipe: Recipe, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
+    ) -> SeqRecForNextItem:
+        """Return the trained model, or a new one with random weights."""
+        if self.trained is not None:
+            return self.trained
+        return build_model(
+            recipe.model,
+            self.tokens,
+            build_knowledge(recipe.model, prepared, item_counts),
+            vocab_size=len(self.tokenizer),
+            max_length=recipe.data.max_length,
+            catalog_fingerprint=prepared.catalog_fingerprint,
+            tokenizer_fingerprint=tokenizer_fingerprint(self.tokenizer),
+            grammar=self.coder.grammar if self.coder else None,
+        )
+
+
+def open_start(
+    recipe: Recipe,
+    prepared: PreparedData,
+    check_start: Callable[[Recipe, Recommender], None],
+) -> Start:
+    """Open the model that the recipe names, or make the tokenizer of a new one.
+
+    Args:
+        recipe: of the run.
+        prepared: the data.
+        check_start: refuses a trained model that the objective cannot train.
+
+    Raises:
+        SeqRecError: no such model, one of another catalog, or one that is refused.
+    """
+    items = prepared.items()
+    item_ids = items["item_id"].to_list()
+    trained = None
+    if recipe.model.from_pretrained is not None:
+        trained, tokenizer = open_trained(recipe, prepared, check_start)
+        coder = model_coder(trained.config, items, START_KEY)
+    else:
+        coder = fit_coder(recipe.data.events, recipe.model.time_bias, prepared)
+        tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
+    tokens = ItemTokens.of(tokenizer, item_ids)
+    events = EventTokens.of(tokenizer, tokens, coder) if coder else None
+    if coder is not None:
+        check_times(prepared, coder.grammar)
+    return Start(trained, tokenizer, tokens, coder, events)
