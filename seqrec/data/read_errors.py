@@ -34,6 +34,11 @@ def one_line_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise SeqRecError(f"{name}: no such file") from error
+    except csv.Error as error:
+        raise SeqRecError(
+            f"{name}: cannot be read as delimited text: {first_line(error)}; write it as CSV, "
+            "Parquet or NDJSON"
+        ) from error
     except PARSER_ERRORS as error:
         raise SeqRecError(f"{name}: cannot be read: {first_line(error)}") from error
 
