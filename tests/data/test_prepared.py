@@ -1,4 +1,4 @@
-"""The prepared folder: what was written is read back, and nothing else passes."""
+"""The prepared folder: files are read back, and any change is refused."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def test_ids_come_back_from_items_and_users(prepared):
     assert (data.num_users, data.num_items) == (2, 3)
 
 
-def test_what_is_known_of_items_and_users_is_joined_in_item_order(tmp_path):
+def test_attributes_of_items_and_users_are_joined_in_item_order(tmp_path):
     log = read_source(FRAME)
     known = pl.DataFrame(
         {
@@ -80,7 +80,7 @@ def test_the_tables_are_plain_parquet_in_row_groups(prepared):
     assert pq.read_table(data.path / "items.parquet").num_rows == 50
 
 
-def test_the_manifest_says_what_was_done(tmp_path, prepared):
+def test_the_manifest_holds_options_and_counts(tmp_path, prepared):
     file = tmp_path / "log.csv"
     FRAME.select("user", "item", "time", "stars").write_csv(file)
     data = prepared(file, split_by="last-n:2", min_rating=1.0)
@@ -153,7 +153,7 @@ def test_a_column_that_is_not_numeric_is_refused_with_those_that_are(prepared, n
         prepared(FRAME).histories([name])
 
 
-def test_what_cannot_be_written_is_an_os_error(tmp_path):
+def test_a_failed_write_is_an_os_error(tmp_path):
     log, filters, split = read_source(FRAME), Filters(), parse_split("none")
     found = prepare_interactions(log, filters, split)
     (tmp_path / "items.parquet").symlink_to("/dev/full")

@@ -1,4 +1,4 @@
-"""What cannot be read is refused in one line that names file, line or column."""
+"""Unreadable input is refused in one line that names the file, line or column."""
 
 import gzip
 
@@ -23,7 +23,7 @@ def refusal(interactions, source, **options) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("rating.csv", GOOD + "1,b,good,978300760\n", "rating.csv: line 3: rating 'good'"),
         ("time.csv", GOOD + "1,b,4,\n1,c,4,noon\n", "time.csv: line 4: time 'noon'"),
@@ -54,13 +54,13 @@ def refusal(interactions, source, **options) -> str:
         ("text.parquet", "not parquet", "text.parquet: not a Parquet file, or cut short"),
     ],
 )
-def test_a_bad_file_is_told_with_its_line(tmp_path, interactions, name, content, told):
+def test_a_bad_file_is_refused_with_its_line(tmp_path, interactions, name, content, expected):
     file = tmp_path / name
     file.write_text(content)
-    assert told in refusal(interactions, file)
+    assert expected in refusal(interactions, file)
 
 
-def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path, interactions):
+def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path, interactions):
     file = tmp_path / "latin.csv"
     file.write_bytes(GOOD.encode() + "1,Léon,4,978300760\n".encode("latin-1"))
     assert "latin.csv: line 3: b'\\xe9on,' is not UTF-8" in refusal(interactions, file)
@@ -105,10 +105,10 @@ def test_columns_of_an_impossible_type_are_refused(interactions):
 
 def test_an_order_that_is_missing_or_no_number_is_refused(tmp_path, interactions):
     file = tmp_path / "log.csv"
-    for value, told in (("", "no order (column 'place' is empty)"), ("x", "order 'x'")):
+    for value, expected in (("", "no order (column 'place' is empty)"), ("x", "order 'x'")):
         file.write_text(f"user,item,place\n1,a,1\n1,b,{value}\n")
         message = refusal(interactions, file, columns=Columns(order="place"))
-        assert "log.csv: line 3: " in message and told in message
+        assert "log.csv: line 3: " in message and expected in message
 
 
 def test_some_missing_times_need_an_order(interactions):
@@ -117,7 +117,7 @@ def test_some_missing_times_need_an_order(interactions):
     assert "1 of 3 times (column 'time') are missing" in message and "--order" in message
 
 
-def test_filters_that_leave_nobody_are_named(interactions):
+def test_filters_that_drop_all_rows_are_named(interactions):
     frame = pl.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3], "rating": [1, 2, 3]})
     message = refusal(interactions, frame, min_rating=2.0, min_user=2)
     assert "--min-rating 2 --min-user 2 --min-item 1 leaves none of 3 rows" in message

@@ -92,8 +92,8 @@ def test_counts_by_hand():
     assert "leaked_interactions" not in none and "untimed_interactions" not in none
 
 
-def test_who_has_nothing_before_the_targets_is_not_evaluated():
-    """As where all that a user did before is kept from training."""
+def test_users_without_history_before_the_targets_are_not_evaluated():
+    """A user without interactions before the targets, all of whose rows are tested."""
     users, items = np.array([0, 0, 1, 1]), np.array([1, 2, 3, 4])
     split = np.array([TEST, TEST, TRAIN, TEST], dtype=np.uint8)
     counts = split_counts(users, items, split, parse_split("last-n:2"), np.arange(4.0))

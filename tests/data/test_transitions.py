@@ -36,16 +36,16 @@ def test_by_hand():
 def test_equal_a_loop_over_pairs_whatever_the_parts(generator, monkeypatch, num_parts):
     monkeypatch.setattr("seqrec.data.transitions.MERGED_EDGES", 7)
     lists = [generator.integers(0, 9, length) for length in generator.integers(2, 12, 30)]
-    wanted = np.zeros((9, 9))
+    expected = np.zeros((9, 9))
     for items in lists:
         items = items[:-1]
         for end in range(len(items)):
             for start in range(max(end - 3, 0), end):
-                wanted[items[start], items[end]] += 0.7 ** (end - start - 1)
+                expected[items[start], items[end]] += 0.7 ** (end - start - 1)
     parts = [histories_of(*lists[part::num_parts], num_held_out=1) for part in range(num_parts)]
     found = count_transitions(parts, 9, max_steps=3, step_decay=0.7)
-    np.testing.assert_allclose(dense(found, 9), wanted, rtol=1e-6)
-    np.testing.assert_allclose(found.leaving, wanted.sum(axis=1))
+    np.testing.assert_allclose(dense(found, 9), expected, rtol=1e-6)
+    np.testing.assert_allclose(found.leaving, expected.sum(axis=1))
     assert all((np.diff(row) > 0).all() for row in np.split(found.target, found.first_edge[1:-1]))
 
 

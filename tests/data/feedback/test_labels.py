@@ -1,4 +1,4 @@
-"""The labels file: what is read, what is counted, what is refused."""
+"""The labels file: rows that are read, counted and refused."""
 
 import numpy as np
 import polars as pl
@@ -56,7 +56,7 @@ def test_labels_are_read_and_histories_stand_once(data, tmp_path, name, text):
     assert found.counts["rows"] == found.counts["used"] == 3
 
 
-def test_titles_may_stand_alone_and_what_cannot_be_used_is_counted(data, tmp_path):
+def test_answers_may_be_single_items_and_unusable_rows_are_counted(data, tmp_path):
     table = pl.DataFrame(
         {
             "user_id": ["u", "u", "nobody", "v", "v"],

@@ -1,4 +1,4 @@
-"""The pairs file: what is read, what is counted, what is refused."""
+"""The pairs file: rows that are read, counted and refused."""
 
 import numpy as np
 import polars as pl
@@ -101,7 +101,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize(("reason", "changes"), FAULTY.items())
-def test_what_nobody_can_use_is_left_out_and_counted(data, tmp_path, reason, changes):
+def test_unusable_rows_are_skipped_and_counted(data, tmp_path, reason, changes):
     good = {"history": ["a"], "chosen": "b", "rejected": ["c"]}
     schema = {
         "history": pl.List(pl.String),
@@ -116,7 +116,7 @@ def test_what_nobody_can_use_is_left_out_and_counted(data, tmp_path, reason, cha
         read_pairs(file, data)
 
 
-def test_of_what_is_unknown_an_example_is_named(data, tmp_path):
+def test_an_example_of_each_unknown_id_is_named(data, tmp_path):
     columns = {"user_id": ["u", "x", "y"], "history": [["a", "q"], None, None]}
     table = pl.DataFrame({**columns, "chosen": ["b", "b", "c"], "rejected": ["w", "c", "v"]})
     good = pl.DataFrame({"user_id": ["u"], "history": [["a"]], "chosen": "b", "rejected": "c"})
@@ -206,15 +206,15 @@ def test_every_pair_has_an_unrelated_answer_of_another_pair(data, tmp_path):
 
 
 TEXTS = {
-    "people.csv": 'history,chosen,rejected,weight\n"[""a"", ""b""]",c,d,2\na,b,"[""c"", ""d""]",\n',
-    "people.tsv": 'history\tchosen\trejected\tweight\n["a","b"]\tc\td\t2\na\tb\t["c","d"]\t\n',
-    "people.jsonl": '{"history": ["a", "b"], "chosen": "c", "rejected": ["d"], "weight": 2}\n'
+    "human.csv": 'history,chosen,rejected,weight\n"[""a"", ""b""]",c,d,2\na,b,"[""c"", ""d""]",\n',
+    "human.tsv": 'history\tchosen\trejected\tweight\n["a","b"]\tc\td\t2\na\tb\t["c","d"]\t\n',
+    "human.jsonl": '{"history": ["a", "b"], "chosen": "c", "rejected": ["d"], "weight": 2}\n'
     '{"history": ["a"], "chosen": "b", "rejected": ["c", "d"]}\n',
 }
 
 
 @pytest.mark.parametrize(("name", "text"), TEXTS.items())
-def test_peoples_comparisons_are_read_from_text(data, tmp_path, name, text):
+def test_comparisons_are_read_from_text_files(data, tmp_path, name, text):
     file = tmp_path / name
     file.write_text(text)
     pairs = build_pairs(read_comparisons(file), file, data, "")

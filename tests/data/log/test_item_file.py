@@ -1,4 +1,4 @@
-"""Files of one's own that tell about items, and catalogs of all that they name."""
+"""Item files, and catalogs with all their items."""
 
 import gzip
 
@@ -49,8 +49,8 @@ def test_a_file_tells_about_the_items_of_a_log(log, tmp_path):
 
 def test_all_formats_tell_the_same(tmp_path):
     (tmp_path / "films.csv").write_text(ITEMS)
-    wanted = read_item_file(tmp_path / "films.csv", "film").table
-    table = wanted.rename({"item_id": "film"})
+    expected = read_item_file(tmp_path / "films.csv", "film").table
+    table = expected.rename({"item_id": "film"})
     table.write_parquet(tmp_path / "films.parquet")
     table.write_ndjson(tmp_path / "films.ndjson")
     with gzip.open(tmp_path / "films.csv.gz", "wt") as file:
@@ -59,11 +59,11 @@ def test_all_formats_tell_the_same(tmp_path):
     (tmp_path / "blank.csv").write_text("\n" + ITEMS + "\n,,,,\n")
     for source in ("films.parquet", "films.ndjson", "films.csv.gz", "windows.csv", "blank.csv"):
         found = read_item_file(tmp_path / source, "film").table
-        assert found.select(sorted(found.columns)).equals(wanted.select(sorted(wanted.columns)))
+        assert found.select(sorted(found.columns)).equals(expected.select(sorted(expected.columns)))
     table.drop("genres").write_csv(tmp_path / "films.tsv", separator="\t")
     found = read_item_file(tmp_path / "films.tsv").table
-    assert found.select(wanted.columns).equals(wanted)
-    assert read_item_file(table).table.equals(wanted)
+    assert found.select(expected.columns).equals(expected)
+    assert read_item_file(table).table.equals(expected)
     assert read_item_file(table.to_arrow(), "film").table["item_id"].to_list()[0] == "1984"
     (tmp_path / "old.csv").write_bytes("film,title\n1,Am\xe9lie\n".encode("latin-1"))
     assert read_item_file(tmp_path / "old.csv").table["title"].to_list() == ["Amélie"]
@@ -84,19 +84,19 @@ def test_an_id_stays_text_whatever_its_column_is_called(tmp_path):
     assert data.num_items == 3 and data.items()["title"].drop_nulls().to_list() == ["Film"]
 
 
-def test_what_stands_beside_a_log_stays_unless_the_file_says_otherwise(tmp_path):
+def test_sidecar_values_stay_unless_the_item_file_has_others(tmp_path):
     (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,3,4\n1,3,3,5\n")
     (tmp_path / "movies.csv").write_text("movieId,title,genres\n2,Heat (1995),Crime\n3,B,War\n")
     (tmp_path / "plots.csv").write_text("movieId,plot,title\n2,They meet.,Heat\n4,They do not.,C\n")
     data = prepared(tmp_path / "ratings.csv", tmp_path, items=tmp_path / "plots.csv")
-    told = data.items().select("item_id", "title", "genres", "year", "plot").rows()
-    assert told == [
+    rows = data.items().select("item_id", "title", "genres", "year", "plot").rows()
+    assert rows == [
         ("2", "Heat", ["Crime"], 1995, "They meet."),
         ("3", "B", ["War"], None, None),
     ]
 
 
-def test_a_catalog_of_all_has_the_titles_that_nobody_watched_last(log, tmp_path):
+def test_a_catalog_of_all_has_unwatched_items_last(log, tmp_path):
     (tmp_path / "films.csv").write_text(ITEMS)
     options = {"items": tmp_path / "films.csv", "split_by": "none"}
     watched = prepared(log, tmp_path, **options)
@@ -129,7 +129,7 @@ def test_a_file_of_something_else_is_refused(log, tmp_path, text, message, catal
     assert not (tmp_path / "data").exists()
 
 
-def test_filters_make_no_title_unwatched(tmp_path):
+def test_filters_make_no_item_unwatched(tmp_path):
     (tmp_path / "log.csv").write_text(LOG + "d,rare,1\nd,x,2\n")
     (tmp_path / "films.csv").write_text("film,plot\nrare,P\nx,Q\nnew,R\n")
     options = {"items": tmp_path / "films.csv", "min_item": 2, "min_user": 2}

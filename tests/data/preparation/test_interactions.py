@@ -109,7 +109,7 @@ def test_only_consecutive_repeats_are_dropped(interactions):
 
 
 def test_core_and_repeats_hold_both_at_the_end(interactions):
-    """What the core leaves out may make neighbours of equals, and so on."""
+    """Rows outside the core can leave equal neighbours, and the reverse."""
     rng = np.random.default_rng(0)
     size = 600
     frame = pl.DataFrame(
@@ -131,7 +131,7 @@ def test_core_and_repeats_hold_both_at_the_end(interactions):
     assert dropped == size - len(table) and found.counts["repeats_dropped"] > 0
 
 
-def test_blank_lines_are_left_out_and_counted(tmp_path, interactions):
+def test_blank_lines_are_skipped_and_counted(tmp_path, interactions):
     file = tmp_path / "log.csv"
     file.write_text("user,item,time\n1,a,5\n\n2,b,6\n\n")
     found = interactions(file)

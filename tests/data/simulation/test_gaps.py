@@ -1,4 +1,4 @@
-"""A world of gaps: what it says of the next title is what it does."""
+"""The gap world: simulated logs follow its probabilities."""
 
 import numpy as np
 import polars as pl
@@ -19,14 +19,14 @@ def test_the_gap_between_the_last_two_decides_which_of_them_is_gone_on_with():
     for near in (True, False):
         starts = (items[:, :2] == [first, second]).all(axis=1) & (is_near[:, 0] == near)
         after = items[starts, 2]
-        said = world.next_probabilities([first, second], near)
+        probabilities = world.next_probabilities([first, second], near)
         alone = world.world.next_probabilities([second])
-        assert said.sum() == pytest.approx(1) and not said[[first, second]].any()
+        assert probabilities.sum() == pytest.approx(1) and not probabilities[[first, second]].any()
         frequencies = np.bincount(after, minlength=6) / len(after)
-        assert np.abs(frequencies - said).max() < 4 * np.sqrt(0.25 / len(after))
+        assert np.abs(frequencies - probabilities).max() < 4 * np.sqrt(0.25 / len(after))
         if not near:
             alone[first] = 0.0
-            np.testing.assert_allclose(said, alone / alone.sum())
+            np.testing.assert_allclose(probabilities, alone / alone.sum())
 
 
 def test_who_reads_no_times_expects_less():

@@ -1,4 +1,4 @@
-"""A world in which planning pays: rows of a page that are each of one genre, and not all alike."""
+"""The page world, which rewards plans: rows of one genre each, unlike the others."""
 
 from itertools import permutations
 
@@ -35,7 +35,7 @@ def test_the_reward_by_hand():
 
 
 def expected_worth(weights, row_length):
-    """Of rows drawn without replacement by weights, every row enumerated: a (1 - a) + b (1 - b)."""
+    """Return ``a (1 - a) + b (1 - b)`` by enumeration of all rows drawn without replacement."""
     half, worth = len(weights) // 2, 0.0
     for titles in (range(half), range(half, 2 * half)):
         chance = 0.0
@@ -78,7 +78,7 @@ def started(tmp_path_factory):
 
 
 def worth_and_best(run):
-    """What pages of many rows are worth after new histories, and the most without a plan."""
+    """Return the worth of pages after new histories, and the best worth without a plan."""
     rec = seqrec.Recommender.from_pretrained(run)
     sampler = Sampler(
         num_slates=64,
@@ -100,7 +100,7 @@ def worth_and_best(run):
     return found, np.mean([WORLD.best_without_plan(history, ROW_LENGTH) for history in given])
 
 
-def test_planning_reaches_what_no_policy_without_a_plan_can(started, tmp_path):
+def test_a_plan_exceeds_the_best_policy_without_a_plan(started, tmp_path):
     first, most_without = worth_and_best(started / "sft")
     overrides = [
         f"model.from_pretrained={started / 'sft'}",

@@ -1,4 +1,4 @@
-"""Worlds: what they say of the next title is what they do."""
+"""Worlds: simulated logs follow their probabilities."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def histories_of(world: World, log: pl.DataFrame) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("make", WORLDS)
-def test_next_titles_are_as_frequent_as_the_world_says(make):
+def test_next_items_have_the_probabilities_of_the_world(make):
     world = make(num_items=6, seed=1)
     histories = histories_of(world, world.simulate(40_000, 5, seed=2))
     for length in (0, 1, 2):
@@ -34,13 +34,13 @@ def test_next_titles_are_as_frequent_as_the_world_says(make):
                 after.setdefault(tuple(history[:length]), []).append(history[length])
         prefix, following = max(after.items(), key=lambda entry: len(entry[1]))
         found = np.bincount(following, minlength=6) / len(following)
-        said = world.next_probabilities(prefix)
-        assert said.sum() == pytest.approx(1)
-        assert np.abs(found - said).max() < 5 * np.sqrt(0.25 / len(following))
+        probabilities = world.next_probabilities(prefix)
+        assert probabilities.sum() == pytest.approx(1)
+        assert np.abs(found - probabilities).max() < 5 * np.sqrt(0.25 / len(following))
 
 
 @pytest.mark.parametrize("make", WORLDS)
-def test_nobody_watches_a_title_twice_and_times_rise(make):
+def test_no_user_watches_an_item_twice_and_times_rise(make):
     world = make(num_items=30)
     log = world.simulate(300, 15, seed=0)
     assert log.select("user_id", "item_id").n_unique() == len(log)
@@ -85,13 +85,16 @@ def test_transition_counts_reach_the_optimum_of_the_first_order_only():
         counts = np.zeros((50, 50))
         for history in histories:
             np.add.at(counts, (history[:-1], history[1:]), 1)
-        asked = [history[:10] for history in histories[:500] if len(history) > 10]
-        best[make] = world.best_recall(asked, 1)
+        prefixes = [history[:10] for history in histories[:500] if len(history) > 10]
+        best[make] = world.best_recall(prefixes, 1)
         chosen = [
-            np.where(np.isin(range(50), past), -1, counts[past[-1]]).argmax() for past in asked
+            np.where(np.isin(range(50), past), -1, counts[past[-1]]).argmax() for past in prefixes
         ]
         reached[make] = np.mean(
-            [world.next_probabilities(past)[item] for past, item in zip(asked, chosen, strict=True)]
+            [
+                world.next_probabilities(past)[item]
+                for past, item in zip(prefixes, chosen, strict=True)
+            ]
         )
     assert reached[first_order_world] > 0.97 * best[first_order_world]
     assert reached[second_order_world] < 0.8 * best[second_order_world]
@@ -110,14 +113,14 @@ def test_a_seed_gives_one_log_and_another_seed_another():
     assert not world.simulate(10, 5, seed=1).equals(world.simulate(10, 5, seed=2))
 
 
-def test_titles_have_ids_of_their_own_names_and_genres():
+def test_items_have_distinct_ids_titles_and_genres():
     items = first_order_world(num_items=450).items()
     assert items["item_id"].to_list()[17] == "t017"
     assert items["title"].n_unique() == 450
     assert items["genres"].list.len().is_between(1, 2).all()
 
 
-def test_opposed_tastes_show_in_what_is_watched_and_not_in_mean_ratings():
+def test_opposed_tastes_show_in_histories_and_not_in_mean_ratings():
     world = opposed_tastes(num_items=40, seed=0)
     log = world.simulate(2000, 10, seed=1)
     pairs = zip(log["user_id"], log["item_id"], strict=True)
