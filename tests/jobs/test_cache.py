@@ -60,7 +60,7 @@ def test_an_interrupted_one_goes_on(made, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("seqrec.jobs.cache.join_parts", killed)
+        patch.setattr("seqrec.runs.reference_cache.join_parts", killed)
         with pytest.raises(KeyboardInterrupt):
             seqrec.cache(made / "run", out=out, **arguments)
     parts = sorted((tmp_path / "cache.parquet.partial").glob("*.parquet"))
