@@ -11,6 +11,7 @@ import torch
 from seqrec.data.catalog import catalog_fingerprint, write_items
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.tokens.tokenizer import build_tokenizer, tokenizer_fingerprint
+from tests.forked import forked_ranks  # noqa: F401 (a fixture of the whole suite)
 
 # Workers and the processes that tests start share the cores: each computes in one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Who may import whom, where third parties live, and what a light import costs."""
+"""The rules of imports: between rooms, of third parties, and what a light import may load."""
 
 import ast
 import re
@@ -62,12 +62,13 @@ WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors"}
 
 
 def room(file: Path) -> str:
+    """The folder or top-level module of ``seqrec`` to which a file belongs."""
     first = file.relative_to(ROOT).parts[0]
     return first.removesuffix(".py")
 
 
 def imports(file: Path) -> set[str]:
-    """Modules that a file imports anywhere, functions included."""
+    """The names that a file imports at any place, inside functions too."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -101,6 +102,7 @@ def test_no_file_hides_a_cycle_or_is_called_utils():
 
 
 def loaded_by(code: str) -> set[str]:
+    """Top-level names of the modules that are loaded after ``code`` in a fresh process."""
     script = f"{code}\nimport sys\nprint(*sys.modules)"
     command = [sys.executable, "-c", script]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import polars as pl
 import pytest
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 
 import seqrec
@@ -39,7 +41,15 @@ def root(tmp_path_factory):
     return root
 
 
-def ran(file, **parameters):
+@pytest.fixture(scope="module")
+def kernel():
+    """A Python kernel, which keeps what it imported from one notebook to the next."""
+    manager = AsyncKernelManager(kernel_name="python3")
+    yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
+
+
+def ran(kernel, file, **parameters):
     """The text that a notebook shows, and how many pictures, under other parameters."""
     notebook = nbformat.read(file, as_version=4)
     place = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
@@ -47,7 +57,8 @@ def ran(file, **parameters):
     assert set(parameters) <= {name for line in known for name in line.split(", ")}
     lines = [f"{name} = {value!r}" for name, value in parameters.items()]
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell("\n".join(lines)))
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, timeout=120, km=kernel).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     texts, num_pictures = [], 0
     for output in outputs:
@@ -65,8 +76,9 @@ def test_a_notebook_is_kept_without_outputs(file):
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
-def test_two_runs_of_one_evaluation_are_compared(root):
+def test_two_runs_of_one_evaluation_are_compared(root, kernel):
     text, num_pictures = ran(
+        kernel,
         COMPARE,
         ROOT=str(root),
         FIRST="all",
@@ -84,12 +96,14 @@ def test_two_runs_of_one_evaluation_are_compared(root):
     assert f"{table['ndcg@10']:.4f}" in text
 
 
-def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root):
+def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root, kernel):
     named = {"FIRST_SYSTEM": "long", "SECOND_SYSTEM": "long"}
-    same, _ = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
+    same, _ = ran(kernel, COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
     assert "long (1) against long (2): +0.0000" in same and "may be chance" in same
     named = {"FIRST_SYSTEM": "popularity", "SECOND_SYSTEM": None}
-    baseline, num_pictures = ran(COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named)
+    baseline, num_pictures = ran(
+        kernel, COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named
+    )
     assert "popularity: no run folder" in baseline and num_pictures == 4
 
 

@@ -4,7 +4,8 @@ import time
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
@@ -12,6 +13,7 @@ from seqrec.models.reward import SeqRecForReward
 
 RATE_SIZE = 2048
 RATE_TRIES = 4
+_RATES: dict[tuple[torch.dtype, torch.device], float] = {}
 
 
 class Counts(NamedTuple):
@@ -71,14 +73,22 @@ def training_flops(
 
 
 def product_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second of a large square matrix product: the best of a few."""
-    left = torch.rand(RATE_SIZE, RATE_SIZE, device=device).to(dtype)
+    """Operations a second of a large square matrix product, measured once in a process."""
+    # Drawn by every run, so that its random numbers do not depend on which runs came before it.
+    left = torch.rand(RATE_SIZE, RATE_SIZE, device=device)
+    if (dtype, device) not in _RATES:
+        _RATES[dtype, device] = _measure_product_rate(left.to(dtype))
+    return _RATES[dtype, device]
+
+
+def _measure_product_rate(left: Float[Tensor, "N N"]) -> float:
+    """Operations a second of the product of a matrix with itself, the best of a few."""
     best = float("inf")
     for _ in range(RATE_TRIES):
         start = time.perf_counter()
         (left @ left)[0, 0].item()
         best = min(best, time.perf_counter() - start)
-    return 2 * RATE_SIZE**3 / best
+    return 2 * len(left) ** 3 / best
 
 
 def training_dtype(precision: str, accelerator: str) -> torch.dtype:

@@ -150,6 +150,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(world, trained, tmp_path
     assert resumed["validation"] == trained["validation"]
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(world, tmp_path):
     runs = [

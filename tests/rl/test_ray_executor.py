@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seqrec.errors import SeqRecError
+from seqrec.rl import ray_executor
 from seqrec.rl.executors import InProcess
 from seqrec.rl.ray_executor import OnRay, _Actor
 from seqrec.rl.worker import RolloutWorker, Scorer
@@ -35,6 +36,15 @@ def on_ray():
     )
     yield executor
     executor.close()
+
+
+@pytest.fixture
+def actor_class(on_ray):
+    """Ray's actor, sent by value: a process that only raises or dies starts without seqrec."""
+    pickle = on_ray._ray.cloudpickle
+    pickle.register_pickle_by_value(ray_executor)
+    yield on_ray._ray.remote(num_cpus=0)(_Actor)
+    pickle.unregister_pickle_by_value(ray_executor)
 
 
 def drawn(executor, prompts, update):
@@ -86,10 +96,11 @@ def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_onc
         (lambda: 1 / 0, "reward: died 3 times in a row: .*ZeroDivisionError"),
     ],
 )
-def test_what_a_role_raises_or_dies_of_is_said_here(on_ray, monkeypatch, make, message):
-    actor = on_ray._ray.remote(num_cpus=0)(_Actor)
+def test_what_a_role_raises_or_dies_of_is_said_here(
+    on_ray, actor_class, monkeypatch, make, message
+):
     rollouts = drawn(on_ray, prompts_for(5), 0)
-    monkeypatch.setattr(on_ray, "_start_scorer", lambda: actor.remote(make, (), 1))
+    monkeypatch.setattr(on_ray, "_start_scorer", lambda: actor_class.remote(make, (), 1))
     monkeypatch.setattr(on_ray, "_scorer", on_ray._start_scorer())
     with pytest.raises(SeqRecError, match=message):
         on_ray.score(rollouts)

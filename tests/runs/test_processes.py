@@ -54,6 +54,7 @@ def test_two_processes_give_the_losses_weights_and_metrics_of_one(data, tmp_path
         assert two[name] == pytest.approx(one[name], abs=2e-4)
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 def test_two_processes_learn_features_as_one_does(data, tmp_path):
     """Also where processes get different numbers of them."""
@@ -66,6 +67,7 @@ def test_two_processes_learn_features_as_one_does(data, tmp_path):
         assert two["train/loss_nats"] == pytest.approx(one["train/loss_nats"], rel=1e-5)
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["tied", "untied"])
 def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
@@ -79,6 +81,7 @@ def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
         assert last["train/loss_nats"] < first["train/loss_nats"]
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 def test_a_mistake_in_one_process_ends_all_and_is_told_in_one_line(data, tmp_path):
     overrides = [*SETTINGS, "trainer.devices=2", "trainer.learning_rate=1e30"]

@@ -1,5 +1,6 @@
 """A run that is cut off within an epoch goes on and ends as if it had not been."""
 
+import functools
 import json
 
 import polars as pl
@@ -15,16 +16,30 @@ SETTINGS = [
     "data.batch_size=4",
     "model.hidden_size=32",
     "trainer.max_epochs=3",
-    "trainer.checkpoint_minutes=1e-9",
 ]
+EVERY_STEP = "trainer.checkpoint_minutes=1e-9"
 
 
-@pytest.fixture
-def data(tmp_path):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "prepared"
     log = first_order_world(num_items=40, seed=0).simulate(200, 15, seed=1)
     log = log.with_columns(rating=1 + pl.int_range(pl.len()) % 5)
-    seqrec.prepare(log, out=tmp_path / "data")
-    return tmp_path / "data"
+    seqrec.prepare(log, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_run(data, tmp_path_factory):
+    """A run that nothing cuts off nor checkpoints within its epochs, trained once for settings."""
+
+    @functools.cache
+    def train(*more):
+        out = tmp_path_factory.mktemp("whole") / "run"
+        seqrec.train("sft", data=data, out=out, overrides=[*SETTINGS, *more])
+        return out
+
+    return train
 
 
 def weights(run):
@@ -46,10 +61,9 @@ EVENTS = "data.events.features=[{name: rating, column: rating, is_learned: true}
     [(3, []), (50, []), (77, []), (50, [SAMPLED]), (50, [EVENTS]), (77, [LATE])],
 )
 def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
-    data, tmp_path, monkeypatch, at_step, more
+    data, whole_run, tmp_path, monkeypatch, at_step, more
 ):
-    settings = [*SETTINGS, *more]
-    seqrec.train("sft", data=data, out=tmp_path / "whole", overrides=settings)
+    whole, settings = whole_run(*more), [*SETTINGS, *more, EVERY_STEP]
     plain = EpochLog.on_train_batch_start
 
     def cut_off(self, trainer, module, batch, index):
@@ -63,8 +77,8 @@ def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
             seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings)
     assert not (tmp_path / "broken").exists()
     seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings, resume=True)
-    assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-6)
-    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
+    assert losses(tmp_path / "broken") == pytest.approx(losses(whole), rel=1e-6)
+    assert weights(tmp_path / "broken") == weights(whole)
 
 
 def test_without_dropout_to_the_end_is_without_dropout(data, tmp_path):

@@ -1,5 +1,6 @@
 """What content says of titles that training never met, and how loudly."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +50,23 @@ def batches_of(model, histories):
         yield PackedTensors(input_ids, documents, labels, weight, labels.numel())
 
 
+@pytest.fixture(scope="module")
+def learn_once():
+    """``learn_cold_items`` for tests that start from the same weights and random numbers."""
+    learned = {}
+
+    def learn(model, histories):
+        if not learned:
+            batches = batches_of(model, histories)
+            learn_cold_items(model, batches, row_dropout=0.5, content_dropout=0.2)
+            learned["weights"] = copy.deepcopy(model.state_dict())
+            learned["random_state"] = torch.get_rng_state()
+        model.load_state_dict(learned["weights"])
+        torch.set_rng_state(learned["random_state"])
+
+    return learn
+
+
 def ranker_of(model):
     item_ids = [f"t{item}" for item in range(NUM_ITEMS)]
     tokens = ItemTokens.of(build_tokenizer(item_ids), item_ids)
@@ -93,9 +111,11 @@ def scaled_by(model, fitted, scale):
 
 
 @pytest.mark.parametrize("max_cost", [0.0, 0.05, 0.3, 1.0])
-def test_cold_items_take_as_many_places_as_validation_allows(model, histories, max_cost):
+def test_cold_items_take_as_many_places_as_validation_allows(
+    model, histories, learn_once, max_cost
+):
     """Within the cost, and a little more would be beyond it."""
-    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
+    learn_once(model, histories)
     validation, ranker = queries_after(model, histories), ranker_of(model)
     fitted = [part.clone() for part in model.get_input_embeddings().proj_of_new.parameters()]
 
@@ -116,8 +136,8 @@ def test_cold_items_take_as_many_places_as_validation_allows(model, histories, m
     assert (found.scale == 2) == (max_cost == 1)
 
 
-def test_where_no_target_is_found_nothing_is_said_about_lengths(model, histories):
-    learn_cold_items(model, batches_of(model, histories), row_dropout=0.5, content_dropout=0.2)
+def test_where_no_target_is_found_nothing_is_said_about_lengths(model, histories, learn_once):
+    learn_once(model, histories)
     before = model.item_weight().detach()
     targets = [history[:1] for history in histories]
     queries = Queries(np.arange(len(histories)), histories, targets, 0)

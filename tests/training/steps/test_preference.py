@@ -322,6 +322,7 @@ def test_the_start_is_kept_where_no_epoch_is_better(tastes, settings, tmp_path, 
     assert all(torch.equal(kept[key], start[key]) for key in start)
 
 
+@pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(tastes, settings, tmp_path):
     for num in (1, 2):

@@ -24,7 +24,7 @@ from seqrec.training.tensors import PackedTensors
 from tests.conftest import small_config
 
 SMALL = ["data.max_length=20", "model.hidden_size=32", "model.dropout=0.1"]
-QUICK = [*SMALL, "trainer.learning_rate=0.005", "trainer.max_epochs=20", "data.batch_size=32"]
+QUICK = [*SMALL, "trainer.learning_rate=0.01", "trainer.max_epochs=12", "data.batch_size=64"]
 
 
 def judged(world, tmp_path, num_users, overrides=QUICK):
@@ -53,7 +53,8 @@ def test_sft_reaches_the_optimum_of_a_first_order_world(tmp_path):
 
 @pytest.mark.slow
 def test_sft_beats_counts_where_two_titles_decide(tmp_path):
-    found = judged(second_order_world(num_items=30, seed=0), tmp_path, 2500)
+    overrides = [*QUICK, "trainer.max_epochs=10", "data.batch_size=128"]
+    found = judged(second_order_world(num_items=30, seed=0), tmp_path, 2500, overrides)
     noise = 2 * np.sqrt(found["best"] * (1 - found["best"]) / 2500)
     assert found["model"] > 0.9 * found["best"] - noise
     assert found["model"] > found["transitions"] + 2 * noise
@@ -61,7 +62,7 @@ def test_sft_beats_counts_where_two_titles_decide(tmp_path):
 
 def test_popularity_is_the_floor_and_the_ceiling_where_order_carries_nothing(tmp_path):
     found = judged(
-        unordered_world(num_items=40, seed=0), tmp_path, 1000, [*QUICK, "trainer.max_epochs=8"]
+        unordered_world(num_items=40, seed=0), tmp_path, 1000, [*QUICK, "trainer.max_epochs=6"]
     )
     noise = 2 * np.sqrt(found["best"] * (1 - found["best"]) / 1000)
     assert found["popularity"] > found["best"] - noise
