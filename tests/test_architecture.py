@@ -44,7 +44,7 @@ LOWER["__init__"] = set(LOWER) - {"__init__"}
 
 HOMES = {
     "typer": {"cli"},
-    "yaml": {"config", "data", "runs", "cli"},
+    "yaml": {"config", "data", "runs"},
     "pydantic": {"config"},
     "polars": {"data"},
     "tokenizers": {"tokens"},

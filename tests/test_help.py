@@ -1,6 +1,8 @@
 """The command line's options and the verbs' Python functions agree."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -11,6 +13,15 @@ import seqrec.cli
 COMMANDS = typer.main.get_command(seqrec.cli.app).commands
 ORDER = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
 ORDER += ["export", "demo"]
+HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "matplotlib", "numpy"}
+SHOW_HELP = """
+import contextlib, os, sys
+import seqrec.cli
+for verb in sys.argv[1:]:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(open(os.devnull, "w")):
+        seqrec.cli.main([verb, "--help"])
+print(*sys.modules)
+"""
 ONLY_PRINTED = {"as_json", "dry_run", "strata"}
 
 
@@ -35,6 +46,12 @@ def test_an_option_has_the_default_of_the_functions_parameter(verb):
             assert default == ",".join(map(str, parameter.default)), name
         else:
             assert default == parameter.default, name
+
+
+def test_the_help_of_no_verb_imports_anything_heavy():
+    command = [sys.executable, "-c", SHOW_HELP, *ORDER]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert not {name.split(".")[0] for name in shown.split()} & (HEAVY | {"yaml"})
 
 
 @pytest.mark.parametrize("verb", ORDER)

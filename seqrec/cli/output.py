@@ -19,9 +19,9 @@ def print_result(result: dict[str, Any], as_json: bool, *lines: str) -> None:
 
 def print_settings(settings: dict[str, Any], as_json: bool) -> None:
     """Print settings as JSON or as YAML."""
-    import yaml
+    from seqrec.config.load import format_yaml
 
-    print_result(settings, as_json, yaml.safe_dump(settings, sort_keys=False).rstrip())
+    print_result(settings, as_json, format_yaml(settings))
 
 
 def get_progress_printer(as_json: bool) -> Callable[[str], None]:

@@ -89,6 +89,11 @@ def parse_recipe(settings: dict[str, Any], name: str | Path) -> Recipe:
         raise SeqRecError(f"recipe {name}: {_format_first_error(error)}") from error
 
 
+def format_yaml(settings: Mapping[str, Any]) -> str:
+    """The settings as YAML text, in their order."""
+    return yaml.safe_dump(dict(settings), sort_keys=False).rstrip()
+
+
 def _read(name_or_path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
     """The blocks of a recipe file as written, with overrides."""
     shipped = list_shipped_recipes()
