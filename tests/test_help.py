@@ -9,6 +9,7 @@ import typer
 
 import seqrec
 import seqrec.cli
+from seqrec.config.load import list_shipped_recipes
 
 COMMANDS = typer.main.get_command(seqrec.cli.app).commands
 ORDER = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
@@ -17,6 +18,7 @@ HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "ma
 SHOW_HELP = """
 import contextlib, os, sys
 import seqrec.cli
+from seqrec.config.load import list_shipped_recipes
 for verb in sys.argv[1:]:
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(open(os.devnull, "w")):
         seqrec.cli.main([verb, "--help"])
@@ -58,3 +60,9 @@ def test_the_help_of_no_verb_imports_anything_heavy():
 def test_every_option_has_help(verb):
     assert COMMANDS[verb].help
     assert [option.name for option in COMMANDS[verb].params if not option.help] == []
+
+
+def test_the_help_of_train_names_the_shipped_recipes():
+    (recipe,) = (option for option in COMMANDS["train"].params if option.name == "recipe")
+    named = recipe.help.partition("(")[2].partition(")")[0]
+    assert sorted(named.split(", ")) == sorted(list_shipped_recipes())

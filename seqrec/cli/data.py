@@ -10,7 +10,12 @@ from seqrec.cli.options import Json, Overwrite
 from seqrec.cli.output import print_result
 from seqrec.config.defaults import PREPARE
 
-Source = Annotated[str, typer.Argument(help="Name of a known dataset, or a file or folder.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="Name of a known dataset (see seqrec datasets), a file or a folder."
+    ),
+]
 PreparedOut = Annotated[Path, typer.Option(help="Prepared folder to write.")]
 SplitBy = Annotated[
     str,

@@ -16,20 +16,27 @@ DEFAULT_RETRIEVAL = ",".join(EVALUATE.retrieval)
 
 Systems = Annotated[
     list[str] | None,
-    typer.Argument(metavar="MODEL...", help="Run folders, model folders or names of baselines."),
+    typer.Argument(
+        metavar="MODEL",
+        help="Run folders, model folders, or baselines (popularity, item-knn, ease:l2=100, ...).",
+    ),
 ]
-Split = Annotated[str, typer.Option(help="Part that holds the targets: validation or test.")]
+Split = Annotated[str, typer.Option(help="Part of the data with the targets: validation or test.")]
 CutOffs = Annotated[str, typer.Option(help="Comma-separated cut-offs of the metrics.")]
 Metric = Annotated[
     str | None,
-    typer.Option(help="Metric of the comparisons; default: ndcg at the smallest cut-off."),
+    typer.Option(
+        help="Metric of the comparisons, such as mrr@10; default: ndcg at the smallest --k."
+    ),
 ]
 Against = Annotated[
     str | None, typer.Option(help="System compared with every other; default: the first.")
 ]
 Only = Annotated[
     str | None,
-    typer.Option(help="cold: only targets absent from training; warm: only the others."),
+    typer.Option(
+        help="cold: only targets absent from training; warm: only the others; default: all."
+    ),
 ]
 UsersSample = Annotated[
     int | None, typer.Option(metavar="N", help="Evaluate N random users only, for a quick look.")

@@ -18,16 +18,25 @@ TrainingData = Annotated[
 """``PreparedFolder``, where ``--dry-run`` does without it."""
 
 Recipe = Annotated[
-    str, typer.Argument(help="Name of a shipped recipe (sft, dpo, ...), or a YAML file.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name of a shipped recipe (sft, distill, dpo, reward-model, grpo), or a YAML file.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Recipe settings to change."),
+    typer.Argument(
+        metavar="KEY.PATH=VALUE", help="Recipe settings to change, such as trainer.max_epochs=3."
+    ),
 ]
 
-Model = Annotated[str, typer.Argument(help="Run folder or model folder.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Run folder or model folder.")]
 KeepSeen = Annotated[
-    bool, typer.Option("--keep-seen", help="Rank items that are in the user's history, too.")
+    bool,
+    typer.Option(
+        "--keep-seen", help="Also rank items of the user's history; default: exclude them."
+    ),
 ]
 MemoryMb = Annotated[
     float | None,

@@ -45,7 +45,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the random draws.")]
 Teachers = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODEL...", help="Run or model folders; probabilities of several are averaged."
+        metavar="MODEL", help="Run or model folders; probabilities of several are averaged."
     ),
 ]
 CacheOut = Annotated[
