@@ -1,4 +1,4 @@
-"""Every verb end to end on a simulated world, as a person would call it."""
+"""Every verb end to end on a simulated world, called as on the command line."""
 
 import gzip
 import json
@@ -187,7 +187,7 @@ def test_evaluate_tunes_baselines_and_prints_names_that_can_be_given_again(capsy
     assert again.splitlines()[1].split()[2:-1] == shown.splitlines()[1].split()[2:-1]
 
 
-def test_evaluate_puts_models_and_floors_in_one_table(capsys, run, prepared, tmp_path):
+def test_evaluate_puts_models_and_baselines_in_one_table(capsys, run, prepared, tmp_path):
     out = tmp_path / "judged"
     arguments = ["evaluate", run, "popularity", "transitions", "transition-graph"]
     arguments += [
@@ -552,7 +552,7 @@ def test_seen_items_in_anybodys_lists_are_no_hits(tmp_path):
     assert row["recall@1"] == 1
 
 
-def test_whom_and_what_anybodys_lists_lack_or_invent_is_named(capsys, tmp_path):
+def test_users_and_items_missing_from_a_recommendations_file_are_named(capsys, tmp_path):
     log = pl.DataFrame({"user": ["u"] * 4 + ["v"] * 4, "item": list("abcd") * 2})
     seqrec.prepare(log, out=tmp_path / "data")
     lists = pl.DataFrame({"user_id": ["u", "w"], "item_id": ["d", "x"], "score": [1.0, 1.0]})
