@@ -18,7 +18,6 @@ HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "ma
 SHOW_HELP = """
 import contextlib, os, sys
 import seqrec.cli
-from seqrec.config.load import list_shipped_recipes
 for verb in sys.argv[1:]:
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(open(os.devnull, "w")):
         seqrec.cli.main([verb, "--help"])
