@@ -13,7 +13,7 @@ def datasets_lines(result: Mapping[str, Any]) -> list[str]:
     """A table of the known datasets."""
     rows = [
         {key: dataset[key] for key in DATASET_COLUMNS}
-        | {"looked for": ", ".join(dataset["places"])}
+        | {"looked for": ", ".join(dataset["locations"])}
         for dataset in result["datasets"]
     ]
     return [text_table(rows)]
