@@ -94,7 +94,7 @@ def test_parts_of_something_else_are_begun_anew_where_that_is_asked_for(made, tm
 def test_what_pairs_have_no_use_for_is_refused(made, tmp_path):
     arguments = {"data": made / "data", "pairs": made / "pairs.parquet", "out": tmp_path / "x"}
     for option, value in (("k", 5), ("windows", "last"), ("stride", 2)):
-        with pytest.raises(SeqRecError, match=f"--{option} {value}: pairs have answers"):
+        with pytest.raises(SeqRecError, match=f"--{option} {value}: has no effect with --pairs"):
             seqrec.cache(made / "run", **arguments, **{option: value})
 
 
