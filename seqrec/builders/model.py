@@ -99,9 +99,11 @@ def build_model(
     if knowledge.neighbours is not None:
         start_from(model, tokens, knowledge.neighbours, config.initializer_range)
     if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
-        embedding.hold(torch.from_numpy(knowledge.content), item_counts)
+        embedding.load_content(torch.from_numpy(knowledge.content), item_counts)
     if model.transition_prior is not None and knowledge.transitions is not None:
-        model.transition_prior.hold(*map(torch.from_numpy, knowledge.transitions), item_counts)  # type: ignore[call-arg]
+        model.transition_prior.load_transitions(
+            *map(torch.from_numpy, knowledge.transitions), item_counts
+        )  # type: ignore[call-arg]
     return model
 
 

@@ -18,7 +18,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.preference import PairLogProbs
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import model_folder
+from seqrec.models.weights import folder_fingerprint
 from seqrec.training.steps.preference import (
     CachedReference,
     FrozenReference,

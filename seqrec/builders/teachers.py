@@ -7,7 +7,8 @@ from pathlib import Path
 from seqrec.builders.named_models import check_targets_are_unread, open_reader_of_titles
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import model_folder
+from seqrec.models.weights import folder_fingerprint
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.streams.windows import WindowKind
 from seqrec.tokens.tokenizer import ItemTokens

@@ -78,11 +78,20 @@ class SeqRecConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
+    def tokens_per_event(self) -> int:
+        """Those of an item and of its event's features."""
+        num_features = 0 if self.events is None else len(self.events["features"])
+        return event_block_size(self.item_blocks.length, num_features)
+
+    @property
     def tokens_per_position(self) -> int:
         """Those of an event, where they share a position."""
-        if self.events is None or self.event_vectors == "each":
-            return 1
-        return event_block_size(self.item_blocks.length, len(self.events["features"]))
+        return 1 if self.event_vectors == "each" else self.tokens_per_event
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a history that the model reads: the last ones."""
+        return self.max_length * self.tokens_per_event
 
     @property
     def item_blocks(self) -> ItemBlocks:
@@ -134,6 +143,11 @@ class SeqRecRewardConfig(PreTrainedConfig):
     def item_blocks(self) -> ItemBlocks:
         """The tokens of every item."""
         return OneTokenItems(self.first_item_token, self.num_items)
+
+
+def padding_token(backbone_config: dict | PreTrainedConfig) -> int:
+    """The token of positions that no history reads; token 0 where a backbone names none."""
+    return getattr(backbone_config, "pad_token_id", None) or 0
 
 
 def _config_of(fields: dict | PreTrainedConfig) -> PreTrainedConfig:

@@ -24,7 +24,7 @@ class ContentEmbedding(nn.Module):
         first_item_token: int,
         content_width: int,
     ) -> None:
-        """Without content, which ``hold`` takes in.
+        """Without content, which ``load_content`` takes in.
 
         Args:
             weight: the tokens' own rows.
@@ -42,7 +42,7 @@ class ContentEmbedding(nn.Module):
         self.register_buffer("content", torch.zeros(num_items, content_width))
         self.register_buffer("has_row", torch.ones(num_items, dtype=torch.bool))
 
-    def hold(self, content: Float[Tensor, "I F"], item_counts: Int[Tensor, " I"]) -> None:
+    def load_content(self, content: Float[Tensor, "I F"], item_counts: Int[Tensor, " I"]) -> None:
         """Take in the items' contents, and which items training meets."""
         self.content.copy_(content)
         self.has_row.copy_(item_counts > 0)
@@ -50,8 +50,7 @@ class ContentEmbedding(nn.Module):
     @property
     def num_met(self) -> int:
         """One past the last item that training meets."""
-        met = self.has_row.nonzero()
-        return int(met[-1]) + 1 if len(met) else 0
+        return num_rows(self.has_row)
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
         """The vectors of tokens; content is read of those alone that are there."""
@@ -75,3 +74,9 @@ class ContentEmbedding(nn.Module):
         known = (rows + self.proj(content)).to(rows.dtype)
         new = (~has_row).nonzero().squeeze(1)
         return known.index_copy(0, new, self.proj_of_new(content[new]).to(rows.dtype))
+
+
+def num_rows(has_row: Bool[Tensor, " I"]) -> int:
+    """One past the last item that has a row."""
+    items = has_row.nonzero()
+    return int(items[-1]) + 1 if len(items) else 0

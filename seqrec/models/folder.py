@@ -1,24 +1,23 @@
-"""Loading a model folder's weights with every mismatch told in one line."""
+"""Model folders: loading the model of one, with every mismatch named in one line."""
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from seqrec.errors import SeqRecError
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
+from seqrec.models.content import num_rows
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
+from seqrec.models.weights import WEIGHTS_FILE, read_weights, weight_files
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
+from seqrec.tokens.tokenizer import refuse_own_code
 
-WEIGHTS_FILE = "model.safetensors"
 MODEL_TYPES: dict[type[PreTrainedModel], str] = {
     SeqRecForNextItem: SeqRecConfig.model_type,
     SeqRecForReward: SeqRecRewardConfig.model_type,
@@ -42,50 +41,62 @@ def load_reward_model(folder: Path) -> SeqRecForReward:
     return _load(folder, SeqRecForReward, "name a run of seqrec train reward-model")
 
 
-def _load(folder: Path, kind: type[M], mend: str) -> M:
-    config_file, weights_file = folder / "config.json", folder / WEIGHTS_FILE
-    for file in (config_file, weights_file):
-        if not file.is_file():
-            raise SeqRecError(f"{folder}: not a model folder, {file.name} is missing")
+def _load(folder: Path, kind: type[M], fix: str) -> M:
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise SeqRecError(f"{folder}: not a model folder, {config_file.name} is missing")
+    weight_files(folder)
     try:
         fields = json.loads(config_file.read_text())
-        wanted = MODEL_TYPES[kind]
-        if fields.get("model_type") != wanted:
+        refuse_own_code(fields, config_file)
+        expected = MODEL_TYPES[kind]
+        if fields.get("model_type") != expected:
             raise SeqRecError(
-                f"{config_file}: model_type is {fields.get('model_type')!r}, not {wanted!r}; {mend}"
+                f"{config_file}: model_type is {fields.get('model_type')!r}, not {expected!r}; "
+                f"{fix}"
             )
-        config = AutoConfig.from_pretrained(folder)
-        with torch.random.fork_rng(devices=[]):  # what is drawn here is replaced below
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        use_float32(config)
+        with torch.random.fork_rng(devices=[]):  # the random weights are replaced below
             model = kind(config)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error
-    try:
-        weights = load_file(weights_file)
-    except SafetensorError as error:
-        raise SeqRecError(f"{weights_file}: broken or cut short; copy it again") from error
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    weights = read_weights(folder)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
+    for name in sorted(shapes.keys() | found.keys()):
+        if shapes.get(name) != found.get(name):
             raise SeqRecError(
-                f"{weights_file}: {name} has shape {found.get(name, 'none')}, but config.json "
-                f"asks for {expected.get(name, 'none')}; the two come from different models"
+                f"{folder / WEIGHTS_FILE}: {name} has shape {found.get(name, 'none')}, but "
+                f"config.json needs {shapes.get(name, 'none')}; the two come from different models"
             )
     model.load_state_dict(weights)
     return model.eval()
 
 
-def folder_fingerprint(folder: Path) -> str:
-    """The sha256 of what a model folder computes: its configuration and weights."""
-    found = hashlib.sha256()
-    for name in ("config.json", WEIGHTS_FILE):
-        try:
-            with (folder / name).open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
-        except FileNotFoundError as error:
-            raise SeqRecError(f"{folder}: not a model folder, {name} is missing") from error
-    return found.hexdigest()
+def use_float32(config: PreTrainedConfig) -> None:
+    """Set a configuration and those within it to float32 weights, whatever was saved."""
+    config.dtype = torch.float32
+    for name in config.sub_configs:
+        part = getattr(config, name)
+        if isinstance(part, PreTrainedConfig):
+            use_float32(part)
+
+
+def num_learned_items(folder: Path) -> int:
+    """Return ``SeqRecForNextItem.num_learned`` of a model folder; most weights are not read.
+
+    Raises:
+        SeqRecError: a file that is missing or broken.
+    """
+    try:
+        fields = json.loads((folder / "config.json").read_text())
+        num_items = int(fields["num_items"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SeqRecError(f"{folder}: config.json is not that of a seqrec model") from error
+    has_row = read_weights(folder, lambda name: name.endswith(".has_row"))
+    return min((num_rows(part) for part in has_row.values()), default=num_items)
 
 
 ITEMS_FILE = "items.parquet"
@@ -127,12 +138,3 @@ def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None
         return None
     grammar = Grammar(()) if config.events is None else Grammar.of(config.events)
     return EventCoder.of(replace(grammar, times=config.time_bias), items, key)
-
-
-def num_learned_items(folder: Path) -> int:
-    """``SeqRecForNextItem.num_learned`` of a model folder.
-
-    Raises:
-        SeqRecError: no such folder, or a file that is missing or broken.
-    """
-    return load_model(folder).num_learned

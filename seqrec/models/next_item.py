@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 
 from seqrec.losses.catalog import ExcludedItems, LogitBias
 from seqrec.losses.softmax import CatalogScores
-from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.configuration import SeqRecConfig, padding_token
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.documents import (
     document_mask,
@@ -85,6 +85,11 @@ class SeqRecForNextItem(PreTrainedModel):
         if config.transition_prior is not None:
             self.transition_prior = TransitionPrior(config.num_items, **config.transition_prior)
         self.post_init()
+
+    @property
+    def pad_token_id(self) -> int:
+        """The token of positions that no history reads."""
+        return padding_token(self.config.backbone_config)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.backbone.get_input_embeddings()
@@ -330,16 +335,29 @@ class SeqRecForNextItem(PreTrainedModel):
             )
         return self.get_input_embeddings()(input_ids).unflatten(1, (-1, size)).sum(dim=2)
 
+    def _check_length(self, documents: Int[Tensor, "B T"]) -> None:
+        positions = document_positions(documents).where(documents > 0, -1)
+        length, longest = 1 + int(positions.max()), self.config.max_tokens
+        if length > longest:
+            raise ValueError(
+                f"a history of {length} tokens: the model reads the last {longest}; "
+                "truncation=True of its tokenizer keeps these"
+            )
+
     def forward(
         self,
         input_ids: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
         times: Int[Tensor, "B T 2"] | None = None,
-        **_: object,
     ) -> NextItemOutput:
-        """Scores of the whole catalog after the last position of each row that is not padding."""
+        """Scores of the whole catalog after the last position of each row that is not padding.
+
+        Raises:
+            ValueError: a history that is longer than the model reads.
+        """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
+        self._check_length(attention_mask)
         hidden = self.hidden_states(input_ids, attention_mask, times)
         last = last_positions(attention_mask)
         rows = torch.arange(len(hidden), device=hidden.device)

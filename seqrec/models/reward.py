@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from seqrec.models.configuration import SeqRecRewardConfig
+from seqrec.models.configuration import SeqRecRewardConfig, padding_token
 from seqrec.models.documents import document_mask, document_positions, ends_of_documents
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.native.blocks import Dropout
@@ -115,6 +115,11 @@ class SeqRecForReward(PreTrainedModel):
         """The first judge's decoder; the others' are of its shape."""
         return self.members()[0].backbone
 
+    @property
+    def pad_token_id(self) -> int:
+        """The token of positions that no history reads."""
+        return padding_token(self.config.backbone_config)
+
     def get_input_embeddings(self) -> nn.Module:
         return self.backbone.get_input_embeddings()
 
@@ -192,7 +197,6 @@ class SeqRecForReward(PreTrainedModel):
         ratings: Int[Tensor, "B T"],
         candidates: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
-        **_: object,
     ) -> RewardOutput:
         """The logit of a candidate after every position; ``attention_mask`` numbers histories."""
         if attention_mask is None:

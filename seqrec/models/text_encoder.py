@@ -43,7 +43,10 @@ class TextEncoder:
             )
         disable_progress_bar()
         try:
-            return cls(AutoModel.from_pretrained(found), AutoTokenizer.from_pretrained(found))
+            return cls(
+                AutoModel.from_pretrained(found, trust_remote_code=False),
+                AutoTokenizer.from_pretrained(found, trust_remote_code=False),
+            )
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise SeqRecError(

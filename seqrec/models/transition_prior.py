@@ -68,7 +68,7 @@ class TransitionPrior(nn.Module):
         self.register_buffer("popularity", torch.full((num_items,), 1 / num_items))
         self._matrices: dict[torch.dtype, tuple[Any, Tensor]] = {}
 
-    def hold(
+    def load_transitions(
         self,
         first_edge: Int[Tensor, " I+1"],
         target: Int[Tensor, " E"],

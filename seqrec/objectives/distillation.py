@@ -22,7 +22,8 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import catalog_divergence
 from seqrec.losses.top_k_divergence import top_k_divergence
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import model_folder
+from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
 from seqrec.objectives.serving_costs import serving_costs
 from seqrec.objectives.start import Start

@@ -20,7 +20,8 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses import preference
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.models.folder import folder_fingerprint, model_folder, num_learned_items
+from seqrec.models.folder import model_folder, num_learned_items
+from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
 from seqrec.objectives.start import Start
 from seqrec.ranking.recommender import Recommender

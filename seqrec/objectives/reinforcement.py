@@ -42,7 +42,7 @@ from seqrec.losses.policy import (
     share_clipped,
     standardized_advantages,
 )
-from seqrec.models.folder import folder_fingerprint
+from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker

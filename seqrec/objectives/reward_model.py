@@ -47,6 +47,7 @@ class RewardModelObjective(Objective):
         torch.manual_seed(trainer.seed)
         item_ids = prepared.items()["item_id"].to_list()
         tokenizer = build_tokenizer(item_ids)
+        tokenizer.model_max_length = recipe.data.max_length
         tokens = ItemTokens.of(tokenizer, item_ids)
         data = build_reward_data(recipe, prepared, tokens, rank)
         model = build_reward_model(recipe, tokens, tokenizer, data, prepared.catalog_fingerprint)

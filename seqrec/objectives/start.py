@@ -76,6 +76,9 @@ def open_start(
         tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
     tokens = ItemTokens.of(tokenizer, item_ids)
     events = EventTokens.of(tokenizer, tokens, coder) if coder else None
+    if trained is None:
+        block_size = events.block_size if events else tokens.blocks.length
+        tokenizer.model_max_length = recipe.data.max_length * block_size
     if coder is not None:
         check_times(prepared, coder.grammar)
     return Start(trained, tokenizer, tokens, coder, events)

@@ -58,7 +58,7 @@ class Plans:
         return PromptBatch.of_tokens(
             [block.flatten()[:cut] for block in blocks],
             histories,
-            pad_token_id=model.backbone.config.pad_token_id or 0,
+            pad_token_id=model.pad_token_id,
             device=model.device,
         )
 

@@ -141,8 +141,8 @@ class LearnedReward:
         config = model.config
         self._tokens = ItemTokens(
             config.item_blocks,
-            pad_token_id=model.backbone.config.pad_token_id or 0,
-            unknown_token_id=model.backbone.config.pad_token_id or 0,
+            pad_token_id=model.pad_token_id,
+            unknown_token_id=model.pad_token_id,
         )
 
     @torch.inference_mode()

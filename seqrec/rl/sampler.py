@@ -35,7 +35,7 @@ class Sampler:
         return PromptBatch.of(
             prompts.histories,
             first_item_token=model.config.first_item_token,
-            pad_token_id=model.backbone.config.pad_token_id or 0,
+            pad_token_id=model.pad_token_id,
             max_length=self.max_length - room,
             device=model.device,
         )

@@ -238,7 +238,7 @@ def branch_states(
 def rows_of(model: SeqRecForNextItem, batch: PromptBatch, layout: Layout) -> Int[Tensor, "R L"]:
     """The histories' tokens where they stand, and nothing behind them yet."""
     columns = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
-    input_ids = torch.full_like(layout.positions, model.backbone.config.pad_token_id or 0)
+    input_ids = torch.full_like(layout.positions, model.pad_token_id)
     input_ids.view(-1)[layout.history] = batch.input_ids[columns < batch.lengths[:, None]]
     return input_ids
 

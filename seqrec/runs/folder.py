@@ -16,7 +16,8 @@ from seqrec.config.recipe import Recipe
 from seqrec.data.checksums import file_sha256
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import model_folder
+from seqrec.models.weights import folder_fingerprint
 from seqrec.outputs import METRICS_FILE
 
 CONFIG_FILE = "config.yaml"

@@ -12,7 +12,8 @@ from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.models.folder import folder_fingerprint, model_folder
+from seqrec.models.folder import model_folder
+from seqrec.models.weights import folder_fingerprint
 from seqrec.outputs import describe_os_error, new_file, refuse_existing_file
 from seqrec.runs.parts import begin_parts, get_parts_folder
 from seqrec.tokens.streams.batches import PairBatch

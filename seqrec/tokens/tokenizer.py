@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -46,7 +47,10 @@ def history_text(item_ids: Iterable[str]) -> str:
 def build_tokenizer(
     item_ids: Sequence[str], features: Sequence[str] = ()
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of a catalog: special tokens, the items in catalog order, then features."""
+    """The tokenizer of a catalog: special tokens, the items in catalog order, then features.
+
+    Truncation keeps the end of a history, of which a model reads the last items.
+    """
     words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *features]
     vocabulary = {word: token for token, word in enumerate(words)}
     if len(vocabulary) < len(words):
@@ -54,7 +58,11 @@ def build_tokenizer(
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_TOKEN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=PAD_TOKEN, unk_token=UNKNOWN_TOKEN
+        tokenizer_object=backend,
+        pad_token=PAD_TOKEN,
+        unk_token=UNKNOWN_TOKEN,
+        model_input_names=["input_ids", "attention_mask"],
+        truncation_side="left",
     )
 
 
@@ -64,13 +72,35 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     Raises:
         SeqRecError: the tokenizer's files are missing or broken.
     """
+    file = folder / "tokenizer_config.json"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        refuse_own_code(json.loads(file.read_text()), file)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except SeqRecError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception for a broken file
         raise SeqRecError(f"{folder}: the tokenizer files are missing or broken") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise SeqRecError(f"{folder}: holds no fast tokenizer (tokenizer.json)")
     return tokenizer
+
+
+def refuse_own_code(fields: Any, file: Path) -> None:
+    """Refuse a configuration that names code of its folder, which would have to be run.
+
+    Raises:
+        SeqRecError: the key ``auto_map``, at any depth.
+    """
+    parts = fields.values() if isinstance(fields, dict) else fields
+    if isinstance(fields, dict) and "auto_map" in fields:
+        raise SeqRecError(
+            f"{file}: auto_map names code to run, and no code of a model folder is run; remove "
+            "the key, or name a model that needs none"
+        )
+    for part in parts if isinstance(fields, dict | list) else ():
+        refuse_own_code(part, file)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -15,7 +15,7 @@ from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.errors import SeqRecError
-from seqrec.models.folder import folder_fingerprint
+from seqrec.models.weights import folder_fingerprint
 
 QUICK = ["data.max_length=20", "model.hidden_size=32", "trainer.max_epochs=1"]
 

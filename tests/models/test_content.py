@@ -23,7 +23,7 @@ WIDTH = 5
 def model_with_content():
     model = SeqRecForNextItem(small_config(content={"content_width": WIDTH})).eval()
     tokens = model.get_input_embeddings()
-    tokens.hold(torch.randn(100, WIDTH), torch.arange(100) % 4)
+    tokens.load_content(torch.randn(100, WIDTH), torch.arange(100) % 4)
     for part in tokens.proj_of_new.parameters():
         torch.nn.init.normal_(part)
     return model
@@ -56,7 +56,7 @@ def test_cold_items_are_no_wrong_answers():
     """Of 100 titles 90 are met in training: the softmax of the loss is over these."""
     model = model_with_content()
     tokens = model.get_input_embeddings()
-    tokens.hold(tokens.content.clone(), (torch.arange(100) < 90).long())
+    tokens.load_content(tokens.content.clone(), (torch.arange(100) < 90).long())
     input_ids = torch.randint(2, 92, (2, 9))
     labels, weight = torch.randint(0, 90, (2, 9)), torch.ones(2, 9)
     batch = PackedTensors(input_ids, torch.ones_like(input_ids), labels, weight, 18.0)
@@ -83,6 +83,7 @@ def test_saved_and_loaded_it_scores_the_same(tmp_path):
 def encoder_folder(tmp_path):
     words = ["alien", "the", "thing", "heat"]
     tokenizer = build_tokenizer(words)
+    tokenizer.truncation_side = "right"  # as tokenizers of texts
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = BertConfig(vocab_size=64, intermediate_size=16, max_position_embeddings=8, **sizes)
     BertModel(config).save_pretrained(tmp_path / "encoder")

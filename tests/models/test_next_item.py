@@ -162,9 +162,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     SeqRecForNextItem(small_config(head="untied", padded_num_items=192)).save_pretrained(tmp_path)
     config = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(config.replace("192", "128"))
-    with pytest.raises(
-        SeqRecError, match=r"table.weight has shape \(192, 32\).* asks for \(128, 3"
-    ):
+    with pytest.raises(SeqRecError, match=r"table.weight has shape \(192, 32\).* needs \(128, 3"):
         load_model(tmp_path)
 
 
@@ -209,3 +207,22 @@ def test_without_causality_a_position_reads_the_whole_history_and_no_other():
     assert (moved[:4] > 1e-4).all() and (moved[4:] < 1e-6).all()
     last = model.document_states(tokens, documents)
     torch.testing.assert_close(last, found[0, [3, 6]])
+
+
+def test_a_misspelt_argument_is_refused_by_its_name():
+    model = SeqRecForNextItem(small_config())
+    tokens = torch.tensor([[3, 4]])
+    for name in ("labels", "atention_mask"):
+        with pytest.raises(TypeError, match=name):
+            model(tokens, **{name: tokens})
+        with pytest.raises(TypeError, match=name):
+            model.backbone(tokens, **{name: tokens})
+
+
+def test_the_padding_token_is_the_backbones_and_0_where_it_has_none():
+    config = small_config()
+    assert SeqRecForNextItem(config).pad_token_id == 0
+    config.backbone_config.pad_token_id = 7
+    assert SeqRecForNextItem(config).pad_token_id == 7
+    config.backbone_config.pad_token_id = None
+    assert SeqRecForNextItem(config).pad_token_id == 0

@@ -45,7 +45,9 @@ def model_with_prior(lists):
         "strength": 0.6,
     }
     model = SeqRecForNextItem(small_config(transition_prior=transition_prior)).eval()
-    model.transition_prior.hold(*map(torch.from_numpy, transitions), torch.arange(NUM_ITEMS))
+    model.transition_prior.load_transitions(
+        *map(torch.from_numpy, transitions), torch.arange(NUM_ITEMS)
+    )
     return model
 
 

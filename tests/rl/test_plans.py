@@ -197,7 +197,7 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
     }
     model = small_policy(transition_prior=transition_prior)
     edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
-    model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
+    model.transition_prior.load_transitions(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
     plans, items = torch.tensor([[[1, 2]], [[2, 2]]]), torch.tensor([[[1]], [[0]]])
     steps = PLANS.steps_of(
         model, PLANS.tokenize(model, HISTORIES, 10), plans, items, temperature=1.0

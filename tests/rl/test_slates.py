@@ -34,7 +34,7 @@ def small_policy(seed=0, **changes):
 def hold(model):
     """After each title of six, the next one follows."""
     edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
-    model.transition_prior.hold(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
+    model.transition_prior.load_transitions(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
 
 
 def batch():

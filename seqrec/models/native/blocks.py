@@ -93,11 +93,8 @@ class Attention(Biased):
     ) -> Float[Tensor, "B M D"]:
         """What ``forward`` answers at some positions of each row; the others only answer them."""
         batch, length, width = hidden.shape
-        weight, bias = self.qkv_proj.weight, self.qkv_proj.bias
-        query_bias, pair_bias = (None, None) if bias is None else (bias[:width], bias[width:])
-        asked = F.linear(at_positions(hidden, read_at), weight[:width], query_bias)
-        query = asked.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
-        pairs = F.linear(hidden, weight[width:], pair_bias)
+        queries, pairs = self._project(hidden, read_at)
+        query = queries.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
         key, value = pairs.view(batch, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         if rotation is not None:
             angles = [angle.expand(batch, -1, -1, -1).squeeze(1) for angle in rotation]
@@ -109,6 +106,29 @@ class Attention(Biased):
             added = added + learned
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
+
+    def _project(
+        self, hidden: Float[Tensor, "B T D"], read_at: Int[Tensor, "B M"]
+    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B T 2*D"]]:
+        """Queries at some positions, keys and values at all.
+
+        A plain layer's products for other queries are left out. Any other layer, such as an
+        adapter or a quantised one, computes all of them, since it has no such weight to read.
+        """
+        width, layer = hidden.shape[2], self.qkv_proj
+        if not is_plain(layer):
+            projected = layer(hidden)
+            return at_positions(projected[:, :, :width], read_at), projected[:, :, width:]
+        bias = layer.bias
+        query_bias, pair_bias = (None, None) if bias is None else (bias[:width], bias[width:])
+        queries = F.linear(at_positions(hidden, read_at), layer.weight[:width], query_bias)
+        return queries, F.linear(hidden, layer.weight[width:], pair_bias)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether calling a layer computes the product with its weight and no more."""
+    has_hooks = layer._forward_hooks or layer._forward_pre_hooks
+    return type(layer) is nn.Linear and not has_hooks
 
 
 class Dropout(nn.Module):

@@ -55,7 +55,6 @@ class SeqRecDecoder(PreTrainedModel):
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
         gaps: Int[Tensor, "B T T"] | None = None,
         kept: list[Tensor] | None = None,
-        **_: object,
     ) -> BaseModelOutput:
         """The hidden state of every position.
 
@@ -73,7 +72,6 @@ class SeqRecDecoder(PreTrainedModel):
             kept: what every block but the first reads. An empty list is filled. Given again with
                 rows that have changed at ``read_at`` alone, all blocks work for these positions
                 alone, and it is brought up to date.
-            _: what other transformers decoders take and this one has no use for.
         """
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:

@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqrec.models.documents import document_mask
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.documents import document_mask, document_positions
 from seqrec.models.native.attention import RelativeBias, attend
 from seqrec.models.native.blocks import Dropout
+from tests.conftest import small_config
 
 
 def result_and_gradient(attention, qkv, mask, upstream):
@@ -85,3 +87,61 @@ def test_dropout_gives_the_gradient_of_what_it_kept():
     dropped = Dropout(0.5)(x)
     dropped.sum().backward()
     assert torch.equal(x.grad, dropped.detach())
+
+
+class Adapter(torch.nn.Module):
+    """A layer around another, as adapters and quantised layers are; it counts its calls."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.num_calls = layer, 0
+        self.shift = torch.nn.Parameter(torch.randn(layer.out_features))
+
+    def forward(self, hidden):
+        self.num_calls += 1
+        return self.layer(hidden) + self.shift
+
+
+def with_adapters(model):
+    """Replace every linear layer; answers the adapters."""
+    found = []
+    for module in list(model.modules()):
+        for name, layer in list(module.named_children()):
+            if type(layer) is torch.nn.Linear:
+                found.append(Adapter(layer))
+                setattr(module, name, found[-1])
+    return found
+
+
+@pytest.mark.parametrize("block", ["llama", "sasrec", "hstu"])
+def test_layers_are_called_on_every_path(block):
+    """Adapters work in serving, in training and where slates share a history."""
+    model = SeqRecForNextItem(small_config(block)).eval()
+    adapters = with_adapters(model)
+    assert adapters
+    tokens = torch.randint(2, 100, (2, 6))
+    documents = torch.tensor([[1, 1, 1, 2, 2, 2], [1, 1, 1, 1, 1, 0]])
+    ends = torch.tensor([[2, 5], [4, 4]])
+    states = model.hidden_states(tokens, documents)
+    attention_mask = (documents[:, :, None] == documents[:, None]).tril()
+    positions = document_positions(documents)
+    paths = {
+        "serving": lambda: model.document_states(tokens, documents),
+        "slates": lambda: model.states_under(tokens, attention_mask, positions, ends),
+    }
+    expected = {"serving": states[[0, 0, 1], [2, 5, 4]], "slates": states[[[0], [1]], ends]}
+    for name, path in paths.items():
+        for adapter in adapters:
+            adapter.num_calls = 0
+        torch.testing.assert_close(path(), expected[name])
+        assert all(adapter.num_calls == 1 for adapter in adapters), name
+
+
+def test_a_hook_of_a_layer_sees_it_where_some_positions_are_read():
+    model, seen = SeqRecForNextItem(small_config()).eval(), []
+    layer = model.backbone.layers[-1].attention.qkv_proj
+    tokens, documents = torch.randint(2, 100, (1, 5)), torch.ones(1, 5).long()
+    before = model.document_states(tokens, documents)
+    layer.register_forward_hook(lambda *call: seen.append(call))
+    torch.testing.assert_close(model.document_states(tokens, documents), before)
+    assert len(seen) == 1

@@ -26,7 +26,7 @@ def model():
     model = SeqRecForNextItem(small_config(content={"content_width": WIDTH})).eval()
     tokens = model.get_input_embeddings()
     content = torch.randn(NUM_ITEMS, WIDTH)
-    tokens.hold(content, (torch.arange(NUM_ITEMS) < NUM_MET).long())
+    tokens.load_content(content, (torch.arange(NUM_ITEMS) < NUM_MET).long())
     with torch.no_grad():
         tokens.proj.weight.copy_(torch.randn(32, WIDTH) / WIDTH)
         tokens.weight.mul_(0.05)
@@ -172,9 +172,9 @@ def test_with_a_memory_the_softmax_is_that_of_both(histories):
     content = torch.zeros(NUM_ITEMS, WIDTH)
     content[: NUM_MET // 2, 0] = 1.0
     content[NUM_MET // 2 : NUM_MET, 1] = 1.0
-    tokens.hold(content, counts)
+    tokens.load_content(content, counts)
     no_edges = torch.zeros(0)
-    model.transition_prior.hold(
+    model.transition_prior.load_transitions(
         torch.zeros(NUM_ITEMS + 1), no_edges, no_edges, torch.zeros(NUM_ITEMS), counts
     )
     with torch.no_grad():

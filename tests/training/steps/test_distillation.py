@@ -289,7 +289,9 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
 
 def test_titles_that_a_student_does_not_learn_are_left_out_of_all_distributions():
     student = SeqRecForNextItem(small_config(content={"content_width": 5}))
-    student.get_input_embeddings().hold(torch.randn(100, 5), (torch.arange(100) < 90).long())
+    student.get_input_embeddings().load_content(
+        torch.randn(100, 5), (torch.arange(100) < 90).long()
+    )
     teacher, student = SeqRecForNextItem(small_config()).eval(), student.eval()
     batch = packed(student)
     states = [m.hidden_states(batch.input_ids, batch.documents) for m in (student, teacher)]

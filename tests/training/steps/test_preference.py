@@ -51,7 +51,9 @@ def with_prior():
     target = torch.stack([torch.randperm(100)[:3].sort().values for _ in range(100)]).flatten()
     weight = torch.rand(300) * 5
     leaving = weight.view(100, 3).sum(dim=1) + 1
-    model.transition_prior.hold(first_edge, target.int(), weight, leaving, torch.arange(100))
+    model.transition_prior.load_transitions(
+        first_edge, target.int(), weight, leaving, torch.arange(100)
+    )
     return model
 
 

@@ -1,0 +1,93 @@
+"""The weights of a model folder, from safetensors files alone, whole or sharded."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from seqrec.errors import SeqRecError
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+logger = logging.getLogger(__name__)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a folder: one, or the shards that its index names.
+
+    Raises:
+        SeqRecError: no such files, an index that is broken, or pickled weights alone.
+    """
+    index = folder / INDEX_FILE
+    if not index.is_file():
+        files = [folder / WEIGHTS_FILE]
+    else:
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            files = [folder / Path(name).name for name in names]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SeqRecError(f"{index}: broken or cut short; copy it again") from error
+    for file in files:
+        if file.is_file():
+            continue
+        if any(path for pattern in PICKLED for path in folder.glob(pattern)):
+            raise SeqRecError(
+                f"{folder}: holds pickled weights, which can run code when they are read; save "
+                "the model as safetensors"
+            )
+        raise SeqRecError(f"{folder}: not a model folder, {file.name} is missing")
+    return files
+
+
+def read_weights(
+    folder: Path, has_name: Callable[[str], bool] = lambda name: True
+) -> dict[str, Tensor]:
+    """Return the weights of a folder by name, those with a decimal point as float32.
+
+    Args:
+        folder: the model folder.
+        has_name: which weights to read, by name.
+
+    Raises:
+        SeqRecError: weights that are missing, broken or pickled.
+    """
+    weights: dict[str, Tensor] = {}
+    other_dtypes = set()
+    for file in weight_files(folder):
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in filter(has_name, opened.keys()):
+                    weight = opened.get_tensor(name)
+                    if weight.is_floating_point() and weight.dtype != torch.float32:
+                        other_dtypes.add(str(weight.dtype).removeprefix("torch."))
+                        weight = weight.float()
+                    weights[name] = weight
+        except (SafetensorError, OSError) as error:
+            raise SeqRecError(f"{file}: broken or cut short; copy it again") from error
+    if other_dtypes:
+        dtypes = ", ".join(sorted(other_dtypes))
+        logger.warning("%s: weights in %s are read as float32", folder, dtypes)
+    return weights
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return the sha256 of what a model folder computes: its configuration and weights.
+
+    Raises:
+        SeqRecError: a file is missing.
+    """
+    whole = hashlib.sha256()
+    for file in (folder / "config.json", *weight_files(folder)):
+        try:
+            with file.open("rb") as opened:
+                whole.update(hashlib.file_digest(opened, "sha256").digest())
+        except FileNotFoundError as error:
+            raise SeqRecError(f"{folder}: not a model folder, {file.name} is missing") from error
+    return whole.hexdigest()
