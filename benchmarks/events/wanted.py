@@ -12,7 +12,7 @@ NAME = Path(__file__).stem
 MODULE = "benchmarks.events"
 DATA = "ml-1m-last"
 BASE = "not asked"
-ASKED = ("--given", "rating=5")
+ASKED = ("--condition", "rating=5")
 METRICS = (LIKED_HITS, "recall@10 on liked", "ndcg@10 on liked", "recall@10")
 
 

@@ -64,7 +64,7 @@ def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.n
 
 
 def asked_with(
-    ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], given: Mapping[str, Any]
+    ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], conditions: Mapping[str, Any]
 ) -> EventHistories:
     """The same histories, asked for titles of which something is given.
 
@@ -73,8 +73,8 @@ def asked_with(
     """
     events = grammar_of(ranker)
     if events is None or not isinstance(histories, EventHistories):
-        raise SeqRecError(f"given {', '.join(given)}: {ranker.name} reads titles alone")
-    codes, time = parse_conditions(events.grammar, given)
+        raise SeqRecError(f"condition {', '.join(conditions)}: {ranker.name} reads titles alone")
+    codes, time = parse_conditions(events.grammar, conditions)
     target_times = histories.target_times
     if time is not None:
         target_times = np.full(len(histories), time, dtype=np.int64)

@@ -46,7 +46,7 @@ def recommend(
     split: WhichHistories = RECOMMEND.split,
     k: int = RECOMMEND.k,
     exclude_seen: bool = True,
-    given: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, Any] | None = None,
     likelihood: tuple[str, Any] | None = None,
     plan: bool = False,
     memory_mb: float | None = None,
@@ -65,8 +65,8 @@ def recommend(
             interactions of each user.
         k: length of the lists.
         exclude_seen: exclude the items of the history from the lists.
-        given: conditions on the recommended items, such as ``{"rating": 5}``: values of features
-            that the model reads before an item.
+        conditions: what holds of the recommended items, such as ``{"rating": 5}``: values of
+            features that the model reads before an item.
         likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
             probability for every item of the list of ``history``.
         plan: the model first predicts features of the next item, which become conditions.
@@ -96,7 +96,7 @@ def recommend(
         recommender = open_recommender(model)
         recommender.limit_memory(memory_mb)
         search = _get_search(recommender, k, exclude_seen, index)
-        return _for_history(recommender, history, search, given or {}, likelihood, plan)
+        return _for_history(recommender, history, search, conditions or {}, likelihood, plan)
     if likelihood is not None:
         raise SeqRecError("--likelihood goes with --history")
     if out is None:
@@ -108,8 +108,8 @@ def recommend(
     ranker.limit_memory(memory_mb)
     search = _get_search(ranker, k, exclude_seen, index)
     users, conditioned = _select_histories(prepared, histories, split, ranker)
-    if given:
-        conditioned = asked_with(ranker, conditioned, given)
+    if conditions:
+        conditioned = asked_with(ranker, conditioned, conditions)
     if plan:
         if not isinstance(ranker, Recommender):
             raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")

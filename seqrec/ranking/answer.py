@@ -17,12 +17,12 @@ def _for_history(
     recommender: Recommender,
     history: Sequence[Event],
     rank: Rank,
-    given: Mapping[str, Any],
+    conditions: Mapping[str, Any],
     likelihood: tuple[str, Any] | None,
     plan: bool,
 ) -> dict[str, Any]:
     known, unknown = recommender.known_items([history])
-    told, unknown_features = recommender.known_events([history], known, given)
+    told, unknown_features = recommender.known_events([history], known, conditions)
     said = {}
     if plan:
         told = recommender.planned(told)

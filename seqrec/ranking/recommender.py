@@ -95,7 +95,7 @@ class Recommender(ModelRanker):
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        given: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
     ) -> list[list[tuple[str, float]]]:
         """For every history the ``k`` best items as ``(item_id, score)``, best first.
@@ -106,15 +106,15 @@ class Recommender(ModelRanker):
             histories: ids or events, oldest first.
             k: length of the lists.
             exclude_seen: leave out what stands in the history.
-            given: ask for titles of which something is true, such as ``{"rating": 5}``: a
-                feature that the model's grammar places before its title.
+            conditions: what holds of the recommended items, such as ``{"rating": 5}``: values of
+                features that the model's grammar places before its item.
             plan: let the model say first what kind of title comes next, and recommend given that.
 
         Raises:
-            SeqRecError: events out of order, something given that the model does not know, or
+            SeqRecError: events out of order, a condition that the model does not know, or
                 no feature that it can plan with.
         """
-        known = self._known(histories, given)
+        known = self._known(histories, conditions)
         if plan:
             known = self.planned(known)
         ranked = self.rank(known, k, exclude_seen=exclude_seen)
@@ -147,24 +147,24 @@ class Recommender(ModelRanker):
         self,
         histories: Sequence[Sequence[Event]],
         items: Sequence[Int[np.ndarray, " T"]],
-        given: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
         """Histories of items with what their events tell, and what is not known of that.
 
         Args:
             histories: ids or events, oldest first.
             items: what ``known_items`` says of them.
-            given: what is to be true of the titles that are asked for.
+            conditions: what holds of the recommended items.
         """
         events = self.events
         columns = [] if events is None else events.grammar.columns
         keys = dict.fromkeys(key for history in histories for key in get_keys(history))
         unknown = [key for key in keys if key not in columns]
         if events is None:
-            if given:
+            if conditions:
                 raise SeqRecError(
-                    f"given {', '.join(given)}: {self.name} reads titles alone; train it with "
-                    "data.events"
+                    f"condition {', '.join(conditions)}: {self.name} reads titles alone; train it "
+                    "with data.events"
                 )
             return items, unknown
         told = [
@@ -172,11 +172,11 @@ class Recommender(ModelRanker):
             for history, known in zip(histories, items, strict=True)
         ]
         unknown += [what for one in told for what in one.unknown]
-        asked = parse_conditions(events.grammar, given or {})
+        asked = parse_conditions(events.grammar, conditions or {})
         return build_event_histories(items, told, asked), list(dict.fromkeys(unknown))
 
     def _known(
-        self, histories: Sequence[Sequence[Event]], given: Mapping[str, Any] | None = None
+        self, histories: Sequence[Sequence[Event]], conditions: Mapping[str, Any] | None = None
     ) -> Sequence[Int[np.ndarray, " T"]]:
         """Histories as the model reads them; what is skipped is said once."""
         items, unknown = self.known_items(histories)
@@ -186,7 +186,7 @@ class Recommender(ModelRanker):
                 len(unknown),
                 unknown[0],
             )
-        known, unknown = self.known_events(histories, items, given)
+        known, unknown = self.known_events(histories, items, conditions)
         if unknown:
             logger.warning("the model does not know %s, left open", ", ".join(unknown))
         return known

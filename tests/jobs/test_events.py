@@ -234,7 +234,7 @@ def test_every_view_of_a_history_works_on_events(made, tmp_path):
     ids = [[row["item_id"] for row in one["recommendations"]] for one in (exact, by_index)]
     assert ids[0] == ids[1]
     assert not np.allclose(rec.embed([[event]]), rec.embed([["t03"]]))
-    assert rec.recommend([[]], k=2) == rec.recommend([[]], k=2, given={"wanted": 5})
+    assert rec.recommend([[]], k=2) == rec.recommend([[]], k=2, conditions={"wanted": 5})
     seqrec.evaluate([made / "run"], data=made / "data", shuffle_test=True, retrieval=["exact"])
 
 
@@ -247,7 +247,7 @@ def run_cli(*arguments):
 def test_the_command_line_takes_events_from_a_file_and_asks_for_features(made, tmp_path, capsys):
     file = tmp_path / "history.json"
     file.write_text(json.dumps(["t03", {"item_id": "t05", "rating": 4, "mood": 1}]))
-    arguments = ["recommend", made / "run", "--history", file, "--given", "rating=5"]
+    arguments = ["recommend", made / "run", "--history", file, "--condition", "rating=5"]
     assert run_cli(*arguments, "--likelihood", "rating=5", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert [event["item_id"] for event in result["history"]] == ["t03", "t05"]
@@ -258,9 +258,9 @@ def test_the_command_line_takes_events_from_a_file_and_asks_for_features(made, t
 
 
 ASKED_BADLY = {
-    "not in the training data; wanted is one of 1, 2, 3, 4, 5": ["--given", "rating=7"],
-    "features before an item that the model knows: wanted": ["--given", "mood=7"],
-    "write it as NAME=VALUE": ["--given", "rating"],
+    "not in the training data; wanted is one of 1, 2, 3, 4, 5": ["--condition", "rating=7"],
+    "features before an item that the model knows: wanted": ["--condition", "mood=7"],
+    "write it as NAME=VALUE": ["--condition", "rating"],
     "the model has not learned it": ["--likelihood", "device=tv"],
     "likelihood rating=9: not in the training data": ["--likelihood", "rating=9"],
     "no 'item_id'": ["--history", '[{"rating": 5}]'],
@@ -463,7 +463,7 @@ def test_a_model_of_titles_takes_events_as_titles_and_no_questions(tmp_path, cap
     ]
     assert found == rec.recommend([["t03"]], k=3)
     for ask in (
-        lambda: rec.recommend([["t03"]], given={"rating": 5}),
+        lambda: rec.recommend([["t03"]], conditions={"rating": 5}),
         lambda: rec.likelihood([["t03"]], [["t01"]], "rating", 5),
     ):
         with pytest.raises(SeqRecError, match="rating.*: run reads titles alone"):

@@ -151,7 +151,7 @@ def test_lists_for_all_users_are_those_for_each_ones_events(made, rated, tmp_pat
         user_ids = PreparedData.open(data).users()["user_id"]
         for user in (0, 11, 42):
             history, when = rows_by_hand(data, user, columns)
-            (found,) = rec.recommend([history], k=5, given={"time": when} if is_told else None)
+            (found,) = rec.recommend([history], k=5, conditions={"time": when} if is_told else None)
             wanted = lists.filter(pl.col("user_id") == user_ids[user]).sort("rank")
             assert [item_id for item_id, _ in found] == wanted["item_id"].to_list()
             np.testing.assert_allclose([s for _, s in found], wanted["score"], rtol=1e-3)
@@ -209,9 +209,11 @@ def test_everybody_may_be_asked_at_a_time_that_is_given(rated, tmp_path):
     event = {"item_id": item_id, "time": last["time"][0], "rating": last["rating"][0]}
     rec, found = seqrec.Recommender.from_pretrained(run), []
     for given in (None, {"time": "2030-01-01"}, {"time": 1_893_456_000}):
-        seqrec.recommend(run, data=data, split="all", k=5, given=given, out=file, overwrite=True)
+        seqrec.recommend(
+            run, data=data, split="all", k=5, conditions=given, out=file, overwrite=True
+        )
         lists = pl.read_parquet(file).filter(pl.col("user_id") == prepared.users()["user_id"][7])
-        (wanted,) = rec.recommend([[*history, event]], k=5, given=given)
+        (wanted,) = rec.recommend([[*history, event]], k=5, conditions=given)
         found.append(lists.sort("rank")["score"].to_list())
         np.testing.assert_allclose(found[-1], [score for _, score in wanted], rtol=1e-3)
     assert found[1] == found[2] and not np.allclose(found[0], found[1])

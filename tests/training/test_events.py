@@ -84,7 +84,7 @@ def test_a_wish_may_share_the_position_of_the_last_event(liked, tmp_path):
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
     histories = [["t03", "t08"], ["t11"], ["t20", "t31", "t02"]]
     wanted, unwanted = (
-        rec.recommend(histories, k=8, given={"rating": rating}) for rating in (5, 1)
+        rec.recommend(histories, k=8, conditions={"rating": rating}) for rating in (5, 1)
     )
     assert share_of_even(unwanted) < 0.1 and share_of_even(wanted) > 0.9
 
@@ -97,7 +97,7 @@ def test_titles_are_recommended_that_will_be_what_was_asked_for(liked):
     rec = seqrec.Recommender.from_pretrained(liked / "run")
     histories = [["t03", "t08"], ["t11"], ["t20", "t31", "t02"]]
     plain, wanted, unwanted = (
-        rec.recommend(histories, k=8, given=given)
+        rec.recommend(histories, k=8, conditions=given)
         for given in (None, {"rating": 5}, {"wanted": "1"})
     )
     assert share_of_even(unwanted) < 0.1 < share_of_even(plain) < 0.9 < share_of_even(wanted)
@@ -122,7 +122,7 @@ def test_a_likelihood_does_not_say_back_what_was_asked_for(tmp_path):
     seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
     asked = {"history": ["t03", "t08"], "k": 18, "likelihood": ("rating", 5)}
     for given in ({"rating": 5}, {"rating": 1}):
-        found = seqrec.recommend(tmp_path / "run", **asked, given=given)["recommendations"]
+        found = seqrec.recommend(tmp_path / "run", **asked, conditions=given)["recommendations"]
         ids, chances = zip(*((row["item_id"], row["likelihood"]) for row in found), strict=True)
         rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
         assert rec.likelihood([["t03", "t08"]], [ids], "rating", 5) == [list(chances)]

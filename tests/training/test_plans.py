@@ -52,9 +52,9 @@ def test_a_model_says_what_comes_next_and_recommends_given_that(taking_turns):
     found = rec.recommend(histories, k=8, plan=True)
     assert side_of(found)[:3] == [{1}, {0}, {0}]
     for pairs, history, plan in zip(found, histories, (odd, even, even), strict=False):
-        (asked,) = rec.recommend([history], k=8, given=plan)
+        (asked,) = rec.recommend([history], k=8, conditions=plan)
         assert [item_id for item_id, _ in pairs] == [item_id for item_id, _ in asked]
-    against = rec.recommend(histories, k=8, given=even, plan=True)
+    against = rec.recommend(histories, k=8, conditions=even, plan=True)
     assert side_of(against)[:3] == [{0}] * 3
 
 
@@ -103,7 +103,7 @@ def test_plans_are_made_with_the_times_that_the_model_reads(taking_turns, tmp_pa
         assert [item_id for item_id, _ in beside] == [item_id for item_id, _ in found]
         items, _ = rec.known_items([timed])
         (plan,) = rec.plans_of(rec.planned(rec.known_events([timed], items)[0]))
-        (asked,) = rec.recommend([timed], k=5, given=plan)
+        (asked,) = rec.recommend([timed], k=5, conditions=plan)
         assert [item_id for item_id, _ in asked] == [item_id for item_id, _ in found]
         plans.add(plan["next_genre"])
     assert plans == set(SIDES)

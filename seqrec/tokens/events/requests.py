@@ -106,9 +106,9 @@ def parse_conditions(grammar: Grammar, given: Mapping[str, Any]) -> Conditions:
     """
     codes, time = np.full(len(grammar.features), UNKNOWN, dtype=np.int32), None
     for name, value in given.items():
-        asked = f"given {name}={value}"
+        asked = f"condition {name}={value}"
         if name == TIME_COLUMN and grammar.times == "target_time":
-            time = _microseconds(value, "given")
+            time = _microseconds(value, "condition")
             continue
         place = grammar.find_feature(name, "before", asked)
         codes[place] = grammar.get_code(place, value, asked)

@@ -103,12 +103,12 @@ def test_a_feature_is_found_by_its_name_or_its_column():
         == 1
     )
     assert grammar.find_feature("rating", "after", "x") == 0
-    with pytest.raises(SeqRecError, match="given mood=5: .*the model knows: wanted"):
-        grammar.find_feature("mood", "before", "given mood=5")
+    with pytest.raises(SeqRecError, match="condition mood=5: .*the model knows: wanted"):
+        grammar.find_feature("mood", "before", "condition mood=5")
     with pytest.raises(
-        SeqRecError, match="given wanted=7: not in the training data.*1, 2, 3, 4, 5"
+        SeqRecError, match="condition wanted=7: not in the training data.*1, 2, 3, 4, 5"
     ):
-        grammar.get_code(1, 7, "given wanted=7")
+        grammar.get_code(1, 7, "condition wanted=7")
 
 
 def test_the_protocol_says_what_is_told_of_times():

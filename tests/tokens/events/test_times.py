@@ -205,9 +205,9 @@ def test_a_time_is_given_to_models_that_are_told_it_alone():
     told = events_of("target_time", RATED).grammar
     assert parse_conditions(told, {"time": 90, "wanted": 3}).time == 90_000_000
     assert parse_conditions(told, {"wanted": 3}).time is None
-    with pytest.raises(SeqRecError, match="given: time 'noon' is neither"):
+    with pytest.raises(SeqRecError, match="condition: time 'noon' is neither"):
         parse_conditions(told, {"time": "noon"})
-    with pytest.raises(SeqRecError, match="given time=90"):
+    with pytest.raises(SeqRecError, match="condition time=90"):
         parse_conditions(events_of("past_times", RATED).grammar, {"time": 90})
 
 
