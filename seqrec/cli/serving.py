@@ -32,6 +32,7 @@ ListLength = Annotated[int, typer.Option(help="Number of items to recommend.")]
 Condition = Annotated[
     list[str] | None,
     typer.Option(
+        "--condition",
         metavar="NAME=VALUE",
         help="Recommend items that will have this feature value, such as rating=5; repeatable.",
     ),
@@ -67,7 +68,7 @@ def recommend(
     data: AllUsers = None,
     split: HistorySplit = RECOMMEND.split,
     k: ListLength = RECOMMEND.k,
-    condition: Condition = None,
+    conditions: Condition = None,
     likelihood: Likelihood = None,
     plan: Plan = False,
     keep_seen: KeepSeen = False,
@@ -86,7 +87,7 @@ def recommend(
         data=data,
         split=split,
         k=k,
-        conditions=dict(parse_feature(text, "--condition") for text in condition or ()),
+        conditions=dict(parse_feature(text, "--condition") for text in conditions or ()),
         likelihood=None if likelihood is None else parse_feature(likelihood, "--likelihood"),
         plan=plan,
         exclude_seen=not keep_seen,
