@@ -77,7 +77,8 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
 
 def use_float32(config: PreTrainedConfig) -> None:
     """Set a configuration and those within it to float32 weights, whatever was saved."""
-    config.dtype = torch.float32
+    if config.dtype is not None:
+        config.dtype = torch.float32
     for name in config.sub_configs:
         part = getattr(config, name)
         if isinstance(part, PreTrainedConfig):
