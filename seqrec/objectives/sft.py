@@ -32,7 +32,7 @@ from seqrec.ranking.recommender import Recommender
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import BatchLoss
 from seqrec.training.steps.sft import (
-    TITLES_ALONE,
+    NO_EVENTS,
     EventsLoss,
     SampledLoss,
     sampled_sft_loss,
@@ -71,7 +71,7 @@ class SFTObjective(NextItemObjective):
         num_scored, use_sparse_gradients = prepared.num_items, False
         if isinstance(config.loss, SampledConfig):
             num_scored, use_sparse_gradients = config.loss.num_negatives + 1, config.loss.sparse
-        events_loss, details = TITLES_ALONE, {}
+        events_loss, details = NO_EVENTS, {}
         if events is not None:
             families = learned_families(events)
             events_loss = EventsLoss(events.block_size, families, config.events_share)
@@ -99,7 +99,7 @@ def get_config(recipe: Recipe) -> SFTConfig:
 
 
 def build_batch_loss(
-    config: SFTConfig, item_counts: Int[np.ndarray, " I"], events: EventsLoss = TITLES_ALONE
+    config: SFTConfig, item_counts: Int[np.ndarray, " I"], events: EventsLoss = NO_EVENTS
 ) -> BatchLoss:
     """Bind the loss of a batch to its settings.
 

@@ -28,26 +28,26 @@ class JudgedSystem:
 
     name: str
     row: dict[str, Any]
-    """Of the evaluation's table."""
+    """The system's row in the evaluation's table."""
     protocol: str
     query_settings: dict[str, Any]
     """The data, split and other settings of the queries, beside their users."""
     user_ids: list[str]
-    """Whose query each one is."""
+    """The user of each query."""
     history_lengths: Int[np.ndarray, " Q"]
     per_query: dict[str, Float[np.ndarray, "seeds Q"]]
-    """By key: ``ndcg@10``, ..."""
+    """Metrics of each query, by key: ``ndcg@10``, ..."""
     trained: TrainedModel | None
-    """None of a baseline, and where the run folder is gone."""
+    """The trained model; None for a baseline, and where the run folder is missing."""
 
     @property
     def users(self) -> Int[np.ndarray, " Q"]:
-        """Whose query each one is, as numbers."""
+        """The user of each query, as a number."""
         return np.unique(self.user_ids, return_inverse=True)[1]
 
 
 def read_system(folder: str | Path, system: str | None = None) -> JudgedSystem:
-    """A system of an evaluation folder; the first if none is named.
+    """Read a system of an evaluation folder; the first if none is named.
 
     Raises:
         SeqRecError: no evaluation folder, or no such system in it.
@@ -92,10 +92,10 @@ def _trained(models: dict[str, str], name: str) -> TrainedModel | None:
 
 
 def check_same_queries(one: JudgedSystem, other: JudgedSystem) -> None:
-    """Refuse to compare systems that were not asked the same.
+    """Refuse to compare systems that answered different queries.
 
     Raises:
-        SeqRecError: they were not.
+        SeqRecError: users, histories or settings differ.
     """
     is_same = one.user_ids == other.user_ids and np.array_equal(
         one.history_lengths, other.history_lengths
@@ -106,13 +106,13 @@ def check_same_queries(one: JudgedSystem, other: JudgedSystem) -> None:
     if not is_same or different:
         why = f" ({different[0].replace('_', ' ')})" if different else ""
         raise SeqRecError(
-            f"{one.name} and {other.name} were asked different queries{why}; evaluate both on the "
+            f"{one.name} and {other.name} answered different queries{why}; evaluate both on the "
             "same prepared folder and split"
         )
 
 
 def shared_metrics(one: JudgedSystem, other: JudgedSystem) -> list[str]:
-    """What both were judged by and is defined for every query of both."""
+    """Return the metrics of both systems that are defined for every query."""
     known = [
         {key for key, values in system.per_query.items() if not np.isnan(values).any()}
         for system in (one, other)
@@ -123,11 +123,11 @@ def shared_metrics(one: JudgedSystem, other: JudgedSystem) -> list[str]:
 def differences_by_length(
     one: JudgedSystem, other: JudgedSystem, metric: str, num_groups: int
 ) -> list[dict[str, Any]]:
-    """The mean of one minus the other in groups of about as many queries, by length of history.
+    """Return mean differences of two systems in groups of similar size, by length of history.
 
     Returns:
-        A row a group, short histories first: ``history_length``, ``queries``, ``difference`` and
-        its 95 % bootstrap ``interval`` over users.
+        A row for each group, short histories first: ``history_length``, ``queries``,
+        ``difference`` and its 95 % bootstrap ``interval`` over users.
     """
     differences = one.per_query[metric].mean(axis=0) - other.per_query[metric].mean(axis=0)
     lengths = one.history_lengths

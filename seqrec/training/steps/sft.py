@@ -47,31 +47,31 @@ class SampledLoss(Protocol):
 
 
 class EventsLoss(NamedTuple):
-    """What is learned of an event grammar beside the titles."""
+    """The loss of event features, which is added to that of the items."""
 
     block_size: int
     """Tokens of an event."""
     families: Sequence[Family]
-    """The features that are learned."""
+    """Vocabularies of the learned features."""
     share: float
-    """Of them all in the loss."""
+    """Share of all features in the loss."""
 
-    def mixed(
+    def add_to(
         self,
-        of_titles: Float[Tensor, ""],
+        item_loss: Float[Tensor, ""],
         model: SeqRecForNextItem,
         hidden: Float[Tensor, "N D"],
         batch: PackedTensors,
     ) -> Float[Tensor, ""]:
-        """The loss of titles, and in its share that of features."""
+        """Return the weighted sum of the items' loss and that of the features."""
         if not self.families or batch.features is None:
-            return of_titles
+            return item_loss
         labels = batch.features.flatten()
-        said = feature_cross_entropy(model, hidden, labels, self.families, batch.num_features)
-        return (1 - self.share) * of_titles + self.share * said
+        loss = feature_cross_entropy(model, hidden, labels, self.families, batch.num_features)
+        return (1 - self.share) * item_loss + self.share * loss
 
 
-TITLES_ALONE = EventsLoss(1, (), 0.0)
+NO_EVENTS = EventsLoss(1, (), 0.0)
 
 
 def sft_loss(
@@ -81,20 +81,19 @@ def sft_loss(
     loss: CatalogLoss,
     num_targets: int = 1,
     target_decay: float = 1.0,
-    events: EventsLoss = TITLES_ALONE,
+    events: EventsLoss = NO_EVENTS,
 ) -> Float[Tensor, ""]:
     """The loss of the next items at every position of packed histories, in nats.
 
-    Members of an ensemble learn each for itself: the mean of their losses.
+    The members of an ensemble are trained independently: the loss is the mean of theirs.
 
     Args:
-        model: what predicts.
+        model: the model that is trained.
         batch: packed histories.
         loss: over the catalog.
-        num_targets: how many of the items that come next are learned at a position.
-        target_decay: what the item after the next one counts, relative to the next; and so on.
-            The counts sum to 1.
-        events: how events are read, and what else is learned of them.
+        num_targets: next items that are learned at a position.
+        target_decay: weight of a next item relative to the one before it; the weights sum to 1.
+        events: block size and loss of event features.
     """
     labels, label_weight = batch.labels, batch.label_weight
     if num_targets > 1:
@@ -114,15 +113,15 @@ def sft_loss(
         )
         for member in model.per_member(scores)
     ]
-    return events.mixed(torch.stack(losses).mean(), model, hidden, batch)
+    return events.add_to(torch.stack(losses).mean(), model, hidden, batch)
 
 
 def next_targets(
     batch: PackedTensors, num_targets: int, decay: float, block_size: int = 1
 ) -> tuple[Int[Tensor, "B T K"], Float[Tensor, "B T K"]]:
-    """The next item at every position and those after it in the same window, and their weights.
+    """Return the next items at every position, within its window, and their weights.
 
-    The weights of a position's items sum to that of its next item; items stand ``block_size``
+    The weights of a position's items sum to that of its next item; items are ``block_size``
     positions apart.
     """
     shape = (*batch.labels.shape, num_targets)
@@ -145,14 +144,14 @@ def sampled_sft_loss(
     *,
     loss: SampledLoss,
     sampler: NegativeSampler,
-    events: EventsLoss = TITLES_ALONE,
+    events: EventsLoss = NO_EVENTS,
 ) -> Float[Tensor, ""]:
-    """``sft_loss`` against items drawn for the batch: no row of another item is touched."""
+    """``sft_loss`` against sampled items; rows of other items get no gradient."""
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
     learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
     labels = batch.labels.flatten()[learned]
     negatives = sampler.draw(labels, model.num_learned)
-    of_titles = loss(
+    item_loss = loss(
         hidden[learned],
         model.item_vectors(labels),
         model.item_vectors(negatives.items),
@@ -161,4 +160,4 @@ def sampled_sft_loss(
         label_weight=batch.label_weight.flatten()[learned],
         total_weight=batch.total_weight,
     )
-    return events.mixed(of_titles, model, hidden, batch)
+    return events.add_to(item_loss, model, hidden, batch)
