@@ -13,6 +13,7 @@ import pytest
 
 import seqrec
 from seqrec.config.objective import DivergenceConfig, LossConfig, PreferenceLossConfig, SFTConfig
+from seqrec.config.recipe import Recipe
 from seqrec.config.rl import AlgorithmConfig
 
 ROOT = Path(seqrec.__file__).parent
@@ -202,3 +203,19 @@ def test_the_path_that_contributing_shows_is_one_of_imports():
     assert len(files) <= 5 and room(files[0]) == "cli" and room(files[-1]) == "losses"
     for here, there in zip(files, files[1:], strict=False):
         assert there in imported_files(here), f"{here} does not import {there}"
+
+
+def test_nothing_asks_which_objective_it_has():
+    """Differences between objectives are methods and properties of theirs."""
+    from seqrec.runs.recipe import OBJECTIVES
+
+    unions = get_args(Recipe.model_fields["objective"].annotation)
+    classes = {one.__name__ for one in (*unions, *OBJECTIVES.values())}
+    assert len(classes) == 2 * len(OBJECTIVES)
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+                assert not asked & classes, f"{file}: isinstance of {asked & classes}"
+            if isinstance(node, ast.MatchClass):
+                assert getattr(node.cls, "id", "") not in classes, f"{file}: match of an objective"
