@@ -158,7 +158,7 @@ def test_who_learned_from_other_data_is_named(data, tmp_path):
     seqrec.train("sft", data=later, out=tmp_path / "tuned", overrides=overrides)
     honest = seqrec.train("sft", data=later, out=tmp_path / "honest", overrides=QUICK)["run"]
     notes = seqrec.evaluate([start, tmp_path / "tuned" / "model", honest], data=later)["notes"]
-    told = [note for note in notes if "may have met what it is asked for" in note]
+    told = [note for note in notes if "may hold the targets of this evaluation" in note]
     assert [note.partition(":")[0] for note in told] == [start, str(tmp_path / "tuned")]
     assert f"learned, by way of {start}, from other data" in told[1]
     protocol = seqrec.evaluate(start, data=later)["protocol"]

@@ -279,10 +279,10 @@ def test_who_reads_both_ways_teaches_prefixes_alone(world, tmp_path):
     own_titles = ["data.windows=prefixes", "objective.on_policy={num_items: 2, share: 0.5}"]
     _, data, causal, _ = world
     overrides = [*starts, *own_titles, f"objective.teachers=[{causal}]"]
-    with pytest.raises(SeqRecError, match="reads what stands after a title, too; name a model"):
+    with pytest.raises(SeqRecError, match="also reads the items after a position; name a model"):
         seqrec.train("distill", data=data, out=tmp_path / "on", overrides=overrides)
     both_ways = [*own_titles, f"objective.teachers=[{teacher}]", "trainer.max_epochs=1"]
-    with pytest.raises(SeqRecError, match="reads what stands after a title, too .*; name another"):
+    with pytest.raises(SeqRecError, match="also reads the items after a position .*; name another"):
         distill(world, tmp_path / "on", *both_ways)
     assert not list(tmp_path.glob("on*"))
 
