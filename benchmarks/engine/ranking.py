@@ -20,7 +20,7 @@ from benchmarks.engine.steps import (
 )
 from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import build_recommendations_table
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 
 NAME = Path(__file__).stem
 K = 50
@@ -56,7 +56,7 @@ def probe(data: str, folder: str, num_repeats: int, has_ids: bool = False) -> di
     ranker = objective.module.ranker
     objective.module.eval()
     prepared = PreparedData.open(folder)
-    queries = queries_of(prepared.histories(), "test", prepared.targets)
+    queries = build_queries(prepared.histories(), "test", prepared.targets)
     histories = queries.histories
     user_ids = prepared.users()["user_id"].gather(queries.users).to_list()
     item_ids = prepared.items()["item_id"].to_list()

@@ -14,7 +14,7 @@ from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import PER_QUERY, hits_among
+from seqrec.evaluation.protocol import PER_QUERY, find_hits
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -165,5 +165,5 @@ def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> fl
     values = []
     for queries in validation.of_all_processes():
         ranked = ranker.rank(queries.histories, int(k))
-        values.append(PER_QUERY[name](*hits_among(ranked.items, queries.targets), int(k)))
+        values.append(PER_QUERY[name](*find_hits(ranked.items, queries.targets), int(k)))
     return float(torch.cat(values).mean())

@@ -142,7 +142,7 @@ def labelled_data(
         chances = slate_chances(
             labelled.slates[predicted.events], slates, labels, prepared.num_items
         )
-        return Baselines({"title_mean": chances}, users[predicted.events])
+        return Baselines({"item_mean": chances}, users[predicted.events])
 
     row, place = np.nonzero(labelled.slates[learned] >= 0)
     titles, labels = labelled.slates[learned][row, place], labelled.labels[learned][row]

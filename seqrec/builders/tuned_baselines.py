@@ -14,7 +14,7 @@ from seqrec.config.search import BASELINE_SPACES, SearchSpace
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import Queries, judge, queries_of
+from seqrec.evaluation.protocol import Queries, build_queries, evaluate_lists
 
 SELECTION_K = 10
 SELECTION_METRIC = f"ndcg@{SELECTION_K}"
@@ -50,7 +50,7 @@ def tuned_baselines(
     queries = None
     if num_trials:
         load_optuna("--tune-baselines")
-        queries = queries_of(histories, "validation", prepared.targets)
+        queries = build_queries(histories, "validation", prepared.targets)
         if not len(queries.users):
             raise SeqRecError(
                 f"--tune-baselines: no user in {prepared.path} has a validation target under "
@@ -128,7 +128,9 @@ def _value_of(
     """Return the selection metric of a baseline on validation."""
     ranker = open_ranker(baseline, prepared, histories)
     items = ranker.rank(queries.histories, SELECTION_K, exclude_seen=exclude_seen).items
-    return judge(items, queries, [SELECTION_K], prepared.num_items).metrics[SELECTION_METRIC]
+    return evaluate_lists(items, queries, [SELECTION_K], prepared.num_items).metrics[
+        SELECTION_METRIC
+    ]
 
 
 def baselines_line(baselines: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A table's verdicts: one system against every other, over the same queries."""
+"""Comparisons of one system with every other over the same queries."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ from seqrec.evaluation.significance import bootstrap_interval, holm, paired_rand
 
 LEVEL = 0.05
 MARGIN = 0.03
-"""What a system may lose of a metric, relative to another, and not be called inferior."""
+"""The largest relative loss at which a system counts as not inferior."""
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system against another, by a metric averaged over seeds."""
+    """One system compared with another by a metric, averaged over seeds."""
 
     system: str
     other: str
@@ -34,7 +34,7 @@ class Comparison:
     has_one_sign: bool
     """Whether the difference has the same sign in every seed."""
     runs: int | None
-    """Seeds of the trained one of both, the fewer if both are; None if neither is."""
+    """Seeds of the trained system, the smaller number if both are trained; None if neither is."""
 
     @property
     def relative(self) -> float | None:
@@ -48,17 +48,17 @@ class Comparison:
 
     @property
     def is_not_inferior(self) -> bool:
-        """Whether the interval leaves out a loss of ``MARGIN``."""
+        """Whether the interval excludes a loss of ``MARGIN``."""
         return self.interval[0] > -MARGIN * self.base
 
     def as_row(self) -> dict[str, Any]:
-        """The fields and verdicts, for JSON."""
+        """Return the fields and verdicts, for JSON."""
         names = ("relative", "is_significant", "is_not_inferior")
         verdicts = {name: getattr(self, name) for name in names}
         return {**asdict(self), "interval": list(self.interval), **verdicts}
 
     def sentence(self) -> str:
-        """Who wins."""
+        """Return the verdict in words."""
         if self.is_significant:
             verdict = f"{self.system if self.difference > 0 else self.other} wins"
             verdict += " (one run: seed variance is not included)" * (self.runs == 1)
@@ -83,21 +83,21 @@ def compare(
     against: str | None = None,
     untrained: Collection[str] = (),
 ) -> list[Comparison]:
-    """One system against every other of a table.
+    """Compare one system with every other of a table.
 
-    Users are drawn, not queries: what a user asks several times is flipped and resampled
-    together. Seeds of two systems are set side by side where they are as many; else each is set
-    beside the mean of the other's.
+    Users are drawn, not queries: all queries of a user are flipped and resampled together. Seeds
+    of two systems are compared in pairs if their numbers are equal; else each seed is compared
+    with the mean of the other system.
 
     Args:
         scores: by system, the metric of every query, a row a seed.
-        users: whose query each one is.
-        metric: what it is called.
-        against: the system that is compared with the others; the first if absent.
+        users: the user of every query.
+        metric: its name.
+        against: the system to compare with the others; the first if absent.
         untrained: systems without seed variance.
 
     Raises:
-        SeqRecError: no such system.
+        SeqRecError: ``against`` is not in the table.
     """
     scores = {system: np.asarray(values, dtype=np.float64) for system, values in scores.items()}
     name = next(iter(scores)) if against is None else against

@@ -20,20 +20,20 @@ from seqrec.tokens.events.times import NO_TIME, NO_TIME_INPUT, TIME_COLUMN
 from seqrec.tokens.events.values import UNKNOWN
 
 
-def grammar_of(ranker: Ranker) -> EventTokens | None:
-    """The events that a ranker reads; None if titles alone."""
+def get_event_tokens(ranker: Ranker) -> EventTokens | None:
+    """Return the event tokens of a ranker; None if it reads items alone."""
     return ranker.events if isinstance(ranker, ModelRanker) else None
 
 
-def time_input_of(ranker: Ranker) -> str:
-    """What a ranker is told of times, for the protocol of its results."""
-    events = grammar_of(ranker)
+def get_time_input(ranker: Ranker) -> str:
+    """Return the time input of a ranker, for the protocol of its results."""
+    events = get_event_tokens(ranker)
     return NO_TIME_INPUT if events is None else events.grammar.time_input
 
 
-def is_told_when(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> bool:
-    """Whether some history is asked for a title of which a time is given."""
-    events = grammar_of(ranker)
+def has_target_times(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> bool:
+    """Return whether the time of the target is given for some history."""
+    events = get_event_tokens(ranker)
     if events is None or not isinstance(histories, EventHistories):
         return False
     is_given = (histories.conditions[:, events.grammar.is_target_time] != UNKNOWN).any()
@@ -41,17 +41,17 @@ def is_told_when(ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]]) -> 
     return bool(is_given or (times is not None and (times != NO_TIME).any()))
 
 
-def queries_for(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
-    """The queries as a ranker reads them: with what events tell, where it knows a grammar."""
-    events = grammar_of(ranker)
+def adapt_queries(ranker: Ranker, queries: Queries, prepared: PreparedData) -> Queries:
+    """Return the queries as a ranker reads them: with event features if it has a grammar."""
+    events = get_event_tokens(ranker)
     if events is None:
         return queries
     return queries.with_events(event_log(prepared, events.grammar), events)
 
 
-def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.ndarray, " T"]]:
-    """All of each user's interactions, as a ranker reads them."""
-    events = grammar_of(ranker)
+def read_whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.ndarray, " T"]]:
+    """Return all interactions of every user, as a ranker reads them."""
+    events = get_event_tokens(ranker)
     log = prepared.histories() if events is None else event_log(prepared, events.grammar)
     items, cuts = log.items, log.offsets[1:-1]
     if events is None:
@@ -63,7 +63,7 @@ def whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int[np.n
     return EventHistories(np.split(items, cuts), codes, events.no_conditions(len(codes)), times)
 
 
-def asked_with(
+def with_conditions(
     ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], conditions: Mapping[str, Any]
 ) -> EventHistories:
     """The same histories, asked for titles of which something is given.
@@ -71,7 +71,7 @@ def asked_with(
     Raises:
         SeqRecError: something that the ranker does not know.
     """
-    events = grammar_of(ranker)
+    events = get_event_tokens(ranker)
     if events is None or not isinstance(histories, EventHistories):
         raise SeqRecError(f"condition {', '.join(conditions)}: {ranker.name} reads titles alone")
     codes, time = parse_conditions(events.grammar, conditions)

@@ -1,6 +1,6 @@
-"""How well likes are told from the rest: order, calibration, and whether one judge is better.
+"""Metrics of predicted likes: AUC, calibration, and the difference of two models.
 
-Ann liked the first and the third of three titles, and was thought to like them by .9, .6 and .2:
+Ann liked the first and the third of three items; a model predicted .9, .6 and .2:
 
 >>> likes, chances = np.array([1.0, 0.0, 1.0]), np.array([0.9, 0.6, 0.2])
 >>> auc(chances, likes > 0)  # of the pairs (first, second) and (third, second), one is in order
@@ -20,7 +20,7 @@ NUM_BINS = 10
 
 
 def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> float:
-    """The share of pairs of a liked and another event that scores order rightly; a tie is half.
+    """Return the share of pairs of a liked and another event in the right order; a tie is half.
 
     NaN if all events are liked, or none is.
     """
@@ -30,9 +30,10 @@ def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> fl
 def calibration_error(
     probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
 ) -> float:
-    """The mean over events of how far their bin's mean probability is from its mean label.
+    """Return the expected calibration error: mean |probability - label| of ten bins.
 
-    Ten bins of equal width. A label is 1 for a like and 0 for none, or between.
+    Bins have equal width and count by their events. A label is 1 for a like, 0 for none, or
+    between.
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
     """
@@ -42,18 +43,18 @@ def calibration_error(
 
 
 def log_loss(probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]) -> float:
-    """The mean cross-entropy of labels from 0 to 1 under the probabilities, in nats."""
+    """Return the mean cross-entropy of labels from 0 to 1 under the probabilities, in nats."""
     likes, rest = (
-        np.log(np.maximum(said, np.finfo(np.float64).tiny))
-        for said in (probabilities, 1 - probabilities)
+        np.log(np.maximum(part, np.finfo(np.float64).tiny))
+        for part in (probabilities, 1 - probabilities)
     )
     return float(-(labels * likes + (1 - labels) * rest).mean())
 
 
-def metrics_of_likes(
+def like_metrics(
     probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
 ) -> dict[str, float]:
-    """``auc`` of labels of at least a half, ``calibration_error`` and ``log_loss_nats``."""
+    """Return AUC (a like is a label of .5 or more), calibration error and log loss, by key."""
     return {
         "auc": auc(probabilities, labels >= 0.5),
         "calibration_error": calibration_error(probabilities, labels),
@@ -62,11 +63,11 @@ def metrics_of_likes(
 
 
 class AUCDifference(NamedTuple):
-    """One judge's AUC minus another's, and what it might be with other people."""
+    """One model's AUC minus another's, with its interval over users."""
 
     difference: float
     low: float
-    """Of the percentile bootstrap interval."""
+    """Lower end of the percentile bootstrap interval."""
     high: float
     p_value: float
     """Two-sided: twice the share of draws on the rarer side of 0, at least 2 over the draws."""
@@ -83,8 +84,7 @@ def auc_difference(
     confidence: float = 0.95,
     seed: int,
 ) -> AUCDifference:
-    """Bootstrap of the difference of two AUCs over the same events: users are drawn, each with
-    all of their events.
+    """Bootstrap the difference of two AUCs over the same events, drawing users with all events.
 
     Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", sections 13.3 and 15.4.
     """

@@ -28,10 +28,10 @@ from torchmetrics import Metric
 from seqrec.errors import SeqRecError
 
 
-def hits_of(
+def mark_hits(
     items: Int[Tensor, "Q K"], target_rows: Int[Tensor, " N"], target_items: Int[Tensor, " N"]
 ) -> Bool[Tensor, "Q K"]:
-    """Where the ranked lists hold a target of their query.
+    """Return where the ranked lists hold a target of their query.
 
     Args:
         items: the lists, best first; -1 is never a hit, an item listed twice is one hit.
@@ -39,7 +39,7 @@ def hits_of(
         target_items: the targets.
 
     >>> lists = torch.tensor([[7, 3, 7], [3, 5, -1]])
-    >>> hits_of(lists, torch.tensor([0, 1, 1]), torch.tensor([7, 5, 9]))
+    >>> mark_hits(lists, torch.tensor([0, 1, 1]), torch.tensor([7, 5, 9]))
     tensor([[ True, False, False],
             [False,  True, False]])
     """
@@ -107,12 +107,12 @@ class MeanOverQueries(Metric, ABC):
     def score(
         self, hits: Bool[Tensor, "Q K"], num_targets: Int[Tensor, " Q"]
     ) -> Float[Tensor, " Q"]:
-        """What is averaged."""
+        """Return the value of every query."""
 
     def update(self, hits: Bool[Tensor, "Q K"], num_targets: Int[Tensor, " Q"]) -> None:
-        """Counts queries, each of at least one target."""
+        """Add queries, each with at least one target."""
         if (num_targets < 1).any():
-            raise SeqRecError("a query has no target: leave it out of the evaluation")
+            raise SeqRecError("a query has no target: exclude it from the evaluation")
         self.total += self.score(hits, num_targets).sum()
         self.num_queries += len(hits)
 
@@ -176,7 +176,7 @@ class CoverageAtK(Metric):
         self.add_state("is_listed", torch.zeros(num_items, dtype=torch.uint8), dist_reduce_fx="max")
 
     def update(self, items: Int[Tensor, "Q K"]) -> None:
-        """Counts the lists' items; -1 is none."""
+        """Add the lists' items; -1 is none."""
         listed = items[:, : self.k]
         self.is_listed[listed[listed >= 0]] = 1
 

@@ -1,6 +1,6 @@
-"""The protocol: which histories are asked, what counts as an answer, how lists are judged.
+"""The protocol: queries, their targets, and the metrics of lists.
 
-Seen items are everything before the target. A target that was seen already cannot be
+Seen items are everything before the target. A target that was seen before cannot be
 recommended, and counts as a miss.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.splits import TEST, VALIDATION
-from seqrec.evaluation.metrics import hit_rate, hits_of, metric_collection, mrr, ndcg, recall
+from seqrec.evaluation.metrics import hit_rate, mark_hits, metric_collection, mrr, ndcg, recall
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.times import NO_TIME_INPUT, TIME_COLUMN
@@ -28,28 +28,28 @@ PER_QUERY = {"recall": recall, "hit_rate": hit_rate, "ndcg": ndcg, "mrr": mrr}
 
 @dataclass(frozen=True)
 class Queries:
-    """Histories to be answered, and the targets of each."""
+    """Histories, and the targets of each."""
 
     users: Int[np.ndarray, " Q"]
     histories: Sequence[Int[np.ndarray, " T"]]
     targets: list[Int[np.ndarray, " G"]]
     num_without_history: int
-    """Targets left out because nothing stands before them."""
+    """Targets excluded because their history is empty."""
     ends: Int[np.ndarray, " Q"] | None = None
-    """Rows of the log before which the histories end, if they stand in one."""
+    """The row of the log after each history; None if they are not from a log."""
 
     @property
     def num_seen_targets(self) -> int:
-        """Targets that stand in their own history."""
+        """Targets that occur in their own history."""
         pairs = zip(self.histories, self.targets, strict=True)
         return int(sum(np.isin(target, history).sum() for history, target in pairs))
 
-    def of_users(self, users: Int[np.ndarray, " U"]) -> "Queries":
-        """The queries of some users."""
+    def for_users(self, users: Int[np.ndarray, " U"]) -> "Queries":
+        """Return the queries of some users."""
         return self.at(np.flatnonzero(np.isin(self.users, users)))
 
     def at(self, places: Int[np.ndarray, " P"]) -> "Queries":
-        """Some of the queries."""
+        """Return the queries at some indices."""
         histories: Sequence[Int[np.ndarray, " T"]] = [self.histories[place] for place in places]
         if isinstance(self.histories, EventHistories):
             histories = self.histories.at(places)
@@ -58,15 +58,15 @@ class Queries:
         return Queries(self.users[places], histories, targets, self.num_without_history, ends)
 
     def every(self, step: int, *, start: int) -> "Queries":
-        """Every ``step``-th query, from ``start`` on."""
+        """Return every ``step``-th query, from ``start`` on."""
         part = slice(start, None, step)
         ends = None if self.ends is None else self.ends[part]
         return Queries(self.users[part], self.histories[part], self.targets[part], 0, ends)
 
     def with_events(self, log: Histories, events: EventTokens) -> "Queries":
-        """The same queries, whose histories tell what a grammar reads from the log.
+        """Return the queries with the event features of a grammar in their histories.
 
-        Nothing comes from the targets' rows, but for times where the grammar gives them away.
+        Nothing comes from the targets' rows except times that the grammar conditions on.
         """
         assert self.ends is not None
         codes = events.coder.codes(log)
@@ -92,15 +92,15 @@ class Queries:
         return replace(self, histories=histories)
 
 
-def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queries:
-    """The queries of a split.
+def build_queries(histories: Histories, split: Split, targets: TargetMode) -> Queries:
+    """Build the queries of a split.
 
     Args:
-        histories: interactions with the part that each belongs to.
-        split: whose interactions are the targets.
-        targets: ``together``: a user's targets are all interactions of the split, asked once
-            from what stands before the first; ``last``: only the user's last one, asked from
-            everything before it; ``successive``: each one, asked from everything before it.
+        histories: interactions with their parts of the split.
+        split: the part with the targets.
+        targets: ``together``: one query a user, whose targets are all interactions of the part,
+            after the history before the first; ``last``: one query a user, whose target is the
+            last interaction; ``successive``: one query for every interaction.
     """
     places = np.flatnonzero(histories.split == SPLIT_CODES[split])
     owners = np.searchsorted(histories.offsets, places, side="right") - 1
@@ -126,31 +126,31 @@ def queries_of(histories: Histories, split: Split, targets: TargetMode) -> Queri
     )
 
 
-def hits_among(
+def find_hits(
     items: Int[Tensor, "Q K"], targets: Sequence[Int[np.ndarray, " G"]]
 ) -> tuple[Bool[Tensor, "Q K"], Int[Tensor, " Q"]]:
-    """Where lists hold their query's targets, and how many targets each query has."""
+    """Return where lists hold their query's targets, and the number of targets of each query."""
     num_targets = torch.tensor([len(target) for target in targets], dtype=torch.long)
     rows = torch.repeat_interleave(torch.arange(len(num_targets)), num_targets)
     flat = np.concatenate([np.empty(0, np.int64), *targets]).astype(np.int64)
-    return hits_of(items, rows, torch.from_numpy(flat)), num_targets
+    return mark_hits(items, rows, torch.from_numpy(flat)), num_targets
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What lists of recommendations are worth."""
+class ListMetrics:
+    """Metrics of ranked lists."""
 
     metrics: dict[str, float]
     """Means over queries, by key: ``ndcg@10``, ..."""
     per_query: dict[str, Float[np.ndarray, " Q"]]
-    """The same, of each query; NaN where a metric is not defined for it."""
+    """The same metrics of each query; NaN where one is undefined."""
 
 
-def judge(
+def evaluate_lists(
     items: Int[Tensor, "Q K"], queries: Queries, ks: Sequence[int], num_items: int
-) -> Judgement:
-    """Recall, hit rate, NDCG, MRR and coverage of lists, best first, at every cut-off."""
-    hits, num_targets = hits_among(items, queries.targets)
+) -> ListMetrics:
+    """Return recall, hit rate, NDCG, MRR and coverage of lists, best first, at every cut-off."""
+    hits, num_targets = find_hits(items, queries.targets)
     metrics = {}
     for key, metric in metric_collection(ks, num_items).items():
         if key.startswith("coverage"):
@@ -163,7 +163,7 @@ def judge(
         for k in ks
         for name, measure in PER_QUERY.items()
     }
-    return Judgement(metrics, per_query)
+    return ListMetrics(metrics, per_query)
 
 
 def protocol_line(
@@ -173,7 +173,7 @@ def protocol_line(
     exclude_seen: bool,
     time_input: str = NO_TIME_INPUT,
 ) -> str:
-    """The conditions under which a table's numbers hold, in one line."""
+    """Return the protocol of a table in one line: split, catalog, filters and times."""
     options = data.manifest["options"]
     filters = [
         f"{option.replace('_', '-')} {options[option]:g}"
@@ -200,7 +200,7 @@ def protocol_line(
 
 
 def evaluation_notes(data: PreparedData) -> list[str]:
-    """What a reader should know of the split before believing the numbers."""
+    """Return the limitations of the split, for the reader of the results."""
     counts = data.manifest["counts"]
     notes = []
     if data.split_by == "leave-one-out" or data.split_by.startswith("last-n"):

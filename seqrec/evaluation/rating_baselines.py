@@ -1,4 +1,4 @@
-"""What a reward model must beat: how a title is rated on average, and how mild its judge is."""
+"""Baselines of reward models: mean ratings of items and of users."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,36 +9,36 @@ from jaxtyping import Bool, Float, Int
 from seqrec.evaluation.likes import auc
 
 SMOOTHINGS = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""Ratings of the average that a title's, or a user's own, are mixed with: those tried."""
+"""Tried numbers of average ratings that are added to an item's, or a user's own."""
 SLATE_SMOOTHING = 10.0
 LOGISTIC_STEPS = 25
 
 
 class RatedLog(NamedTuple):
-    """Rated events, those of a user in a row and oldest first."""
+    """Rated events, grouped by user, oldest first."""
 
     items: Int[np.ndarray, " N"]
     users: Int[np.ndarray, " N"]
     ratings: Float[np.ndarray, " N"]
 
     def at(self, chosen: Bool[np.ndarray, " N"]) -> "RatedLog":
-        """Some of the events."""
+        """Return some of the events."""
         return RatedLog(*(part[chosen] for part in self))
 
 
 class RatingBaselines:
-    """Chances of a like that need no model, fitted on some people and asked of others.
+    """Probabilities of a like without a model, fitted on some users and used for others.
 
-    ``title_mean``: the mean rating of the title. ``title_mean_and_user``: plus the mean of how
-    far the user's earlier ratings were from their titles' means. Means are drawn towards the
-    average as far as orders the fitted events best, each of which is left out of its own title's
-    mean; a logistic function of the score, fitted on the same, is the chance.
+    ``item_mean``: the mean rating of the item. ``item_and_user_mean``: plus the mean difference of
+    the user's earlier ratings from their items' means. Means are smoothed towards the average,
+    with the strength of the best AUC on the fitted events; each event is excluded from its own
+    item's mean. A logistic function of the score, fitted on the same events, is the probability.
     """
 
-    names = ("title_mean", "title_mean_and_user")
+    names = ("item_mean", "item_and_user_mean")
 
     def __init__(self, log: RatedLog, num_items: int, *, liked: float) -> None:
-        """Fit on a log of people whom nobody is asked about later."""
+        """Fit on a log whose users are not evaluated."""
         is_liked = log.ratings >= liked
         self._average = float(log.ratings.mean())
         self._sums = np.bincount(log.items, log.ratings - self._average, minlength=num_items)
@@ -59,7 +59,7 @@ class RatingBaselines:
         self._curves = [fit_logistic(score, is_liked) for score in scores]
 
     def chances(self, log: RatedLog) -> dict[str, Float[np.ndarray, " N"]]:
-        """By baseline, how probable it is that each event of other people is a like."""
+        """Return the probability of a like for each event of other users, by baseline."""
         title = self._sums[log.items] / (self._counts[log.items] + self._of_title)
         deviation = log.ratings - self._average - title
         milder = title + past_mean(deviation, log.users, self._of_user)
@@ -73,7 +73,7 @@ class RatingBaselines:
 def past_mean(
     values: Float[np.ndarray, " N"], users: Int[np.ndarray, " N"], smoothing: float
 ) -> Float[np.ndarray, " N"]:
-    """Of every event, ``sum / (count + smoothing)`` of the values of its user's earlier ones."""
+    """Return ``sum / (count + smoothing)`` over the earlier values of each event's user."""
     is_first = np.append(True, users[1:] != users[:-1])[: len(users)]
     start = np.maximum.accumulate(np.where(is_first, np.arange(len(users)), 0))
     before = np.concatenate([[0.0], np.cumsum(values)])
@@ -84,9 +84,9 @@ def past_mean(
 def fit_logistic(
     scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]
 ) -> tuple[float, float]:
-    """Slope and shift of the logistic function that makes the likes most probable.
+    """Return slope and shift of the logistic function of maximum likelihood.
 
-    By Newton's method; a ridge of one event keeps it finite where likes can be told perfectly.
+    By Newton's method; a ridge of one event keeps it finite where likes are separable.
     """
     features = np.column_stack([scores, np.ones(len(scores))])
     weights = np.zeros(2)
@@ -99,7 +99,7 @@ def fit_logistic(
 
 
 def _best(scores: dict[float, Float[np.ndarray, " N"]], is_liked: Bool[np.ndarray, " N"]) -> float:
-    """The smoothing whose scores order the likes best."""
+    """Return the smoothing whose scores have the best AUC."""
     found: Sequence[tuple[float, float]] = [(auc(scores[key], is_liked), key) for key in scores]
     return max(found)[1]
 
@@ -110,12 +110,12 @@ def slate_chances(
     labels: Float[np.ndarray, " L"],
     num_items: int,
 ) -> Float[np.ndarray, " S"]:
-    """What titles say of slates: the mean over a slate's of the mean label of those they stood in.
+    """Return the mean, over a slate's items, of the mean label of the slates with that item.
 
     Args:
-        slates: that are asked about; -1 is no title.
-        learned: other slates.
-        labels: of these, from 0 to 1; their average counts as ten slates of every title.
+        slates: slates to predict; -1 is no item.
+        learned: slates with labels.
+        labels: their labels from 0 to 1; the average label counts as ten slates of every item.
         num_items: of the catalog.
     """
     average = float(labels.mean())

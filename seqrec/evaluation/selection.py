@@ -10,7 +10,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
-from seqrec.evaluation.protocol import Queries, Split, queries_of
+from seqrec.evaluation.protocol import Queries, Split, build_queries
 
 ONLY = {"cold": "targets that training never met", "warm": "targets that training met"}
 
@@ -20,7 +20,7 @@ class EvaluationQueries(NamedTuple):
 
     queries: Queries
     limits: list[str]
-    """The protocol's words on queries that were left out."""
+    """The protocol's statements on excluded queries."""
 
 
 def select_queries(
@@ -44,7 +44,7 @@ def select_queries(
     Raises:
         SeqRecError: an invalid option, or no query that is left.
     """
-    queries, limits = queries_of(histories, split, prepared.targets), []
+    queries, limits = build_queries(histories, split, prepared.targets), []
     if not len(queries.users):
         raise SeqRecError(
             f"{prepared.path}: no user has a {split} target under {prepared.split_by}; "
@@ -63,17 +63,17 @@ def select_queries(
 
 
 def _sample(queries: Queries, num_users: int) -> Queries:
-    """The queries of some users; every query still has the whole catalog to choose from."""
+    """Return the queries of some users; every query still ranks the whole catalog."""
     if num_users < 1:
         raise SeqRecError(f"--users-sample {num_users}: at least 1")
     users = np.unique(queries.users)
     if num_users >= len(users):
         return queries
-    return queries.of_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
+    return queries.for_users(np.random.default_rng(SEED).choice(users, num_users, replace=False))
 
 
 def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Queries:
-    """The queries that have such targets, and of their targets these."""
+    """Return the queries with targets of one kind, and those targets alone."""
     if which not in ONLY:
         raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
     kept = [of[(item_counts[of] > 0) == (which == "warm")] for of in queries.targets]

@@ -1,4 +1,4 @@
-"""Whether a difference between two models is more than luck of the users drawn."""
+"""Significance of the difference between two models, over users."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ NUMBERS_HELD = 2**22
 
 
 class PairedTest(NamedTuple):
-    """The verdict of a paired test."""
+    """Result of a paired test."""
 
     difference: float
     """Mean over users of the first minus the second."""
@@ -29,7 +29,7 @@ def paired_randomization(
     num_draws: int = 10_000,
     seed: int,
 ) -> PairedTest:
-    """Tests the mean difference of two models' per-user scores by flipping its signs at random.
+    """Test the mean difference of two models' per-user scores by flipping its signs at random.
 
     If the models are alike, each user's difference is as likely with either sign; all queries of
     a user, if there are several, take one sign together. The p-value is
@@ -40,7 +40,7 @@ def paired_randomization(
         for its use on per-query scores; Phipson and Smyth 2010 for the added 1.
     """
     if len(a) != len(b):
-        raise SeqRecError(f"{len(a)} users against {len(b)}: score the same users twice")
+        raise SeqRecError(f"{len(a)} users against {len(b)}: score the same users with both models")
     queries = _scores(a) - _scores(b)
     differences, _ = _by_user(queries, users)
     observed = differences.sum()
@@ -64,7 +64,7 @@ def bootstrap_interval(
     seed: int,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """``bootstrap_intervals`` of one column."""
+    """Return ``bootstrap_intervals`` of one column."""
     (interval,) = bootstrap_intervals(
         _scores(values)[:, None],
         users=users,
@@ -83,7 +83,7 @@ def bootstrap_intervals(
     seed: int,
     confidence: float = 0.95,
 ) -> list[tuple[float, float]]:
-    """Percentile bootstrap intervals of means over queries, of scores or of differences.
+    """Return percentile bootstrap intervals of means over queries, of scores or differences.
 
     Users are drawn, each with all of their queries; without ``users`` every query is one. The
     draws are the same for every column, and for every call with as many users.
@@ -102,7 +102,7 @@ def bootstrap_intervals(
 
 
 def user_draws(num_users: int, num_draws: int, seed: int) -> Iterator[Int[np.ndarray, "draws U"]]:
-    """Bootstrap draws, some at a time: how often each user is drawn in each of them."""
+    """Yield bootstrap draws, some at a time: the number of times each user is drawn in each."""
     rng = np.random.default_rng(seed)
     for draws in _chunks(num_draws, num_users):
         drawn = rng.integers(0, num_users, size=(draws, num_users), dtype=np.int32)
@@ -112,7 +112,7 @@ def user_draws(num_users: int, num_draws: int, seed: int) -> Iterator[Int[np.nda
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of a family, adjusted so that ``< level`` keeps the family's error at the level.
+    """Adjust the p-values of a family so that ``< level`` keeps its error rate at the level.
 
     Source: Holm 1979: the i-th smallest of ``m`` is multiplied by ``m - i + 1``, never falls
         below a smaller one's result, and stops at 1.
@@ -127,7 +127,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _by_user(
     values: Float[np.ndarray, "Q *M"], users: Int[np.ndarray, " Q"] | None
 ) -> tuple[Float[np.ndarray, "U *M"], Int[np.ndarray, " U"]]:
-    """The sums of every user's values, and how many they are."""
+    """Return the sums of every user's values, and their number."""
     if users is None:
         return values, np.ones(len(values), dtype=np.int64)
     known, user = np.unique(users, return_inverse=True)
@@ -144,7 +144,7 @@ def _scores(values: np.ndarray) -> Float[np.ndarray, " U"]:
 
 
 def _chunks(num_draws: int, width: int) -> Iterator[int]:
-    """Counts that sum to ``num_draws``; ``count * width`` numbers may be held at once."""
+    """Yield counts that sum to ``num_draws``, each of at most ``NUMBERS_HELD`` numbers."""
     size = max(1, NUMBERS_HELD // max(width, 1))
     for start in range(0, num_draws, size):
         yield min(size, num_draws - start)

@@ -1,4 +1,4 @@
-"""Parts of the queries that are told apart: by how popular targets are, how long histories."""
+"""Strata of queries: by popularity of the targets, and by length of the histories."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +12,15 @@ from seqrec.tokens.events.histories import EventHistories
 
 POPULARITY = ("head", "middle", "tail", "cold")
 LENGTHS = (1, 10, 20, 50, 100)
-"""Where a stratum of histories begins."""
+"""The shortest history of each stratum."""
 
 
 def popularity_strata(item_counts: Int[np.ndarray, " I"]) -> Int[np.ndarray, " I"]:
-    """Of every item, its place in ``POPULARITY``.
+    """Return the index in ``POPULARITY`` of every item.
 
-    Items are taken from the most popular on, of equals the first; head, middle and tail hold a
-    third of the training interactions each, an item that begins in one third belonging to it.
-    What training never met is cold.
+    Items are ordered by popularity, ties by their number; head, middle and tail hold a third of
+    the training interactions each, and an item belongs to the third in which it begins. Items
+    without training interactions are cold.
     """
     order = np.argsort(-item_counts, kind="stable")
     counts = item_counts[order]
@@ -34,8 +34,8 @@ def popularity_strata(item_counts: Int[np.ndarray, " I"]) -> Int[np.ndarray, " I
 def by_popularity(
     queries: Queries, item_counts: Int[np.ndarray, " I"]
 ) -> list[tuple[str, Int[np.ndarray, " P"], Queries]]:
-    """Of every stratum: its name, the places of the queries with a target in it, and these
-    queries with such targets alone."""
+    """Return every stratum: its name, the indices of the queries with a target in it, and these
+    queries with those targets alone."""
     strata = popularity_strata(item_counts)
     found = []
     for number, name in enumerate(POPULARITY):
@@ -49,7 +49,7 @@ def by_popularity(
 
 
 def by_length(queries: Queries) -> list[tuple[str, Int[np.ndarray, " P"], Queries]]:
-    """The same by the number of items that stand before the target."""
+    """Return the same strata by the number of items before the target."""
     lengths = np.array([len(history) for history in queries.histories])
     stratum = np.searchsorted(LENGTHS, lengths, side="right") - 1
     found = []
@@ -65,14 +65,14 @@ def _names(starts: Sequence[int]) -> list[str]:
     return [f"{start}{end}" for start, end in zip(starts, ends, strict=True)]
 
 
-def shuffled(queries: Queries, seed: int, session: int | None = None) -> Queries:
-    """The same queries, each history in an order drawn at random; its times stay in order.
+def shuffle_histories(queries: Queries, seed: int, session: int | None = None) -> Queries:
+    """Return the queries with every history in random order; its times stay in order.
 
     Args:
         queries: in the order of the log.
         seed: of the order.
-        session: place of the feature that says whether an event goes on with a session, if there
-            is one: the events of a session stay together, in their order.
+        session: index of the session feature; None if there is none. The events of a session
+            stay together, in their order.
     """
     rng = np.random.default_rng(seed)
     asked = queries.histories

@@ -1,4 +1,4 @@
-"""What each system answers to the queries: ranked lists, one set a seed."""
+"""Ranked lists of every system for the queries, one set a seed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import read_recommendations
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.conditions import time_input_of
+from seqrec.evaluation.conditions import get_time_input
 from seqrec.evaluation.protocol import Queries
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
@@ -21,11 +21,11 @@ from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
 
 EXACT = "exact"
 RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
-UNTOLD_TIME_INPUT = "time input not told"
-"""Of files that do not say what their maker knew of times."""
+UNSTATED_TIME_INPUT = "time input not stated"
+"""The time input of recommendations files that do not state theirs."""
 
 
-class Answers(NamedTuple):
+class SystemLists(NamedTuple):
     """One seed's lists for all queries."""
 
     system: str
@@ -33,32 +33,32 @@ class Answers(NamedTuple):
     seed: int
     items: Int[Tensor, "Q K"]
     facts: Mapping[str, float]
-    """What was measured on the way, such as ``users_per_second``."""
+    """Other measurements, such as ``users_per_second``."""
     time_input: str
-    """What their maker was told of times."""
+    """The times that their system reads."""
     notes: Sequence[str] = ()
-    """What a reader should know of them."""
+    """Remarks on the lists, for the reader of the results."""
 
 
-def ranked(
+def rank_lists(
     ranker: Ranker,
     seed: int,
     queries: Queries,
     k: int,
     retrieval: Sequence[str],
     exclude_seen: bool,
-) -> Iterator[Answers]:
-    """A ranker's lists: exact, then through each index that was asked for."""
+) -> Iterator[SystemLists]:
+    """Yield a ranker's lists: exact, then through each requested index."""
     started = time.perf_counter()
     exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    time_input, facts = time_input_of(ranker), _speed(queries, started)
+    time_input, facts = get_time_input(ranker), _speed(queries, started)
     indexes = [name for name in retrieval if name != EXACT]
     if not isinstance(ranker, Recommender):
-        without = [f"{ranker.name}: has no vectors that {', '.join(indexes)} could index"]
+        without = [f"{ranker.name}: has no vectors for {', '.join(indexes)} to index"]
         notes = [*ranker.notes, *(without if indexes else [])]
-        yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, notes)
+        yield SystemLists(ranker.name, EXACT, seed, exact, facts, time_input, notes)
         return
-    yield Answers(ranker.name, EXACT, seed, exact, facts, time_input, ranker.notes)
+    yield SystemLists(ranker.name, EXACT, seed, exact, facts, time_input, ranker.notes)
     for name in indexes:
         kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
         index = build_index(ranker.item_embeddings(), kind)
@@ -66,25 +66,25 @@ def ranked(
         found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
         facts = _speed(queries, started)
         facts["recall_against_exact"] = recall_against_exact(found, exact)
-        yield Answers(ranker.name, name, seed, found, facts, time_input)
+        yield SystemLists(ranker.name, name, seed, found, facts, time_input)
 
 
 def _speed(queries: Queries, started: float) -> dict[str, float]:
     return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
 
 
-def from_file(
+def read_lists(
     file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
-) -> Answers:
-    """The lists of a recommendations file; a user whom it does not name has an empty one.
+) -> SystemLists:
+    """Return the lists of a recommendations file, an empty one for every user without a list.
 
-    What a user has seen is no hit in them, as it is left out of other systems' lists. Notes name
-    the first of those who have no list, and of ids that the data do not know.
+    Seen items are removed, as they are excluded from the lists of other systems. Notes name the
+    first user without a list, and the first id that the data do not have.
     """
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
-            f"--recommendations {file}: has one list a user, but successive targets ask several "
-            "times; prepare with --targets last"
+            f"--recommendations {file}: has one list a user, but successive targets give a user "
+            "several queries; prepare with --targets last"
         )
     lists = read_recommendations(file, prepared, k)
     items = lists.items[queries.users]
@@ -115,5 +115,5 @@ def from_file(
     ]
     if exclude_seen:
         items = np.where(is_seen, -1, items)
-    time_input = lists.time_input or UNTOLD_TIME_INPUT
-    return Answers(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)
+    time_input = lists.time_input or UNSTATED_TIME_INPUT
+    return SystemLists(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)

@@ -1,4 +1,4 @@
-"""From lists to tables: means, spreads, intervals, verdicts, strata, and what order is worth."""
+"""Tables of results: means, deviations, intervals, comparisons, strata, and effect of order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -8,34 +8,34 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from seqrec.data.prepared import PreparedData
-from seqrec.evaluation.beyond import describe
+from seqrec.evaluation.beyond_accuracy import describe_lists
 from seqrec.evaluation.comparison import SEED, compare
-from seqrec.evaluation.protocol import Judgement, Queries, judge
+from seqrec.evaluation.protocol import ListMetrics, Queries, evaluate_lists
 from seqrec.evaluation.significance import bootstrap_intervals
 from seqrec.evaluation.strata import by_length, by_popularity
-from seqrec.evaluation.systems import EXACT, Answers
+from seqrec.evaluation.systems import EXACT, SystemLists
 
 COMPARED = (EXACT, "file")
-"""Retrievals whose lists are a system's own, not an index's."""
+"""Retrievals whose lists come from the system, not from an index."""
 
 
-def judged(
-    answer: Answers,
+def evaluate_system(
+    answer: SystemLists,
     queries: Queries,
     ks: Sequence[int],
     item_counts: Int[np.ndarray, " I"],
     genres: Bool[np.ndarray, "I C"] | None,
-) -> Judgement:
-    """What a system's lists are worth, and what they are like; NaN where that is not defined."""
-    found = judge(answer.items, queries, ks, len(item_counts))
-    like = describe(answer.items.numpy(), queries.histories, ks, item_counts, genres)
+) -> ListMetrics:
+    """Return the metrics of a system's lists, accuracy and beyond; NaN where undefined."""
+    found = evaluate_lists(answer.items, queries, ks, len(item_counts))
+    like = describe_lists(answer.items.numpy(), queries.histories, ks, item_counts, genres)
     known = {key: values[~np.isnan(values)] for key, values in like.items()}
     means = {key: float(of.mean()) if len(of) else np.nan for key, of in known.items()}
-    return Judgement({**found.metrics, **means}, {**found.per_query, **like})
+    return ListMetrics({**found.metrics, **means}, {**found.per_query, **like})
 
 
-def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
-    """The places of every system's seeds, by system and retrieval."""
+def by_system(answers: Sequence[SystemLists]) -> dict[tuple[str, str], list[int]]:
+    """Return the indices of every system's seeds, by system and retrieval."""
     places: dict[tuple[str, str], list[int]] = {}
     for place, answer in enumerate(answers):
         places.setdefault((answer.system, answer.retrieval), []).append(place)
@@ -43,17 +43,17 @@ def by_system(answers: Sequence[Answers]) -> dict[tuple[str, str], list[int]]:
 
 
 def table_rows(
-    answers: Sequence[Answers], judgements: Sequence[Judgement], queries: Queries
+    answers: Sequence[SystemLists], evaluations: Sequence[ListMetrics], queries: Queries
 ) -> list[dict[str, Any]]:
-    """A row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
+    """Return a row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
 
-    What is not defined for any query is None, and has neither.
+    A metric that is undefined for all queries is None, and has neither.
     """
     rows = []
     for (system, retrieval), places in by_system(answers).items():
-        metrics = [judgements[place].metrics for place in places]
+        metrics = [evaluations[place].metrics for place in places]
         facts = [answers[place].facts for place in places]
-        per_query = [judgements[place].per_query for place in places]
+        per_query = [evaluations[place].per_query for place in places]
         row: dict[str, Any] = {"system": system, "retrieval": retrieval, "seeds": len(places)}
         for found in (metrics, facts):
             row |= {key: _mean([one[key] for one in found]) for key in found[0]}
@@ -70,7 +70,7 @@ def table_rows(
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    """Of one value, itself: counts stay counts. None if it is not defined."""
+    """Return the mean; a single value as it is, so that counts stay integers; None for NaN."""
     mean = values[0] if len(values) == 1 else float(np.mean(values))
     return None if np.isnan(mean) else mean
 
@@ -78,7 +78,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _intervals(
     per_query: Mapping[str, Float[np.ndarray, " Q"]], users: Int[np.ndarray, " Q"]
 ) -> dict[str, tuple[float, float]]:
-    """Of every metric over the queries for which it is defined; none where it never is."""
+    """Return the interval of every metric over the queries for which it is defined."""
     alike: dict[bytes, list[str]] = {}
     for key, values in per_query.items():
         alike.setdefault(np.isnan(values).tobytes(), []).append(key)
@@ -93,15 +93,15 @@ def _intervals(
 
 
 def comparisons(
-    answers: Sequence[Answers],
-    judgements: Sequence[Judgement],
+    answers: Sequence[SystemLists],
+    evaluations: Sequence[ListMetrics],
     queries: Queries,
     metric: str,
     against: str | None,
     untrained: Collection[str],
 ) -> list[dict[str, Any]]:
     scores: dict[str, Float[np.ndarray, "seeds Q"]] = {
-        system: np.stack([judgements[place].per_query[metric] for place in places])
+        system: np.stack([evaluations[place].per_query[metric] for place in places])
         for (system, retrieval), places in by_system(answers).items()
         if retrieval in COMPARED
     }
@@ -110,13 +110,13 @@ def comparisons(
 
 
 def strata_rows(
-    answers: Sequence[Answers],
+    answers: Sequence[SystemLists],
     queries: Queries,
     ks: Sequence[int],
     item_counts: Int[np.ndarray, " I"],
     metric: str,
 ) -> list[dict[str, Any]]:
-    """A row a system and stratum: accuracy, means over seeds; the interval is of ``metric``."""
+    """Return a row a system and stratum: means over seeds, and the interval of ``metric``."""
     kinds = {
         "target popularity": by_popularity(queries, item_counts),
         "history length": by_length(queries),
@@ -128,7 +128,9 @@ def strata_rows(
         for by, strata in kinds.items():
             for group, asked, part in strata:
                 found = [
-                    judge(answers[place].items[asked], part, ks, len(item_counts)).per_query
+                    evaluate_lists(
+                        answers[place].items[asked], part, ks, len(item_counts)
+                    ).per_query
                     for place in places
                 ]
                 means = {key: np.mean([one[key] for one in found], axis=0) for key in found[0]}
@@ -142,21 +144,21 @@ def strata_rows(
 
 
 def order_rows(
-    answers: Sequence[Answers],
-    judgements: Sequence[Judgement],
-    disordered: Mapping[tuple[str, int], Judgement],
+    answers: Sequence[SystemLists],
+    evaluations: Sequence[ListMetrics],
+    disordered: Mapping[tuple[str, int], ListMetrics],
     queries: Queries,
     metric: str,
 ) -> list[dict[str, Any]]:
-    """What a system loses where the order of its histories is lost, means over seeds.
+    """Return the loss of every system when its histories are shuffled, mean over seeds.
 
-    ``interval`` is that of the difference, by users.
+    ``interval`` is of the difference, over users.
     """
     rows = []
     for (system, retrieval), places in by_system(answers).items():
         if retrieval != EXACT:
             continue
-        in_order = np.mean([judgements[place].per_query[metric] for place in places], axis=0)
+        in_order = np.mean([evaluations[place].per_query[metric] for place in places], axis=0)
         mixed = [disordered[system, answers[place].seed].per_query[metric] for place in places]
         lost = np.mean(mixed, axis=0) - in_order
         (interval,) = bootstrap_intervals(lost[:, None], users=queries.users, seed=SEED)
@@ -175,18 +177,18 @@ def order_rows(
 
 
 def per_user_table(
-    answers: Sequence[Answers],
-    judgements: Sequence[Judgement],
+    answers: Sequence[SystemLists],
+    evaluations: Sequence[ListMetrics],
     queries: Queries,
     prepared: PreparedData,
 ) -> pa.Table:
-    """A row a system, seed and query: user, length of history, number of targets, metrics.
+    """Return a row a system, seed and query: user, history length, number of targets, metrics.
 
-    A metric that is not defined for a query is null.
+    A metric that is undefined for a query is null.
     """
     user_ids = prepared.users()["user_id"].to_arrow().take(pa.array(queries.users))
     tables = []
-    for answer, judgement in zip(answers, judgements, strict=True):
+    for answer, evaluation in zip(answers, evaluations, strict=True):
         columns = {
             "system": pa.array([answer.system] * len(queries.users)),
             "retrieval": pa.array([answer.retrieval] * len(queries.users)),
@@ -196,7 +198,7 @@ def per_user_table(
             "num_targets": pa.array([len(targets) for targets in queries.targets]),
         }
         columns |= {
-            key: pa.array(value, from_pandas=True) for key, value in judgement.per_query.items()
+            key: pa.array(value, from_pandas=True) for key, value in evaluation.per_query.items()
         }
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)

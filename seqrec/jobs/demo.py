@@ -12,7 +12,7 @@ from seqrec.config.defaults import DEMO
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import second_order_world
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 from seqrec.jobs.evaluate import evaluate
 from seqrec.jobs.export import export
 from seqrec.jobs.prepare import prepare
@@ -167,7 +167,7 @@ def _recommend_for_some_users(out: Path) -> list[dict[str, Any]]:
         catalog_fingerprint=recommender.catalog_fingerprint,
         model_fingerprint=recommender.fingerprint,
     )
-    queries = queries_of(prepared.histories(), "test", prepared.targets)
+    queries = build_queries(prepared.histories(), "test", prepared.targets)
     numbers = np.linspace(0, len(queries.users) - 1, NUM_USERS_SHOWN).round().astype(int)
     histories = [queries.histories[number] for number in numbers]
     lists = recommender.rank_by_index(index, histories, NUM_ITEMS_SHOWN)

@@ -15,7 +15,7 @@ from seqrec.config.defaults import EVALUATE
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.protocol import (
-    Judgement,
+    ListMetrics,
     Queries,
     Split,
     evaluation_notes,
@@ -24,7 +24,7 @@ from seqrec.evaluation.protocol import (
 from seqrec.evaluation.selection import select_queries
 from seqrec.evaluation.tables import (
     comparisons,
-    judged,
+    evaluate_system,
     order_rows,
     per_user_table,
     strata_rows,
@@ -108,7 +108,7 @@ def evaluate(
         systems.add_model(model, argument, retrieval, memory_mb, shuffle_test=shuffle_test)
     for file in map(Path, recommendations):
         systems.add_file(file)
-    judgements, shuffled = _judge(systems, ks, item_counts)
+    evaluations, shuffled = _judge(systems, ks, item_counts)
     conditions = [*selected.limits, *baselines_line(tuned), *selection_of(models)]
     result: dict[str, Any] = {
         "protocol": "; ".join([_get_protocol(systems, split), *conditions]),
@@ -118,33 +118,33 @@ def evaluate(
         "counts": _count_targets(selected.queries, item_counts),
         "models": systems.models,
         "metric": metric,
-        **_build_tables(systems, judgements, ks, item_counts, metric, against),
+        **_build_tables(systems, evaluations, ks, item_counts, metric, against),
         "baselines": tuned,
     }
     if shuffle_test:
         result["order"] = order_rows(
-            systems.answers, judgements, shuffled, selected.queries, metric
+            systems.answers, evaluations, shuffled, selected.queries, metric
         )
     if out is not None:
-        _write_folder(Path(out), overwrite, result, systems, judgements)
+        _write_folder(Path(out), overwrite, result, systems, evaluations)
         result["out"] = str(out)
     return result
 
 
 def _judge(
     systems: SystemsUnderTest, ks: Sequence[int], item_counts: Int[np.ndarray, " I"]
-) -> tuple[list[Judgement], dict[tuple[str, int], Judgement]]:
+) -> tuple[list[ListMetrics], dict[tuple[str, int], ListMetrics]]:
     """Compute the metrics of all answers, and of those to shuffled histories."""
     judge_lists = partial(
-        judged,
+        evaluate_system,
         queries=systems.queries,
         ks=ks,
         item_counts=item_counts,
         genres=genre_matrix(systems.prepared.items()),
     )
-    judgements = [judge_lists(answer) for answer in systems.answers]
+    evaluations = [judge_lists(answer) for answer in systems.answers]
     shuffled = {key: judge_lists(answer) for key, answer in systems.shuffled_answers.items()}
-    return judgements, shuffled
+    return evaluations, shuffled
 
 
 def _get_protocol(systems: SystemsUnderTest, split: Split) -> str:
@@ -190,7 +190,7 @@ def _count_targets(queries: Queries, item_counts: Int[np.ndarray, " I"]) -> dict
 
 def _build_tables(
     systems: SystemsUnderTest,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[ListMetrics],
     ks: Sequence[int],
     item_counts: Int[np.ndarray, " I"],
     metric: str,
@@ -200,9 +200,9 @@ def _build_tables(
     answers, queries = systems.answers, systems.queries
     name = systems.get_name(against)
     return {
-        "rows": table_rows(answers, judgements, queries),
+        "rows": table_rows(answers, evaluations, queries),
         "comparisons": comparisons(
-            answers, judgements, queries, metric, name, systems.get_untrained()
+            answers, evaluations, queries, metric, name, systems.get_untrained()
         ),
         "strata": strata_rows(answers, queries, ks, item_counts, metric),
     }
@@ -213,13 +213,13 @@ def _write_folder(
     overwrite: bool,
     result: Mapping[str, Any],
     systems: SystemsUnderTest,
-    judgements: Sequence[Judgement],
+    evaluations: Sequence[ListMetrics],
 ) -> None:
     """Write the result, every query's metrics and the report."""
     prepared = systems.prepared
     with new_folder(out, overwrite=overwrite) as folder:
         (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
-        table = per_user_table(systems.answers, judgements, systems.queries, prepared)
+        table = per_user_table(systems.answers, evaluations, systems.queries, prepared)
         pq.write_table(table, folder / PER_USER_FILE)
         title = f"seqrec evaluation: {Path(prepared.manifest['source']).name}"
         page = evaluation_page(title, result, trained_models(systems.models), environment())

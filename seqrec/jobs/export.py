@@ -11,7 +11,7 @@ import seqrec
 from seqrec.builders.named_models import open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.conditions import whole_histories
+from seqrec.evaluation.conditions import read_whole_histories
 from seqrec.outputs import new_folder, refuse_existing
 from seqrec.retrieval.export import faiss, numpy, parquet
 
@@ -55,7 +55,7 @@ def export(
     recommender = open_recommender(model, prepared)
     tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
     if prepared is not None:
-        whole = whole_histories(recommender, prepared)
+        whole = read_whole_histories(recommender, prepared)
         user_ids = prepared.users()["user_id"].to_list()
         tables["users"] = (user_ids, recommender.vectors_of(whole))
     manifest: dict[str, Any] = {

@@ -17,13 +17,13 @@ from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import TIME_INPUT, build_recommendations_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import (
-    asked_with,
-    is_told_when,
-    queries_for,
-    time_input_of,
-    whole_histories,
+    adapt_queries,
+    get_time_input,
+    has_target_times,
+    read_whole_histories,
+    with_conditions,
 )
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 from seqrec.outputs import new_file, refuse_existing_file
 from seqrec.ranking.answer import Rank, _for_history
 from seqrec.ranking.ranker import Ranker
@@ -109,13 +109,13 @@ def recommend(
     search = _get_search(ranker, k, exclude_seen, index)
     users, conditioned = _select_histories(prepared, histories, split, ranker)
     if conditions:
-        conditioned = asked_with(ranker, conditioned, conditions)
+        conditioned = with_conditions(ranker, conditioned, conditions)
     if plan:
         if not isinstance(ranker, Recommender):
             raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
         conditioned = ranker.planned(conditioned)
-    time_input = time_input_of(ranker)
-    if split == "all" and time_input == TARGET_TIME and not is_told_when(ranker, conditioned):
+    time_input = get_time_input(ranker)
+    if split == "all" and time_input == TARGET_TIME and not has_target_times(ranker, conditioned):
         time_input = PAST_TIMES  # the time of the next event is neither known nor a condition
     return _write_lists(prepared, users, search(conditioned), time_input, Path(out), overwrite)
 
@@ -141,14 +141,14 @@ def _select_histories(
 ) -> tuple[Int[np.ndarray, " Q"], Sequence[Int[np.ndarray, " T"]]]:
     """The users to recommend for, and their histories as the ranker reads them."""
     if split == "all":
-        return np.arange(prepared.num_users), whole_histories(ranker, prepared)
-    queries = queries_of(histories, split, _merge_successive(prepared.targets))
+        return np.arange(prepared.num_users), read_whole_histories(ranker, prepared)
+    queries = build_queries(histories, split, _merge_successive(prepared.targets))
     if not len(queries.users):
         raise SeqRecError(
             f"{prepared.path}: no user has a {split} target under {prepared.split_by}; "
             "use --split all"
         )
-    return queries.users, queries_for(ranker, queries, prepared).histories
+    return queries.users, adapt_queries(ranker, queries, prepared).histories
 
 
 def _write_lists(

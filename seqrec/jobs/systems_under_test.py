@@ -9,10 +9,10 @@ from seqrec.builders.named_models import open_rankers
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.comparison import SEED
-from seqrec.evaluation.conditions import grammar_of, queries_for
+from seqrec.evaluation.conditions import adapt_queries, get_event_tokens
 from seqrec.evaluation.protocol import Queries
-from seqrec.evaluation.strata import shuffled
-from seqrec.evaluation.systems import EXACT, Answers, from_file, ranked
+from seqrec.evaluation.strata import shuffle_histories
+from seqrec.evaluation.systems import EXACT, SystemLists, rank_lists, read_lists
 from seqrec.tokens.events.times import NO_TIME_INPUT
 
 
@@ -32,9 +32,9 @@ class SystemsUnderTest:
         self.queries = queries
         self.k = k
         self.exclude_seen = exclude_seen
-        self.answers: list[Answers] = []
-        self.shuffled_answers: dict[tuple[str, int], Answers] = {}
-        """Answers to the same histories in random order, by system and seed."""
+        self.answers: list[SystemLists] = []
+        self.shuffled_answers: dict[tuple[str, int], SystemLists] = {}
+        """SystemLists to the same histories in random order, by system and seed."""
         self.models: dict[str, str] = {}
         """The folder or baseline behind each system."""
         self._names: dict[str, str] = {}
@@ -56,15 +56,15 @@ class SystemsUnderTest:
             ranker.name = _get_free_name(ranker.name, str(model), taken)
             self.models[ranker.name] = str(model)
             self._names[argument] = ranker.name
-            queries = queries_for(ranker, self.queries, self.prepared)
-            self.answers += ranked(ranker, seed, queries, self.k, retrieval, self.exclude_seen)
+            queries = adapt_queries(ranker, self.queries, self.prepared)
+            self.answers += rank_lists(ranker, seed, queries, self.k, retrieval, self.exclude_seen)
             if shuffle_test:
-                events = grammar_of(ranker)
+                events = get_event_tokens(ranker)
                 session = events.grammar.session_index if events else None
-                (answer,) = ranked(
+                (answer,) = rank_lists(
                     ranker,
                     seed,
-                    shuffled(queries, SEED, session),
+                    shuffle_histories(queries, SEED, session),
                     self.k,
                     (EXACT,),
                     self.exclude_seen,
@@ -73,7 +73,7 @@ class SystemsUnderTest:
 
     def add_file(self, file: Path) -> None:
         """Read the lists of a recommendations file."""
-        answer = from_file(file, self.prepared, self.queries, self.k, self.exclude_seen)
+        answer = read_lists(file, self.prepared, self.queries, self.k, self.exclude_seen)
         taken = {answer.system for answer in self.answers}
         name = _get_free_name(answer.system, str(file), taken)
         self.answers.append(answer._replace(system=name))

@@ -13,7 +13,7 @@ from seqrec.builders.reward_data import RewardData, build_reward_data
 from seqrec.builders.reward_model import build_reward_model
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.evaluation.likes import auc_difference, metrics_of_likes
+from seqrec.evaluation.likes import auc_difference, like_metrics
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
 from seqrec.objectives.interface import Objective, RunOutcome
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
@@ -109,9 +109,9 @@ class RewardModelObjective(Objective):
             "users": len(np.unique(baselines.users)),
             "answers": len(is_liked),
             "liked_share": float(is_liked.mean()),
-            "model": metrics_of_likes(predicted.probabilities, predicted.labels),
+            "model": like_metrics(predicted.probabilities, predicted.labels),
             "baselines": {
-                name: metrics_of_likes(chances, predicted.labels)
+                name: like_metrics(chances, predicted.labels)
                 for name, chances in baselines.chances.items()
             },
             "auc_gain": gain._asdict(),

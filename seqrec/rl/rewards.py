@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.beyond import diversity, self_information
+from seqrec.evaluation.beyond_accuracy import diversity, self_information
 from seqrec.models.reward import SeqRecForReward
 from seqrec.rl.prompts import Prompts
 from seqrec.tokens.streams.rated_packing import pack_prompts

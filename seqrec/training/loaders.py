@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from seqrec.data.histories import Blocks
 from seqrec.data.prepared import TargetMode
-from seqrec.evaluation.protocol import Queries, queries_of
+from seqrec.evaluation.protocol import Queries, build_queries
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.training.tensors import as_tensors
@@ -156,7 +156,7 @@ class QueryLoader:
     def _read(self) -> Iterator[Queries]:
         for block in range(len(self.blocks)):
             log = self.blocks.read([block])
-            queries = queries_of(log, "validation", self.targets)
+            queries = build_queries(log, "validation", self.targets)
             if self.events is not None:
                 queries = queries.with_events(log, self.events)
             if self.is_kept:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from seqrec.evaluation.metrics import metric_collection
-from seqrec.evaluation.protocol import Queries, hits_among
+from seqrec.evaluation.protocol import Queries, find_hits
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.ranking.model_ranker import ModelRanker
@@ -147,7 +147,7 @@ class TrainingModule(LearningModule):
 
     def validation_step(self, queries: Queries, _: int) -> None:
         ranked = self.ranker.rank(queries.histories, self.depth)
-        hits, num_targets = hits_among(ranked.items, queries.targets)
+        hits, num_targets = find_hits(ranked.items, queries.targets)
         self.metrics.update(hits.to(self.device), num_targets.to(self.device))
 
     def on_validation_epoch_end(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seqrec.evaluation.protocol import PER_QUERY, Queries, hits_among
+from seqrec.evaluation.protocol import PER_QUERY, Queries, find_hits
 from seqrec.ranking.ranker import Ranker
 from seqrec.training.loaders import QueryLoader
 
@@ -22,7 +22,7 @@ def validation_metrics(
 
 def _scores(ranker: Ranker, queries: Queries, ks: Sequence[int]) -> dict[str, np.ndarray]:
     ranked = ranker.rank(queries.histories, max(ks))
-    hits, num_targets = hits_among(ranked.items, queries.targets)
+    hits, num_targets = find_hits(ranked.items, queries.targets)
     return {
         f"{name}@{k}": score(hits, num_targets, k).numpy()
         for k in ks

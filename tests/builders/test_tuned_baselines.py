@@ -15,7 +15,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import second_order_world
 from seqrec.data.splits import TEST
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import judge, queries_of
+from seqrec.evaluation.protocol import build_queries, evaluate_lists
 
 NAMES = ["popularity", "recent-popularity", "transition-graph", "item-knn:shrinkage=3.0"]
 
@@ -30,10 +30,10 @@ def prepared(tmp_path_factory):
 
 def value_of(name, settings, prepared):
     histories = prepared.histories(["time"])
-    queries = queries_of(histories, "validation", "together")
+    queries = build_queries(histories, "validation", "together")
     ranked = build_baseline(name, histories, prepared.num_items, settings)
     items = ranked.rank(queries.histories, 10).items
-    return judge(items, queries, [10], prepared.num_items).metrics[SELECTION_METRIC]
+    return evaluate_lists(items, queries, [10], prepared.num_items).metrics[SELECTION_METRIC]
 
 
 def test_the_chosen_settings_are_the_best_tried_and_no_worse_than_the_default(prepared, capsys):

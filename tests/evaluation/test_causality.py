@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
-from seqrec.evaluation.protocol import queries_of
-from seqrec.evaluation.strata import shuffled
+from seqrec.evaluation.protocol import build_queries
+from seqrec.evaluation.strata import shuffle_histories
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.grammar import Grammar, Sessions
@@ -67,7 +67,7 @@ def inputs(log, grammar, genres, split, targets):
     codes = {n: genres for n, one in enumerate(grammar.features) if one.source == "item"}
     coder = EventCoder(grammar, codes, item_series=genres - 1)
     events = EventTokens(TOKENS, coder, first_token=2 + NUM_ITEMS)
-    queries = queries_of(log, split, targets).with_events(log, events)
+    queries = build_queries(log, split, targets).with_events(log, events)
     flat = events.flatten(queries.histories, max_length=8)
     blocks = events.encode(flat.items, flat.codes)
     times = np.zeros((len(blocks), 0), int) if flat.times is None else flat.times
@@ -139,14 +139,14 @@ def test_parts_of_the_queries_keep_their_events():
     _, queries = inputs(log, SAFE, genres, "test", "last")
     assert [len(codes) for codes in queries.at(np.array([2, 0])).histories.codes] == [3, 4]
     assert [len(codes) for codes in queries.every(2, start=1).histories.codes] == [8]
-    mixed = shuffled(queries, seed=3).histories
+    mixed = shuffle_histories(queries, seed=3).histories
     for place, (items, codes) in enumerate(zip(mixed.items, mixed.codes, strict=True)):
         assert sorted(items) == sorted(queries.histories[place])
         assert (codes[:, 0] == genres[items]).all()
     _, queries = inputs(log, TITLES, genres, "test", "last")
     (wanted,) = queries.every(2, start=1).histories.times
     assert wanted.tolist() == log.columns["time"][5:13].tolist()
-    mixed = shuffled(queries, seed=3).histories
+    mixed = shuffle_histories(queries, seed=3).histories
     assert [times.tolist() for times in mixed.times] == [
         t.tolist() for t in queries.histories.times
     ]

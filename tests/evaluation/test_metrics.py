@@ -25,7 +25,7 @@ from seqrec.evaluation.metrics import (
     NDCGAtK,
     RecallAtK,
     hit_rate,
-    hits_of,
+    mark_hits,
     metric_collection,
     mrr,
     ndcg,
@@ -104,7 +104,7 @@ def random_lists(seed, num_queries, num_items, length):
 def hits_and_counts(items, targets):
     counts = torch.tensor([len(target) for target in targets])
     rows = torch.arange(len(targets)).repeat_interleave(counts)
-    return hits_of(torch.tensor(items), rows, torch.tensor(sum(targets, []))), counts
+    return mark_hits(torch.tensor(items), rows, torch.tensor(sum(targets, []))), counts
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -154,11 +154,11 @@ def test_metrics_equal_independent_libraries(k):
 
 def test_hits_know_their_query_and_ignore_padding_and_repeats():
     items = torch.tensor([[4, 2, 4, -1], [2, 0, 4, -1], [-1, -1, -1, -1]])
-    hits = hits_of(items, torch.tensor([0, 0, 1, 2]), torch.tensor([4, 9, 0, -1]))
+    hits = mark_hits(items, torch.tensor([0, 0, 1, 2]), torch.tensor([4, 9, 0, -1]))
     assert hits.tolist() == [[True, False, False, False], [False, True, False, False], [False] * 4]
     nothing = torch.empty(0, dtype=torch.int64)
-    assert not hits_of(items, nothing, nothing).any()
-    assert hits_of(torch.empty(0, 3, dtype=torch.int64), nothing, nothing).shape == (0, 3)
+    assert not mark_hits(items, nothing, nothing).any()
+    assert mark_hits(torch.empty(0, 3, dtype=torch.int64), nothing, nothing).shape == (0, 3)
 
 
 def test_means_are_over_queries_not_over_updates():

@@ -6,7 +6,7 @@ import torch
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TEST, TRAIN, VALIDATION
-from seqrec.evaluation.protocol import judge, queries_of
+from seqrec.evaluation.protocol import build_queries, evaluate_lists
 
 T, V, X = TRAIN, VALIDATION, TEST
 HISTORIES = Histories(
@@ -27,14 +27,14 @@ def as_lists(queries):
 
 
 def test_targets_held_out_together_are_asked_once():
-    queries = queries_of(HISTORIES, "test", "together")
+    queries = build_queries(HISTORIES, "test", "together")
     assert as_lists(queries) == [(0, [10, 11, 12], [13, 14]), (3, [40], [40, 41])]
     assert queries.num_without_history == 1
     assert queries.num_seen_targets == 1
 
 
 def test_the_last_target_is_asked_from_everything_before_it():
-    queries = queries_of(HISTORIES, "test", "last")
+    queries = build_queries(HISTORIES, "test", "last")
     assert as_lists(queries) == [
         (0, [10, 11, 12, 13], [14]),
         (2, [30, 31], [32]),
@@ -43,7 +43,7 @@ def test_the_last_target_is_asked_from_everything_before_it():
 
 
 def test_successive_targets_are_each_asked_from_everything_before():
-    queries = queries_of(HISTORIES, "test", "successive")
+    queries = build_queries(HISTORIES, "test", "successive")
     assert as_lists(queries) == [
         (0, [10, 11, 12], [13]),
         (0, [10, 11, 12, 13], [14]),
@@ -57,18 +57,18 @@ def test_successive_targets_are_each_asked_from_everything_before():
 
 @pytest.mark.parametrize("targets", ["together", "last", "successive"])
 def test_validation_asks_before_the_validation_target(targets):
-    assert as_lists(queries_of(HISTORIES, "validation", targets)) == [(0, [10, 11], [12])]
+    assert as_lists(build_queries(HISTORIES, "validation", targets)) == [(0, [10, 11], [12])]
 
 
 def test_nobody_to_ask_is_an_empty_set_of_queries():
     nobody = Histories(np.array([0, 2]), np.array([1, 2], np.int32), np.zeros(2, np.uint8), {})
-    queries = queries_of(nobody, "test", "together")
+    queries = build_queries(nobody, "test", "together")
     assert as_lists(queries) == [] and queries.num_seen_targets == 0
 
 
 def test_lists_are_judged_by_hand():
-    queries = queries_of(HISTORIES, "test", "together")
-    judgement = judge(torch.tensor([[9, 14, 13], [41, 2, -1]]), queries, [1, 3], 50)
+    queries = build_queries(HISTORIES, "test", "together")
+    judgement = evaluate_lists(torch.tensor([[9, 14, 13], [41, 2, -1]]), queries, [1, 3], 50)
     log2 = np.log2
     first = (1 / log2(3) + 1 / log2(4)) / (1 + 1 / log2(3))
     second = 1 / (1 + 1 / log2(3))

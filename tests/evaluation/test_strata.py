@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.evaluation.protocol import Queries
-from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffled
+from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffle_histories
 from seqrec.tokens.events.features import NO, YES
 from seqrec.tokens.events.histories import EventHistories
 
@@ -48,11 +48,11 @@ def test_histories_are_parted_by_length():
 
 def test_shuffling_keeps_what_was_watched_and_what_is_asked():
     asked = queries([list(range(30)), [5]], [[40], [41]])
-    mixed = shuffled(asked, 0)
+    mixed = shuffle_histories(asked, 0)
     assert sorted(mixed.histories[0].tolist()) == list(range(30))
     assert mixed.histories[0].tolist() != list(range(30))
     assert mixed.targets is asked.targets
-    assert np.array_equal(mixed.histories[0], shuffled(asked, 0).histories[0])
+    assert np.array_equal(mixed.histories[0], shuffle_histories(asked, 0).histories[0])
 
 
 def test_shuffling_takes_no_session_apart():
@@ -61,7 +61,7 @@ def test_shuffling_takes_no_session_apart():
     codes = np.where(goes_on, YES, NO)[:, None]
     histories = EventHistories([np.arange(8)] * 50, [codes] * 50, np.zeros((50, 1), np.int32))
     asked = replace(queries([[0]] * 50, [[9]] * 50), histories=histories)
-    mixed = shuffled(asked, 0, session=0).histories
+    mixed = shuffle_histories(asked, 0, session=0).histories
     orders = {tuple(items.tolist()) for items in mixed.items}
     assert len(orders) > 30
     for items, told in zip(mixed.items, mixed.codes, strict=True):

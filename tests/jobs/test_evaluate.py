@@ -14,7 +14,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.data.splits import TRAIN
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 from seqrec.jobs import train as module
 
 QUICK = [
@@ -211,7 +211,7 @@ def test_lists_that_end_early_are_counted(data, tmp_path):
 def test_baselines_have_no_vectors_and_say_so(data):
     result = seqrec.evaluate("popularity", data=data, retrieval=["exact", "faiss-flat"])
     assert len(result["rows"]) == 1
-    assert "popularity: has no vectors that faiss-flat could index" in result["notes"]
+    assert "popularity: has no vectors for faiss-flat to index" in result["notes"]
 
 
 def test_a_table_has_means_spreads_intervals_and_verdicts(runs, data, tmp_path):
@@ -302,7 +302,7 @@ def test_of_several_targets_those_that_are_meant_are_asked_for(tmp_path):
     data = seqrec.prepare(log, out=tmp_path / "data", split_by="last-n:5", cold_share=0.2)["out"]
     prepared = PreparedData.open(data)
     histories = prepared.histories()
-    queries = queries_of(histories, "test", prepared.targets)
+    queries = build_queries(histories, "test", prepared.targets)
     met = np.unique(histories.items[histories.split == TRAIN])
     num_warm = [int(np.isin(targets, met).sum()) for targets in queries.targets]
     num_cold = [len(of) - warm for of, warm in zip(queries.targets, num_warm, strict=True)]

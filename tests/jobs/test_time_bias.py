@@ -119,7 +119,7 @@ def test_lists_say_what_their_maker_was_told_of_times(rated, tmp_path, capsys):
         (["by_told"], "; target time given"),
         (["most"], "; no time input"),
         (["by_told", "most"], "; by_told: target time given, others: no time input"),
-        (["foreign"], "; time input not told"),
+        (["foreign"], "; time input not stated"),
     ):
         files = [tmp_path / f"{name}.parquet" for name in names]
         assert said in seqrec.evaluate(data=data, recommendations=files)["protocol"]

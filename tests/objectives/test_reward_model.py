@@ -39,7 +39,7 @@ QUICK = [
     "trainer.precision=float32",
 ]
 EXACT = ["model.dropout=0", "trainer.max_epochs=2", "trainer.learning_rate=0.003"]
-FLOORS = ("title_mean", "title_mean_and_user")
+FLOORS = ("item_mean", "item_and_user_mean")
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def labels(world):
 def test_labelled_slates_are_learned_and_scored_as_slates(world, labels, policy, tmp_path):
     found = train(world, tmp_path / "run", f"data.labels={labels}")
     held_out = found["details"]["held_out"]
-    assert held_out["model"]["auc"] > 0.85 > held_out["baselines"]["title_mean"]["auc"] + 0.15
+    assert held_out["model"]["auc"] > 0.85 > held_out["baselines"]["item_mean"]["auc"] + 0.15
     assert (
         found["details"]["labels"]["used"]
         == found["details"]["labels"]["rows"]

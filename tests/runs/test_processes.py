@@ -12,7 +12,7 @@ import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 from seqrec.runs.processes import run_ranks
 from seqrec.training.loaders import QueryLoader
 
@@ -119,7 +119,7 @@ def test_devices_that_are_not_there_or_would_idle_are_refused(data, tmp_path, ov
 @pytest.mark.parametrize("memory_rows", [0, 10**9])
 def test_every_query_belongs_to_one_process(data, memory_rows):
     prepared = PreparedData.open(data)
-    whole = queries_of(prepared.histories(), "validation", prepared.targets)
+    whole = build_queries(prepared.histories(), "validation", prepared.targets)
     found = []
     for rank in range(3):
         loader = QueryLoader(

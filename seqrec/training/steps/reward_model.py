@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqrec.evaluation.likes import metrics_of_likes
+from seqrec.evaluation.likes import like_metrics
 from seqrec.models.reward import SeqRecForReward
 from seqrec.tokens.streams.base import WindowStream
 from seqrec.training.module import LearningModule
@@ -73,7 +73,7 @@ class PredictedLikes(NamedTuple):
     @property
     def metrics(self) -> dict[str, float]:
         """``auc``, ``calibration_error`` and ``log_loss_nats``."""
-        return metrics_of_likes(self.probabilities, self.labels)
+        return like_metrics(self.probabilities, self.labels)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from seqrec.config.objective import SampledConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world, second_order_world, unordered_world
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.protocol import queries_of
+from seqrec.evaluation.protocol import build_queries
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.objectives.sft import build_sampled_loss
@@ -37,7 +37,7 @@ def judged(world, tmp_path, num_users, overrides=QUICK):
     prepared = PreparedData.open(data)
     number_of = {item_id: number for number, item_id in enumerate(world.item_ids)}
     numbers = np.array([number_of[item_id] for item_id in prepared.items()["item_id"]])
-    histories = queries_of(prepared.histories(), "test", prepared.targets).histories
+    histories = build_queries(prepared.histories(), "test", prepared.targets).histories
     best = world.best_recall([numbers[history] for history in histories], 1)
     return {row["system"]: row["recall@1"] for row in rows} | {"best": best}
 

@@ -5,11 +5,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from seqrec.evaluation.beyond import (
+from seqrec.evaluation.beyond_accuracy import (
     SMOOTHING,
-    describe,
+    describe_lists,
     diversity,
-    head_of,
+    find_head_items,
     miscalibration,
     novelty,
     popularity_share,
@@ -27,10 +27,10 @@ def test_novelty_by_hand():
 
 
 def test_the_head_holds_half_of_the_interactions():
-    assert head_of(COUNTS).tolist() == [True, False, False, False, False]
-    assert head_of(np.array([2, 2, 2, 2])).tolist() == [True, True, False, False]
-    assert head_of(np.array([5, 5, 6])).tolist() == [True, False, True]
-    assert not head_of(np.zeros(3, int)).any()
+    assert find_head_items(COUNTS).tolist() == [True, False, False, False, False]
+    assert find_head_items(np.array([2, 2, 2, 2])).tolist() == [True, True, False, False]
+    assert find_head_items(np.array([5, 5, 6])).tolist() == [True, False, True]
+    assert not find_head_items(np.zeros(3, int)).any()
     found = popularity_share(np.array([[0, 1], [0, -1], [-1, -1]]), COUNTS)
     np.testing.assert_allclose(found, [0.5, 1, np.nan])
 
@@ -55,13 +55,13 @@ def test_miscalibration_by_hand():
 
 def test_every_measure_equals_its_loop(generator, monkeypatch):
     """Also where a few rows are taken at a time, and whatever the order of a list is."""
-    monkeypatch.setattr("seqrec.evaluation.beyond.NUMBERS_HELD", 200)
+    monkeypatch.setattr("seqrec.evaluation.beyond_accuracy.NUMBERS_HELD", 200)
     counts = generator.integers(0, 20, 30)
     genres = generator.random((30, 4)) < 0.4
     lists = np.stack([generator.choice(30, 6, replace=False) for _ in range(25)])
     lists[3, 4:] = lists[7, 1:] = -1
     histories = [generator.integers(0, 30, 5) for _ in lists]
-    found = describe(lists, histories, [2, 6], counts, genres)
+    found = describe_lists(lists, histories, [2, 6], counts, genres)
     shares = (counts + 1) / (counts + 1).sum()
     for query, items in enumerate(lists):
         first = [item for item in items if item >= 0]
@@ -75,7 +75,10 @@ def test_every_measure_equals_its_loop(generator, monkeypatch):
         ]
         wanted = 1 - np.mean(alike) if pairs else 0
         assert found["diversity@6"][query] == pytest.approx(wanted, abs=1e-6)
-    turned = describe(lists[:, ::-1], histories, [6], counts, genres)
+    turned = describe_lists(lists[:, ::-1], histories, [6], counts, genres)
     for key, values in turned.items():
         np.testing.assert_allclose(values, found[key], atol=1e-6)
-    assert set(describe(lists, histories, [2], counts, None)) == {"novelty@2", "popularity_share@2"}
+    assert set(describe_lists(lists, histories, [2], counts, None)) == {
+        "novelty@2",
+        "popularity_share@2",
+    }

@@ -1,7 +1,7 @@
-"""What lists are like, whether or not they hit: new, popular, varied, true to a person's taste.
+"""Metrics of lists beyond accuracy: novelty, popularity, diversity, calibration.
 
-Every function answers a number a query, of lists that may be short (-1 where they end), and NaN
-where a list is empty.
+Every function returns a number a query. Lists may be short (-1 after their end); the value of an
+empty list is NaN.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 HEAD_SHARE = 0.5
-"""Of the training interactions, what the head of the catalog holds."""
+"""The share of the training interactions that the head of the catalog holds."""
 SMOOTHING = 0.01
-"""Of the history's genres in a list's: keeps the divergence finite."""
+"""The share of the history's genres mixed into a list's, which keeps the divergence finite."""
 NUMBERS_HELD = 2**24
 
 
 def novelty(
     lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
-    """The mean self-information of a list's items, in bits.
+    """Return the mean self-information of a list's items, in bits.
 
-    An item's is ``-log2`` of its share of the training interactions, one more counted of each.
+    It is ``-log2`` of an item's share of the training interactions, with one added to each count.
 
     Source: Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender
         systems", equation 5; Vargas and Castells 2011, "Rank and relevance in novelty and
@@ -31,7 +31,7 @@ def novelty(
 
 
 def self_information(item_counts: Int[np.ndarray, " I"]) -> Float[np.ndarray, " I"]:
-    """Of every item, in bits: ``-log2`` of its share, one more counted of each."""
+    """Return ``-log2`` of every item's share of the counts, one added to each, in bits."""
     counts = item_counts + 1.0
     return -np.log2(counts / counts.sum())
 
@@ -39,15 +39,15 @@ def self_information(item_counts: Int[np.ndarray, " I"]) -> Float[np.ndarray, " 
 def popularity_share(
     lists: Int[np.ndarray, "Q K"], item_counts: Int[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
-    """The share of a list's items that belong to the catalog's head.
+    """Return the share of a list's items that belong to the catalog's head.
 
     The head is the fewest items that hold half of the training interactions.
     """
-    return _mean_over_list(lists, head_of(item_counts).astype(np.float64))
+    return _mean_over_list(lists, find_head_items(item_counts).astype(np.float64))
 
 
-def head_of(item_counts: Int[np.ndarray, " I"]) -> Bool[np.ndarray, " I"]:
-    """The fewest items that hold ``HEAD_SHARE`` of the interactions; of equals, the first."""
+def find_head_items(item_counts: Int[np.ndarray, " I"]) -> Bool[np.ndarray, " I"]:
+    """Return the fewest items that hold ``HEAD_SHARE`` of the interactions; ties by number."""
     order = np.argsort(-item_counts, kind="stable")
     held = np.cumsum(item_counts[order])
     num_items = int(np.searchsorted(held, HEAD_SHARE * held[-1])) + 1 if len(held) else 0
@@ -59,7 +59,7 @@ def head_of(item_counts: Int[np.ndarray, " I"]) -> Bool[np.ndarray, " I"]:
 def diversity(
     lists: Int[np.ndarray, "Q K"], genres: Bool[np.ndarray, "I C"]
 ) -> Float[np.ndarray, " Q"]:
-    """1 minus the mean Jaccard similarity of a list's items' genres, over its pairs.
+    """Return 1 minus the mean Jaccard similarity of genres over the pairs of a list's items.
 
     Two items without genres are alike; a list of one item has diversity 0.
 
@@ -87,10 +87,10 @@ def miscalibration(
     histories: Sequence[Int[np.ndarray, " T"]],
     genres: Bool[np.ndarray, "I C"],
 ) -> Float[np.ndarray, " Q"]:
-    """How far a list's genres are from the history's: ``KL(history | list)``, in nats.
+    """Return the divergence of a list's genres from the history's: ``KL(history | list)``, in nats.
 
     Each item spreads a weight of 1 evenly over its genres. The list's distribution is mixed with
-    a little of the history's, so that a genre which it lacks costs much, and not everything.
+    a little of the history's, so that a missing genre has a large, finite cost.
     NaN where history or list has no genre.
 
     Source: Steck 2018, "Calibrated recommendations", equations 2 to 5.
@@ -125,20 +125,20 @@ def _mean_over_list(
 
 
 def _parts(values: np.ndarray, numbers_each: int) -> Iterator[np.ndarray]:
-    """Some rows at a time, so that no more than ``NUMBERS_HELD`` are held."""
+    """Yield the rows in parts of at most ``NUMBERS_HELD`` numbers."""
     size = max(1, NUMBERS_HELD // max(numbers_each, 1))
     for start in range(0, max(len(values), 1), size):
         yield values[start : start + size]
 
 
-def describe(
+def describe_lists(
     lists: Int[np.ndarray, "Q K"],
     histories: Sequence[Int[np.ndarray, " T"]],
     ks: Sequence[int],
     item_counts: Int[np.ndarray, " I"],
     genres: Bool[np.ndarray, "I C"] | None,
 ) -> dict[str, Float[np.ndarray, " Q"]]:
-    """All of the above at every cut-off, by key: ``novelty@10``, ...; of genres, if known."""
+    """Return all metrics at every cut-off, by key: ``novelty@10``, ...; of genres if known."""
     found = {}
     for k in ks:
         first = lists[:, :k]
