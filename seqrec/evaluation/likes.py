@@ -30,10 +30,10 @@ def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> fl
 def calibration_error(
     probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]
 ) -> float:
-    """Return the expected calibration error: mean |probability - label| of ten bins.
+    """Return the expected calibration error over ten bins of equal width.
 
-    Bins have equal width and count by their events. A label is 1 for a like, 0 for none, or
-    between.
+    It is the mean over events of ``|mean probability - mean label|`` of their bin. A label is 1
+    for a like, 0 for none, or between.
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
     """

@@ -111,11 +111,11 @@ class ModelRanker(Ranker):
         else:
             blocks, pad = flat[placement.source], self.tokens.pad_token_id
             packed = [
-                pack_blocks(blocks, placement.place, shape, pad),
+                pack_blocks(blocks, placement.slot, shape, pad),
                 pack_documents(placement, shape, self.block_size),
             ]
         if times is not None:
-            packed.append(pack_times(times[placement.source], placement.place, shape))
+            packed.append(pack_times(times[placement.source], placement.slot, shape))
         return self.model.document_states(
             *(torch.from_numpy(part).to(self.model.device) for part in packed)
         )

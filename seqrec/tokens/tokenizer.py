@@ -1,4 +1,4 @@
-"""The tokenizer of titles: special tokens first, then one token an item.
+"""The tokenizer of items: special tokens first, then one token an item.
 
 It is an ordinary Hugging Face fast tokenizer (WordLevel over whitespace), so
 ``AutoTokenizer`` loads it without seqrec. Item tokens stand in one block, in catalog
@@ -27,7 +27,7 @@ SPECIAL_TOKENS = (PAD_TOKEN, UNKNOWN_TOKEN)
 
 
 def item_token(item_id: str) -> str:
-    """The token of an item: ``<item:`` + the percent-encoded id + ``>``.
+    """Return the token of an item: ``<item:`` + the percent-encoded id + ``>``.
 
     Injective, free of whitespace, and never equal to a special token, whatever the id holds.
     """
@@ -35,12 +35,12 @@ def item_token(item_id: str) -> str:
 
 
 def decode_item_token(token: str) -> str:
-    """The id that ``item_token`` turned into ``token``."""
+    """Return the id whose ``item_token`` is ``token``."""
     return unquote(token[len("<item:") : -1])
 
 
 def history_text(item_ids: Iterable[str]) -> str:
-    """A history as the text that the tokenizer reads: item tokens with a space between."""
+    """Return a history as text for the tokenizer: item tokens separated by spaces."""
     return " ".join(map(item_token, item_ids))
 
 
@@ -54,7 +54,7 @@ def build_tokenizer(
     words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *features]
     vocabulary = {word: token for token, word in enumerate(words)}
     if len(vocabulary) < len(words):
-        raise SeqRecError("the catalog holds an item id twice; each id must stand once")
+        raise SeqRecError("the catalog has an item id twice; each id must be unique")
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_TOKEN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
@@ -67,10 +67,10 @@ def build_tokenizer(
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a model folder; no code of the folder is run, nothing is fetched.
+    """Load the tokenizer of a model folder; no code of the folder runs, nothing is downloaded.
 
     Raises:
-        SeqRecError: the tokenizer's files are missing or broken.
+        SeqRecError: the tokenizer files are missing or broken.
     """
     file = folder / "tokenizer_config.json"
     try:
@@ -104,7 +104,7 @@ def refuse_own_code(fields: Any, file: Path) -> None:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """The sha256 of what the tokenizer means: its tokens in order, and its special tokens."""
+    """Return the sha256 of the tokenizer's tokens in order and its special tokens."""
     vocabulary = tokenizer.get_vocab()
     words = sorted(vocabulary, key=vocabulary.__getitem__)
     meaning = json.dumps([words, sorted(tokenizer.special_tokens_map.items())])
@@ -113,7 +113,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 @dataclass(frozen=True)
 class ItemTokens:
-    """The tokenizer for arrays: the tokens that it gives to items, without text in between."""
+    """The tokenizer for arrays: it maps items to tokens without text in between."""
 
     blocks: ItemBlocks
     """The tokens of the catalog's items."""
@@ -122,13 +122,13 @@ class ItemTokens:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast, item_ids: Sequence[str]) -> "ItemTokens":
-        """Read from the tokenizer, which must hold every item in one block in catalog order."""
+        """Read the tokens from a tokenizer with all items in one block, in catalog order."""
         tokens = np.asarray(tokenizer.convert_tokens_to_ids(list(map(item_token, item_ids))))
         first = int(tokens[0])
         if not np.array_equal(tokens, first + np.arange(len(item_ids))):
             raise SeqRecError(
-                "the tokenizer does not hold this catalog's items in order; "
-                "both must come from the same model folder"
+                "the tokenizer does not have this catalog's items in order; "
+                "take both from the same model folder"
             )
         blocks = OneTokenItems(first, len(item_ids))
         return cls(blocks, tokenizer.pad_token_id, tokenizer.unk_token_id)

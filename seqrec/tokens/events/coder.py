@@ -49,8 +49,8 @@ class EventCoder:
             SeqRecError: the items lack a column.
         """
         codes = {
-            place: feature.codes(item_values(items, feature.key, key))
-            for place, feature in enumerate(grammar.features)
+            number: feature.codes(item_values(items, feature.key, key))
+            for number, feature in enumerate(grammar.features)
             if feature.source == "item"
         }
         series = None
@@ -64,9 +64,9 @@ class EventCoder:
         It depends on the interaction and, for gaps and sessions, on the previous one.
         """
         found = self.item_feature_codes(histories.items)
-        for place, feature in enumerate(self.grammar.features):
+        for number, feature in enumerate(self.grammar.features):
             if feature.column is not None:
-                found[:, place] = feature.codes(log_values(feature, histories))
+                found[:, number] = feature.codes(log_values(feature, histories))
         sessions = self.grammar.sessions
         if sessions is not None:
             named = histories.columns.get(sessions.key) if sessions.source == "column" else None
@@ -101,15 +101,15 @@ class EventCoder:
             series = np.where(items >= 0, self.item_series[items], -1)
         gap_seconds = self.grammar.sessions.gap_seconds
         found = np.where(continues(series, times, is_first, gap_seconds), YES, NO)
-        for place, feature in enumerate(self.grammar.features):
+        for number, feature in enumerate(self.grammar.features):
             if feature.source == "session":
-                codes[:, place] = np.where(times == NO_TIME, UNKNOWN, found)
+                codes[:, number] = np.where(times == NO_TIME, UNKNOWN, found)
 
     def item_feature_codes(self, items: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N C"]:
         """Return the codes that follow from items alone; all others are ``UNKNOWN``."""
         found = np.full((len(items), len(self.grammar.features)), UNKNOWN, dtype=np.int32)
-        for place, codes in self.item_codes.items():
-            found[:, place] = np.where(items >= 0, codes[items], UNKNOWN)
+        for number, codes in self.item_codes.items():
+            found[:, number] = np.where(items >= 0, codes[items], UNKNOWN)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Histories as people write them: ids, or events such as ``{"item_id": "318", "rating": 5}``."""
+"""Histories in requests: ids, or events such as ``{"item_id": "318", "rating": 5}``."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,39 +19,39 @@ Event = str | Mapping[str, Any]
 
 
 class ParsedEvents(NamedTuple):
-    """What the events of a history say beside their titles."""
+    """The feature codes and times of a history's events."""
 
     codes: Int[np.ndarray, "T C"]
     unknown: list[str]
-    """What the model does not know of it, as ``key=value``."""
+    """Values that the model does not know, as ``key=value``."""
     times: Int64[np.ndarray, " T"]
     """Microseconds since 1970."""
 
 
 class Conditions(NamedTuple):
-    """What is given of the titles that are asked for."""
+    """Conditions on the next item."""
 
     codes: Int[np.ndarray, " C"]
-    """Of what stands before them."""
+    """Codes of the features before the next item."""
     time: int | None
-    """When they will be watched, in microseconds since 1970."""
+    """The time of the next item, in microseconds since 1970."""
 
 
 def get_item_id(event: Event) -> str:
-    """The id of an event's title.
+    """Return the id of an event's item.
 
     Raises:
-        SeqRecError: it has none.
+        SeqRecError: the event has no id.
     """
     if not isinstance(event, Mapping):
         return str(event)
     if ITEM_ID not in event:
-        raise SeqRecError(f"history: event {dict(event)} has no {ITEM_ID!r}")
+        raise SeqRecError(f"history: event {dict(event)} has no {ITEM_ID!r}; add it")
     return str(event[ITEM_ID])
 
 
 def get_keys(history: Sequence[Event]) -> list[str]:
-    """What events say beside their titles, by name."""
+    """Return the keys of events, without that of the item."""
     events = [event for event in history if not isinstance(event, str)]
     keys = [str(key) for event in events if isinstance(event, Mapping) for key in event]
     return [key for key in dict.fromkeys(keys) if key != ITEM_ID]
@@ -60,15 +60,15 @@ def get_keys(history: Sequence[Event]) -> list[str]:
 def parse_events(
     history: Sequence[Event], items: Int[np.ndarray, " T"], events: EventTokens
 ) -> ParsedEvents:
-    """What a history's events say.
+    """Return the feature codes and times of a history's events.
 
     Args:
-        history: oldest first.
-        items: their titles.
-        events: of the model's grammar.
+        history: events, oldest first.
+        items: their items.
+        events: event tokens of the model's grammar.
 
     Raises:
-        SeqRecError: events out of order, or a time that is none.
+        SeqRecError: events are out of order, or a time is invalid.
     """
     rows = [event if isinstance(event, Mapping) else {} for event in history]
     codes = events.coder.item_feature_codes(items)
@@ -99,10 +99,10 @@ def parse_events(
 
 
 def parse_conditions(grammar: Grammar, given: Mapping[str, Any]) -> Conditions:
-    """What is given of titles, by a feature's name or column, or as their time.
+    """Return the conditions on the next item, named by feature, by column, or as its time.
 
     Raises:
-        SeqRecError: no feature before a title is called so, or it never had that value.
+        SeqRecError: no feature before an item has this name, or it lacks the value.
     """
     codes, time = np.full(len(grammar.features), UNKNOWN, dtype=np.int32), None
     for name, value in given.items():
@@ -120,19 +120,19 @@ def build_event_histories(
     told: Sequence[ParsedEvents],
     asked: Conditions,
 ) -> EventHistories:
-    """Histories of which all are asked for titles of the same kind."""
+    """Return histories that all have the same conditions."""
     codes, times = [one.codes for one in told], [one.times for one in told]
     target_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
     return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, target_times)
 
 
 def _series_text(value: Any) -> str:
-    """The name of a series; empty where it is missing."""
+    """Return the name of a series; empty where it is missing."""
     return "" if value is None or is_missing(value) else value_text(value)
 
 
 def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
-    """Microseconds since 1970 of events, oldest first."""
+    """Return the times of events, oldest first, in microseconds since 1970."""
     values = [row.get(TIME_COLUMN) for row in rows]
     found = [NO_TIME if value is None else _microseconds(value, "history") for value in values]
     times = np.array(found, dtype=np.int64)
@@ -142,13 +142,13 @@ def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
         at = [value for value in values if value is not None]
         raise SeqRecError(
             f"history: the event of {TIME_COLUMN} {at[later + 1]} stands after that of "
-            f"{at[later]}; give events oldest first"
+            f"{at[later]}; order events from oldest to newest"
         )
     return times
 
 
 def _microseconds(value: Any, where: str) -> int:
-    """A time as seconds since 1970 or ISO 8601, which is UTC unless it says otherwise."""
+    """Return a time from seconds since 1970 or ISO 8601, in UTC unless it has a zone."""
     seconds = parse_number(value)
     if seconds is None:
         try:
@@ -160,5 +160,5 @@ def _microseconds(value: Any, where: str) -> int:
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         seconds = time.timestamp()
     if not abs(seconds) < 1e12:
-        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is no time in seconds since 1970")
+        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is not a time in seconds since 1970")
     return round(seconds * MICROSECONDS)

@@ -63,20 +63,20 @@ def shorten_events(
     goes_on = np.zeros(len(codes), dtype=bool)
     is_dropped = np.zeros(len(codes), dtype=bool)
     is_of_first = grammar.is_before
-    for place, feature in enumerate(grammar.features):
+    for number, feature in enumerate(grammar.features):
         if feature.source == "session":
-            goes_on = (codes[:, place] == YES) & ~is_first
-        is_of_first[place] |= feature.source == "time"
-        is_dropped |= np.isin(codes[:, place], feature.dropped_codes)
+            goes_on = (codes[:, number] == YES) & ~is_first
+        is_of_first[number] |= feature.source == "time"
+        is_dropped |= np.isin(codes[:, number], feature.dropped_codes)
     session = np.cumsum(~goes_on)
     left = np.flatnonzero(~is_dropped)
     is_new = np.append(True, session[left][1:] != session[left][:-1])[: len(left)]
     kept, first = left[np.append(is_new[1:], True)[: len(left)]], left[is_new]
-    told = np.where(is_of_first, codes[first], codes[kept])
-    for place, feature in enumerate(grammar.features):
+    merged = np.where(is_of_first, codes[first], codes[kept])
+    for number, feature in enumerate(grammar.features):
         if feature.source == "session":
-            alone = np.where(told[:, place] == UNKNOWN, UNKNOWN, NO)
-            told[:, place] = np.where(first < kept, YES, alone)
+            alone = np.where(merged[:, number] == UNKNOWN, UNKNOWN, NO)
+            merged[:, number] = np.where(first < kept, YES, alone)
     is_merged = ~is_dropped
     is_merged[kept] = False
-    return ShortenedEvents(kept, first, told, is_merged, is_dropped)
+    return ShortenedEvents(kept, first, merged, is_merged, is_dropped)

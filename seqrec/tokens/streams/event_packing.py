@@ -12,7 +12,7 @@ from seqrec.tokens.streams.packing import pack_labels
 from seqrec.tokens.streams.placement import pack_blocks, pack_documents, pack_times, place_windows
 
 UNTIMED_SHARE = 0.1
-"""Of windows whose times are left unknown in training, so that the model can be asked without."""
+"""Share of windows whose times training masks, so that the model works without times."""
 
 
 def pack_events(
@@ -24,13 +24,13 @@ def pack_events(
     row_length: int,
     ignore_index: int,
 ) -> PackedBatch[np.ndarray]:
-    """``pack_batch`` of events: a block of tokens each, of which the last predicts a title.
+    """Return the batch of events: a block of tokens each, whose last token predicts an item.
 
     Args:
         examples: where the windows are.
         rows: the windows of every row.
         events: from events to tokens.
-        generator: draws which features and times are left open.
+        generator: draws the masked features and times.
         row_length: events of a row.
         ignore_index: the label of positions that are not learned.
     """
@@ -38,9 +38,9 @@ def pack_events(
     shape, size = (max(len(rows), 1), row_length), events.block_size
     placement = place_windows(examples.windows, rows, row_length)
     here, next_one = placement.source, placement.source + 1
-    told = events.block_codes(examples.codes[here], examples.codes[next_one])
-    blocks = events.encode(examples.items[here], events.drop_features(told, generator))
-    learned = events.feature_labels(told, ignore_index)
+    codes = events.block_codes(examples.codes[here], examples.codes[next_one])
+    blocks = events.encode(examples.items[here], events.drop_features(codes, generator))
+    learned = events.feature_labels(codes, ignore_index)
     learned[placement.is_context] = ignore_index
     labels, label_weight, total_weight = pack_labels(examples, placement, shape, size, ignore_index)
     times = None
@@ -49,14 +49,14 @@ def pack_events(
         lengths = examples.windows.lengths[[window for row in rows for window in row]]
         is_untimed = generator.random(len(lengths)) < UNTIMED_SHARE
         block_times[np.repeat(is_untimed, lengths)] = NO_TIME
-        times = pack_times(events.token_times(block_times), placement.place, shape)
+        times = pack_times(events.token_times(block_times), placement.slot, shape)
     return PackedBatch(
-        pack_blocks(blocks, placement.place, shape, events.tokens.pad_token_id),
+        pack_blocks(blocks, placement.slot, shape, events.tokens.pad_token_id),
         pack_documents(placement, shape, size),
         labels,
         label_weight,
         total_weight,
-        pack_blocks(learned, placement.place, shape, ignore_index),
+        pack_blocks(learned, placement.slot, shape, ignore_index),
         float((learned != ignore_index).sum()),
         times=times,
     )

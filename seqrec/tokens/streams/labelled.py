@@ -1,4 +1,4 @@
-"""Packed batches of labelled answers: every history once, and all answers to it at its end."""
+"""Packed batches of labelled slates: every history once, and all slates for it at its end."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from seqrec.tokens.tokenizer import ItemTokens
 
 
 class LabelledStream(WindowStream):
-    """Batches of the answers to some histories; every choice follows from seed and place."""
+    """Batches of the slates for some histories; seed and position determine every choice."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class LabelledStream(WindowStream):
         """Lay the histories out.
 
         Args:
-            labels: all of a file.
-            chosen: the histories that the answers are to.
+            labels: all labels of a file.
+            chosen: the histories whose slates are used.
             tokens: from items to tokens.
             levels: ratings, in order, that have an embedding.
             row_length: items of a row.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
-            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            rank: number of this process; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
         """
         self.labels = labels
@@ -57,7 +57,7 @@ class LabelledStream(WindowStream):
         window = window_of[labels.history_of]
         answers = np.flatnonzero(window >= 0)
         self._answers = answers[np.argsort(window[answers], kind="stable")]
-        """Those to each window in a row."""
+        """The slates, grouped by window."""
         super().__init__(
             windows,
             np.bincount(window[answers], minlength=len(chosen)),
@@ -74,7 +74,7 @@ class LabelledStream(WindowStream):
             self._items, self._ratings, self.windows, rows, self.tokens, self.row_length
         )
         windows = [window for row in rows for window in row]
-        ends = packed.placement.place[np.cumsum(self.windows.lengths[windows]) - 1]
+        ends = packed.placement.slot[np.cumsum(self.windows.lengths[windows]) - 1]
         of_windows = [
             self._answers[self._first[window] : self._first[window + 1]] for window in windows
         ]

@@ -33,7 +33,7 @@ def pack_inputs(
     """
     blocks = tokens.encode(items[placement.source])
     return (
-        pack_blocks(blocks, placement.place, shape, tokens.pad_token_id),
+        pack_blocks(blocks, placement.slot, shape, tokens.pad_token_id),
         pack_documents(placement, shape, tokens.block_size),
     )
 
@@ -46,7 +46,7 @@ def pack_batch(
     row_length: int,
     ignore_index: int,
 ) -> PackedBatch[np.ndarray]:
-    """The windows of some rows as arrays; without a row, one row of padding.
+    """Return the windows of some rows as a batch; without a row, one row of padding.
 
     Args:
         examples: where the windows are.
@@ -62,7 +62,7 @@ def pack_batch(
     sources = None
     if examples.rows is not None:
         sources = np.full(shape, -1, dtype=np.int64)
-        sources.flat[placement.place] = examples.rows[placement.source]
+        sources.flat[placement.slot] = examples.rows[placement.source]
         sources = sources.repeat(size, axis=1)
     return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources=sources)
 
@@ -83,7 +83,7 @@ def pack_labels(
     target = placement.source + 1
     weight = np.where(placement.is_context, 0, examples.label_weight[target])
     titles = examples.items if examples.targets is None else examples.targets
-    labels[placement.place, -1] = np.where(weight > 0, titles[target], ignore_index)
-    label_weight[placement.place, -1] = weight
+    labels[placement.slot, -1] = np.where(weight > 0, titles[target], ignore_index)
+    label_weight[placement.slot, -1] = weight
     total_weight = float(label_weight[:, -1].copy().sum())
     return labels.reshape(shape[0], -1), label_weight.reshape(shape[0], -1), total_weight

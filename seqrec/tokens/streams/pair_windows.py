@@ -10,22 +10,22 @@ from seqrec.tokens.streams.windows import Windows
 
 
 class PairWindows(NamedTuple):
-    """Which stretches of histories are read, and where in them pairs are asked."""
+    """The windows of pairs' histories, and the position of each pair in its window."""
 
     windows: Windows
-    """Stretches of the pairs' histories, end to end."""
+    """Stretches of the pairs' histories, concatenated."""
     pair_window: Int[np.ndarray, " P"]
-    """Of each pair that was asked for."""
+    """The window of each pair."""
     pair_column: Int[np.ndarray, " P"]
-    """StreamPosition of the last title of the pair's history within its window."""
+    """Position of the last item of the pair's history within its window."""
 
     @classmethod
     def of(cls, pairs: Pairs, rows: Int[np.ndarray, " P"], max_length: int) -> "PairWindows":
-        """Windows of at most ``max_length`` titles for some pairs.
+        """Build windows of at most ``max_length`` items for some pairs.
 
-        The longest history of a user is read first, its last titles; a shorter one that it
-        begins with is asked for in the same window, unless less than half of what could be read
-        of it stands there.
+        A user's longest history comes first, with its last items. A shorter one that is its
+        prefix shares the window, unless the window holds less than half of the items that could
+        be read of it.
         """
         histories, starts = pairs.histories, pairs.histories.starts
         groups: dict[object, list[int]] = {}

@@ -1,7 +1,7 @@
-"""Packed batches of pairs: every history once, and all that is asked after it side by side.
+"""Packed batches of pairs: every history once, with the candidates of all its pairs.
 
-A decoder that reads a history has read all of its beginnings. Pairs of one user whose histories
-are beginnings of each other therefore share a window, and are asked for at places of it.
+A causal decoder that reads a history also reads all of its prefixes. Pairs of one user whose
+histories are prefixes of each other therefore share a window, at different positions of it.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from seqrec.tokens.streams.placement import place_windows
 from seqrec.tokens.tokenizer import ItemTokens
 
 MAX_CANDIDATES = 64
-"""Items asked for in one row of the head; what is asked at a place beyond has a row of its own."""
+"""Candidates in one row of the head; further candidates of a position get further rows."""
 
 
 class PairStream(WindowStream):
-    """Batches of some of a file's pairs; every choice follows from seed and place."""
+    """Batches of some of a file's pairs; seed and position determine every choice."""
 
     def __init__(
         self,
@@ -42,15 +42,15 @@ class PairStream(WindowStream):
         """Lay the windows out.
 
         Args:
-            pairs: all of a file.
-            chosen: those that the batches are of.
+            pairs: all pairs of a file.
+            chosen: numbers of the pairs to use.
             tokens: from items to tokens.
             row_length: items of a row, and of a history that are read.
             batch_size: rows of a batch, all processes together.
             ignore_index: the label of positions that are not learned.
-            has_labels: whether the next item within a history is a label.
+            has_labels: use the next item within a history as a label.
             seed: of the order.
-            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            rank: number of this process; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
         """
         self.layout = layout = PairWindows.of(pairs, chosen, row_length)
@@ -76,7 +76,7 @@ class PairStream(WindowStream):
         self._first_of = np.concatenate([[0], np.cumsum(counts)])
 
     def _part(self, rows: Sequence[Sequence[int]]) -> PairBatch[np.ndarray]:
-        """This process's part of a batch, which knows what the whole weighs."""
+        """Return this process's part of a batch, with its share of the whole batch's weights."""
         batch = self._batch(rows[self.rank :: self.num_ranks])
         if self.num_ranks == 1:
             return batch
@@ -94,7 +94,7 @@ class PairStream(WindowStream):
         return int((before[starts + lengths] - before[starts + 1]).sum())
 
     def _places(self, rows: Sequence[Sequence[int]]) -> Int[np.ndarray, " P"]:
-        """The pairs, by their place in ``chosen``, of the windows of some rows."""
+        """Return the pairs of the windows of some rows, as indices in ``chosen``."""
         parts = [
             self._by_window[self._first_of[window] : self._first_of[window + 1]]
             for row in rows
@@ -117,7 +117,7 @@ class PairStream(WindowStream):
             ends = np.cumsum(windows.lengths[flat]) - 1
             is_inside = np.ones(len(placement.source), dtype=bool)
             is_inside[ends] = False
-            read_at = self.tokens.blocks.last_position(placement.place[is_inside])
+            read_at = self.tokens.blocks.last_position(placement.slot[is_inside])
             following = items[placement.source[is_inside] + 1]
             is_learned = following < self.pairs.num_items
             labels.flat[read_at] = np.where(is_learned, following, self.ignore_index)
@@ -131,7 +131,7 @@ class PairStream(WindowStream):
             first_column[row] = np.cumsum(lengths) - lengths
         window = self.layout.pair_window[places]
         column = first_column[window] + self.layout.pair_column[places]
-        asked = self._asked(places, row_of[window], column)
+        candidates = self._candidates(places, row_of[window], column)
         weight = self._weight(places)
         return PairBatch(
             input_ids,
@@ -139,19 +139,19 @@ class PairStream(WindowStream):
             labels,
             label_weight,
             float(label_weight.sum()),
-            **asked,
+            **candidates,
             pairs=self.chosen[places],
             pair_weight=weight,
             total_pair_weight=float(weight.sum()),
         )
 
-    def _asked(
+    def _candidates(
         self,
         places: Int[np.ndarray, " P"],
         rows: Int[np.ndarray, " P"],
         columns: Int[np.ndarray, " P"],
     ) -> dict[str, np.ndarray]:
-        """What is asked where, by field: pairs that share a place share its rows of the head."""
+        """Return the candidates by field; pairs at one position share its rows of the head."""
         numbers = self.chosen[places]
         chosen, rejected = self.pairs.chosen[numbers], self.pairs.rejected[numbers]
         unrelated = self._unrelated[numbers]

@@ -11,10 +11,10 @@ from seqrec.tokens.streams.windows import Windows
 
 
 def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
-    """Windows put into rows of ``row_length``, in their order, each where it fits most tightly.
+    """Pack windows into rows of ``row_length``, in their order, each into the tightest row.
 
-    Best fit, by free space: one integer holds, as bits, which amounts of free space some row
-    has, so that a window finds its row at once.
+    Best fit: the bits of one integer mark which amounts of free space exist, so that the row of
+    a window is found in one step.
 
     Returns:
         The windows of every row.
@@ -41,19 +41,19 @@ def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]
 
 
 class Placement(NamedTuple):
-    """Where the positions of some windows come from, and where in the packed rows they stand."""
+    """The items of some windows: their indices in the log, and their slots in packed rows."""
 
     source: Int[np.ndarray, " N"]
-    """In the flat array of items."""
-    place: Int[np.ndarray, " N"]
-    """In the flat array of rows."""
+    """Index in the flat array of items."""
+    slot: Int[np.ndarray, " N"]
+    """Index in the flat array of rows."""
     document: Int[np.ndarray, " N"]
     """Number of the window within its row, from 1."""
     is_context: Bool[np.ndarray, " N"]
 
 
 def place_windows(windows: Windows, rows: Sequence[Sequence[int]], row_length: int) -> Placement:
-    """The windows of every row, one after the other from its first column on."""
+    """Place the windows of every row, one after the other from its first column on."""
     chosen = np.array([window for row in rows for window in row], dtype=np.int64)
     lengths = windows.lengths[chosen]
     per_row = np.array([len(row) for row in rows], dtype=np.int64)
@@ -65,40 +65,40 @@ def place_windows(windows: Windows, rows: Sequence[Sequence[int]], row_length: i
     steps = np.arange(lengths.sum()) - np.repeat(before, lengths)
     return Placement(
         source=np.repeat(windows.starts[chosen], lengths) + steps,
-        place=np.repeat(row_of * row_length + column, lengths) + steps,
+        slot=np.repeat(row_of * row_length + column, lengths) + steps,
         document=np.repeat(number, lengths),
         is_context=steps < np.repeat(windows.num_context[chosen], lengths),
     )
 
 
 def pack_blocks(
-    blocks: Int[np.ndarray, "N E"], place: Int[np.ndarray, " N"], shape: tuple[int, int], fill: int
+    blocks: Int[np.ndarray, "N E"], slots: Int[np.ndarray, " N"], shape: tuple[int, int], fill: int
 ) -> Int[np.ndarray, "B T"]:
-    """Rows of blocks, those of ``place`` filled, the others with ``fill``.
+    """Return rows of blocks, with ``fill`` where no block stands.
 
     Args:
-        blocks: tokens of events, or what belongs to each token.
-        place: of every block, in the flat array of rows.
+        blocks: tokens of events, or a number for each token.
+        slots: index of every block in the flat array of rows.
         shape: rows, and blocks of a row.
-        fill: what stands elsewhere.
+        fill: the value elsewhere.
     """
     found = np.full((shape[0] * shape[1], blocks.shape[1]), fill, dtype=np.int64)
-    found[place] = blocks
+    found[slots] = blocks
     return found.reshape(shape[0], -1)
 
 
 def pack_times(
-    token_times: Int64[np.ndarray, "N E 2"], place: Int[np.ndarray, " N"], shape: tuple[int, int]
+    token_times: Int64[np.ndarray, "N E 2"], slots: Int[np.ndarray, " N"], shape: tuple[int, int]
 ) -> Int64[np.ndarray, "B T 2"]:
-    """Rows of the times of blocks' tokens; unknown elsewhere."""
-    flat = pack_blocks(token_times.reshape(len(token_times), -1), place, shape, NO_TIME)
+    """Return rows of the times of blocks' tokens; unknown elsewhere."""
+    flat = pack_blocks(token_times.reshape(len(token_times), -1), slots, shape, NO_TIME)
     return flat.reshape(shape[0], -1, 2)
 
 
 def pack_documents(
     placement: Placement, shape: tuple[int, int], block_size: int
 ) -> Int[np.ndarray, "B T"]:
-    """Document numbers of packed rows of blocks."""
+    """Return the document numbers of packed rows of blocks."""
     documents = np.zeros(shape, dtype=np.int64)
-    documents.flat[placement.place] = placement.document
+    documents.flat[placement.slot] = placement.document
     return documents.repeat(block_size, axis=1)

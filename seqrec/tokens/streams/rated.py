@@ -1,8 +1,8 @@
-"""Packed batches of rated histories: every rated title is a candidate, told what was before it.
+"""Packed batches of rated histories: every rated item is a candidate after the items before it.
 
-A stretch of ``n`` titles takes ``n`` positions: a start, which holds no title, then all titles but
-the last, each with its rating. At every position the title that comes next is the candidate; of
-that title the model is told the name alone.
+A stretch of ``n`` items takes ``n`` positions: a start without an item, then all items but the
+last, each with its rating. At every position the next item is the candidate; the model does not
+read its rating.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from seqrec.tokens.tokenizer import ItemTokens
 
 
 class RatedStream(WindowStream):
-    """Batches of some users' histories; every choice follows from seed and place."""
+    """Batches of some users' histories; seed and position determine every choice."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class RatedStream(WindowStream):
         """Lay the windows out.
 
         A history that is longer than a row is read in windows that overlap by half; an event is
-        asked about in the first window that holds it.
+        predicted in the first window that holds it.
 
         Args:
             events: all of a log.
-            users: those whose events are asked about.
+            users: the users whose events are predicted.
             tokens: from items to tokens.
             levels: ratings, in order, that have an embedding.
-            liked: least rating of a title that is liked.
+            liked: least rating of a liked item.
             row_length: items of a row, and events that a window holds.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
-            rank: which of the processes this is; it gets every ``num_ranks``-th row of a batch.
+            rank: number of this process; it gets every ``num_ranks``-th row of a batch.
             num_ranks: processes that train together.
         """
         self.events = events
@@ -58,16 +58,16 @@ class RatedStream(WindowStream):
         self.labels = (events.ratings >= liked).astype(np.float32)
         windows = training_windows(
             events.starts[users],
-            events.ends[users] + 1,  # every event is asked about, also the first one
+            events.ends[users] + 1,  # every event is predicted, also the first one
             max_length=row_length,
             which="all",
             stride=-(-row_length // 2),
         )
         num_rated = _num_rated(windows, events.is_rated)
-        is_asked = num_rated > 0
+        is_read = num_rated > 0
         super().__init__(
-            Windows(*(part[is_asked] for part in windows)),
-            num_rated[is_asked],
+            Windows(*(part[is_read] for part in windows)),
+            num_rated[is_read],
             row_length=row_length,
             batch_size=batch_size,
             seed=seed,
@@ -81,8 +81,8 @@ class RatedStream(WindowStream):
             items, self.rating_rows, self.windows, rows, self.tokens, self.row_length
         )
         placement = packed.placement
-        is_asked = is_rated[placement.source] & ~placement.is_context
-        place, event = placement.place[is_asked], placement.source[is_asked]
+        is_predicted = is_rated[placement.source] & ~placement.is_context
+        place, event = placement.slot[is_predicted], placement.source[is_predicted]
         return RewardBatch(
             packed.input_ids,
             packed.ratings,
@@ -97,7 +97,7 @@ class RatedStream(WindowStream):
 
 
 def _num_rated(windows: Windows, is_rated: Bool[np.ndarray, " N"]) -> Int[np.ndarray, " W"]:
-    """Rated events of every window, those aside that it only reads."""
+    """Return the number of rated events of every window, without its context."""
     so_far = np.concatenate([[0], np.cumsum(is_rated)])
     ends = windows.starts + windows.lengths
     return so_far[ends] - so_far[windows.starts + windows.num_context]

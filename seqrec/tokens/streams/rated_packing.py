@@ -19,13 +19,13 @@ from seqrec.tokens.tokenizer import ItemTokens
 
 
 class PackedHistories(NamedTuple):
-    """Histories read from a start on, and where each stands."""
+    """Packed histories, each after a start, and their placement."""
 
     input_ids: Int[np.ndarray, "B T"]
     ratings: Int[np.ndarray, "B T"]
     documents: Int[np.ndarray, "B T"]
     placement: Placement
-    """Of the events, each at the position before it."""
+    """Placement of the events, each at the position before it."""
 
 
 def pack_rated(
@@ -36,11 +36,11 @@ def pack_rated(
     tokens: ItemTokens,
     row_length: int,
 ) -> PackedHistories:
-    """The windows of some rows: a start each, then all their events but the last.
+    """Pack the windows of some rows: a start each, then all their events but the last.
 
     Args:
-        items: of the events.
-        rating_rows: rows of the rating embedding.
+        items: items of the events.
+        rating_rows: their rows of the rating embedding.
         windows: stretches of the events.
         rows: the windows of every row, which fit in it.
         tokens: from items to tokens.
@@ -54,9 +54,9 @@ def pack_rated(
     before = placement.source - 1
     ratings = np.full(shape, START, dtype=np.int64)
     past = np.where(is_start[:, None], tokens.pad_token_id, tokens.encode(items[before]))
-    ratings.flat[placement.place] = np.where(is_start, START, rating_rows[before])
+    ratings.flat[placement.slot] = np.where(is_start, START, rating_rows[before])
     return PackedHistories(
-        pack_blocks(past, placement.place, shape, tokens.pad_token_id),
+        pack_blocks(past, placement.slot, shape, tokens.pad_token_id),
         ratings.repeat(tokens.block_size, axis=1),
         pack_documents(placement, shape, tokens.block_size),
         placement,
@@ -69,10 +69,10 @@ def pack_prompts(
     tokens: ItemTokens,
     max_length: int,
 ) -> tuple[PackedHistories, Int[np.ndarray, " B"]]:
-    """Histories as ``RatedStream`` packs them, their last ``max_length - 1`` titles.
+    """Pack histories as ``RatedStream`` does, their last ``max_length - 1`` items.
 
     Returns:
-        The rows, and for every document, row by row, which of the histories it is.
+        The rows, and the index of every document's history, row by row.
     """
     items, ratings, windows = build_prompts(histories, rating_rows, max_length)
     longest = int(windows.lengths.max())
@@ -86,15 +86,15 @@ def build_prompts(
     rating_rows: Sequence[Int[np.ndarray, " T"]],
     max_length: int,
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Windows]:
-    """Histories with something to ask behind each, as ``pack_rated`` takes them.
+    """Return histories with a candidate after each, for ``pack_rated``.
 
     Returns:
-        Items, rows of the rating embedding, and a window of each history: what is read of it,
-        and the candidate's place.
+        Items, rows of the rating embedding, and a window of each history: its read items and the
+        candidate.
     """
     lengths = np.array([len(history) + 1 for history in histories], dtype=np.int64)
-    asked = np.zeros(1, dtype=np.int64)  # stands for the candidate, which is not read
-    items = np.concatenate([part for history in histories for part in (history, asked)])
-    ratings = np.concatenate([part for of in rating_rows for part in (of, asked)])
+    candidate = np.zeros(1, dtype=np.int64)  # a placeholder, which is not read
+    items = np.concatenate([part for history in histories for part in (history, candidate)])
+    ratings = np.concatenate([part for rows in rating_rows for part in (rows, candidate)])
     read = np.minimum(lengths, max_length)
     return items, ratings, Windows(np.cumsum(lengths) - read, read, np.zeros_like(read))

@@ -11,7 +11,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
 
 START, MISSING = 0, 1
-"""Rows of the rating embedding: what no title stands at, and a title without a rating."""
+"""Rows of the rating embedding: the start, and an item without a rating."""
 
 
 FIRST_LEVEL = 2
@@ -22,7 +22,7 @@ MAX_LEVELS = 64
 
 
 def rating_levels(ratings: Float[np.ndarray, " N"]) -> list[float]:
-    """The ratings that a log knows, in order; if they are many, that many quantiles of them."""
+    """Return the distinct ratings of a log in order, or ``MAX_LEVELS`` quantiles if more."""
     known = np.unique(ratings[~np.isnan(ratings)])
     if len(known) > MAX_LEVELS:
         known = np.unique(np.nanquantile(ratings, np.linspace(0, 1, MAX_LEVELS)))
@@ -30,7 +30,7 @@ def rating_levels(ratings: Float[np.ndarray, " N"]) -> list[float]:
 
 
 def rating_rows(ratings: Float[np.ndarray, " N"], levels: Sequence[float]) -> Int[np.ndarray, " N"]:
-    """The row of every rating's embedding: that of the nearest level, or of none."""
+    """Return the embedding row of every rating: that of the nearest level, or ``MISSING``."""
     steps = np.asarray(levels, dtype=np.float64)
     nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, ratings, side="right")
     return np.where(np.isnan(ratings), MISSING, nearest + FIRST_LEVEL).astype(np.int64)
@@ -38,7 +38,7 @@ def rating_rows(ratings: Float[np.ndarray, " N"], levels: Sequence[float]) -> In
 
 @dataclass(frozen=True)
 class RatedEvents:
-    """The training parts of all users, end to end."""
+    """The training parts of all users, concatenated."""
 
     items: Int[np.ndarray, " N"]
     ratings: Float[np.ndarray, " N"]
@@ -51,7 +51,7 @@ class RatedEvents:
 
     @classmethod
     def of(cls, histories: Histories) -> "RatedEvents":
-        """What stands in the training part of histories that come with their ratings."""
+        """Return the training part of histories with a rating column."""
         in_training = histories.split == TRAIN
         so_far = np.concatenate([[0], np.cumsum(in_training)])[histories.offsets]
         users = np.repeat(np.arange(len(so_far) - 1), np.diff(so_far))
@@ -65,5 +65,5 @@ class RatedEvents:
 
     @cached_property
     def is_rated(self) -> Bool[np.ndarray, " N"]:
-        """The events that a model is asked about."""
+        """True for the events that a model predicts."""
         return ~np.isnan(self.ratings)

@@ -1,4 +1,4 @@
-"""Which stretches of a history the model is trained on."""
+"""Windows: the stretches of histories that a model is trained on."""
 
 from typing import Literal, NamedTuple
 
@@ -11,13 +11,13 @@ WindowKind = Literal["last", "all", "prefixes"]
 class Windows(NamedTuple):
     """Stretches of flat arrays: window ``w`` reads ``starts[w] : starts[w] + lengths[w]``.
 
-    Its targets stand one place further on.
+    Its targets stand one index further on.
     """
 
     starts: Int[np.ndarray, " W"]
     lengths: Int[np.ndarray, " W"]
     num_context: Int[np.ndarray, " W"]
-    """Positions at the start whose targets an earlier window teaches: read, not learned."""
+    """Positions at the start that are read and not learned: earlier windows have their targets."""
 
 
 def training_windows(
@@ -27,12 +27,12 @@ def training_windows(
     which: WindowKind,
     stride: int | None = None,
 ) -> Windows:
-    """The windows of histories that stand at ``starts : ends`` of a flat array.
+    """Return the windows of the histories ``starts : ends`` of a flat array.
 
     A history of ``n`` items has ``n - 1`` inputs, each with the next item as its target.
     ``last`` keeps the last ``max_length`` of them. ``all`` slides a window of ``max_length`` over
     the inputs, from the end backwards by ``stride``; each target is learned once, in the first
-    window that reads up to it. ``prefixes`` gives each target a window of its own, which ends
+    window that reads up to it. ``prefixes`` gives each target its own window, which ends
     before it. Histories of fewer than two items have no window.
 
     Args:
