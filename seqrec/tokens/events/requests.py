@@ -142,7 +142,7 @@ def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
         at = [value for value in values if value is not None]
         raise SeqRecError(
             f"history: the event of {TIME_COLUMN} {at[later + 1]} stands after that of "
-            f"{at[later]}; order events from oldest to newest"
+            f"{at[later]}; give events oldest first"
         )
     return times
 
@@ -160,5 +160,5 @@ def _microseconds(value: Any, where: str) -> int:
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         seconds = time.timestamp()
     if not abs(seconds) < 1e12:
-        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is not a time in seconds since 1970")
+        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is no time in seconds since 1970")
     return round(seconds * MICROSECONDS)
