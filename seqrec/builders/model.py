@@ -31,8 +31,8 @@ NEIGHBOUR_DECAY = 0.8
 ROPE_THETA = 10_000.0
 
 
-class Knowledge(NamedTuple):
-    """What a model is told about the catalog and the log before it learns."""
+class InitialData(NamedTuple):
+    """The data of catalog and log that a model has before it is trained."""
 
     content: Float[np.ndarray, "I F"] | None
     transitions: Transitions | None
@@ -51,7 +51,7 @@ def padded(size: int) -> int:
 def build_model(
     config: ModelConfig,
     tokens: ItemTokens,
-    knowledge: Knowledge | None = None,
+    initial: InitialData | None = None,
     *,
     vocab_size: int,
     max_length: int,
@@ -59,7 +59,7 @@ def build_model(
     tokenizer_fingerprint: str,
     grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
-    """A model with random weights, drawn from torch's generator, that holds some knowledge."""
+    """A model with random weights from torch's generator, and with its initial data."""
     num_features = len(grammar.features) if grammar else 0
     is_spread = config.event_vectors == "each"
     block_size = event_block_size(tokens.block_size, num_features) if is_spread else 1
@@ -68,13 +68,13 @@ def build_model(
     )
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
-    knowledge = knowledge or Knowledge(None, None, None, np.zeros(tokens.num_items, np.int64))
+    initial = initial or InitialData(None, None, None, np.zeros(tokens.num_items, np.int64))
     transition_prior = content = None
-    if config.content is not None and knowledge.content is not None:
-        content = {"content_width": knowledge.content.shape[1]}
-    if config.transition_prior is not None and knowledge.transitions is not None:
+    if config.content is not None and initial.content is not None:
+        content = {"content_width": initial.content.shape[1]}
+    if config.transition_prior is not None and initial.transitions is not None:
         transition_prior = config.transition_prior.model_dump(exclude={"max_edges"})
-        transition_prior["num_edges"] = len(knowledge.transitions.target)
+        transition_prior["num_edges"] = len(initial.transitions.target)
         transition_prior["strength"] = config.transition_prior.strength or 0.0
     model = SeqRecForNextItem(
         SeqRecConfig(
@@ -94,15 +94,15 @@ def build_model(
             event_vectors=config.event_vectors,
         )
     )
-    item_counts = torch.from_numpy(knowledge.item_counts)
+    item_counts = torch.from_numpy(initial.item_counts)
     embedding = model.get_input_embeddings()
-    if knowledge.neighbours is not None:
-        start_from(model, tokens, knowledge.neighbours, config.initializer_range)
-    if isinstance(embedding, ContentEmbedding) and knowledge.content is not None:
-        embedding.load_content(torch.from_numpy(knowledge.content), item_counts)
-    if model.transition_prior is not None and knowledge.transitions is not None:
+    if initial.neighbours is not None:
+        start_from(model, tokens, initial.neighbours, config.initializer_range)
+    if isinstance(embedding, ContentEmbedding) and initial.content is not None:
+        embedding.load_content(torch.from_numpy(initial.content), item_counts)
+    if model.transition_prior is not None and initial.transitions is not None:
         model.transition_prior.load_transitions(
-            *map(torch.from_numpy, knowledge.transitions), item_counts
+            *map(torch.from_numpy, initial.transitions), item_counts
         )  # type: ignore[call-arg]
     return model
 
@@ -131,9 +131,9 @@ def decoder_config(
     )
 
 
-def build_knowledge(
+def build_initial_data(
     config: ModelConfig, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
-) -> Knowledge:
+) -> InitialData:
     """What the model's settings ask for."""
     content = build_content(config.content, prepared) if config.content else None
     transitions = neighbours = None
@@ -147,7 +147,7 @@ def build_knowledge(
         )
     if config.initial_vectors == "associations":
         neighbours = build_transitions(prepared, NEIGHBOUR_STEPS, NEIGHBOUR_DECAY, None)
-    return Knowledge(content, transitions, neighbours, item_counts)
+    return InitialData(content, transitions, neighbours, item_counts)
 
 
 def start_from(

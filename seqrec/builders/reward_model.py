@@ -13,7 +13,7 @@ from seqrec.evaluation.rating_baselines import RatedLog
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import rating_vectors
-from seqrec.models.reward import Judge
+from seqrec.models.reward import RewardMember
 from seqrec.tokens.streams.ratings import FIRST_LEVEL
 from seqrec.tokens.tokenizer import ItemTokens, tokenizer_fingerprint
 
@@ -58,7 +58,7 @@ def build_reward_model(
     return model
 
 
-def _set_vectors(member: Judge, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
+def _set_vectors(member: RewardMember, rated: RatedLog, tokens: ItemTokens, std: float) -> None:
     """Set the vectors of rated items from their ratings."""
     first, num_items = tokens.blocks.first_token, tokens.num_items
     embedding: Any = member.backbone.get_input_embeddings()

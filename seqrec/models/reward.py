@@ -57,7 +57,7 @@ class RewardHead(nn.Module):
         return product.sum(dim=-1) / math.sqrt(state.shape[-1]) + self.item_bias[items] + deep
 
 
-class Judge(nn.Module):
+class RewardMember(nn.Module):
     """A causal decoder over titles and their ratings, under a head that judges one title more.
 
     A title's input is the sum of its vector and its rating's.
@@ -103,10 +103,10 @@ class SeqRecForReward(PreTrainedModel):
 
     def __init__(self, config: SeqRecRewardConfig) -> None:
         super().__init__(config)
-        self.judges = nn.ModuleList(Judge(config) for _ in range(config.num_members))
+        self.judges = nn.ModuleList(RewardMember(config) for _ in range(config.num_members))
         self.post_init()
 
-    def members(self) -> list[Judge]:
+    def members(self) -> list[RewardMember]:
         """The judges."""
         return list(self.judges)  # type: ignore[arg-type]
 

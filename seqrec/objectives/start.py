@@ -8,7 +8,7 @@ from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.grammar import fit_coder
-from seqrec.builders.model import build_knowledge, build_model
+from seqrec.builders.model import build_initial_data, build_model
 from seqrec.builders.pretrained import START_KEY, open_trained
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
@@ -41,7 +41,7 @@ class Start(NamedTuple):
         return build_model(
             recipe.model,
             self.tokens,
-            build_knowledge(recipe.model, prepared, item_counts),
+            build_initial_data(recipe.model, prepared, item_counts),
             vocab_size=len(self.tokenizer),
             max_length=recipe.data.max_length,
             catalog_fingerprint=prepared.catalog_fingerprint,
