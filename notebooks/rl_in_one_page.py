@@ -16,7 +16,9 @@ from seqrec import Recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.losses.policy import clipped_policy_gradient, standardized_advantages
-from seqrec.rl.slates import PromptBatch, draw, log_probs, mean_kl, steps_of
+from seqrec.rl.autoregressive import AutoregressiveSampler
+from seqrec.rl.prompts import Prompts
+from seqrec.rl.slates import mean_kl
 
 NUM_SLATES, SLATE_SIZE = 8, 3  # drawn for each history
 BATCH, UPDATES = 8, 100
@@ -28,16 +30,17 @@ def prompts(data: PreparedData, rng: np.random.Generator):
     """Histories cut somewhere in the training part, and what the person watched after that."""
     log = data.histories()
     while True:
-        histories, later = [], []
+        users, histories, later = [], [], []
         while len(histories) < BATCH:
             user = rng.integers(len(log.offsets) - 1)
             row = slice(log.offsets[user], log.offsets[user + 1])
             items = log.items[row][log.split[row] == TRAIN]  # what is held out rewards nobody
             if len(items) > 4:
                 cut = rng.integers(2, len(items) - 1)
+                users.append(user)
                 histories.append(items[:cut])
                 later.append(items[cut:])
-        yield histories, later
+        yield np.array(users), histories, later
 
 
 def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
@@ -47,26 +50,14 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-4)
     generator = torch.Generator().manual_seed(0)
     source = prompts(PreparedData.open(folder), np.random.default_rng(0))
-    asked = {"drawing": "autoregressive", "temperature": 1.0}
+    sampler = AutoregressiveSampler(NUM_SLATES, SLATE_SIZE, 1.0, policy.config.max_length - 1)
 
     for update in range(num_updates):
-        histories, later = next(source)
-        batch = PromptBatch.of(
-            histories,
-            first_item_token=policy.config.first_item_token,
-            pad_token_id=rec.tokens.pad_token_id,
-            max_length=policy.config.max_length - SLATE_SIZE,
-        )
+        users, histories, later = next(source)
+        batch = sampler.tokenize(policy, Prompts(users, histories, later))
 
         # generate: eight slates of three titles for every history, none that was seen
-        slates = draw(
-            policy,
-            batch,
-            num_slates=NUM_SLATES,
-            slate_size=SLATE_SIZE,
-            generator=generator,
-            **asked,
-        )
+        slates = sampler.draw(policy, batch, generator)
 
         # score: the share of a slate's titles that the person went on to watch
         rewards = torch.tensor(
@@ -74,9 +65,9 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
         ).float()
 
         # guard: how far the policy is from where it began, over the whole catalog
-        steps = steps_of(policy, batch, slates.items, **asked)
+        steps = sampler.steps(policy, batch, slates)
         with torch.no_grad():
-            before = steps_of(reference, batch, slates.items, **asked)
+            before = sampler.steps(reference, batch, slates)
         distance = mean_kl(steps, before)
         if distance > MAX_KL_NATS:
             print(f"update {update}: {distance.item():.3f} nats a title: the budget is spent")
@@ -84,7 +75,7 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
 
         # update: what was better than its group becomes likelier
         loss = clipped_policy_gradient(
-            log_probs(steps, slates.items.shape, asked["drawing"]),
+            sampler.log_probs(steps, slates),
             slates.log_prob,
             standardized_advantages(rewards),
             clip_low=0.2,

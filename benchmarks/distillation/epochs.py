@@ -16,7 +16,7 @@ from benchmarks.quality.table import RECIPES, seqrec
 from seqrec.builders.named_models import open_recommender
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.losses.softmax import Logits
+from seqrec.losses.softmax import CatalogSoftmax
 from seqrec.objectives.sft import SFTObjective
 from seqrec.training.accounting import training_dtype
 from seqrec.training.epoch_log import read_log
@@ -98,7 +98,7 @@ def probe(recipe: str, data: str, teacher: str) -> dict[str, Any]:
         learned = TargetPositions.of(batch.labels, batch.label_weight)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             (scores,) = teachers.scores(batch, learned.positions, learned.labels)
-            logits = Logits(scores)
-            for rows in logits.chunks(None):
-                logits.fill(rows)
+            softmax = CatalogSoftmax(scores)
+            for rows in softmax.chunks(None, num_models=2, num_arrays=2):
+                softmax.logits(rows)
     return {"seconds": time.perf_counter() - started}

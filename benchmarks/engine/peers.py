@@ -159,16 +159,16 @@ def reinforce_beside_trl(quick: bool) -> Iterator[Row]:
     num_updates = 2 if quick else 20
     sizes = ["--updates", str(num_updates), "--threads", str(threads())]
 
-    def of_ours(drawing: str) -> float:
-        answer = in_fresh_process("reinforce", drawing=drawing, num_updates=num_updates)
+    def of_ours(sampler: str) -> float:
+        answer = in_fresh_process("reinforce", sampler=sampler, num_updates=num_updates)
         return statistics.median(answer["update_seconds"])
 
-    for drawing, target in TRL_TARGETS.items():
+    for sampler, target in TRL_TARGETS.items():
         yield from beside(
             "trl",
-            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {drawing}",
+            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {sampler}",
             "s",
-            ours=partial(of_ours, drawing),
+            ours=partial(of_ours, sampler),
             peers=lambda: peer("trl", *sizes),
             figure=lambda answer: statistics.median(answer["update_seconds"]),
             label="GRPO",

@@ -13,6 +13,7 @@ from benchmarks.engine.machine import threads
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, row
 from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
+from seqrec.builders.reinforcement import SAMPLERS
 from seqrec.config.rl import GRPOConfig
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.configuration import SeqRecRewardConfig
@@ -22,7 +23,6 @@ from seqrec.rl.executors import InProcess
 from seqrec.rl.learner import Learner, Reference
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import LearnedReward
-from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker, Scorer
 from seqrec.training.accounting import training_dtype
 from seqrec.training.optimizers import adamw
@@ -32,16 +32,15 @@ NUM_ITEMS, NUM_PROMPTS, NUM_SLATES, SLATE_SIZE, MAX_LENGTH = 3416, 8, 8, 3, 100
 VOCAB_SIZE = -(-(NUM_ITEMS + 2) // 64) * 64
 PENALTY = 0.04
 WARMUP_UPDATES = 5
-DRAWINGS = ("autoregressive", "plackett_luce")
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """A row a way of drawing."""
-    for drawing in DRAWINGS:
-        answer = in_fresh_process(NAME, drawing=drawing, num_updates=5 if quick else 60)
+    """Yield a row for every sampler."""
+    for sampler in SAMPLERS:
+        answer = in_fresh_process(NAME, sampler=sampler, num_updates=5 if quick else 60)
         yield row(
             NAME,
-            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {drawing}",
+            f"update of {NUM_PROMPTS} x {NUM_SLATES} slates of {SLATE_SIZE}, {sampler}",
             [1000 * seconds for seconds in answer["update_seconds"]],
             "ms",
             note=f"generate {1000 * answer['generate']:.1f}, score {1000 * answer['score']:.1f}, "
@@ -49,24 +48,24 @@ def measure(quick: bool) -> Iterator[Row]:
         )
 
 
-def probe(drawing: str, num_updates: int) -> dict[str, Any]:
+def probe(sampler: str, num_updates: int) -> dict[str, Any]:
     """Seconds of updates after a warm-up, and the medians of their stages."""
     torch.set_num_threads(threads())
     torch.manual_seed(0)
-    sampler = Sampler(NUM_SLATES, SLATE_SIZE, drawing, 1.0, MAX_LENGTH + SLATE_SIZE)  # type: ignore[arg-type]
+    slates = SAMPLERS[sampler](NUM_SLATES, SLATE_SIZE, 1.0, MAX_LENGTH + SLATE_SIZE)
     policy = model()
     learner = Learner(
         policy,
         adamw(policy, learning_rate=1e-4, weight_decay=0.0),
-        Reference(copy.deepcopy(policy), sampler),
-        sampler,
+        Reference(copy.deepcopy(policy), slates),
+        slates,
         algorithm=build_algorithm(GRPOConfig()),
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=training_dtype("auto", "cpu"),
     )
     executor = InProcess(
-        [RolloutWorker(copy.deepcopy(policy), sampler, 0, 0)], Scorer(LearnedReward(reward_model()))
+        [RolloutWorker(copy.deepcopy(policy), slates, 0, 0)], Scorer(LearnedReward(reward_model()))
     )
     rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {"generate": [], "score": [], "update": []}

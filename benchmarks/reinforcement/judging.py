@@ -13,10 +13,10 @@ from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
 from seqrec.models.folder import load_model, load_reward_model
+from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import LearnedReward
 from seqrec.rl.rollouts import part_of
-from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 
 SLATE_SIZE = 3
@@ -93,9 +93,7 @@ class People:
     def sampled(self, run: Path, temperature: float, seed: int) -> np.ndarray:
         """Slates sampled at a temperature, all items after the history."""
         model = load_model(run / "model")
-        sampler = Sampler(
-            NUM_SAMPLED, SLATE_SIZE, "plackett_luce", temperature, model.config.max_length
-        )
+        sampler = PlackettLuceSampler(NUM_SAMPLED, SLATE_SIZE, temperature, model.config.max_length)
         worker = RolloutWorker(model, sampler, seed, 0)
         with torch.no_grad():
             drawn = [

@@ -18,10 +18,12 @@ from seqrec.evaluation.protocol import PER_QUERY, find_hits
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
+from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.controller import Executor
 from seqrec.rl.executors import InProcess
 from seqrec.rl.learner import Algorithm, Learner, Reference
-from seqrec.rl.plans import Plans
+from seqrec.rl.plackett_luce import PlackettLuceSampler
+from seqrec.rl.plans import PlannedSampler
 from seqrec.rl.prompts import PromptSource
 from seqrec.rl.ray_executor import OnRay
 from seqrec.rl.sampler import Sampler
@@ -31,17 +33,16 @@ from seqrec.training.accounting import training_dtype
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw
 
+SAMPLERS: dict[str, type[AutoregressiveSampler] | type[PlackettLuceSampler]] = {
+    "autoregressive": AutoregressiveSampler,
+    "plackett_luce": PlackettLuceSampler,
+}
+
 
 def build_sampler(config: SlatesConfig, max_length: int, events: EventTokens | None) -> Sampler:
     """Return the sampler of a recipe; with events it plans."""
-    return Sampler(
-        num_slates=config.num_slates,
-        slate_size=config.slate_size,
-        drawing=config.sampler,
-        temperature=config.temperature,
-        max_length=max_length,
-        plans=Plans(events) if events else None,
-    )
+    size = config.num_slates, config.slate_size, config.temperature, max_length
+    return PlannedSampler(*size, events) if events else SAMPLERS[config.sampler](*size)
 
 
 def check_plans(start: Recommender, path: str) -> None:

@@ -1,7 +1,7 @@
-"""How far one distribution over the catalog is from another, a chunk of rows at a time.
+"""Divergences between distributions over the catalog, a chunk of rows at a time.
 
-The guard of reinforcement learning asks for it, preference optimisation watches it, and
-distillation makes it small. Neither model's scores are ever held whole.
+Distillation minimises them, preference optimisation logs them, and the guard of reinforcement
+learning limits them. Neither model's logits are ever held for all rows.
 """
 
 from collections.abc import Sequence
@@ -12,24 +12,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses.catalog import LogitBias, catalog_cross_entropy, row_sums, scaled_by
-from seqrec.losses.softmax import (
-    CatalogScores,
-    HeadGradients,
-    Logits,
-    Tiles,
-    add_at_items,
-    at_items,
-    exponential_sums,
-    mean_logits,
-    share_of_rows,
-)
+from seqrec.losses.bias import LogitBias
+from seqrec.losses.catalog import catalog_cross_entropy, share_of_rows
+from seqrec.losses.chunks import row_sums, sum_over_items
+from seqrec.losses.gradients import HeadGradients, scaled_by
+from seqrec.losses.softmax import CatalogScores, CatalogSoftmax, Tiles
+from seqrec.losses.teachers import mean_logits
 
 DivergenceKind = Literal["forward_kl", "reverse_kl", "jensen_shannon"]
 
 NUM_ARRAYS = {"forward_kl": 2, "reverse_kl": 2, "jensen_shannon": 4}
-"""The student's and the mean's, and what a divergence needs beside them; several teachers need one
-more."""
+"""Arrays of a chunk's logits: the student's, the mean's, and temporary ones; several teachers need
+one more."""
 
 
 def catalog_divergence(
@@ -61,18 +55,18 @@ def catalog_divergence(
     normalizers and sums are float32.
 
     Args:
-        student: what is trained.
-        teachers: of the same rows and catalog, of any width.
-        kind: which divergence.
-        share: of ``jensen_shannon``.
-        temperature: above 1, more is asked about what is unlikely.
-        labels: the item that came next in every row.
+        student: the trained model.
+        teachers: models of the same rows and catalog, of any width.
+        kind: the divergence.
+        share: the teacher's share in ``jensen_shannon``.
+        temperature: above 1, unlikely items count more.
+        labels: the next item of every row.
         label_share: share of the loss that is the labels' cross-entropy, at temperature 1. In
             ``forward_kl`` at temperature 1 it costs nothing, else three products more.
-        row_weight: how much each row counts: not negative, and more than 0 where there are
-            labels; all alike if absent.
-        total_weight: what the weighted sum is divided by, where these rows are a part of a
-            batch; the weights' own sum if absent.
+        row_weight: weight of each row, not negative, and above 0 where there are labels; all equal
+            if absent.
+        total_weight: divisor of the weighted sum, where these rows are a part of a batch; the
+            weights' own sum if absent.
         chunk_size: rows scored at once; chosen by the catalog's size if absent.
 
     Returns:
@@ -122,7 +116,7 @@ def row_divergences(
     share: float = 0.5,
     chunk_size: int | None = None,
 ) -> Float[Tensor, " N"]:
-    """The divergence of every row, in nats, without gradients; as ``catalog_divergence`` says."""
+    """The divergence of every row in nats, as in ``catalog_divergence``, without gradients."""
     form = Form(kind, share, 1.0, chunk_size)
     none = share_of_rows(student.hidden, None, None)
     return _CatalogDivergence.apply(
@@ -131,7 +125,7 @@ def row_divergences(
 
 
 class Form(NamedTuple):
-    """Which divergence, and how it is computed."""
+    """A divergence and how it is computed."""
 
     kind: DivergenceKind
     share: float
@@ -146,24 +140,23 @@ class _Compared(NamedTuple):
     values: Float[Tensor, "C 1"]
     """The divergences."""
     gradients: list[Float[Tensor, "C _"]]
-    """Of the student's logits, but for the scale."""
+    """Gradients of the student's logits, but for the scale."""
     scale: Float[Tensor, "C 1"]
 
 
 def _forward_kl(
-    student: Logits, ours: Tiles, theirs: Tiles, labels: Tensor | None, form: Form
+    student: CatalogSoftmax, ours: Tiles, theirs: Tiles, labels: Tensor | None, form: Form
 ) -> _Compared:
     """Gradient ``p - q``, up to the student's normalizer: one pass over the exponentials."""
-    label_logit = 0.0 if labels is None else at_items(ours, student, labels)
-    gap: Any = 0.0
-    our_sum: Any = 0.0
-    their_sum: Any = 0.0
+    label_logit = 0.0 if labels is None else student.at_items(ours, labels)
+    gaps, our_sums, their_sums = [], [], []
     scratch = torch.empty_like(ours[0])
     for p, q in zip(ours, theirs, strict=True):
         difference = torch.sub(q, p, out=scratch.narrow(1, 0, p.shape[1]))
-        their_sum = their_sum + row_sums(q.exp_(), student.sum_dtype)
-        our_sum = our_sum + row_sums(p.exp_(), student.sum_dtype)
-        gap = gap + row_sums(difference.mul_(q), student.sum_dtype)
+        their_sums.append(row_sums(q.exp_(), student.sum_dtype))
+        our_sums.append(row_sums(p.exp_(), student.sum_dtype))
+        gaps.append(row_sums(difference.mul_(q), student.sum_dtype))
+    gap, our_sum, their_sum = map(sum_over_items, (gaps, our_sums, their_sums))
     teacher_share = 1 - form.label_share
     values = teacher_share * (gap / their_sum + our_sum.log() - their_sum.log())
     ratio = (teacher_share * our_sum / their_sum).to(student.dtype)
@@ -171,43 +164,42 @@ def _forward_kl(
         p.addcmul_(q, ratio, value=-1)
     if labels is not None:
         values = values + form.label_share * (our_sum.log() - label_logit)
-        add_at_items(ours, student, labels, -form.label_share * our_sum)
+        student.add_at_items(ours, labels, -form.label_share * our_sum)
     return _Compared(values, ours, our_sum.reciprocal())
 
 
-def _reverse_kl(student: Logits, ours: Tiles, theirs: Tiles) -> _Compared:
+def _reverse_kl(student: CatalogSoftmax, ours: Tiles, theirs: Tiles) -> _Compared:
     """Gradient ``p * (log p - log q - their mean under p)``."""
-    their_sum = exponential_sums(theirs, student)
-    gap: Any = 0.0
-    our_sum: Any = 0.0
+    their_sum = student.exponential_sums(theirs)
+    gaps, our_sums = [], []
     for p, q in zip(ours, theirs, strict=True):
         torch.sub(p, q, out=q)
-        our_sum = our_sum + row_sums(p.exp_(), student.sum_dtype)
-        gap = gap + row_sums(q.mul_(p), student.sum_dtype)
+        our_sums.append(row_sums(p.exp_(), student.sum_dtype))
+        gaps.append(row_sums(q.mul_(p), student.sum_dtype))
+    gap, our_sum = map(sum_over_items, (gaps, our_sums))
     mean = gap / our_sum
     for p, q in zip(ours, theirs, strict=True):
         q.addcmul_(p, mean.to(student.dtype), value=-1)
     return _Compared(mean - our_sum.log() + their_sum.log(), theirs, our_sum.reciprocal())
 
 
-def _jensen_shannon(student: Logits, ours: Tiles, theirs: Tiles, form: Form) -> _Compared:
+def _jensen_shannon(student: CatalogSoftmax, ours: Tiles, theirs: Tiles, form: Form) -> _Compared:
     """Gradient ``(1 - share) * p * (log p - log m - their mean under p)``."""
-    our_log_sum, their_log_sum = (exponential_sums(t, student).log() for t in (ours, theirs))
+    our_log_sum, their_log_sum = (student.exponential_sums(t).log() for t in (ours, theirs))
     log_share = torch.tensor([form.share, 1 - form.share], dtype=student.sum_dtype).log()
     log_share = log_share.to(our_log_sum.device)
-    value: Any = 0.0
-    mean: Any = 0.0
+    means, values = [], []
     for p, q in zip(ours, theirs, strict=True):
         log_p, log_q = p - our_log_sum, q - their_log_sum
         ratio = log_p - log_q
         over_q = torch.logaddexp(ratio + log_share[1], log_share[0])  # log m - log q
         torch.exp(log_p, out=log_p)
         slope = (ratio - over_q).mul_(1 - form.share).mul_(log_p)
-        here = slope.sum(dim=1, keepdim=True)
-        mean = mean + here
-        value = value + here - form.share * (log_q.exp_() * over_q).sum(dim=1, keepdim=True)
+        means.append(slope.sum(dim=1, keepdim=True))
+        values.append(means[-1] - form.share * (log_q.exp_() * over_q).sum(dim=1, keepdim=True))
         p.copy_(log_p)
         q.copy_(slope)
+    mean, value = map(sum_over_items, (means, values))
     for p, q in zip(ours, theirs, strict=True):
         q.addcmul_(p, mean.to(student.dtype), value=-1)
     return _Compared(value, theirs, torch.ones_like(value))
@@ -227,25 +219,26 @@ class _CatalogDivergence(torch.autograd.Function):
         teachers: tuple[CatalogScores, ...],
         form: Form,
     ) -> tuple[Tensor, Tensor]:
-        student = Logits(CatalogScores(hidden, item_weight, logit_bias), form.temperature)
-        teacher_logits = [Logits(teacher, form.temperature) for teacher in teachers]
+        student = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias), form.temperature)
+        teacher_logits = [CatalogSoftmax(teacher, form.temperature) for teacher in teachers]
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
-        num_arrays = NUM_ARRAYS[form.kind] + (len(teacher_logits) > 1)
-        for rows in student.chunks(form.chunk_size, num_arrays):
-            ours, theirs = student.fill(rows), mean_logits(teacher_logits, rows)
-            of_rows = None if labels is None else labels[rows, None]
+        num_arrays = NUM_ARRAYS[form.kind] + (len(teachers) > 1)
+        for rows in student.chunks(form.chunk_size, num_models=2, num_arrays=num_arrays):
+            ours, theirs = student.logits(rows), mean_logits(teacher_logits, rows)
             match form.kind:
                 case "forward_kl":
-                    found = _forward_kl(student, ours, theirs, of_rows, form)
+                    row_labels = None if labels is None else labels[rows, None]
+                    compared = _forward_kl(student, ours, theirs, row_labels, form)
                 case "reverse_kl":
-                    found = _reverse_kl(student, ours, theirs)
+                    compared = _reverse_kl(student, ours, theirs)
                 case "jensen_shannon":
-                    found = _jensen_shannon(student, ours, theirs, form)
-            values[rows] = found.values.squeeze(1)
+                    compared = _jensen_shannon(student, ours, theirs, form)
+            values[rows] = compared.values.squeeze(1)
             if gradients is not None:
-                gradients.add(rows, found.gradients, found.scale * row_share[rows, None])
+                scale = compared.scale * row_share[rows, None]
+                gradients.add(rows, compared.gradients, scale)
         if gradients is not None:
             ctx.save_for_backward(gradients.hidden, gradients.item_weight)
             ctx.dtypes = hidden.dtype, item_weight.dtype

@@ -1,6 +1,7 @@
-"""What a policy learns from rewards: advantages within a group of slates, and losses of them.
+"""Policy optimisation: advantages within a group of slates, and losses of them.
 
-Every function takes plain tensors: ``B`` histories, ``G`` slates of each, ``K`` titles of a slate.
+Every function takes plain tensors: ``B`` histories, ``G`` slates of each, ``K`` items of a slate.
+Groups whose rewards agree up to rounding have advantages of exactly 0.
 """
 
 import torch
@@ -8,6 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 EPS = 1e-6
+ROUNDINGS = 16
+"""Roundings of the largest reward of a group within which rewards agree."""
 
 
 def leave_one_out_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
@@ -17,30 +20,43 @@ def leave_one_out_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B 
         2024, arXiv:2402.14740, equation 7 (RLOO).
     """
     size = rewards.shape[1]
-    return (rewards - rewards.mean(dim=1, keepdim=True)) * (size / max(size - 1, 1))
+    return centred_advantages(rewards) * (size / max(size - 1, 1))
 
 
 def standardized_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
-    """Each reward minus its group's mean, over its group's standard deviation; 0 where all agree.
+    """Each reward minus its group's mean, over its group's standard deviation.
 
     Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2 (GRPO).
     """
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    centred = centred_advantages(rewards)
     deviation = rewards.std(dim=1, keepdim=True) if rewards.shape[1] > 1 else 0 * centred[:, :1]
     return centred / (deviation + EPS)
 
 
 def centred_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
-    """Each reward minus its group's mean: groups of little spread are not blown up.
+    """Each reward minus its group's mean: groups of little spread are not scaled up.
 
     Source: Liu et al. 2025, arXiv:2503.20783, section 3.2 (Dr. GRPO).
     """
-    return rewards - rewards.mean(dim=1, keepdim=True)
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    return centred.masked_fill(_agree(rewards), 0)
+
+
+def _agree(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, "B 1"]:
+    """Return which groups have equal rewards, up to rounding in the rewards' own scale.
+
+    The mean of equal numbers is a rounding away from them: over a deviation of the same rounding
+    that would be an advantage.
+    """
+    limits, scale = torch.finfo(rewards.dtype), rewards.abs().amax(dim=1, keepdim=True)
+    tolerance = ROUNDINGS * (limits.eps * scale).clamp_min(limits.tiny)
+    return rewards.amax(dim=1, keepdim=True) - rewards.amin(dim=1, keepdim=True) <= tolerance
 
 
 def is_informative(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, " B"]:
-    """Which groups have rewards that differ: from the others nothing is learned."""
-    return (rewards.amax(dim=1) - rewards.amin(dim=1)) > EPS
+    """Return which groups have rewards that differ: from the others nothing is learned."""
+    has_spread = rewards.amax(dim=1) - rewards.amin(dim=1) > EPS
+    return has_spread & ~_agree(rewards).squeeze(1)
 
 
 def policy_gradient(
@@ -49,8 +65,8 @@ def policy_gradient(
     """``-advantage * log_prob(slate)``, averaged over slates: its gradient is REINFORCE's.
 
     Args:
-        log_prob: of every title of a slate, given those before it.
-        advantages: of the slates.
+        log_prob: log-probability of every item of a slate, given those before it.
+        advantages: one for every slate.
 
     Source: Williams 1992, "Simple Statistical Gradient-Following Algorithms".
     """
@@ -68,17 +84,17 @@ def clipped_policy_gradient(
 ) -> Float[Tensor, ""]:
     """``-min(ratio * advantage, clip(ratio) * advantage)``, averaged over slates.
 
-    The ratio of new to old probability is one of each title, summed over a slate's titles, or
-    one of the whole slate. At the first pass over a batch every ratio is 1, and the gradient is
-    that of ``policy_gradient``.
+    There is a ratio of new to old probability for each item, whose terms are summed over a slate,
+    or one for the whole slate. In the first epoch over a batch every ratio is 1, and the gradient
+    is that of ``policy_gradient``.
 
     Args:
-        log_prob: of every title of a slate, given those before it, under the policy.
-        old_log_prob: under the policy that drew the slates.
-        advantages: of the slates.
-        clip_low: how far below 1 a ratio may fall and still be learned from.
-        clip_high: how far above.
-        is_sequence_level: one ratio a slate.
+        log_prob: log-probability of every item of a slate, given those before it, under the policy.
+        old_log_prob: the same under the policy that drew the slates.
+        advantages: one for every slate.
+        clip_low: largest distance below 1 at which a ratio still has a gradient.
+        clip_high: largest distance above 1.
+        is_sequence_level: use one ratio for the whole slate.
 
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7; two bounds as in Yu et al. 2025,
         arXiv:2503.14476, section 3.1.
@@ -98,9 +114,9 @@ def share_clipped(
     clip_high: float,
     is_sequence_level: bool = False,
 ) -> Float[Tensor, ""]:
-    """The share of ratios that are beyond the bound that their advantage pushes against.
+    """The share of ratios beyond the bound that their advantage pushes against.
 
-    From these ``clipped_policy_gradient`` learns nothing; the arguments are its.
+    They have no gradient in ``clipped_policy_gradient``, which has the same arguments.
     """
     ratio = _ratio(log_prob, old_log_prob, is_sequence_level)
     advantage = advantages[:, :, None]
@@ -112,6 +128,6 @@ def share_clipped(
 def _ratio(
     log_prob: Float[Tensor, "B G K"], old_log_prob: Float[Tensor, "B G K"], is_sequence_level: bool
 ) -> Float[Tensor, "B G R"]:
-    """Of new to old probability, of every title or of the whole slate."""
+    """Return the ratios of new to old probability, of every item or of the whole slate."""
     shift = log_prob - old_log_prob
     return (shift.sum(dim=2, keepdim=True) if is_sequence_level else shift).exp()

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses.catalog import chunk_rows, counted_rows
+from seqrec.losses.catalog import counted_rows
+from seqrec.losses.chunks import chunk_rows
 from seqrec.losses.negatives import Negatives
 
 

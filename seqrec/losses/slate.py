@@ -1,109 +1,119 @@
-"""Slates: titles drawn from the catalog without replacement, and how probable they are."""
+"""Slates: how probable items are that are drawn from the catalog without replacement."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.catalog import ExcludedItems
+from seqrec.losses.bias import ExcludedItems
 from seqrec.losses.divergence import catalog_divergence
-from seqrec.losses.softmax import CatalogScores, Logits
+from seqrec.losses.log_prob import separated_logits
+from seqrec.losses.softmax import CatalogScores, CatalogSoftmax
 
 
-def slate_log_prob(log_prob: Float[Tensor, "*shape K"]) -> Float[Tensor, "*shape K"]:
-    """The log-probability of every title of a slate that is drawn without replacement.
+def slate_log_prob(
+    log_prob: Float[Tensor, "*shape K"], log_others: Float[Tensor, "*shape"] | None = None
+) -> Float[Tensor, "*shape K"]:
+    """The log-probability of every item of a slate that is drawn without replacement.
 
-    Given the titles before it, a title's probability is its own over what they left:
-    ``log p_k - log(1 - sum of p_j, j < k)``.
+    Given the items before it, an item's probability is its own over the mass that they leave:
+    ``log p_k - log(p_k + ... + p_K + others)``. The mass is summed from what is left, never as 1
+    minus what is drawn, which would be rounding alone where one item is nearly certain.
 
     Args:
-        log_prob: of the titles, in their order, under one distribution.
+        log_prob: log-probabilities, or logits, of the items in their order, under one distribution.
+        log_others: log of the mass of all items outside the slate, on the same scale. If absent,
+            what log-probabilities leave of 1, as precise as they are.
 
     Source: Plackett 1975, "The Analysis of Permutations"; Luce 1959.
     """
-    taken = log_prob.exp().cumsum(dim=-1) - log_prob.exp()
-    left = (1 - taken).clamp_min(torch.finfo(log_prob.dtype).eps)
-    return log_prob - left.log()
+    if log_others is None:
+        left = 1 - log_prob.double().exp().sum(dim=-1)
+        log_others = left.clamp_min(torch.finfo(log_prob.dtype).eps).log().to(log_prob.dtype)
+    size = log_prob.shape[-1]
+    is_drawn = torch.ones(size, size, dtype=torch.bool, device=log_prob.device).tril(-1)
+    left = log_prob[..., None, :].masked_fill(is_drawn, -torch.inf)
+    others = log_others[..., None, None].expand(*left.shape[:-1], 1)
+    return log_prob - torch.cat([left, others], dim=-1).logsumexp(dim=-1)
 
 
-def draw_titles(
-    log_prob: Float[Tensor, "R I"],
-    num_slates: int,
-    num_titles: int,
-    generator: torch.Generator | None,
-) -> Int[Tensor, "R G K"]:
-    """Slates drawn without replacement from each row's distribution.
-
-    Titles drawn with replacement, of which those that a slate already holds are passed over, come
-    in the order of Plackett and Luce. Each is found in the cumulative probabilities, in float64.
-    A slate that is not full after twice as many draws as it needs goes on by the order of
-    Gumbel-perturbed logits, of what it does not hold yet.
+def slates_within_rows(
+    logits: Float[Tensor, "N L"],
+    log_mass: Float[Tensor, " N"],
+    items: Int[Tensor, "N L"],
+    at: Int[Tensor, "*shape K"],
+) -> Float[Tensor, "*shape K"]:
+    """Return ``slate_log_prob`` of slates whose items are among those of one row each.
 
     Args:
-        log_prob: of every title.
-        num_slates: of each row.
-        num_titles: of a slate.
-        generator: of the draws; None: the most probable titles, in their order, in every slate.
-
-    Source: Kool et al. 2019, arXiv:1903.06059, section 2.3, for the perturbed order.
+        logits: logits of some items of every row.
+        log_mass: log of the mass of all other items (``separated_logits``).
+        items: the items, of which several may be equal.
+        at: flat places of the slates' items; -1 for padding, after the items.
     """
-    if generator is None:
-        best = log_prob.topk(num_titles, dim=1).indices
-        return best[:, None].expand(-1, num_slates, -1)
-    num_rows, num_items = log_prob.shape
-    num_draws = 1 if num_titles == 1 else 2 * num_titles
-    cumulative = log_prob.exp().cumsum(dim=1, dtype=torch.float64)
-    shape = (num_rows, num_slates * num_draws)
-    points = torch.rand(shape, dtype=torch.float64, generator=generator, device=log_prob.device)
-    found = torch.searchsorted(cumulative, points * cumulative[:, -1:], right=True)
-    found = found.clamp_max(num_items - 1).view(num_rows, num_slates, num_draws)
-    if num_titles == 1:
-        return found
-    is_equal = found[..., :, None] == found[..., None, :]
-    is_new = ~is_equal.tril(-1).any(dim=-1)
-    order = (~is_new).to(torch.int8).argsort(dim=-1, stable=True)[..., :num_titles]
-    slates = found.gather(-1, order)
-    num_found = is_new.sum(dim=-1)
-    rows, places = (num_found < num_titles).nonzero(as_tuple=True)
-    if len(rows):
-        rest = _perturbed_order(
-            log_prob[rows], slates[rows, places], num_found[rows, places], generator
-        )
-        slates[rows, places] = rest
-    return slates
+    if not at.shape[-1]:
+        return logits.new_empty(at.shape)
+    is_item = at >= 0
+    place = at.clamp_min(0)
+    row = place[..., 0] // items.shape[1]
+    first, number = _different(items)
+    width = first.shape[1]
+    unlike = torch.cat([logits, logits.new_full((len(logits), 1), -torch.inf)], dim=1)
+    left = unlike.gather(1, first)[row]
+    is_own = torch.zeros(*row.shape, width + 1, dtype=torch.bool, device=items.device)
+    is_own.scatter_(-1, number.flatten()[place].where(is_item, width), True)
+    left = left.masked_fill(is_own[..., :width], -torch.inf)
+    log_others = torch.cat([left, log_mass[row][..., None]], dim=-1).logsumexp(dim=-1)
+    return slate_log_prob(logits.flatten()[place].where(is_item, -torch.inf), log_others)
 
 
-def _perturbed_order(
-    log_prob: Float[Tensor, "N I"],
-    slates: Int[Tensor, "N K"],
-    num_found: Int[Tensor, " N"],
-    generator: torch.Generator,
-) -> Int[Tensor, "N K"]:
-    """Slates whose first titles are found, filled up by what Gumbel-perturbed logits rank first."""
-    place = torch.arange(slates.shape[1], device=slates.device)
-    is_found = place < num_found[:, None]
-    exponential = torch.empty_like(log_prob).exponential_(generator=generator)
-    perturbed = log_prob - exponential.log()
-    held = slates.where(is_found, slates[:, :1])
-    perturbed.scatter_(1, held, -torch.inf)
-    further = perturbed.topk(slates.shape[1], dim=1).indices
-    order = (place - num_found[:, None]).clamp_min(0)
-    return slates.where(is_found, further.gather(1, order))
+def _different(items: Int[Tensor, "N L"]) -> tuple[Int[Tensor, "N U"], Int[Tensor, "N L"]]:
+    """Return where each of a row's different items stands first, and the number of every item.
+
+    Rows with fewer different items than others are padded with ``L``.
+    """
+    ordered, order = items.sort(dim=1, stable=True)
+    is_new = torch.ones_like(items)
+    is_new[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).long()
+    numbers = is_new.cumsum(dim=1) - 1
+    width = int(numbers.amax()) + 1 if items.numel() else 0
+    first = torch.full((len(items), width), items.shape[1], device=items.device)
+    first = first.scatter_reduce(1, numbers, order, "amin")
+    return first, torch.empty_like(items).scatter_(1, order, numbers)
+
+
+def catalog_slate_log_prob(
+    scores: CatalogScores, slates: Int[Tensor, "N G K"], *, chunk_size: int | None = None
+) -> Float[Tensor, "N G K"]:
+    """The log-probability of every item of slates drawn without replacement from each row.
+
+    Equal, up to float error, to the logit of the item minus ``logsumexp`` over the catalog without
+    the items before it, for any temperature; with gradients.
+    """
+    items = slates.flatten(1)
+    if slates.shape[2] == 0:
+        return scores.hidden.new_empty(slates.shape)
+    logits, log_mass = separated_logits(scores, items, chunk_size=chunk_size)
+    at = torch.arange(items.numel(), device=items.device).view(slates.shape)
+    return slates_within_rows(logits, log_mass, items, at)
 
 
 @torch.no_grad()
 def entropy(scores: CatalogScores) -> Float[Tensor, ""]:
-    """Of a choice by scores, a mean over rows, in nats; without gradients."""
-    logits, values = Logits(scores), []
-    for rows in logits.chunks(None):
-        log_prob = torch.cat(logits.fill(rows), dim=1).to(logits.sum_dtype).log_softmax(dim=1)
-        values.append(-(log_prob.exp() * log_prob).sum(dim=1))
+    """The entropy of the rows' distributions, a mean over rows, in nats; without gradients."""
+    softmax, values = CatalogSoftmax(scores), []
+    for rows in softmax.chunks(None, num_models=2, num_arrays=2):
+        logits = [tile.to(softmax.sum_dtype) for tile in softmax.logits(rows)]
+        normalizer = softmax.exponential_sums(logits)
+        mean = softmax.sums([tile.exp().mul_(tile) for tile in logits]) / normalizer
+        values.append((normalizer.log() - mean).squeeze(1))
     return torch.cat(values).mean()
 
 
 def entropy_deficit(scores: CatalogScores, excluded_items: Int[Tensor, "N S"]) -> Float[Tensor, ""]:
-    """How far below its maximum the entropy of a choice is, a mean over rows, in nats.
+    """The maximal entropy minus the entropy, a mean over rows, in nats; with gradients.
 
-    ``KL(policy | uniform)`` over the other items: the log of their number minus the entropy.
+    ``KL(policy | uniform)`` over the items that are not excluded: the log of their number minus
+    the entropy.
 
     Args:
         scores: of the catalog, with a bias under which excluded items have no probability.

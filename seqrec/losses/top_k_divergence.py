@@ -1,46 +1,32 @@
-"""Distillation from what was kept of a teacher: its likeliest items, and the mass of the rest."""
+"""Distillation from a teacher's top-k distribution: its most probable items and the tail mass."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses.catalog import row_sums, scaled_by
-from seqrec.losses.softmax import (
-    CatalogScores,
-    HeadGradients,
-    Logits,
-    add_at_items,
-    at_items,
-    share_of_rows,
-)
+from seqrec.losses.catalog import share_of_rows
+from seqrec.losses.gradients import HeadGradients, scaled_by
+from seqrec.losses.softmax import CatalogScores, CatalogSoftmax
+from seqrec.losses.teachers import TopKDistribution
 
-GONE = -1e4
-"""Added to a logit, it leaves nothing of the exponential: the kept items' are taken out before the
-others' are summed. What they leave of 1 would be rounding alone where the student is sure."""
+REMOVED_LOGIT = -1e4
+"""Added to a logit, it leaves nothing of the exponential: the listed items' are removed before the
+others' are summed. What they leave of 1 would be rounding alone where the student is confident."""
 
 
-class TopKDistribution(NamedTuple):
-    """What is known of a teacher's distribution in every row."""
-
-    items: Int[Tensor, "N K"]
-    """Different ones."""
-    log_prob: Float[Tensor, "N K"]
-    tail_mass: Float[Tensor, " N"]
-    """The probability of all other items together."""
-
-
-def without_tail(kept: TopKDistribution) -> TopKDistribution:
-    """The distribution over the kept items alone, as if the others were impossible."""
-    whole = torch.logsumexp(kept.log_prob, dim=1, keepdim=True)
-    return TopKDistribution(kept.items, kept.log_prob - whole, torch.zeros_like(kept.tail_mass))
+def without_tail(teacher: TopKDistribution) -> TopKDistribution:
+    """Return the distribution over the listed items alone, as if the others were impossible."""
+    whole = torch.logsumexp(teacher.log_prob, dim=1, keepdim=True)
+    none = torch.zeros_like(teacher.tail_mass)
+    return TopKDistribution(teacher.items, teacher.log_prob - whole, none)
 
 
 def top_k_divergence(
     student: CatalogScores,
-    kept: TopKDistribution,
+    teacher: TopKDistribution,
     *,
     labels: Int[Tensor, " N"] | None = None,
     label_share: float = 0.0,
@@ -48,23 +34,23 @@ def top_k_divergence(
     total_weight: float | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean forward KL divergence between kept items and the rest as one outcome, in nats.
+    """The mean forward KL divergence over the listed items and the tail as one outcome, in nats.
 
-    ``sum(q_k * log(q_k / p_k)) + tail_mass * log(tail_mass / (1 - sum(p_k)))`` over the kept
+    ``sum(q_k * log(q_k / p_k)) + tail_mass * log(tail_mass / (1 - sum(p_k)))`` over the listed
     items ``k``, with ``p`` the student's softmax over the whole catalog. It is never more than
     the divergence of the whole distributions, and equal where the student is right about how
-    the rest is shared. The gradient of a kept item's logit is ``p - q``, of another's
+    the tail is distributed. The gradient of a listed item's logit is ``p - q``, of another's
     ``p * (1 - tail_mass / (1 - sum(p_k)))``: formed while a chunk is at hand, as many products as
     cross-entropy takes.
 
     Args:
-        student: what is trained.
-        kept: of the same rows and catalog.
-        labels: the item that came next in every row.
+        student: the trained model.
+        teacher: its top-k distribution of the same rows and catalog.
+        labels: the next item of every row.
         label_share: share of the loss that is the labels' cross-entropy; it costs nothing more.
-        row_weight: how much each row counts, not negative; all alike if absent.
-        total_weight: what the weighted sum is divided by, where these rows are a part of a
-            batch; the weights' own sum if absent.
+        row_weight: weight of each row, not negative; all equal if absent.
+        total_weight: divisor of the weighted sum, where these rows are a part of a batch; the
+            weights' own sum if absent.
         chunk_size: rows scored at once; chosen by the catalog's size if absent.
 
     Returns:
@@ -79,9 +65,46 @@ def top_k_divergence(
         labels if label_share else None,
         label_share,
         student.logit_bias,
-        kept,
+        teacher,
         chunk_size,
     )
+
+
+def _compare(
+    student: CatalogSoftmax,
+    rows: slice,
+    teacher: TopKDistribution,
+    labels: Int[Tensor, "C 1"] | None,
+    label_share: float,
+    needs_gradient: bool,
+) -> tuple[Float[Tensor, "C 1"], list[Tensor], Float[Tensor, "C 1"]]:
+    """Return the losses of a chunk, and the gradients of its logits times the normalizer."""
+    teacher_share = 1.0 if labels is None else 1 - label_share
+    least = torch.finfo(student.sum_dtype).eps ** 4
+    tiles = student.logits(rows)
+    log_q = teacher.log_prob.to(student.sum_dtype)
+    tail_mass = teacher.tail_mass.to(student.sum_dtype)[:, None]
+    logits = student.at_items(tiles, teacher.items)
+    label_logit = None if labels is None else student.at_items(tiles, labels)
+    student.add_at_items(tiles, teacher.items, torch.full_like(logits, REMOVED_LOGIT))
+    others = student.sums([tile.exp_() for tile in tiles])
+    listed = logits.exp()
+    normalizer = listed.sum(dim=1, keepdim=True) + others
+    log_p, q = logits - normalizer.log(), log_q.exp()
+    room = (others / normalizer).clamp_min(least)
+    tail = tail_mass * (tail_mass.clamp_min(least).log() - room.log())
+    values = teacher_share * ((q * (log_q - log_p)).sum(dim=1, keepdim=True) + tail)
+    if label_logit is not None:
+        values = values + label_share * (normalizer.log() - label_logit)
+    if not needs_gradient:
+        return values, tiles, normalizer
+    weight = 1 - teacher_share * tail_mass / room  # of p, for an item that is not listed
+    for tile in tiles:
+        tile *= weight.to(tile.dtype)
+    student.add_at_items(tiles, teacher.items, listed - teacher_share * q * normalizer)
+    if labels is not None:
+        student.add_at_items(tiles, labels, -label_share * normalizer)
+    return values, tiles, normalizer
 
 
 class _TopKDivergence(torch.autograd.Function):
@@ -96,43 +119,22 @@ class _TopKDivergence(torch.autograd.Function):
         labels: Tensor | None,
         label_share: float,
         logit_bias: Any,
-        kept: TopKDistribution,
+        teacher: TopKDistribution,
         chunk_size: int | None,
     ) -> Tensor:
-        student = Logits(CatalogScores(hidden, item_weight, logit_bias))
-        teacher_share = 1.0 if labels is None else 1 - label_share
+        student = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradients = HeadGradients(student) if needs_gradient else None
         loss = row_share.new_zeros(())
-        least = torch.finfo(student.sum_dtype).eps ** 4
-        for rows in student.chunks(chunk_size, num_arrays=1):
-            tiles = student.fill(rows)
-            items, log_q, tail_mass = (part[rows] for part in kept)
-            log_q, tail_mass = log_q.to(student.sum_dtype), tail_mass.to(student.sum_dtype)[:, None]
-            logits = at_items(tiles, student, items)
-            label_logit = None if labels is None else at_items(tiles, student, labels[rows, None])
-            add_at_items(tiles, student, items, torch.full_like(logits, GONE))
-            sums = [row_sums(tile.exp_(), student.sum_dtype) for tile in tiles]
-            of_others = torch.cat(sums, dim=1).sum(dim=1, keepdim=True)
-            of_kept = logits.exp()
-            normalizer = of_kept.sum(dim=1, keepdim=True) + of_others
-            log_p, q = logits - normalizer.log(), log_q.exp()
-            room = (of_others / normalizer).clamp_min(least)
-            of_rest = tail_mass * (tail_mass.clamp_min(least).log() - room.log())
-            values = teacher_share * ((q * (log_q - log_p)).sum(dim=1, keepdim=True) + of_rest)
-            if label_logit is not None:
-                values = values + label_share * (normalizer.log() - label_logit)
+        for rows in student.chunks(chunk_size, num_models=2, num_arrays=1):
+            part = TopKDistribution(*(of_all[rows] for of_all in teacher))
+            row_labels = None if labels is None else labels[rows, None]
+            values, tiles, normalizer = _compare(
+                student, rows, part, row_labels, label_share, needs_gradient
+            )
             loss = loss + (row_share[rows, None] * values).sum()
-            if gradients is None:
-                continue
-            # what p of an item that was not kept counts
-            others = 1 - teacher_share * tail_mass / room
-            for tile in tiles:
-                tile *= others.to(tile.dtype)
-            add_at_items(tiles, student, items, of_kept - teacher_share * q * normalizer)
-            if labels is not None:
-                add_at_items(tiles, student, labels[rows, None], -label_share * normalizer)
-            gradients.add(rows, tiles, row_share[rows, None] / normalizer)
+            if gradients is not None:
+                gradients.add(rows, tiles, row_share[rows, None] / normalizer)
         if gradients is not None:
             ctx.save_for_backward(gradients.hidden, gradients.item_weight)
             ctx.dtypes = hidden.dtype, item_weight.dtype

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from seqrec.losses.catalog import ExcludedItems, LogitBias
+from seqrec.losses.bias import ExcludedItems, LogitBias, Rows
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.configuration import SeqRecConfig, padding_token
 from seqrec.models.content import ContentEmbedding
@@ -203,7 +203,7 @@ class SeqRecForNextItem(PreTrainedModel):
         bias: LogitBias | None = None
         if prior is not None and recent_items is not None:
 
-            def bias(rows: slice, tile: slice) -> Float[Tensor, "C tile"]:
+            def bias(rows: Rows, tile: slice) -> Float[Tensor, "C tile"]:
                 following = None if labels is None else labels[rows]
                 added = prior.logits(recent_items[rows], tile.start, tile.stop, following)
                 return added if temperature == 1 else added / temperature

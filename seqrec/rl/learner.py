@@ -17,9 +17,10 @@ from torch import Tensor
 from seqrec.losses.policy import is_informative
 from seqrec.losses.slate import entropy, entropy_deficit
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.rollouts import Rollouts, Weights, slates_of
 from seqrec.rl.sampler import Sampler
-from seqrec.rl.slates import PromptBatch, Slates, Step, mean_kl
+from seqrec.rl.slates import Slates, Step, mean_kl
 from seqrec.training.optimizers import clip_gradients
 
 Advantages = Callable[[Float[Tensor, "B G"]], Float[Tensor, "B G"]]

@@ -21,7 +21,7 @@ from seqrec.data.caches.teacher import (
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.losses.softmax import most_likely
+from seqrec.losses.teachers import catalog_top_k
 from seqrec.models import SeqRecForNextItem
 from seqrec.outputs import (
     describe_os_error,
@@ -218,6 +218,6 @@ def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> It
             assert part.sources is not None
             num_items = teachers.models[0].config.num_items
             scores = teachers.scores(part, learned.positions, learned.labels, num_items)
-            found.append((part.sources.flatten()[learned.positions], *most_likely(scores, k)))
+            found.append((part.sources.flatten()[learned.positions], *catalog_top_k(scores, k)))
         columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
         yield CachedTopK(*columns)

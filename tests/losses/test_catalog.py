@@ -6,14 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqrec.losses.catalog import (
-    IGNORE_INDEX,
-    MAX_CHUNK_LOGITS,
-    MIN_CHUNK_ROWS,
-    catalog_cross_entropy,
-    catalog_log_prob,
-    chunk_rows,
-)
+from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
+from seqrec.losses.chunks import MAX_CHUNK_LOGITS, MIN_CHUNK_ROWS, chunk_rows
+from seqrec.losses.log_prob import catalog_log_prob
 
 
 def naive_cross_entropy(hidden, item_weight, labels, *, label_weight=None):
@@ -57,7 +52,7 @@ def loss_and_twin(request):
 def _tiles(request, monkeypatch):
     """The catalog is scored whole, or in tiles of which the last is smaller."""
     if request.param != "one tile":
-        monkeypatch.setattr("seqrec.losses.catalog.TILE_ITEMS", 7)
+        monkeypatch.setattr("seqrec.losses.softmax.TILE_ITEMS", 7)
 
 
 def example(dtype=torch.float64, num_rows=40, num_items=31, width=6):
@@ -219,7 +214,7 @@ def test_log_probabilities_of_a_catalog_sum_to_one_and_carry_any_gradient():
 def test_a_bias_is_added_to_the_logits_of_every_chunk_and_tile(
     loss_and_twin, is_weighted, monkeypatch
 ):
-    monkeypatch.setattr("seqrec.losses.catalog.TILE_ITEMS", 12)
+    monkeypatch.setattr("seqrec.losses.softmax.TILE_ITEMS", 12)
     loss, twin = loss_and_twin
     hidden, item_weight, labels, label_weight = example()
     more = {"label_weight": label_weight} if is_weighted else {}

@@ -1,5 +1,6 @@
 """Advantages and policy losses by hand, gradients by enumeration."""
 
+import pytest
 import torch
 
 from seqrec.losses.policy import (
@@ -78,3 +79,26 @@ def test_clipping_by_hand():
     old = torch.zeros(1, 2, 2)
     assert share_clipped(log_prob, old, advantages, **bounds) == 0.25
     assert share_clipped(log_prob, old, advantages, **bounds, is_sequence_level=True) == 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reward", [0.3, 1 / 3, 3.3, -100.1, 12345.678, 1e-20, 0.0])
+def test_equal_rewards_have_advantages_and_gradients_of_exactly_0(reward, dtype):
+    """The mean of equal numbers is a rounding away from them, which no advantage may be made of."""
+    equal = torch.full((2, 8), reward, dtype=dtype)
+    nearly = equal.clone()
+    nearly[:, 3] = torch.nextafter(nearly[:, 3], torch.ones((), dtype=dtype) * torch.inf)
+    log_prob = torch.randn(2, 8, 3, dtype=dtype, requires_grad=True)
+    for rewards in (equal, nearly):
+        assert not is_informative(rewards).any()
+        for function in (leave_one_out_advantages, standardized_advantages, centred_advantages):
+            advantages = function(rewards)
+            assert (advantages == 0).all()
+            (gradient,) = torch.autograd.grad(policy_gradient(log_prob, advantages), log_prob)
+            assert (gradient == 0).all()
+
+
+def test_small_differences_of_rewards_still_count():
+    rewards = torch.tensor([[0.3, 0.3001, 0.3, 0.2999]])
+    assert is_informative(rewards).all() and (centred_advantages(rewards)[0, [1, 3]] != 0).all()
+    assert standardized_advantages(rewards).abs().max() > 0.5

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seqrec.losses import catalog
+from seqrec.losses import chunks
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.negatives import Negatives
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
@@ -123,8 +123,8 @@ def test_chunks_add_up(loss_and_twin, monkeypatch):
     vectors, others, label_weight = example(num_rows=300)
     more = {"label_weight": label_weight}
     whole = value_and_gradients(loss, vectors, *others, **more)
-    monkeypatch.setitem(catalog.MAX_CHUNK_LOGITS, "cpu", 1)
-    assert catalog.chunk_rows(300, 12, torch.device("cpu")) == 100
+    monkeypatch.setitem(chunks.MAX_CHUNK_LOGITS, "cpu", 1)
+    assert chunks.chunk_rows(300, 12, torch.device("cpu")) == 100
     in_chunks = value_and_gradients(loss, vectors, *others, **more)
     for one, other in zip(in_chunks, whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)

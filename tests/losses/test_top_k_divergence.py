@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from seqrec.losses.divergence import catalog_divergence
-from seqrec.losses.softmax import CatalogScores, most_likely
-from seqrec.losses.top_k_divergence import TopKDistribution, top_k_divergence, without_tail
+from seqrec.losses.softmax import CatalogScores
+from seqrec.losses.teachers import TopKDistribution, catalog_top_k
+from seqrec.losses.top_k_divergence import top_k_divergence, without_tail
 
 
 @pytest.fixture(autouse=True, params=[100, 7], ids=["one tile", "tiles of 7 items"])
@@ -32,7 +33,7 @@ def by_definition(hidden, item_weight, kept, labels, label_share, row_weight):
 @pytest.mark.parametrize("use_tail_mass", [True, False])
 def test_value_and_gradients_equal_the_float64_twin(label_share, use_tail_mass):
     student = scores()
-    kept = TopKDistribution(*most_likely([scores(9)], 5, chunk_size=4))
+    kept = catalog_top_k([scores(9)], 5, chunk_size=4)
     kept = kept if use_tail_mass else without_tail(kept)
     labels, row_weight = torch.randint(31, (12,)), torch.rand(12, dtype=torch.float64)
     found, wanted = [], []
@@ -52,10 +53,7 @@ def test_value_and_gradients_equal_the_float64_twin(label_share, use_tail_mass):
 def test_it_is_a_bound_that_is_reached_where_everything_is_kept():
     student, teacher = scores(), scores(9)
     whole = catalog_divergence(student, [teacher])
-    values = [
-        top_k_divergence(student, TopKDistribution(*most_likely([teacher], k)))
-        for k in (1, 5, 20, 31)
-    ]
+    values = [top_k_divergence(student, catalog_top_k([teacher], k)) for k in (1, 5, 20, 31)]
     assert all(a <= b + 1e-12 for a, b in zip(values, [*values[1:], whole], strict=True))
     torch.testing.assert_close(values[-1], whole)
 
@@ -63,7 +61,7 @@ def test_it_is_a_bound_that_is_reached_where_everything_is_kept():
 def test_the_likeliest_items_of_a_mean_of_teachers_by_definition():
     teachers = [scores(9), scores(4)]
     q = sum((t.hidden @ t.item_weight.T).softmax(1) for t in teachers) / 2
-    items, log_prob, tail_mass = most_likely(teachers, 6, chunk_size=5)
+    items, log_prob, tail_mass = catalog_top_k(teachers, 6, chunk_size=5)
     wanted = q.topk(6, dim=1)
     assert torch.equal(items, wanted.indices)
     torch.testing.assert_close(log_prob.exp(), wanted.values)
@@ -86,7 +84,7 @@ def test_bfloat16_is_as_near_to_the_truth_as_the_naive_bfloat16(sharpness):
     student = scores(32, 300, 500, torch.float32)
     student = student._replace(item_weight=student.item_weight / 5)
     teacher = CatalogScores(student.hidden * sharpness / 2, student.item_weight)
-    kept = TopKDistribution(*most_likely([teacher], 20))
+    kept = catalog_top_k([teacher], 20)
     student = student._replace(hidden=student.hidden * sharpness)
     labels, weight = torch.randint(500, (300,)), torch.rand(300)
 

@@ -1,6 +1,5 @@
 """The loop in a world whose best policy is known, under guards that bite, cut and gone on with."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,12 +17,13 @@ from seqrec.losses.policy import (
     standardized_advantages,
 )
 from seqrec.models import SeqRecForNextItem
+from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.controller import Controller, HeldOutPrompts
 from seqrec.rl.executors import InProcess, shards
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm, Learner, Reference
+from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import RolloutWorker, Scorer
 from tests.conftest import small_config
@@ -69,9 +69,10 @@ ALGORITHMS = {
 }
 
 
-SAMPLER = Sampler(
-    num_slates=8, slate_size=2, drawing="autoregressive", temperature=1.0, max_length=10
-)
+SAMPLERS = {
+    kind: kind(num_slates=8, slate_size=2, temperature=1.0, max_length=10)
+    for kind in (PlackettLuceSampler, AutoregressiveSampler)
+}
 
 
 def small_policy_model():
@@ -82,7 +83,7 @@ def small_policy_model():
 def controller(
     folder,
     algorithm="grpo",
-    drawing="autoregressive",
+    kind=AutoregressiveSampler,
     num_updates=60,
     check_every=20,
     max_kl_nats=100.0,
@@ -94,7 +95,7 @@ def controller(
     say=lambda line: None,
     model=small_policy_model,
 ):
-    sampler = replace(SAMPLER, drawing=drawing)
+    sampler = SAMPLERS[kind]
     policy = model()
     learner = Learner(
         policy,
@@ -129,9 +130,9 @@ def controller(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("drawing", ["plackett_luce", "autoregressive"])
-def test_the_best_policy_is_reached(tmp_path, algorithm, drawing):
-    outcome = controller(tmp_path, algorithm, drawing).run()
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_the_best_policy_is_reached(tmp_path, algorithm, kind):
+    outcome = controller(tmp_path, algorithm, kind).run()
     assert outcome.reward >= 0.95 * best_reward(prompts_for(1, 40), 2)
     assert outcome.reason == "all updates done" and not outcome.rollbacks
 
@@ -152,9 +153,9 @@ def imitating_model():
     return model.eval()
 
 
-@pytest.mark.parametrize("drawing", ["plackett_luce", "autoregressive"])
-def test_the_best_policy_is_reached_from_one_that_imitates(tmp_path, drawing):
-    run = controller(tmp_path, "dr_grpo", drawing, num_updates=200, model=imitating_model)
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_the_best_policy_is_reached_from_one_that_imitates(tmp_path, kind):
+    run = controller(tmp_path, "dr_grpo", kind, num_updates=200, model=imitating_model)
     outcome, best = run.run(), best_reward(prompts_for(1, 40), 2)
     first = next(e for e in read_events(tmp_path / "events.jsonl") if e["stage"] == "guard")
     assert first["reward"] < 0.8 * best

@@ -1,17 +1,17 @@
 """Plans and slates against enumeration: six titles, plans of two words, seen titles masked."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
 import pytest
 import torch
 
-from seqrec.losses.catalog import add_bias
+from seqrec.losses.bias import add_bias
 from seqrec.models import SeqRecForNextItem
-from seqrec.rl.plans import Plans
+from seqrec.rl.plans import PlannedSampler
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.sampler import Sampler
-from seqrec.rl.slates import mean_kl
+from seqrec.rl.slates import Slates, mean_kl
 from seqrec.rl.worker import RolloutWorker
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -35,7 +35,8 @@ GRAMMAR = Grammar(
 TOKENS = ItemTokens(OneTokenItems(2, 6), pad_token_id=0, unknown_token_id=1)
 EVENTS = EventTokens(TOKENS, EventCoder(GRAMMAR, {0: np.arange(6) % 3}), first_token=8)
 GENRE, WANTED, NEXT_GENRE, DEVICE, MOOD = EVENTS.first_tokens.tolist()
-PLANS = Plans(EVENTS)
+PLANS = PlannedSampler(4, 2, 1.0, 10, EVENTS)
+PROMPTS = Prompts(np.arange(2), HISTORIES, [np.array([1])] * 2)
 EVERY_PLAN = list(product((1, 2), (1, 2)))
 
 
@@ -54,9 +55,9 @@ def every_answer(unseen, slate_size):
 
 
 def found_log_probs(model, plans, items, temperature=1.0):
-    batch = PLANS.tokenize(model, HISTORIES, 10)
-    steps = PLANS.steps_of(model, batch, plans, items, temperature=temperature)
-    return PLANS.log_probs(steps, items.shape)
+    slates = Slates(items, torch.empty(0), plans)
+    sampler = replace(PLANS, temperature=temperature)
+    return PLANS.log_probs(sampler.steps(model, PLANS.tokenize(model, PROMPTS), slates), slates)
 
 
 def naive_log_prob(model, row, plan, slate, temperature):
@@ -127,11 +128,9 @@ def test_seen_titles_have_no_probability():
 
 def test_what_was_drawn_is_as_probable_as_it_is_said_to_be():
     model = small_policy()
-    batch = PLANS.tokenize(model, HISTORIES, 10)
     generator = torch.Generator().manual_seed(0)
-    drawn = PLANS.draw(
-        model, batch, num_slates=4000, slate_size=2, temperature=0.7, generator=generator
-    )
+    sampler = replace(PLANS, num_slates=4000, slate_size=2, temperature=0.7)
+    drawn = sampler.draw(model, PLANS.tokenize(model, PROMPTS), generator)
     some = slice(0, 50)
     with torch.no_grad():
         found = found_log_probs(model, drawn.plans[:, some], drawn.items[:, some], 0.7)
@@ -147,8 +146,7 @@ def test_what_was_drawn_is_as_probable_as_it_is_said_to_be():
 
 def test_without_a_generator_every_word_and_title_is_the_likeliest():
     model = small_policy()
-    batch = PLANS.tokenize(model, HISTORIES, 10)
-    best = PLANS.draw(model, batch, num_slates=1, slate_size=1, temperature=1, generator=None)
+    best = replace(PLANS, slate_size=1).draw(model, PLANS.tokenize(model, PROMPTS), None)
     for row, unseen in enumerate(UNSEEN):
         plan = best.plans[row, 0].tolist()
         with torch.no_grad():
@@ -168,20 +166,17 @@ def test_without_a_generator_every_word_and_title_is_the_likeliest():
 
 def test_the_mean_drift_over_drawn_plans_is_the_divergence_of_plan_and_next_title():
     model, reference = small_policy(0), small_policy(1)
-    batch = PLANS.tokenize(model, HISTORIES[1:], 10)
+    batch = PLANS.tokenize(model, replace(PROMPTS, histories=HISTORIES[1:]))
     wanted = 0.0
     with torch.no_grad():
         for plan in EVERY_PLAN:
             for title in UNSEEN[1]:
                 p, q = (naive_log_prob(m, 1, plan, [title], 1.0) for m in (model, reference))
                 wanted += float(p.exp() * (p - q))
-    more = {"num_slates": 4000, "slate_size": 1, "temperature": 1.0}
-    drawn = PLANS.draw(model, batch, generator=torch.Generator().manual_seed(0), **more)
+    sampler = replace(PLANS, num_slates=4000, slate_size=1)
+    drawn = sampler.draw(model, batch, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        mine, theirs = (
-            PLANS.steps_of(m, batch, drawn.plans, drawn.items, temperature=1.0)
-            for m in (model, reference)
-        )
+        mine, theirs = (sampler.steps(m, batch, drawn) for m in (model, reference))
         assert float(mean_kl(mine, theirs)) == pytest.approx(wanted, rel=0.05)
         assert float(mean_kl(mine, mine)) == pytest.approx(0, abs=1e-5)
 
@@ -199,9 +194,8 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
     edges = torch.arange(7), torch.tensor([1, 2, 3, 4, 5, 0]), torch.full((6,), 9.0)
     model.transition_prior.load_transitions(*edges, torch.full((6,), 9.0), torch.full((6,), 9))
     plans, items = torch.tensor([[[1, 2]], [[2, 2]]]), torch.tensor([[[1]], [[0]]])
-    steps = PLANS.steps_of(
-        model, PLANS.tokenize(model, HISTORIES, 10), plans, items, temperature=1.0
-    )
+    slates = Slates(items, torch.empty(0), plans)
+    steps = PLANS.steps(model, PLANS.tokenize(model, PROMPTS), slates)
     found = torch.zeros(2, 6)
     add_bias(found, steps[-1].scores.logit_bias, slice(0, 2), slice(0, 6))
     asked = torch.tensor([[0, 3], [5, -1]])
@@ -211,19 +205,8 @@ def test_a_memory_is_asked_with_the_titles_of_the_history():
 
 
 def test_workers_draw_plans_and_repeat_them():
-    sampler = Sampler(
-        num_slates=4,
-        slate_size=2,
-        drawing="plackett_luce",
-        temperature=1.0,
-        max_length=10,
-        plans=PLANS,
-    )
-    prompts = Prompts(np.arange(2), HISTORIES, [np.array([1])] * 2)
-    one, other = (
-        RolloutWorker(small_policy(), sampler, 0, 0).generate(prompts, 3) for _ in range(2)
-    )
+    one, other = (RolloutWorker(small_policy(), PLANS, 0, 0).generate(PROMPTS, 3) for _ in range(2))
     assert one.plans.shape == (2, 4, 2) and one.log_prob.shape == (2, 4, 4)
     assert (one.plans == other.plans).all() and (one.items == other.items).all()
-    best = RolloutWorker(small_policy(), sampler, 0, 0).best(prompts)
+    best = RolloutWorker(small_policy(), PLANS, 0, 0).best(PROMPTS)
     assert best.plans.shape == (2, 1, 2)

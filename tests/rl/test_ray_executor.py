@@ -11,6 +11,7 @@ import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.rl import ray_executor
+from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.executors import InProcess
 from seqrec.rl.ray_executor import OnRay, _Actor
 from seqrec.rl.worker import RolloutWorker, Scorer
@@ -52,9 +53,9 @@ def drawn(executor, prompts, update):
 
 
 def controller_sampler():
-    from tests.rl.test_controller import SAMPLER
+    from tests.rl.test_controller import SAMPLERS
 
-    return SAMPLER
+    return SAMPLERS[AutoregressiveSampler]
 
 
 @pytest.mark.slow

@@ -10,11 +10,16 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.divergence import row_divergences
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.ensemble import EnsembleConfig
-from seqrec.rl.slates import PromptBatch, draw, encode, log_probs, mean_kl, steps_of
+from seqrec.rl.autoregressive import AutoregressiveSampler
+from seqrec.rl.branches import encode
+from seqrec.rl.plackett_luce import PlackettLuceSampler
+from seqrec.rl.prompt_batch import PromptBatch
+from seqrec.rl.slates import Slates, mean_kl
+from seqrec.tokens.item_blocks import OneTokenItems
 from tests.conftest import small_config
 
 HISTORIES = [np.array([0, 3, 0]), np.array([5])]
-DRAWINGS = ["plackett_luce", "autoregressive"]
+SAMPLERS = [PlackettLuceSampler, AutoregressiveSampler]
 MEMORY = {
     "num_edges": 6,
     "max_steps": 2,
@@ -38,33 +43,38 @@ def hold(model):
 
 
 def batch():
-    return PromptBatch.of(HISTORIES, first_item_token=2, pad_token_id=0, max_length=10)
+    return PromptBatch.of(HISTORIES, blocks=OneTokenItems(2, 6), pad_token_id=0, max_length=10)
 
 
-def found_log_probs(model, items, drawing, temperature=1.0):
-    steps = steps_of(model, batch(), items, drawing=drawing, temperature=temperature)
-    return log_probs(steps, items.shape, drawing)
+def steps_of(model, items, kind, temperature=1.0):
+    sampler, slates = kind(1, items.shape[2], temperature, 10), Slates(items, torch.empty(0))
+    return sampler.steps(model, batch(), slates)
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS)
+def found_log_probs(model, items, kind, temperature=1.0):
+    steps = steps_of(model, items, kind, temperature)
+    return kind(1, items.shape[2], temperature, 10).log_probs(steps, Slates(items, torch.empty(0)))
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_all_slates_sum_to_one(drawing, temperature):
+def test_all_slates_sum_to_one(kind, temperature):
     """Ordered slates of three of the titles that each history has not seen."""
     model = small_policy()
     for row, unseen in enumerate(([1, 2, 4, 5], [0, 1, 2, 3, 4])):
         slates = torch.tensor(list(permutations(unseen, 3)))
         items = torch.stack([slates] * 2)
         with torch.no_grad():
-            found = found_log_probs(model, items, drawing, temperature)[row]
+            found = found_log_probs(model, items, kind, temperature)[row]
         torch.testing.assert_close(found.sum(dim=1).exp().sum(), torch.ones(()))
 
 
 @pytest.mark.parametrize("title", [0, 3, 5])
 def test_seen_titles_have_no_probability(title):
     items = torch.tensor([[[1, title]], [[1, title]]])
-    for drawing in DRAWINGS:
+    for kind in SAMPLERS:
         with torch.no_grad():
-            found = found_log_probs(small_policy(), items, drawing)[:, 0, 1].exp()
+            found = found_log_probs(small_policy(), items, kind)[:, 0, 1].exp()
         assert (found > 0).tolist() == [title == 5, title != 5]
 
 
@@ -78,18 +88,17 @@ def test_a_history_encoded_once_is_the_history_encoded_with_every_slate():
         for slate in range(2):
             whole = torch.cat([alone, items[row, slate][None] + 2], dim=1)
             wanted = model.hidden_states(whole)[0, -2:]
-            torch.testing.assert_close(states.after_title[row, slate], wanted)
+            torch.testing.assert_close(states.after_item[row, slate], wanted)
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS)
-def test_what_was_drawn_is_as_probable_as_it_is_said_to_be(drawing):
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_what_was_drawn_is_as_probable_as_it_is_said_to_be(kind):
     model = small_policy()
     generator = torch.Generator().manual_seed(0)
-    more = {"slate_size": 2, "drawing": drawing, "temperature": 0.7}
-    slates = draw(model, batch(), num_slates=4000, generator=generator, **more)
+    slates = kind(4000, 2, 0.7, 10).draw(model, batch(), generator)
     some = slates.items[:, :50]
     with torch.no_grad():
-        found = found_log_probs(model, some, drawing, 0.7)
+        found = found_log_probs(model, some, kind, 0.7)
     torch.testing.assert_close(found, slates.log_prob[:, :50], rtol=1e-4, atol=1e-4)
     for row in range(2):
         kinds, places, counts = slates.items[row].unique(
@@ -119,18 +128,16 @@ def policy_of_kind(kind):
 def test_titles_drawn_in_turn_come_from_what_the_whole_row_says(kind):
     """Three titles a slate: what is kept of the histories is what reading all anew would find."""
     model, generator = policy_of_kind(kind), torch.Generator().manual_seed(0)
-    more = {"drawing": "autoregressive", "temperature": 1.0}
-    slates = draw(model, batch(), num_slates=5, slate_size=3, generator=generator, **more)
+    slates = AutoregressiveSampler(5, 3, 1.0, 10).draw(model, batch(), generator)
     with torch.no_grad():
-        found = found_log_probs(model, slates.items, "autoregressive")
+        found = found_log_probs(model, slates.items, AutoregressiveSampler)
     torch.testing.assert_close(slates.log_prob, found, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS)
-def test_without_a_generator_the_best_titles_are_drawn(drawing):
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_without_a_generator_the_best_titles_are_drawn(kind):
     model = small_policy()
-    more = {"num_slates": 1, "drawing": drawing, "temperature": 1.0, "generator": None}
-    slates = draw(model, batch(), slate_size=1, **more)
+    slates = kind(1, 1, 1.0, 10).draw(model, batch(), None)
     columns = torch.arange(batch().input_ids.shape[1])
     logits = model(batch().input_ids, (columns < batch().lengths[:, None]).long())
     unseen = logits.logits.clone()
@@ -141,10 +148,8 @@ def test_without_a_generator_the_best_titles_are_drawn(drawing):
 def test_drift_is_the_exact_divergence_and_0_from_oneself():
     model, reference = small_policy(0), small_policy(1)
     items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
-    for drawing in DRAWINGS:
-        more = {"drawing": drawing, "temperature": 1.0}
-        mine = steps_of(model, batch(), items, **more)
-        theirs = steps_of(reference, batch(), items, **more)
+    for kind in SAMPLERS:
+        mine, theirs = steps_of(model, items, kind), steps_of(reference, items, kind)
         found = mean_kl(mine, theirs)
         rows = [
             row_divergences(a.scores, [b.scores], kind="reverse_kl")
@@ -160,8 +165,7 @@ def test_drift_after_a_history_is_that_of_the_softmax_over_what_is_unseen():
     """In float64, each history's unseen titles enumerated, at a temperature."""
     models = small_policy(0), small_policy(1)
     items = torch.tensor([[[1, 2], [4, 5]], [[0, 1], [3, 2]]])
-    more = {"drawing": "plackett_luce", "temperature": 0.5}
-    found = mean_kl(*(steps_of(model, batch(), items, **more) for model in models))
+    found = mean_kl(*(steps_of(model, items, PlackettLuceSampler, 0.5) for model in models))
     wanted = 0.0
     for history in HISTORIES:
         unseen = np.setdiff1d(np.arange(6), history)
@@ -179,7 +183,7 @@ def test_an_empty_history_is_refused():
     with pytest.raises(SeqRecError, match="history 1 is empty"):
         PromptBatch.of(
             [np.array([1]), np.array([], dtype=int)],
-            first_item_token=2,
+            blocks=OneTokenItems(2, 6),
             pad_token_id=0,
             max_length=10,
         )
@@ -188,18 +192,18 @@ def test_an_empty_history_is_refused():
 def test_the_mean_drift_over_drawn_prefixes_is_the_divergence_of_slates():
     """Sequential slates of two titles: KL of the slates' distributions, enumerated."""
     model, reference = small_policy(0), small_policy(1)
-    more = {"drawing": "autoregressive", "temperature": 1.0}
     pairs = torch.tensor(list(permutations([0, 1, 2, 3, 4], 2)))
     items = torch.stack([pairs] * 2)
     with torch.no_grad():
-        log_p = found_log_probs(model, items, "autoregressive")[1].sum(dim=1)
-        log_q = found_log_probs(reference, items, "autoregressive")[1].sum(dim=1)
+        log_p = found_log_probs(model, items, AutoregressiveSampler)[1].sum(dim=1)
+        log_q = found_log_probs(reference, items, AutoregressiveSampler)[1].sum(dim=1)
     wanted = (log_p.exp() * (log_p - log_q)).sum() / 2
-    only = PromptBatch.of(HISTORIES[1:], first_item_token=2, pad_token_id=0, max_length=10)
+    only = PromptBatch.of(HISTORIES[1:], blocks=OneTokenItems(2, 6), pad_token_id=0, max_length=10)
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(model, only, num_slates=4000, slate_size=2, generator=generator, **more).items
+    sampler = AutoregressiveSampler(4000, 2, 1.0, 10)
+    drawn = sampler.draw(model, only, generator)
     with torch.no_grad():
-        found = mean_kl(*(steps_of(m, only, drawn, **more) for m in (model, reference)))
+        found = mean_kl(*(sampler.steps(m, only, drawn) for m in (model, reference)))
     torch.testing.assert_close(found, wanted, rtol=0.05, atol=0)
 
 
@@ -208,7 +212,7 @@ def test_a_memory_is_asked_with_the_titles_drawn_so_far():
     hold(model)
     items = torch.tensor([[[1, 2]], [[0, 1]]])
     with torch.no_grad():
-        found = found_log_probs(model, items, "autoregressive")
+        found = found_log_probs(model, items, AutoregressiveSampler)
         whole = model(torch.tensor([[2, 5, 2, 3]]), torch.ones(1, 4, dtype=torch.long)).logits[0]
     whole[[0, 3, 1]] = -torch.inf
     torch.testing.assert_close(found[0, 0, 1], whole.log_softmax(0)[2], rtol=1e-4, atol=1e-4)

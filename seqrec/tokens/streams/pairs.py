@@ -165,9 +165,11 @@ class PairStream(WindowStream):
         pair, slot = pair[order], slot[order]
         _, first, count = np.unique(position[pair], return_index=True, return_counts=True)
         within = np.arange(len(pair)) - np.repeat(first, count)
-        key = position[pair] * (len(pair) + 1) + within // MAX_CANDIDATES
-        keys, head_row = np.unique(key, return_inverse=True)
-        column = within % MAX_CANDIDATES
+        answer = pair * wanted.shape[1] + slot // length  # its items stand in one row of the head
+        _, start, number = np.unique(answer, return_index=True, return_inverse=True)
+        key = position[pair] * (len(pair) + 1) + within[start][number] // MAX_CANDIDATES
+        keys, first, head_row = np.unique(key, return_index=True, return_inverse=True)
+        column = within - within[first][head_row]
         width = int(column.max(initial=0)) + 1
         candidates = np.zeros((len(keys), width), dtype=np.int64)
         candidates[head_row, column] = wanted[pair, slot]

@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.data.caches.teacher import CachedTopK
-from seqrec.losses.catalog import add_bias
+from seqrec.losses.sampling import draw_items
 from seqrec.losses.softmax import CatalogScores
-from seqrec.losses.top_k_divergence import TopKDistribution, without_tail
+from seqrec.losses.teachers import TopKDistribution
+from seqrec.losses.top_k_divergence import without_tail
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
@@ -283,7 +284,7 @@ def continue_histories(
     item_weight = model.item_weight()
     for step in range(num_items):
         scores = read_scores(model, batch, place + step, item_weight=item_weight)
-        drawn = _draw(scores, continuation.temperature)
+        drawn = draw_items(scores, continuation.temperature)
         tokens = model.config.item_blocks.encode(drawn).squeeze(-1)
         batch.input_ids.view(-1)[place + step + 1] = tokens
     model.train(is_training)
@@ -301,16 +302,3 @@ def _random_places(batch: PackedTensors, num_items: int) -> Int[Tensor, " W"]:
     room = torch.bincount(number, minlength=len(starts)) - num_items
     steps = (torch.rand(len(starts), device=documents.device) * room.clamp_min(1)).long()
     return (starts + steps)[room > 0]
-
-
-def _draw(scores: CatalogScores, temperature: float) -> Int[Tensor, " N"]:
-    """A title of each distribution, by the largest of its logits with Gumbel noise."""
-    chunk = max(2**24 // len(scores.item_weight), 1)
-    found = []
-    for start in range(0, len(scores.hidden), chunk):
-        rows = slice(start, min(start + chunk, len(scores.hidden)))
-        logits = (scores.hidden[rows] @ scores.item_weight.T).float()
-        add_bias(logits, scores.logit_bias, rows, slice(0, len(scores.item_weight)))
-        noise = -torch.empty_like(logits).exponential_().log()
-        found.append((logits / temperature + noise).argmax(dim=1))
-    return torch.cat(found) if found else scores.hidden.new_empty(0, dtype=torch.long)

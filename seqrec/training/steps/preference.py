@@ -5,19 +5,20 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from seqrec.losses.catalog import catalog_cross_entropy, catalog_log_prob
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.divergence import row_divergences
+from seqrec.losses.log_prob import catalog_log_prob, separated_logits
 from seqrec.losses.preference import (
     Answers,
     PairLogProbs,
-    answer_log_prob,
     pair_accuracy,
     pair_margin,
 )
+from seqrec.losses.slate import slates_within_rows
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.tokens.streams.batches import PairBatch
@@ -121,16 +122,21 @@ def pair_scores(
 
 def log_probs(scores: CatalogScores, batch: PairTensors) -> PairLogProbs:
     """The log-probabilities of all answers of a batch, given ``pair_scores``."""
-    hidden, item_weight, logit_bias = scores
-    log_prob = catalog_log_prob(
-        hidden, item_weight, batch.candidates, logit_bias=logit_bias
-    ).flatten()
-    padded = torch.cat([log_prob, log_prob.new_zeros(1)])
-
-    def of(at: Int[Tensor, "*shape L"]) -> Float[Tensor, "*shape"]:
-        return answer_log_prob(padded[at], at >= 0)
-
-    return PairLogProbs(of(batch.chosen_at), of(batch.rejected_at), of(batch.unrelated_at))
+    answers = batch.chosen_at, batch.rejected_at, batch.unrelated_at
+    if all(at.shape[-1] <= 1 for at in answers):
+        hidden, item_weight, logit_bias = scores
+        log_prob = catalog_log_prob(
+            hidden, item_weight, batch.candidates, logit_bias=logit_bias
+        ).flatten()
+        padded = torch.cat([log_prob, log_prob.new_zeros(1)])
+        return PairLogProbs(*(padded[at].sum(dim=-1) for at in answers))
+    logits, log_mass = separated_logits(scores, batch.candidates)
+    return PairLogProbs(
+        *(
+            slates_within_rows(logits, log_mass, batch.candidates, at).where(at >= 0, 0).sum(-1)
+            for at in answers
+        )
+    )
 
 
 class FrozenReference:

@@ -7,9 +7,8 @@ import pytest
 
 import seqrec
 from seqrec.data.simulation.pages import PageWorld, row_gains, row_worths
-from seqrec.rl.plans import Plans
+from seqrec.rl.plans import PlannedSampler
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker
 
 WORLD = PageWorld(num_items_per_genre=12, keeping=0.6)
@@ -80,13 +79,12 @@ def started(tmp_path_factory):
 def worth_and_best(run):
     """Return the worth of pages after new histories, and the best worth without a plan."""
     rec = seqrec.Recommender.from_pretrained(run)
-    sampler = Sampler(
+    sampler = PlannedSampler(
         num_slates=64,
         slate_size=ROW_LENGTH,
-        drawing="plackett_luce",
         temperature=1.0,
         max_length=12,
-        plans=Plans(rec.events),
+        events=rec.events,
     )
     generator = np.random.default_rng(7)
     item_ids = np.array(rec.item_ids)

@@ -1,0 +1,107 @@
+"""Decoder states after histories and after the items of slates that follow them.
+
+A history is encoded once for all of its slates: they follow it in its row, each blind to the
+others.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.losses.softmax import CatalogScores
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.rl.prompt_batch import PromptBatch
+from seqrec.rl.shared_prefix import Layout
+
+
+class States(NamedTuple):
+    """The decoder's outputs that items of slates are drawn from."""
+
+    after_history: Float[Tensor, "B D"]
+    after_item: Float[Tensor, "B G J D"]
+    recent_items: Int[Tensor, "B S"] | None
+    """The last items at these positions, for the transition prior."""
+    recent_items_later: Int[Tensor, "B G J S"] | None
+
+
+def encode(model: SeqRecForNextItem, batch: PromptBatch, items: Int[Tensor, "B G J"]) -> States:
+    """Return the states after every history and after each item that follows it, in one pass."""
+    tokens = model.config.item_blocks.encode(items).flatten(2)
+    after_history, after_token = branch_states(model, batch, tokens)
+    length = model.config.item_blocks.length
+    return States(
+        after_history, after_token[:, :, length - 1 :: length], *recent_items(model, batch, items)
+    )
+
+
+def branch_states(
+    model: SeqRecForNextItem, batch: PromptBatch, tokens: Int[Tensor, "B G J"]
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G J D"]]:
+    """Return the states after every history and after each token of its branches, in one pass.
+
+    A token attends to the history, and to those before it in its own slate.
+    """
+    layout = batch.layout(*tokens.shape[1:])
+    input_ids = history_rows(model, batch, layout)
+    input_ids.view(-1)[layout.branches] = tokens.flatten(1)
+    hidden = states_at(model, layout, input_ids, layout.read_at)
+    return hidden[:, 0], hidden[:, 1:].unflatten(1, tokens.shape[1:])
+
+
+def history_rows(
+    model: SeqRecForNextItem, batch: PromptBatch, layout: Layout
+) -> Int[Tensor, "R L"]:
+    """Return rows with the histories' tokens at their places, and padding elsewhere."""
+    columns = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
+    input_ids = torch.full_like(layout.positions, model.pad_token_id)
+    input_ids.view(-1)[layout.history] = batch.input_ids[columns < batch.lengths[:, None]]
+    return input_ids
+
+
+def states_at(
+    model: SeqRecForNextItem,
+    layout: Layout,
+    input_ids: Int[Tensor, "R L"],
+    columns: Int[Tensor, "R H M"],
+    cache: list[Any] | None = None,
+) -> Float[Tensor, "B M D"]:
+    """Return the states at some columns of every history; ``cache`` as in ``states_under``."""
+    read_at = columns.flatten(1)
+    states = model.states_under(input_ids, layout.may_read, layout.positions, read_at, cache)
+    return states.unflatten(1, columns.shape[1:]).flatten(0, 1)[layout.slots]
+
+
+def recent_items(
+    model: SeqRecForNextItem, batch: PromptBatch, items: Int[Tensor, "B G J"]
+) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B G J S"]] | tuple[None, None]:
+    """Return the last items after the history and after each item, for a transition prior.
+
+    The most recent first; None without a prior.
+    """
+    columns = torch.arange(batch.input_ids.shape[1], device=items.device)
+    documents = (columns < batch.lengths[:, None]).long()
+    everywhere = model.recent_items(batch.input_ids, documents)
+    if everywhere is None:
+        return None, None
+    first = everywhere[torch.arange(len(items), device=items.device), batch.lengths - 1]
+    later = first[:, None, None].expand(*items.shape, -1).clone()
+    before = first[:, None].expand(-1, items.shape[1], -1)
+    for place in range(items.shape[2]):
+        before = torch.cat([items[:, :, place, None], before[:, :, :-1]], dim=2)
+        later[:, :, place] = before
+    return first, later
+
+
+def catalog_scores(
+    model: SeqRecForNextItem,
+    hidden: Float[Tensor, "R D"],
+    recent: Int[Tensor, "R S"] | None,
+    excluded_items: Int[Tensor, "R M"],
+    temperature: float,
+) -> CatalogScores:
+    """Return the distribution over the catalog of every row, without the excluded items."""
+    return model.catalog_scores(
+        hidden, recent, excluded_items=excluded_items, temperature=temperature
+    )

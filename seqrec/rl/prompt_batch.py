@@ -1,0 +1,80 @@
+"""Tokenised prompts: the histories that slates are drawn for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqrec.errors import SeqRecError
+from seqrec.rl.shared_prefix import Layout
+from seqrec.tokens.item_blocks import ItemBlocks
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Histories as tokens, and the items that must not be recommended after each."""
+
+    input_ids: Int[Tensor, "B T"]
+    """Padded on the right."""
+    lengths: Int[Tensor, " B"]
+    seen: Int[Tensor, "B S"]
+    """Items of the history, which are excluded; -1 where there are fewer."""
+
+    @classmethod
+    def of(
+        cls,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        *,
+        blocks: ItemBlocks,
+        pad_token_id: int,
+        max_length: int,
+        device: torch.device | None = None,
+    ) -> "PromptBatch":
+        """Build a batch of histories: the last ``max_length`` items are read, all are seen."""
+        read = [blocks.encode(history[-max_length:]).flatten() for history in histories]
+        return cls.of_tokens(read, histories, pad_token_id=pad_token_id, device=device)
+
+    @classmethod
+    def of_tokens(
+        cls,
+        read: Sequence[Int[np.ndarray, " L"]],
+        histories: Sequence[Int[np.ndarray, " T"]],
+        *,
+        pad_token_id: int,
+        device: torch.device | None = None,
+    ) -> "PromptBatch":
+        """Build a batch of the tokens that are read of each history, and of its items.
+
+        Raises:
+            SeqRecError: a history is empty: the model has no state to draw from.
+        """
+        if not all(len(tokens) for tokens in read):
+            empty = next(row for row, tokens in enumerate(read) if not len(tokens))
+            raise SeqRecError(f"history {empty} is empty: a slate needs an item to follow")
+        input_ids = torch.full((len(read), max(len(tokens) for tokens in read)), pad_token_id)
+        known = [np.unique(history) for history in histories]
+        seen = torch.full((len(read), max(len(items) for items in known)), -1)
+        for row, (tokens, seen_items) in enumerate(zip(read, known, strict=True)):
+            input_ids[row, : len(tokens)] = torch.tensor(tokens)
+            seen[row, : len(seen_items)] = torch.tensor(seen_items)
+        lengths = torch.tensor([len(tokens) for tokens in read])
+        return cls(input_ids.to(device), lengths.to(device), seen.to(device))
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def layout(self, num_branches: int, num_tokens: int) -> Layout:
+        """Return the rows of the batch with branches behind each history, built once per shape."""
+        shape = num_branches, num_tokens
+        if shape not in self._layouts:
+            layout = Layout.of(self.lengths.tolist(), *shape)
+            self._layouts[shape] = layout.to(self.input_ids.device)
+        return self._layouts[shape]
+
+    @cached_property
+    def _layouts(self) -> dict[tuple[int, int], Layout]:
+        return {}
