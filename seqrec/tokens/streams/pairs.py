@@ -164,12 +164,16 @@ class PairStream(WindowStream):
         order = np.argsort(position[pair], kind="stable")
         pair, slot = pair[order], slot[order]
         _, first, count = np.unique(position[pair], return_index=True, return_counts=True)
-        within = np.arange(len(pair)) - np.repeat(first, count)
-        answer = pair * wanted.shape[1] + slot // length  # its items stand in one row of the head
-        _, start, number = np.unique(answer, return_index=True, return_inverse=True)
-        key = position[pair] * (len(pair) + 1) + within[start][number] // MAX_CANDIDATES
-        keys, first, head_row = np.unique(key, return_index=True, return_inverse=True)
-        column = within - within[first][head_row]
+        first_of = np.repeat(first, count)
+        within = np.arange(len(pair)) - first_of
+        answer = pair * wanted.shape[1] + slot // length
+        is_start = np.zeros(len(pair), dtype=np.int64)
+        is_start[np.unique(answer, return_index=True)[1]] = 1
+        number = np.cumsum(is_start) - 1
+        per_row = max(MAX_CANDIDATES // length, 1)  # an answer's items stand in one row
+        key = position[pair] * (len(pair) + 1) + (number - number[first_of]) // per_row
+        keys, start, head_row = np.unique(key, return_index=True, return_inverse=True)
+        column = within - within[start][head_row]
         width = int(column.max(initial=0)) + 1
         candidates = np.zeros((len(keys), width), dtype=np.int64)
         candidates[head_row, column] = wanted[pair, slot]

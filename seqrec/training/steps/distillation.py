@@ -39,7 +39,7 @@ class TopKDivergence(Protocol):
     def __call__(
         self,
         student: CatalogScores,
-        kept: TopKDistribution,
+        teacher: TopKDistribution,
         *,
         labels: Tensor | None,
         label_share: float,
