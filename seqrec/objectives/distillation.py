@@ -30,14 +30,8 @@ from seqrec.objectives.start import Start
 from seqrec.ranking.recommender import Recommender
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import BatchLoss
-from seqrec.training.steps.distillation import (
-    CacheReader,
-    Continuation,
-    Divergence,
-    Teachers,
-    distillation_loss,
-    kept_answers_loss,
-)
+from seqrec.training.steps.cached_distillation import CacheReader, kept_answers_loss
+from seqrec.training.steps.distillation import Continuation, Divergence, Teachers, distillation_loss
 
 CACHE_KEY = "objective.cache"
 
