@@ -32,7 +32,7 @@ NAMES = (*BASELINES, NearestText.name)
 """Of all baselines, also of the one that reads texts instead of histories."""
 
 
-def named_baseline(text: str) -> tuple[str, Settings]:
+def parse_baseline_text(text: str) -> tuple[str, Settings]:
     """Name and settings that ``NAME`` or ``NAME:setting=value,...`` means.
 
     Raises:
@@ -41,12 +41,12 @@ def named_baseline(text: str) -> tuple[str, Settings]:
     name, _, listed = text.partition(":")
     if name not in NAMES:
         raise SeqRecError(f"{text}: no baseline; choose from {', '.join(NAMES)}")
-    settings = parse_settings(name, listed, settings_of(name))
+    settings = parse_settings(name, listed, get_default_settings(name))
     check_settings(name, settings)
     return name, settings
 
 
-def settings_of(name: str) -> Settings:
+def get_default_settings(name: str) -> Settings:
     """Every setting of a baseline, at its default."""
     return default_settings(BASELINES.get(name, NearestText))
 

@@ -43,7 +43,7 @@ class InitialData(NamedTuple):
     """Training interactions of every item."""
 
 
-def padded(size: int) -> int:
+def pad_size(size: int) -> int:
     """The next multiple of 64: the number of rows that matrix products like."""
     return -(-size // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
@@ -83,7 +83,7 @@ def build_model(
             causal=config.causal,
             cosine_scale=config.cosine_scale,
             num_items=tokens.num_items,
-            padded_num_items=padded(tokens.num_items),
+            padded_num_items=pad_size(tokens.num_items),
             first_item_token=tokens.blocks.first_token,
             max_length=max_length,
             catalog_fingerprint=catalog_fingerprint,
@@ -97,7 +97,7 @@ def build_model(
     item_counts = torch.from_numpy(initial.item_counts)
     embedding = model.get_input_embeddings()
     if initial.neighbours is not None:
-        start_from(model, tokens, initial.neighbours, config.initializer_range)
+        load_start_vectors(model, tokens, initial.neighbours, config.initializer_range)
     if isinstance(embedding, ContentEmbedding) and initial.content is not None:
         embedding.load_content(torch.from_numpy(initial.content), item_counts)
     if model.transition_prior is not None and initial.transitions is not None:
@@ -113,7 +113,7 @@ def decoder_config(
     """The native decoder that the settings describe."""
     return SeqRecDecoderConfig(
         block=config.block,
-        vocab_size=padded(vocab_size),
+        vocab_size=pad_size(vocab_size),
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_hidden_layers,
@@ -150,7 +150,7 @@ def build_initial_data(
     return InitialData(content, transitions, neighbours, item_counts)
 
 
-def start_from(
+def load_start_vectors(
     model: SeqRecForNextItem, tokens: ItemTokens, neighbours: Transitions, std: float
 ) -> None:
     """Give the titles vectors made from their neighbours; every member its own turn of them."""

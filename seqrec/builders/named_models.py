@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqrec.baselines import NAMES, build_baseline, named_baseline, settings_of
+from seqrec.baselines import NAMES, build_baseline, get_default_settings, parse_baseline_text
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.baselines.settings import Settings
 from seqrec.data.histories import Histories
@@ -32,14 +32,14 @@ def open_recommender(model: str | Path, data: PreparedData | None = None) -> Rec
     return recommender
 
 
-def open_reader_of_titles(model: str | Path, data: PreparedData, who: str) -> Recommender:
+def open_item_recommender(model: str | Path, data: PreparedData, who: str) -> Recommender:
     """``open_recommender``, for what knows neither event grammars nor times."""
     recommender = open_recommender(model, data)
-    check_reads_titles(recommender, model, who)
+    check_reads_items(recommender, model, who)
     return recommender
 
 
-def check_reads_titles(ranker: Ranker, model: str | Path, who: str) -> None:
+def check_reads_items(ranker: Ranker, model: str | Path, who: str) -> None:
     """Refuse a ranker that reads more than titles."""
     if isinstance(ranker, ModelRanker) and ranker.events is not None:
         what = "events" if ranker.events.grammar.features else "times"
@@ -57,7 +57,7 @@ def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name
         )
 
 
-def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
+def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
     """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
     if Path(model).is_dir():
         return None
@@ -65,12 +65,12 @@ def baseline_of(model: str | Path) -> tuple[str, Settings] | None:
         raise SeqRecError(
             f"{model}: neither a run or model folder nor a baseline ({', '.join(NAMES)})"
         )
-    return named_baseline(str(model))
+    return parse_baseline_text(str(model))
 
 
 def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
     """The ranker that MODEL names."""
-    named = baseline_of(model)
+    named = parse_baseline(model)
     if named is None:
         return open_recommender(model, data)
     name, settings = named
@@ -83,7 +83,7 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
 
 def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
     """The baseline that reads what the items' texts say, by a text encoder."""
-    settings = settings_of(NearestText.name) | settings
+    settings = get_default_settings(NearestText.name) | settings
     columns = settings["columns"].split("+")
     texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")
     encoder = TextEncoder.from_pretrained(settings["encoder"])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from seqrec.builders.named_models import open_reader_of_titles
+from seqrec.builders.named_models import open_item_recommender
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.objective import PreferenceConfig
 from seqrec.config.recipe import Recipe
@@ -73,4 +73,4 @@ def open_reference(
 
 
 def _read(folder: Path, prepared: PreparedData) -> SeqRecForNextItem:
-    return open_reader_of_titles(folder, prepared, REFERENCE_KEY).model
+    return open_item_recommender(folder, prepared, REFERENCE_KEY).model

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.builders.model import decoder_config, padded
+from seqrec.builders.model import decoder_config, pad_size
 from seqrec.builders.reward_data import RewardData
 from seqrec.config.recipe import Recipe
 from seqrec.evaluation.rating_baselines import RatedLog
@@ -39,7 +39,7 @@ def build_reward_model(
             intermediate_size=config.intermediate_size,
             dropout=config.dropout,
             num_items=tokens.num_items,
-            padded_num_items=padded(tokens.num_items),
+            padded_num_items=pad_size(tokens.num_items),
             first_item_token=tokens.blocks.first_token,
             max_length=max_length,
             rating_levels=data.levels,

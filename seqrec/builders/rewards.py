@@ -88,18 +88,18 @@ def _maker(
             return partial(Freshness, numbers)
         case FormatConfig():
             assert coder is not None
-            return partial(Format, planned_codes(coder))
+            return partial(Format, get_planned_codes(coder))
         case ModelRewardConfig():
             check_reward_model(config, prepared)
-            return partial(_learned, reward_folder(config))
+            return partial(_learned, find_reward_folder(config))
         case FunctionConfig(function=name, max_seconds=max_seconds):
-            own_function(name)
+            load_reward_function(name)
             item_ids = items["item_id"].to_list()
             return partial(_own, name, item_ids, max_seconds)
     raise AssertionError(config)
 
 
-def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
+def get_planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
     """Of every item, the code of each feature that a policy plans.
 
     Raises:
@@ -116,7 +116,7 @@ def planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
     return np.stack([coder.item_codes[place] for place in places], axis=1)
 
 
-def reward_folder(config: ModelRewardConfig) -> Path:
+def find_reward_folder(config: ModelRewardConfig) -> Path:
     """Where the model is that a reward names."""
     return model_folder(config.path, REWARD_KEY)
 
@@ -127,7 +127,7 @@ def check_reward_model(config: ModelRewardConfig, prepared: PreparedData) -> Non
     Raises:
         SeqRecError: it is not.
     """
-    model = load_reward_model(reward_folder(config))
+    model = load_reward_model(find_reward_folder(config))
     if model.config.catalog_fingerprint != prepared.catalog_fingerprint:
         raise SeqRecError(
             f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; "
@@ -140,10 +140,10 @@ def _learned(folder: Path) -> LearnedReward:
 
 
 def _own(name: str, item_ids: Sequence[str], max_seconds: float) -> FunctionReward:
-    return FunctionReward(own_function(name), item_ids, name, max_seconds)
+    return FunctionReward(load_reward_function(name), item_ids, name, max_seconds)
 
 
-def own_function(name: str) -> RewardFunction:
+def load_reward_function(name: str) -> RewardFunction:
     """The function that ``module:function`` names, looked for beside the installed ones in the
     folder that one works in.
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqrec.builders.named_models import check_targets_are_unread, open_reader_of_titles
+from seqrec.builders.named_models import check_targets_are_unread, open_item_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import model_folder
@@ -40,7 +40,7 @@ def open_teachers(
             or one that would read the targets in such windows.
     """
     teachers = [
-        open_reader_of_titles(model_folder(path, key), prepared, "distillation") for path in paths
+        open_item_recommender(model_folder(path, key), prepared, "distillation") for path in paths
     ]
     for path, teacher in zip(paths, teachers, strict=True):
         longest = teacher.model.config.max_length

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrec.baselines import settings_of
+from seqrec.baselines import get_default_settings
 from seqrec.baselines.settings import Settings, baseline_text
-from seqrec.builders.named_models import baseline_of, open_ranker
+from seqrec.builders.named_models import open_ranker, parse_baseline
 from seqrec.builders.search import ask, load_optuna, start_with
 from seqrec.config.search import BASELINE_SPACES, SearchSpace
 from seqrec.data.histories import Histories
@@ -44,7 +44,7 @@ def tuned_baselines(
     Returns:
         The same models, each baseline with its settings in its name; and a row for each baseline.
     """
-    named = [baseline_of(model) for model in models]
+    named = [parse_baseline(model) for model in models]
     if num_trials < 0:
         raise SeqRecError(f"--tune-baselines {num_trials}: at least 0")
     queries = None
@@ -66,7 +66,7 @@ def tuned_baselines(
         space = BASELINE_SPACES.get(name, {})
         space = {key: values for key, values in space.items() if key not in given}
         baseline: dict[str, Any] = {"baseline": name}
-        settings = settings_of(name) | given
+        settings = get_default_settings(name) | given
         if space and queries is not None:
             value_of = partial(_value_of, prepared, histories, queries, exclude_seen)
             settings, value = best_settings(name, settings, space, num_trials, value_of)

@@ -57,7 +57,7 @@ def export(
     if prepared is not None:
         whole = read_whole_histories(recommender, prepared)
         user_ids = prepared.users()["user_id"].to_list()
-        tables["users"] = (user_ids, recommender.vectors_of(whole))
+        tables["users"] = (user_ids, recommender.embed_histories(whole))
     manifest: dict[str, Any] = {
         "version": seqrec.__version__,
         "to": to,

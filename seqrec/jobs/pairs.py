@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.builders.named_models import check_reads_titles, open_ranker
+from seqrec.builders.named_models import check_reads_items, open_ranker
 from seqrec.config.defaults import PAIRS, PairsOptions
 from seqrec.data.checksums import file_sha256
 from seqrec.data.feedback.annotation_files import read_comparisons
@@ -163,7 +163,7 @@ def _from_policy(prepared: PreparedData, model: str, options: PairsOptions) -> M
         seed=options.seed,
     )
     ranker = open_ranker(model, prepared, histories)
-    check_reads_titles(ranker, model, "seqrec pairs")
+    check_reads_items(ranker, model, "seqrec pairs")
 
     def rank(prefixes: Sequence[Int[np.ndarray, " T"]]) -> Int[np.ndarray, "Q K"]:
         return ranker.rank(prefixes, options.k).items.numpy()

@@ -113,7 +113,7 @@ def recommend(
     if plan:
         if not isinstance(ranker, Recommender):
             raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
-        conditioned = ranker.planned(conditioned)
+        conditioned = ranker.add_plans(conditioned)
     time_input = get_time_input(ranker)
     if split == "all" and time_input == TARGET_TIME and not has_target_times(ranker, conditioned):
         time_input = PAST_TIMES  # the time of the next event is neither known nor a condition

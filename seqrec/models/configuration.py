@@ -74,7 +74,7 @@ class SeqRecConfig(PreTrainedConfig):
     decoder reads the sum of its tokens' vectors."""
 
     def __post_init__(self, **kwargs):
-        self.backbone_config = _config_of(self.backbone_config)
+        self.backbone_config = _build_config(self.backbone_config)
         super().__post_init__(**kwargs)
 
     @property
@@ -136,7 +136,7 @@ class SeqRecRewardConfig(PreTrainedConfig):
     """Judges that learn each for itself, and whose mean logit is the answer."""
 
     def __post_init__(self, **kwargs):
-        self.backbone_config = _config_of(self.backbone_config)
+        self.backbone_config = _build_config(self.backbone_config)
         super().__post_init__(**kwargs)
 
     @property
@@ -150,7 +150,7 @@ def padding_token(backbone_config: dict | PreTrainedConfig) -> int:
     return getattr(backbone_config, "pad_token_id", None) or 0
 
 
-def _config_of(fields: dict | PreTrainedConfig) -> PreTrainedConfig:
+def _build_config(fields: dict | PreTrainedConfig) -> PreTrainedConfig:
     """The configuration that its fields, or a file's, say."""
     if isinstance(fields, PreTrainedConfig):
         return fields

@@ -28,7 +28,7 @@ def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     return columns - columns.where(is_start, 0).cummax(dim=1).values
 
 
-def ends_of_documents(
+def find_document_ends(
     documents: Int[Tensor, "B T"],
 ) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"], Int[Tensor, "B M"]]:
     """Where every document ends: its row, its place among the row's, and the columns by both."""
@@ -36,9 +36,9 @@ def ends_of_documents(
     is_last[:, :-1] &= documents[:, 1:] != documents[:, :-1]
     rows, columns = is_last.nonzero(as_tuple=True)
     place = is_last.cumsum(dim=1)[rows, columns] - 1
-    read_at = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
-    read_at[rows, place] = columns
-    return rows, place, read_at
+    query_positions = columns.new_zeros(len(documents), int(is_last.sum(dim=1).max()))
+    query_positions[rows, place] = columns
+    return rows, place, query_positions
 
 
 def last_positions(attention_mask: Int[Tensor, "B T"]) -> Int[Tensor, " B"]:

@@ -95,12 +95,12 @@ class EnsembleDecoder(PreTrainedModel):
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
-        kept: list[list[Tensor]] | None = None,
+        cache: list[list[Tensor]] | None = None,
         **more: Tensor,
     ) -> BaseModelOutput:
-        """The hidden state of every position; ``kept`` holds a list of every member."""
-        if kept is not None and not kept:
-            kept.extend([] for _ in self.members)
+        """The hidden state of every position; ``cache`` holds a list of every member."""
+        if cache is not None and not cache:
+            cache.extend([] for _ in self.members)
         own: Sequence[Tensor | None] = [None] * len(self.members)
         if inputs_embeds is not None:
             own = inputs_embeds.chunk(len(self.members), dim=-1)
@@ -111,7 +111,7 @@ class EnsembleDecoder(PreTrainedModel):
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 **more,
-                **({} if kept is None else {"kept": kept[number]}),
+                **({} if cache is None else {"cache": cache[number]}),
             ).last_hidden_state
             for number, member in enumerate(self.members)
         ]

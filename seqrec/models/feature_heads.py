@@ -22,7 +22,7 @@ MAX_POSITIONS = 2048
 """Positions that a model reads at once."""
 
 
-class Family(NamedTuple):
+class FeatureVocabulary(NamedTuple):
     """The tokens of one feature's values, the open one left out."""
 
     first_token: int
@@ -34,23 +34,23 @@ class Family(NamedTuple):
         return self.first_token + self.size
 
 
-def family_of(events: EventTokens, place: int) -> Family:
-    """The family of the feature at a place of the grammar."""
+def get_vocabulary(events: EventTokens, place: int) -> FeatureVocabulary:
+    """The vocabulary of the feature at a place of the grammar."""
     first_token = int(events.first_tokens[place]) + 1
-    return Family(first_token, len(events.grammar.features[place].values))
+    return FeatureVocabulary(first_token, len(events.grammar.features[place].values))
 
 
-def learned_families(events: EventTokens) -> list[Family]:
-    """The families of the features that a model learns to say."""
+def get_learned_vocabularies(events: EventTokens) -> list[FeatureVocabulary]:
+    """The vocabularies of the features that a model learns to say."""
     places = np.flatnonzero(events.grammar.is_learned).tolist()
-    return [family_of(events, place) for place in places]
+    return [get_vocabulary(events, place) for place in places]
 
 
-def family_log_probs(
-    model: SeqRecForNextItem, hidden: Float[Tensor, "N D"], family: Family
+def value_log_probs(
+    model: SeqRecForNextItem, hidden: Float[Tensor, "N D"], vocabulary: FeatureVocabulary
 ) -> Float[Tensor, "N F"]:
     """The log-probability of each value after each state, in nats; the values' sum to 1."""
-    tokens = torch.arange(family.first_token, family.end, device=hidden.device)
+    tokens = torch.arange(vocabulary.first_token, vocabulary.end, device=hidden.device)
     return (hidden @ model.token_vectors(tokens).T).float().log_softmax(dim=1)
 
 
@@ -58,25 +58,25 @@ def feature_cross_entropy(
     model: SeqRecForNextItem,
     hidden: Float[Tensor, "N D"],
     labels: Int[Tensor, " N"],
-    families: Sequence[Family],
+    vocabularies: Sequence[FeatureVocabulary],
     total: float,
 ) -> Float[Tensor, ""]:
-    """The cross-entropy of features, each within its own family, in nats.
+    """The cross-entropy of features, each within its own vocabulary, in nats.
 
     Members of an ensemble learn each for itself: the mean of their losses.
 
     Args:
         model: what says them.
         hidden: states.
-        labels: the token that is to be said next; those of no family do not count.
-        families: the features.
+        labels: the token that is to be said next; those of no vocabulary do not count.
+        vocabularies: the features.
         total: what the sum over labels is divided by.
     """
     losses = [hidden.sum() * 0.0]
-    for family in families:
-        is_own = (labels >= family.first_token) & (labels < family.end)
-        wanted = labels[is_own] - family.first_token
-        tokens = torch.arange(family.first_token, family.end, device=hidden.device)
+    for vocabulary in vocabularies:
+        is_own = (labels >= vocabulary.first_token) & (labels < vocabulary.end)
+        wanted = labels[is_own] - vocabulary.first_token
+        tokens = torch.arange(vocabulary.first_token, vocabulary.end, device=hidden.device)
         members = model.per_member(CatalogScores(hidden[is_own], model.token_vectors(tokens)))
         losses += [
             F.cross_entropy((member.hidden @ member.item_weight.T).float(), wanted, reduction="sum")
@@ -125,8 +125,8 @@ def value_probabilities(
         when = times[-1:, 1].max(initial=NO_TIME) if is_told else NO_TIME
         of_title = np.full((ends.shape[1], 2), when, dtype=np.int64)
         of_row = torch.from_numpy(np.concatenate([times, of_title])).to(model.device)
-    family = family_of(events, place)
-    found = [torch.empty(0, family.size, device=model.device)]
+    vocabulary = get_vocabulary(events, place)
+    found = [torch.empty(0, vocabulary.size, device=model.device)]
     num_rows = max(MAX_POSITIONS // input_ids.shape[1], 1)
     for start in range(0, len(ends), num_rows):
         rows = slice(start, start + num_rows)
@@ -134,12 +134,12 @@ def value_probabilities(
         of_rows = None if of_row is None else of_row.expand(len(tokens), -1, -1)
         states = model.hidden_states(tokens, times=of_rows)
         states = states[:, -1 - place :]
-        log_probs = family_log_probs(model, states[:, place], family)
+        log_probs = value_log_probs(model, states[:, place], vocabulary)
         for n in open_places:
-            before = family_log_probs(model, states[:, n], family_of(events, n))
+            before = value_log_probs(model, states[:, n], get_vocabulary(events, n))
             log_probs = log_probs + before.gather(1, codes[rows, n, None] - 1)
         found.append(log_probs)
-    log_probs = torch.cat(found).view(len(ways), len(items), family.size)
+    log_probs = torch.cat(found).view(len(ways), len(items), vocabulary.size)
     return log_probs.logsumexp(dim=0).exp().cpu().numpy()
 
 
@@ -183,20 +183,20 @@ def _likeliest(
     found = [np.empty(0, dtype=np.int64)]
     for start in range(0, len(histories), num_rows):
         rows = slice(start, start + num_rows)
-        input_ids = padded(tokens[rows], events.tokens.pad_token_id)
-        of_rows = None if times is None else padded(times[rows], NO_TIME).to(model.device)
+        input_ids = pad_rows(tokens[rows], events.tokens.pad_token_id)
+        of_rows = None if times is None else pad_rows(times[rows], NO_TIME).to(model.device)
         lengths = torch.tensor([len(row) for row in tokens[rows]])
         is_read = torch.arange(input_ids.shape[1]) < lengths[:, None]
         states = model.hidden_states(
             input_ids.to(model.device), is_read.long().to(model.device), of_rows
         )
         said = states[torch.arange(len(lengths)), lengths - events.block_size + place]
-        log_probs = family_log_probs(model, said, family_of(events, place))
+        log_probs = value_log_probs(model, said, get_vocabulary(events, place))
         found.append(1 + log_probs.argmax(dim=1).cpu().numpy())
     return np.concatenate(found)
 
 
-def padded(rows: Sequence[Int[np.ndarray, "T *n"]], fill: int) -> Int[Tensor, "B T *n"]:
+def pad_rows(rows: Sequence[Int[np.ndarray, "T *n"]], fill: int) -> Int[Tensor, "B T *n"]:
     """Arrays of different lengths as rows of one tensor."""
     longest = max(len(row) for row in rows)
     found = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=np.int64)

@@ -19,7 +19,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.documents import (
     document_mask,
     document_positions,
-    ends_of_documents,
+    find_document_ends,
     last_positions,
 )
 from seqrec.models.ensemble import EnsembleDecoder
@@ -30,7 +30,7 @@ from seqrec.models.native.time_bias import gap_buckets
 from seqrec.models.transition_prior import (
     TransitionPrior,
     last_items,
-    last_items_of_histories,
+    last_items_after,
 )
 
 
@@ -105,7 +105,7 @@ class SeqRecForNextItem(PreTrainedModel):
         """The vector of every item; a hidden state's product with it is the item's score."""
         tokens = self.get_input_embeddings()
         table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
-        return self.scaled(self.head(table))
+        return self.scale_vectors(self.head(table))
 
     @property
     def num_learned(self) -> int:
@@ -118,18 +118,18 @@ class SeqRecForNextItem(PreTrainedModel):
 
     def item_vectors(self, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of some items, without touching the others' rows."""
-        return self.scaled(self.head.rows(self.get_input_embeddings(), items))
+        return self.scale_vectors(self.head.rows(self.get_input_embeddings(), items))
 
     def token_vectors(self, tokens: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """The vectors of tokens, by which a state scores which of them is said next."""
-        return self.scaled(self.get_input_embeddings()(tokens))
+        return self.scale_vectors(self.get_input_embeddings()(tokens))
 
-    def scaled(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    def scale_vectors(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Of the length at which products are cosines times the head's scale, if it has one."""
         scale = self.config.cosine_scale
         return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
 
-    def items_of(self, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    def decode_items(self, input_ids: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
         """The item of every token, -1 where it is none."""
         blocks = self.config.item_blocks
         return blocks.decode(input_ids.unflatten(-1, (-1, blocks.length)))
@@ -154,7 +154,7 @@ class SeqRecForNextItem(PreTrainedModel):
         prior = self.active_prior
         if prior is None:
             return None
-        return last_items(self.items_of(input_ids), documents, prior.max_steps)
+        return last_items(self.decode_items(input_ids), documents, prior.max_steps)
 
     def recent_items_after(
         self, histories: Sequence[Int[np.ndarray, " T"]]
@@ -163,7 +163,7 @@ class SeqRecForNextItem(PreTrainedModel):
         prior = self.active_prior
         if prior is None:
             return None
-        return last_items_of_histories(histories, prior.max_steps).to(self.device)
+        return last_items_after(histories, prior.max_steps).to(self.device)
 
     def catalog_scores(
         self,
@@ -256,38 +256,40 @@ class SeqRecForNextItem(PreTrainedModel):
         times: Int[Tensor, "B T 2"] | None = None,
     ) -> Float[Tensor, "H D"]:
         """The decoder's output at the last position of every history, row by row."""
-        rows, place, read_at = ends_of_documents(documents)
-        read_at = read_at // self.config.tokens_per_position
+        rows, place, query_positions = find_document_ends(documents)
+        query_positions = query_positions // self.config.tokens_per_position
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
-            return self._decode(input_ids, documents, times, read_at=read_at)[rows, place]
-        return self._decode(input_ids, documents)[rows, read_at[rows, place]]
+            states = self._decode(input_ids, documents, times, query_positions=query_positions)
+            return states[rows, place]
+        return self._decode(input_ids, documents)[rows, query_positions[rows, place]]
 
     def states_under(
         self,
         input_ids: Int[Tensor, "B T"],
-        may_read: Bool[Tensor, "B T T"],
+        allowed: Bool[Tensor, "B T T"],
         positions: Int[Tensor, "B T"],
-        read_at: Int[Tensor, "B M"],
-        kept: list[Any] | None = None,
+        query_positions: Int[Tensor, "B M"],
+        cache: list[Any] | None = None,
     ) -> Float[Tensor, "B M D"]:
         """The decoder's output at some positions of each row.
 
         Args:
             input_ids: tokens.
-            may_read: what each position (row) may read (column).
+            allowed: what each position (row) may read (column).
             positions: of every token in its history.
-            read_at: the positions, as columns, that are asked for.
-            kept: an empty list, and then the same list with rows in which nothing but tokens at
-                ``read_at`` is new: native decoders do the others' work once.
+            query_positions: the positions, as columns, that are asked for.
+            cache: an empty list, and then the same list with rows in which nothing but tokens at
+                ``query_positions`` is new: native decoders do the others' work once.
         """
         dtype = self._products_dtype(input_ids.device)
-        mask = torch.zeros(may_read.shape, dtype=dtype, device=input_ids.device)
-        mask = mask.masked_fill_(~may_read, torch.finfo(dtype).min)[:, None]
+        mask = torch.zeros(allowed.shape, dtype=dtype, device=input_ids.device)
+        mask = mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
         given = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
-            output = self.backbone(**given, read_at=read_at, kept=kept)
-            return self.scaled(output.last_hidden_state)
-        return self.scaled(at_positions(self.backbone(**given).last_hidden_state, read_at))
+            output = self.backbone(**given, query_positions=query_positions, cache=cache)
+            return self.scale_vectors(output.last_hidden_state)
+        states = self.backbone(**given).last_hidden_state
+        return self.scale_vectors(at_positions(states, query_positions))
 
     def _products_dtype(self, device: torch.device) -> torch.dtype:
         if torch.is_autocast_enabled(device.type):
@@ -320,7 +322,7 @@ class SeqRecForNextItem(PreTrainedModel):
             position_ids=document_positions(documents),
             **more,
         )
-        return self.scaled(output.last_hidden_state)
+        return self.scale_vectors(output.last_hidden_state)
 
     def _event_vectors(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B P D"]:
         """The sum of every event's tokens' vectors.

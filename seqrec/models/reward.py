@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from seqrec.models.configuration import SeqRecRewardConfig, padding_token
-from seqrec.models.documents import document_mask, document_positions, ends_of_documents
+from seqrec.models.documents import document_mask, document_positions, find_document_ends
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.native.blocks import Dropout
 from seqrec.models.native.decoder import SeqRecDecoder
@@ -112,7 +112,7 @@ class SeqRecForReward(PreTrainedModel):
 
     @property
     def backbone(self) -> SeqRecDecoder:
-        """The first judge's decoder; the others' are of its shape."""
+        """The first member's decoder; the other members have the same shape."""
         return self.members()[0].backbone
 
     @property
@@ -138,7 +138,7 @@ class SeqRecForReward(PreTrainedModel):
         input_ids: Int[Tensor, "B T"],
         ratings: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"],
-        read_at: Int[Tensor, "B M"] | None = None,
+        query_positions: Int[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The state at every position, which knows it and what is before it in its history.
 
@@ -146,14 +146,14 @@ class SeqRecForReward(PreTrainedModel):
             input_ids: tokens of titles.
             ratings: rows of the rating embedding.
             documents: number of the history within its row, from 1; 0 is padding.
-            read_at: positions of each row that are asked for; all if absent.
+            query_positions: positions of each row that are asked for; all if absent.
         """
         is_low = torch.is_autocast_enabled(input_ids.device.type)
         dtype = torch.get_autocast_dtype(input_ids.device.type) if is_low else self.dtype
         more = {
             "attention_mask": document_mask(documents, dtype),
             "position_ids": document_positions(documents),
-            "read_at": read_at,
+            "query_positions": query_positions,
         }
         states = [one.hidden_states(input_ids, ratings, **more) for one in self.members()]
         return torch.cat(states, dim=-1)
@@ -165,30 +165,30 @@ class SeqRecForReward(PreTrainedModel):
         documents: Int[Tensor, "B T"],
     ) -> Float[Tensor, "H D"]:
         """The state at the end of every history, row by row."""
-        rows, place, read_at = ends_of_documents(documents)
-        return self.hidden_states(input_ids, ratings, documents, read_at)[rows, place]
+        rows, place, query_positions = find_document_ends(documents)
+        return self.hidden_states(input_ids, ratings, documents, query_positions)[rows, place]
 
-    def judge_each(
+    def member_logits(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
     ) -> Float[Tensor, "M *shape"]:
-        """What every judge says: logits of titles being liked by whom the state beside is of."""
+        """Return every member's logits of the items being liked by the users of the states."""
         members = self.members()
         parts = state.chunk(len(members), dim=-1)
         return torch.stack([one(part, items) for one, part in zip(members, parts, strict=True)])
 
-    def judge(
+    def mean_logits(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape"]:
-        """The judges' mean logit."""
-        return self.judge_each(state, items).mean(dim=0)
+        """Return the mean logit of the members."""
+        return self.member_logits(state, items).mean(dim=0)
 
-    def judge_slates(
+    def slate_logits(
         self, state: Float[Tensor, "S D"], slates: Int[Tensor, "S K"]
     ) -> Float[Tensor, "M S"]:
-        """The mean logit of every slate's titles, by judge; -1 is none."""
+        """Return the mean logit of every slate's items, by member; -1 is padding."""
         is_title = slates >= 0
         states = state[:, None].expand(-1, slates.shape[1], -1)
-        logits = self.judge_each(states, slates.clamp_min(0))
+        logits = self.member_logits(states, slates.clamp_min(0))
         return (logits * is_title).sum(dim=2) / is_title.sum(dim=1).clamp_min(1)
 
     def forward(
@@ -202,4 +202,4 @@ class SeqRecForReward(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         hidden = self.hidden_states(input_ids, ratings, attention_mask)
-        return RewardOutput(last_hidden_state=hidden, logits=self.judge(hidden, candidates))
+        return RewardOutput(last_hidden_state=hidden, logits=self.mean_logits(hidden, candidates))

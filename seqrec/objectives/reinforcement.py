@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from seqrec.builders.named_models import check_reads_titles
+from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reinforcement import (
     build_executor,
@@ -19,7 +19,7 @@ from seqrec.builders.reinforcement import (
     check_plans,
     ranking_metric,
 )
-from seqrec.builders.rewards import build_scorer, reward_folder
+from seqrec.builders.rewards import build_scorer, find_reward_folder
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import (
     AlgorithmConfig,
@@ -83,7 +83,7 @@ class RLObjective(Objective):
     def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
         rewards = get_config(recipe).rewards
         return {
-            f"fingerprint_of {reward.path}": folder_fingerprint(reward_folder(reward))
+            f"fingerprint_of {reward.path}": folder_fingerprint(find_reward_folder(reward))
             for reward in rewards
             if isinstance(reward, ModelRewardConfig)
         }
@@ -99,7 +99,7 @@ class RLObjective(Objective):
         if slates.plan:
             check_plans(start, str(path))
         else:
-            check_reads_titles(start, str(path), "objective rl")
+            check_reads_items(start, str(path), "objective rl")
         config = start.model.config
         if not config.causal:
             raise SeqRecError(f"{START_KEY}: slates need a model that reads earlier items alone")

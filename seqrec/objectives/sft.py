@@ -25,7 +25,7 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.negatives import NegativeSampler
 from seqrec.losses.sampled import binary_cross_entropy, gbce, sampled_softmax
-from seqrec.models.feature_heads import learned_families
+from seqrec.models.feature_heads import get_learned_vocabularies
 from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
 from seqrec.objectives.start import Start
 from seqrec.ranking.recommender import Recommender
@@ -73,8 +73,8 @@ class SFTObjective(NextItemObjective):
             num_scored, use_sparse_gradients = config.loss.num_negatives + 1, config.loss.sparse
         events_loss, details = NO_EVENTS, {}
         if events is not None:
-            families = learned_families(events)
-            events_loss = EventsLoss(events.block_size, families, config.events_share)
+            vocabularies = get_learned_vocabularies(events)
+            events_loss = EventsLoss(events.block_size, vocabularies, config.events_share)
             if events.grammar.features:
                 counts = {**stream.event_counts, "tokens_per_event": events.block_size}
                 details["events"] = counts

@@ -25,8 +25,8 @@ def _for_history(
     told, unknown_features = recommender.known_events([history], known, conditions)
     said = {}
     if plan:
-        told = recommender.planned(told)
-        (said["plan"],) = recommender.plans_of(told)
+        told = recommender.add_plans(told)
+        (said["plan"],) = recommender.get_plans(told)
     ranked = rank(told)
     titles = recommender.titles
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
@@ -42,7 +42,7 @@ def _for_history(
     ]
     if likelihood is not None:
         items = ranked.items[0].numpy()
-        (chances,) = recommender.likelihood_of(told, [items[items >= 0]], *likelihood)
+        (chances,) = recommender.compute_likelihood(told, [items[items >= 0]], *likelihood)
         for row, chance in zip(rows, chances, strict=True):
             row["likelihood"] = chance
     return {

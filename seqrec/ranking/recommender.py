@@ -116,7 +116,7 @@ class Recommender(ModelRanker):
         """
         known = self._known(histories, conditions)
         if plan:
-            known = self.planned(known)
+            known = self.add_plans(known)
         ranked = self.rank(known, k, exclude_seen=exclude_seen)
         lists = []
         for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
@@ -191,7 +191,7 @@ class Recommender(ModelRanker):
             logger.warning("the model does not know %s, left open", ", ".join(unknown))
         return known
 
-    def planned(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
+    def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
         """The same histories, asked for titles of the kind that the model says comes next.
 
         Raises:
@@ -206,8 +206,8 @@ class Recommender(ModelRanker):
             histories = self.events.without_features(histories)
         return with_plans(self.model, self.events, histories)
 
-    def plans_of(self, histories: EventHistories) -> list[dict[str, str]]:
-        """What ``planned`` said of every history: values of features, by their names."""
+    def get_plans(self, histories: EventHistories) -> list[dict[str, str]]:
+        """What ``add_plans`` said of every history: values of features, by their names."""
         assert self.events is not None
         grammar = self.events.grammar
         of_places = [(place, grammar.features[place]) for place in grammar.plan_indices]
@@ -250,9 +250,9 @@ class Recommender(ModelRanker):
         titles, unknown = self.known_items(item_ids)
         if unknown:
             raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
-        return self.likelihood_of(self._known(histories), titles, name, value)
+        return self.compute_likelihood(self._known(histories), titles, name, value)
 
-    def likelihood_of(
+    def compute_likelihood(
         self,
         histories: Sequence[Int[np.ndarray, " T"]],
         items: Sequence[Int[np.ndarray, " K"]],
@@ -288,9 +288,11 @@ class Recommender(ModelRanker):
 
         But for what a memory adds to it: see ``scores_are_products``.
         """
-        return self.vectors_of(self._known(histories))
+        return self.embed_histories(self._known(histories))
 
-    def vectors_of(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[np.ndarray, "B D"]:
+    def embed_histories(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Float[np.ndarray, "B D"]:
         """``embed`` for histories of items."""
         starts = range(0, len(histories), self.batch_size)
         batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
@@ -320,7 +322,7 @@ class Recommender(ModelRanker):
         """
         k = min(k, self.num_items)
         seen = histories if exclude_seen else None
-        found = search(index, self.vectors_of(histories), k, seen=seen)
+        found = search(index, self.embed_histories(histories), k, seen=seen)
         empty = [row for row, history in enumerate(histories) if not len(history)]
         if empty:
             fallback = self.rank([histories[row] for row in empty], k)

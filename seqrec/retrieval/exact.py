@@ -83,7 +83,7 @@ def top_k(
     return best
 
 
-def top_k_of_product(
+def top_k_by_product(
     queries: Float[Tensor, "B D"],
     item_vectors: Float[Tensor, "I D"],
     k: int,

@@ -97,7 +97,7 @@ def search(
 
     Each query fetches ``k`` items and room for those it has seen, rounded up to a power of two so
     that queries alike are searched together. A query that an approximate index leaves short is
-    scored exactly. ``flat`` equals ``top_k_of_product`` up to ties.
+    scored exactly. ``flat`` equals ``top_k_by_product`` up to ties.
     """
     if k < 1:
         raise SeqRecError(f"k is {k}: it must be at least 1")

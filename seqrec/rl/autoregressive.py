@@ -41,7 +41,7 @@ class AutoregressiveSampler(SlateSettings):
         input_ids = history_rows(model, batch, layout)
         cache: list[Any] = []
         items = batch.input_ids.new_empty(len(batch), num_slates, 0)
-        log_prob, columns = [], layout.read_at[:, :, :1]
+        log_prob, columns = [], layout.query_positions[:, :, :1]
         for number in range(self.slate_size):
             states = states_at(model, layout, input_ids, columns, cache)
             recent, later = recent_items(model, batch, items)
@@ -59,7 +59,7 @@ class AutoregressiveSampler(SlateSettings):
             if number + 1 < self.slate_size:
                 places = layout.branches[:, number :: self.slate_size - 1]
                 input_ids.view(-1)[places] = blocks.encode(chosen.squeeze(2)).squeeze(-1)
-                columns = layout.read_at[:, :, 1 + number :: self.slate_size - 1]
+                columns = layout.query_positions[:, :, 1 + number :: self.slate_size - 1]
         return Slates(items, torch.cat(log_prob, dim=2))
 
     def steps(self, model: SeqRecForNextItem, batch: PromptBatch, slates: Slates) -> list[Step]:

@@ -46,7 +46,7 @@ def branch_states(
     layout = batch.layout(*tokens.shape[1:])
     input_ids = history_rows(model, batch, layout)
     input_ids.view(-1)[layout.branches] = tokens.flatten(1)
-    hidden = states_at(model, layout, input_ids, layout.read_at)
+    hidden = states_at(model, layout, input_ids, layout.query_positions)
     return hidden[:, 0], hidden[:, 1:].unflatten(1, tokens.shape[1:])
 
 
@@ -68,8 +68,8 @@ def states_at(
     cache: list[Any] | None = None,
 ) -> Float[Tensor, "B M D"]:
     """Return the states at some columns of every history; ``cache`` as in ``states_under``."""
-    read_at = columns.flatten(1)
-    states = model.states_under(input_ids, layout.may_read, layout.positions, read_at, cache)
+    query_positions = columns.flatten(1)
+    states = model.states_under(input_ids, layout.allowed, layout.positions, query_positions, cache)
     return states.unflatten(1, columns.shape[1:]).flatten(0, 1)[layout.slots]
 
 

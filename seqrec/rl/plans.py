@@ -18,7 +18,7 @@ from torch import Tensor
 from seqrec.losses.sampling import draw_slates
 from seqrec.losses.slate import catalog_slate_log_prob
 from seqrec.losses.softmax import CatalogScores
-from seqrec.models.feature_heads import Family, family_of
+from seqrec.models.feature_heads import FeatureVocabulary, get_vocabulary
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.branches import branch_states, catalog_scores
 from seqrec.rl.prompt_batch import PromptBatch
@@ -41,9 +41,9 @@ class PlannedSampler(SlateSettings):
         return self.events.grammar.plan_indices
 
     @cached_property
-    def vocabularies(self) -> list[Family]:
+    def vocabularies(self) -> list[FeatureVocabulary]:
         """Token ranges of the planned features' values."""
-        return [family_of(self.events, position) for position in self.positions]
+        return [get_vocabulary(self.events, position) for position in self.positions]
 
     def tokenize(self, model: SeqRecForNextItem, prompts: Prompts) -> PromptBatch:
         """Return histories as blocks of tokens, of which the last ends where the plan begins."""

@@ -149,7 +149,7 @@ class LearnedReward:
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         items = torch.from_numpy(np.asarray(slates, dtype=np.int64))
         states = self.states(prompts)[:, None, None].expand(*items.shape, -1)
-        logits = self._model.judge(states, items).double()
+        logits = self._model.mean_logits(states, items).double()
         if self._model.config.liked is None:
             return torch.sigmoid(logits.mean(dim=2)).numpy()
         return torch.sigmoid(logits).mean(dim=2).numpy()

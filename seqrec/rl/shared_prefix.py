@@ -25,8 +25,8 @@ class Layout(NamedTuple):
     """Flat places of the branches' tokens, one branch after the other."""
     positions: Int[Tensor, "R L"]
     """Of every token after the start of its history."""
-    may_read: Bool[Tensor, "R L L"]
-    read_at: Int[Tensor, "R H 1+E"]
+    allowed: Bool[Tensor, "R L L"]
+    query_positions: Int[Tensor, "R H 1+E"]
     """Columns that are asked for: the last of every history of a row, and all of its branches."""
     slots: Int[Tensor, " B"]
     """Flat places of the histories among the rows' histories."""
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
         width = -(-int(sizes.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
         rows = pack_rows(sizes, width)
         document, branch, positions = np.zeros((3, len(rows), width), dtype=np.int64)
-        read_at = np.zeros((len(rows), max(map(len, rows)), 1 + behind), dtype=np.int64)
+        query_positions = np.zeros((len(rows), max(map(len, rows)), 1 + behind), dtype=np.int64)
         starts, slots = np.zeros((2, len(lengths)), dtype=np.int64)
         of_branch = np.repeat(np.arange(1, num_branches + 1), num_tokens)
         within = np.tile(np.arange(num_tokens), num_branches)
@@ -58,19 +58,19 @@ class Layout(NamedTuple):
                 branch[row, end:stop] = of_branch
                 positions[row, start:end] = np.arange(length)
                 positions[row, end:stop] = length + within
-                read_at[row, number] = np.arange(end - 1, stop)
+                query_positions[row, number] = np.arange(end - 1, stop)
                 starts[history] = row * width + start
-                slots[history] = row * read_at.shape[1] + number
+                slots[history] = row * query_positions.shape[1] + number
                 start = stop
         ends = starts + np.array(lengths)
         spans = zip(starts, ends, strict=True)
         of_histories = np.concatenate([np.arange(start, end) for start, end in spans])
         columns = np.arange(width)
-        may_read = document[:, :, None] == document[:, None, :]
-        may_read &= columns[:, None] >= columns
-        may_read &= (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
+        allowed = document[:, :, None] == document[:, None, :]
+        allowed &= columns[:, None] >= columns
+        allowed &= (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
         branches = ends[:, None] + np.arange(behind)
-        parts = of_histories, branches, positions, may_read, read_at, slots
+        parts = of_histories, branches, positions, allowed, query_positions, slots
         return cls(*map(torch.from_numpy, parts))
 
     def to(self, device: torch.device) -> "Layout":

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from seqrec.builders.named_models import open_reader_of_titles
+from seqrec.builders.named_models import open_item_recommender
 from seqrec.data.caches.reference import CachedLogProbs, build_header, join_parts, write_part
 from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
@@ -58,7 +58,7 @@ def cache_pairs(
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)
     folder = model_folder(model, "MODEL")
-    recommender = open_reader_of_titles(folder, prepared, "seqrec cache")
+    recommender = open_item_recommender(folder, prepared, "seqrec cache")
     longest = recommender.model.config.max_length
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from seqrec.baselines import BASELINES, build_baseline, named_baseline
+from seqrec.baselines import BASELINES, build_baseline, parse_baseline_text
 from seqrec.baselines.settings import baseline_text, default_settings
 from seqrec.config.search import BASELINE_SPACES
 from seqrec.errors import SeqRecError
@@ -94,12 +94,12 @@ def _quick(defaults):
 
 
 def test_a_name_holds_settings():
-    named = named_baseline("item-knn:num_neighbours=50,history_decay=.9")
+    named = parse_baseline_text("item-knn:num_neighbours=50,history_decay=.9")
     assert named == ("item-knn", {"num_neighbours": 50, "history_decay": 0.9})
-    assert named_baseline("ease") == ("ease", {})
+    assert parse_baseline_text("ease") == ("ease", {})
     for name, builder in BASELINES.items():
         settings = default_settings(builder)
-        assert named_baseline(baseline_text(name, settings)) == (name, settings)
+        assert parse_baseline_text(baseline_text(name, settings)) == (name, settings)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_name_holds_settings():
 )
 def test_a_wrong_name_or_setting_is_named(text, named):
     with pytest.raises(SeqRecError, match=named):
-        named_baseline(text)
+        parse_baseline_text(text)
 
 
 @pytest.mark.parametrize("name", ["als", "bpr"])

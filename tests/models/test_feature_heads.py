@@ -1,4 +1,4 @@
-"""Saying features: each within its own family, exactly."""
+"""Heads of features: each softmax is over one feature vocabulary, exactly."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.feature_heads import (
-    family_of,
     feature_cross_entropy,
-    learned_families,
+    get_learned_vocabularies,
+    get_vocabulary,
     value_probabilities,
     with_plans,
 )
@@ -38,15 +38,16 @@ def model():
     return SeqRecForNextItem(small_config()).eval()
 
 
-def test_families_are_the_values_of_what_is_learned():
-    assert learned_families(EVENTS) == [family_of(EVENTS, 1), family_of(EVENTS, 2)]
-    assert family_of(EVENTS, 1) == (RATING + 1, 5) and family_of(EVENTS, 2) == (FINISHED + 1, 2)
+def test_vocabularies_are_the_values_of_learned_features():
+    rating, finished = (get_vocabulary(EVENTS, index) for index in (1, 2))
+    assert get_learned_vocabularies(EVENTS) == [rating, finished]
+    assert rating == (RATING + 1, 5) and finished == (FINISHED + 1, 2)
 
 
-def test_the_loss_is_the_cross_entropy_within_each_family(model):
+def test_the_loss_is_the_cross_entropy_within_each_vocabulary(model):
     hidden = torch.randn(6, 32, requires_grad=True)
     labels = torch.tensor([RATING + 5, -100, FINISHED + 1, RATING + 1, -100, FINISHED + 2])
-    found = feature_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=4)
+    found = feature_cross_entropy(model, hidden, labels, get_learned_vocabularies(EVENTS), total=4)
     logits = hidden.double() @ model.get_input_embeddings().weight.double().T
     ratings = logits[:, RATING + 1 : RATING + 6].log_softmax(1)
     finished = logits[:, FINISHED + 1 : FINISHED + 3].log_softmax(1)
@@ -61,17 +62,17 @@ def test_the_loss_is_the_cross_entropy_within_each_family(model):
 def test_without_labels_the_loss_is_0_and_has_a_gradient(model):
     hidden = torch.randn(2, 32, requires_grad=True)
     labels = torch.full((2,), -100)
-    found = feature_cross_entropy(model, hidden, labels, learned_families(EVENTS), total=0)
+    found = feature_cross_entropy(model, hidden, labels, get_learned_vocabularies(EVENTS), total=0)
     found.backward()
     assert found.item() == 0 and not hidden.grad.any()
 
 
 @torch.no_grad()
-def chance(model, tokens, family):
-    """By hand: of every value of a family after some tokens."""
+def chance(model, tokens, vocabulary):
+    """The probability of every value of a feature after some tokens, by hand."""
     hidden = model.hidden_states(torch.tensor([tokens]))[0, -1]
     weight = model.get_input_embeddings().weight
-    return (weight[family.first_token : family.end] @ hidden).softmax(0).numpy()
+    return (weight[vocabulary.first_token : vocabulary.end] @ hidden).softmax(0).numpy()
 
 
 HISTORY = [7, GENRE + 2, RATING + 3, FINISHED + 1, WANTED + 4]
@@ -82,7 +83,9 @@ def test_the_first_learned_feature_follows_from_the_title(model):
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     for item, chances in zip((4, 9), found, strict=True):
         tokens = [*HISTORY, 2 + item, GENRE + item % 3]
-        np.testing.assert_allclose(chances, chance(model, tokens, family_of(EVENTS, 1)), rtol=1e-4)
+        np.testing.assert_allclose(
+            chances, chance(model, tokens, get_vocabulary(EVENTS, 1)), rtol=1e-4
+        )
 
 
 def test_what_is_not_known_between_title_and_feature_is_summed_over(model):
@@ -90,8 +93,8 @@ def test_what_is_not_known_between_title_and_feature_is_summed_over(model):
     found = value_probabilities(model, EVENTS, np.array(HISTORY), np.arange(30), place=2)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     tokens = [*HISTORY, 2 + 17, GENRE + 17 % 3]
-    of_rating = chance(model, tokens, family_of(EVENTS, 1))
-    after = [chance(model, [*tokens, RATING + r], family_of(EVENTS, 2)) for r in range(1, 6)]
+    of_rating = chance(model, tokens, get_vocabulary(EVENTS, 1))
+    after = [chance(model, [*tokens, RATING + r], get_vocabulary(EVENTS, 2)) for r in range(1, 6)]
     wanted = sum(p * given for p, given in zip(of_rating, after, strict=True))
     np.testing.assert_allclose(found[17], wanted, rtol=1e-4)
 
@@ -123,7 +126,7 @@ def test_a_plan_is_said_word_by_word_each_given_those_before_it(model):
         for item in histories[row].tolist():
             tokens += [2 + item, 102 + item % 3, *open_words]
         tokens = [*tokens[:-3], wanted]
-        assert said[2] == 1 + chance(model, tokens, family_of(PLANS, 2)).argmax()
+        assert said[2] == 1 + chance(model, tokens, get_vocabulary(PLANS, 2)).argmax()
         tokens.append(mood + said[2])
-        likeliest = 1 + chance(model, tokens, family_of(PLANS, 3)).argmax()
+        likeliest = 1 + chance(model, tokens, get_vocabulary(PLANS, 3)).argmax()
         assert said[3] == (likeliest if row == 0 else 2)

@@ -128,7 +128,7 @@ def test_judges_answer_by_their_mean_logit_and_learn_each_from_its_own_loss(head
     torch.testing.assert_close(reward_logits(both, batch), torch.stack(said))
     state = both.hidden_states(tokens, ratings, documents)[places]
     torch.testing.assert_close(
-        both.judge(state, slates[:, 0]), both.judge_each(state, slates[:, 0]).mean(0)
+        both.mean_logits(state, slates[:, 0]), both.member_logits(state, slates[:, 0]).mean(0)
     )
     assert (said[0] != said[1]).all()
 

@@ -11,7 +11,7 @@ from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import count_transitions
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import load_model
-from seqrec.models.transition_prior import last_items, last_items_of_histories, with_next_item
+from seqrec.models.transition_prior import last_items, last_items_after, with_next_item
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -164,7 +164,7 @@ def test_the_last_items_skip_what_is_no_item_and_stay_in_their_history():
 
 def test_the_last_items_of_histories_are_those_at_their_ends_and_go_on_with_a_new_one():
     histories = [[5, 6, 7], [], [8], [9, 9]]
-    found = last_items_of_histories([np.array(h, dtype=np.int32) for h in histories], 2)
+    found = last_items_after([np.array(h, dtype=np.int32) for h in histories], 2)
     assert found.tolist() == [[7, 6], [-1, -1], [8, -1], [9, 9]]
     assert with_next_item(found, torch.tensor([1, 2, 3, 4])).tolist() == [
         [1, 7],
@@ -173,8 +173,8 @@ def test_the_last_items_of_histories_are_those_at_their_ends_and_go_on_with_a_ne
         [4, 9],
     ]
     nothing = np.empty(0, dtype=np.int64)
-    assert last_items_of_histories([nothing, nothing], 3).tolist() == [[-1] * 3] * 2
-    assert last_items_of_histories([], 3).shape == (0, 3)
+    assert last_items_after([nothing, nothing], 3).tolist() == [[-1] * 3] * 2
+    assert last_items_after([], 3).shape == (0, 3)
 
 
 def test_without_a_label_nothing_is_taken_out(lists):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqrec.errors import SeqRecError
-from seqrec.retrieval.exact import SeenItems, top_k, top_k_of_product
+from seqrec.retrieval.exact import SeenItems, top_k, top_k_by_product
 
 
 def sorted_lists(scores, seen, k):
@@ -97,7 +97,7 @@ def test_product_equals_the_dense_matrix_in_float64(tile_items):
     queries = torch.randn(20, 8, generator=generator, dtype=torch.float64)
     item_vectors = torch.randn(300, 8, generator=generator, dtype=torch.float64)
     seen = [list(range(row, 300, 20)) for row in range(20)]
-    best = top_k_of_product(
+    best = top_k_by_product(
         queries, item_vectors, 12, seen=SeenItems.from_lists(seen), tile_items=tile_items
     )
     assert torch.equal(best.items, sorted_lists(queries @ item_vectors.T, seen, 12))
@@ -106,7 +106,7 @@ def test_product_equals_the_dense_matrix_in_float64(tile_items):
 def test_padding_rows_that_are_sliced_off_are_never_listed():
     item_vectors = torch.ones(64, 4)
     item_vectors[10:] = 100
-    best = top_k_of_product(torch.ones(2, 4), item_vectors[:10], 20, tile_items=4)
+    best = top_k_by_product(torch.ones(2, 4), item_vectors[:10], 20, tile_items=4)
     assert best.items.tolist() == [[*range(10), *[-1] * 10]] * 2
 
 

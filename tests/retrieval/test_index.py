@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrec.errors import SeqRecError
-from seqrec.retrieval.exact import SeenItems, top_k_of_product
+from seqrec.retrieval.exact import SeenItems, top_k_by_product
 from seqrec.retrieval.index import (
     KINDS,
     ItemIndex,
@@ -32,7 +32,7 @@ def world(num_items, num_queries=40, width=16, *, norm_skew=0.0, seed=0):
 
 
 def exact_lists(vectors, queries, k, seen):
-    return top_k_of_product(
+    return top_k_by_product(
         torch.from_numpy(queries),
         torch.from_numpy(vectors),
         k,

@@ -11,7 +11,7 @@ from seqrec.data.simulation.ratings import rating_world
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.feature_heads import Family
+from seqrec.models.feature_heads import FeatureVocabulary
 from seqrec.training.steps.sft import EventsLoss, sft_loss
 from seqrec.training.tensors import PackedTensors
 from tests.conftest import small_config
@@ -139,9 +139,9 @@ def test_the_loss_mixes_titles_and_features_by_their_share():
     features[0, [0, 4]] = torch.tensor([105, 104])
     weight = (labels != IGNORE_INDEX).float()
     batch = PackedTensors(tokens, documents, labels, weight, 3.0, features, 2.0)
-    family = Family(first_token=103, size=3)
+    vocabulary = FeatureVocabulary(first_token=103, size=3)
     found = sft_loss(
-        model, batch, loss=catalog_cross_entropy, events=EventsLoss(2, [family], share=0.25)
+        model, batch, loss=catalog_cross_entropy, events=EventsLoss(2, [vocabulary], share=0.25)
     )
     hidden = model.hidden_states(tokens, documents)[0]
     of_titles = -(hidden @ model.item_weight().T).log_softmax(1)

@@ -46,9 +46,9 @@ def side_of(lists):
 def test_a_model_says_what_comes_next_and_recommends_given_that(taking_turns):
     rec = seqrec.Recommender.from_pretrained(taking_turns / "run")
     histories = [["t03", "t08"], ["t11"], ["t20", "t13", "t02", "t17"], []]
-    planned = rec.planned(rec.known_items(histories)[0])
+    planned = rec.add_plans(rec.known_items(histories)[0])
     odd, even = {"next_genre": "Odd"}, {"next_genre": "Even"}
-    assert rec.plans_of(planned) == [odd, even, even, {}]
+    assert rec.get_plans(planned) == [odd, even, even, {}]
     found = rec.recommend(histories, k=8, plan=True)
     assert side_of(found)[:3] == [{1}, {0}, {0}]
     for pairs, history, plan in zip(found, histories, (odd, even, even), strict=False):
@@ -102,7 +102,7 @@ def test_plans_are_made_with_the_times_that_the_model_reads(taking_turns, tmp_pa
         beside, _ = rec.recommend([timed, ["t11"]], k=5, plan=True)
         assert [item_id for item_id, _ in beside] == [item_id for item_id, _ in found]
         items, _ = rec.known_items([timed])
-        (plan,) = rec.plans_of(rec.planned(rec.known_events([timed], items)[0]))
+        (plan,) = rec.get_plans(rec.add_plans(rec.known_events([timed], items)[0]))
         (asked,) = rec.recommend([timed], k=5, conditions=plan)
         assert [item_id for item_id, _ in asked] == [item_id for item_id, _ in found]
         plans.add(plan["next_genre"])

@@ -45,15 +45,15 @@ class Biased(nn.Module):
         length: int,
         gaps: Int[Tensor, "B T T"] | None,
         dtype: torch.dtype,
-        read_at: Int[Tensor, "B M"] | None = None,
+        query_positions: Int[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "*B A M T"] | None:
         """What is added to the logits of all queries of each row, or of those at some positions."""
         found = None
         if self.relative_bias is not None:
             found = self.relative_bias(length).to(dtype)
-            found = found if read_at is None else found[:, read_at].transpose(0, 1)
+            found = found if query_positions is None else found[:, query_positions].transpose(0, 1)
         if self.time_bias is not None and gaps is not None:
-            rows = gaps if read_at is None else at_positions(gaps, read_at)
+            rows = gaps if query_positions is None else at_positions(gaps, query_positions)
             by_time = self.time_bias(rows, dtype)
             found = by_time if found is None else by_time + found
         return found
@@ -88,27 +88,27 @@ class Attention(Biased):
         hidden: Float[Tensor, "B T D"],
         mask: Float[Tensor, "B 1 T T"],
         rotation: Rotation | None,
-        read_at: Int[Tensor, "B M"],
+        query_positions: Int[Tensor, "B M"],
         gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B M D"]:
         """What ``forward`` answers at some positions of each row; the others only answer them."""
         batch, length, width = hidden.shape
-        queries, pairs = self._project(hidden, read_at)
+        queries, pairs = self._project(hidden, query_positions)
         query = queries.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
         key, value = pairs.view(batch, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         if rotation is not None:
             angles = [angle.expand(batch, -1, -1, -1).squeeze(1) for angle in rotation]
-            here = [at_positions(angle, read_at)[:, None] for angle in angles]
+            here = [at_positions(angle, query_positions)[:, None] for angle in angles]
             query, key = rotate(query, (here[0], here[1])), rotate(key, rotation)
-        added = rows_of_mask(mask, read_at)
-        learned = self.bias(length, gaps, mask.dtype, read_at)
+        added = select_mask_rows(mask, query_positions)
+        learned = self.bias(length, gaps, mask.dtype, query_positions)
         if learned is not None:
             added = added + learned
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, -1, width))
 
     def _project(
-        self, hidden: Float[Tensor, "B T D"], read_at: Int[Tensor, "B M"]
+        self, hidden: Float[Tensor, "B T D"], query_positions: Int[Tensor, "B M"]
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B T 2*D"]]:
         """Queries at some positions, keys and values at all.
 
@@ -118,10 +118,10 @@ class Attention(Biased):
         width, layer = hidden.shape[2], self.qkv_proj
         if not is_plain(layer):
             projected = layer(hidden)
-            return at_positions(projected[:, :, :width], read_at), projected[:, :, width:]
+            return at_positions(projected[:, :, :width], query_positions), projected[:, :, width:]
         bias = layer.bias
         query_bias, pair_bias = (None, None) if bias is None else (bias[:width], bias[width:])
-        queries = F.linear(at_positions(hidden, read_at), layer.weight[:width], query_bias)
+        queries = F.linear(at_positions(hidden, query_positions), layer.weight[:width], query_bias)
         return queries, F.linear(hidden, layer.weight[width:], pair_bias)
 
 
@@ -215,16 +215,17 @@ class Block(nn.Module):
         hidden: Float[Tensor, "B T D"],
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
-        read_at: Int[Tensor, "B M"] | None = None,
+        query_positions: Int[Tensor, "B M"] | None = None,
         gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """The residual stream after this block; with ``read_at``, at those positions alone."""
+        """Return the residual stream after this block; only at ``query_positions`` if given."""
         normed = self.attention_norm(hidden)
-        if read_at is None or mask is None:
+        if query_positions is None or mask is None:
             mixed = self.attention(normed, mask, rotation, gaps)
         else:
-            mixed = self.attention.read(normed, mask, rotation, read_at, gaps)
-            hidden, normed = at_positions(hidden, read_at), at_positions(normed, read_at)
+            mixed = self.attention.read(normed, mask, rotation, query_positions, gaps)
+            hidden = at_positions(hidden, query_positions)
+            normed = at_positions(normed, query_positions)
         if self.attention_gate is not None:
             mixed = self.attention_gate(mixed, normed)
         hidden = hidden + self.dropout(mixed)
@@ -249,11 +250,11 @@ def put_at_positions(
     return hidden.scatter_(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]), values)
 
 
-def rows_of_mask(
-    mask: Float[Tensor, "B 1 T T"], read_at: Int[Tensor, "B M"]
+def select_mask_rows(
+    mask: Float[Tensor, "B 1 T T"], query_positions: Int[Tensor, "B M"]
 ) -> Float[Tensor, "B 1 M T"]:
     """What some positions of each row may read."""
-    return mask.gather(2, read_at[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
+    return mask.gather(2, query_positions[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
 
 
 def build_norm(config: SeqRecDecoderConfig) -> nn.Module:

@@ -51,27 +51,26 @@ class SeqRecDecoder(PreTrainedModel):
         input_ids: Int[Tensor, "B T"] | None = None,
         attention_mask: Float[Tensor, "B 1 T T"] | None = None,
         position_ids: Int[Tensor, "B T"] | None = None,
-        read_at: Int[Tensor, "B M"] | None = None,
+        query_positions: Int[Tensor, "B M"] | None = None,
         inputs_embeds: Float[Tensor, "B T D"] | None = None,
         gaps: Int[Tensor, "B T T"] | None = None,
-        kept: list[Tensor] | None = None,
+        cache: list[Tensor] | None = None,
     ) -> BaseModelOutput:
-        """The hidden state of every position.
+        """Return the hidden state of every position, or of ``query_positions``.
 
         Args:
             input_ids: tokens.
-            attention_mask: added to the attention's logits: 0 where a position (row) may read
-                another (column), hugely negative where not; absent, each position reads itself
-                and what is before it.
-            position_ids: counted from 0 at the start of each history; absent, from column 0.
-            read_at: positions of each row whose hidden states are asked for; all if absent. The
-                last block works for them alone. Needs ``attention_mask``.
-            inputs_embeds: what is read instead of the tokens' vectors.
-            gaps: of a decoder with a time bias, the bucket of the time from what is read (column)
-                to the position that reads it (row); unknown if absent.
-            kept: what every block but the first reads. An empty list is filled. Given again with
-                rows that have changed at ``read_at`` alone, all blocks work for these positions
-                alone, and it is brought up to date.
+            attention_mask: bias of the attention logits: 0 where a query (row) attends to a key
+                (column), the dtype's minimum or less elsewhere. Absent: causal attention.
+            position_ids: positions counted from 0 at the start of each history. Absent: columns.
+            query_positions: positions of each row whose hidden states are returned; all if
+                absent. The last block computes them only. Needs ``attention_mask``.
+            inputs_embeds: input vectors that replace the token embeddings.
+            gaps: time-gap bucket of each query (row) and key (column), for a decoder with a time
+                bias; unknown if absent.
+            cache: inputs of every block except the first. An empty list is filled. A filled list
+                needs rows that differ from the previous call only at ``query_positions``; all
+                blocks then compute these positions only, and the list is updated in place.
         """
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if position_ids is None:
@@ -90,12 +89,13 @@ class SeqRecDecoder(PreTrainedModel):
             gaps = unknown.expand(*hidden.shape[:2], hidden.shape[1])
         hidden = self.dropout(hidden)
         *layers, last = self.layers
-        knows = bool(kept)
+        is_filled = bool(cache)
         for number, layer in enumerate(layers):
-            hidden = layer(hidden, attention_mask, rotation, read_at if knows else None, gaps)
-            if kept is not None and not knows:
-                kept.append(hidden)
-            elif kept is not None and read_at is not None:
-                hidden = put_at_positions(kept[number], read_at, hidden)
-        hidden = last(hidden, attention_mask, rotation, read_at, gaps)
+            positions = query_positions if is_filled else None
+            hidden = layer(hidden, attention_mask, rotation, positions, gaps)
+            if cache is not None and not is_filled:
+                cache.append(hidden)
+            elif cache is not None and query_positions is not None:
+                hidden = put_at_positions(cache[number], query_positions, hidden)
+        hidden = last(hidden, attention_mask, rotation, query_positions, gaps)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

@@ -12,7 +12,7 @@ from seqrec.models.native.blocks import (
     Rotation,
     at_positions,
     build_norm,
-    rows_of_mask,
+    select_mask_rows,
 )
 
 
@@ -39,19 +39,21 @@ class HSTUBlock(Biased):
         hidden: Float[Tensor, "B T D"],
         mask: Float[Tensor, "B 1 T T"] | None,
         rotation: Rotation | None,
-        read_at: Int[Tensor, "B M"] | None = None,
+        query_positions: Int[Tensor, "B M"] | None = None,
         gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """The residual stream after this block; with ``read_at``, at those positions alone."""
+        """Return the residual stream after this block; only at ``query_positions`` if given."""
         length = hidden.shape[1]
         made = F.silu(self.uvqk_proj(self.input_norm(hidden)))
         gate, value, query, key = made.chunk(4, dim=-1)
-        bias = self.bias(length, gaps, made.dtype, read_at)
+        bias = self.bias(length, gaps, made.dtype, query_positions)
         if mask is None:
             mask = causal_mask(length, hidden)
-        if read_at is not None:
-            hidden, gate = at_positions(hidden, read_at), at_positions(gate, read_at)
-            query, mask = at_positions(query, read_at), rows_of_mask(mask, read_at)
+        if query_positions is not None:
+            hidden = at_positions(hidden, query_positions)
+            gate = at_positions(gate, query_positions)
+            query = at_positions(query, query_positions)
+            mask = select_mask_rows(mask, query_positions)
         query, key, value = map(self._by_head, (query, key, value))
         scores = query @ key.transpose(-1, -2)
         weights = F.silu(scores if bias is None else scores + bias) * (mask == 0)

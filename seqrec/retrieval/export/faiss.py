@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from seqrec.retrieval.exact import TILE_ITEMS, top_k_of_product
+from seqrec.retrieval.exact import TILE_ITEMS, top_k_by_product
 from seqrec.retrieval.export.ids import read_ids, write_ids
 from seqrec.retrieval.index import (
     KINDS,
@@ -49,7 +49,7 @@ def write(
     target = folder / name
     target.mkdir(parents=True)
     write_ids(target, ids)
-    exact = top_k_of_product(
+    exact = top_k_by_product(
         torch.as_tensor(queries), torch.as_tensor(vectors), k, tile_items=TILE_ITEMS
     )
     recalls = {}

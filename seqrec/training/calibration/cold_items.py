@@ -79,7 +79,7 @@ def learn_cold_items(
         with torch.no_grad():
             states = model.hidden_states(here.input_ids, here.documents, here.times)
         is_dropped = torch.rand(num_met, device=device) < row_dropout
-        from_content = model.scaled(projection(F.dropout(content, content_dropout)))
+        from_content = model.scale_vectors(projection(F.dropout(content, content_dropout)))
         vectors = torch.where(is_dropped[:, None], from_content, known)
         scores = scores_at(model, here, states.flatten(0, 1), index, labels, item_weight=vectors)
         loss = catalog_cross_entropy(

@@ -19,7 +19,7 @@ from seqrec.training.tensors import RewardTensors, as_tensors, move_batch
 def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "M S"]:
     """The logits of a batch's answers, by member: the mean over the items of each answer."""
     hidden = model.hidden_states(batch.input_ids, batch.ratings, batch.documents)
-    return model.judge_slates(hidden[batch.rows, batch.columns], batch.slates)
+    return model.slate_logits(hidden[batch.rows, batch.columns], batch.slates)
 
 
 def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, ""]:

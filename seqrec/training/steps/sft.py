@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import IGNORE_INDEX, LogitBias
 from seqrec.losses.negatives import Negatives, NegativeSampler
-from seqrec.models.feature_heads import Family, feature_cross_entropy
+from seqrec.models.feature_heads import FeatureVocabulary, feature_cross_entropy
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.training.steps.targets import TargetPositions, scores_at
 from seqrec.training.tensors import PackedTensors
@@ -51,7 +51,7 @@ class EventsLoss(NamedTuple):
 
     block_size: int
     """Tokens of an event."""
-    families: Sequence[Family]
+    vocabularies: Sequence[FeatureVocabulary]
     """Vocabularies of the learned features."""
     share: float
     """Share of all features in the loss."""
@@ -64,10 +64,10 @@ class EventsLoss(NamedTuple):
         batch: PackedTensors,
     ) -> Float[Tensor, ""]:
         """Return the weighted sum of the items' loss and that of the features."""
-        if not self.families or batch.features is None:
+        if not self.vocabularies or batch.features is None:
             return item_loss
         labels = batch.features.flatten()
-        loss = feature_cross_entropy(model, hidden, labels, self.families, batch.num_features)
+        loss = feature_cross_entropy(model, hidden, labels, self.vocabularies, batch.num_features)
         return (1 - self.share) * item_loss + self.share * loss
 
 
