@@ -26,7 +26,7 @@ from seqrec.tokens.tokenizer import load_tokenizer
 
 START_KEY = "model.from_pretrained"
 MODEL_KEYS = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
-"""Keys of the model block that a model's configuration holds whatever its decoder is."""
+"""Keys of the model block that every model's configuration holds, for all decoders."""
 PARTS = ("content", "transition_prior")
 """Keys of the model block that are blocks themselves."""
 NEW_MODEL_KEY = "initial_vectors"
@@ -34,10 +34,10 @@ NEW_MODEL_KEY = "initial_vectors"
 
 
 def resolve_lengths(recipe: Recipe) -> Recipe:
-    """Return the recipe with ``data.max_length`` as its token budget or its start model allows.
+    """Return the recipe with the ``data.max_length`` that token budget and start model allow.
 
     Raises:
-        SeqRecError: no such model, or one that reads shorter histories than the recipe sets.
+        SeqRecError: a missing model, or one that reads shorter histories than the recipe sets.
     """
     path, events = recipe.model.from_pretrained, recipe.data.events
     if events is not None and events.max_tokens is not None:
@@ -63,7 +63,7 @@ def resolve_lengths(recipe: Recipe) -> Recipe:
     if recipe.data.max_length > longest:
         raise SeqRecError(
             f"data.max_length={recipe.data.max_length}: the model in {path} reads {longest} items; "
-            "leave it out or lower it"
+            "remove the key or lower it"
         )
     return recipe
 
@@ -76,12 +76,12 @@ def open_trained(
     """Open the model that training starts from, with the recipe's dropout, and its tokenizer.
 
     Args:
-        recipe: names the model.
+        recipe: the recipe, which names the model.
         prepared: the data, whose catalog must be the model's.
         check_start: refuses a model that the objective cannot train.
 
     Raises:
-        SeqRecError: no such model, one of another catalog, one that ``check_start`` refuses, or
+        SeqRecError: a missing model, another catalog, a model that ``check_start`` refuses, or
             keys of the recipe that contradict it.
     """
     folder = model_folder(str(recipe.model.from_pretrained), START_KEY)
@@ -92,7 +92,7 @@ def open_trained(
 
 
 def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> None:
-    """Refuse training on items that a model with content has no row for.
+    """Refuse training items without a row in a model with content.
 
     Raises:
         SeqRecError: the log holds such items.
@@ -104,12 +104,16 @@ def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> 
     if number:
         raise SeqRecError(
             f"{START_KEY}: the model has no rows for {number:,} items of the training data, which "
-            "the data that it was trained on lacked; train a new model"
+            "were not in its own training data; train a new model"
         )
 
 
 def check_keys(settings: ModelConfig, config: SeqRecConfig) -> None:
-    """Refuse keys of the model block that contradict the model."""
+    """Refuse keys of the model block that contradict the model.
+
+    Raises:
+        SeqRecError: the first such key, with both values.
+    """
     for key in sorted(settings.model_fields_set - {*OVER_PRETRAINED, NEW_MODEL_KEY}):
         expected, actual = getattr(settings, key), _get_value(config, key)
         if key not in PARTS:
@@ -124,7 +128,7 @@ def check_keys(settings: ModelConfig, config: SeqRecConfig) -> None:
             if mine != theirs and (mine or theirs):
                 raise SeqRecError(
                     f"{name}: the model in {settings.from_pretrained} has "
-                    f"{'none' if theirs is None else theirs}, the recipe another; leave the key out"
+                    f"{'none' if theirs is None else theirs}, the recipe another; remove the key"
                 )
 
 
@@ -144,7 +148,7 @@ def _get_member(decoder: Any) -> Any:
 
 
 def with_dropout(model: SeqRecForNextItem, settings: ModelConfig) -> SeqRecForNextItem:
-    """Return the same model with the dropout of the model block, where the block sets it."""
+    """Return the same model with the dropout rates that the model block sets."""
     changes = {
         key: getattr(settings, key)
         for key in ("dropout", "item_dropout")

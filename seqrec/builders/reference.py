@@ -30,13 +30,13 @@ REFERENCE_KEY = "objective.reference"
 
 
 class OpenReference(NamedTuple):
-    """The reference in its two uses."""
+    """The reference of the loss and of the KL metric."""
 
     log_probs: ReferenceLogProbs | None
     """Log-probabilities for the loss; None for a loss without a reference."""
     load_model: Callable[[], SeqRecForNextItem]
-    """Returns the model that the KL is measured from: the one in memory, if the loss needs it
-    there, else one that is read anew at each call."""
+    """Returns the model from which the KL is measured: the one in memory if the loss uses it, else
+    one that each call reads from disk."""
 
 
 def open_reference(

@@ -1,4 +1,4 @@
-"""From a recipe to the parts of reinforcement learning: prompts, sampler, learner, executor."""
+"""Build the parts of reinforcement learning from a recipe: prompts, sampler, learner, executor."""
 
 import copy
 from collections.abc import Callable
@@ -40,21 +40,21 @@ SAMPLERS: dict[str, type[AutoregressiveSampler] | type[PlackettLuceSampler]] = {
 
 
 def build_sampler(config: SlatesConfig, max_length: int, events: EventTokens | None) -> Sampler:
-    """Return the sampler of a recipe; with events it plans."""
+    """Return the sampler of a recipe; with ``events`` it samples plans before slates."""
     size = config.num_slates, config.slate_size, config.temperature, max_length
     return PlannedSampler(*size, events) if events else SAMPLERS[config.sampler](*size)
 
 
 def check_plans(start: Recommender, path: str) -> None:
-    """Refuse a start that cannot plan, or that reads times.
+    """Check that the start model can plan.
 
     Raises:
-        SeqRecError: the reason.
+        SeqRecError: it has learned no feature before the item, or it reads times.
     """
     if start.events is None or not start.events.grammar.plan_indices:
         raise SeqRecError(
-            f"objective.slates.plan: {START_KEY}={path} has learned no feature that stands before "
-            "its item; train it with one in data.events (place: before, is_learned: true)"
+            f"objective.slates.plan: {START_KEY}={path} has learned no feature before the "
+            "item; train it with one in data.events (place: before, is_learned: true)"
         )
     if start.events.grammar.times is not None:
         raise SeqRecError(
@@ -77,10 +77,10 @@ def build_source(
     Args:
         settings: the objective block.
         prepared: the data.
-        histories: of the data, with ratings if rewards read them.
-        max_length: items that the policy reads.
-        num_items: items that it can recommend.
-        seed: of the draws.
+        histories: histories of the data, with ratings if rewards read them.
+        max_length: largest number of items that the policy reads.
+        num_items: number of items that the policy can recommend.
+        seed: seed of the draws.
 
     Raises:
         SeqRecError: a user has seen too many items for a slate, or histories have no room for one.
@@ -97,12 +97,12 @@ def build_source(
     if num_items - longest < slate_size:
         raise SeqRecError(
             f"objective.slates.slate_size {slate_size}: a user has seen {longest} of "
-            f"{num_items} items, which leaves fewer"
+            f"{num_items} items, which leaves fewer; lower it"
         )
     if max_length <= slate_size:
         raise SeqRecError(
             f"objective.slates.slate_size {slate_size}: the model reads "
-            f"{max_length} items, slate and history together"
+            f"{max_length} items, slate and history together; lower it"
         )
     return source
 
@@ -115,7 +115,7 @@ def build_learner(
     *,
     entropy_bonus: float,
 ) -> Learner:
-    """Build the learner: the policy, its optimizer, and the start as the reference."""
+    """Build the learner: policy, optimizer, and a copy of the policy as the reference."""
     trainer = recipe.trainer
     return Learner(
         policy,
@@ -136,8 +136,8 @@ def build_executor(
     make_scorer: Callable[[], Scorer],
     seed: int,
 ) -> Executor:
-    """Start rollout workers and reward, in this process or on Ray."""
-    make_worker = partial(_worker, policy.config, sampler, seed)
+    """Start rollout workers and scorer, in this process or on Ray."""
+    make_worker = partial(_make_worker, policy.config, sampler, seed)
     executor = settings.executor
     if executor.name == "ray":
         return OnRay(
@@ -151,7 +151,7 @@ def build_executor(
     return InProcess(workers, make_scorer(), in_background=settings.max_staleness > 0)
 
 
-def _worker(
+def _make_worker(
     config: Any, sampler: Sampler, seed: int, number: int, device: torch.device | None = None
 ) -> RolloutWorker:
     model = SeqRecForNextItem(copy.deepcopy(config))
@@ -160,7 +160,13 @@ def _worker(
 
 
 def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> float:
-    """Return a ranking metric of the policy, without plans, over all validation queries."""
+    """Return a ranking metric of the policy over all validation queries, without plans.
+
+    Args:
+        ranker: ranks with the policy.
+        validation: validation queries.
+        key: the metric, such as ``ndcg@10``.
+    """
     ranker.model.eval()
     name, _, k = key.partition("@")
     values = []

@@ -23,9 +23,9 @@ from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.steps.reward_model import PredictedLikes
 
 BIAS_SMOOTHING = 10.0
-"""Average answers that are added to an item's own in its initial bias."""
+"""Pseudo-count of average answers in an item's initial bias."""
 PARTS = ("train", "validation", "test")
-"""Users whose answers train the model, choose the epoch, and judge the model."""
+"""Users whose answers train the model, select the epoch, and evaluate the model."""
 
 
 class Baselines(NamedTuple):
@@ -45,16 +45,17 @@ class RewardData(NamedTuple):
     levels: list[float]
     """Ratings that the model distinguishes."""
     liked: float | None
-    """Least rating of an item that counts as liked; None where answers are labelled."""
+    """Least rating of an item that counts as liked; None if answers are labelled."""
     item_bias: Float[np.ndarray, " I"]
-    """The logit of the mean label of each item's training answers."""
+    """Logit of the mean label of each item's training answers."""
     item_counts: Int[np.ndarray, " I"]
     """Training answers of each item."""
     rated: RatedLog
     """Ratings of the training users."""
     baselines: Callable[[PredictedLikes], Baselines]
+    """Returns the baselines' predictions for the same answers."""
     details: dict[str, dict[str, int]]
-    """For ``metrics.json``."""
+    """Counts for ``metrics.json``."""
 
 
 def build_reward_data(
@@ -74,12 +75,12 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
     config, trainer = get_config(recipe), recipe.trainer
     events = RatedEvents.of(prepared.histories(["rating"]))
     parts = _parts(holdout_levels(prepared.users()["user_id"]), config.held_out_share)
-    logs = [_log_of(events, is_part) for is_part in parts]
+    logs = [_select_log(events, is_part) for is_part in parts]
     for log, part in zip(logs, PARTS, strict=True):
         _check_likes(log.ratings >= config.liked, part, str(prepared.path), config)
     learned = logs[0]
     levels = rating_levels(learned.ratings)
-    stream_of = partial(
+    build_stream = partial(
         RatedStream,
         events,
         tokens=tokens,
@@ -91,7 +92,7 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
 
     def baselines(predicted: PredictedLikes) -> Baselines:
         log = RatedLog(
-            *(of[predicted.events] for of in (events.items, events.users, events.ratings))
+            *(part[predicted.events] for part in (events.items, events.users, events.ratings))
         )
         fitted = RatingBaselines(learned, prepared.num_items, liked=config.liked)
         return Baselines(fitted.chances(log), log.users)
@@ -99,9 +100,9 @@ def rated_data(recipe: Recipe, prepared: PreparedData, tokens: ItemTokens, rank:
     is_liked = (learned.ratings >= config.liked).astype(np.float64)
     train, validation, test = map(np.flatnonzero, parts)
     return RewardData(
-        stream_of(users=train, seed=trainer.seed, rank=rank, num_ranks=trainer.devices),
-        stream_of(users=validation),
-        stream_of(users=test),
+        build_stream(users=train, seed=trainer.seed, rank=rank, num_ranks=trainer.devices),
+        build_stream(users=validation),
+        build_stream(users=test),
         levels,
         config.liked,
         *like_logits(learned.items, is_liked, prepared.num_items),
@@ -127,7 +128,7 @@ def labelled_data(
     of_learned = parts[0][of_history]
     is_rated = of_learned & ~np.isnan(labelled.ratings)
     levels = rating_levels(labelled.ratings[of_learned])
-    stream_of = partial(
+    build_stream = partial(
         LabelledStream,
         labelled,
         tokens=tokens,
@@ -144,16 +145,16 @@ def labelled_data(
         )
         return Baselines({"item_mean": chances}, users[predicted.events])
 
-    row, place = np.nonzero(labelled.slates[learned] >= 0)
-    titles, labels = labelled.slates[learned][row, place], labelled.labels[learned][row]
+    row, slot = np.nonzero(labelled.slates[learned] >= 0)
+    items, labels = labelled.slates[learned][row, slot], labelled.labels[learned][row]
     train, validation, test = map(np.flatnonzero, parts)
     return RewardData(
-        stream_of(train, seed=trainer.seed, rank=rank, num_ranks=trainer.devices),
-        stream_of(validation),
-        stream_of(test),
+        build_stream(train, seed=trainer.seed, rank=rank, num_ranks=trainer.devices),
+        build_stream(validation),
+        build_stream(test),
         levels,
         None,
-        *like_logits(titles, labels, prepared.num_items),
+        *like_logits(items, labels, prepared.num_items),
         RatedLog(
             labelled.histories.values[is_rated], of_history[is_rated], labelled.ratings[is_rated]
         ),
@@ -173,7 +174,7 @@ def like_logits(
 
 
 def _parts(level: Float[np.ndarray, " U"], share: float) -> list[Bool[np.ndarray, " U"]]:
-    """Return masks of the users of each part, by the levels that hold users out."""
+    """Return masks of the training, validation and test users, by their holdout levels."""
     is_held_out = level < share
     return [~is_held_out, level < share / 2, is_held_out & (level >= share / 2)]
 
@@ -190,8 +191,8 @@ def _check_likes(
         )
 
 
-def _log_of(events: RatedEvents, is_part: Bool[np.ndarray, " U"]) -> RatedLog:
-    """Return the rated events of some users."""
+def _select_log(events: RatedEvents, is_part: Bool[np.ndarray, " U"]) -> RatedLog:
+    """Return the rated events of the users of a part."""
     chosen = events.is_rated & is_part[events.users]
     return RatedLog(events.items[chosen], events.users[chosen], events.ratings[chosen])
 

@@ -1,4 +1,4 @@
-"""From a recipe and rated data to a reward model with initial weights."""
+"""Build a reward model with initial weights from a recipe and rated data."""
 
 from typing import Any
 

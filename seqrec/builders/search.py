@@ -1,4 +1,4 @@
-"""Search of a space by Optuna; a trial depends on the trials before it and on nothing else."""
+"""Search of a space by Optuna; a trial depends on its seed and the trials before it only."""
 
 import json
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ def ask(study: Any, space: SearchSpace, seed: int, number: int) -> tuple[Any, di
     """
     from optuna.samplers import TPESampler
 
-    drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    study.sampler = TPESampler(seed=drawn, n_startup_trials=STARTUP_TRIALS)
+    trial_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    study.sampler = TPESampler(seed=trial_seed, n_startup_trials=STARTUP_TRIALS)
     trial = study.ask()
     return trial, {key: _suggest(trial, key, values) for key, values in space.items()}
 
@@ -55,10 +55,10 @@ def _suggest(trial: Any, key: str, values: Range | list[Any]) -> Any:
 
 
 def start_with(study: Any, space: SearchSpace, settings: Mapping[str, Any]) -> list[str]:
-    """Let the next trial try these settings.
+    """Queue these settings as the next trial.
 
     Returns:
-        The keys whose value the space does not hold; another value is drawn for them.
+        The keys whose value is outside the space; another value is drawn for them.
     """
     params = {}
     for key, values in space.items():

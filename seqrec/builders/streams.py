@@ -1,4 +1,4 @@
-"""From a recipe's data block to the packed training batches of the log."""
+"""Build the packed training batches of the log from a recipe's data block."""
 
 from functools import partial
 
@@ -25,13 +25,13 @@ def build_stream(
     """Build the packed training batches of one of the run's processes.
 
     Args:
-        recipe: of the run.
+        recipe: recipe of the run.
         prepared: the data.
-        tokens: of the items.
-        rank: which of the processes this is.
-        weight: column that weights the targets; None: all count the same.
+        tokens: tokens of the items.
+        rank: rank of this process.
+        weight: column of the targets' weights; None: all count the same.
         events: the event grammar, if the model reads one.
-        has_sources: whether batches hold the row of the log behind each position.
+        has_sources: add the log row of each position to the batches.
     """
     data = recipe.data
     columns = [weight] if weight else []

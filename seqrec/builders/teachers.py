@@ -30,14 +30,14 @@ def open_teachers(
     Args:
         paths: run or model folders.
         prepared: the data.
-        tokens: the student's; those of the first teacher if absent.
-        max_length: items of a window, which each teacher must be able to read.
-        windows: how histories are cut.
+        tokens: the student's tokens; those of the first teacher if absent.
+        max_length: items of a window; each teacher must read at least as many.
+        windows: kind of the training windows.
         key: the setting that names the teachers, for errors.
 
     Raises:
-        SeqRecError: no such model, another catalog or tokenizer, a teacher that reads fewer items,
-            or one that would read the targets in such windows.
+        SeqRecError: a missing model, another catalog or tokenizer, a teacher that reads fewer
+            items, or one that would read the targets in such windows.
     """
     teachers = [
         open_item_recommender(model_folder(path, key), prepared, "distillation") for path in paths
@@ -45,22 +45,22 @@ def open_teachers(
     for path, teacher in zip(paths, teachers, strict=True):
         longest = teacher.model.config.max_length
         if teacher.tokens != (tokens or teachers[0].tokens):
-            whose = "the one that seqrec makes of the data" if tokens else f"that of {paths[0]}"
-            raise SeqRecError(f"{key} {path}: its tokenizer differs from {whose}")
+            whose = "that of the student" if tokens else f"that of {paths[0]}"
+            raise SeqRecError(f"{key} {path}: its tokenizer differs from {whose}; name another")
         check_targets_are_unread(teacher.model, windows, f"{key} {path}")
         if longest < max_length:
             raise SeqRecError(
                 f"{key} {path}: reads {longest} items of a history, fewer than {max_length} "
-                "(data.max_length)"
+                "(data.max_length); name another or lower it"
             )
     return teachers
 
 
 def check_reads_forwards(paths: Sequence[str | Path], teachers: Sequence[Recommender]) -> None:
-    """Refuse teachers that read later items for a student that continues histories.
+    """Refuse bidirectional teachers of a student that continues histories.
 
     Raises:
-        SeqRecError: one of them does.
+        SeqRecError: a teacher reads later items.
     """
     for path, teacher in zip(paths, teachers, strict=True):
         if not teacher.model.config.causal:

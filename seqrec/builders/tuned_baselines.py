@@ -1,4 +1,4 @@
-"""Baselines tuned on validation, by as many trials as they are given."""
+"""Baselines tuned on validation, with a number of trials each."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ SELECTION_METRIC = f"ndcg@{SELECTION_K}"
 SEED = 0
 
 
-def tuned_baselines(
+def tune_named_baselines(
     models: Sequence[str | Path],
     prepared: PreparedData,
     histories: Histories,
@@ -35,14 +35,17 @@ def tuned_baselines(
     validation metric, the defaults among them; without trials they are the defaults.
 
     Args:
-        models: as ``evaluate`` takes them.
+        models: folders and names of baselines, as in ``evaluate``.
         prepared: the data.
-        histories: of the data.
-        num_trials: settings tried for each baseline.
+        histories: histories of the data.
+        num_trials: number of settings tried for each baseline.
         exclude_seen: exclude seen items from the lists, as the evaluation does.
 
     Returns:
-        The same models, each baseline with its settings in its name; and a row for each baseline.
+        The models, each baseline with its settings in its name; and a row for each baseline.
+
+    Raises:
+        SeqRecError: a negative number of trials, no optuna, or no validation targets.
     """
     named = [parse_baseline(model) for model in models]
     if num_trials < 0:
@@ -58,24 +61,24 @@ def tuned_baselines(
             )
     tuned: list[str | Path] = []
     baselines = []
-    for model, of_name in zip(models, named, strict=True):
-        if of_name is None:
+    for model, baseline_name in zip(models, named, strict=True):
+        if baseline_name is None:
             tuned.append(model)
             continue
-        name, given = of_name
+        name, fixed = baseline_name
         space = BASELINE_SPACES.get(name, {})
-        space = {key: values for key, values in space.items() if key not in given}
+        space = {key: values for key, values in space.items() if key not in fixed}
         baseline: dict[str, Any] = {"baseline": name}
-        settings = get_default_settings(name) | given
+        settings = get_default_settings(name) | fixed
         if space and queries is not None:
-            value_of = partial(_value_of, prepared, histories, queries, exclude_seen)
-            settings, value = best_settings(name, settings, space, num_trials, value_of)
+            score = partial(_score, prepared, histories, queries, exclude_seen)
+            settings, value = best_settings(name, settings, space, num_trials, score)
             baseline |= {
                 "num_trials": num_trials,
                 "selection_metric": SELECTION_METRIC,
                 "validation": value,
             }
-        chosen = settings if space and queries is not None else given
+        chosen = settings if space and queries is not None else fixed
         tuned.append(baseline_text(name, chosen))
         baselines.append(baseline | {"settings": settings, "name": baseline_text(name, settings)})
     return tuned, baselines
@@ -86,11 +89,12 @@ def best_settings(
     start: Settings,
     space: SearchSpace,
     num_trials: int,
-    value_of: Callable[[str], float],
+    score: Callable[[str], float],
 ) -> tuple[Settings, float]:
-    """Return the best of ``num_trials`` settings of a baseline, the first of equals, and its value.
+    """Return the best of ``num_trials`` settings of a baseline, and its metric.
 
-    The first trial is ``start``; later ones that cannot be fitted are skipped.
+    The first trial is ``start``; later ones that cannot be fitted are skipped. Of equal trials
+    the earliest is the best.
     """
     optuna = load_optuna("--tune-baselines")
     study = optuna.create_study(direction="maximize")
@@ -103,7 +107,7 @@ def best_settings(
         text = baseline_text(name, settings)
         if text not in values:
             try:
-                values[text] = value_of(text)
+                values[text] = score(text)
             except SeqRecError:
                 if number == 0:
                     raise
@@ -118,7 +122,7 @@ def best_settings(
     return best, best_value
 
 
-def _value_of(
+def _score(
     prepared: PreparedData,
     histories: Histories,
     queries: Queries,
@@ -134,7 +138,7 @@ def _value_of(
 
 
 def baselines_line(baselines: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the protocol's words on how baselines were tuned; nothing without baselines."""
+    """Return the line of the protocol about tuned baselines; empty without baselines."""
     tuned = [baseline for baseline in baselines if "num_trials" in baseline]
     if not tuned:
         return ["baselines not tuned"] if baselines else []

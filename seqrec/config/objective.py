@@ -33,7 +33,7 @@ class ObjectiveConfig(Block):
 
     @property
     def sets_events_share(self) -> bool:
-        """True if the share of event features in the loss differs from its default."""
+        """True if ``events_share`` differs from its default."""
         return False
 
     @property
@@ -51,7 +51,7 @@ class CrossEntropyConfig(Block):
 
 class SampledConfig(Block):
     num_negatives: int = Field(default=256, gt=0)
-    """Items drawn for a step, which its positions share."""
+    """Negatives of a step, shared by its positions."""
     negatives: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
     """Distribution of the negatives: uniform over the catalog, by training counts, the batch's
     targets, or the batch's targets and the catalog."""
@@ -60,14 +60,14 @@ class SampledConfig(Block):
     in_batch_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the batch's targets among the negatives under mixed."""
     sparse: bool = True
-    """A step updates the rows of the items that it used, and no others."""
+    """Update only the embedding rows of the items in a step."""
 
 
 class SampledSoftmaxConfig(SampledConfig):
     name: Literal["sampled_softmax"]
     """Softmax over the target and the negatives."""
     log_q: bool = True
-    """Correct for the probability that a negative is drawn, as an estimate of the full softmax."""
+    """Subtract the log-probability of drawing each negative, which estimates the full softmax."""
 
 
 class BinaryCrossEntropyConfig(SampledConfig):
@@ -101,7 +101,7 @@ class IPOConfig(Block):
     name: Literal["ipo"]
     """Like dpo, with a target gap of 1 / (2 beta) nats that is not exceeded."""
     beta: float = Field(default=0.1, gt=0)
-    """Determines the gap."""
+    """Sets the target gap: 1 / (2 beta) nats."""
 
 
 class SimPOConfig(Block):
@@ -140,9 +140,9 @@ class PreferenceConfig(ObjectiveConfig):
     reads_pairs: ClassVar[bool] = True
 
     name: Literal["preference"]
-    """Preferred against rejected answers to a history, from the pairs in data.pairs."""
+    """Chosen against rejected answers to a history, from the pairs in data.pairs."""
     loss: PreferenceLossConfig = DPOConfig()
-    """The loss of pairs."""
+    """Loss of the pairs."""
     sft_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the loss that is next-item prediction within the histories of the pairs."""
     reference: str | None = None
@@ -152,7 +152,7 @@ class PreferenceConfig(ObjectiveConfig):
     """Training stops if recall@10 or ndcg@10 on validation falls by more than this share."""
 
     @model_validator(mode="after")
-    def _simpo_has_no_reference(self) -> "PreferenceConfig":
+    def _check_reference(self) -> "PreferenceConfig":
         if self.loss.name == "simpo" and self.reference is not None:
             raise ValueError("reference: loss simpo has none")
         return self
@@ -188,11 +188,11 @@ DivergenceConfig = Annotated[
 
 class ContinuationConfig(Block):
     num_items: int = Field(default=3, gt=0)
-    """Items of the student that continue a history."""
+    """Items that the student appends to a history."""
     temperature: float = Field(default=1.0, gt=0)
-    """Temperature of the student's distribution that they are sampled from."""
+    """Temperature of the student's distribution when these items are sampled."""
     share: float = Field(default=0.5, gt=0, le=1)
-    """Share of the loss."""
+    """Share of the loss on these items."""
 
 
 class DistillationConfig(ObjectiveConfig):
@@ -201,29 +201,28 @@ class DistillationConfig(ObjectiveConfig):
     name: Literal["distillation"]
     """Predict the teachers' distribution over the whole catalog."""
     loss: DivergenceConfig = ForwardKLConfig()
-    """The divergence from the teacher."""
+    """Divergence from the teacher."""
     teachers: list[str] = []
     """Run or model folders; several are averaged by probability. With a cache: the models that it
     must come from."""
     cache: str | None = None
     """Folder that seqrec cache wrote: the teachers' top items, in place of the teachers."""
     use_tail_mass: bool = True
-    """Items that the cache does not hold share the remaining probability; false: they have
-    probability 0."""
+    """Items outside the cache share the remaining probability; false: they have probability 0."""
     sft_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the loss that is next-item prediction."""
     state_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the loss that is the unexplained variance of the teachers' hidden states, given the
     student's."""
     on_policy: ContinuationConfig | None = None
-    """Also train on histories that the student continues itself; null: do not."""
+    """Also train on histories that the student continues; null: do not."""
 
     @property
     def continues_histories(self) -> bool:
         return self.on_policy is not None
 
     @model_validator(mode="after")
-    def _a_cache_holds_answers_alone(self) -> "DistillationConfig":
+    def _check_cache(self) -> "DistillationConfig":
         if self.cache is None:
             if not self.use_tail_mass:
                 raise ValueError(
@@ -245,10 +244,10 @@ class RewardModelConfig(ObjectiveConfig):
     name: Literal["reward_model"]
     """Predict whether a user likes an item, from a history with ratings."""
     liked: float = 4.0
-    """Least rating of a liked item; labels of data.labels are likes from 0.5."""
+    """Least rating of a liked item. With data.labels: a label of 0.5 or more is a like."""
     held_out_share: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the users, by a hash of their ids, that the model is not trained on: half of them
-    choose the epoch, the other half judge the model."""
+    """Share of the users, by a hash of their ids, that are held out of training: one half selects
+    the epoch, the other half is the test part."""
 
 
 class SFTConfig(ObjectiveConfig):
@@ -258,13 +257,14 @@ class SFTConfig(ObjectiveConfig):
     name: Literal["sft"]
     """Next-item prediction at every position."""
     loss: LossConfig = CrossEntropyConfig()
-    """The loss over the catalog."""
+    """Loss over the catalog."""
     num_targets: int = Field(default=1, gt=0)
     """Next items that are learned at every position."""
     target_decay: float = Field(default=0.5, gt=0, le=1)
     """Weight of a next item relative to the one before it, if num_targets is above 1."""
     weight: str | None = None
-    """Column of the targets' weights; an item of weight 0 is read but not learned."""
+    """Column of the log with the targets' weights; an item of weight 0 is read but not learned.
+    null: all targets count the same."""
     events_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the loss that predicts the learned features of data.events, if it has any."""
 
@@ -281,7 +281,7 @@ class SFTConfig(ObjectiveConfig):
         return self.events_share != type(self).model_fields["events_share"].default
 
     @model_validator(mode="after")
-    def _several_targets_need_the_catalog(self) -> "SFTConfig":
+    def _check_num_targets(self) -> "SFTConfig":
         if self.num_targets > 1 and self.loss.name != "cross_entropy":
             raise ValueError(f"num_targets {self.num_targets} goes with loss cross_entropy")
         return self

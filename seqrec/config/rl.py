@@ -7,25 +7,27 @@ from pydantic import Field, model_validator
 from seqrec.config.block import Block
 from seqrec.config.objective import ObjectiveConfig
 
-MANY = ("function", "model")
+REPEATABLE = ("function", "model")
 """Rewards of which a recipe may name several."""
 
 
 class SlatesConfig(Block):
     num_slates: int = Field(default=8, gt=1)
-    """Slates that are drawn for each history: a group."""
+    """Slates sampled for each history; they form a group."""
     slate_size: int = Field(default=3, gt=0)
-    """Titles of a slate."""
+    """Items of a slate."""
     sampler: Literal["autoregressive", "plackett_luce"] = "autoregressive"
-    """Each title appended to the history before the next is drawn, or all drawn after it."""
+    """autoregressive: each item is appended to the history before the next is sampled.
+    plackett_luce: all items are sampled, without replacement, from the distribution after the
+    history."""
     temperature: float = Field(default=1.0, gt=0)
-    """What logits are divided by."""
+    """Divides the logits before sampling."""
     plan: bool = False
-    """Before each slate the model says what kind of titles come next: a value of every feature
-    that it learned to say before its title. The reward is of the slate."""
+    """Before each slate the model predicts a plan: a value of every feature that it learned before
+    the item. The slate is sampled given the plan; rewards score the slate."""
 
     @model_validator(mode="after")
-    def _a_plan_is_followed_by_plackett_luce(self) -> "SlatesConfig":
+    def _check_plan_sampler(self) -> "SlatesConfig":
         if self.plan and self.sampler != "plackett_luce":
             raise ValueError(
                 "plan: true goes with sampler plackett_luce, not "
@@ -36,33 +38,33 @@ class SlatesConfig(Block):
 
 class ReinforceConfig(Block):
     name: Literal["reinforce"]
-    """Rewards as they are, without a baseline."""
+    """The advantage is the reward, without a baseline."""
 
 
 class RLOOConfig(Block):
     name: Literal["rloo"]
-    """Against the mean reward of the other slates of the group."""
+    """The advantage is the reward minus the mean reward of the group's other slates."""
 
 
 class ClippedConfig(Block):
     ppo_epochs: int = Field(default=1, gt=0)
-    """Times that a batch of slates is learned from."""
+    """Passes over each batch of slates."""
     clip_low: float = Field(default=0.2, gt=0, lt=1)
-    """How far below 1 the ratio of new to old probability may fall and still be learned from."""
+    """Clipping of the ratio of new to old probability: its lower bound is 1 - clip_low."""
     clip_high: float = Field(default=0.2, gt=0)
-    """How far above."""
+    """Clipping of the ratio: its upper bound is 1 + clip_high."""
     is_sequence_level: bool = False
-    """One ratio a slate instead of one a title."""
+    """Use one ratio for a slate; false: one for each item."""
 
 
 class GRPOConfig(ClippedConfig):
     name: Literal["grpo"] = "grpo"
-    """Against the group's mean, over the group's standard deviation."""
+    """The advantage is the reward minus the group's mean, divided by its standard deviation."""
 
 
 class DrGRPOConfig(ClippedConfig):
     name: Literal["dr_grpo"]
-    """Against the group's mean."""
+    """The advantage is the reward minus the group's mean."""
 
 
 AlgorithmConfig = Annotated[
@@ -72,55 +74,56 @@ AlgorithmConfig = Annotated[
 
 class RewardConfig(Block):
     weight: float = 1.0
-    """What it counts in the sum of rewards."""
+    """Weight of the reward in the sum of rewards."""
 
 
 class HitConfig(RewardConfig):
     name: Literal["hit"]
-    """Share of a slate's titles that the user went on to watch, inside the training period."""
+    """Share of a slate's items among the user's next interactions of the training part."""
 
 
 class RatingConfig(RewardConfig):
     name: Literal["rating"]
-    """How the user went on to rate them, from 0 to 1; 0 of titles never watched."""
+    """Mean of the user's next ratings of the items, from 0 to 1; 0 for items that do not follow."""
 
 
 class DiversityConfig(RewardConfig):
     name: Literal["diversity"]
-    """How little the genres of a slate's titles overlap."""
+    """Mean difference between the genres of a slate's items."""
 
 
 class NoveltyConfig(RewardConfig):
     name: Literal["novelty"]
-    """How rare a slate's titles are in training."""
+    """Mean rarity of a slate's items in training, from 0 to 1."""
 
 
 class FreshnessConfig(RewardConfig):
     name: Literal["freshness"]
-    """How new a slate's titles are."""
+    """Mean share of the catalog that is older than a slate's items."""
     column: str = "year"
-    """Of the items, which grows with freshness."""
+    """Column of the items with a number that grows with freshness."""
 
 
 class FormatConfig(RewardConfig):
     name: Literal["format"]
-    """Share of a slate's titles that keep to the plan; goes with slates.plan."""
+    """Share of the plan's feature values that a slate's items have; goes with slates.plan."""
 
 
 class ModelRewardConfig(RewardConfig):
     name: Literal["model"]
-    """How probable it is that the user likes the titles, by a reward model: their mean."""
+    """Mean probability, by a reward model, that the user likes the items."""
     path: str
     """Run or model folder of seqrec train reward-model."""
 
 
 class FunctionConfig(RewardConfig):
     name: Literal["function"]
-    """A function of one's own: from histories and slates of item ids to a number a slate."""
+    """A Python function of the user: from histories and slates of item ids to a number for each
+    slate."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
-    """Where it is, as ``my_module:my_reward``."""
+    """Module and name of the function, as my_module:my_reward."""
     max_seconds: float = Field(default=10.0, gt=0)
-    """Longest that a call may take."""
+    """Time limit of a call, in seconds."""
 
 
 RewardsConfig = Annotated[
@@ -138,22 +141,22 @@ RewardsConfig = Annotated[
 
 class GuardConfig(Block):
     max_kl_nats: float = Field(default=0.2, gt=0)
-    """Largest divergence from the reference, in nats a title."""
+    """Largest KL divergence from the reference, in nats per item."""
     metric: str = Field(default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$")
-    """Validation metric that may not fall; not the reward."""
+    """Validation metric that may not fall below the tolerance."""
     tolerance: float = Field(default=0.03, gt=0, lt=1)
-    """How far it may fall, relative to the reference's."""
+    """Largest fall of the metric, as a share of the reference's value."""
     max_rollbacks: int = Field(default=2, ge=0)
-    """Returns to good weights after which it goes on; at the next one it stops."""
+    """Rollbacks to the last good weights that a run survives; the next one ends it."""
     check_every: int = Field(default=20, gt=0)
-    """Updates between two looks."""
+    """Updates between two checks of the guard."""
     kl_coef: float = Field(default=0.1, ge=0)
-    """What a nat of divergence costs."""
+    """Penalty for a nat of KL divergence."""
     target_kl_nats: float | None = Field(default=None, gt=0)
-    """Divergence that the penalty adapts to; null: the penalty is fixed."""
+    """KL divergence that kl_coef is adapted to, in nats per item; null: kl_coef is fixed."""
 
     @model_validator(mode="after")
-    def _a_penalty_of_nothing_cannot_adapt(self) -> "GuardConfig":
+    def _check_adaptive_penalty(self) -> "GuardConfig":
         if self.target_kl_nats is not None and not self.kl_coef:
             raise ValueError("target_kl_nats: needs a kl_coef above 0, which it multiplies")
         return self
@@ -163,18 +166,18 @@ class InProcessConfig(Block):
     name: Literal["in_process"] = "in_process"
     """All roles in one process."""
     num_workers: int = Field(default=1, gt=0)
-    """Parts that a batch is drawn in, one after the other."""
+    """Parts of a batch, sampled one after the other."""
 
 
 class RayConfig(Block):
     name: Literal["ray"]
-    """Rollout workers and reward as Ray actors."""
+    """Rollout workers and rewards as Ray actors."""
     num_workers: int = Field(default=2, gt=0)
     """Rollout workers."""
     num_threads: int = Field(default=1, gt=0)
-    """Threads of each."""
+    """Threads of each worker."""
     address: str | None = None
-    """Of a running cluster; null: one is started on this machine."""
+    """Address of a running Ray cluster; null: start one on this machine."""
 
 
 ExecutorConfig = Annotated[InProcessConfig | RayConfig, Field(discriminator="name")]
@@ -184,50 +187,50 @@ class RLConfig(ObjectiveConfig):
     has_epochs: ClassVar[bool] = False
 
     name: Literal["rl"]
-    """Generate, score, guard, update."""
+    """Reinforcement learning: sample slates, score them, update the policy, check the guard."""
     algorithm: AlgorithmConfig = GRPOConfig()
-    """How advantages are formed and learned from."""
+    """Computation of advantages and of the policy loss."""
     slates: SlatesConfig = SlatesConfig()
-    """What is asked of the policy."""
+    """Slates that the policy samples."""
     rewards: list[RewardsConfig] = Field(min_length=1)
-    """What a slate is worth: the weighted sum."""
+    """Rewards of a slate; their weighted sum is maximized."""
     guard: GuardConfig = GuardConfig()
-    """How far the policy may go."""
+    """Limits on the policy's distance from the reference."""
     executor: ExecutorConfig = InProcessConfig()
-    """Where roles run."""
+    """Processes that sample and score."""
     num_updates: int = Field(default=200, gt=0)
-    """Updates."""
+    """Updates of the policy."""
     num_prompts: int = Field(default=32, gt=0)
-    """Histories of an update."""
+    """Histories in an update."""
     max_later: int = Field(default=10, gt=0)
-    """Interactions after a history, inside the training part, that rewards may know."""
+    """Largest number of next interactions, inside the training part, that rewards read."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the users, by a hash of their ids, that are never asked: the guard looks at them.
-    A reward model that leaves out no fewer has not met them either."""
+    """Share of the users, by a hash of their ids, whose histories are for the guard only. A reward
+    model that holds out at least this share was not trained on them either."""
     num_held_out_prompts: int = Field(default=256, gt=0)
-    """Histories of theirs that it looks at."""
+    """Histories of held-out users that the guard checks."""
     max_staleness: int = Field(default=0, ge=0)
-    """Updates that slates may be older than the policy, drawn while it learns from others; 0: one
-    after the other, the only way that can be repeated exactly."""
+    """Updates that slates may lag behind the policy, because they are sampled during its updates;
+    0: sampling and updates alternate, which alone is exactly reproducible."""
     entropy_bonus: float = Field(default=0.0, ge=0)
-    """What a nat of entropy is worth."""
+    """Bonus for a nat of entropy."""
 
     @model_validator(mode="after")
-    def _a_reward_stands_once(self) -> "RLConfig":
+    def _check_repeated_rewards(self) -> "RLConfig":
         names = [reward.name for reward in self.rewards]
-        repeated = {name for name in names if names.count(name) > 1 and name not in MANY}
+        repeated = {name for name in names if names.count(name) > 1 and name not in REPEATABLE}
         if repeated:
-            raise ValueError(f"rewards: {', '.join(sorted(repeated))} stands there twice")
+            raise ValueError(f"rewards: {', '.join(sorted(repeated))} is named twice; remove one")
         return self
 
     @model_validator(mode="after")
-    def _who_keeps_to_a_plan_has_one(self) -> "RLConfig":
+    def _check_format_reward(self) -> "RLConfig":
         if not self.slates.plan and any(reward.name == "format" for reward in self.rewards):
-            raise ValueError("rewards: format is how a plan is kept to; set slates.plan: true")
+            raise ValueError("rewards: format needs a plan; set slates.plan: true")
         return self
 
     @model_validator(mode="after")
-    def _old_slates_are_corrected_for(self) -> "RLConfig":
+    def _check_staleness(self) -> "RLConfig":
         if self.max_staleness and not isinstance(self.algorithm, ClippedConfig):
             raise ValueError(
                 f"max_staleness {self.max_staleness} goes with algorithm grpo or dr_grpo, whose "

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
-from seqrec.builders.tuned_baselines import baselines_line, tuned_baselines
+from seqrec.builders.tuned_baselines import baselines_line, tune_named_baselines
 from seqrec.config.defaults import EVALUATE
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
@@ -100,7 +100,7 @@ def evaluate(
     item_counts = histories.item_counts(prepared.num_items)
     selected = select_queries(prepared, histories, item_counts, split, only, users_sample)
     arguments = list(map(str, models))
-    models, tuned = tuned_baselines(
+    models, tuned = tune_named_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
     systems = SystemsUnderTest(prepared, histories, selected.queries, ks[-1], exclude_seen)

@@ -10,7 +10,7 @@ import pytest
 import seqrec
 from seqrec.baselines import BASELINES, build_baseline
 from seqrec.baselines.settings import default_settings
-from seqrec.builders.tuned_baselines import SELECTION_METRIC, tuned_baselines
+from seqrec.builders.tuned_baselines import SELECTION_METRIC, tune_named_baselines
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import second_order_world
 from seqrec.data.splits import TEST
@@ -37,7 +37,9 @@ def value_of(name, settings, prepared):
 
 
 def test_the_chosen_settings_are_the_best_tried_and_no_worse_than_the_default(prepared, capsys):
-    models, baselines = tuned_baselines(["popularity", *NAMES], prepared, prepared.histories(), 6)
+    models, baselines = tune_named_baselines(
+        ["popularity", *NAMES], prepared, prepared.histories(), 6
+    )
     assert [baseline["baseline"] for baseline in baselines] == [n.partition(":")[0] for n in models]
     assert models[0] == "popularity" and "validation" not in baselines[0]
     tried = [float(line.split()[5]) for line in capsys.readouterr().err.splitlines()]
@@ -51,17 +53,17 @@ def test_the_chosen_settings_are_the_best_tried_and_no_worse_than_the_default(pr
             name, default_settings(BASELINES[name]) | given, prepared
         )
     assert baselines[-1]["settings"]["shrinkage"] == 3.0
-    again = tuned_baselines(models, prepared, prepared.histories(), 0)
+    again = tune_named_baselines(models, prepared, prepared.histories(), 0)
     assert again[0] == models
     assert [f["settings"] for f in again[1]] == [f["settings"] for f in baselines]
 
 
 def test_a_search_reads_nothing_of_the_test_part(prepared):
     histories = prepared.histories()
-    one = tuned_baselines(["transition-graph"], prepared, histories, 4)
+    one = tune_named_baselines(["transition-graph"], prepared, histories, 4)
     items = np.where(histories.split == TEST, 0, histories.items)
     other = replace(histories, items=items)
-    assert tuned_baselines(["transition-graph"], prepared, other, 4) == one
+    assert tune_named_baselines(["transition-graph"], prepared, other, 4) == one
 
 
 def test_evaluate_says_how_baselines_came_by_their_settings(prepared, tmp_path):

@@ -287,7 +287,7 @@ REFUSED = {
     "feature device: buckets are of numbers": grammar(
         "{name: device, column: device, buckets: [1]}"
     ),
-    "feature empty: nothing is known of it": grammar("{name: empty, column: empty}"),
+    "feature empty: has no value in training": grammar("{name: empty, column: empty}"),
     "buckets .* overlap": grammar("{name: r, column: rating, buckets: [3, 3]}"),
     "a gap needs buckets": grammar("{name: gap, time: gap}"),
     "target_time: true, which results": grammar("{name: hour, time: hour, place: before}"),
@@ -297,7 +297,9 @@ REFUSED = {
     "dropout must be above 0": grammar(WANTED.replace("}", ", dropout: 0}")),
     "max_tokens 1: one event is 2 tokens": grammar(RATING, more=", max_tokens: 1"),
     "name features or sessions": "data.events={target_time: false}",
-    "drop 9: in training it is 1, 2, 3, 4, 5": grammar(RATING.replace("}", ", drop: [9]}")),
+    "drop 9: does not occur in training; choose from 1, 2, 3, 4, 5": grammar(
+        RATING.replace("}", ", drop: [9]}")
+    ),
     "rating: is learned, but follows device": grammar(DEVICE, RATING),
     "rating cannot be learned with model.event_vectors sum": grammar(RATING),
 }
@@ -403,7 +405,7 @@ def test_sessions_need_a_series(tmp_path):
     """Items without genres have the column, and nothing in it."""
     seqrec.prepare(log_with_devices(20).drop("device"), out=tmp_path / "data")
     override = SESSIONS.replace("device", "genres")
-    with pytest.raises(SeqRecError, match="sessions: nothing in training has a genres"):
+    with pytest.raises(SeqRecError, match="sessions: no training item has a genres"):
         seqrec.train(
             "sft", data=tmp_path / "data", out=tmp_path / "run", overrides=[*QUICK, override]
         )

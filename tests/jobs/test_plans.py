@@ -73,7 +73,7 @@ def test_who_has_no_plan_is_refused_one_and_its_reward(world, tmp_path):
     plain = trained_on(tmp_path / "plain", world[1], [])
     with pytest.raises(SeqRecError, match="objective.slates.plan: .* has learned no feature"):
         train(world, tmp_path / "x", run=plain)
-    with pytest.raises(SeqRecError, match="rewards: format is how a plan is kept to"):
+    with pytest.raises(SeqRecError, match="rewards: format needs a plan; set slates.plan"):
         train(
             world,
             tmp_path / "x",

@@ -180,7 +180,7 @@ def test_a_role_is_replaced_as_the_docs_say(world, tmp_path, monkeypatch, capsys
         ("objective.rewards=[{name: freshness}]", "no column 'year'"),
         ("objective.rewards=[{name: function, function: 'nowhere:x'}]", "no module nowhere"),
         ("objective.rewards=[{name: function, function: 'json:x'}]", "json holds no x"),
-        ("objective.rewards=[{name: hit}, {name: hit}]", "hit stands there twice"),
+        ("objective.rewards=[{name: hit}, {name: hit}]", "hit is named twice; remove one"),
         ("objective.rewards=[]", "at least 1"),
         ("objective.slates.slate_size=39", "which leaves fewer"),
     ],
