@@ -160,7 +160,7 @@ def _log_prob(
 
 
 @torch.no_grad()
-def draw_items(scores: CatalogScores, temperature: float = 1.0) -> Int[Tensor, " N"]:
+def draw_items(scores: CatalogScores, temperature: float | int = 1.0) -> Int[Tensor, " N"]:
     """Draw an item from each row's distribution: the largest of its logits with Gumbel noise."""
     softmax = CatalogSoftmax(scores)
     rows_at_once = max(2**24 // len(scores.item_weight), 1)
