@@ -325,12 +325,12 @@ def test_events_that_are_summed_are_read_as_text(summed):
     assert config["backbone_config"]["max_position_embeddings"] == 12
     items, _ = rec.known_items(rows)
     histories, _ = rec.known_events(rows, items)
-    told = rec.events.flat(histories, 12)
+    events = rec.events.flatten(histories, 12)
     tokenizer = AutoTokenizer.from_pretrained(summed / "run" / "model")
     words = tokenizer.convert_ids_to_tokens(
-        rec.events.blocks(told.items, told.told).flatten().tolist()
+        rec.events.encode(events.items, events.codes).flatten().tolist()
     )
-    cut = 6 * int(told.lengths[0])
+    cut = 6 * int(events.lengths[0])
     texts = [" ".join(words[:cut]), " ".join(words[cut:])]
     read = tokenizer(texts, return_tensors="pt", padding=True)
     with torch.inference_mode():

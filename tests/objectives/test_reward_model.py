@@ -166,7 +166,7 @@ def test_the_command_line_says_how_it_fares_beside_the_floors(world, tmp_path, c
         main([*map(str, arguments), *QUICK, "trainer.max_epochs=1"])
     out = capsys.readouterr().out
     assert end.value.code == 0 and out.splitlines()[-1] == str(tmp_path / "out")
-    for words in ("validation: auc", "title mean and user: auc", "calibration_error", "p "):
+    for words in ("validation: auc", "item and user mean: auc", "calibration_error", "p "):
         assert words in out
 
 

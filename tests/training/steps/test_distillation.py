@@ -140,7 +140,7 @@ def test_histories_are_continued_where_they_are_long_enough_and_nowhere_else(wor
     seen = set()
     for seed in range(60):
         torch.manual_seed(seed)
-        found, place = continue_histories(model, batch, Continuation(3, 1, 1))
+        found, place = continue_histories(model, batch, Continuation(3, 1.0, 1.0))
         assert model.training and len(place) == 6  # the window of 3 has no room
         is_changed = (found.input_ids != batch.input_ids).flatten().nonzero().squeeze(1)
         assert set(is_changed.tolist()) <= set(place.tolist())
@@ -164,7 +164,7 @@ def test_continued_titles_follow_the_students_distribution(world):
         2.0 * num,
     )
     torch.manual_seed(0)
-    found, _ = continue_histories(model, batch, Continuation(1, 0.7, 1))
+    found, _ = continue_histories(model, batch, Continuation(1, 0.7, 1.0))
     counts = torch.bincount(found.input_ids[:, 1] - first, minlength=40).double() / num
     logits = model(batch.input_ids[:1, :1]).logits[0].double() / 0.7
     assert (counts - logits.softmax(0)).abs().max() < 4 * (0.25 / num) ** 0.5
@@ -480,10 +480,10 @@ def test_parts_of_other_settings_are_begun_anew_where_that_is_asked_for(
     cut = {"models": teacher, "data": data, "out": tmp_path / "cut", "k": 5}
     killed(monkeypatch, "swap_in", 0, **cut)
     header = tmp_path / "cut.partial" / CACHE_FILE
-    with pytest.raises(SeqRecError, match="--overwrite to start anew"):
+    with pytest.raises(SeqRecError, match="--overwrite to start again"):
         seqrec.cache(**{**cut, "k": 6})
     header.write_text(header.read_text()[:40])
-    with pytest.raises(SeqRecError, match="--overwrite to start anew"):
+    with pytest.raises(SeqRecError, match="--overwrite to start again"):
         seqrec.cache(**cut)
     assert seqrec.cache(**cut, overwrite=True)["parts_resumed"] == 0
 
