@@ -170,7 +170,7 @@ def ranking_metric(ranker: ModelRanker, validation: QueryLoader, key: str) -> fl
     ranker.model.eval()
     name, _, k = key.partition("@")
     values = []
-    for queries in validation.of_all_processes():
+    for queries in validation.iterate_all():
         ranked = ranker.rank(queries.histories, int(k))
         values.append(PER_QUERY[name](*find_hits(ranked.items, queries.targets), int(k)))
     return float(torch.cat(values).mean())

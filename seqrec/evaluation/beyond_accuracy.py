@@ -1,6 +1,6 @@
 """Metrics of lists beyond accuracy: novelty, popularity, diversity, calibration.
 
-Every function returns a number a query. Lists may be short (-1 after their end); the value of an
+Every function returns a value per query. Lists may be short (-1 after their end); the value of an
 empty list is NaN.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 HEAD_SHARE = 0.5
-"""The share of the training interactions that the head of the catalog holds."""
+"""Share of the training interactions in the head of the catalog."""
 SMOOTHING = 0.01
-"""The share of the history's genres mixed into a list's, which keeps the divergence finite."""
+"""Share of the history's genres that is mixed into the list's, so that the divergence is finite."""
 NUMBERS_HELD = 2**24
 
 
@@ -68,17 +68,17 @@ def diversity(
     values = []
     first, second = np.triu_indices(lists.shape[1], 1)
     for part in _parts(lists, lists.shape[1] ** 2 + lists.shape[1] * genres.shape[1]):
-        is_there = part >= 0
-        of_list = (genres[part] & is_there[:, :, None]).astype(np.float32)
-        shared = np.matmul(of_list, of_list.swapaxes(1, 2))
-        sizes = of_list.sum(axis=2)
+        is_item = part >= 0
+        list_genres = (genres[part] & is_item[:, :, None]).astype(np.float32)
+        shared = np.matmul(list_genres, list_genres.swapaxes(1, 2))
+        sizes = list_genres.sum(axis=2)
         either = sizes[:, :, None] + sizes[:, None, :] - shared
         similarity = np.where(either > 0, shared / np.maximum(either, 1), 1.0)[:, first, second]
-        is_pair = is_there[:, first] & is_there[:, second]
+        is_pair = is_item[:, first] & is_item[:, second]
         num_pairs = is_pair.sum(axis=1)
         total = (similarity * is_pair).sum(axis=1)
-        found = np.where(num_pairs > 0, 1 - total / np.maximum(num_pairs, 1), 0.0)
-        values.append(np.where(is_there.any(axis=1), found, np.nan))
+        value = np.where(num_pairs > 0, 1 - total / np.maximum(num_pairs, 1), 0.0)
+        values.append(np.where(is_item.any(axis=1), value, np.nan))
     return np.concatenate(values)
 
 
@@ -91,26 +91,26 @@ def miscalibration(
 
     Each item spreads a weight of 1 evenly over its genres. The list's distribution is mixed with
     a little of the history's, so that a missing genre has a large, finite cost.
-    NaN where history or list has no genre.
+    It is NaN if the history or the list has no genre.
 
     Source: Steck 2018, "Calibrated recommendations", equations 2 to 5.
     """
     weight = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)
-    wanted = np.stack([weight[history].sum(axis=0) for history in histories])
-    is_there = (lists >= 0)[:, :, None]
-    given = np.concatenate(
+    history_genres = np.stack([weight[history].sum(axis=0) for history in histories])
+    is_item = (lists >= 0)[:, :, None]
+    list_genres = np.concatenate(
         [
-            (weight[part] * there).sum(axis=1)
-            for part, there in zip(
+            (weight[part] * mask).sum(axis=1)
+            for part, mask in zip(
                 _parts(lists, lists.shape[1] * genres.shape[1]),
-                _parts(is_there, lists.shape[1] * genres.shape[1]),
+                _parts(is_item, lists.shape[1] * genres.shape[1]),
                 strict=True,
             )
         ]
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = wanted / wanted.sum(axis=1, keepdims=True)
-        q = given / given.sum(axis=1, keepdims=True)
+        p = history_genres / history_genres.sum(axis=1, keepdims=True)
+        q = list_genres / list_genres.sum(axis=1, keepdims=True)
         mixed = (1 - SMOOTHING) * q + SMOOTHING * p
         return np.where(p > 0, p * np.log(p / mixed), 0 * mixed).sum(axis=1)
 
@@ -118,9 +118,9 @@ def miscalibration(
 def _mean_over_list(
     lists: Int[np.ndarray, "Q K"], values: Float[np.ndarray, " I"]
 ) -> Float[np.ndarray, " Q"]:
-    is_there = lists >= 0
-    num_items = is_there.sum(axis=1)
-    means = (values[lists] * is_there).sum(axis=1) / np.maximum(num_items, 1)
+    is_item = lists >= 0
+    num_items = is_item.sum(axis=1)
+    means = (values[lists] * is_item).sum(axis=1) / np.maximum(num_items, 1)
     return np.where(num_items > 0, means, np.nan)
 
 
@@ -138,13 +138,16 @@ def describe_lists(
     item_counts: Int[np.ndarray, " I"],
     genres: Bool[np.ndarray, "I C"] | None,
 ) -> dict[str, Float[np.ndarray, " Q"]]:
-    """Return all metrics at every cut-off, by key: ``novelty@10``, ...; of genres if known."""
-    found = {}
+    """Return all metrics at every cut-off, by key: ``novelty@10``, ....
+
+    Metrics of genres are absent without genres.
+    """
+    metrics = {}
     for k in ks:
         first = lists[:, :k]
-        found[f"novelty@{k}"] = novelty(first, item_counts)
-        found[f"popularity_share@{k}"] = popularity_share(first, item_counts)
+        metrics[f"novelty@{k}"] = novelty(first, item_counts)
+        metrics[f"popularity_share@{k}"] = popularity_share(first, item_counts)
         if genres is not None:
-            found[f"diversity@{k}"] = diversity(first, genres)
-            found[f"miscalibration@{k}"] = miscalibration(first, histories, genres)
-    return found
+            metrics[f"diversity@{k}"] = diversity(first, genres)
+            metrics[f"miscalibration@{k}"] = miscalibration(first, histories, genres)
+    return metrics

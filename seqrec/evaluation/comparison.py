@@ -32,7 +32,7 @@ class Comparison:
     p_value: float
     """Two-sided, by paired randomisation, adjusted by Holm over the table."""
     has_one_sign: bool
-    """Whether the difference has the same sign in every seed."""
+    """The difference has the same sign in every seed."""
     runs: int | None
     """Seeds of the trained system, the smaller number if both are trained; None if neither is."""
 
@@ -43,12 +43,12 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """The difference is significant over users, and has the same sign in every seed."""
+        """True if the difference is significant over users and has the same sign in every seed."""
         return self.p_value < LEVEL and self.has_one_sign
 
     @property
     def is_not_inferior(self) -> bool:
-        """Whether the interval excludes a loss of ``MARGIN``."""
+        """True if the interval excludes a loss of ``MARGIN``."""
         return self.interval[0] > -MARGIN * self.base
 
     def as_row(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def compare(
     with the mean of the other system.
 
     Args:
-        scores: by system, the metric of every query, a row a seed.
+        scores: by system, the metric of every query, a row per seed.
         users: the user of every query.
-        metric: its name.
+        metric: name of the metric.
         against: the system to compare with the others; the first if absent.
         untrained: systems without seed variance.
 
@@ -110,10 +110,10 @@ def compare(
         for values in others.values()
     ]
     adjusted = holm([test.p_value for test in tests])
-    found = []
+    results = []
     for (other, values), test, p_value in zip(others.items(), tests, adjusted, strict=True):
         differences = ours.mean(axis=0) - values.mean(axis=0)
-        found.append(
+        results.append(
             Comparison(
                 system=name,
                 other=other,
@@ -129,7 +129,7 @@ def compare(
                 ),
             )
         )
-    return found
+    return results
 
 
 def _has_one_sign(

@@ -22,7 +22,7 @@ NUM_BINS = 10
 def auc(scores: Float[np.ndarray, " N"], is_liked: Bool[np.ndarray, " N"]) -> float:
     """Return the share of pairs of a liked and another event in the right order; a tie is half.
 
-    NaN if all events are liked, or none is.
+    It is NaN if all events are liked, or none is.
     """
     return float(_weighted_auc(_Groups.of(scores, is_liked), np.ones(len(scores)))[()])
 
@@ -37,18 +37,18 @@ def calibration_error(
 
     Source: Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning".
     """
-    place = (probabilities * NUM_BINS).astype(np.int64).clip(0, NUM_BINS - 1)
-    gap = np.bincount(place, probabilities - labels, minlength=NUM_BINS)
+    bins = (probabilities * NUM_BINS).astype(np.int64).clip(0, NUM_BINS - 1)
+    gap = np.bincount(bins, probabilities - labels, minlength=NUM_BINS)
     return float(np.abs(gap).sum() / len(probabilities))
 
 
 def log_loss(probabilities: Float[np.ndarray, " N"], labels: Float[np.ndarray, " N"]) -> float:
     """Return the mean cross-entropy of labels from 0 to 1 under the probabilities, in nats."""
-    likes, rest = (
+    log_like, log_dislike = (
         np.log(np.maximum(part, np.finfo(np.float64).tiny))
         for part in (probabilities, 1 - probabilities)
     )
-    return float(-(labels * likes + (1 - labels) * rest).mean())
+    return float(-(labels * log_like + (1 - labels) * log_dislike).mean())
 
 
 def like_metrics(
@@ -70,7 +70,7 @@ class AUCDifference(NamedTuple):
     """Lower end of the percentile bootstrap interval."""
     high: float
     p_value: float
-    """Two-sided: twice the share of draws on the rarer side of 0, at least 2 over the draws."""
+    """Two-sided: twice the share of draws on the rarer side of 0, at least ``2 / draws``."""
     num_users: int
 
 
@@ -90,12 +90,12 @@ def auc_difference(
     """
     _, user = np.unique(users, return_inverse=True)
     num_users = int(user.max()) + 1
-    judges = [_Groups.of(scores, is_liked) for scores in (first, second)]
+    models = [_Groups.of(scores, is_liked) for scores in (first, second)]
     gaps = []
     for times in user_draws(num_users, num_draws, seed):
-        for of_users in times:
-            weight = of_users[user]
-            gaps.append(np.subtract(*(_weighted_auc(judge, weight) for judge in judges)))
+        for user_weight in times:
+            weight = user_weight[user]
+            gaps.append(np.subtract(*(_weighted_auc(groups, weight) for groups in models)))
     drawn = np.array(gaps)
     drawn = drawn[~np.isnan(drawn)]
     tail = (1 - confidence) / 2
@@ -127,7 +127,7 @@ class _Groups(NamedTuple):
 
 
 def _weighted_auc(groups: _Groups, weight: np.ndarray) -> np.ndarray:
-    """The AUC of events that count more or less."""
+    """Return the AUC of weighted events."""
     weight = weight[groups.order].astype(np.float64)
     liked = np.add.reduceat(weight * groups.is_liked, groups.starts)
     others = np.add.reduceat(weight * ~groups.is_liked, groups.starts)

@@ -1,9 +1,9 @@
 """Ranking metrics: per-query functions of hits, and their means as torchmetrics classes.
 
-A query is one history and the targets that follow it; ``hits[q, r]`` says whether its list holds
-a target at rank ``r + 1``. A list shorter than ``k`` is judged as it stands.
+A query is one history and the targets that follow it; ``hits[q, r]`` is True if its list has
+a target at rank ``r + 1``. A list shorter than ``k`` has no hits after its end.
 
-One user's story: Ann watched two targets after the cut; her list has them at ranks 2 and 4.
+Example: Ann watched two targets after the cut; her list has them at ranks 2 and 4.
 
 >>> hits = torch.tensor([[False, True, False, True, False]])
 >>> num_targets = torch.tensor([2])
@@ -55,19 +55,19 @@ def mark_hits(
 def recall(
     hits: Bool[Tensor, "Q K"], num_targets: Int[Tensor, " Q"], k: int
 ) -> Float[Tensor, " Q"]:
-    """``hits in the first k / num_targets``; with one target a query, the hit rate."""
+    """``hits in the first k / num_targets``; with one target per query, the hit rate."""
     return hits[:, :k].sum(dim=1) / num_targets
 
 
 def hit_rate(
     hits: Bool[Tensor, "Q K"], num_targets: Int[Tensor, " Q"], k: int
 ) -> Float[Tensor, " Q"]:
-    """1 if the first ``k`` hold any target, else 0."""
+    """1 if any target is among the first ``k``, else 0."""
     return hits[:, :k].any(dim=1).to(torch.get_default_dtype())
 
 
 def ndcg(hits: Bool[Tensor, "Q K"], num_targets: Int[Tensor, " Q"], k: int) -> Float[Tensor, " Q"]:
-    """``sum of 1 / log2(rank + 1) over hits``, divided by the most that ``k`` ranks allow.
+    """``sum of 1 / log2(rank + 1) over hits``, divided by that of the ideal list.
 
     The ideal list starts with ``min(num_targets, k)`` hits.
 
@@ -157,7 +157,7 @@ class MRRAtK(MeanOverQueries):
 
 
 class CoverageAtK(Metric):
-    """The share of the catalog that the first ``k`` of any list hold.
+    """The share of the catalog among the first ``k`` items of all lists.
 
     >>> coverage = CoverageAtK(k=2, num_items=4)
     >>> coverage.update(torch.tensor([[0, 3, 1], [3, -1, -1]]))
@@ -176,7 +176,7 @@ class CoverageAtK(Metric):
         self.add_state("is_listed", torch.zeros(num_items, dtype=torch.uint8), dist_reduce_fx="max")
 
     def update(self, items: Int[Tensor, "Q K"]) -> None:
-        """Add the lists' items; -1 is none."""
+        """Add the items of lists; -1 is no item."""
         listed = items[:, : self.k]
         self.is_listed[listed[listed >= 0]] = 1
 
@@ -185,7 +185,7 @@ class CoverageAtK(Metric):
 
 
 def metric_collection(ks: Sequence[int], num_items: int) -> dict[str, Metric]:
-    """A fresh metric for every key, such as ``ndcg@10``; all but coverage take hits."""
+    """Return a new metric for every key, such as ``ndcg@10``; all except coverage take hits."""
     metrics: dict[str, Metric] = {}
     for k in ks:
         metrics[f"recall@{k}"] = RecallAtK(k)

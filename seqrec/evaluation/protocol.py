@@ -1,7 +1,7 @@
 """The protocol: queries, their targets, and the metrics of lists.
 
-Seen items are everything before the target. A target that was seen before cannot be
-recommended, and counts as a miss.
+Seen items are all items before the target. A target that was seen before cannot be recommended
+and counts as a miss.
 """
 
 from collections.abc import Sequence
@@ -48,14 +48,14 @@ class Queries:
         """Return the queries of some users."""
         return self.at(np.flatnonzero(np.isin(self.users, users)))
 
-    def at(self, places: Int[np.ndarray, " P"]) -> "Queries":
+    def at(self, indices: Int[np.ndarray, " P"]) -> "Queries":
         """Return the queries at some indices."""
-        histories: Sequence[Int[np.ndarray, " T"]] = [self.histories[place] for place in places]
+        histories: Sequence[Int[np.ndarray, " T"]] = [self.histories[index] for index in indices]
         if isinstance(self.histories, EventHistories):
-            histories = self.histories.at(places)
-        targets = [self.targets[place] for place in places]
-        ends = None if self.ends is None else self.ends[places]
-        return Queries(self.users[places], histories, targets, self.num_without_history, ends)
+            histories = self.histories.at(indices)
+        targets = [self.targets[index] for index in indices]
+        ends = None if self.ends is None else self.ends[indices]
+        return Queries(self.users[indices], histories, targets, self.num_without_history, ends)
 
     def every(self, step: int, *, start: int) -> "Queries":
         """Return every ``step``-th query, from ``start`` on."""
@@ -66,26 +66,26 @@ class Queries:
     def with_events(self, log: Histories, events: EventTokens) -> "Queries":
         """Return the queries with the event features of a grammar in their histories.
 
-        Nothing comes from the targets' rows except times that the grammar conditions on.
+        Only the times that the grammar conditions on come from the targets' rows.
         """
         assert self.ends is not None
         codes = events.coder.codes(log)
-        asked = events.no_conditions(len(self.ends))
-        if len(asked):
-            given = events.grammar.is_target_time
-            asked[:, given] = codes[self.ends][:, given]
+        conditions = events.no_conditions(len(self.ends))
+        if len(conditions):
+            is_target_time = events.grammar.is_target_time
+            conditions[:, is_target_time] = codes[self.ends][:, is_target_time]
         starts = self.ends - [len(history) for history in self.histories]
         bounds = list(zip(starts.tolist(), self.ends.tolist(), strict=True))
         times = target_times = None
         if events.grammar.times is not None:
-            when = log.columns[TIME_COLUMN]
-            times = [when[start:end] for start, end in bounds]
+            log_times = log.columns[TIME_COLUMN]
+            times = [log_times[start:end] for start, end in bounds]
             if events.grammar.times == "target_time":
-                target_times = when[self.ends]
+                target_times = log_times[self.ends]
         histories = EventHistories(
             list(self.histories),
             [codes[start:end] for start, end in bounds],
-            asked,
+            conditions,
             times,
             target_times,
         )
@@ -98,31 +98,31 @@ def build_queries(histories: Histories, split: Split, targets: TargetMode) -> Qu
     Args:
         histories: interactions with their parts of the split.
         split: the part with the targets.
-        targets: ``together``: one query a user, whose targets are all interactions of the part,
-            after the history before the first; ``last``: one query a user, whose target is the
-            last interaction; ``successive``: one query for every interaction.
+        targets: ``together``: one query per user, with the history before the part and all of its
+            interactions as targets; ``last``: one query per user, with the last interaction as
+            target; ``successive``: one query per interaction.
     """
-    places = np.flatnonzero(histories.split == SPLIT_CODES[split])
-    owners = np.searchsorted(histories.offsets, places, side="right") - 1
+    rows = np.flatnonzero(histories.split == SPLIT_CODES[split])
+    owners = np.searchsorted(histories.offsets, rows, side="right") - 1
     if targets == "together":
         users, first = np.unique(owners, return_index=True)
-        answers = [np.unique(group) for group in np.split(histories.items[places], first[1:])]
-        places = places[first]
+        query_targets = [np.unique(group) for group in np.split(histories.items[rows], first[1:])]
+        rows = rows[first]
     else:
         if targets == "last":
             is_last = np.append(owners[1:] != owners[:-1], True)[: len(owners)]
-            places, owners = places[is_last], owners[is_last]
+            rows, owners = rows[is_last], owners[is_last]
         users = owners
-        answers = list(histories.items[places][:, None])
+        query_targets = list(histories.items[rows][:, None])
     starts = histories.offsets[users]
-    has_history = places > starts
-    kept = np.flatnonzero(has_history)
+    has_history = rows > starts
+    with_history = np.flatnonzero(has_history)
     return Queries(
-        users=users[kept],
-        histories=[histories.items[starts[q] : places[q]] for q in kept],
-        targets=[answers[q] for q in kept],
+        users=users[with_history],
+        histories=[histories.items[starts[q] : rows[q]] for q in with_history],
+        targets=[query_targets[q] for q in with_history],
         num_without_history=int((~has_history).sum()),
-        ends=places[kept],
+        ends=rows[with_history],
     )
 
 
@@ -177,8 +177,8 @@ def protocol_line(
     options = data.manifest["options"]
     filters = [
         f"{option.replace('_', '-')} {options[option]:g}"
-        for option, nothing in (("min_rating", None), ("min_user", 1), ("min_item", 1))
-        if options[option] not in (None, nothing)
+        for option, default in (("min_rating", None), ("min_user", 1), ("min_item", 1))
+        if options[option] not in (None, default)
     ]
     catalog = f"full catalog of {data.num_items:,} items"
     if unwatched := data.manifest["counts"].get("unwatched_items"):
@@ -200,21 +200,21 @@ def protocol_line(
 
 
 def evaluation_notes(data: PreparedData) -> list[str]:
-    """Return the limitations of the split, for the reader of the results."""
+    """Return notes on the limitations of the split."""
     counts = data.manifest["counts"]
     notes = []
     if data.split_by == "leave-one-out" or data.split_by.startswith("last-n"):
         leaked = counts.get("leaked_interactions")
-        after = "some training interactions are later than other users' test targets"
+        cause = "some training interactions are later than other users' test targets"
         if leaked is not None:
             share = leaked / max(counts["train"], 1)
-            after = (
+            cause = (
                 f"{leaked:,} training interactions ({share:.0%}) are later than the earliest "
                 "test target"
             )
             if untimed := counts.get("untimed_interactions"):
-                after += f" ({untimed:,} interactions have no time and are not counted)"
-        notes.append(f"{data.split_by} looks into the future: {after}; global-time does not")
+                cause += f" ({untimed:,} interactions have no time and are not counted)"
+        notes.append(f"{data.split_by} looks into the future: {cause}; global-time does not")
     if untimed := counts.get("without_time"):
         notes.append(f"{untimed:,} rows of the log have no time and were left out")
     for kind in ("users", "items"):

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from seqrec.evaluation.likes import auc
 
 SMOOTHINGS = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""Tried numbers of average ratings that are added to an item's, or a user's own."""
+"""Pseudo-counts of average ratings that are tried, for items and for users."""
 SLATE_SMOOTHING = 10.0
 LOGISTIC_STEPS = 25
 
@@ -22,7 +22,7 @@ class RatedLog(NamedTuple):
     ratings: Float[np.ndarray, " N"]
 
     def at(self, chosen: Bool[np.ndarray, " N"]) -> "RatedLog":
-        """Return some of the events."""
+        """Return the selected events."""
         return RatedLog(*(part[chosen] for part in self))
 
 
@@ -38,7 +38,7 @@ class RatingBaselines:
     names = ("item_mean", "item_and_user_mean")
 
     def __init__(self, log: RatedLog, num_items: int, *, liked: float) -> None:
-        """Fit on a log whose users are not evaluated."""
+        """Fit on the log of users who are not evaluated."""
         is_liked = log.ratings >= liked
         self._average = float(log.ratings.mean())
         self._sums = np.bincount(log.items, log.ratings - self._average, minlength=num_items)
@@ -48,22 +48,22 @@ class RatingBaselines:
             smoothing: (self._sums[log.items] - own) / (self._counts[log.items] - 1 + smoothing)
             for smoothing in SMOOTHINGS
         }
-        self._of_title = _best(means, is_liked)
-        title = means[self._of_title]
-        milder = {
-            smoothing: title + past_mean(own - title, log.users, smoothing)
+        self._item_smoothing = _find_best(means, is_liked)
+        item_score = means[self._item_smoothing]
+        with_users = {
+            smoothing: item_score + past_mean(own - item_score, log.users, smoothing)
             for smoothing in SMOOTHINGS
         }
-        self._of_user = _best(milder, is_liked)
-        scores = (title, milder[self._of_user])
+        self._user_smoothing = _find_best(with_users, is_liked)
+        scores = (item_score, with_users[self._user_smoothing])
         self._curves = [fit_logistic(score, is_liked) for score in scores]
 
     def chances(self, log: RatedLog) -> dict[str, Float[np.ndarray, " N"]]:
         """Return the probability of a like for each event of other users, by baseline."""
-        title = self._sums[log.items] / (self._counts[log.items] + self._of_title)
-        deviation = log.ratings - self._average - title
-        milder = title + past_mean(deviation, log.users, self._of_user)
-        scored = zip(self.names, (title, milder), self._curves, strict=True)
+        item_score = self._sums[log.items] / (self._counts[log.items] + self._item_smoothing)
+        deviation = log.ratings - self._average - item_score
+        with_user = item_score + past_mean(deviation, log.users, self._user_smoothing)
+        scored = zip(self.names, (item_score, with_user), self._curves, strict=True)
         return {
             name: 1 / (1 + np.exp(-(slope * score + shift)))
             for name, score, (slope, shift) in scored
@@ -86,7 +86,7 @@ def fit_logistic(
 ) -> tuple[float, float]:
     """Return slope and shift of the logistic function of maximum likelihood.
 
-    By Newton's method; a ridge of one event keeps it finite where likes are separable.
+    It is fitted by Newton's method; a ridge of one event keeps it finite if likes are separable.
     """
     features = np.column_stack([scores, np.ones(len(scores))])
     weights = np.zeros(2)
@@ -98,10 +98,12 @@ def fit_logistic(
     return float(weights[0]), float(weights[1])
 
 
-def _best(scores: dict[float, Float[np.ndarray, " N"]], is_liked: Bool[np.ndarray, " N"]) -> float:
+def _find_best(
+    scores: dict[float, Float[np.ndarray, " N"]], is_liked: Bool[np.ndarray, " N"]
+) -> float:
     """Return the smoothing whose scores have the best AUC."""
-    found: Sequence[tuple[float, float]] = [(auc(scores[key], is_liked), key) for key in scores]
-    return max(found)[1]
+    values: Sequence[tuple[float, float]] = [(auc(scores[key], is_liked), key) for key in scores]
+    return max(values)[1]
 
 
 def slate_chances(
@@ -116,12 +118,12 @@ def slate_chances(
         slates: slates to predict; -1 is no item.
         learned: slates with labels.
         labels: their labels from 0 to 1; the average label counts as ten slates of every item.
-        num_items: of the catalog.
+        num_items: size of the catalog.
     """
     average = float(labels.mean())
-    row, place = np.nonzero(learned >= 0)
-    titles = learned[row, place]
-    sums = np.bincount(titles, labels[row] - average, minlength=num_items)
-    means = average + sums / (np.bincount(titles, minlength=num_items) + SLATE_SMOOTHING)
-    is_title = slates >= 0
-    return (means[slates] * is_title).sum(axis=1) / is_title.sum(axis=1)
+    row, slot = np.nonzero(learned >= 0)
+    items = learned[row, slot]
+    sums = np.bincount(items, labels[row] - average, minlength=num_items)
+    means = average + sums / (np.bincount(items, minlength=num_items) + SLATE_SMOOTHING)
+    is_item = slates >= 0
+    return (means[slates] * is_item).sum(axis=1) / is_item.sum(axis=1)

@@ -35,14 +35,14 @@ def select_queries(
 
     Args:
         prepared: data whose split is evaluated.
-        histories: of ``prepared``.
+        histories: histories of ``prepared``.
         item_counts: training interactions of every item.
         split: the part whose interactions are the targets.
         only: ``cold`` or ``warm`` targets; None: all.
         users_sample: number of users, drawn at random; None: all.
 
     Raises:
-        SeqRecError: an invalid option, or no query that is left.
+        SeqRecError: an invalid option, or no remaining query.
     """
     queries, limits = build_queries(histories, split, prepared.targets), []
     if not len(queries.users):
@@ -73,11 +73,11 @@ def _sample(queries: Queries, num_users: int) -> Queries:
 
 
 def _only(queries: Queries, item_counts: Int[np.ndarray, " I"], which: str) -> Queries:
-    """Return the queries with targets of one kind, and those targets alone."""
+    """Return the queries with targets of one kind, without their other targets."""
     if which not in ONLY:
         raise SeqRecError(f"--only {which}: choose from {', '.join(ONLY)}")
-    kept = [of[(item_counts[of] > 0) == (which == "warm")] for of in queries.targets]
-    places = np.flatnonzero([len(of) for of in kept])
-    if not len(places):
+    kept = [targets[(item_counts[targets] > 0) == (which == "warm")] for targets in queries.targets]
+    indices = np.flatnonzero([len(targets) for targets in kept])
+    if not len(indices):
         raise SeqRecError(f"--only {which}: no query has {ONLY[which]}")
-    return replace(queries.at(places), targets=[kept[place] for place in places])
+    return replace(queries.at(indices), targets=[kept[index] for index in indices])

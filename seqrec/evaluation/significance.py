@@ -31,8 +31,8 @@ def paired_randomization(
 ) -> PairedTest:
     """Test the mean difference of two models' per-user scores by flipping its signs at random.
 
-    If the models are alike, each user's difference is as likely with either sign; all queries of
-    a user, if there are several, take one sign together. The p-value is
+    If the models are equal, each user's difference has either sign with equal probability; all
+    queries of a user take one sign together. The p-value is
     ``(1 + draws at least as extreme) / (1 + num_draws)``, which keeps its level for any number
     of draws. Draws that equal the observed mean up to float error are extreme.
 
@@ -85,8 +85,8 @@ def bootstrap_intervals(
 ) -> list[tuple[float, float]]:
     """Return percentile bootstrap intervals of means over queries, of scores or differences.
 
-    Users are drawn, each with all of their queries; without ``users`` every query is one. The
-    draws are the same for every column, and for every call with as many users.
+    Users are drawn with all of their queries; without ``users`` every query is a user. The draws
+    are the same for all columns, and for all calls with the same number of users.
 
     Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3.
     """
@@ -102,7 +102,7 @@ def bootstrap_intervals(
 
 
 def user_draws(num_users: int, num_draws: int, seed: int) -> Iterator[Int[np.ndarray, "draws U"]]:
-    """Yield bootstrap draws, some at a time: the number of times each user is drawn in each."""
+    """Yield bootstrap draws in chunks: the number of times that each draw contains each user."""
     rng = np.random.default_rng(seed)
     for draws in _chunks(num_draws, num_users):
         drawn = rng.integers(0, num_users, size=(draws, num_users), dtype=np.int32)
@@ -127,7 +127,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _by_user(
     values: Float[np.ndarray, "Q *M"], users: Int[np.ndarray, " Q"] | None
 ) -> tuple[Float[np.ndarray, "U *M"], Int[np.ndarray, " U"]]:
-    """Return the sums of every user's values, and their number."""
+    """Return the sum of every user's values, and their number."""
     if users is None:
         return values, np.ones(len(values), dtype=np.int64)
     known, user = np.unique(users, return_inverse=True)

@@ -31,33 +31,33 @@ def popularity_strata(item_counts: Int[np.ndarray, " I"]) -> Int[np.ndarray, " I
     return strata
 
 
-def by_popularity(
+def stratify_by_popularity(
     queries: Queries, item_counts: Int[np.ndarray, " I"]
 ) -> list[tuple[str, Int[np.ndarray, " P"], Queries]]:
     """Return every stratum: its name, the indices of the queries with a target in it, and these
-    queries with those targets alone."""
+    queries with only those targets."""
     strata = popularity_strata(item_counts)
-    found = []
+    strata_queries = []
     for number, name in enumerate(POPULARITY):
-        targets = [of_query[strata[of_query] == number] for of_query in queries.targets]
-        places = np.flatnonzero([len(of_query) > 0 for of_query in targets])
-        if len(places):
-            part = queries.at(places)
-            kept = [targets[place] for place in places]
-            found.append((name, places, Queries(part.users, part.histories, kept, 0)))
-    return found
+        targets = [items[strata[items] == number] for items in queries.targets]
+        indices = np.flatnonzero([len(items) > 0 for items in targets])
+        if len(indices):
+            part = queries.at(indices)
+            kept = [targets[index] for index in indices]
+            strata_queries.append((name, indices, Queries(part.users, part.histories, kept, 0)))
+    return strata_queries
 
 
-def by_length(queries: Queries) -> list[tuple[str, Int[np.ndarray, " P"], Queries]]:
-    """Return the same strata by the number of items before the target."""
+def stratify_by_length(queries: Queries) -> list[tuple[str, Int[np.ndarray, " P"], Queries]]:
+    """Return every stratum of the number of items before the target, in the same form."""
     lengths = np.array([len(history) for history in queries.histories])
     stratum = np.searchsorted(LENGTHS, lengths, side="right") - 1
-    found = []
+    strata_queries = []
     for number, name in enumerate(_names(LENGTHS)):
-        places = np.flatnonzero(stratum == number)
-        if len(places):
-            found.append((name, places, queries.at(places)))
-    return found
+        indices = np.flatnonzero(stratum == number)
+        if len(indices):
+            strata_queries.append((name, indices, queries.at(indices)))
+    return strata_queries
 
 
 def _names(starts: Sequence[int]) -> list[str]:
@@ -70,19 +70,19 @@ def shuffle_histories(queries: Queries, seed: int, session: int | None = None) -
 
     Args:
         queries: in the order of the log.
-        seed: of the order.
+        seed: seed of the order.
         session: index of the session feature; None if there is none. The events of a session
             stay together, in their order.
     """
     rng = np.random.default_rng(seed)
-    asked = queries.histories
-    places = [rng.permutation(len(history)) for history in asked]
-    if isinstance(asked, EventHistories) and session is not None:
-        numbers = [np.cumsum(told[:, session] != YES) - 1 for told in asked.codes]
-        pairs = zip(places, numbers, strict=True)
-        places = [np.argsort(order[of], kind="stable") for order, of in pairs]
-    items = [history[at] for history, at in zip(asked, places, strict=True)]
-    if not isinstance(asked, EventHistories):
+    histories = queries.histories
+    orders = [rng.permutation(len(history)) for history in histories]
+    if isinstance(histories, EventHistories) and session is not None:
+        numbers = [np.cumsum(codes[:, session] != YES) - 1 for codes in histories.codes]
+        pairs = zip(orders, numbers, strict=True)
+        orders = [np.argsort(order[number], kind="stable") for order, number in pairs]
+    items = [history[order] for history, order in zip(histories, orders, strict=True)]
+    if not isinstance(histories, EventHistories):
         return replace(queries, histories=items, ends=None)
-    codes = [told[at] for told, at in zip(asked.codes, places, strict=True)]
-    return replace(queries, histories=replace(asked, items=items, codes=codes))
+    codes = [one[order] for one, order in zip(histories.codes, orders, strict=True)]
+    return replace(queries, histories=replace(histories, items=items, codes=codes))

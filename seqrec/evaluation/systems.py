@@ -1,4 +1,4 @@
-"""Ranked lists of every system for the queries, one set a seed."""
+"""Ranked lists of every system for the queries, a set per seed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,9 +35,9 @@ class SystemLists(NamedTuple):
     facts: Mapping[str, float]
     """Other measurements, such as ``users_per_second``."""
     time_input: str
-    """The times that their system reads."""
+    """The times that the system reads."""
     notes: Sequence[str] = ()
-    """Remarks on the lists, for the reader of the results."""
+    """Remarks on the lists, for the report."""
 
 
 def rank_lists(
@@ -51,7 +51,7 @@ def rank_lists(
     """Yield a ranker's lists: exact, then through each requested index."""
     started = time.perf_counter()
     exact = ranker.rank(queries.histories, k, exclude_seen=exclude_seen).items
-    time_input, facts = get_time_input(ranker), _speed(queries, started)
+    time_input, facts = get_time_input(ranker), _measure_speed(queries, started)
     indexes = [name for name in retrieval if name != EXACT]
     if not isinstance(ranker, Recommender):
         without = [f"{ranker.name}: has no vectors for {', '.join(indexes)} to index"]
@@ -63,28 +63,28 @@ def rank_lists(
         kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
         index = build_index(ranker.item_embeddings(), kind)
         started = time.perf_counter()
-        found = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
-        facts = _speed(queries, started)
-        facts["recall_against_exact"] = recall_against_exact(found, exact)
-        yield SystemLists(ranker.name, name, seed, found, facts, time_input)
+        items = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
+        facts = _measure_speed(queries, started)
+        facts["recall_against_exact"] = recall_against_exact(items, exact)
+        yield SystemLists(ranker.name, name, seed, items, facts, time_input)
 
 
-def _speed(queries: Queries, started: float) -> dict[str, float]:
+def _measure_speed(queries: Queries, started: float) -> dict[str, float]:
     return {"users_per_second": round(len(queries.users) / (time.perf_counter() - started))}
 
 
 def read_lists(
     file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
 ) -> SystemLists:
-    """Return the lists of a recommendations file, an empty one for every user without a list.
+    """Return the lists of a recommendations file; users without a list have an empty one.
 
     Seen items are removed, as they are excluded from the lists of other systems. Notes name the
     first user without a list, and the first id that the data do not have.
     """
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
-            f"--recommendations {file}: has one list a user, but successive targets give a user "
-            "several queries; prepare with --targets last"
+            f"--recommendations {file}: has one list per user, but successive targets give a "
+            "user several queries; prepare with --targets last"
         )
     lists = read_recommendations(file, prepared, k)
     items = lists.items[queries.users]
@@ -92,7 +92,7 @@ def read_lists(
     is_seen = np.array([np.isin(row, history) for row, history in rows])
     user_ids = prepared.users()["user_id"]
     without = user_ids.gather(queries.users[(items < 0).all(axis=1)]).to_list()
-    num_left = [prepared.num_items - len(np.unique(of)) for of in queries.histories]
+    num_left = [prepared.num_items - len(np.unique(history)) for history in queries.histories]
     lengths = lists.lengths[queries.users]
     is_short = (lengths > 0) & (lengths < np.minimum(k, num_left))
     short = user_ids.gather(queries.users[is_short]).to_list()

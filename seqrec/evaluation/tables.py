@@ -12,7 +12,7 @@ from seqrec.evaluation.beyond_accuracy import describe_lists
 from seqrec.evaluation.comparison import SEED, compare
 from seqrec.evaluation.protocol import ListMetrics, Queries, evaluate_lists
 from seqrec.evaluation.significance import bootstrap_intervals
-from seqrec.evaluation.strata import by_length, by_popularity
+from seqrec.evaluation.strata import stratify_by_length, stratify_by_popularity
 from seqrec.evaluation.systems import EXACT, SystemLists
 
 COMPARED = (EXACT, "file")
@@ -27,37 +27,37 @@ def evaluate_system(
     genres: Bool[np.ndarray, "I C"] | None,
 ) -> ListMetrics:
     """Return the metrics of a system's lists, accuracy and beyond; NaN where undefined."""
-    found = evaluate_lists(answer.items, queries, ks, len(item_counts))
-    like = describe_lists(answer.items.numpy(), queries.histories, ks, item_counts, genres)
-    known = {key: values[~np.isnan(values)] for key, values in like.items()}
-    means = {key: float(of.mean()) if len(of) else np.nan for key, of in known.items()}
-    return ListMetrics({**found.metrics, **means}, {**found.per_query, **like})
+    accuracy = evaluate_lists(answer.items, queries, ks, len(item_counts))
+    beyond = describe_lists(answer.items.numpy(), queries.histories, ks, item_counts, genres)
+    known = {key: values[~np.isnan(values)] for key, values in beyond.items()}
+    means = {key: float(values.mean()) if len(values) else np.nan for key, values in known.items()}
+    return ListMetrics({**accuracy.metrics, **means}, {**accuracy.per_query, **beyond})
 
 
-def by_system(answers: Sequence[SystemLists]) -> dict[tuple[str, str], list[int]]:
+def group_by_system(answers: Sequence[SystemLists]) -> dict[tuple[str, str], list[int]]:
     """Return the indices of every system's seeds, by system and retrieval."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, answer in enumerate(answers):
-        places.setdefault((answer.system, answer.retrieval), []).append(place)
-    return places
+    indices: dict[tuple[str, str], list[int]] = {}
+    for index, answer in enumerate(answers):
+        indices.setdefault((answer.system, answer.retrieval), []).append(index)
+    return indices
 
 
 def table_rows(
     answers: Sequence[SystemLists], evaluations: Sequence[ListMetrics], queries: Queries
 ) -> list[dict[str, Any]]:
-    """Return a row a system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
+    """Return a row per system and retrieval: means and ``sd`` over seeds, ``intervals`` over users.
 
     A metric that is undefined for all queries is None, and has neither.
     """
     rows = []
-    for (system, retrieval), places in by_system(answers).items():
-        metrics = [evaluations[place].metrics for place in places]
-        facts = [answers[place].facts for place in places]
-        per_query = [evaluations[place].per_query for place in places]
-        row: dict[str, Any] = {"system": system, "retrieval": retrieval, "seeds": len(places)}
-        for found in (metrics, facts):
-            row |= {key: _mean([one[key] for one in found]) for key in found[0]}
-        if len(places) > 1:
+    for (system, retrieval), indices in group_by_system(answers).items():
+        metrics = [evaluations[index].metrics for index in indices]
+        facts = [answers[index].facts for index in indices]
+        per_query = [evaluations[index].per_query for index in indices]
+        row: dict[str, Any] = {"system": system, "retrieval": retrieval, "seeds": len(indices)}
+        for seeds in (metrics, facts):
+            row |= {key: _mean([one[key] for one in seeds]) for key in seeds[0]}
+        if len(indices) > 1:
             row["sd"] = {
                 key: float(np.std([one[key] for one in metrics], ddof=1))
                 for key in metrics[0]
@@ -79,17 +79,17 @@ def _intervals(
     per_query: Mapping[str, Float[np.ndarray, " Q"]], users: Int[np.ndarray, " Q"]
 ) -> dict[str, tuple[float, float]]:
     """Return the interval of every metric over the queries for which it is defined."""
-    alike: dict[bytes, list[str]] = {}
+    keys_by_mask: dict[bytes, list[str]] = {}
     for key, values in per_query.items():
-        alike.setdefault(np.isnan(values).tobytes(), []).append(key)
-    found: dict[str, tuple[float, float]] = {}
-    for keys in alike.values():
+        keys_by_mask.setdefault(np.isnan(values).tobytes(), []).append(key)
+    all_intervals: dict[str, tuple[float, float]] = {}
+    for keys in keys_by_mask.values():
         is_known = ~np.isnan(per_query[keys[0]])
         if is_known.any():
             values = np.column_stack([per_query[key][is_known] for key in keys])
             intervals = bootstrap_intervals(values, users=users[is_known], seed=SEED)
-            found |= dict(zip(keys, intervals, strict=True))
-    return found
+            all_intervals |= dict(zip(keys, intervals, strict=True))
+    return all_intervals
 
 
 def comparisons(
@@ -100,13 +100,23 @@ def comparisons(
     against: str | None,
     untrained: Collection[str],
 ) -> list[dict[str, Any]]:
+    """Return a row per comparison of ``against`` with another system.
+
+    Args:
+        answers: lists of all systems and seeds.
+        evaluations: their metrics.
+        queries: the queries.
+        metric: the compared metric.
+        against: the system that is compared with every other; the first if absent.
+        untrained: systems without seed variance.
+    """
     scores: dict[str, Float[np.ndarray, "seeds Q"]] = {
-        system: np.stack([evaluations[place].per_query[metric] for place in places])
-        for (system, retrieval), places in by_system(answers).items()
+        system: np.stack([evaluations[index].per_query[metric] for index in indices])
+        for (system, retrieval), indices in group_by_system(answers).items()
         if retrieval in COMPARED
     }
-    found = compare(scores, queries.users, metric=metric, against=against, untrained=untrained)
-    return [{**comparison.as_row(), "sentence": comparison.sentence()} for comparison in found]
+    results = compare(scores, queries.users, metric=metric, against=against, untrained=untrained)
+    return [{**comparison.as_row(), "sentence": comparison.sentence()} for comparison in results]
 
 
 def strata_rows(
@@ -116,28 +126,30 @@ def strata_rows(
     item_counts: Int[np.ndarray, " I"],
     metric: str,
 ) -> list[dict[str, Any]]:
-    """Return a row a system and stratum: means over seeds, and the interval of ``metric``."""
+    """Return a row per system and stratum: means over seeds, and the interval of ``metric``."""
     kinds = {
-        "target popularity": by_popularity(queries, item_counts),
-        "history length": by_length(queries),
+        "target popularity": stratify_by_popularity(queries, item_counts),
+        "history length": stratify_by_length(queries),
     }
     rows = []
-    for (system, retrieval), places in by_system(answers).items():
+    for (system, retrieval), indices in group_by_system(answers).items():
         if retrieval not in COMPARED:
             continue
         for by, strata in kinds.items():
-            for group, asked, part in strata:
-                found = [
+            for group, selected, part in strata:
+                per_query = [
                     evaluate_lists(
-                        answers[place].items[asked], part, ks, len(item_counts)
+                        answers[index].items[selected], part, ks, len(item_counts)
                     ).per_query
-                    for place in places
+                    for index in indices
                 ]
-                means = {key: np.mean([one[key] for one in found], axis=0) for key in found[0]}
+                means = {
+                    key: np.mean([one[key] for one in per_query], axis=0) for key in per_query[0]
+                }
                 ((low, high),) = bootstrap_intervals(
                     means[metric][:, None], users=part.users, seed=SEED
                 )
-                row = {"system": system, "by": by, "group": group, "queries": len(asked)}
+                row = {"system": system, "by": by, "group": group, "queries": len(selected)}
                 row |= {key: float(values.mean()) for key, values in means.items()}
                 rows.append({**row, "interval": [low, high]})
     return rows
@@ -146,21 +158,23 @@ def strata_rows(
 def order_rows(
     answers: Sequence[SystemLists],
     evaluations: Sequence[ListMetrics],
-    disordered: Mapping[tuple[str, int], ListMetrics],
+    shuffled: Mapping[tuple[str, int], ListMetrics],
     queries: Queries,
     metric: str,
 ) -> list[dict[str, Any]]:
     """Return the loss of every system when its histories are shuffled, mean over seeds.
 
-    ``interval`` is of the difference, over users.
+    ``interval`` is the interval of the difference, over users.
     """
     rows = []
-    for (system, retrieval), places in by_system(answers).items():
+    for (system, retrieval), indices in group_by_system(answers).items():
         if retrieval != EXACT:
             continue
-        in_order = np.mean([evaluations[place].per_query[metric] for place in places], axis=0)
-        mixed = [disordered[system, answers[place].seed].per_query[metric] for place in places]
-        lost = np.mean(mixed, axis=0) - in_order
+        in_order = np.mean([evaluations[index].per_query[metric] for index in indices], axis=0)
+        shuffled_values = [
+            shuffled[system, answers[index].seed].per_query[metric] for index in indices
+        ]
+        lost = np.mean(shuffled_values, axis=0) - in_order
         (interval,) = bootstrap_intervals(lost[:, None], users=queries.users, seed=SEED)
         base = float(in_order.mean())
         rows.append(
@@ -168,7 +182,7 @@ def order_rows(
                 "system": system,
                 "metric": metric,
                 "in_order": base,
-                "shuffled": float(np.mean(mixed)),
+                "shuffled": float(np.mean(shuffled_values)),
                 "relative": float(lost.mean()) / base if base else 0.0,
                 "interval": list(interval),
             }
@@ -182,7 +196,7 @@ def per_user_table(
     queries: Queries,
     prepared: PreparedData,
 ) -> pa.Table:
-    """Return a row a system, seed and query: user, history length, number of targets, metrics.
+    """Return a row per system, seed and query: user, history length, number of targets, metrics.
 
     A metric that is undefined for a query is null.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqrec.errors import SeqRecError
 from seqrec.runs.reference_cache import cache_pairs
-from seqrec.runs.teacher_cache import cache_answers
+from seqrec.runs.teacher_cache import cache_top_k
 from seqrec.tokens.streams.windows import WindowKind
 
 
@@ -47,7 +47,7 @@ def cache(
     """
     folders = [models] if isinstance(models, str | Path) else list(models)
     if pairs is None:
-        return cache_answers(
+        return cache_top_k(
             folders,
             data=data,
             out=out,

@@ -6,7 +6,7 @@ from seqrec.data.known_datasets.descriptions import list_known_datasets
 
 
 def datasets() -> dict[str, Any]:
-    """The known datasets with their counts, licence, citation and locations."""
+    """Return the known datasets with their counts, licence, citation and locations."""
     return {
         "datasets": [
             {

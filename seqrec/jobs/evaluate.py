@@ -108,7 +108,7 @@ def evaluate(
         systems.add_model(model, argument, retrieval, memory_mb, shuffle_test=shuffle_test)
     for file in map(Path, recommendations):
         systems.add_file(file)
-    evaluations, shuffled = _judge(systems, ks, item_counts)
+    evaluations, shuffled = _compute_metrics(systems, ks, item_counts)
     conditions = [*selected.limits, *baselines_line(tuned), *selection_of(models)]
     result: dict[str, Any] = {
         "protocol": "; ".join([_get_protocol(systems, split), *conditions]),
@@ -131,19 +131,19 @@ def evaluate(
     return result
 
 
-def _judge(
+def _compute_metrics(
     systems: SystemsUnderTest, ks: Sequence[int], item_counts: Int[np.ndarray, " I"]
 ) -> tuple[list[ListMetrics], dict[tuple[str, int], ListMetrics]]:
-    """Compute the metrics of all answers, and of those to shuffled histories."""
-    judge_lists = partial(
+    """Compute the metrics of all lists, and of those for shuffled histories."""
+    evaluate_lists = partial(
         evaluate_system,
         queries=systems.queries,
         ks=ks,
         item_counts=item_counts,
         genres=genre_matrix(systems.prepared.items()),
     )
-    evaluations = [judge_lists(answer) for answer in systems.answers]
-    shuffled = {key: judge_lists(answer) for key, answer in systems.shuffled_answers.items()}
+    evaluations = [evaluate_lists(answer) for answer in systems.answers]
+    shuffled = {key: evaluate_lists(answer) for key, answer in systems.shuffled_answers.items()}
     return evaluations, shuffled
 
 
@@ -158,7 +158,7 @@ def _get_protocol(systems: SystemsUnderTest, split: Split) -> str:
 
 
 def _get_notes(systems: SystemsUnderTest, models: Sequence[str | Path]) -> list[str]:
-    """Warnings about the split, the models' training data and the answers."""
+    """Return warnings about the split, the models' training data and the lists."""
     return [
         *evaluation_notes(systems.prepared),
         *trained_elsewhere(models, systems.prepared),
@@ -169,7 +169,7 @@ def _get_notes(systems: SystemsUnderTest, models: Sequence[str | Path]) -> list[
 def _get_query_settings(
     prepared: PreparedData, split: Split, exclude_seen: bool, only: str | None
 ) -> dict[str, Any]:
-    """The settings that two evaluations must share to be comparable query by query."""
+    """Return the settings that two evaluations must share to be comparable query by query."""
     return {
         "data_fingerprint": prepared.fingerprint,
         "split": split,
@@ -179,7 +179,7 @@ def _get_query_settings(
 
 
 def _count_targets(queries: Queries, item_counts: Int[np.ndarray, " I"]) -> dict[str, int]:
-    """The number of queries, and of targets of some kinds."""
+    """Return the numbers of queries and of some kinds of targets."""
     return {
         "queries": len(queries.users),
         "targets_without_history": queries.num_without_history,
@@ -196,7 +196,7 @@ def _build_tables(
     metric: str,
     against: str | None,
 ) -> dict[str, Any]:
-    """The rows of systems, of comparisons and of strata."""
+    """Return the rows of systems, of comparisons and of strata."""
     answers, queries = systems.answers, systems.queries
     name = systems.get_name(against)
     return {

@@ -91,6 +91,6 @@ def export(
 
 
 def _sample(vectors: Float[np.ndarray, "U D"]) -> Float[np.ndarray, "Q D"]:
-    """Evenly spaced rows, as queries to measure the recall of an index."""
+    """Return evenly spaced rows, as queries to measure the recall of an index."""
     rows = np.linspace(0, len(vectors) - 1, min(len(vectors), MAX_SAMPLE_QUERIES))
     return vectors[rows.round().astype(int)]

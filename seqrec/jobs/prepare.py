@@ -90,13 +90,15 @@ def prepare(
     if name in known and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
     log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
-    told = None if items is None else read_item_file(items, log.columns.item)
-    if told is not None:
-        log = add_items(log, told)
+    item_features = None if items is None else read_item_file(items, log.columns.item)
+    if item_features is not None:
+        log = add_items(log, item_features)
     interactions = prepare_interactions(log, filters, split, catalog)
-    if told is not None:
+    if item_features is not None:
         num_unwatched = interactions.counts.get("unwatched_items", 0)
-        check_known_items(told, interactions.item_ids[: len(interactions.item_ids) - num_unwatched])
+        check_known_items(
+            item_features, interactions.item_ids[: len(interactions.item_ids) - num_unwatched]
+        )
     with new_folder(out, overwrite=overwrite) as folder:
         manifest = write_prepared(
             folder,

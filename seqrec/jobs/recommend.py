@@ -25,7 +25,7 @@ from seqrec.evaluation.conditions import (
 )
 from seqrec.evaluation.protocol import build_queries
 from seqrec.outputs import new_file, refuse_existing_file
-from seqrec.ranking.answer import Rank, _for_history
+from seqrec.ranking.answer import Rank, answer_history
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.exact import TopK
@@ -65,8 +65,8 @@ def recommend(
             interactions of each user.
         k: length of the lists.
         exclude_seen: exclude the items of the history from the lists.
-        conditions: what holds of the recommended items, such as ``{"rating": 5}``: values of
-            features that the model reads before an item.
+        conditions: values of features that the model reads before an item, such as
+            ``{"rating": 5}``, assumed for the recommended items.
         likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
             probability for every item of the list of ``history``.
         plan: the model first predicts features of the next item, which become conditions.
@@ -83,7 +83,7 @@ def recommend(
         SeqRecError: a mistake in options, model, history, data or output.
     """
     if (history is None) == (data is None):
-        raise SeqRecError("name either --history or --data, one of the two")
+        raise SeqRecError("--history, --data: name exactly one of them")
     if k < 1:
         raise SeqRecError(f"--k {k}: at least 1")
     if split not in get_args(WhichHistories):
@@ -96,7 +96,7 @@ def recommend(
         recommender = open_recommender(model)
         recommender.limit_memory(memory_mb)
         search = _get_search(recommender, k, exclude_seen, index)
-        return _for_history(recommender, history, search, conditions or {}, likelihood, plan)
+        return answer_history(recommender, history, search, conditions or {}, likelihood, plan)
     if likelihood is not None:
         raise SeqRecError("--likelihood goes with --history")
     if out is None:
@@ -121,7 +121,7 @@ def recommend(
 
 
 def _get_search(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
-    """The search function: exact, or by an index of the model."""
+    """Return the search function: exact, or by an index of the model."""
     if index is None:
         return partial(ranker.rank, k=k, exclude_seen=exclude_seen)
     if not isinstance(ranker, Recommender):
@@ -139,7 +139,7 @@ def _get_search(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | 
 def _select_histories(
     prepared: PreparedData, histories: Histories, split: WhichHistories, ranker: Ranker
 ) -> tuple[Int[np.ndarray, " Q"], Sequence[Int[np.ndarray, " T"]]]:
-    """The users to recommend for, and their histories as the ranker reads them."""
+    """Return the users to recommend for, and their histories in the ranker's form."""
     if split == "all":
         return np.arange(prepared.num_users), read_whole_histories(ranker, prepared)
     queries = build_queries(histories, split, _merge_successive(prepared.targets))
@@ -159,7 +159,7 @@ def _write_lists(
     out: Path,
     overwrite: bool,
 ) -> dict[str, Any]:
-    """Write the lists; return the counts and the path."""
+    """Write the lists and return the counts and the path."""
     table = build_recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
         prepared.items()["item_id"].to_list(),
@@ -178,5 +178,5 @@ def _write_lists(
 
 
 def _merge_successive(targets: TargetMode) -> TargetMode:
-    """The target mode with one list per user, before the first of successive targets."""
+    """Return the target mode with one list per user, before the first of successive targets."""
     return "together" if targets == "successive" else targets

@@ -17,7 +17,7 @@ from seqrec.tokens.events.times import NO_TIME_INPUT
 
 
 class SystemsUnderTest:
-    """All systems' answers to the same queries, and the names of the systems."""
+    """All systems' lists for the same queries, and the names of the systems."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class SystemsUnderTest:
         self.exclude_seen = exclude_seen
         self.answers: list[SystemLists] = []
         self.shuffled_answers: dict[tuple[str, int], SystemLists] = {}
-        """SystemLists to the same histories in random order, by system and seed."""
+        """Lists for the same histories in random order, by system and seed."""
         self.models: dict[str, str] = {}
         """The folder or baseline behind each system."""
         self._names: dict[str, str] = {}
-        """The system's name, by the argument that stands for it."""
+        """The name of each system, by its argument."""
 
     def add_model(
         self,
@@ -80,21 +80,21 @@ class SystemsUnderTest:
         self._names[str(file)] = name
 
     def get_name(self, system: str | None) -> str | None:
-        """The name of a system, for its name or its argument."""
+        """Return the name of a system, given its name or its argument."""
         if system is None or any(answer.system == system for answer in self.answers):
             return system
         return self._names.get(system, system)
 
     def get_untrained(self) -> set[str]:
-        """The systems without random numbers in training, so that one run has no variance."""
+        """Return the systems without random numbers in training, whose seed variance is 0."""
         return {name for name, model in self.models.items() if not _is_random(model)}
 
     def get_notes(self) -> list[str]:
-        """The notes on all systems' answers, each once."""
+        """Return the notes on all systems' lists, each once."""
         return list(dict.fromkeys(note for answer in self.answers for note in answer.notes))
 
     def get_time_input(self) -> str:
-        """The times that the systems read, for the protocol line."""
+        """Return the times that the systems read, for the protocol line."""
         inputs = {answer.system: answer.time_input for answer in self.answers}
         if len(set(inputs.values())) == 1:
             return self.answers[0].time_input
@@ -104,12 +104,12 @@ class SystemsUnderTest:
 
 
 def _is_random(model: str) -> bool:
-    """Training the system draws random numbers, so that runs differ by seed."""
+    """Test whether training the system draws random numbers, so that runs differ by seed."""
     return Path(model).is_dir() or model.partition(":")[0] in DRAWN
 
 
 def _get_free_name(name: str, argument: str, taken: Collection[str]) -> str:
-    """The name, or the argument if another system has that name, numbered if need be."""
+    """Return the name, or the argument if the name is taken, with a number if that is taken too."""
     numbered = (f"{argument} ({number})" for number in itertools.count(2))
     candidates = itertools.chain((name, argument), numbered)
     return next(candidate for candidate in candidates if candidate not in taken)

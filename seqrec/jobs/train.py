@@ -28,17 +28,17 @@ def train(
 ) -> dict[str, Any]:
     """Train a model and write its run folder.
 
-    The run is worked on in ``OUT.partial`` and becomes ``OUT`` in one rename at the end. An
-    interrupted one stays there, and ``resume`` continues it.
+    The run is written to ``OUT.partial``, which is renamed to ``OUT`` at the end. ``resume``
+    continues an interrupted run.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
         data: prepared folder.
         out: the run folder.
         overrides: settings as ``key.path=value``.
-        seeds: each trains a run in ``OUT/seed-N``; ``resume`` trains the missing ones, and includes
-            other seeds that are there. ``{seed}`` in an override stands for the run's seed, so that
-            each run may start from a model of its own.
+        seeds: seeds of several runs, each in ``OUT/seed-N``. ``resume`` trains the missing runs and
+            includes other seeds of the folder. ``{seed}`` in an override is replaced by the run's
+            seed, so that each run can start from a model of the same seed.
         resume: continue an interrupted run.
         overwrite: replace ``out``.
 
@@ -69,10 +69,11 @@ def train(
                 trained = train_recipe(
                     settings, prepared, run, resume=is_begun, overwrite=overwrite
                 )
-                at = out / run.name
-                runs.append({**trained, "run": str(at), "model": str(at / "model"), "out": str(at)})
+                final = out / run.name
+                paths = {"run": str(final), "model": str(final / "model"), "out": str(final)}
+                runs.append({**trained, **paths})
             for seed, run in seed_folders(folder).items():
-                if seed not in seeds:  # of an unfinished run that this one replaces
+                if seed not in seeds:  # part of an unfinished run that this one replaces
                     shutil.rmtree(run)
             result = {"seeds": list(seeds), **over_seeds(runs), "out": str(out)}
             (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Distillation: a student predicts as its teachers do, live or from a cache of their answers."""
+"""Distillation: a student learns from live teachers or from a cache of their distributions."""
 
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from seqrec.objectives.start import Start
 from seqrec.ranking.recommender import Recommender
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.module import BatchLoss
-from seqrec.training.steps.cached_distillation import CacheReader, kept_answers_loss
+from seqrec.training.steps.cached_distillation import CacheReader, top_k_loss
 from seqrec.training.steps.distillation import Continuation, Divergence, Teachers, distillation_loss
 
 CACHE_KEY = "objective.cache"
@@ -58,7 +58,7 @@ class DistillationObjective(NextItemObjective):
         if recipe.objective.continues_histories and not start.model.config.causal:
             raise SeqRecError(
                 f"objective.on_policy: {START_KEY} {path}: also reads the items after a position; "
-                "name a model that reads earlier items alone, or leave on_policy out"
+                "name a model that reads earlier items only, or remove on_policy"
             )
 
     @classmethod
@@ -80,7 +80,9 @@ class DistillationObjective(NextItemObjective):
         stream = build_stream(recipe, prepared, start.tokens, rank)
         if config.on_policy is not None:
             if config.on_policy.num_items >= recipe.data.max_length:
-                raise SeqRecError("objective.on_policy.num_items: fewer than data.max_length")
+                raise SeqRecError(
+                    "objective.on_policy.num_items: must be below data.max_length; lower it"
+                )
             check_reads_forwards(config.teachers, teachers)
         return TrainingSetup(
             PackedLoader(stream),
@@ -131,16 +133,16 @@ def build_divergence(config: DivergenceConfig) -> Divergence:
 def _build_from_cache(
     recipe: Recipe, config: DistillationConfig, prepared: PreparedData, start: Start, rank: int
 ) -> TrainingSetup:
-    """Build batches and loss from a cache of the teachers' answers."""
+    """Build batches and loss from a cache of the teachers' distributions."""
     folder = Path(str(config.cache))
-    answers = read_teacher_cache(folder, expected_header(recipe, prepared))
+    cached = read_teacher_cache(folder, expected_header(recipe, prepared))
     stream = build_stream(recipe, prepared, start.tokens, rank, has_sources=True)
-    reader = CacheReader(answers, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
+    reader = CacheReader(cached, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
     return TrainingSetup(
         PackedLoader(stream),
         partial(
-            kept_answers_loss,
-            answers=reader,
+            top_k_loss,
+            reader=reader,
             divergence=top_k_divergence,
             sft_share=config.sft_share,
         ),
@@ -149,21 +151,22 @@ def _build_from_cache(
         fits_cold_items=True,
         prior_strength=read_header(folder).get("prior_strength"),
         check_model=check_learns_all_items,
-        details={"cache": {"places": len(answers.rows), "k": answers.items.shape[1]}},
+        details={"cache": {"positions": len(cached.rows), "k": cached.items.shape[1]}},
     )
 
 
 def check_learns_all_items(model: SeqRecForNextItem) -> None:
-    """Refuse a student that leaves out items that the cached answers hold.
+    """Refuse a student that excludes items of the cached distributions.
 
     Raises:
-        SeqRecError: it has content, and the log lacks some items.
+        SeqRecError: the student has content, and the log lacks some items.
     """
     num_excluded = model.config.num_items - model.num_learned
     if num_excluded:
         raise SeqRecError(
-            f"{CACHE_KEY}: a student with content does not learn the {num_excluded} items that "
-            f"training never meets, which the answers count; name live teachers ({TEACHERS_KEY})"
+            f"{CACHE_KEY}: a student with content does not learn the {num_excluded} items "
+            f"without training interactions, which the cache includes; name live teachers "
+            f"({TEACHERS_KEY})"
         )
 
 

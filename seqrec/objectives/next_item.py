@@ -31,7 +31,7 @@ from seqrec.tokens.events.log import event_blocks
 from seqrec.training.accounting import training_dtype
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE, FitResult, device_of, fit
+from seqrec.training.fit import LOG_FILE, FitResult, fit, get_device
 from seqrec.training.loaders import PackedLoader, QueryLoader
 from seqrec.training.module import SELECTION, BatchLoss, ExtraMetrics, Tolerance, TrainingModule
 from seqrec.training.validation import validation_metrics
@@ -188,7 +188,7 @@ class NextItemObjective(Objective):
         lines = read_log(folder / LOG_FILE)
         best_epoch = self._choose_weights(lines, fit)
         self.model.eval()
-        self.model.to(device_of(trainer.accelerator))  # from which Lightning took it
+        self.model.to(get_device(trainer.accelerator))  # from which Lightning took it
         calibration = calibrate(
             self.recipe,
             self.module,

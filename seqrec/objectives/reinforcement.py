@@ -57,7 +57,7 @@ from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import Scorer
 from seqrec.tokens.events.log import event_blocks
 from seqrec.training.callbacks import ShouldStop
-from seqrec.training.fit import FitResult, device_of
+from seqrec.training.fit import FitResult, get_device
 from seqrec.training.loaders import QueryLoader
 
 EVENTS_FILE = "events.jsonl"
@@ -119,7 +119,7 @@ class RLObjective(Objective):
         start = open_start(recipe, prepared, cls.check_start)
         policy, events = start.trained, start.events
         assert policy is not None
-        policy.to(device_of(trainer.accelerator))  # type: ignore[arg-type]
+        policy.to(get_device(trainer.accelerator))  # type: ignore[arg-type]
         reads_ratings = any(reward.name in RATING_REWARDS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if reads_ratings else [])
         sampler = build_sampler(settings.slates, recipe.data.max_length, events)

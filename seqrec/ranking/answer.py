@@ -13,7 +13,7 @@ from seqrec.tokens.events.requests import Event
 Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
 
 
-def _for_history(
+def answer_history(
     recommender: Recommender,
     history: Sequence[Event],
     rank: Rank,
@@ -21,13 +21,23 @@ def _for_history(
     likelihood: tuple[str, Any] | None,
     plan: bool,
 ) -> dict[str, Any]:
+    """Return the recommendations for one history.
+
+    Args:
+        recommender: the model.
+        history: item ids or events, oldest first.
+        rank: returns the lists of encoded histories.
+        conditions: values of features before the recommended items.
+        likelihood: a learned feature and its value, whose probability each item gets.
+        plan: predict features of the next item first, as conditions.
+    """
     known, unknown = recommender.known_items([history])
-    told, unknown_features = recommender.known_events([history], known, conditions)
-    said = {}
+    events, unknown_features = recommender.known_events([history], known, conditions)
+    plan_details = {}
     if plan:
-        told = recommender.add_plans(told)
-        (said["plan"],) = recommender.get_plans(told)
-    ranked = rank(told)
+        events = recommender.add_plans(events)
+        (plan_details["plan"],) = recommender.get_plans(events)
+    ranked = rank(events)
     titles = recommender.titles
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
     rows = [
@@ -42,7 +52,7 @@ def _for_history(
     ]
     if likelihood is not None:
         items = ranked.items[0].numpy()
-        (chances,) = recommender.compute_likelihood(told, [items[items >= 0]], *likelihood)
+        (chances,) = recommender.compute_likelihood(events, [items[items >= 0]], *likelihood)
         for row, chance in zip(rows, chances, strict=True):
             row["likelihood"] = chance
     return {
@@ -52,6 +62,6 @@ def _for_history(
         "unknown_items": unknown,
         "unknown_features": unknown_features,
         "fallback": None if len(known[0]) else "most watched in training",
-        **said,
+        **plan_details,
         "recommendations": rows,
     }

@@ -54,7 +54,7 @@ def cache_lines(result: Mapping[str, Any]) -> list[str]:
         lines = [f"log-probabilities of {result['pairs']:,} pairs"]
     else:
         size = f"{result['bytes'] / 1e6:,.0f} MB"
-        lines = [f"{result['k']} items at each of {result['places']:,} positions, {size}"]
+        lines = [f"{result['k']} items at each of {result['positions']:,} positions, {size}"]
     if result["parts_resumed"]:
         lines.append(f"resumed after {result['parts_resumed']} of {result['parts']} parts")
     return lines

@@ -23,7 +23,7 @@ from seqrec.training.tensors import as_tensors
 
 HEADER_FILE = "made_of.json"
 PART_ROWS = 64
-"""Packed rows of a part: what an interruption loses, at most."""
+"""Packed rows of a part; an interruption loses one part at most."""
 
 
 def cache_pairs(
@@ -37,19 +37,19 @@ def cache_pairs(
 ) -> dict[str, Any]:
     """Write a model's log-probabilities of the answers of a pairs file, in float32.
 
-    Parts are kept in ``OUT.partial`` until all are there; the same command goes on with them.
+    Parts are kept in ``OUT.partial`` until all are written; the same command continues with them.
 
     Args:
         model: run or model folder.
         data: prepared folder.
         pairs: pairs file.
-        out: Parquet file, which ``objective.reference`` takes.
-        max_length: titles that are read of a history, where the recipe sets ``data.max_length``;
-            as many as the model reads if absent.
+        out: Parquet file, for ``objective.reference``.
+        max_length: items of a history, equal to the recipe's ``data.max_length``; the largest
+            number that the model reads if absent.
         overwrite: replace ``out``.
 
     Returns:
-        The file, the number of pairs, and how many of them an earlier run had done.
+        The file, the number of pairs, and the number of parts that an earlier run had written.
 
     Raises:
         SeqRecError: a mistake in model, data, pairs or file.
@@ -63,17 +63,17 @@ def cache_pairs(
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:
         raise SeqRecError(f"--max-length {max_length}: {model} reads 1 to {longest} items")
-    found = read_pairs(Path(pairs), prepared, recommender.model.num_learned)
+    answers = read_pairs(Path(pairs), prepared, recommender.model.num_learned)
     header = build_header(
         model_fingerprint=folder_fingerprint(folder),
         catalog_fingerprint=prepared.catalog_fingerprint,
-        pairs_fingerprint=found.fingerprint,
+        pairs_fingerprint=answers.fingerprint,
         data_fingerprint=prepared.fingerprint,
         max_length=max_length,
     )
     stream = PairStream(
-        found,
-        torch.arange(len(found)).numpy(),
+        answers,
+        torch.arange(len(answers)).numpy(),
         recommender.tokens,
         row_length=max_length,
         batch_size=PART_ROWS,
@@ -83,7 +83,7 @@ def cache_pairs(
     try:
         parts = get_parts_folder(out)
         begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
-        done = _done(parts)
+        done = _count_parts(parts)
         reference = FrozenReference(recommender.model)
         for number, batch in enumerate(stream.in_order(done), done):
             aside = parts / "part.partial"
@@ -97,8 +97,8 @@ def cache_pairs(
     return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}
 
 
-def _done(parts: Path) -> int:
-    """Return the number of complete parts, from the first on without a gap."""
+def _count_parts(parts: Path) -> int:
+    """Return the number of complete parts before the first missing one."""
     number = 0
     while (parts / f"{number:06d}.parquet").exists():
         number += 1
@@ -106,5 +106,5 @@ def _done(parts: Path) -> int:
 
 
 def _write(reference: FrozenReference, batch: PairBatch, file: Path) -> None:
-    found = reference(as_tensors(batch))
-    write_part(batch.pairs, CachedLogProbs(*(part.float().numpy() for part in found)), file)
+    log_probs = reference(as_tensors(batch))
+    write_part(batch.pairs, CachedLogProbs(*(part.float().numpy() for part in log_probs)), file)

@@ -1,4 +1,4 @@
-"""``seqrec cache`` without pairs: teachers' probabilities at every position that is learned."""
+"""``seqrec cache`` without pairs: the teachers' top-k probabilities at every learned position."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ FORWARD_ROWS = 16
 """Packed rows of a forward pass."""
 
 
-def cache_answers(
+def cache_top_k(
     models: Sequence[str | Path],
     *,
     data: str | Path,
@@ -63,19 +63,19 @@ def cache_answers(
         models: run or model folders; the probabilities of several are averaged.
         data: prepared folder.
         out: folder, for ``objective.cache``.
-        k: likeliest items of a position that are cached; 100 if absent, or the whole catalog.
-        max_length: items of a window, equal to the student's ``data.max_length``; as many as all
-            teachers read if absent.
+        k: number of items per position; 100 if absent, or the catalog if it is smaller.
+        max_length: items of a window, equal to the student's ``data.max_length``; the largest
+            number that all teachers read if absent.
         windows: equal to the student's ``data.windows``.
         stride: equal to the student's ``data.stride``.
         overwrite: replace ``out``.
 
     Returns:
-        The folder, the number of positions, the largest size expected, and how many shards an
-        earlier run had written.
+        The folder, the number of positions, an upper bound of the size, and the number of shards
+        that an earlier run had written.
 
     Raises:
-        SeqRecError: a mistake in models, data or folder; too little room on the disk.
+        SeqRecError: a mistake in models, data or folder; too little space on the disk.
     """
     out = Path(out)
     if windows not in get_args(WindowKind):
@@ -94,7 +94,9 @@ def cache_answers(
         "teachers": fingerprints(models, key="MODEL"),
         "catalog_fingerprint": prepared.catalog_fingerprint,
         "data_fingerprint": prepared.fingerprint,
-        "learned_from": sorted({of for model in models for _, of in learned_from(run_of(model))}),
+        "learned_from": sorted(
+            {fingerprint for model in models for _, fingerprint in learned_from(run_of(model))}
+        ),
         "max_length": max_length,
         "windows": windows,
         "stride": stride,
@@ -111,7 +113,7 @@ def cache_answers(
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {
-        "places": stream.num_targets,
+        "positions": stream.num_targets,
         "k": k,
         "foreseen_bytes": largest,
         "bytes": sum(file.stat().st_size for file in out.iterdir()),
@@ -128,7 +130,7 @@ def _build_stream(
     windows: WindowKind,
     stride: int | None,
 ) -> PackedStream:
-    """Build batches of the training part, one a shard, with the row of the log of each position."""
+    """Build batches of the training part, one per shard, with the log row of each position."""
     return PackedStream(
         prepared.blocks(),
         tokens,
@@ -146,7 +148,7 @@ def _build_stream(
 def _check_lengths(
     teachers: Sequence[SeqRecForNextItem], max_length: int | None, windows: str, stride: int | None
 ) -> int:
-    """Return the length of windows, the longest that all teachers read if none is given."""
+    """Return the length of windows; the default is the longest that all teachers read."""
     longest = min(teacher.config.max_length for teacher in teachers)
     max_length = longest if max_length is None else max_length
     if not 1 <= max_length <= longest:
@@ -165,21 +167,21 @@ def _write_shards(
     *,
     overwrite: bool,
 ) -> int:
-    """Write the shards that are missing, and put them in the place of ``out``.
+    """Write the missing shards, and rename their folder to ``out``.
 
     Args:
-        teachers: of the cache.
-        stream: batches of one shard each.
-        header: of the cache.
-        out: its folder.
-        largest: bytes of all shards, at most.
+        teachers: models of the cache.
+        stream: batches, one per shard.
+        header: header of the cache.
+        out: folder of the cache.
+        largest: upper bound of the bytes of all shards.
         overwrite: replace shards of another cache.
 
     Returns:
         The number of shards that an earlier run had written.
 
     Raises:
-        SeqRecError: too little room on the disk, or shards of another cache.
+        SeqRecError: too little space on the disk, or shards of another cache.
     """
     parts, k = get_parts_folder(out), header["k"]
     there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
@@ -189,23 +191,25 @@ def _write_shards(
     if left > free:
         raise SeqRecError(
             f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-            "make room or lower --k"
+            "free some or lower --k"
         )
     begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
-    for number, answers in enumerate(_answers(Teachers(teachers), stream, k, done), done):
+    for number, shard in enumerate(_compute_shards(Teachers(teachers), stream, k, done), done):
         aside = parts / "part.partial"
-        write_shard(answers, aside)
+        write_shard(shard, aside)
         aside.replace(parts / shard_name(number))
     swap_in(parts, out)
     return done
 
 
 @torch.no_grad()
-def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> Iterator[CachedTopK]:
-    """Yield the content of every shard from the first missing one on, in float32."""
+def _compute_shards(
+    teachers: Teachers, stream: PackedStream, k: int, first: int
+) -> Iterator[CachedTopK]:
+    """Yield the content of shards from number ``first`` on, in float32."""
     for shard in stream.in_order(first):
         batch = as_tensors(shard)
-        found = []
+        parts = []
         for start in range(0, len(batch.input_ids), FORWARD_ROWS):
             rows = slice(start, start + FORWARD_ROWS)
             part = batch._replace(
@@ -218,6 +222,6 @@ def _answers(teachers: Teachers, stream: PackedStream, k: int, first: int) -> It
             assert part.sources is not None
             num_items = teachers.models[0].config.num_items
             scores = teachers.scores(part, learned.positions, learned.labels, num_items)
-            found.append((part.sources.flatten()[learned.positions], *catalog_top_k(scores, k)))
-        columns = [torch.cat(column).numpy() for column in zip(*found, strict=True)]
+            parts.append((part.sources.flatten()[learned.positions], *catalog_top_k(scores, k)))
+        columns = [torch.cat(column).numpy() for column in zip(*parts, strict=True)]
         yield CachedTopK(*columns)

@@ -1,1 +1,1 @@
-"""The symmetric loop: Lightning's Trainer around an objective."""
+"""Training in epochs: Lightning's Trainer around an objective."""

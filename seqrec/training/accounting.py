@@ -1,4 +1,4 @@
-"""Costs of training: positions, floating-point operations, and the machine's own rate."""
+"""Costs of training: positions, floating-point operations, and the machine's product rate."""
 
 import time
 from typing import NamedTuple
@@ -28,6 +28,7 @@ class Counts(NamedTuple):
     """Positions whose next item is learned."""
 
     def plus(self, other: "Counts") -> "Counts":
+        """Return the sums of both counts."""
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
@@ -41,39 +42,39 @@ class Flops(NamedTuple):
 def training_flops(
     model: SeqRecForNextItem | SeqRecForReward, counts: Counts, row_length: int, num_scored: int
 ) -> Flops:
-    """The operations of the products that the counted steps ran.
+    """Return the operations of the matrix products in the counted steps.
 
-    Six for each weight of a layer and position (two forward, four backward; Kaplan et al. 2020,
-    arXiv:2001.08361, section 2.1), as many for each scored item, weight and target, and twelve
-    for each layer, unit of width, position and position of its row in attention (no discount
-    for what the mask hides).
+    The decoder takes six for each weight and position (two forward, four backward; Kaplan et al.
+    2020, arXiv:2001.08361, section 2.1). The head takes as many for each weight, scored item and
+    target. Attention takes twelve for each layer, unit of width, position and position of its row;
+    masked positions count too.
 
     Args:
-        model: of which the backbone's matrices count, embeddings aside.
-        counts: of the steps.
-        row_length: tokens of a row, of which those of an event may share a position.
+        model: the trained model; only matrices of its backbone count, without embeddings.
+        counts: counts of the steps.
+        row_length: tokens of a row; the tokens of an event may share a position.
         num_scored: items scored for a target: the catalog, or negatives and target.
     """
     kinds = nn.Embedding | ContentEmbedding
     tables = [module for module in model.backbone.modules() if isinstance(module, kinds)]
     weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
-    of_tables = [part for table in tables for part in table.parameters() if part.ndim == 2]
-    weights -= sum(part.numel() for part in of_tables)
+    table_weights = [part for table in tables for part in table.parameters() if part.ndim == 2]
+    weights -= sum(part.numel() for part in table_weights)
     config = model.backbone.config
-    judges, shared = 1, 1
+    num_members, shared = 1, 1
     if isinstance(model, SeqRecForReward):
-        judges = model.config.num_members
+        num_members = model.config.num_members
     else:
         shared = model.config.tokens_per_position
     attention = 12 * config.num_hidden_layers * config.hidden_size * row_length // shared
     return Flops(
-        decoder=judges * counts.positions // shared * (6 * weights + attention),
-        head=judges * counts.targets * 6 * num_scored * config.hidden_size,
+        decoder=num_members * counts.positions // shared * (6 * weights + attention),
+        head=num_members * counts.targets * 6 * num_scored * config.hidden_size,
     )
 
 
 def product_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations a second of a large square matrix product, measured once in a process."""
+    """Return the operations per second of a large matrix product, measured once in a process."""
     # Drawn by every run, so that its random numbers do not depend on which runs came before it.
     left = torch.rand(RATE_SIZE, RATE_SIZE, device=device)
     if (dtype, device) not in _RATES:
@@ -82,7 +83,7 @@ def product_rate(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def _measure_product_rate(left: Float[Tensor, "N N"]) -> float:
-    """Operations a second of the product of a matrix with itself, the best of a few."""
+    """Return the operations per second of the product of a matrix with itself; best of a few."""
     best = float("inf")
     for _ in range(RATE_TRIES):
         start = time.perf_counter()
@@ -92,14 +93,15 @@ def _measure_product_rate(left: Float[Tensor, "N N"]) -> float:
 
 
 def training_dtype(precision: str, accelerator: str) -> torch.dtype:
-    """The precision of the products; ``auto`` is bfloat16 where it is known to be faster.
+    """Return the precision of matrix products.
 
-    That is on GPUs that have it, and on x86 processors with AVX-512 BF16 or AMX.
+    ``auto`` is bfloat16 on GPUs that support it and on x86 processors with AVX-512 BF16 or AMX,
+    else float32.
     """
     if precision != "auto":
         return getattr(torch, precision)
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
-    able = torch.cpu.get_capabilities()
-    has_products = any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    has_products = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return torch.bfloat16 if has_products else torch.float32

@@ -22,14 +22,14 @@ ShouldStop = Callable[[int, float], bool]
 class Interrupts(Callback):
     """Ends a run before its next step if an interrupt was lost.
 
-    Python drops exceptions that are raised in a finaliser, a ``KeyboardInterrupt`` too.
+    Python drops exceptions raised in a finalizer, including ``KeyboardInterrupt``.
     """
 
     def __init__(self) -> None:
         self._is_interrupted = self._is_installed = False
 
     def __enter__(self) -> None:
-        """Handle interrupts from here on: in the main thread, under Python's default handler."""
+        """Start to handle interrupts; only in the main thread, under Python's default handler."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
@@ -51,7 +51,7 @@ class Interrupts(Callback):
 
 
 class StopEarly(Callback):
-    """Calls ``should_stop`` after every epoch, and ends training when it returns True."""
+    """Calls ``should_stop`` after every epoch, and ends training if it returns True."""
 
     def __init__(self, monitor: str, should_stop: ShouldStop) -> None:
         self.monitor = monitor
@@ -63,21 +63,21 @@ class StopEarly(Callback):
 
 
 class AveragedWeights(WeightAveraging):
-    """An exponential average of the weights, each of which is up to date when it is read.
+    """An exponential moving average of the weights; lazily updated rows are caught up first.
 
-    Step ``n`` keeps ``min(decay, (1 + n) / (10 + n))`` of the average: the random start and the
+    At step ``n`` the decay is ``min(decay, (1 + n) / (10 + n))``, so that the random start and the
     first steps fade quickly.
 
     Source: the ``num_updates`` of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, decay: float) -> None:
-        def averaged(mean: Tensor, now: Tensor, num_averaged: Tensor | int) -> Tensor:
+        def average(mean: Tensor, now: Tensor, num_averaged: Tensor | int) -> Tensor:
             step = EMA_STEPS * int(num_averaged)
-            kept = min(decay, (1 + step) / (10 + step)) ** EMA_STEPS
-            return mean.lerp(now, 1 - kept)
+            remaining = min(decay, (1 + step) / (10 + step)) ** EMA_STEPS
+            return mean.lerp(now, 1 - remaining)
 
-        super().__init__(use_buffers=False, avg_fn=averaged)
+        super().__init__(use_buffers=False, avg_fn=average)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None and step_idx % EMA_STEPS == 0
@@ -108,9 +108,10 @@ class WithoutDropout(Callback):
 
 
 class StopPastTolerance(Callback):
-    """Ends a run in the epoch that lost more than the tolerance."""
+    """Ends a run in the first epoch whose loss of metrics exceeds the tolerance."""
 
     has_stopped = False
+    """True after such an epoch; saved in checkpoints."""
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         self.has_stopped = float(trainer.callback_metrics[SELECTION]) == PAST_TOLERANCE

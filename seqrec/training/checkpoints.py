@@ -1,4 +1,4 @@
-"""Checkpoints of the best and the last epoch, and within long ones, as resuming needs them."""
+"""Checkpoints of the best and the last epoch and within long epochs, with the resume state."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +14,8 @@ from seqrec.training.loaders import PackedLoader
 class ResumeState(Callback):
     """Adds state to checkpoints, so that a resumed run ends as an uninterrupted one would.
 
-    That is the random state of every process; the loader's position, which Lightning drops at the
-    end of an epoch; and whether the run had stopped early.
+    The state is the random state of every process and the loader's position, which Lightning drops
+    at the end of an epoch. A run that had stopped early stays stopped.
     """
 
     def __init__(self, loader: PackedLoader) -> None:
@@ -25,8 +25,8 @@ class ResumeState(Callback):
     def state_dict(self) -> dict[str, Any]:
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         return {
-            "random_states": of_all_processes(torch.get_rng_state()),
-            "cuda_random_states": of_all_processes(cuda),
+            "random_states": gather_processes(torch.get_rng_state()),
+            "cuda_random_states": gather_processes(cuda),
             "loader": self.loader.state_dict(),
         }
 
@@ -49,8 +49,8 @@ class ResumeState(Callback):
             trainer.should_stop |= early.wait_count >= early.patience
 
 
-def of_all_processes(value: Any) -> list[Any]:
-    """Return each process's value, by rank."""
+def gather_processes(value: Any) -> list[Any]:
+    """Return the values of all processes, by rank."""
     if not torch.distributed.is_initialized():
         return [value]
     values = [None] * torch.distributed.get_world_size()
@@ -59,7 +59,7 @@ def of_all_processes(value: Any) -> list[Any]:
 
 
 class EpochCheckpoint(ModelCheckpoint):
-    """One file, ``NAME.ckpt``: of the best epoch by a metric, or of the last one."""
+    """Saves one file, ``NAME.ckpt``: the best epoch by a metric, or the last one."""
 
     def __init__(self, folder: Path, name: str, monitor: str | None) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class EpochCheckpoint(ModelCheckpoint):
 
 
 def timed_checkpoint(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
-    """Save the file ``NAME.ckpt`` at an interval, also within an epoch."""
+    """Build the callback that saves ``NAME.ckpt`` at an interval, also within an epoch."""
     return ModelCheckpoint(
         dirpath=folder,
         filename=name,

@@ -12,14 +12,14 @@ from lightning import Callback, LightningModule, Trainer
 
 from seqrec.errors import SeqRecError
 from seqrec.training.accounting import Counts, Flops, product_rate
-from seqrec.training.checkpoints import of_all_processes
+from seqrec.training.checkpoints import gather_processes
 
 LOSS = "train/loss_nats"
 PROGRESS_SECONDS = 30
 
 
 class EpochLog(Callback):
-    """One JSON line an epoch in ``log.jsonl``, and one readable line on stderr.
+    """Writes a JSON line per epoch to ``log.jsonl``, and a readable line to stderr.
 
     Long epochs also report their progress.
     """
@@ -28,24 +28,24 @@ class EpochLog(Callback):
         self,
         file: Path,
         monitor: str | None,
-        flops_of: Callable[[Counts], Flops],
+        count_flops: Callable[[Counts], Flops],
         dtype: torch.dtype,
     ) -> None:
         """Start counting.
 
         Args:
-            file: the log.
-            monitor: the metric that chooses the best epoch, if there is one.
-            flops_of: the operations that the counted steps ran.
-            dtype: of the products in training.
+            file: file of the log.
+            monitor: metric that selects the best epoch; None without validation.
+            count_flops: returns the operations of the counted steps.
+            dtype: precision of the products in training.
         """
         self.file = file
         self.monitor = monitor
-        self.flops_of = flops_of
+        self.count_flops = count_flops
         self.dtype = dtype
         self.best = float("-inf")
         self.product_rate = 0.0
-        """The rate of matrix products of all processes together."""
+        """Operations per second of matrix products, all processes together."""
         self._restored: list[dict[str, Any]] = []
         self._counts = Counts()
         self._loss: Any = 0.0
@@ -56,13 +56,13 @@ class EpochLog(Callback):
     def state_dict(self) -> dict[str, Any]:
         self._stop_clock()
         here = {"counts": list(self._counts), "loss": float(self._loss), "seconds": self._seconds}
-        return {"processes": of_all_processes(here)}
+        return {"processes": gather_processes(here)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._restored = state["processes"]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Drop the lines of epochs that a resumed run repeats."""
+        """Restore the counts, and drop the lines of epochs that a resumed run repeats."""
         if len(self._restored) == trainer.world_size:
             here = self._restored[trainer.global_rank]
             self._counts = Counts(*here["counts"])
@@ -99,9 +99,9 @@ class EpochLog(Callback):
         now = time.perf_counter()
         if now - self._reported_at > PROGRESS_SECONDS and trainer.is_global_zero:
             self._reported_at = now
-            self._say_progress(trainer)
+            self._print_progress(trainer)
 
-    def _say_progress(self, trainer: Trainer) -> None:
+    def _print_progress(self, trainer: Trainer) -> None:
         """Print the progress of the epoch, with this process's speed and loss."""
         counts, seconds = self._counts, self._seconds
         if self._resumed_at is not None:
@@ -126,7 +126,7 @@ class EpochLog(Callback):
         counts = Counts(*map(int, _sum(trainer, self._counts)))
         loss = float(_sum(trainer, float(self._loss))) / (steps * trainer.world_size)
         seconds = self._seconds
-        flops = self.flops_of(counts)
+        flops = self.count_flops(counts)
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
@@ -170,7 +170,7 @@ class EpochLog(Callback):
 
 
 def _sum(trainer: Trainer, values: Any) -> Any:
-    """The sum over all processes."""
+    """Return the sums over all processes."""
     if trainer.world_size == 1:
         return torch.tensor(values, dtype=torch.float64)
     here = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
@@ -180,13 +180,13 @@ def _sum(trainer: Trainer, values: Any) -> Any:
 def _check_finite(trainer: Trainer, module: LightningModule) -> None:
     if not all(parameter.isfinite().all() for parameter in module.parameters()):
         raise SeqRecError(
-            f"training diverged in epoch {trainer.current_epoch + 1}: weights are no finite "
-            "numbers any more; lower trainer.learning_rate"
+            f"training diverged in epoch {trainer.current_epoch + 1}: weights are not finite; "
+            "lower trainer.learning_rate"
         )
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``log.jsonl``; one cut short by a crash is skipped."""
+    """Return the lines of a ``log.jsonl``; a line cut short by a crash ends them."""
     lines = []
     for text in file.read_text().splitlines():
         try:

@@ -1,4 +1,4 @@
-"""Running the Trainer in a run folder: checkpoints, early stopping, resuming, the best weights."""
+"""Run the Trainer in a run folder: checkpoints, early stopping, resuming, the best weights."""
 
 import logging
 import warnings
@@ -39,18 +39,18 @@ class FitSettings:
     patience: int
     """Epochs without a better selection metric after which training ends."""
     selection_metric: str
-    """Validation metric that chooses the epoch."""
+    """Validation metric that selects the epoch."""
     accelerator: str
     devices: int
     checkpoint_minutes: float
     ema_decay: float | None
     """Decay of averaged weights; None: weights are not averaged."""
     epochs_without_dropout: int
-    """Last epochs, of ``max_epochs``, that drop nothing."""
+    """Number of epochs at the end of ``max_epochs`` that train without dropout."""
 
 
 class FitResult(NamedTuple):
-    """What training did; the model holds the weights that it chose."""
+    """Outcome of training; the model holds the selected weights."""
 
     best_epoch: int | None
     """The epoch of these weights, counted from 1; None without epochs."""
@@ -69,41 +69,41 @@ def fit(
     num_scored: int,
     should_stop: ShouldStop | None = None,
 ) -> FitResult:
-    """Train until the selection metric stops growing, and leave the best weights in the model.
+    """Train until the selection metric stops growing, and load the best weights into the model.
 
     Without validation queries it trains for ``max_epochs`` and keeps the last weights.
-    Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones; if
-    one is there already, training continues from it and ends as it would have without the
-    interruption. With several devices this is one of as many processes that call it.
+    Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones.
+    Training continues from an existing checkpoint, and ends as it would have without the
+    interruption. With several devices each process calls this function.
 
     Args:
         module: model, loss and validation.
         loader: training batches.
-        validation: batches that choose the epoch.
-        folder: for the log and the checkpoints.
-        settings: of the Trainer.
-        num_scored: items that a target is scored against, itself among them.
-        should_stop: ends training early; needs one device, and validation queries.
+        validation: batches that select the epoch.
+        folder: folder of the log and the checkpoints.
+        settings: settings of the Trainer.
+        num_scored: items scored for a target, including itself.
+        should_stop: ends training early; needs one device and validation queries.
     """
     checkpoints, has_validation = folder / "checkpoints", validation.num_queries > 0
     monitor = f"val/{settings.selection_metric}" if has_validation else None
     if has_validation and module.tolerance is not None:
         monitor = SELECTION
     interrupts = Interrupts()
-    flops_of = partial(
+    count_flops = partial(
         training_flops, module.model, row_length=loader.stream.row_length, num_scored=num_scored
     )
     callbacks: list[Callback] = [
         interrupts,
-        EpochLog(folder / LOG_FILE, monitor, flops_of, module.products_dtype),
+        EpochLog(folder / LOG_FILE, monitor, count_flops, module.products_dtype),
         ResumeState(loader),
     ]
     if monitor is not None:
-        callbacks += _selection(monitor, checkpoints, settings, should_stop)
+        callbacks += _build_selection(monitor, checkpoints, settings, should_stop)
         if module.tolerance is not None:
             callbacks.append(StopPastTolerance())
-    callbacks += _every_run(checkpoints, settings)
-    trainer = _trainer(settings, callbacks)
+    callbacks += _build_common(checkpoints, settings)
+    trainer = _build_trainer(settings, callbacks)
     last = checkpoints / "last.ckpt"
     try:
         with interrupts:
@@ -124,10 +124,10 @@ def fit(
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
 
 
-def _selection(
+def _build_selection(
     monitor: str, checkpoints: Path, settings: FitSettings, should_stop: ShouldStop | None
 ) -> list[Callback]:
-    """Callbacks that choose the best epoch by validation, and end training."""
+    """Return the callbacks that select the best epoch by validation and end training."""
     callbacks: list[Callback] = [
         EarlyStopping(monitor, mode="max", patience=settings.patience),
         EpochCheckpoint(checkpoints, "best", monitor),
@@ -137,8 +137,8 @@ def _selection(
     return callbacks
 
 
-def _every_run(checkpoints: Path, settings: FitSettings) -> list[Callback]:
-    """Callbacks of runs with and without validation."""
+def _build_common(checkpoints: Path, settings: FitSettings) -> list[Callback]:
+    """Return the callbacks of all runs, with and without validation."""
     callbacks: list[Callback] = [
         EpochCheckpoint(checkpoints, "last", None),
         timed_checkpoint(checkpoints, "last", settings.checkpoint_minutes),
@@ -150,8 +150,8 @@ def _every_run(checkpoints: Path, settings: FitSettings) -> list[Callback]:
     return callbacks
 
 
-def _trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
-    _quieten_lightning()
+def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
+    _silence_lightning()
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -166,8 +166,8 @@ def _trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
     )
 
 
-def device_of(accelerator: str) -> torch.device:
-    """The device of work outside Lightning: a GPU if the setting allows it and one is there."""
+def get_device(accelerator: str) -> torch.device:
+    """Return the device of work outside Lightning: a GPU if it is allowed and available."""
     use_gpu = accelerator != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if use_gpu else "cpu")
 
@@ -176,9 +176,9 @@ def check_devices(accelerator: str, devices: int) -> None:
     """Check that the machine has these devices.
 
     Raises:
-        SeqRecError: it has not.
+        SeqRecError: Lightning refuses them.
     """
-    _quieten_lightning()
+    _silence_lightning()
     try:
         Trainer(accelerator=accelerator, devices=devices, logger=False, enable_checkpointing=False)
     except MisconfigurationException as error:
@@ -188,7 +188,7 @@ def check_devices(accelerator: str, devices: int) -> None:
         ) from error
 
 
-def _quieten_lightning() -> None:
+def _silence_lightning() -> None:
     """Silence Lightning's tips, device lines and advice about loader workers."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

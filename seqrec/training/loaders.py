@@ -14,18 +14,18 @@ from seqrec.tokens.streams.base import StreamPosition
 from seqrec.training.tensors import as_tensors
 
 PREFETCHED = 8
-"""Batches made ahead."""
+"""Largest number of batches prepared ahead of training."""
 
 T = TypeVar("T")
 
 
 class Stream(Protocol):
-    """Batches of an epoch from any place of it on; every choice follows from seed and place."""
+    """Batches of an epoch from any position on; seed and position determine every random choice."""
 
     row_length: int
     num_batches: int
 
-    def batches(self, place: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]: ...
+    def batches(self, position: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]: ...
 
 
 class PackedLoader:
@@ -33,31 +33,31 @@ class PackedLoader:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.place = StreamPosition()
+        self.position = StreamPosition()
 
     def __len__(self) -> int:
         return self.stream.num_batches
 
     def __iter__(self) -> Iterator[Any]:
-        for place, batch in in_background(self.stream.batches(self.place), PREFETCHED):
-            self.place = place
+        for position, batch in in_background(self.stream.batches(self.position), PREFETCHED):
+            self.position = position
             yield as_tensors(batch)
 
     def endless(self) -> Iterator[Any]:
-        """Batches of one epoch after the other, from the first on, wherever training is."""
+        """Yield batches of one epoch after the other from the first on, whatever the position."""
         for epoch in itertools.count():
             for _, batch in self.stream.batches(StreamPosition(epoch)):
                 yield as_tensors(batch)
 
     def state_dict(self) -> dict[str, int]:
-        return self.place._asdict()
+        return self.position._asdict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.place = StreamPosition(**state)
+        self.position = StreamPosition(**state)
 
 
 def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
-    """Yield the same items, made by a thread that is at most ``num_ahead`` of them ahead.
+    """Yield the items from a thread that works at most ``num_ahead`` of them ahead.
 
     Errors of the thread are raised here; the thread ends when the iterator is closed.
     """
@@ -99,7 +99,7 @@ def in_background(items: Iterator[T], num_ahead: int) -> Iterator[T]:
 
 
 class Validation(Protocol):
-    """Batches that judge the model and are not trained on."""
+    """Batches that evaluate the model and are not trained on."""
 
     num_queries: int
     """Queries of all processes together; 0 without validation."""
@@ -110,7 +110,7 @@ class Validation(Protocol):
 
 
 class QueryLoader:
-    """The validation queries, block by block; every process gets its share of each block's."""
+    """The validation queries, block by block; every process gets its share of each block."""
 
     def __init__(
         self,
@@ -122,14 +122,14 @@ class QueryLoader:
         num_ranks: int = 1,
         events: EventTokens | None = None,
     ) -> None:
-        """Count the queries of the validation.
+        """Count the validation queries.
 
         Args:
-            blocks: the log.
-            targets: which interactions of a user are targets.
-            memory_rows: a log of at most this many interactions is kept in memory.
-            rank: which of the processes this is; it gets every ``num_ranks``-th query.
-            num_ranks: processes that train together.
+            blocks: blocks of the log.
+            targets: kind of the targets of a user.
+            memory_rows: largest number of interactions of a log whose queries stay in memory.
+            rank: rank of this process; it gets every ``num_ranks``-th query.
+            num_ranks: number of processes.
             events: the event grammar, whose columns are read with the log.
         """
         self.blocks = blocks
@@ -137,8 +137,8 @@ class QueryLoader:
         self.rank = rank
         self.num_ranks = num_ranks
         self.events = events
-        self.is_kept = int(blocks.num_rows.sum()) <= memory_rows
-        self._kept: list[Queries] = []
+        self.is_cached = int(blocks.num_rows.sum()) <= memory_rows
+        self._cached: list[Queries] = []
         self.num_queries = sum(len(queries.users) for queries in self._read())
         """Queries of all processes together."""
 
@@ -146,12 +146,12 @@ class QueryLoader:
         return len(self.blocks)
 
     def __iter__(self) -> Iterator[Queries]:
-        for queries in self.of_all_processes():
+        for queries in self.iterate_all():
             yield queries.every(self.num_ranks, start=self.rank)
 
-    def of_all_processes(self) -> Iterator[Queries]:
-        """Yield the queries of all processes."""
-        yield from self._kept or self._read()
+    def iterate_all(self) -> Iterator[Queries]:
+        """Yield the queries of all processes, block by block."""
+        yield from self._cached or self._read()
 
     def _read(self) -> Iterator[Queries]:
         for block in range(len(self.blocks)):
@@ -159,6 +159,6 @@ class QueryLoader:
             queries = build_queries(log, "validation", self.targets)
             if self.events is not None:
                 queries = queries.with_events(log, self.events)
-            if self.is_kept:
-                self._kept.append(queries)
+            if self.is_cached:
+                self._cached.append(queries)
             yield queries

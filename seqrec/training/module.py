@@ -1,4 +1,4 @@
-"""The Lightning modules: a loss and an optimizer, and validation by full-catalog ranking."""
+"""Lightning modules: loss and optimizer, and validation by ranking the full catalog."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,25 +18,25 @@ from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward
 BatchLoss = Callable[[Any, Any], Float[Tensor, ""]]
-"""The loss of a batch under a model, its settings bound."""
+"""Returns the loss of a model on a batch; settings are bound."""
 ExtraMetrics = Callable[[SeqRecForNextItem], dict[str, float]]
-"""Metrics that are measured beside the ranking at every validation."""
+"""Returns metrics beyond ranking at every validation."""
 
 SELECTION = "val/selection"
 PAST_TOLERANCE = -1.0
-"""The selection metric of an epoch that lost more than the tolerance."""
+"""The selection metric of an epoch beyond the tolerance."""
 
 
 class Tolerance(NamedTuple):
-    """The validation metrics below which an epoch is not chosen."""
+    """The validation metrics below which an epoch is not selected."""
 
     least: dict[str, float]
     """The smallest value allowed, by metric, such as ``val/ndcg@10``."""
     selection_metric: str
-    """The metric that chooses among the epochs within the tolerance."""
+    """The metric that selects among the epochs within the tolerance."""
 
-    def selection(self, metrics: dict[str, float]) -> float:
-        """The number that an epoch with these metrics is chosen by."""
+    def get_selection(self, metrics: dict[str, float]) -> float:
+        """Return the selection value of an epoch with these metrics."""
         if any(metrics[key] < least for key, least in self.least.items()):
             return PAST_TOLERANCE
         return metrics[self.selection_metric]
@@ -58,9 +58,9 @@ class LearningModule(LightningModule):
 
         Args:
             model: the trained model.
-            batch_loss: of a batch under the model.
-            optimizers: build optimizer and schedule for the model, in Lightning's form.
-            dtype: of the products in training.
+            batch_loss: returns the loss of the model on a batch.
+            optimizers: builds optimizer and schedule, in Lightning's form.
+            dtype: precision of the products in training.
             gradient_clip: largest norm of the gradient.
         """
         super().__init__()
@@ -119,13 +119,13 @@ class TrainingModule(LearningModule):
 
         Args:
             model: the trained model.
-            batch_loss: of a batch under the model.
-            optimizers: build optimizer and schedule for the model, in Lightning's form.
+            batch_loss: returns the loss of the model on a batch.
+            optimizers: builds optimizer and schedule, in Lightning's form.
             ranker: ranks the catalog with the same model.
-            ks: cut-offs of the validation's metrics.
-            dtype: of the products in training.
+            ks: cut-offs of the validation metrics.
+            dtype: precision of the products in training.
             gradient_clip: largest norm of the gradient.
-            extra_metrics: measured beside the ranking at every validation.
+            extra_metrics: returns metrics beyond ranking at every validation.
         """
         super().__init__(model, batch_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
         self.ranker = ranker
@@ -140,7 +140,7 @@ class TrainingModule(LearningModule):
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
-        """Leave queries on the CPU: the ranker makes its own tensors."""
+        """Leave queries on the CPU: the ranker builds its own tensors."""
         if isinstance(batch, Queries):
             return batch
         return super().transfer_batch_to_device(batch, device, index)
@@ -156,5 +156,5 @@ class TrainingModule(LearningModule):
         if self.extra_metrics is not None:
             values |= {f"val/{key}": value for key, value in self.extra_metrics(self.model).items()}
         if self.tolerance is not None:
-            values[SELECTION] = self.tolerance.selection(values)
+            values[SELECTION] = self.tolerance.get_selection(values)
         self.log_dict(values)

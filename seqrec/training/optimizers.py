@@ -10,59 +10,64 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 STEP_OF_ROW = "step_of_row"
-"""The step that every row is at; of the optimizer's state, as the next two."""
+"""State key: the last step that each row has caught up with."""
 DRIFT = "drift"
-"""By step: the sum in what a row last used then is behind by."""
+"""State key, by step: the drift of a row that was last used at that step."""
 SHRUNK = "shrunk"
-"""By step: the logarithm of what weight decay has left of a row from the start to then."""
-REMEMBERED = 300
-"""Steps after which a mean gradient has faded (0.9**300 is 2e-14)."""
+"""State key, by step: the log of the factor of weight decay from the start to that step."""
+MAX_MISSED_STEPS = 300
+"""Steps after which a mean gradient has vanished (0.9**300 is 2e-14)."""
 FIRST_STEPS = 1024
 ROWS_AT_ONCE = 1 << 17
 
 
 class LazyAdamW(AdamW):
-    """AdamW whose cost, given a sparse gradient, is that of the rows that it names.
+    """AdamW whose cost, for a sparse gradient, is proportional to the rows of the gradient.
 
-    A row that some steps do not use would under AdamW go on along its fading mean gradient and
-    shrink by its weight decay. It catches up on both in closed form when it is next read, so that
-    its gradient is taken where AdamW would take it: with ``g`` steps missed since step ``s``,
+    AdamW moves a row also in steps without a gradient for it: along its decaying mean gradient,
+    and by weight decay. Here the row catches up on both in closed form when it is next read, so
+    that its gradient is computed at the same point as under AdamW. After ``g`` missed steps since
+    step ``s``,
 
         drift = sum(lr[i] * c[i] * r**(i - s) / shrunk(i))
         row = (row - drift * mean / sqrt(square)) * shrunk(s + g)
         mean = mean * beta1**g;  square = square * beta2**g
 
     over ``i = s + 1 .. s + g``, where ``r = beta1 / sqrt(beta2)``, ``c[i]`` is AdamW's bias
-    correction and ``shrunk(i)`` what decay leaves of a weight from ``s`` to ``i``. That equals
-    AdamW but for ``eps``.
+    correction and ``shrunk(i)`` the factor of weight decay from ``s`` to ``i``. This equals AdamW
+    except for ``eps``.
 
-    Parameters with a dense gradient are updated by AdamW itself. Rows are read through the tables
-    that :meth:`follow` is given; before anything else reads a table, :meth:`catch_up`.
+    Parameters with a dense gradient are updated by AdamW itself. Tables are registered with
+    :meth:`follow`; call :meth:`catch_up` before anything else reads one.
     """
 
     def follow(self, table: nn.Embedding) -> None:
-        """Bring rows of a table up to date just before they are looked up for training."""
+        """Catch up the rows of a table before each training lookup."""
 
         def catch_up(table: nn.Embedding, inputs: tuple[Tensor, ...]) -> None:
             if table.sparse and torch.is_grad_enabled():
-                self._catch_up_rows(table.weight, self._group_of(table.weight), inputs[0].flatten())
+                self._catch_up_rows(
+                    table.weight, self._find_group(table.weight), inputs[0].flatten()
+                )
 
         table.register_forward_pre_hook(catch_up)
 
     @torch.no_grad()
     def catch_up(self) -> None:
-        """Bring every row of every parameter up to date."""
+        """Catch up every row of every parameter."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if STEP_OF_ROW in self.state.get(parameter, {}):
                     rows = torch.arange(len(parameter), device=parameter.device)
-                    for some in rows.split(ROWS_AT_ONCE):
-                        self._catch_up_rows(parameter, group, some)
+                    for part in rows.split(ROWS_AT_ONCE):
+                        self._catch_up_rows(parameter, group, part)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         for state in self.state.values():
-            if STEP_OF_ROW in state:  # torch gives all but "step" the parameter's type
+            if (
+                STEP_OF_ROW in state
+            ):  # torch casts all entries except "step" to the parameter's type
                 state[STEP_OF_ROW] = state[STEP_OF_ROW].to(torch.int32)
 
     @torch.no_grad()
@@ -71,15 +76,15 @@ class LazyAdamW(AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        held_back = []
+        sparse = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
                     self._step_rows(parameter, group)
-                    held_back.append((parameter, parameter.grad))
+                    sparse.append((parameter, parameter.grad))
                     parameter.grad = None
         super().step()
-        for parameter, gradient in held_back:
+        for parameter, gradient in sparse:
             parameter.grad = gradient
         return loss
 
@@ -114,17 +119,17 @@ class LazyAdamW(AdamW):
     def _count_missed(
         self, state: dict[str, Any], now: int, rate: float, group: dict[str, Any]
     ) -> None:
-        """Add this step to what rows that were last used at an earlier one have missed."""
+        """Add this step to the drift and decay of rows that were last used at earlier steps."""
         if now == len(state[DRIFT]):
             for key in (DRIFT, SHRUNK):
                 state[key] = torch.cat([state[key], torch.zeros_like(state[key])])
         beta1, beta2 = group["betas"]
-        faded, ratio = (1 - beta2**now) ** 0.5 / (1 - beta1**now), beta1 / beta2**0.5
+        correction, ratio = (1 - beta2**now) ** 0.5 / (1 - beta1**now), beta1 / beta2**0.5
         shrunk, shrinks = state[SHRUNK], math.log1p(-rate * group["weight_decay"])
         shrunk[now] = shrunk[now - 1] + shrinks
-        since = torch.arange(min(now, REMEMBERED), 0, -1, device=shrunk.device)
+        since = torch.arange(min(now, MAX_MISSED_STEPS), 0, -1, device=shrunk.device)
         then = slice(now - len(since), now)
-        state[DRIFT][then] += rate * faded * ratio**since * (shrunk[then] - shrunk[now]).exp()
+        state[DRIFT][then] += rate * correction * ratio**since * (shrunk[then] - shrunk[now]).exp()
 
     @torch.no_grad()
     def _catch_up_rows(self, parameter: Tensor, group: dict[str, Any], rows: Tensor) -> None:
@@ -148,12 +153,15 @@ class LazyAdamW(AdamW):
         state["exp_avg_sq"].index_copy_(0, rows, square.mul_(beta2**missed))
         state[STEP_OF_ROW].index_fill_(0, rows, now)
 
-    def _group_of(self, parameter: Tensor) -> dict[str, Any]:
+    def _find_group(self, parameter: Tensor) -> dict[str, Any]:
         return next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
 
 
 def adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> LazyAdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101); decay on matrices only."""
+    """Build AdamW with weight decay on matrices only.
+
+    Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -167,10 +175,10 @@ def adamw(model: nn.Module, *, learning_rate: float, weight_decay: float) -> Laz
 
 
 def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
-    """Scale all gradients down to a joint norm of at most ``max_norm``; sparse ones too.
+    """Scale all gradients, dense and sparse, down to a joint norm of at most ``max_norm``.
 
     Returns:
-        The norm before.
+        The norm before scaling.
     """
     gradients = []
     for parameter in model.parameters():
@@ -189,9 +197,10 @@ def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
 def warmup_and_decay(
     optimizer: Optimizer, *, schedule: str, warmup_steps: int, total_steps: int
 ) -> LambdaLR:
-    """A learning rate that grows linearly over ``warmup_steps`` steps, then follows a schedule.
+    """Build a schedule that grows linearly for ``warmup_steps`` steps.
 
-    ``constant`` stays at the peak; ``linear`` and ``cosine`` reach 0 after ``total_steps``.
+    After that ``constant`` stays at the peak; ``linear`` and ``cosine`` reach 0 after
+    ``total_steps``.
     """
 
     def factor(step: int) -> float:

@@ -28,7 +28,7 @@ def as_tensors(batch: RewardBatch[np.ndarray]) -> RewardTensors: ...
 
 
 def as_tensors(batch: Any) -> Any:
-    """Return the batch with a tensor for every array; they share their memory."""
+    """Return the batch with a tensor for every array, which shares the array's memory."""
     parts = (torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in batch)
     return type(batch)(*parts)
 
@@ -40,5 +40,5 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
 
 
 def get_answers(batch: PairTensors) -> Answers:
-    """Return the lengths of the answers of every pair."""
+    """Return the lengths of the answers of all pairs."""
     return Answers((batch.chosen_at >= 0).sum(dim=1), (batch.rejected_at >= 0).sum(dim=2))

@@ -12,9 +12,9 @@ from seqrec.training.loaders import QueryLoader
 def validation_metrics(
     ranker: Ranker, validation: QueryLoader, ks: Sequence[int]
 ) -> dict[str, float]:
-    """Return means over the queries of all processes, by key: ``ndcg@10``, ..."""
+    """Return mean metrics over the queries of all processes, by key: ``ndcg@10``, ..."""
     scores: dict[str, list[np.ndarray]] = {}
-    for queries in validation.of_all_processes():
+    for queries in validation.iterate_all():
         for key, values in _scores(ranker, queries, ks).items():
             scores.setdefault(key, []).append(values)
     return {key: float(np.concatenate(parts).mean()) for key, parts in scores.items()}

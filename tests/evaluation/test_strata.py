@@ -5,7 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from seqrec.evaluation.protocol import Queries
-from seqrec.evaluation.strata import by_length, by_popularity, popularity_strata, shuffle_histories
+from seqrec.evaluation.strata import (
+    popularity_strata,
+    shuffle_histories,
+    stratify_by_length,
+    stratify_by_popularity,
+)
 from seqrec.tokens.events.features import NO, YES
 from seqrec.tokens.events.histories import EventHistories
 
@@ -22,7 +27,7 @@ def test_each_third_of_the_interactions_is_a_stratum():
 
 def test_targets_are_parted_by_popularity():
     asked = queries([[0], [1], [4]], [[1, 0], [2], [4]])
-    found = by_popularity(asked, np.array([1, 4, 0, 1, 3, 3]))
+    found = stratify_by_popularity(asked, np.array([1, 4, 0, 1, 3, 3]))
     assert [(name, places.tolist()) for name, places, _ in found] == [
         ("head", [0]),
         ("middle", [2]),
@@ -38,7 +43,7 @@ def test_targets_are_parted_by_popularity():
 
 
 def test_histories_are_parted_by_length():
-    found = by_length(queries([[0] * n for n in (1, 9, 10, 100, 250)], [[1]] * 5))
+    found = stratify_by_length(queries([[0] * n for n in (1, 9, 10, 100, 250)], [[1]] * 5))
     assert [(name, places.tolist()) for name, places, _ in found] == [
         ("1-9", [0, 1]),
         ("10-19", [2]),

@@ -23,7 +23,7 @@ class ParsedEvents(NamedTuple):
 
     codes: Int[np.ndarray, "T C"]
     unknown: list[str]
-    """Values that the model does not know, as ``key=value``."""
+    """Values outside the model's vocabularies, as ``key=value``."""
     times: Int64[np.ndarray, " T"]
     """Microseconds since 1970."""
 
@@ -73,11 +73,11 @@ def parse_events(
     rows = [event if isinstance(event, Mapping) else {} for event in history]
     codes = events.coder.item_feature_codes(items)
     unknown = []
-    times = _times(rows)
+    times = _parse_times(rows)
     is_first = np.arange(len(rows)) == 0
-    for place, feature in enumerate(events.grammar.features):
+    for index, feature in enumerate(events.grammar.features):
         if feature.source == "time":
-            codes[:, place] = feature.codes(time_values(times, is_first, feature.key))
+            codes[:, index] = feature.codes(time_values(times, is_first, feature.key))
         if feature.source != "column":
             continue
         for number, row in enumerate(rows):
@@ -87,68 +87,73 @@ def parse_events(
             code = feature.code_of(value)
             if code is None:
                 unknown.append(f"{feature.key}={value}")
-            codes[number, place] = code or UNKNOWN
+            codes[number, index] = code or UNKNOWN
     sessions = events.grammar.sessions
     if sessions is not None:
-        named = None
+        names = None
         if sessions.source == "column":
             series = [row.get(sessions.key) for row in rows]
-            named = np.array([_series_text(one) for one in series], dtype=str)
-        events.coder.set_session_codes(codes, items, named, times, is_first)
+            names = np.array([_series_text(one) for one in series], dtype=str)
+        events.coder.set_session_codes(codes, items, names, times, is_first)
     return ParsedEvents(codes, unknown, times)
 
 
-def parse_conditions(grammar: Grammar, given: Mapping[str, Any]) -> Conditions:
+def parse_conditions(grammar: Grammar, conditions: Mapping[str, Any]) -> Conditions:
     """Return the conditions on the next item, named by feature, by column, or as its time.
 
     Raises:
         SeqRecError: no feature before an item has this name, or it lacks the value.
     """
     codes, time = np.full(len(grammar.features), UNKNOWN, dtype=np.int32), None
-    for name, value in given.items():
-        asked = f"condition {name}={value}"
+    for name, value in conditions.items():
+        source = f"condition {name}={value}"
         if name == TIME_COLUMN and grammar.times == "target_time":
-            time = _microseconds(value, "condition")
+            time = _parse_microseconds(value, "condition")
             continue
-        place = grammar.find_feature(name, "before", asked)
-        codes[place] = grammar.get_code(place, value, asked)
+        index = grammar.find_feature(name, "before", source)
+        codes[index] = grammar.get_code(index, value, source)
     return Conditions(codes, time)
 
 
 def build_event_histories(
     items: Sequence[Int[np.ndarray, " T"]],
-    told: Sequence[ParsedEvents],
-    asked: Conditions,
+    events: Sequence[ParsedEvents],
+    conditions: Conditions,
 ) -> EventHistories:
     """Return histories that all have the same conditions."""
-    codes, times = [one.codes for one in told], [one.times for one in told]
-    target_times = None if asked.time is None else np.full(len(items), asked.time, dtype=np.int64)
-    return EventHistories(items, codes, np.tile(asked.codes, (len(items), 1)), times, target_times)
+    codes, times = [one.codes for one in events], [one.times for one in events]
+    target_times = None
+    if conditions.time is not None:
+        target_times = np.full(len(items), conditions.time, dtype=np.int64)
+    tiled = np.tile(conditions.codes, (len(items), 1))
+    return EventHistories(items, codes, tiled, times, target_times)
 
 
 def _series_text(value: Any) -> str:
-    """Return the name of a series; empty where it is missing."""
+    """Return the name of a series; empty if it is missing."""
     return "" if value is None or is_missing(value) else value_text(value)
 
 
-def _times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
+def _parse_times(rows: Sequence[Mapping[str, Any]]) -> Int64[np.ndarray, " T"]:
     """Return the times of events, oldest first, in microseconds since 1970."""
     values = [row.get(TIME_COLUMN) for row in rows]
-    found = [NO_TIME if value is None else _microseconds(value, "history") for value in values]
-    times = np.array(found, dtype=np.int64)
+    numbers = [
+        NO_TIME if value is None else _parse_microseconds(value, "history") for value in values
+    ]
+    times = np.array(numbers, dtype=np.int64)
     known = times[times != NO_TIME]
     if (np.diff(known) < 0).any():
-        later = int(np.argmax(np.diff(known) < 0))
-        at = [value for value in values if value is not None]
+        number = int(np.argmax(np.diff(known) < 0))
+        earlier, later = [value for value in values if value is not None][number : number + 2]
         raise SeqRecError(
-            f"history: the event of {TIME_COLUMN} {at[later + 1]} stands after that of "
-            f"{at[later]}; give events oldest first"
+            f"history: the event of {TIME_COLUMN} {later} follows that of {earlier}; give events "
+            "oldest first"
         )
     return times
 
 
-def _microseconds(value: Any, where: str) -> int:
-    """Return a time from seconds since 1970 or ISO 8601, in UTC unless it has a zone."""
+def _parse_microseconds(value: Any, where: str) -> int:
+    """Return the microseconds of a time in seconds since 1970 or ISO 8601; UTC by default."""
     seconds = parse_number(value)
     if seconds is None:
         try:
@@ -160,5 +165,5 @@ def _microseconds(value: Any, where: str) -> int:
         time = time if time.tzinfo else time.replace(tzinfo=UTC)
         seconds = time.timestamp()
     if not abs(seconds) < 1e12:
-        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is no time in seconds since 1970")
+        raise SeqRecError(f"{where}: {TIME_COLUMN} {value} is not a time in seconds since 1970")
     return round(seconds * MICROSECONDS)

@@ -1,1 +1,1 @@
-"""Settings chosen on validation after training: prior strength, cold-start items' vectors."""
+"""Settings chosen on validation after training: prior strength, cold-start vectors."""

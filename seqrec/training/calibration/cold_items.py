@@ -1,6 +1,6 @@
-"""Vectors of cold-start items: fitted to their content after training, then scaled on validation.
+"""Vectors of cold-start items: a content projection fitted after training, scaled on validation.
 
-The weights of the trained model stay as they are.
+Other weights of the trained model do not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,13 +23,13 @@ from seqrec.training.validation import validation_metrics
 
 NUM_STEPS = 600
 NUM_TARGETS = 1024
-"""Targets of a step, drawn from its batch."""
+"""Largest number of targets of a step, drawn from its batch."""
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.1
 INITIAL_STD = 0.02
 
 SCALES = tuple(2 ** (power / 4) for power in range(-8, 5))
-"""Lengths from a quarter to twice the fitted one, tried in order until one costs too much."""
+"""Factors on the fitted vectors, tried in this order until one costs too much."""
 NUM_HALVINGS = 5
 
 
@@ -40,22 +40,22 @@ def learn_cold_items(
     row_dropout: float,
     content_dropout: float,
 ) -> None:
-    """Fit ``proj_of_new``, which gives an item without a row its vector from its content.
+    """Fit ``proj_of_new``, which computes the vector of an item without a row from its content.
 
     The loss is the next-item cross-entropy at training positions, whose hidden states are fixed.
-    At every step a random share of the known items take the vector that ``proj_of_new`` makes of
-    their content; the others keep theirs. Nothing but ``proj_of_new`` changes.
+    At every step a random share of the known items are represented by ``proj_of_new`` of their
+    content, the others by their own vectors. Only ``proj_of_new`` changes.
 
     Args:
-        model: a trained one with content.
-        batches: packed training histories, one a step.
-        row_dropout: the share of known items that are represented by their content.
+        model: a trained model with content.
+        batches: packed training histories, a batch per step.
+        row_dropout: share of the known items that are represented by their content.
         content_dropout: share of the content's features dropped. Without it, some vectors of
             cold-start items are so long that they outrank better items.
 
     Source: Volkovs et al. 2017, "DropoutNet: Addressing Cold Start in Recommender Systems", for
-        dropping the vectors of known items; there it is done while the model is trained, which
-        costs accuracy on known items.
+        dropping the vectors of known items. DropoutNet does so during training, which costs
+        accuracy on known items.
     """
     embedding = model.get_input_embeddings()
     assert isinstance(embedding, ContentEmbedding)
@@ -100,7 +100,7 @@ class Scaled(NamedTuple):
 
     scale: float
     cost: float
-    """Share of its best value that the selection metric lost; without cold-start items it is 0."""
+    """Relative loss of the selection metric against its best value."""
     validation: dict[str, float]
     """Metrics at this scale."""
 
@@ -113,17 +113,17 @@ def scale_cold_items(
     ks: Sequence[int],
     max_cost: float,
 ) -> Scaled:
-    """Scale the vectors of cold-start items as far up as validation allows.
+    """Scale the vectors of cold-start items up, to the largest cost that validation allows.
 
-    Longer vectors rank these items higher, above targets that training met. The vectors stay as
-    they were fitted if scores are cosines, or if no target is ranked at all.
+    Longer vectors rank these items higher, also above warm targets. The fitted scale stays if
+    scores are cosines, or if the selection metric is 0.
 
     Args:
         ranker: ranks with the model, whose ``proj_of_new`` is scaled.
-        validation: the queries.
-        selection_metric: the metric that may lose.
+        validation: validation queries.
+        selection_metric: the metric of the cost.
         ks: cut-offs of the metrics.
-        max_cost: the share of its best value that the metric may lose.
+        max_cost: largest relative loss of the selection metric against its best value.
 
     Returns:
         The chosen scale, its cost and its metrics.

@@ -22,10 +22,10 @@ def choose_strength(
     Strengths are tried in ascending order, until the metric has fallen twice in a row.
 
     Args:
-        ranker: ranks with the model that has the prior.
-        transition_prior: its strength is set.
-        validation: the queries.
-        selection_metric: the metric that chooses.
+        ranker: ranks with the model of the prior.
+        transition_prior: the prior whose strength is set.
+        validation: validation queries.
+        selection_metric: the metric that selects the strength.
         ks: cut-offs of the metrics.
 
     Returns:

@@ -1,1 +1,1 @@
-"""The training loss of one batch under a model, one file an objective."""
+"""The training loss of one batch under a model, a file per objective."""

@@ -18,7 +18,7 @@ from seqrec.training.tensors import PackedTensors
 
 
 class TopKDivergence(Protocol):
-    """A divergence of a student from the kept part of its teachers' distribution."""
+    """A divergence of a student from its teachers' top-k distribution; settings are bound."""
 
     def __call__(
         self,
@@ -32,24 +32,32 @@ class TopKDivergence(Protocol):
     ) -> Tensor: ...
 
 
-def kept_answers_loss(
+def top_k_loss(
     model: SeqRecForNextItem,
     batch: PackedTensors,
     *,
-    answers: "CacheReader",
+    reader: "CacheReader",
     divergence: TopKDivergence,
     sft_share: float,
 ) -> Float[Tensor, ""]:
-    """``distillation_loss`` by forward divergence from what a cache kept of its teachers."""
+    """``distillation_loss`` with the teachers' cached top-k distributions.
+
+    Args:
+        model: the student.
+        batch: packed histories with the log rows of their positions.
+        reader: reads the cached distributions.
+        divergence: divergence from a top-k distribution.
+        sft_share: share of the cross-entropy of the next items.
+    """
     learned = TargetPositions.of(batch.labels, batch.label_weight)
     assert batch.sources is not None
-    kept = answers(batch.sources.flatten()[learned.positions])
+    teacher = reader(batch.sources.flatten()[learned.positions])
     item_weight = model.item_weight()
     student = read_scores(model, batch, learned.positions, learned.labels, item_weight=item_weight)
     losses = [
         divergence(
             member,
-            kept,
+            teacher,
             labels=learned.labels,
             label_share=sft_share,
             row_weight=learned.weight,
@@ -61,30 +69,30 @@ def kept_answers_loss(
 
 
 class CacheReader:
-    """Cached answers by the row of the log that was read last."""
+    """Reads the teachers' cached distribution after a row of the log."""
 
     def __init__(self, cached: CachedTopK, num_rows: int, use_tail_mass: bool = True) -> None:
-        """Hold them.
+        """Index the cache by log row.
 
         Args:
-            cached: of every position that is learned.
-            num_rows: rows of the log.
-            use_tail_mass: whether the titles that were not kept share what the kept ones leave;
-                else they are taken to be impossible.
+            cached: top-k distributions at every learned position.
+            num_rows: number of rows of the log.
+            use_tail_mass: items outside the cache share the remaining probability; False: they
+                have probability 0.
         """
         self.cached = cached
         self.use_tail_mass = use_tail_mass
-        self._place = np.full(num_rows, -1, dtype=np.int32)
-        self._place[cached.rows] = np.arange(len(cached.rows), dtype=np.int32)
+        self._index = np.full(num_rows, -1, dtype=np.int32)
+        self._index[cached.rows] = np.arange(len(cached.rows), dtype=np.int32)
 
     def __call__(self, rows: Int[Tensor, " N"]) -> TopKDistribution:
-        place = self._place[rows.cpu().numpy()]
-        assert (place >= 0).all()
+        index = self._index[rows.cpu().numpy()]
+        assert (index >= 0).all()
         parts = (
-            self.cached.items[place],
-            self.cached.log_prob[place],
-            self.cached.tail_mass[place],
+            self.cached.items[index],
+            self.cached.log_prob[index],
+            self.cached.tail_mass[index],
         )
-        items, log_prob, rest = (torch.from_numpy(part).to(rows.device) for part in parts)
-        kept = TopKDistribution(items.long(), log_prob.float(), rest.float())
-        return kept if self.use_tail_mass else without_tail(kept)
+        items, log_prob, tail_mass = (torch.from_numpy(part).to(rows.device) for part in parts)
+        teacher = TopKDistribution(items.long(), log_prob.float(), tail_mass.float())
+        return teacher if self.use_tail_mass else without_tail(teacher)

@@ -1,4 +1,4 @@
-"""Distillation: a student learns to answer as its teachers do, over the whole catalog."""
+"""Distillation: a student learns its teachers' distributions over the whole catalog."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -15,7 +15,7 @@ from seqrec.training.tensors import PackedTensors
 
 
 class Divergence(Protocol):
-    """A divergence of a student from its teachers, its settings bound."""
+    """A divergence of a student from its teachers; settings are bound."""
 
     def __call__(
         self,
@@ -30,17 +30,17 @@ class Divergence(Protocol):
 
 
 class Continuation(NamedTuple):
-    """How students continue histories, for their teachers to judge."""
+    """Settings of histories that the student continues and the teachers score."""
 
     num_items: int
-    """How many titles of theirs each history goes on with."""
+    """Number of the student's items in each history."""
     temperature: float
     share: float
-    """Of the loss."""
+    """Share of the loss on these items."""
 
 
 class Teachers:
-    """Models that are asked and never change."""
+    """Frozen models whose distributions are the targets."""
 
     def __init__(self, models: Sequence[SeqRecForNextItem]) -> None:
         self.models = [model.eval().requires_grad_(False) for model in models]
@@ -54,12 +54,12 @@ class Teachers:
         labels: Int[Tensor, " N"] | None = None,
         num_items: int | None = None,
     ) -> list[CatalogScores]:
-        """Each teacher's scores at some positions of packed histories.
+        """Return each teacher's scores at some positions of packed histories.
 
         Args:
             batch: packed histories.
-            positions: which of them, in the flat array.
-            labels: the items that came next, in training.
+            positions: indices in the flat array of positions.
+            labels: next items of these positions, in training.
             num_items: size of the softmax: the student's learned items; the teacher's if absent.
         """
         device = batch.input_ids.device
@@ -84,7 +84,7 @@ def read_scores(
     item_weight: Float[Tensor, "I D"],
     num_items: int | None = None,
 ) -> CatalogScores:
-    """A model's scores at some positions of a batch, which it reads first."""
+    """Encode a batch and return the model's scores at some positions."""
     hidden = model.hidden_states(batch.input_ids, batch.documents).flatten(0, 1)
     return scores_at(
         model, batch, hidden, positions, labels, num_items=num_items, item_weight=item_weight
@@ -103,21 +103,21 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """The divergence from live teachers at every position of packed histories, in nats.
 
-    Members of a student learn each for itself: the mean of their divergences. Titles that SFT would
-    leave out, which have content and were never met, are left out of all distributions.
+    The members of an ensemble are trained independently: the loss is the mean of theirs. All
+    distributions exclude the items that SFT excludes: cold-start items of a student with content.
 
     With shares ``s`` of SFT, ``h`` of hidden states and ``c`` of continued histories:
     ``(1 - c) * ((1 - h) * ((1 - s) * divergence + s * cross-entropy) + h * unexplained) +
-    c * divergence at the student's own titles``.
+    c * divergence at the student's own items``.
 
     Args:
         model: the student.
         batch: packed histories.
-        teachers: several count alike: the mean of their probabilities.
-        divergence: over the catalog.
-        sft_share: what the titles that came next count.
-        state_share: what ``unexplained_share`` of the teachers' states by the student's counts.
-        continuation: whether histories are continued by the student, too, and how.
+        teachers: the teachers; probabilities of several are averaged.
+        divergence: divergence over the catalog.
+        sft_share: share of the cross-entropy of the next items.
+        state_share: share of ``unexplained_share`` of the teachers' states.
+        continuation: settings of continued histories; None: do not continue histories.
 
     Source: Hinton et al. 2015, arXiv:1503.02531; Agarwal et al. 2024, arXiv:2306.13649, for
         continued histories; Romero et al. 2015, arXiv:1412.6550, for hidden states.
@@ -145,32 +145,32 @@ def distillation_loss(
         loss = (1 - state_share) * loss + state_share * torch.stack(unexplained).mean()
     if continuation is None or not continuation.share:
         return loss
-    continued, place = continue_histories(model, batch, continuation)
-    if not len(place):
+    continued, positions = continue_histories(model, batch, continuation)
+    if not len(positions):
         return loss
-    teacher_scores = teachers.scores(continued, place, num_items=num_items)
-    own = read_scores(model, continued, place, item_weight=item_weight)
-    of_own = [
+    teacher_scores = teachers.scores(continued, positions, num_items=num_items)
+    own = read_scores(model, continued, positions, item_weight=item_weight)
+    own_losses = [
         divergence(
             member,
             teacher_scores,
             labels=None,
             label_share=0.0,
-            row_weight=torch.ones_like(place, dtype=batch.label_weight.dtype),
-            total_weight=float(len(place)),
+            row_weight=torch.ones_like(positions, dtype=batch.label_weight.dtype),
+            total_weight=float(len(positions)),
         )
         for member in model.per_member(own)
     ]
-    return (1 - continuation.share) * loss + continuation.share * torch.stack(of_own).mean()
+    return (1 - continuation.share) * loss + continuation.share * torch.stack(own_losses).mean()
 
 
 def unexplained_share(
     student: Float[Tensor, "N D"], teacher: Float[Tensor, "N E"]
 ) -> Float[Tensor, ""]:
-    """The share of the teacher's states that no linear function of the student's gives.
+    """The share of variance of the teacher's states that the student's do not explain linearly.
 
-    ``1 - R ** 2`` of the regression of the one on the other over the batch: the projection that
-    suits best is used, and has no weights of its own to learn. Float32, whatever the products.
+    It is ``1 - R ** 2`` of the least-squares regression over the batch, in float32; the projection
+    has no trained weights.
 
     Source: Kornblith et al. 2019, arXiv:1905.00414, the linear regression of table 1; the
         gradient takes the projection as given (envelope theorem).
@@ -181,8 +181,8 @@ def unexplained_share(
             gram = student.T @ student
             gram.diagonal().add_(1e-4 * gram.diagonal().mean() + 1e-12)
             projection = torch.linalg.solve(gram, student.T @ teacher)
-        missed = (teacher - student @ projection).square().sum()
-        return missed / teacher.square().sum().clamp_min(1e-12)
+        residual = (teacher - student @ projection).square().sum()
+        return residual / teacher.square().sum().clamp_min(1e-12)
 
 
 @torch.no_grad()
@@ -191,32 +191,32 @@ def continue_histories(
     batch: PackedTensors,
     continuation: Continuation,
 ) -> tuple[PackedTensors, Int[Tensor, " N"]]:
-    """The same rows, each window from a random place on continued by the student.
+    """Replace some items of each window, from a random position on, by items of the student.
 
-    Titles are drawn one after the other from the student's own distributions, without dropout;
-    what stands after them is as it was. Windows too short to be continued stay as they are.
+    Items are drawn one after the other from the student's distributions, without dropout. Later
+    items of the window and windows that are too short do not change.
 
     Returns:
-        The rows, and the flat positions that read the student's titles.
+        The batch, and the flat positions of the student's items.
     """
     num_items = continuation.num_items
-    place = _random_places(batch, num_items)
+    starts = _draw_positions(batch, num_items)
     batch = batch._replace(input_ids=batch.input_ids.clone())
     is_training = model.training
     model.eval()
     item_weight = model.item_weight()
     for step in range(num_items):
-        scores = read_scores(model, batch, place + step, item_weight=item_weight)
+        scores = read_scores(model, batch, starts + step, item_weight=item_weight)
         drawn = draw_items(scores, continuation.temperature)
         tokens = model.config.item_blocks.encode(drawn).squeeze(-1)
-        batch.input_ids.view(-1)[place + step + 1] = tokens
+        batch.input_ids.view(-1)[starts + step + 1] = tokens
     model.train(is_training)
-    after = torch.arange(1, num_items + 1, device=place.device)
-    return batch, (place[:, None] + after).flatten()
+    after = torch.arange(1, num_items + 1, device=starts.device)
+    return batch, (starts[:, None] + after).flatten()
 
 
-def _random_places(batch: PackedTensors, num_items: int) -> Int[Tensor, " W"]:
-    """In every window that is long enough, a flat position after which ``num_items`` more fit."""
+def _draw_positions(batch: PackedTensors, num_items: int) -> Int[Tensor, " W"]:
+    """Return a random flat position of every window with ``num_items`` positions after it."""
     documents = batch.documents
     is_start = documents > 0
     is_start[:, 1:] &= documents[:, 1:] != documents[:, :-1]

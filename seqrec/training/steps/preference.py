@@ -1,4 +1,4 @@
-"""Preference optimisation: what was preferred becomes likelier than what was not."""
+"""Preference optimization: the loss of pairs, the reference, and metrics of held-out pairs."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -27,7 +27,7 @@ from seqrec.training.tensors import PairTensors, as_tensors, get_answers
 
 
 class PreferenceLoss(Protocol):
-    """A loss of pairs, its settings bound."""
+    """A loss of pairs; settings are bound."""
 
     def __call__(
         self, policy: PairLogProbs, reference: PairLogProbs, answers: Answers
@@ -48,26 +48,26 @@ def preference_loss(
     reference: ReferenceLogProbs | None,
     sft_share: float,
 ) -> Float[Tensor, ""]:
-    """``(1 - sft_share)`` times the mean loss of the pairs, ``sft_share`` times that of SFT.
+    """``(1 - sft_share)`` times the mean loss of the pairs plus ``sft_share`` times that of SFT.
 
-    Histories are encoded once for both: SFT's loss is the cross-entropy of the titles within the
-    histories that are shown.
+    Both read the same encoding of the histories: the loss of SFT is the cross-entropy of the next
+    items within the histories of the pairs.
 
     Args:
         model: the policy.
         batch: pairs and their packed histories.
-        loss: of log-probabilities.
-        reference: what the policy is held against; None where the loss reads none.
-        sft_share: as above.
+        loss: loss of the pairs' log-probabilities.
+        reference: returns the reference's log-probabilities; None for a loss without a reference.
+        sft_share: share of the SFT loss.
     """
     hidden = model.hidden_states(batch.input_ids, batch.documents)
     item_weight = model.item_weight()
     policy = log_probs(pair_scores(model, batch, hidden, item_weight=item_weight), batch)
-    held_against = policy if reference is None else reference(batch)
-    losses = loss(policy, held_against, get_answers(batch))
-    of_pairs = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
+    reference_log_probs = policy if reference is None else reference(batch)
+    losses = loss(policy, reference_log_probs, get_answers(batch))
+    pair_loss = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
     if not sft_share:
-        return of_pairs
+        return pair_loss
     targets = TargetPositions.of(batch.labels, batch.label_weight)
     scores = scores_at(
         model,
@@ -77,7 +77,7 @@ def preference_loss(
         targets.labels,
         item_weight=item_weight,
     )
-    of_titles = catalog_cross_entropy(
+    item_loss = catalog_cross_entropy(
         scores.hidden,
         scores.item_weight,
         targets.labels,
@@ -85,7 +85,7 @@ def preference_loss(
         total_weight=batch.total_weight,
         logit_bias=scores.logit_bias,
     )
-    return (1 - sft_share) * of_pairs + sft_share * of_titles
+    return (1 - sft_share) * pair_loss + sft_share * item_loss
 
 
 def pair_scores(
@@ -97,16 +97,16 @@ def pair_scores(
     num_items: int | None = None,
     as_served: bool = False,
 ) -> CatalogScores:
-    """``catalog_scores`` at the positions of a batch that its pairs ask about.
+    """Return the model's scores at the positions of the pairs of a batch.
 
     Args:
-        model: whose scores.
+        model: the model.
         batch: pairs and their packed histories.
         hidden: the model's states at every position.
         item_weight: the model's item vectors.
         num_items: size of the softmax.
-        as_served: leave all occurrences in the transition prior. In training the one of the item
-            that came next is left out, where that item is known.
+        as_served: use all transitions in the transition prior. In training the transition to a
+            known next item is excluded.
     """
     index = batch.rows * batch.input_ids.shape[1] + batch.columns
     return scores_at(
@@ -121,7 +121,7 @@ def pair_scores(
 
 
 def log_probs(scores: CatalogScores, batch: PairTensors) -> PairLogProbs:
-    """The log-probabilities of all answers of a batch, given ``pair_scores``."""
+    """Return the log-probabilities of all answers of a batch, given ``pair_scores``."""
     answers = batch.chosen_at, batch.rejected_at, batch.unrelated_at
     if all(at.shape[-1] <= 1 for at in answers):
         hidden, item_weight, logit_bias = scores
@@ -140,10 +140,10 @@ def log_probs(scores: CatalogScores, batch: PairTensors) -> PairLogProbs:
 
 
 class FrozenReference:
-    """A second model, asked without a gradient."""
+    """A second model, evaluated without gradients."""
 
     def __init__(self, model: SeqRecForNextItem, num_items: int | None = None) -> None:
-        """Hold the model.
+        """Freeze the model.
 
         Args:
             model: the reference.
@@ -160,21 +160,21 @@ class FrozenReference:
 
 
 class CachedReference:
-    """Log-probabilities that were computed before, by the number of the pair in its file."""
+    """Cached log-probabilities, by the index of the pair in its file."""
 
-    def __init__(self, of_pairs: PairLogProbs) -> None:
-        self.of_pairs = of_pairs
+    def __init__(self, log_probs: PairLogProbs) -> None:
+        self.log_probs = log_probs
 
     def __call__(self, batch: PairTensors) -> PairLogProbs:
         device = batch.pairs.device
-        self.of_pairs = move_data_to_device(self.of_pairs, device)
-        return PairLogProbs(*(part[batch.pairs] for part in self.of_pairs))
+        self.log_probs = move_data_to_device(self.log_probs, device)
+        return PairLogProbs(*(part[batch.pairs] for part in self.log_probs))
 
 
 class PairMetrics:
-    """How a policy fares on held-out pairs, and how far it has gone from its reference.
+    """Metrics of a policy on held-out pairs, and its KL divergence from the reference.
 
-    Everything is as served: float32, no dropout, all of a memory.
+    Models are evaluated as served: float32, no dropout, the whole transition prior.
     """
 
     def __init__(
@@ -182,46 +182,46 @@ class PairMetrics:
         batches: Callable[[], Iterable[PairBatch[np.ndarray]]],
         reference: Callable[[], SeqRecForNextItem],
     ) -> None:
-        """Hold where the pairs and the reference come from.
+        """Set the sources of pairs and reference.
 
         Args:
-            batches: of the held-out pairs.
-            reference: the model, held in memory or read anew.
+            batches: returns batches of the held-out pairs.
+            reference: returns the reference model, from memory or from disk.
         """
         self.batches = batches
         self.reference = reference
 
     @torch.no_grad()
     def __call__(self, policy: SeqRecForNextItem) -> dict[str, float]:
-        """Accuracy, margin and the chosen answers' ratio, means over pairs; KL over histories.
+        """Return mean accuracy, margin and chosen ratio of pairs, and the mean KL of positions.
 
-        A mean that is over nothing is left out.
+        A metric without values is absent.
         """
         is_training = policy.training
         policy.eval()
         reference = self.reference().eval()
         reference.to(policy.device)  # type: ignore[arg-type]
-        found: dict[str, list[Tensor]] = {}
+        parts_by_key: dict[str, list[Tensor]] = {}
         for batch in self.batches():
             tensors = move_data_to_device(as_tensors(batch), policy.device)
             for key, values in _pair_metrics(policy, reference, tensors).items():
-                found.setdefault(key, []).append(values.double().cpu())
+                parts_by_key.setdefault(key, []).append(values.double().cpu())
         policy.train(is_training)
-        values_of = {key: torch.cat(parts) for key, parts in found.items()}
-        return {key: float(values.mean()) for key, values in values_of.items() if len(values)}
+        joined = {key: torch.cat(parts) for key, parts in parts_by_key.items()}
+        return {key: float(values.mean()) for key, values in joined.items() if len(values)}
 
 
 def _pair_metrics(
     policy: SeqRecForNextItem, reference: SeqRecForNextItem, batch: PairTensors
 ) -> dict[str, Tensor]:
-    """By what is watched, the value of every pair (KL: of every place)."""
-    scores, of_models = [], []
+    """Return the values of every pair, by metric; for the KL, of every position."""
+    scores, log_probs_by_model = [], []
     for model in (policy, reference):
         hidden = model.hidden_states(batch.input_ids, batch.documents)
         own = pair_scores(model, batch, hidden, num_items=policy.num_learned, as_served=True)
         scores.append(own)
-        of_models.append(log_probs(own, batch))
-    mine, theirs = of_models
+        log_probs_by_model.append(log_probs(own, batch))
+    mine, theirs = log_probs_by_model
     answers = get_answers(batch)
     is_pair = answers.has_chosen & answers.is_rejected.any(dim=1)
     return {

@@ -1,4 +1,4 @@
-"""Training of reward models: the probability that an answer to a history is liked."""
+"""Training of reward models: loss, predictions and validation of likes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ from seqrec.training.tensors import RewardTensors, as_tensors, move_batch
 
 
 def reward_logits(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "M S"]:
-    """The logits of a batch's answers, by member: the mean over the items of each answer."""
+    """Return the logits of a batch's answers, by member: means over the items of each answer."""
     hidden = model.hidden_states(batch.input_ids, batch.ratings, batch.documents)
     return model.slate_logits(hidden[batch.rows, batch.columns], batch.slates)
 
 
 def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, ""]:
-    """Binary cross-entropy of the labels, the mean over the batch's answers, in nats.
+    """The binary cross-entropy of the labels, a mean over the batch's answers, in nats.
 
-    Every member learns from its own loss: their sum.
+    The members of an ensemble are trained independently: the loss is the sum of theirs.
     """
     logits = reward_logits(model, batch).float()
     labels = batch.labels.expand_as(logits)
@@ -34,7 +34,7 @@ def reward_loss(model: SeqRecForReward, batch: RewardTensors) -> Float[Tensor, "
 
 
 class RewardLoader:
-    """Answers that choose the epoch or judge the model, the same in every process."""
+    """Answers that select the epoch or evaluate the model, the same in every process."""
 
     def __init__(self, stream: WindowStream) -> None:
         self.stream = stream
@@ -52,20 +52,20 @@ class PredictedLikes(NamedTuple):
     """A model's predictions for some answers."""
 
     events: Int[np.ndarray, " N"]
-    """The number of each answer among the rated events or labels."""
+    """Index of each answer among the rated events or labels."""
     probabilities: Float[np.ndarray, " N"]
     labels: Float[np.ndarray, " N"]
 
     @classmethod
     def of(cls, model: SeqRecForReward, batch: RewardTensors) -> "PredictedLikes":
-        """The predictions for a batch: the mean of the members' logits, as a probability."""
+        """Predict a batch: the sigmoid of the members' mean logit."""
         probabilities = torch.sigmoid(reward_logits(model, batch).double().mean(dim=0))
         parts = batch.events, probabilities, batch.labels.double()
         return cls(*(part.cpu().numpy() for part in parts))
 
     @classmethod
     def join(cls, parts: Iterable["PredictedLikes"]) -> "PredictedLikes":
-        """All parts in the order of the answers."""
+        """Concatenate parts in the order of the answers."""
         events, probabilities, labels = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(events)
         return cls(events[order], probabilities[order], labels[order])
@@ -86,7 +86,7 @@ def predict_likes(model: SeqRecForReward, loader: RewardLoader) -> PredictedLike
 
 
 class RewardModule(LearningModule):
-    """A reward model, validated on the likes of held-out users; every process judges all."""
+    """A reward model, validated on the likes of held-out users; every process validates all."""
 
     def __init__(
         self,

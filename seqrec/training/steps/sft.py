@@ -16,7 +16,7 @@ from seqrec.training.tensors import PackedTensors
 
 
 class CatalogLoss(Protocol):
-    """A loss over the whole catalog, its settings bound."""
+    """A loss over the whole catalog; settings are bound."""
 
     def __call__(
         self,
@@ -31,7 +31,7 @@ class CatalogLoss(Protocol):
 
 
 class SampledLoss(Protocol):
-    """A loss over targets and shared negatives, its settings bound."""
+    """A loss over targets and shared negatives; settings are bound."""
 
     def __call__(
         self,
@@ -88,10 +88,10 @@ def sft_loss(
     The members of an ensemble are trained independently: the loss is the mean of theirs.
 
     Args:
-        model: the model that is trained.
+        model: the trained model.
         batch: packed histories.
-        loss: over the catalog.
-        num_targets: next items that are learned at a position.
+        loss: loss over the catalog.
+        num_targets: number of next items learned at a position.
         target_decay: weight of a next item relative to the one before it; the weights sum to 1.
         events: block size and loss of event features.
     """
@@ -146,7 +146,7 @@ def sampled_sft_loss(
     sampler: NegativeSampler,
     events: EventsLoss = NO_EVENTS,
 ) -> Float[Tensor, ""]:
-    """``sft_loss`` against sampled items; rows of other items get no gradient."""
+    """``sft_loss`` with sampled negatives; rows of other items get no gradient."""
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
     learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
     labels = batch.labels.flatten()[learned]

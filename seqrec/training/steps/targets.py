@@ -15,7 +15,7 @@ class TargetPositions(NamedTuple):
     """The positions of a batch that have a label of a weight above 0."""
 
     positions: Int[Tensor, " N"]
-    """In the flat array of positions."""
+    """Indices in the flat array of positions."""
     labels: Int[Tensor, "N *K"]
     weight: Float[Tensor, "N *K"]
 
@@ -40,14 +40,14 @@ def scores_at(
     num_items: int | None = None,
     item_weight: Float[Tensor, "I D"] | None = None,
 ) -> CatalogScores:
-    """``catalog_scores`` at some positions of packed histories.
+    """Return ``catalog_scores`` at some positions of packed histories.
 
     Args:
-        model: whose scores.
+        model: the model.
         batch: packed histories.
         hidden: the model's states at every position, flat.
-        positions: which of them, in the flat array.
-        labels: the items that came next, in training.
+        positions: indices in the flat array of positions.
+        labels: next items of these positions, in training.
         num_items: size of the softmax.
         item_weight: the model's item vectors.
     """

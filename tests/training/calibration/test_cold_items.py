@@ -99,7 +99,7 @@ def queries_after(model, histories):
     labels = next(batches_of(model, histories)).labels[:, -1]
     targets = [np.array([label]) for label in labels.tolist()]
     queries = Queries(np.arange(len(histories)), histories, targets, 0)
-    return SimpleNamespace(of_all_processes=lambda: iter([queries]))
+    return SimpleNamespace(iterate_all=lambda: iter([queries]))
 
 
 def scaled_by(model, fitted, scale):
@@ -141,7 +141,7 @@ def test_where_no_target_is_found_nothing_is_said_about_lengths(model, histories
     before = model.item_weight().detach()
     targets = [history[:1] for history in histories]
     queries = Queries(np.arange(len(histories)), histories, targets, 0)
-    validation = SimpleNamespace(of_all_processes=lambda: iter([queries]))
+    validation = SimpleNamespace(iterate_all=lambda: iter([queries]))
     found = scale_cold_items(ranker_of(model), validation, "ndcg@10", KS, 0.01)
     assert (found.scale, found.cost) == (1.0, 0.0)
     assert model.item_weight().equal(before)

@@ -219,7 +219,7 @@ def test_a_cache_of_everything_teaches_as_the_teacher_does(world, tmp_path, monk
         for run in (tmp_path / "live", tmp_path / "cached")
     ]
     np.testing.assert_allclose(*losses, rtol=2e-3)
-    assert cached["details"]["cache"] == {"places": made["places"], "k": 40}
+    assert cached["details"]["cache"] == {"positions": made["positions"], "k": 40}
     assert list(cached["details"]["serving"]) == ["student", str(teacher)]
 
 
