@@ -1,4 +1,4 @@
-"""Baselines that recommend as a model does, and their names on the command line."""
+"""Baselines with the interface of rankers, and their names on the command line."""
 
 from collections.abc import Callable
 
@@ -23,20 +23,20 @@ BASELINES: dict[str, Callable[..., Ranker]] = {
     "als": als,
     "bpr": bpr,
 }
-"""What fits each to histories; its keywords are the baseline's settings."""
+"""Function that fits each baseline; its keyword arguments are the baseline's settings."""
 
 DRAWN = ("als", "bpr")
-"""Those that start from vectors drawn at random."""
+"""Baselines with random initial vectors."""
 
 NAMES = (*BASELINES, NearestText.name)
-"""Of all baselines, also of the one that reads texts instead of histories."""
+"""Names of all baselines, including the one that reads texts instead of histories."""
 
 
 def parse_baseline_text(text: str) -> tuple[str, Settings]:
-    """Name and settings that ``NAME`` or ``NAME:setting=value,...`` means.
+    """Return name and settings of ``NAME`` or ``NAME:setting=value,...``.
 
     Raises:
-        SeqRecError: no such baseline or setting, a value out of range.
+        SeqRecError: an unknown baseline or setting, or a value out of range.
     """
     name, _, listed = text.partition(":")
     if name not in NAMES:
@@ -47,20 +47,20 @@ def parse_baseline_text(text: str) -> tuple[str, Settings]:
 
 
 def get_default_settings(name: str) -> Settings:
-    """Every setting of a baseline, at its default."""
+    """Return the default settings of a baseline."""
     return default_settings(BASELINES.get(name, NearestText))
 
 
 def build_baseline(
     name: str, histories: Histories, num_items: int, settings: Settings | None = None
 ) -> Ranker:
-    """The baseline of that name, fitted to the training part of the histories.
+    """Fit a baseline to the training part of the histories.
 
     Args:
         name: one of ``BASELINES``.
-        histories: interactions with the part that each belongs to.
-        num_items: the catalog's size.
-        settings: those that are not to have their default.
+        histories: interactions with their split.
+        num_items: catalog size.
+        settings: settings that differ from their default.
     """
     settings = settings or {}
     check_settings(name, settings)

@@ -1,4 +1,4 @@
-"""EASE: a linear model from a history's items to all items, in closed form."""
+"""EASE: a linear model from the items of a history to all items, solved in closed form."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,17 @@ from seqrec.errors import SeqRecError
 from seqrec.ranking.ranker import Ranker, ScoreTile
 
 MAX_ITEMS = 24_000
-"""The largest catalog: its dense float32 matrix takes 2.1 GiB, and two are held at once."""
+"""Largest catalog: its dense float32 matrix takes 2.1 GiB, and two exist at once."""
 MAX_DOUBLE_ITEMS = 8_192
-"""Up to this size it is solved in float64."""
+"""Largest catalog that is solved in float64."""
 
 
 class EASE(Ranker):
-    """Items weighted by a linear model that predicts each item of a user from the others.
+    """A linear model that predicts each item of a user from the user's other items.
 
-    Equals are ordered by popularity.
+    Ties are ordered by popularity.
 
-    Source: Steck 2019, arXiv:1905.03375. We add the decay over the history; at 1 it is the paper's.
+    Source: Steck 2019, arXiv:1905.03375. The decay over the history is ours; 1 gives the paper's.
     """
 
     name = "ease"
@@ -38,16 +38,16 @@ class EASE(Ranker):
         l2: float = 1000.0,
         history_decay: float = 0.7,
     ) -> None:
-        """Fit.
+        """Fit the model.
 
         Args:
-            histories: of which the training part is fitted to.
-            num_items: the catalog's size.
-            l2: of the penalty on the weights.
-            history_decay: of an item's weight, for every step back in the history.
+            histories: interactions; the training part is used.
+            num_items: catalog size.
+            l2: weight of the L2 penalty.
+            history_decay: factor of an item's weight for every step back in the history.
 
         Raises:
-            SeqRecError: a catalog too large for dense matrices; an ``l2`` too small to solve with.
+            SeqRecError: the catalog is too large for dense matrices, or ``l2`` is too small.
         """
         if num_items > MAX_ITEMS:
             raise SeqRecError(
@@ -60,18 +60,18 @@ class EASE(Ranker):
         dtype = torch.float64 if num_items <= MAX_DOUBLE_ITEMS else torch.float32
         gram = (matrix.T @ matrix).tocsr()
         weights = ease_weights(torch.from_numpy(gram.toarray()).to(dtype), l2)
-        self._weights = weights.float().contiguous()  # rows are read; the solver answers columns
+        self._weights = weights.float().contiguous()  # rows are read; the solver returns columns
         self._tie_breaker = torch.from_numpy(tie_breaker(histories, num_items)).float()
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """The weights summed over a history's items, each counted where it stands last."""
-        read = [without_repeats(history) for history in histories]
-        asked = history_matrix(read, self.num_items, decay=self.history_decay)
+        """Return the weights summed over a history's items, each at its last occurrence."""
+        distinct = [without_repeats(history) for history in histories]
+        matrix = history_matrix(distinct, self.num_items, decay=self.history_decay)
         scores = F.embedding_bag(
-            torch.from_numpy(asked.indices).long(),
+            torch.from_numpy(matrix.indices).long(),
             self._weights,
-            torch.from_numpy(asked.indptr[:-1]).long(),
-            per_sample_weights=torch.from_numpy(asked.data).float(),
+            torch.from_numpy(matrix.indptr[:-1]).long(),
+            per_sample_weights=torch.from_numpy(matrix.data).float(),
             mode="sum",
         )
         scores += self._tie_breaker
@@ -79,9 +79,9 @@ class EASE(Ranker):
 
 
 def ease_weights(gram: Float[Tensor, "I I"], l2: float) -> Float[Tensor, "I I"]:
-    """The weights ``B``, of zero diagonal, that minimise ``|X - XB|^2 + l2 |B|^2``.
+    """Return the weights ``B`` of zero diagonal that minimise ``|X - XB|^2 + l2 |B|^2``.
 
-    Equal to ``-P / diag(P)`` off the diagonal, where ``P`` is the inverse of ``gram + l2``
+    They equal ``-P / diag(P)`` off the diagonal, where ``P`` is the inverse of ``gram + l2``
     (equation 8). ``gram``, which is ``X.T @ X``, is overwritten.
 
     Raises:

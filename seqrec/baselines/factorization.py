@@ -1,4 +1,4 @@
-"""Matrix factorization by ``implicit``, and how it answers a history that it was not fitted to."""
+"""Matrix factorization by ``implicit``, with fold-in of unseen histories."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ from seqrec.ranking.ranker import Ranker, ScoreTile
 
 SEED = 0
 SMALLEST_DIRECTION = 1e-3
-"""Directions in which means vary less than this share of the most are left out of a fit."""
+"""Relative cutoff of singular values in the least-squares fit."""
 
 FoldIn = Callable[[csr_array], Float[np.ndarray, "B D"]]
 
 
 class Factorization(Ranker):
-    """Items by the product of their vectors with a history's.
+    """Ranks items by the product of item vectors and the vector of a history.
 
-    Equals, such as all items after an empty history, are ordered by popularity.
+    Ties, such as all items after an empty history, are ordered by popularity.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Factorization(Ranker):
         *,
         history_decay: float,
     ) -> None:
-        """Hold what was fitted.
+        """Store the fitted factors.
 
         Args:
-            name: of the baseline.
-            item_factors: the items' vectors.
-            fold_in: from weighted histories, as ``history_matrix`` makes them, to their vectors.
-            tie_breaker: added to the scores, to order equals.
-            history_decay: of an item's weight, for every step back in the history.
+            name: name of the baseline.
+            item_factors: item vectors.
+            fold_in: function from weighted histories, as of ``history_matrix``, to their vectors.
+            tie_breaker: added to the scores to order ties.
+            history_decay: factor of an item's weight for every step back in the history.
         """
         self.name = name
         self.num_items = len(tie_breaker)
@@ -53,11 +53,12 @@ class Factorization(Ranker):
         self._tie_breaker = torch.from_numpy(tie_breaker).float()
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Products of the histories' vectors with the items'."""
-        read = [without_repeats(history) for history in histories]
-        asked = history_matrix(read, self.num_items, decay=self.history_decay).astype(np.float32)
-        asked.eliminate_zeros()
-        vectors = torch.from_numpy(self._fold_in(asked))
+        """Return the products of history and item vectors."""
+        distinct = [without_repeats(history) for history in histories]
+        matrix = history_matrix(distinct, self.num_items, decay=self.history_decay)
+        matrix = matrix.astype(np.float32)
+        matrix.eliminate_zeros()
+        vectors = torch.from_numpy(self._fold_in(matrix))
 
         def score_tile(start: int, stop: int) -> Float[torch.Tensor, "B tile"]:
             scores = vectors @ self._item_factors[start:stop].T
@@ -76,18 +77,18 @@ def als(
     iterations: int = 15,
     history_decay: float = 0.6,
 ) -> Factorization:
-    """Weighted least squares between users' and items' vectors, in turns.
+    """Fit user and item vectors by alternating weighted least squares.
 
-    A history's vector is what its user's would be, solved for exactly with the items' held fixed.
+    The vector of a history is the exact solution for a new user with fixed item vectors.
 
     Args:
-        histories: of which the training part is fitted to.
-        num_items: the catalog's size.
+        histories: interactions; the training part is used.
+        num_items: catalog size.
         factors: width of the vectors.
-        regularization: of the vectors' squares.
-        alpha: how much an interaction weighs, against 1 of a pair without one.
-        iterations: turns.
-        history_decay: of an item's weight, for every step back in the history.
+        regularization: weight of the L2 penalty on the vectors.
+        alpha: weight of an interaction; a pair without one has weight 1.
+        iterations: number of alternations.
+        history_decay: factor of an item's weight for every step back in the history.
 
     Source: Hu, Koren and Volinsky 2008; ``implicit`` takes ``alpha`` for their ``1 + alpha``.
     """
@@ -103,9 +104,9 @@ def als(
         )
         model.fit(csr_matrix(training_matrix(histories, num_items)), show_progress=False)
 
-    def fold_in(asked: csr_array) -> Float[np.ndarray, "B D"]:
+    def fold_in(matrix: csr_array) -> Float[np.ndarray, "B D"]:
         with _implicit("als"):
-            return model.recalculate_user(np.arange(asked.shape[0]), csr_matrix(asked))
+            return model.recalculate_user(np.arange(matrix.shape[0]), csr_matrix(matrix))
 
     return Factorization(
         "als",
@@ -126,21 +127,21 @@ def bpr(
     iterations: int = 100,
     history_decay: float = 1.0,
 ) -> Factorization:
-    """Vectors by which a user's items score above others, drawn by popularity.
+    """Fit vectors that score a user's items above negatives drawn by popularity.
 
-    A history's vector is a linear map of the mean of its items' vectors: the map that, over
-    training, comes closest to the users' own vectors (least squares).
+    The vector of a history is a linear map of the mean of its item vectors. The map is the
+    least-squares fit to the user vectors of training.
 
     Args:
-        histories: of which the training part is fitted to.
-        num_items: the catalog's size.
+        histories: interactions; the training part is used.
+        num_items: catalog size.
         factors: width of the vectors.
-        learning_rate: of the gradient's steps.
-        regularization: of the vectors' squares.
-        iterations: passes over the interactions; on one thread, so that they can be repeated.
-        history_decay: of an item's weight, for every step back in the history.
+        learning_rate: step size of the gradient descent.
+        regularization: weight of the L2 penalty on the vectors.
+        iterations: passes over the interactions, on one thread for reproducibility.
+        history_decay: factor of an item's weight for every step back in the history.
 
-    Source: Rendle et al. 2009, arXiv:1205.2618; folding in is ours.
+    Source: Rendle et al. 2009, arXiv:1205.2618; fold-in is ours.
     """
     matrix = training_matrix(histories, num_items)
     with _implicit("bpr"):
@@ -161,9 +162,9 @@ def bpr(
     users = model.user_factors[is_fitted, :factors]
     linear_map = np.linalg.lstsq(means, users, rcond=SMALLEST_DIRECTION)[0]
 
-    def fold_in(asked: csr_array) -> Float[np.ndarray, "B D"]:
-        vectors = mean_vectors(asked, directions) @ linear_map
-        is_known = np.diff(asked.indptr) > 0
+    def fold_in(matrix: csr_array) -> Float[np.ndarray, "B D"]:
+        vectors = mean_vectors(matrix, directions) @ linear_map
+        is_known = np.diff(matrix.indptr) > 0
         return np.column_stack([vectors, is_known]).astype(np.float32)
 
     return Factorization(
@@ -176,14 +177,14 @@ def bpr(
 
 
 def mean_vectors(weights: csr_array, vectors: Float[np.ndarray, "I D"]) -> Float[np.ndarray, "B D"]:
-    """The weighted mean of the items' vectors in every row; zeros for an empty one."""
+    """Return the weighted mean of the item vectors of every row; zeros for an empty row."""
     total = np.asarray(weights.sum(axis=1))[:, None]
     return (weights @ vectors) / np.where(total > 0, total, 1)
 
 
 @contextmanager
 def _implicit(name: str) -> Iterator[None]:
-    """Where ``implicit`` works: its mistakes in one line, BLAS kept out of its own threads."""
+    """Context for ``implicit``: errors in one line, BLAS limited to one thread."""
     try:
         from implicit.recommender_base import ModelFitError
         from threadpoolctl import threadpool_limits

@@ -1,4 +1,4 @@
-"""Histories as sparse matrices: what was trained on, and what is asked for."""
+"""Histories as sparse matrices: the training data, and weighted query histories."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from seqrec.data.splits import TRAIN
 
 
 def training_matrix(histories: Histories, num_items: int) -> csr_array:
-    """Users times items: 1 where the training part has the user with the item, however often."""
+    """Return the users x items matrix: 1 where the user has the item in training."""
     lengths = np.diff(histories.offsets)
     in_training = histories.split == TRAIN
     users = np.repeat(np.arange(len(lengths)), lengths)[in_training]
@@ -30,10 +30,10 @@ def history_matrix(
     decay: float,
     max_steps: int | None = None,
 ) -> csr_array:
-    """Histories times items: ``decay ** steps`` for an item that stands ``steps`` before the last.
+    """Return the histories x items matrix of recency weights.
 
-    A row holds its last ``max_steps`` items, the last one first, a repeated item repeatedly:
-    products add up in that order, whatever the items' numbers are.
+    An item ``steps`` before the last one has the weight ``decay ** steps``. A row holds its last
+    ``max_steps`` items, the last one first, repeated items repeatedly. Products are summed in this order, independently of the item numbers.
     """
     recent = [history[::-1][:max_steps] for history in histories]
     lengths = np.array([len(items) for items in recent], dtype=np.int64)
@@ -44,6 +44,6 @@ def history_matrix(
 
 
 def without_repeats(history: Int[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
-    """Each item of a history once, where it stands last."""
+    """Return each item of a history once, at its last occurrence."""
     _, from_end = np.unique(history[::-1], return_index=True)
     return history[np.sort(len(history) - 1 - from_end)]

@@ -1,4 +1,4 @@
-"""The baseline of content: titles whose text is near the last ones read."""
+"""The content baseline: items whose text is similar to that of the last items."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from seqrec.ranking.ranker import Ranker, ScoreTile
 
 
 class NearestText(Ranker):
-    """Items by the cosine of their text's vector with the mean of a history's last ones.
+    """Ranks items by the cosine of their text vector and the mean of a history's last items.
 
-    It needs no log, so that it ranks titles that nobody has watched as any others. Items without
-    a text, and all items after an empty history, score 0.
+    It needs no log, so cold-start items rank like all others. Items without a text, and all items
+    after an empty history, have the score 0.
     """
 
     name = "nearest-text"
@@ -27,13 +27,13 @@ class NearestText(Ranker):
         columns: str = "title+genres",
         num_last: int = 10,
     ) -> None:
-        """Hold the vectors.
+        """Store the vectors.
 
         Args:
-            vectors: of the items' texts.
-            encoder: what made them: a folder, an installed package, or a name on a model hub.
-            columns: of the items, whose texts were read one after the other.
-            num_last: items of a history that are read, the last ones.
+            vectors: text vector of every item.
+            encoder: their encoder: a folder, an installed package, or a name on a model hub.
+            columns: item columns whose texts were concatenated.
+            num_last: number of last items of a history that are used.
         """
         self.num_items = len(vectors)
         self.encoder = encoder
@@ -42,7 +42,7 @@ class NearestText(Ranker):
         self._vectors = F.normalize(torch.from_numpy(vectors).float(), dim=1)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Cosines with the histories' means."""
+        """Return the cosines with the means of the histories."""
         last = [history[-self.num_last :] for history in histories]
         offsets = torch.tensor([0, *np.cumsum([len(items) for items in last])[:-1]])
         items = torch.from_numpy(np.concatenate(last).astype(np.int64))

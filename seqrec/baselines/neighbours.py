@@ -1,4 +1,4 @@
-"""Items that the same people watched: nearest neighbours by co-occurrence."""
+"""Item-based nearest neighbours by co-occurrence in users' histories."""
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -9,7 +9,7 @@ from seqrec.baselines.popularity import tie_breaker
 from seqrec.data.histories import Histories
 
 BLOCK_ITEMS = 1024
-"""Items whose neighbours are sought at once."""
+"""Number of items whose neighbours are computed at once."""
 
 
 def item_knn(
@@ -21,21 +21,21 @@ def item_knn(
     target_power: float = 0.6,
     history_decay: float = 0.5,
 ) -> ItemGraph:
-    """Items by their similarity to those of a history, the last ones first.
+    """Fit a graph of item similarities; a history scores items by similarity to its items.
 
-    Items ``i`` and ``j`` that ``n_ij`` users have both, of ``n_i`` and ``n_j`` who have either,
-    are similar by ``n_ij / (n_i ** (1 - target_power) * n_j ** target_power + shrinkage)``.
+    With ``n_i`` and ``n_j`` users of two items, and ``n_ij`` users of both, the similarity is
+    ``n_ij / (n_i ** (1 - target_power) * n_j ** target_power + shrinkage)``.
 
     Args:
-        histories: of which the training part is counted.
-        num_items: the catalog's size.
-        num_neighbours: most similar items that an item speaks for, and those equal to the last.
-        shrinkage: users by which pairs that few have in common count less.
-        target_power: how much the popularity of the item that is recommended counts against it.
-        history_decay: of an item's weight, for every step back in the history.
+        histories: interactions; the training part is counted.
+        num_items: catalog size.
+        num_neighbours: number of neighbours per item, plus ties with the last one.
+        shrinkage: number of pseudo-users that shrinks the similarity of rare pairs.
+        target_power: exponent of the popularity of the recommended item in the denominator.
+        history_decay: factor of an item's weight for every step back in the history.
 
-    Source: Deshpande and Karypis 2004 with the asymmetric cosine of Aiolli 2013, equation 4, of
-        which one half is the cosine; we add the decay.
+    Source: Deshpande and Karypis 2004 with the asymmetric cosine of Aiolli 2013, equation 4; a
+        power of one half gives the cosine. The decay is ours.
     """
     matrix = training_matrix(histories, num_items).astype(np.float64)
     by_item = matrix.T.tocsr()
@@ -49,18 +49,18 @@ def item_knn(
         sums = similar.data / (sources[start + rows] * targets[columns] + shrinkage)
         sums[start + rows == columns] = 0
         block = csr_array((sums, (rows, columns)), shape=similar.shape)
-        blocks.append(nearest(block, num_neighbours))
+        blocks.append(keep_nearest(block, num_neighbours))
     return ItemGraph(
         "item-knn",
         vstack(blocks, format="csr"),
         tie_breaker(histories, num_items),
         history_decay=history_decay,
-        read=without_repeats,
+        preprocess=without_repeats,
     )
 
 
-def nearest(similarity: csr_array, num_neighbours: int) -> csr_array:
-    """Of every row the largest ``num_neighbours``, and what equals the least of them."""
+def keep_nearest(similarity: csr_array, num_neighbours: int) -> csr_array:
+    """Keep the largest ``num_neighbours`` values of every row, and ties with the least of them."""
     values = similarity.data
     for start, stop in zip(similarity.indptr[:-1], similarity.indptr[1:], strict=True):
         row = values[start:stop]

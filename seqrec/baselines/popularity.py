@@ -1,4 +1,4 @@
-"""The baseline of baselines: the titles most watched, ever or of late, whoever asks."""
+"""Popularity baselines: the most frequent items of all training or of its last part."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from seqrec.data.splits import TRAIN
 from seqrec.ranking.ranker import Ranker, ScoreTile
 
 TIE_BREAKER = 1e-9
-"""What popularity may add to a score of another method."""
+"""Largest amount that popularity adds to the score of another method."""
 
 
 def popularity_shares(histories: Histories, num_items: int) -> Float[np.ndarray, " I"]:
-    """Of the training interactions, as shares that sum to less than 1."""
+    """Return the items' shares of the training interactions; their sum is less than 1."""
     counts = histories.item_counts(num_items)
     return counts / (counts.sum() + 1)
 
 
 def tie_breaker(histories: Histories, num_items: int) -> Float[np.ndarray, " I"]:
-    """What a method adds to its scores, so that popularity orders those that are equal."""
+    """Return a small addend for scores, by which popularity orders ties."""
     return popularity_shares(histories, num_items) * TIE_BREAKER
 
 
 class Popularity(Ranker):
-    """Every history is answered with the items most frequent in training."""
+    """Recommends the most frequent items of training to every user."""
 
     name = "popularity"
 
@@ -36,25 +36,25 @@ class Popularity(Ranker):
         self._counts = torch.from_numpy(counts)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """The items' counts, the same for every history."""
+        """Return the item counts, the same for every history."""
         return lambda start, stop: self._counts[start:stop].expand(len(histories), -1)
 
 
 class RecentPopularity(Ranker):
-    """Every history is answered with the items most frequent in the last part of training.
+    """Recommends the most frequent items of the last part of training to every user.
 
-    Equals are ordered by popularity in all of training.
+    Ties are ordered by popularity in all of training.
     """
 
     name = "recent-popularity"
 
     def __init__(self, histories: Histories, num_items: int, *, recent_share: float = 0.1) -> None:
-        """Count.
+        """Count recent interactions.
 
         Args:
-            histories: with the column ``time`` if the log has times.
-            num_items: the catalog's size.
-            recent_share: of the training interactions, those that count.
+            histories: interactions, with the column ``time`` if the log has times.
+            num_items: catalog size.
+            recent_share: share of the training interactions that count as recent.
         """
         self.num_items = num_items
         recent = histories.items[recent_interactions(histories, recent_share)]
@@ -70,15 +70,16 @@ class RecentPopularity(Ranker):
                 ]
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """The items' recent counts, the same for every history."""
+        """Return the recent item counts, the same for every history."""
         return lambda start, stop: self._scores[start:stop].expand(len(histories), -1)
 
 
 def recent_interactions(histories: Histories, share: float) -> Bool[np.ndarray, " N"]:
-    """Which interactions are the latest of the training part.
+    """Return which interactions are the latest of the training part.
 
-    With times, the latest ``share`` of all, equal times never parted; an interaction without a
-    time is none of them. Without times, the latest ``share`` of each user's own, rounded up.
+    With times, the latest ``share`` of all, including all interactions at the earliest time among
+    them; interactions without a time are excluded. Without times, the latest ``share`` of each
+    user's interactions, rounded up.
     """
     in_training = histories.split == TRAIN
     times = histories.columns.get("time")
@@ -88,9 +89,9 @@ def recent_interactions(histories: Histories, share: float) -> Bool[np.ndarray, 
             num_recent = max(round(share * int(timed.sum())), 1)
             since = np.partition(times[timed], -num_recent)[-num_recent]
             return timed & (times >= since)
-    so_far = np.concatenate([[0], np.cumsum(in_training)])
+    cumulative = np.concatenate([[0], np.cumsum(in_training)])
     lengths = np.diff(histories.offsets)
-    num_trained = np.diff(so_far[histories.offsets])
-    place = so_far[1:] - np.repeat(so_far[histories.offsets[:-1]], lengths)
+    num_trained = np.diff(cumulative[histories.offsets])
+    position = cumulative[1:] - np.repeat(cumulative[histories.offsets[:-1]], lengths)
     num_earlier = num_trained - np.ceil(share * num_trained).astype(np.int64)
-    return in_training & (place > np.repeat(num_earlier, lengths))
+    return in_training & (position > np.repeat(num_earlier, lengths))

@@ -1,4 +1,4 @@
-"""Settings of a baseline: the keywords of what fits it, and how they are written in one word."""
+"""Settings of baselines: keyword arguments of their builders, and their text form."""
 
 import inspect
 from collections.abc import Callable
@@ -7,23 +7,23 @@ from typing import Any
 from seqrec.errors import SeqRecError
 
 Settings = dict[str, Any]
-"""Numbers and names, by keyword."""
+"""Numbers and strings by keyword."""
 
 SHARES = ("_decay", "_share", "_power")
-"""How settings end that are at most 1."""
+"""Suffixes of settings that are at most 1."""
 
 
 def default_settings(builder: Callable[..., object]) -> Settings:
-    """Every setting of a baseline, at its default."""
+    """Return the default settings of a baseline from its builder's signature."""
     parameters = inspect.signature(builder).parameters.values()
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
 
 
 def parse_settings(name: str, text: str, defaults: Settings) -> Settings:
-    """The settings that ``key=value,key=value`` names; none if it is empty.
+    """Return the settings of ``key=value,key=value``; none for an empty text.
 
     Raises:
-        SeqRecError: a setting that the baseline lacks, or a value that is no such number.
+        SeqRecError: an unknown setting, or a value of the wrong type.
     """
     settings: Settings = {}
     for part in text.split(",") if text else ():
@@ -41,16 +41,16 @@ def parse_settings(name: str, text: str, defaults: Settings) -> Settings:
 
 
 def baseline_text(name: str, settings: Settings) -> str:
-    """``NAME``, or ``NAME:setting=value,...`` if there are settings."""
+    """Return ``NAME``, or ``NAME:setting=value,...`` if there are settings."""
     listed = ",".join(f"{key}={value}" for key, value in settings.items())
     return f"{name}:{listed}" if listed else name
 
 
 def check_settings(name: str, settings: Settings) -> None:
-    """Refuse a count below 1, a number below 0, a share above 1.
+    """Check the range of settings.
 
     Raises:
-        SeqRecError: one of these.
+        SeqRecError: a count below 1, a number below 0 or a share above 1.
     """
     for key, value in settings.items():
         if isinstance(value, str):

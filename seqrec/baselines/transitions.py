@@ -1,4 +1,4 @@
-"""What followed what: first-order transitions, and a decayed graph over several steps."""
+"""Transition baselines: first-order transitions, and a decayed graph over several steps."""
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -17,11 +17,11 @@ def transition_graph(
     edge_decay: float = 0.7,
     history_decay: float = 0.7,
 ) -> ItemGraph:
-    """Items by how often, and how soon, they followed the last ``max_steps`` of a history.
+    """Fit a graph that scores items by how often and how soon they follow the last items.
 
-    An item that stood ``d`` steps after another adds ``edge_decay ** (d - 1)`` to the edge
-    between them, for ``d`` up to ``max_steps``; the edges that leave an item sum to 1. Those of
-    the item before the last are weighted by ``history_decay``, and so on.
+    An item ``d`` steps after another adds ``edge_decay ** (d - 1)`` to the edge between them, for
+    ``d`` up to ``max_steps``; the edges from an item sum to 1. Edges from the last ``max_steps``
+    items of a history are summed, with a factor ``history_decay`` for every step back.
     """
     return ItemGraph(
         "transition-graph",
@@ -33,7 +33,7 @@ def transition_graph(
 
 
 def first_order_transitions(histories: Histories, num_items: int) -> ItemGraph:
-    """The graph of direct successors, asked with the last item alone: a Markov chain's counts."""
+    """Fit a first-order Markov chain: the graph of direct successors of the last item."""
     return ItemGraph(
         "transitions",
         successor_edges(histories, num_items, 1, 1.0),
@@ -46,7 +46,7 @@ def first_order_transitions(histories: Histories, num_items: int) -> ItemGraph:
 def successor_edges(
     histories: Histories, num_items: int, max_steps: int, edge_decay: float
 ) -> csr_array:
-    """Decayed counts of what followed each item in training, as shares of all that did."""
+    """Return the decayed counts of the successors of each item in training, normalised to sum 1."""
     in_training = histories.split == TRAIN
     items = histories.items[in_training]
     lengths = np.diff(histories.offsets)

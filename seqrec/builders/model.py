@@ -1,4 +1,4 @@
-"""From recipe fields to objects: everything below gets built things and plain arguments."""
+"""Builds models, their initial data and optimizers from recipe fields."""
 
 from typing import Any, NamedTuple
 
@@ -27,24 +27,24 @@ PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
 NEIGHBOUR_STEPS = 10
 NEIGHBOUR_DECAY = 0.8
-"""Of neighbours that vectors are made from: how far apart, and what a step more counts."""
+"""Window and decay per step of the neighbours that initial vectors are factorised from."""
 ROPE_THETA = 10_000.0
 
 
 class InitialData(NamedTuple):
-    """The data of catalog and log that a model has before it is trained."""
+    """Data of catalog and log that initialise a model."""
 
     content: Float[np.ndarray, "I F"] | None
     transitions: Transitions | None
-    """What a memory holds."""
+    """Transition counts of the transition prior."""
     neighbours: Transitions | None
-    """What vectors are made from."""
+    """Neighbour counts that initial vectors are factorised from."""
     item_counts: Int[np.ndarray, " I"]
-    """Training interactions of every item."""
+    """Number of training interactions of every item."""
 
 
 def pad_size(size: int) -> int:
-    """The next multiple of 64: the number of rows that matrix products like."""
+    """Round a number of rows up to a multiple of 64, which suits matrix products."""
     return -(-size // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
 
@@ -59,7 +59,7 @@ def build_model(
     tokenizer_fingerprint: str,
     grammar: Grammar | None = None,
 ) -> SeqRecForNextItem:
-    """A model with random weights from torch's generator, and with its initial data."""
+    """Return a model with random weights from torch's generator and its initial data."""
     num_features = len(grammar.features) if grammar else 0
     is_spread = config.event_vectors == "each"
     block_size = event_block_size(tokens.block_size, num_features) if is_spread else 1
@@ -110,7 +110,7 @@ def build_model(
 def decoder_config(
     config: ModelConfig, tokens: ItemTokens, *, vocab_size: int, max_length: int
 ) -> SeqRecDecoderConfig:
-    """The native decoder that the settings describe."""
+    """Return the native decoder's configuration from the recipe."""
     return SeqRecDecoderConfig(
         block=config.block,
         vocab_size=pad_size(vocab_size),
@@ -134,7 +134,7 @@ def decoder_config(
 def build_initial_data(
     config: ModelConfig, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
 ) -> InitialData:
-    """What the model's settings ask for."""
+    """Return the initial data that the model's recipe needs."""
     content = build_content(config.content, prepared) if config.content else None
     transitions = neighbours = None
     if config.transition_prior is not None:
@@ -153,7 +153,7 @@ def build_initial_data(
 def load_start_vectors(
     model: SeqRecForNextItem, tokens: ItemTokens, neighbours: Transitions, std: float
 ) -> None:
-    """Give the titles vectors made from their neighbours; every member its own turn of them."""
+    """Set item vectors factorised from neighbours; every member has its own random rotation."""
     is_ensemble = isinstance(model.backbone, EnsembleDecoder)
     decoders = model.backbone.decoders() if is_ensemble else [model]
     first = tokens.blocks.first_token
@@ -168,10 +168,10 @@ def load_start_vectors(
 
 
 def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
-    """The vector of every item's text.
+    """Return the vector of every item's text.
 
     Raises:
-        SeqRecError: a column that the items lack, or no such encoder.
+        SeqRecError: the items lack a column, or the encoder does not exist.
     """
     texts = item_texts(prepared.items(), config.columns, "model.content.columns")
     return TextEncoder.from_pretrained(config.encoder).encode(texts)
@@ -180,7 +180,7 @@ def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.nda
 def build_transitions(
     prepared: PreparedData, max_steps: int, step_decay: float, max_edges: int | None
 ) -> Transitions:
-    """What followed what, counted in one pass over the training part."""
+    """Return transition counts from one pass over the training part."""
     blocks = prepared.blocks()
     return count_transitions(
         (blocks.read([block]) for block in range(len(blocks))),
@@ -192,7 +192,7 @@ def build_transitions(
 
 
 def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
-    """Training interactions of every item."""
+    """Return the number of training interactions of every item."""
     blocks, counts = prepared.blocks(), np.zeros(prepared.num_items, dtype=np.int64)
     for block in range(len(blocks)):
         counts += blocks.read([block]).item_counts(prepared.num_items)
@@ -200,7 +200,7 @@ def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
 
 
 def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:
-    """Optimizer and schedule, as Lightning takes them."""
+    """Return optimizer and schedule in the format of Lightning."""
     trainer = recipe.trainer
     optimizer = adamw(model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay)
     schedule = warmup_and_decay(

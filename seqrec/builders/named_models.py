@@ -1,4 +1,4 @@
-"""What MODEL may be: a run folder, a model folder, or a baseline's name and settings."""
+"""Resolution of MODEL: a run folder, a model folder, or a baseline's name and settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,47 +18,47 @@ from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.streams.windows import WindowKind
 
 SEED_PREFIX = "seed-"
-"""Of the runs that a folder of several seeds holds."""
+"""Prefix of the run folders of each seed within a run of several seeds."""
 
 
 def open_recommender(model: str | Path, data: PreparedData | None = None) -> Recommender:
-    """The recommender of a run or model folder, which must know the catalog of ``data``."""
+    """Return the recommender of a run or model folder, trained on the catalog of ``data``."""
     recommender = Recommender.from_pretrained(model)
     if data is not None and recommender.catalog_fingerprint != data.catalog_fingerprint:
         raise SeqRecError(
             f"{model}: trained on another catalog than that of {data.path}; name the data that it "
-            "was trained on, or train on these"
+            "was trained on, or train on this data"
         )
     return recommender
 
 
-def open_item_recommender(model: str | Path, data: PreparedData, who: str) -> Recommender:
-    """``open_recommender``, for what knows neither event grammars nor times."""
+def open_item_recommender(model: str | Path, data: PreparedData, reader: str) -> Recommender:
+    """Return a recommender for a reader that supports neither event features nor times."""
     recommender = open_recommender(model, data)
-    check_reads_items(recommender, model, who)
+    check_reads_items(recommender, model, reader)
     return recommender
 
 
-def check_reads_items(ranker: Ranker, model: str | Path, who: str) -> None:
-    """Refuse a ranker that reads more than titles."""
+def check_reads_items(ranker: Ranker, model: str | Path, reader: str) -> None:
+    """Refuse a ranker that reads event features or times."""
     if isinstance(ranker, ModelRanker) and ranker.events is not None:
-        what = "events" if ranker.events.grammar.features else "times"
+        inputs = "events" if ranker.events.grammar.features else "times"
         raise SeqRecError(
-            f"{model}: reads {what}, which {who} does not; name a model of titles alone"
+            f"{model}: reads {inputs}, which {reader} does not; name a model that reads items only"
         )
 
 
 def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name: str) -> None:
-    """Refuse a model of which some positions would read the titles that they are learned from."""
+    """Refuse a model whose positions would attend to their own targets."""
     if not model.config.causal and windows != "prefixes":
         raise SeqRecError(
-            f"{name}: reads what stands after a title, too (model.causal false): in data.windows "
-            f"{windows} it would read the targets; take prefixes"
+            f"{name}: attends to later items (model.causal: false); with data.windows {windows} it "
+            "would read the targets; take prefixes"
         )
 
 
 def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
-    """The baseline that MODEL names; None for a folder, which goes before one of the same name."""
+    """Return the baseline that MODEL names; None for a folder, which takes precedence."""
     if Path(model).is_dir():
         return None
     if str(model).partition(":")[0] not in NAMES:
@@ -69,7 +69,7 @@ def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
 
 
 def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
-    """The ranker that MODEL names."""
+    """Return the ranker that MODEL names."""
     named = parse_baseline(model)
     if named is None:
         return open_recommender(model, data)
@@ -82,7 +82,7 @@ def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> 
 
 
 def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
-    """The baseline that reads what the items' texts say, by a text encoder."""
+    """Return the baseline that compares item texts with a text encoder."""
     settings = get_default_settings(NearestText.name) | settings
     columns = settings["columns"].split("+")
     texts = item_texts(data.items(), columns, f"{NearestText.name}: columns")
@@ -91,7 +91,7 @@ def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
 
 
 def seed_folders(model: str | Path) -> dict[int, Path]:
-    """The runs of a folder that holds one a seed, by seed; empty for any other MODEL."""
+    """Return the runs of a folder with one run per seed, by seed; empty for any other MODEL."""
     folders = Path(model).glob(f"{SEED_PREFIX}*")
     seeds = {folder.name.removeprefix(SEED_PREFIX): folder for folder in folders}
     return {int(seed): seeds[seed] for seed in sorted(seeds, key=_as_number) if seed.isdigit()}
@@ -104,7 +104,7 @@ def _as_number(text: str) -> int:
 def open_rankers(
     model: str | Path, data: PreparedData, histories: Histories
 ) -> Iterator[tuple[int, Ranker]]:
-    """The rankers that MODEL names, each with its seed: one, or those of a run of several seeds."""
+    """Yield the rankers that MODEL names with their seeds: one, or one per seed of a run."""
     folders = seed_folders(model)
     if not folders:
         yield 0, open_ranker(model, data, histories)

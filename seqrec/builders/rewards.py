@@ -1,4 +1,4 @@
-"""From a recipe's rewards to objects that score slates."""
+"""Builds the scorer of slates from the rewards of a recipe."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -46,25 +46,25 @@ REWARD_KEY = "objective.rewards.path"
 def build_scorer(
     configs: Sequence[RewardConfig], prepared: PreparedData, coder: EventCoder | None = None
 ) -> Callable[[], Scorer]:
-    """What makes the scorer, in whatever process it is called; mistakes are raised here.
+    """Return a function that builds the scorer in any process; errors are raised here.
 
     Args:
         configs: the rewards.
-        prepared: what they are told of the titles.
-        coder: of the grammar by which the policy plans, if it does.
+        prepared: data with the items that they score.
+        coder: coder of the policy's grammar; None without plans.
 
     Raises:
-        SeqRecError: a reward that the data or the recipe cannot give.
+        SeqRecError: a reward that the data or the recipe does not support.
     """
-    makers = [(config.weight, _maker(config, prepared, coder)) for config in configs]
-    return partial(_scorer, makers)
+    builders = [(config.weight, _get_builder(config, prepared, coder)) for config in configs]
+    return partial(_build_scorer, builders)
 
 
-def _scorer(makers: Sequence[tuple[float, Callable[[], Reward]]]) -> Scorer:
-    return Scorer(Mixture([(weight, make()) for weight, make in makers]))
+def _build_scorer(builders: Sequence[tuple[float, Callable[[], Reward]]]) -> Scorer:
+    return Scorer(Mixture([(weight, build()) for weight, build in builders]))
 
 
-def _maker(
+def _get_builder(
     config: RewardConfig, prepared: PreparedData, coder: EventCoder | None
 ) -> Callable[[], Reward]:
     items = prepared.items()
@@ -91,71 +91,70 @@ def _maker(
             return partial(Format, get_planned_codes(coder))
         case ModelRewardConfig():
             check_reward_model(config, prepared)
-            return partial(_learned, find_reward_folder(config))
+            return partial(_build_learned_reward, find_reward_folder(config))
         case FunctionConfig(function=name, max_seconds=max_seconds):
             load_reward_function(name)
             item_ids = items["item_id"].to_list()
-            return partial(_own, name, item_ids, max_seconds)
+            return partial(_build_own_reward, name, item_ids, max_seconds)
     raise AssertionError(config)
 
 
 def get_planned_codes(coder: EventCoder) -> Int[np.ndarray, "I P"]:
-    """Of every item, the code of each feature that a policy plans.
+    """Return the code of every item for each feature that a policy plans.
 
     Raises:
-        SeqRecError: one of them is not the titles' own.
+        SeqRecError: a planned feature is not read from the items.
     """
-    places = coder.grammar.plan_indices
-    for place in places:
-        if place not in coder.item_codes:
-            name = coder.grammar.features[place].name
+    indices = coder.grammar.plan_indices
+    for index in indices:
+        if index not in coder.item_codes:
+            name = coder.grammar.features[index].name
             raise SeqRecError(
-                f"objective.rewards: format needs plans of what titles are, and feature {name} "
+                f"objective.rewards: format needs plans of item features, and feature {name} "
                 "is read from the log, not from the items"
             )
-    return np.stack([coder.item_codes[place] for place in places], axis=1)
+    return np.stack([coder.item_codes[index] for index in indices], axis=1)
 
 
 def find_reward_folder(config: ModelRewardConfig) -> Path:
-    """Where the model is that a reward names."""
+    """Return the model folder of a learned reward."""
     return model_folder(config.path, REWARD_KEY)
 
 
 def check_reward_model(config: ModelRewardConfig, prepared: PreparedData) -> None:
-    """See that what a reward names is a reward model of the data's catalog.
+    """Check that a learned reward is a reward model of the data's catalog.
 
     Raises:
-        SeqRecError: it is not.
+        SeqRecError: no reward model, or another catalog.
     """
     model = load_reward_model(find_reward_folder(config))
     if model.config.catalog_fingerprint != prepared.catalog_fingerprint:
         raise SeqRecError(
             f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; "
-            "name the data that it was trained on, or train on these"
+            "name the data that it was trained on, or train on this data"
         )
 
 
-def _learned(folder: Path) -> LearnedReward:
+def _build_learned_reward(folder: Path) -> LearnedReward:
     return LearnedReward(load_reward_model(folder))
 
 
-def _own(name: str, item_ids: Sequence[str], max_seconds: float) -> FunctionReward:
+def _build_own_reward(name: str, item_ids: Sequence[str], max_seconds: float) -> FunctionReward:
     return FunctionReward(load_reward_function(name), item_ids, name, max_seconds)
 
 
 def load_reward_function(name: str) -> RewardFunction:
-    """The function that ``module:function`` names, looked for beside the installed ones in the
-    folder that one works in.
+    """Import the function ``module:function``; the working folder is searched first.
 
     Raises:
-        SeqRecError: no such module or function.
+        SeqRecError: the module or function does not exist or cannot be imported.
     """
     module, _, function = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = getattr(import_module(module), function)
+        loaded = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
         raise SeqRecError(f"reward {name}: no module {error.name}") from error
     except AttributeError as error:
@@ -163,6 +162,6 @@ def load_reward_function(name: str) -> RewardFunction:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise SeqRecError(f"reward {name}: {module} cannot be imported: {reason}") from error
-    if not callable(found):
-        raise SeqRecError(f"reward {name}: {function} is no function")
-    return found
+    if not callable(loaded):
+        raise SeqRecError(f"reward {name}: {function} is not a function")
+    return loaded

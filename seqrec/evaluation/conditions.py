@@ -1,4 +1,4 @@
-"""Queries as one ranker reads them: with its event features, times and stated conditions."""
+"""Queries as inputs of one ranker: with its event features, times and conditions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -66,17 +66,17 @@ def read_whole_histories(ranker: Ranker, prepared: PreparedData) -> Sequence[Int
 def with_conditions(
     ranker: Ranker, histories: Sequence[Int[np.ndarray, " T"]], conditions: Mapping[str, Any]
 ) -> EventHistories:
-    """The same histories, asked for titles of which something is given.
+    """Return the histories with conditions of the recommended items.
 
     Raises:
-        SeqRecError: something that the ranker does not know.
+        SeqRecError: a condition that the ranker does not know.
     """
     events = get_event_tokens(ranker)
     if events is None or not isinstance(histories, EventHistories):
-        raise SeqRecError(f"condition {', '.join(conditions)}: {ranker.name} reads titles alone")
+        raise SeqRecError(f"condition {', '.join(conditions)}: {ranker.name} reads items only")
     codes, time = parse_conditions(events.grammar, conditions)
     target_times = histories.target_times
     if time is not None:
         target_times = np.full(len(histories), time, dtype=np.int64)
-    asked = np.where(codes != UNKNOWN, codes, histories.conditions)
-    return replace(histories, conditions=asked, target_times=target_times)
+    codes = np.where(codes != UNKNOWN, codes, histories.conditions)
+    return replace(histories, conditions=codes, target_times=target_times)

@@ -1,4 +1,4 @@
-"""What a model folder's ``config.json`` holds; fields without a default are required."""
+"""Contents of a model folder's ``config.json``; fields without a default are required."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from seqrec.tokens.item_blocks import ItemBlocks, OneTokenItems, event_block_siz
 
 
 class SeqRecDecoderConfig(PreTrainedConfig):
-    """The native decoder."""
+    """Configuration of the native decoder."""
 
     model_type = "seqrec_decoder"
 
@@ -27,9 +27,9 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     item_dropout: float
     """Share of whole input vectors dropped in training."""
     relative_bias: bool
-    """Whether attention has a learned bias for every head and distance."""
+    """Add a learned attention bias for every head and distance."""
     gated_residual: bool
-    """Whether what a block adds is gated by what it reads."""
+    """Gate the output of every block by its input."""
     initializer_range: float
     """Standard deviation of the initial weights."""
     norm_eps: float
@@ -37,9 +37,8 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     """Base of the rotary wavelengths; None where positions are learned."""
     pad_token_id: int | None = None
     time_bias: Literal["past_times", "target_time"] | None = None
-    """Whether attention has a learned bias for every head and gap in time, and to when gaps are
-    counted: ``past_times``, to the event at the position that reads; ``target_time``, to the
-    title that it is asked for. None: no such bias, as in folders that were written before."""
+    """Learned attention bias for every head and time gap. Gaps are counted up to the query's event
+    (``past_times``) or up to the item to be predicted (``target_time``). None: no such bias."""
 
 
 class SeqRecConfig(PreTrainedConfig):
@@ -50,28 +49,28 @@ class SeqRecConfig(PreTrainedConfig):
 
     backbone_config: dict | PreTrainedConfig
     head: Literal["tied", "untied"]
-    """``tied``: the catalog head scores with the items' token embeddings; or with its own rows."""
+    """``tied``: the catalog head scores with the items' token embeddings; ``untied``: with rows of
+    its own."""
     causal: bool
-    """Whether a position reads what is before it alone, or the whole history."""
+    """A position attends to earlier positions only (true) or to the whole history (false)."""
     cosine_scale: float | None
-    """What the cosine of state and item is multiplied by; None: their product is the score."""
+    """Factor of the cosine of state and item; None: the score is their inner product."""
     num_items: int
     padded_num_items: int
     first_item_token: int
     max_length: int
-    """Items of a history that the model reads: the last ones."""
+    """Number of last items of a history that the model reads."""
     content: dict | None
-    """Of item vectors made from content: ``content_width``."""
+    """Arguments of ``ContentEmbedding``: ``content_width``; None: no content."""
     transition_prior: dict | None
-    """Of a transition memory: ``num_edges`` and the settings of ``TransitionPrior``."""
+    """Arguments of ``TransitionPrior``: ``num_edges`` and its settings; None: no prior."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
     events: dict | None = None
-    """The event grammar that histories are told in (``Grammar.to_dict``); None: titles alone, as
-    in folders that were written before there were grammars."""
+    """The event grammar of histories (``Grammar.to_dict``); None: items only."""
     event_vectors: Literal["each", "sum"] = "each"
-    """``each``: every token of an event has a position; ``sum``: the event has one, at which the
-    decoder reads the sum of its tokens' vectors."""
+    """``each``: every token of an event has a position; ``sum``: an event has one position, whose
+    input is the sum of the vectors of its tokens."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _build_config(self.backbone_config)
@@ -79,18 +78,18 @@ class SeqRecConfig(PreTrainedConfig):
 
     @property
     def tokens_per_event(self) -> int:
-        """Those of an item and of its event's features."""
+        """Tokens of an item and of the features of its event."""
         num_features = 0 if self.events is None else len(self.events["features"])
         return event_block_size(self.item_blocks.length, num_features)
 
     @property
     def tokens_per_position(self) -> int:
-        """Those of an event, where they share a position."""
+        """Tokens that share a position: those of an event with ``event_vectors: sum``, else 1."""
         return 1 if self.event_vectors == "each" else self.tokens_per_event
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a history that the model reads: the last ones."""
+        """Number of last tokens of a history that the model reads."""
         return self.max_length * self.tokens_per_event
 
     @property
@@ -100,20 +99,20 @@ class SeqRecConfig(PreTrainedConfig):
 
     @property
     def time_bias(self) -> Literal["past_times", "target_time"] | None:
-        """The decoder's; None of decoders of other transformers types."""
+        """The time bias of the decoder; None for decoders of other transformers types."""
         return getattr(self.backbone_config, "time_bias", None)
 
 
 class SeqRecRewardConfig(PreTrainedConfig):
-    """A decoder over rated titles, under a head that says whether a title is liked."""
+    """A decoder over rated items, under a head that predicts whether an item is liked."""
 
     model_type = "seqrec_reward"
     sub_configs = {"backbone_config": AutoConfig}
 
     backbone_config: dict | PreTrainedConfig
-    """The native decoder's; every member has one of its own."""
+    """Configuration of the native decoder; every member has its own decoder of this shape."""
     head: Literal["tied", "untied"]
-    """``tied``: candidates have the vectors of the titles that are read; or rows of their own."""
+    """``tied``: candidates have the vectors of the input items; ``untied``: rows of their own."""
     intermediate_size: int
     """Inner width of the head."""
     dropout: float
@@ -122,18 +121,18 @@ class SeqRecRewardConfig(PreTrainedConfig):
     padded_num_items: int
     first_item_token: int
     max_length: int
-    """Positions of a history: its start and its last titles."""
+    """Positions of a history: its start and its last items."""
     rating_levels: list[float]
-    """Ratings that have a vector, in order; others are read as the nearest."""
+    """Ratings that have a vector, in order; another rating is read as the nearest of them."""
     num_rating_rows: int
     """Rows of the rating embedding: the start, no rating, and the levels."""
     liked: float | None
-    """Least rating of a title that is liked; None: it has learned from labelled slates, and what
-    it says of a slate is the logistic of its titles' mean logit."""
+    """Lowest rating of a liked item. None: trained on labelled slates; the probability of a slate
+    is the logistic function of its items' mean logit."""
     catalog_fingerprint: str
     tokenizer_fingerprint: str
     num_members: int = 1
-    """Judges that learn each for itself, and whose mean logit is the answer."""
+    """Independently trained ensemble members; the output is their mean logit."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _build_config(self.backbone_config)
@@ -146,12 +145,12 @@ class SeqRecRewardConfig(PreTrainedConfig):
 
 
 def padding_token(backbone_config: dict | PreTrainedConfig) -> int:
-    """The token of positions that no history reads; token 0 where a backbone names none."""
+    """Return the token of padding positions; token 0 if the backbone defines none."""
     return getattr(backbone_config, "pad_token_id", None) or 0
 
 
 def _build_config(fields: dict | PreTrainedConfig) -> PreTrainedConfig:
-    """The configuration that its fields, or a file's, say."""
+    """Return the configuration object of a backbone, built from its fields if necessary."""
     if isinstance(fields, PreTrainedConfig):
         return fields
     fields = dict(fields)

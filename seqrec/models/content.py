@@ -1,4 +1,4 @@
-"""Tokens whose vectors come from what a title is about, and from its id."""
+"""Token embeddings that combine an item's own row with a projection of its content."""
 
 import torch
 import torch.nn.functional as F
@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class ContentEmbedding(nn.Module):
-    """A token's vector is its own row, to which a known item's content adds; a new one has no row.
+    """Embedding whose item vectors are row plus projected content, or content only.
 
-    ``proj`` learns with the model what content adds to rows. An item that training never met is
-    its content alone, by ``proj_of_new``, which is zero until ``learn_cold_items`` has fitted it.
+    ``proj`` is trained with the model and projects the content that is added to a row. A
+    cold-start item has no row: its vector is ``proj_of_new`` of its content, which is zero until
+    ``learn_cold_items`` has fitted it.
     """
 
     content: Float[Tensor, "I F"]
@@ -24,13 +25,13 @@ class ContentEmbedding(nn.Module):
         first_item_token: int,
         content_width: int,
     ) -> None:
-        """Without content, which ``load_content`` takes in.
+        """Initialise with zero content; ``load_content`` sets it.
 
         Args:
-            weight: the tokens' own rows.
-            num_items: the catalog's size.
-            first_item_token: token of item 0; those of the others follow.
-            content_width: width of the contents' vectors.
+            weight: the rows of the tokens.
+            num_items: catalog size.
+            first_item_token: token of item 0; the other items follow.
+            content_width: width of the content vectors.
         """
         super().__init__()
         self.items = slice(first_item_token, first_item_token + num_items)
@@ -43,40 +44,40 @@ class ContentEmbedding(nn.Module):
         self.register_buffer("has_row", torch.ones(num_items, dtype=torch.bool))
 
     def load_content(self, content: Float[Tensor, "I F"], item_counts: Int[Tensor, " I"]) -> None:
-        """Take in the items' contents, and which items training meets."""
+        """Set the content of the items, and which of them occur in training."""
         self.content.copy_(content)
         self.has_row.copy_(item_counts > 0)
 
     @property
     def num_met(self) -> int:
-        """One past the last item that training meets."""
+        """One past the last item that occurs in training."""
         return num_rows(self.has_row)
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
-        """The vectors of tokens; content is read of those alone that are there."""
-        there, place = tokens.unique(return_inverse=True)
-        vectors = F.embedding(there, self.weight)
-        is_item = (there >= self.items.start) & (there < self.items.stop)
+        """Return the vectors of tokens; content is projected once for each different token."""
+        distinct, inverse = tokens.unique(return_inverse=True)
+        vectors = F.embedding(distinct, self.weight)
+        is_item = (distinct >= self.items.start) & (distinct < self.items.stop)
         at = is_item.nonzero().squeeze(1)
-        items = there[at] - self.items.start
-        told = self._with_content(vectors[at], self.content[items], self.has_row[items])
-        return F.embedding(place, vectors.index_copy(0, at, told))
+        items = distinct[at] - self.items.start
+        combined = self._with_content(vectors[at], self.content[items], self.has_row[items])
+        return F.embedding(inverse, vectors.index_copy(0, at, combined))
 
     def table(self) -> Float[Tensor, "V D"]:
-        """The vectors of all tokens."""
+        """Return the vectors of all tokens."""
         items = self._with_content(self.weight[self.items], self.content, self.has_row)
         return torch.cat([self.weight[: self.items.start], items, self.weight[self.items.stop :]])
 
     def _with_content(
         self, rows: Float[Tensor, "S D"], content: Float[Tensor, "S F"], has_row: Bool[Tensor, " S"]
     ) -> Float[Tensor, "S D"]:
-        """The vectors of some items, from their own rows and what they are about."""
+        """Return the vectors of some items, from their rows and content."""
         known = (rows + self.proj(content)).to(rows.dtype)
         new = (~has_row).nonzero().squeeze(1)
         return known.index_copy(0, new, self.proj_of_new(content[new]).to(rows.dtype))
 
 
 def num_rows(has_row: Bool[Tensor, " I"]) -> int:
-    """One past the last item that has a row."""
+    """Return one past the last item that has a row."""
     items = has_row.nonzero()
     return int(items[-1]) + 1 if len(items) else 0

@@ -1,4 +1,4 @@
-"""Several decoders that answer together, as one wide decoder does."""
+"""Several decoders with the interface of one wide decoder."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 
 class EnsembleConfig(PreTrainedConfig):
-    """Decoders of one shape, each with weights of its own."""
+    """Configuration of several decoders of one shape."""
 
     model_type = "seqrec_ensemble"
     sub_configs = {"member_config": AutoConfig}
@@ -30,7 +30,7 @@ class EnsembleConfig(PreTrainedConfig):
 
     @property
     def hidden_size(self) -> int:
-        """Of all members side by side."""
+        """Width of the concatenated states of all members."""
         return self.num_members * self._member().hidden_size
 
     @property
@@ -59,13 +59,13 @@ class EnsembleConfig(PreTrainedConfig):
 
 
 class EnsembleDecoder(PreTrainedModel):
-    """The members' states side by side, over their number; the embeddings side by side.
+    """Concatenation of the members' states, divided by their number, and of their embeddings.
 
-    A state's product with an item's vector is then the mean of the members' scores: the softmax
-    of it is the normalised geometric mean of their distributions.
+    The product of a state and an item vector is then the mean of the members' scores; its softmax
+    is the normalised geometric mean of the members' distributions.
 
     Source: Hinton 2002, "Training Products of Experts", for the mean of scores; Lakshminarayanan
-        et al. 2017, arXiv:1612.01474, for members that differ in their random start alone.
+        et al. 2017, arXiv:1612.01474, for members that differ only in their random weights.
     """
 
     config_class = EnsembleConfig
@@ -79,14 +79,14 @@ class EnsembleDecoder(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Members have drawn theirs."""
+        """Do nothing: the members have initialised their own weights."""
 
     def get_input_embeddings(self) -> nn.Module:
         tables = [member.get_input_embeddings() for member in self.decoders()]
         return SideBySide(tables)  # type: ignore[arg-type]
 
     def decoders(self) -> list[PreTrainedModel]:
-        """The members."""
+        """Return the members."""
         return list(self.members)  # type: ignore[arg-type]
 
     def forward(
@@ -98,7 +98,7 @@ class EnsembleDecoder(PreTrainedModel):
         cache: list[list[Tensor]] | None = None,
         **more: Tensor,
     ) -> BaseModelOutput:
-        """The hidden state of every position; ``cache`` holds a list of every member."""
+        """Return the hidden state of every position; ``cache`` holds one list per member."""
         if cache is not None and not cache:
             cache.extend([] for _ in self.members)
         own: Sequence[Tensor | None] = [None] * len(self.members)
@@ -119,7 +119,7 @@ class EnsembleDecoder(PreTrainedModel):
 
 
 class SideBySide(nn.Module):
-    """Embeddings of several tables as one wide table; it holds none itself."""
+    """Several embedding tables as one wide table, without weights of its own."""
 
     def __init__(self, tables: list[nn.Embedding]) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class SideBySide(nn.Module):
 
     @property
     def weight(self) -> Float[Tensor, "V D"]:
-        """The whole table."""
+        """The concatenated tables."""
         return torch.cat([table.weight for table in self._tables], dim=1)
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:

@@ -1,4 +1,4 @@
-"""Model folders: loading the model of one, with every mismatch named in one line."""
+"""Loading of model folders, with one-line errors for every mismatch."""
 
 import json
 from dataclasses import replace
@@ -27,17 +27,17 @@ M = TypeVar("M", SeqRecForNextItem, SeqRecForReward)
 
 
 def load_model(folder: Path) -> SeqRecForNextItem:
-    """The model of a folder, in evaluation mode; nothing in the folder is executed.
+    """Return the model of a folder, in evaluation mode; nothing in the folder is executed.
 
     Raises:
         SeqRecError: no such folder, a file that is missing or broken, or weights whose names or
-            shapes are not those of ``config.json``.
+            shapes differ from ``config.json``.
     """
     return _load(folder, SeqRecForNextItem, "name the model/ folder of a run")
 
 
 def load_reward_model(folder: Path) -> SeqRecForReward:
-    """``load_model`` of a reward model."""
+    """Return the reward model of a folder; see ``load_model``."""
     return _load(folder, SeqRecForReward, "name a run of seqrec train reward-model")
 
 
@@ -64,11 +64,11 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
         raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error
     weights = read_weights(folder)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(shapes.keys() | found.keys()):
-        if shapes.get(name) != found.get(name):
+    loaded = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | loaded.keys()):
+        if shapes.get(name) != loaded.get(name):
             raise SeqRecError(
-                f"{folder / WEIGHTS_FILE}: {name} has shape {found.get(name, 'none')}, but "
+                f"{folder / WEIGHTS_FILE}: {name} has shape {loaded.get(name, 'none')}, but "
                 f"config.json needs {shapes.get(name, 'none')}; the two come from different models"
             )
     model.load_state_dict(weights)
@@ -86,7 +86,7 @@ def use_float32(config: PreTrainedConfig) -> None:
 
 
 def num_learned_items(folder: Path) -> int:
-    """Return ``SeqRecForNextItem.num_learned`` of a model folder; most weights are not read.
+    """Return ``SeqRecForNextItem.num_learned`` of a model folder, from few of its weights.
 
     Raises:
         SeqRecError: a file that is missing or broken.
@@ -95,7 +95,7 @@ def num_learned_items(folder: Path) -> int:
         fields = json.loads((folder / "config.json").read_text())
         num_items = int(fields["num_items"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SeqRecError(f"{folder}: config.json is not that of a seqrec model") from error
+        raise SeqRecError(f"{folder}: config.json is not of a seqrec model") from error
     has_row = read_weights(folder, lambda name: name.endswith(".has_row"))
     return min((num_rows(part) for part in has_row.values()), default=num_items)
 
@@ -104,36 +104,36 @@ ITEMS_FILE = "items.parquet"
 
 
 def model_folder(path: str | Path, key: str | None = None) -> Path:
-    """The model folder that is meant: itself, or that of a run folder.
+    """Return the model folder of a path: the path itself, or the ``model`` folder of a run.
 
     Args:
-        path: either.
-        key: the setting that names it, for the error.
+        path: a model folder or run folder.
+        key: the setting that holds the path, for the error.
 
     Raises:
-        SeqRecError: there is none.
+        SeqRecError: no such folder, or a folder with runs of several seeds.
     """
-    found = Path(path).resolve()
-    if not (found / "config.json").exists() and (found / "model").is_dir():
-        found = found / "model"
+    folder = Path(path).resolve()
+    if not (folder / "config.json").exists() and (folder / "model").is_dir():
+        folder = folder / "model"
     named = f"{path}" if key is None else f"{key}={path}"
-    if not found.is_dir():
+    if not folder.is_dir():
         raise SeqRecError(f"{named}: no such model folder; name a run or its model/ folder")
-    if any(found.glob("seed-*/model")):
+    if any(folder.glob("seed-*/model")):
         raise SeqRecError(f"{named}: holds runs of several seeds; name one of them")
-    return found
+    return folder
 
 
 def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None:
-    """The coder of a model's grammar and times; None if it reads titles alone.
+    """Return the coder of a model's grammar and times; None if the model reads items only.
 
     Args:
-        config: of the model.
-        items: its items, a row each, in catalog order.
-        key: who asks, for the error.
+        config: the model's configuration.
+        items: table of its items, in catalog order.
+        key: source of the items, for the error.
 
     Raises:
-        SeqRecError: a column that the items lack.
+        SeqRecError: the items lack a column.
     """
     if config.events is None and config.time_bias is None:
         return None

@@ -1,11 +1,11 @@
-"""Catalog heads: the vector of every item, by which the decoder's output is scored."""
+"""Catalog heads: the item vectors whose products with a state are the items' scores."""
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
 class TiedCatalogHead(nn.Module):
-    """Items are scored by their own token embeddings."""
+    """Head whose item vectors are the items' token embeddings."""
 
     def __init__(self, num_items: int, first_item_token: int) -> None:
         super().__init__()
@@ -13,16 +13,16 @@ class TiedCatalogHead(nn.Module):
         self.first_item_token = first_item_token
 
     def forward(self, token_weight: Float[Tensor, "V D"]) -> Float[Tensor, "I D"]:
-        """The item rows of the token embedding: a view, no padding and no special token in it."""
+        """Return the item rows of the token embedding, a view without padding or special tokens."""
         return token_weight[self.first_item_token : self.first_item_token + self.num_items]
 
     def rows(self, embedding: nn.Module, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
-        """The vectors of some items; their gradient is sparse if the embedding's is."""
+        """Return the vectors of some items; the gradient is sparse if the embedding's is."""
         return embedding(items + self.first_item_token)
 
 
 class UntiedCatalogHead(nn.Module):
-    """Items are scored by rows of the head's own."""
+    """Head with item vectors of its own."""
 
     def __init__(self, num_items: int, padded_num_items: int, hidden_size: int) -> None:
         super().__init__()
@@ -30,9 +30,9 @@ class UntiedCatalogHead(nn.Module):
         self.table = nn.Embedding(padded_num_items, hidden_size)
 
     def forward(self, token_weight: Float[Tensor, "V D"]) -> Float[Tensor, "I D"]:
-        """The head's rows without the padding; the token embedding is not read."""
+        """Return the head's rows without padding; the token embedding is not read."""
         return self.table.weight[: self.num_items]
 
     def rows(self, embedding: nn.Module, items: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
-        """The vectors of some items."""
+        """Return the vectors of some items."""
         return self.table(items)

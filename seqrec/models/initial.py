@@ -1,5 +1,4 @@
-"""Item vectors that training starts from: what stands near what in histories, factorised, or how
-people rated titles."""
+"""Initial item vectors, factorised from co-occurrence in histories or from ratings."""
 
 import numpy as np
 import torch
@@ -7,11 +6,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CONTEXT_POWER = 0.75
-"""Of an item's weight as a neighbour: rare ones are less surprising than they seem."""
+"""Exponent of an item's weight as a neighbour; it damps the association with rare items."""
 NUM_ITERATIONS = 8
 OVERSAMPLING = 16
 RATING_SMOOTHING = 10.0
-"""Ratings of the average that a title's, or somebody's own, are mixed with."""
+"""Pseudo-ratings at the mean that shrink the deviation of an item or user."""
 
 
 def association_vectors(
@@ -20,23 +19,23 @@ def association_vectors(
     weight: Float[np.ndarray, " E"],
     width: int,
 ) -> Float[Tensor, "I D"]:
-    """Vectors whose products approach the positive pointwise mutual information of neighbours.
+    """Return vectors whose products approximate the positive PMI of neighbouring items.
 
-    The transitions are read in both directions. With ``w`` the summed weights of two items, of
-    one, and of all, the association of ``i`` with ``j`` is ``max(log(w(i, j) * sum(w ** p) /
-    (w(i) * w(j) ** p)), 0)``. The first singular vectors, times the roots of the singular values,
-    are turned at random, so that no unit holds more than another, and have a standard deviation
-    of 1. An item without neighbours is 0.
+    Transitions count in both directions. With ``w`` the summed weight of a pair or of an item, the
+    association of ``i`` with ``j`` is ``max(log(w(i, j) * sum(w ** p) / (w(i) * w(j) ** p)), 0)``.
+    The first singular vectors, scaled by the square roots of the singular values, are rotated at
+    random, which spreads the variance over all units, and have a standard deviation of 1. An item
+    without neighbours has the zero vector.
 
     Args:
-        first_edge: of every item, the place of its first transition.
-        target: where each transition leads.
-        weight: how much it counts.
-        width: numbers of a vector.
+        first_edge: index of the first transition of every item.
+        target: target item of each transition.
+        weight: weight of each transition.
+        width: width of a vector.
 
     Source: Levy and Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization",
         equations 8 and 10; Levy et al. 2015, "Improving Distributional Similarity", for the power
-        and the roots. Draws from torch's generator (Halko et al. 2009, arXiv:0909.4061).
+        and the square roots. Draws from torch's generator (Halko et al. 2009, arXiv:0909.4061).
     """
     num_items = len(first_edge) - 1
     source = torch.from_numpy(np.repeat(np.arange(num_items), np.diff(first_edge)))
@@ -61,40 +60,42 @@ def rating_vectors(
     num_items: int,
     width: int,
 ) -> Float[Tensor, "I D"]:
-    """Vectors whose products with people's approach how these rated titles, beyond what is usual.
+    """Return item vectors whose products with user vectors approximate rating residuals.
 
-    Of every rating what remains is the rating minus the average, the title's deviation from it,
-    and the person's from both; deviations are drawn towards 0. Of the matrix of titles by people,
-    0 where nobody rated, the first singular vectors, times the roots of the singular values, are
-    turned at random and have a standard deviation of 1. A title that nobody rated is 0.
+    The residual of a rating is the rating minus the mean, the item's deviation and the user's
+    deviation, both shrunk towards 0. The matrix of residuals by item and user is 0 where there is
+    no rating. Its first singular vectors, scaled by the square roots of the singular values, are
+    rotated at random and have a standard deviation of 1. An item without ratings has the zero
+    vector.
 
     Args:
-        items: of every rating, the title.
-        users: who rated.
-        ratings: how.
-        num_items: of the catalog.
-        width: numbers of a vector.
+        items: item of every rating.
+        users: user of every rating.
+        ratings: values.
+        num_items: catalog size.
+        width: width of a vector.
 
     Source: Cremonesi et al. 2010, "Performance of Recommender Algorithms on Top-N Recommendation
         Tasks", section 3.3 (PureSVD); Koren 2008, "Factorization Meets the Neighborhood", equation
-        1, for what is usual. Draws from torch's generator.
+        1, for the deviations. Draws from torch's generator.
     """
-    _, person = np.unique(users, return_inverse=True)
-    rest = ratings - ratings.mean() if len(ratings) else ratings
-    for of in (items, person):
-        counts = np.bincount(of) + RATING_SMOOTHING
-        rest = rest - (np.bincount(of, rest) / counts)[of]
-    places = torch.from_numpy(np.stack([items, person]).astype(np.int64))
-    shape = (num_items, int(person.max(initial=-1)) + 1)
-    values = torch.from_numpy(np.asarray(rest, dtype=np.float64))
-    matrix = torch.sparse_coo_tensor(places, values, shape, check_invariants=False)
+    _, user = np.unique(users, return_inverse=True)
+    residual = ratings - ratings.mean() if len(ratings) else ratings
+    for groups in (items, user):
+        counts = np.bincount(groups) + RATING_SMOOTHING
+        residual = residual - (np.bincount(groups, residual) / counts)[groups]
+    cells = torch.from_numpy(np.stack([items, user]).astype(np.int64))
+    shape = (num_items, int(user.max(initial=-1)) + 1)
+    values = torch.from_numpy(np.asarray(residual, dtype=np.float64))
+    matrix = torch.sparse_coo_tensor(cells, values, shape, check_invariants=False)
     return _factors(matrix.coalesce(), width)
 
 
 def _factors(matrix: Float[Tensor, "I J"], width: int) -> Float[Tensor, "I D"]:
-    """A sparse matrix's first left singular vectors times the roots of its singular values.
+    """Return the first left singular vectors times the square roots of the singular values.
 
-    Turned at random, so that no unit holds more than another, and of a standard deviation of 1.
+    The vectors are rotated at random, which spreads the variance over all units, and have a
+    standard deviation of 1.
     """
     rank = min(width, *matrix.shape)
     vectors = torch.zeros(len(matrix), width, dtype=torch.float64)
@@ -103,6 +104,6 @@ def _factors(matrix: Float[Tensor, "I J"], width: int) -> Float[Tensor, "I D"]:
             matrix, q=min(rank + OVERSAMPLING, *matrix.shape), niter=NUM_ITERATIONS
         )
         vectors[:, :rank] = left[:, :rank] * singular[:rank].sqrt()
-    turn = torch.linalg.qr(torch.randn(width, width, dtype=torch.float64)).Q
-    vectors = vectors @ turn
+    rotation = torch.linalg.qr(torch.randn(width, width, dtype=torch.float64)).Q
+    vectors = vectors @ rotation
     return (vectors / vectors.std().clamp_min(torch.finfo(torch.float64).tiny)).float()

@@ -1,4 +1,4 @@
-"""The model that says how much somebody would like a title: a history with its ratings, a title."""
+"""The reward model: predicts from a user's rated history whether the user likes an item."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,12 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from seqrec.models.configuration import SeqRecRewardConfig, padding_token
-from seqrec.models.documents import document_mask, document_positions, find_document_ends
+from seqrec.models.documents import (
+    document_mask,
+    document_positions,
+    find_document_ends,
+    mask_dtype,
+)
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
 from seqrec.models.native.blocks import Dropout
 from seqrec.models.native.decoder import SeqRecDecoder
@@ -19,11 +24,11 @@ from seqrec.models.native.decoder import SeqRecDecoder
 
 @dataclass
 class RewardOutput(ModelOutput):
-    """What ``SeqRecForReward`` answers."""
+    """Output of ``SeqRecForReward``."""
 
     last_hidden_state: Float[Tensor, "B T D"] | None = None
     logits: Float[Tensor, "B T"] | None = None
-    """Of the candidate after each position being liked."""
+    """Logit that the candidate after each position is liked."""
 
 
 class RewardHead(nn.Module):
@@ -44,12 +49,12 @@ class RewardHead(nn.Module):
         vector: Float[Tensor, "*shape D"],
         items: Int[Tensor, "*shape"],
     ) -> Float[Tensor, "*shape"]:
-        """The logit of a title being liked by whom the state is of.
+        """Return the logit that an item is liked by the user of a state.
 
         Args:
-            state: of the history.
-            vector: of the title.
-            items: which title it is.
+            state: state of the history.
+            vector: vector of the item.
+            items: the item, which has a bias.
         """
         product = state * vector
         joint = torch.cat([state, vector, product], dim=-1)
@@ -58,9 +63,9 @@ class RewardHead(nn.Module):
 
 
 class RewardMember(nn.Module):
-    """A causal decoder over titles and their ratings, under a head that judges one title more.
+    """A causal decoder over items and their ratings, under a head that scores one more item.
 
-    A title's input is the sum of its vector and its rating's.
+    The input of a position is the sum of its item's and its rating's vector.
     """
 
     def __init__(self, config: SeqRecRewardConfig) -> None:
@@ -78,23 +83,23 @@ class RewardMember(nn.Module):
     def hidden_states(
         self, input_ids: Int[Tensor, "B T"], ratings: Int[Tensor, "B T"], **more: Tensor | None
     ) -> Float[Tensor, "B T D"]:
-        """The decoder's, of titles and their ratings."""
+        """Return the hidden states of the decoder over items and their ratings."""
         vectors = self.backbone.get_input_embeddings()(input_ids) + self.embed_ratings(ratings)
         return self.backbone(inputs_embeds=vectors, **more).last_hidden_state
 
     def forward(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape"]:
-        """The logit of every title being liked by whom the state beside it is of."""
+        """Return the logit that each item is liked by the user of its state."""
         flat = self.items.rows(self.backbone.get_input_embeddings(), items.flatten())
         return self.head(state, flat.view(*items.shape, -1), items)
 
 
 class SeqRecForReward(PreTrainedModel):
-    """How probable it is that somebody likes a title: the mean logit of judges that learn apart.
+    """Predicts whether a user likes an item: the mean logit of independently trained members.
 
-    Every history begins with a position that holds no title, so that one without a title has a
-    state, too. A state is those of all judges, side by side.
+    Every history begins with a position without an item, so that an empty history has a state.
+    A state is the concatenation of the members' states.
     """
 
     config_class = SeqRecRewardConfig
@@ -107,7 +112,7 @@ class SeqRecForReward(PreTrainedModel):
         self.post_init()
 
     def members(self) -> list[RewardMember]:
-        """The judges."""
+        """Return the ensemble members."""
         return list(self.judges)  # type: ignore[arg-type]
 
     @property
@@ -117,7 +122,7 @@ class SeqRecForReward(PreTrainedModel):
 
     @property
     def pad_token_id(self) -> int:
-        """The token of positions that no history reads."""
+        """The token of padding positions."""
         return padding_token(self.config.backbone_config)
 
     def get_input_embeddings(self) -> nn.Module:
@@ -140,22 +145,21 @@ class SeqRecForReward(PreTrainedModel):
         documents: Int[Tensor, "B T"],
         query_positions: Int[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """The state at every position, which knows it and what is before it in its history.
+        """Return the state at every position, which depends on it and on earlier positions.
 
         Args:
-            input_ids: tokens of titles.
+            input_ids: tokens of items.
             ratings: rows of the rating embedding.
-            documents: number of the history within its row, from 1; 0 is padding.
-            query_positions: positions of each row that are asked for; all if absent.
+            documents: document id of the history within its row, from 1; 0 is padding.
+            query_positions: positions of each row that are returned; all if absent.
         """
-        is_low = torch.is_autocast_enabled(input_ids.device.type)
-        dtype = torch.get_autocast_dtype(input_ids.device.type) if is_low else self.dtype
+        dtype = mask_dtype(self.dtype, input_ids.device)
         more = {
             "attention_mask": document_mask(documents, dtype),
             "position_ids": document_positions(documents),
             "query_positions": query_positions,
         }
-        states = [one.hidden_states(input_ids, ratings, **more) for one in self.members()]
+        states = [member.hidden_states(input_ids, ratings, **more) for member in self.members()]
         return torch.cat(states, dim=-1)
 
     def states(
@@ -164,9 +168,9 @@ class SeqRecForReward(PreTrainedModel):
         ratings: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"],
     ) -> Float[Tensor, "H D"]:
-        """The state at the end of every history, row by row."""
-        rows, place, query_positions = find_document_ends(documents)
-        return self.hidden_states(input_ids, ratings, documents, query_positions)[rows, place]
+        """Return the state at the end of every history, row by row."""
+        rows, slots, query_positions = find_document_ends(documents)
+        return self.hidden_states(input_ids, ratings, documents, query_positions)[rows, slots]
 
     def member_logits(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
@@ -174,7 +178,9 @@ class SeqRecForReward(PreTrainedModel):
         """Return every member's logits of the items being liked by the users of the states."""
         members = self.members()
         parts = state.chunk(len(members), dim=-1)
-        return torch.stack([one(part, items) for one, part in zip(members, parts, strict=True)])
+        return torch.stack(
+            [member(part, items) for member, part in zip(members, parts, strict=True)]
+        )
 
     def mean_logits(
         self, state: Float[Tensor, "*shape D"], items: Int[Tensor, "*shape"]
@@ -186,10 +192,10 @@ class SeqRecForReward(PreTrainedModel):
         self, state: Float[Tensor, "S D"], slates: Int[Tensor, "S K"]
     ) -> Float[Tensor, "M S"]:
         """Return the mean logit of every slate's items, by member; -1 is padding."""
-        is_title = slates >= 0
+        is_item = slates >= 0
         states = state[:, None].expand(-1, slates.shape[1], -1)
         logits = self.member_logits(states, slates.clamp_min(0))
-        return (logits * is_title).sum(dim=2) / is_title.sum(dim=1).clamp_min(1)
+        return (logits * is_item).sum(dim=2) / is_item.sum(dim=1).clamp_min(1)
 
     def forward(
         self,
@@ -198,7 +204,10 @@ class SeqRecForReward(PreTrainedModel):
         candidates: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
     ) -> RewardOutput:
-        """The logit of a candidate after every position; ``attention_mask`` numbers histories."""
+        """Return the logit of a candidate after every position.
+
+        ``attention_mask`` holds document ids, as in ``hidden_states``.
+        """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         hidden = self.hidden_states(input_ids, ratings, attention_mask)

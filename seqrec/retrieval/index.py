@@ -1,8 +1,8 @@
-"""FAISS indexes of the catalog by inner product: built, searched without seen items, kept on disk.
+"""FAISS indexes of the catalog by inner product: build, search without seen items, save, load.
 
 All kinds hold the plain vectors and rank by inner product. For HNSW we measured the alternative,
-a graph by L2 over vectors augmented to equal norm (Bachrach et al. 2014): on vectors of unequal
-norm it finds far less at the same breadth, so the graph is by inner product too
+an L2 graph over vectors augmented to equal norm (Bachrach et al. 2014): on vectors of unequal
+norm its recall is far lower at the same breadth, so the graph uses the inner product too
 (Morozov and Babenko 2018, "Non-metric similarity graphs").
 """
 
@@ -50,14 +50,14 @@ class ItemIndex:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the index was built with."""
+        """The settings that the index was built with."""
         if self.kind == "hnsw":
             return {"links": HNSW_LINKS, "build_breadth": self.faiss_index.hnsw.efConstruction}
         return {"lists": self.faiss_index.nlist} if self.kind == "ivf" else {}
 
 
 def build_index(vectors: Float[np.ndarray, "I D"], kind: str) -> ItemIndex:
-    """An index of ``kind`` over the vectors of all items.
+    """Return an index of ``kind`` over the vectors of all items.
 
     ``flat`` compares with every item, ``hnsw`` walks a graph of neighbours, ``ivf`` reads the
     nearest of about ``sqrt(I)`` lists.
@@ -66,7 +66,7 @@ def build_index(vectors: Float[np.ndarray, "I D"], kind: str) -> ItemIndex:
         raise SeqRecError(f"index kind {kind!r} is unknown: choose from {', '.join(KINDS)}")
     if len(vectors) == 0:
         raise SeqRecError("the catalog is empty: an index needs at least one item")
-    vectors = _checked(vectors, "item vectors")
+    vectors = _check_vectors(vectors, "item vectors")
     num_items, width = vectors.shape
     index: Any
     if kind == "hnsw":
@@ -93,11 +93,11 @@ def search(
     *,
     seen: Sequence[np.ndarray | Sequence[int]] | None = None,
 ) -> TopK:
-    """The first ``k`` unseen items by the index, and never fewer while ``k`` exist.
+    """Return the best ``k`` unseen items by the index, or all if there are fewer.
 
-    Each query fetches ``k`` items and room for those it has seen, rounded up to a power of two so
-    that queries alike are searched together. A query that an approximate index leaves short is
-    scored exactly. ``flat`` equals ``top_k_by_product`` up to ties.
+    Each query fetches ``k`` items plus its number of seen items, rounded up to a power of two so
+    that similar queries are searched together. A query for which an approximate index returns too
+    few items is scored exactly. ``flat`` equals ``top_k_by_product`` up to ties.
     """
     if k < 1:
         raise SeqRecError(f"k is {k}: it must be at least 1")
@@ -106,40 +106,40 @@ def search(
             f"queries are {queries.shape[1]} wide, the index {index.width}: "
             "build the index again from this model"
         )
-    queries = _checked(queries, "queries")
+    queries = _check_vectors(queries, "queries")
     seen = [()] * len(queries) if seen is None else seen
     seen_keys, num_seen = _seen_keys(seen, index.num_items)
-    room = 2 ** np.ceil(np.log2(np.maximum(num_seen, 1))).astype(np.int64)
-    fetches = np.minimum(k + room * (num_seen > 0), index.num_items)
+    extra = 2 ** np.ceil(np.log2(np.maximum(num_seen, 1))).astype(np.int64)
+    fetches = np.minimum(k + extra * (num_seen > 0), index.num_items)
     items = torch.full((len(queries), k), -1)
     scores = torch.full((len(queries), k), -torch.inf)
     for fetch in np.unique(fetches):
         rows = np.flatnonzero(fetches == fetch)
         items[rows], scores[rows] = _fetch(index, queries, rows, int(fetch), k, seen_keys)
-    due = np.minimum(k, index.num_items - num_seen)
-    short = np.flatnonzero((items >= 0).sum(dim=1).numpy() < due)
+    expected = np.minimum(k, index.num_items - num_seen)
+    short = np.flatnonzero((items >= 0).sum(dim=1).numpy() < expected)
     if len(short):
-        items[short], scores[short] = _rescue(
+        items[short], scores[short] = _search_exactly(
             index, queries[short], k, [seen[i] for i in short.tolist()]
         )
     return TopK(items, scores)
 
 
-def recall_against_exact(found: Int[Tensor, "B K"], exact: Int[Tensor, "B K"]) -> float:
-    """The share of the exact lists' items that the found lists hold too; 1 if there are none."""
-    found_keys, exact_keys = (
+def recall_against_exact(approximate: Int[Tensor, "B K"], exact: Int[Tensor, "B K"]) -> float:
+    """Return the share of the exact lists' items in the approximate lists; 1 if there are none."""
+    approximate_keys, exact_keys = (
         (torch.arange(len(items))[:, None] + items * len(items))[items >= 0]
-        for items in (found, exact)
+        for items in (approximate, exact)
     )
     if len(exact_keys) == 0:
         return 1.0
-    return torch.isin(exact_keys, found_keys).float().mean().item()
+    return torch.isin(exact_keys, approximate_keys).float().mean().item()
 
 
 def save_index(
     index: ItemIndex, folder: Path, *, catalog_fingerprint: str, model_fingerprint: str
 ) -> None:
-    """Writes ``index.faiss`` and ``index.json`` into an existing folder."""
+    """Write ``index.faiss`` and ``index.json`` into an existing folder."""
     content = faiss.serialize_index(index.faiss_index).data
     (folder / "index.faiss").write_bytes(content)
     description = {
@@ -156,7 +156,7 @@ def save_index(
 
 
 def load_index(folder: Path, *, catalog_fingerprint: str, model_fingerprint: str) -> ItemIndex:
-    """The index that ``save_index`` wrote, if it is whole and of this catalog and model."""
+    """Load an index of ``save_index``; check that it is intact and of this catalog and model."""
     try:
         description = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         content = (folder / "index.faiss").read_bytes()
@@ -168,20 +168,21 @@ def load_index(folder: Path, *, catalog_fingerprint: str, model_fingerprint: str
         raise SeqRecError(f"{folder}: not the folder of an index; name .../items/flat") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SeqRecError(f"{folder / 'index.json'} is damaged: export the index again") from error
-    for name, stored, wanted in zip(
+    for name, stored, expected in zip(
         ("catalog", "model"), fingerprints, (catalog_fingerprint, model_fingerprint), strict=True
     ):
-        if stored != wanted:
+        if stored != expected:
             raise SeqRecError(
-                f"{folder} indexes another {name} ({stored}, not {wanted}): export the index again"
+                f"{folder} indexes another {name} ({stored}, not {expected}): export the index "
+                "again"
             )
     if kind not in KINDS or hashlib.sha256(content).hexdigest() != sha256:
         raise SeqRecError(f"{folder / 'index.faiss'} is damaged: export the index again")
     return ItemIndex(kind, faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8)))
 
 
-def _checked(vectors: np.ndarray, name: str) -> Float[np.ndarray, "N D"]:
-    """As contiguous float32, which FAISS reads."""
+def _check_vectors(vectors: np.ndarray, name: str) -> Float[np.ndarray, "N D"]:
+    """Return vectors as contiguous float32 for FAISS; refuse NaN and infinity."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if not np.isfinite(vectors).all():
         raise SeqRecError(f"{name} hold NaN or infinity: the model's weights are broken")
@@ -191,7 +192,7 @@ def _checked(vectors: np.ndarray, name: str) -> Float[np.ndarray, "N D"]:
 def _seen_keys(
     seen: Sequence[np.ndarray | Sequence[int]], num_items: int
 ) -> tuple[Int[np.ndarray, " S"], Int[np.ndarray, " B"]]:
-    """``row * num_items + item`` of all seen items, sorted; and how many each row has seen."""
+    """Return ``row * num_items + item`` of all seen items, sorted, and their number per row."""
     rows, items = (part.numpy() for part in SeenItems.from_lists(seen))
     inside = (items >= 0) & (items < num_items)
     keys = np.unique(rows[inside] * num_items + items[inside])
@@ -206,37 +207,37 @@ def _fetch(
     k: int,
     seen_keys: Int[np.ndarray, " S"],
 ) -> TopK:
-    """The lists of some rows from ``fetch`` items each; -1 where the index came back short."""
+    """Return the lists of some rows from ``fetch`` items each; -1 where the index has no more."""
     scores, items = index.faiss_index.search(
         queries[rows], fetch, params=_search_parameters(index, fetch)
     )
     keys = rows[:, None] * index.num_items + items
-    places = np.searchsorted(seen_keys, keys)
-    is_seen = np.append(seen_keys, -1)[places] == keys
+    positions = np.searchsorted(seen_keys, keys)
+    is_seen = np.append(seen_keys, -1)[positions] == keys
     scores = np.where(is_seen | (items < 0), -np.inf, scores)
     return best_first(torch.from_numpy(items), torch.from_numpy(scores), k)
 
 
 def _search_parameters(index: ItemIndex, fetch: int) -> Any:
-    """Breadth that grows with the number of items to fetch."""
-    wanted = BREADTH_PER_FETCHED * fetch
+    """Return search parameters whose breadth grows with the number of items to fetch."""
+    breadth = BREADTH_PER_FETCHED * fetch
     if index.kind == "hnsw":
-        breadth = max(HNSW_SEARCH_BREADTH, wanted)
+        breadth = max(HNSW_SEARCH_BREADTH, breadth)
         return faiss.SearchParametersHNSW(efSearch=breadth)  # type: ignore[attr-defined]
     if index.kind == "ivf":
         lists = index.faiss_index.nlist
-        probes = ceil(lists * max(IVF_SEARCHED_SHARE, min(1.0, wanted / index.num_items)))
+        probes = ceil(lists * max(IVF_SEARCHED_SHARE, min(1.0, breadth / index.num_items)))
         return faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
     return None
 
 
-def _rescue(
+def _search_exactly(
     index: ItemIndex,
     queries: Float[np.ndarray, "B D"],
     k: int,
     seen: Sequence[np.ndarray | Sequence[int]],
 ) -> TopK:
-    """The exact lists, from the vectors that the index holds."""
+    """Return the exact lists from the vectors in the index."""
     return top_k(
         lambda start, stop: torch.from_numpy(
             queries @ index.faiss_index.reconstruct_n(start, stop - start).T

@@ -218,7 +218,7 @@ def test_what_the_model_does_not_know_is_named_once(made, caplog):
     with caplog.at_level(logging.WARNING):
         found = rec.recommend([[event, event], [event]], k=3)
     assert [record.message for record in caplog.records] == [
-        "the model does not know mood, rating=7, device=fridge, left open"
+        "the model does not know mood, rating=7, device=fridge, masked"
     ]
     assert found == rec.recommend([["t03", "t03"], ["t03"]], k=3)
 
@@ -461,12 +461,12 @@ def test_a_model_of_titles_takes_events_as_titles_and_no_questions(tmp_path, cap
     with caplog.at_level(logging.WARNING):
         found = rec.recommend([[{"item_id": "t03", "rating": 5}]], k=3)
     assert [record.message for record in caplog.records] == [
-        "the model does not know rating, left open"
+        "the model does not know rating, masked"
     ]
     assert found == rec.recommend([["t03"]], k=3)
     for ask in (
         lambda: rec.recommend([["t03"]], conditions={"rating": 5}),
         lambda: rec.likelihood([["t03"]], [["t01"]], "rating", 5),
     ):
-        with pytest.raises(SeqRecError, match="rating.*: run reads titles alone"):
+        with pytest.raises(SeqRecError, match="rating.*: run reads items only"):
             ask()

@@ -170,9 +170,7 @@ def test_plain_ids_are_events_of_unknown_time(made, caplog):
         assert not caplog.records
         event = {"item_id": "t05", "time": 60, "mood": "sad"}
         assert rec.recommend([["t03", event]], k=3)[0]
-    assert [record.message for record in caplog.records] == [
-        "the model does not know mood, left open"
-    ]
+    assert [record.message for record in caplog.records] == ["the model does not know mood, masked"]
     assert rec.recommend([[]], k=2) == rec.recommend([[]], k=2)
 
 

@@ -118,7 +118,7 @@ def test_parts_of_different_models_are_refused(tmp_path, folder):
     with pytest.raises(SeqRecError, match="not the tokenizer that the model was trained with"):
         Recommender.from_pretrained(folder)
     (folder / "items.parquet").write_bytes((other / "items.parquet").read_bytes())
-    with pytest.raises(SeqRecError, match="not the catalog that the model was trained on"):
+    with pytest.raises(SeqRecError, match="not the catalog of the model's training"):
         Recommender.from_pretrained(folder)
     (folder / "items.parquet").unlink()
     with pytest.raises(SeqRecError, match=r"items.parquet"):

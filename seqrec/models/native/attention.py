@@ -1,4 +1,4 @@
-"""Attention under an additive mask, by torch's fused kernel or in whole rows on a CPU."""
+"""Attention with an additive mask: torch's fused kernel, or materialised weights on a CPU."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 MAX_WHOLE_LENGTH = 512
-"""Longest rows whose attention weights are held whole."""
+"""Longest rows whose attention weights are materialised."""
 
 
 def attend(
@@ -17,10 +17,10 @@ def attend(
     mask: Float[Tensor, "B 1 T T"] | None,
     bias: Float[Tensor, "*B A T T"] | None = None,
 ) -> Float[Tensor, "B A T H"]:
-    """Scaled dot-product attention of queries, keys and values; causal without a mask.
+    """Return scaled dot-product attention of queries, keys and values; causal without a mask.
 
-    Torch's fused kernel, except for short rows in bfloat16 on a CPU: there whole products are
-    faster than the kernel's blocks. A bias is added to the logits.
+    Uses torch's fused kernel, except for short rows in bfloat16 on a CPU, where materialised
+    products are faster than the kernel's blocks. A bias is added to the logits.
     """
     if mask is None and bias is not None:
         mask = causal_mask(qkv.shape[3], qkv)
@@ -35,16 +35,15 @@ def attend(
 
 
 def causal_mask(length: int, like: Tensor) -> Float[Tensor, "1 1 T T"]:
-    """0 where a position may read another, -inf where not."""
+    """Return 0 where a query (row) attends to a key (column), else -inf."""
     mask = torch.full((1, 1, length, length), -torch.inf, dtype=like.dtype, device=like.device)
     return mask.triu(1)
 
 
 class RelativeBias(nn.Module):
-    """A learned number for every head and distance between two positions.
+    """A learned attention bias for every head and distance between two positions.
 
-    Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1, each distance in a bucket of its
-        own.
+    Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1, with one bucket per distance.
     """
 
     def __init__(self, num_heads: int, max_length: int) -> None:
@@ -52,14 +51,14 @@ class RelativeBias(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_heads, max_length))
 
     def forward(self, length: int) -> Float[Tensor, "A T T"]:
-        """By query and key; what is not earlier is taken as distance 0."""
+        """Return the bias by query and key; keys that are not earlier have distance 0."""
         columns = torch.arange(length, device=self.weight.device)
         distance = (columns[:, None] - columns).clamp(0, self.weight.shape[1] - 1)
         return self.weight[:, distance]
 
 
 class _WholeAttention(torch.autograd.Function):
-    """Attention by batched products, its exponentials normalised after the second product.
+    """Attention by batched products, normalised after the product with the values.
 
     The gradient is that of Dao et al. 2022, arXiv:2205.14135, Algorithm 4, in a single block.
     """
@@ -80,7 +79,7 @@ class _WholeAttention(torch.autograd.Function):
         normalizer = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
         mixed = (torch.bmm(weights, value) / normalizer).to(qkv.dtype)
         ctx.save_for_backward(query, key, value, weights, normalizer, mixed)
-        ctx.is_shared = bias is not None and bias.dim() == 3  # by the histories of a batch
+        ctx.is_shared = bias is not None and bias.dim() == 3  # among the rows of a batch
         return mixed.view(batch, num_heads, length, head_size)
 
     @staticmethod

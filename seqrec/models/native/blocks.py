@@ -1,4 +1,4 @@
-"""Transformer blocks: the SASRec type and the Llama type, over one attention and one dropout."""
+"""Transformer blocks of the SASRec and Llama types, with shared attention and dropout."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ Rotation = tuple[Float[Tensor, "B 1 T H"], Float[Tensor, "B 1 T H"]]
 
 
 def rotary_angles(position_ids: Int[Tensor, "B T"], head_size: int, theta: float) -> Rotation:
-    """Cosine and sine of the rotary angles (Su et al. 2021, arXiv:2104.09864, eq. 34)."""
+    """Return cosine and sine of the rotary angles (Su et al. 2021, arXiv:2104.09864, eq. 34)."""
     exponents = torch.arange(0, head_size, 2, device=position_ids.device) / head_size
     angles = position_ids[:, None, :, None].float() / theta**exponents
     angles = torch.cat((angles, angles), dim=-1)
@@ -21,15 +21,15 @@ def rotary_angles(position_ids: Int[Tensor, "B T"], head_size: int, theta: float
 
 
 def rotate(x: Float[Tensor, "*n B A T H"], rotation: Rotation) -> Float[Tensor, "*n B A T H"]:
-    """Queries or keys turned by their positions, the halves of a head paired as in Llama."""
+    """Return queries or keys rotated by their positions; head halves are paired as in Llama."""
     cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return (x * cosine + turned * sine).to(x.dtype)
+    rotated = torch.cat((-second, first), dim=-1)
+    return (x * cosine + rotated * sine).to(x.dtype)
 
 
 class Biased(nn.Module):
-    """A layer whose attention adds learned biases to its logits, those that its settings name."""
+    """A layer whose attention adds the learned biases of its configuration to the logits."""
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
         super().__init__()
@@ -47,20 +47,20 @@ class Biased(nn.Module):
         dtype: torch.dtype,
         query_positions: Int[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "*B A M T"] | None:
-        """What is added to the logits of all queries of each row, or of those at some positions."""
-        found = None
+        """Return the bias of the attention logits of all queries, or of ``query_positions``."""
+        total = None
         if self.relative_bias is not None:
-            found = self.relative_bias(length).to(dtype)
-            found = found if query_positions is None else found[:, query_positions].transpose(0, 1)
+            total = self.relative_bias(length).to(dtype)
+            total = total if query_positions is None else total[:, query_positions].transpose(0, 1)
         if self.time_bias is not None and gaps is not None:
             rows = gaps if query_positions is None else at_positions(gaps, query_positions)
             by_time = self.time_bias(rows, dtype)
-            found = by_time if found is None else by_time + found
-        return found
+            total = by_time if total is None else by_time + total
+        return total
 
 
 class Attention(Biased):
-    """Causal multi-head attention; queries, keys and values come from one product."""
+    """Causal multi-head attention; one product gives queries, keys and values."""
 
     def __init__(self, config: SeqRecDecoderConfig, *, has_bias: bool) -> None:
         super().__init__(config)
@@ -91,7 +91,7 @@ class Attention(Biased):
         query_positions: Int[Tensor, "B M"],
         gaps: Int[Tensor, "B T T"] | None = None,
     ) -> Float[Tensor, "B M D"]:
-        """What ``forward`` answers at some positions of each row; the others only answer them."""
+        """Return the output of ``forward`` at ``query_positions`` only; all positions are keys."""
         batch, length, width = hidden.shape
         queries, pairs = self._project(hidden, query_positions)
         query = queries.view(batch, -1, self.num_heads, width // self.num_heads).transpose(1, 2)
@@ -110,10 +110,10 @@ class Attention(Biased):
     def _project(
         self, hidden: Float[Tensor, "B T D"], query_positions: Int[Tensor, "B M"]
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B T 2*D"]]:
-        """Queries at some positions, keys and values at all.
+        """Return the queries at ``query_positions``, and keys and values at all positions.
 
-        A plain layer's products for other queries are left out. Any other layer, such as an
-        adapter or a quantised one, computes all of them, since it has no such weight to read.
+        A plain layer skips the products of other queries. Any other layer, such as an adapter or
+        a quantised one, computes all of them, since its weight cannot be sliced.
         """
         width, layer = hidden.shape[2], self.qkv_proj
         if not is_plain(layer):
@@ -126,15 +126,16 @@ class Attention(Biased):
 
 
 def is_plain(layer: nn.Module) -> bool:
-    """Whether calling a layer computes the product with its weight and no more."""
+    """Return whether a layer computes only the product with its weight."""
     has_hooks = layer._forward_hooks or layer._forward_pre_hooks
     return type(layer) is nn.Linear and not has_hooks
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is drawn from 16 random bits an element: ``share`` to 1 in 65,536.
+    """Dropout with a mask of 16 random bits per element: ``share`` is rounded to 1/65,536.
 
-    Torch's own draws a number an element, which on a CPU takes longer than the layers around it.
+    Torch's dropout draws one number per element, which on a CPU takes longer than the layers
+    around it.
     """
 
     LEVELS = 1 << 16
@@ -148,12 +149,12 @@ class Dropout(nn.Module):
             return x
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
         bits = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
-        kept = bits >= self.dropped_levels - self.LEVELS // 2
-        return x * (kept * (self.LEVELS / (self.LEVELS - self.dropped_levels))).to(x.dtype)
+        mask = bits >= self.dropped_levels - self.LEVELS // 2
+        return x * (mask * (self.LEVELS / (self.LEVELS - self.dropped_levels))).to(x.dtype)
 
 
 class GELUFeedForward(nn.Module):
-    """Two layers with a GELU between."""
+    """Two linear layers with a GELU between them."""
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
         super().__init__()
@@ -165,7 +166,7 @@ class GELUFeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv:2002.05202), without bias; gate and up from one product."""
+    """SwiGLU (Shazeer 2020, arXiv:2002.05202), without bias; one product gives gate and up."""
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
         super().__init__()
@@ -179,10 +180,10 @@ class GatedFeedForward(nn.Module):
 
 
 class ResidualGate(nn.Module):
-    """What a layer adds, weighed unit by unit by a logistic function of what it read.
+    """Gate of a layer's output: a logistic function of its input, unit by unit.
 
-    Source: Borisyuk et al. 2024 (LiRank), arXiv:2402.06859, whose gate eSASRec takes, too
-        (arXiv:2508.06450). Ours starts half open.
+    Source: Borisyuk et al. 2024 (LiRank), arXiv:2402.06859; eSASRec (arXiv:2508.06450) uses the
+        same gate. Ours is about 0.5 at the start of training.
     """
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
@@ -239,25 +240,25 @@ class Block(nn.Module):
 def at_positions(
     hidden: Shaped[Tensor, "B T D"], positions: Int[Tensor, "B M"]
 ) -> Shaped[Tensor, "B M D"]:
-    """Some positions of each row."""
+    """Return the values at some positions of each row."""
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]))
 
 
 def put_at_positions(
     hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"], values: Float[Tensor, "B M D"]
 ) -> Float[Tensor, "B T D"]:
-    """Write to some positions of each row, in place."""
+    """Write values to some positions of each row, in place, and return the whole."""
     return hidden.scatter_(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]), values)
 
 
 def select_mask_rows(
     mask: Float[Tensor, "B 1 T T"], query_positions: Int[Tensor, "B M"]
 ) -> Float[Tensor, "B 1 M T"]:
-    """What some positions of each row may read."""
+    """Return the mask rows of some query positions."""
     return mask.gather(2, query_positions[:, None, :, None].expand(-1, 1, -1, mask.shape[3]))
 
 
 def build_norm(config: SeqRecDecoderConfig) -> nn.Module:
-    """The norm of the block style: LayerNorm (sasrec) or RMSNorm (llama)."""
+    """Return the norm of a block type: RMSNorm for llama, else LayerNorm."""
     norm = nn.RMSNorm if config.block == "llama" else nn.LayerNorm
     return norm(config.hidden_size, eps=config.norm_eps)

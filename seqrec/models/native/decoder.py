@@ -1,4 +1,4 @@
-"""The native decoder: token embedding, blocks, final norm; called as any transformers model is."""
+"""The native decoder: token embedding, blocks and final norm, with the transformers interface."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,7 @@ from seqrec.models.native.time_bias import UNKNOWN_GAP
 
 
 class SeqRecDecoder(PreTrainedModel):
-    """A causal decoder whose last hidden states a head reads."""
+    """A causal decoder without a head."""
 
     config_class = SeqRecDecoderConfig
     base_model_prefix = "backbone"

@@ -1,4 +1,4 @@
-"""The HSTU block: attention without a softmax, gated by what each position is."""
+"""The HSTU block: attention without a softmax, with a gate at every position."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -19,8 +19,9 @@ from seqrec.models.native.blocks import (
 class HSTUBlock(Biased):
     """``x + proj(norm(A v) * u)``, with ``u, v, q, k = silu(Linear(norm(x)))``.
 
-    ``A = silu(q k + bias) / max_length`` where a position may read another, else 0: a title's
-    weight does not shrink because others are there, too, so that intensity counts as well as kind.
+    ``A = silu(q k + bias) / max_length`` where a query attends to a key, else 0. Without a
+    softmax the weight of an item does not depend on the number of other items, so the state keeps
+    the intensity of a preference.
 
     Source: Zhai et al. 2024, arXiv:2402.17152, equations 1-3.
     """
@@ -44,9 +45,9 @@ class HSTUBlock(Biased):
     ) -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block; only at ``query_positions`` if given."""
         length = hidden.shape[1]
-        made = F.silu(self.uvqk_proj(self.input_norm(hidden)))
-        gate, value, query, key = made.chunk(4, dim=-1)
-        bias = self.bias(length, gaps, made.dtype, query_positions)
+        projected = F.silu(self.uvqk_proj(self.input_norm(hidden)))
+        gate, value, query, key = projected.chunk(4, dim=-1)
+        bias = self.bias(length, gaps, projected.dtype, query_positions)
         if mask is None:
             mask = causal_mask(length, hidden)
         if query_positions is not None:

@@ -1,4 +1,4 @@
-"""Weights between the native Llama block and transformers' Llama, both ways."""
+"""Conversion of weights between the native Llama block and the Llama of transformers."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ _JOINED = {
 
 
 def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
-    """transformers' model with the same weights, and so the same outputs up to float error."""
+    """Return the transformers model with the same weights and outputs, up to float error."""
     config = decoder.config
     has_biases = config.relative_bias or config.time_bias is not None
     if config.block != "llama" or has_biases or config.gated_residual:
         raise SeqRecError(
             f"a decoder of block {config.block!r}, relative_bias {config.relative_bias}, "
             f"time_bias {config.time_bias}, gated_residual {config.gated_residual} has no Llama "
-            "twin; only plain block llama has"
+            "equivalent; only plain block llama has"
         )
     llama = LlamaModel(
         LlamaConfig(
@@ -60,7 +60,7 @@ def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
 
 
 def from_llama(llama: LlamaModel) -> SeqRecDecoder:
-    """The native decoder with the weights of transformers' model.
+    """Return the native decoder with the weights of a transformers model.
 
     Raises:
         SeqRecError: grouped keys, biases or scaled rotations, which the native block lacks.
@@ -79,7 +79,7 @@ def from_llama(llama: LlamaModel) -> SeqRecDecoder:
     if has_extras:
         raise SeqRecError(
             "this Llama has grouped keys, biases, another activation or scaled rotations, which "
-            "the native block lacks; use it as a backbone of its own type"
+            "the native block lacks; use it as a backbone of type llama"
         )
     decoder = SeqRecDecoder(
         SeqRecDecoderConfig(

@@ -1,4 +1,4 @@
-"""A bias of attention by the time between two events."""
+"""Attention bias by the time between two events."""
 
 from math import ceil
 from typing import Any
@@ -11,36 +11,37 @@ from torch.autograd.function import once_differentiable
 from seqrec.tokens.events.times import MICROSECONDS, NO_TIME
 
 NUM_GAPS = 64
-"""Buckets of known gaps; the last holds whatever is longer."""
+"""Number of buckets of known gaps; the last one has no upper limit."""
 UNKNOWN_GAP = NUM_GAPS
-"""The bucket of gaps of which a time is unknown."""
+"""The bucket of gaps with an unknown time."""
 EDGES = [ceil(MICROSECONDS * (2 ** (step / 2) - 1)) for step in range(1, NUM_GAPS)]
-"""Where each bucket but the first begins, in microseconds: two to every doubling."""
+"""Lower edges of all buckets but the first, in microseconds: two per doubling."""
 
 
 def gap_buckets(times: Int[Tensor, "B T 2"]) -> Int[Tensor, "B T T"]:
-    """The bucket of the time from what is read (column) to the position that reads it (row).
+    """Return the bucket of the time from the key's event (column) to the query's time (row).
 
-    ``floor(2 log2(1 + seconds))``, by comparing whole microseconds. What is not earlier is no
-    time ago.
+    The bucket is ``floor(2 log2(1 + seconds))``, computed from whole microseconds. Keys that are
+    not earlier have gap 0.
 
     Args:
-        times: when the event of each position was, and to when gaps are counted there.
+        times: event time and reference time of each position; a query's gaps end at its reference
+            time.
     """
-    read, asked = times.unbind(dim=2)
-    gap = asked[:, :, None] - read[:, None, :]
+    key_time, query_time = times.unbind(dim=2)
+    gap = query_time[:, :, None] - key_time[:, None, :]
     edges = torch.tensor(EDGES, device=times.device)
-    found = torch.bucketize(gap, edges, right=True, out_int32=True)
-    is_unknown = (asked == NO_TIME)[:, :, None] | (read == NO_TIME)[:, None, :]
-    return found.masked_fill_(is_unknown, UNKNOWN_GAP)
+    buckets = torch.bucketize(gap, edges, right=True, out_int32=True)
+    is_unknown = (query_time == NO_TIME)[:, :, None] | (key_time == NO_TIME)[:, None, :]
+    return buckets.masked_fill_(is_unknown, UNKNOWN_GAP)
 
 
 class TimeBias(nn.Module):
-    """A learned number for every head and bucket of the time between two events.
+    """A learned attention bias for every head and bucket of the time between two events.
 
     Source: Zhai et al. 2024 (HSTU), arXiv:2402.17152, section 3.2 and its published code, whose
-        buckets are logarithmic in seconds. Theirs count to the time of the target; ours to
-        whichever time is given.
+        buckets are logarithmic in seconds. Their gaps end at the time of the target; ours at the
+        given reference time.
     """
 
     def __init__(self, num_heads: int) -> None:
@@ -48,14 +49,14 @@ class TimeBias(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_heads, NUM_GAPS + 1))
 
     def forward(self, gaps: Int[Tensor, "B M T"], dtype: torch.dtype) -> Float[Tensor, "B A M T"]:
-        """By query and key."""
+        """Return the bias by query and key."""
         return _Lookup.apply(self.weight, gaps, dtype)
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a table, head by head; the gradient is summed in float64 and keeps no array.
+    """Table lookup, head by head, with a gradient summed in float64.
 
-    Nothing but the buckets, which all layers share, is held for it.
+    It saves only the buckets, which all layers share, for the backward pass.
     """
 
     @staticmethod
@@ -63,11 +64,11 @@ class _Lookup(torch.autograd.Function):
         ctx.save_for_backward(buckets)
         ctx.table = table.shape, table.dtype
         batch, num_rows, length = buckets.shape
-        found = torch.empty((batch, len(table), num_rows, length), dtype=dtype, device=table.device)
+        bias = torch.empty((batch, len(table), num_rows, length), dtype=dtype, device=table.device)
         flat = buckets.flatten()
         for head, numbers in enumerate(table.to(dtype)):
-            found[:, head] = numbers.index_select(0, flat).view_as(buckets)
-        return found
+            bias[:, head] = numbers.index_select(0, flat).view_as(buckets)
+        return bias
 
     @staticmethod
     @once_differentiable

@@ -1,1 +1,1 @@
-"""Vectors and ids for other retrieval systems: a file a target, each ``write`` and ``read``."""
+"""Export of vectors and ids to other systems: one file per target, with ``write`` and ``read``."""

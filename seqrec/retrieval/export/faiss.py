@@ -1,4 +1,4 @@
-"""Export to FAISS: ``NAME/{flat,hnsw,ivf}`` and, row by row, ``NAME/ids.json``."""
+"""Export to FAISS: ``NAME/{flat,hnsw,ivf}``, and the ids of their rows in ``NAME/ids.json``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,20 +31,20 @@ def write(
     catalog_fingerprint: str,
     model_fingerprint: str,
 ) -> dict[str, float]:
-    """Writes one inner-product index of every kind, which plain FAISS reads.
+    """Write one inner-product index of every kind, readable by plain FAISS.
 
     Args:
-        folder: where the folder ``name`` is made.
+        folder: parent of the new folder ``name``.
         name: ``items`` or ``users``.
-        ids: the id of each row, as in the log.
-        vectors: the rows.
-        queries: a sample to judge the indexes by, such as users' vectors.
-        k: length of the lists that are judged.
-        catalog_fingerprint: kept in every index and checked when it is loaded.
-        model_fingerprint: likewise.
+        ids: id of each row, as in the log.
+        vectors: vector of each row.
+        queries: sample of queries for the recall, such as user vectors.
+        k: length of the lists for the recall.
+        catalog_fingerprint: stored in every index and checked when it is loaded.
+        model_fingerprint: stored and checked likewise.
 
     Returns:
-        The recall of each kind's first ``k`` against exact search.
+        The recall@k of each kind against exact search.
     """
     target = folder / name
     target.mkdir(parents=True)
@@ -69,7 +69,7 @@ def write(
 def read(
     folder: Path, name: str, kind: str, *, catalog_fingerprint: str, model_fingerprint: str
 ) -> tuple[list[str], ItemIndex]:
-    """The ids and the index of ``kind`` that ``write`` wrote."""
+    """Return the ids and the index of ``kind`` from an export."""
     index = load_index(
         folder / name / kind,
         catalog_fingerprint=catalog_fingerprint,

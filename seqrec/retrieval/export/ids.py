@@ -1,4 +1,4 @@
-"""``ids.json``: the ids of exported rows as one JSON array of strings, row by row."""
+"""``ids.json``: the ids of the exported rows as one JSON array of strings."""
 
 import json
 from collections.abc import Sequence

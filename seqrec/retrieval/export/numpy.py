@@ -1,4 +1,4 @@
-"""Export to NumPy: ``NAME/vectors.npy`` and, row by row, ``NAME/ids.json``."""
+"""Export to NumPy: ``NAME/vectors.npy`` and the ids of its rows in ``NAME/ids.json``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from seqrec.retrieval.export.ids import read_ids, write_ids
 def write(
     folder: Path, name: str, ids: Sequence[str], vectors: Float[np.ndarray, "N D"]
 ) -> list[Path]:
-    """Writes the vectors as float32, nothing pickled; returns the files."""
+    """Write the vectors as float32 without pickling, and return the files."""
     target = folder / name
     target.mkdir(parents=True)
     np.save(target / "vectors.npy", np.asarray(vectors, dtype=np.float32), allow_pickle=False)
@@ -21,6 +21,6 @@ def write(
 
 
 def read(folder: Path, name: str) -> tuple[list[str], Float[np.ndarray, "N D"]]:
-    """The ids and vectors that ``write`` wrote."""
+    """Return the ids and vectors of an export."""
     target = folder / name
     return read_ids(target), np.load(target / "vectors.npy", allow_pickle=False)

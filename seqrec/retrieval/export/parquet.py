@@ -12,7 +12,7 @@ from jaxtyping import Float
 def write(
     folder: Path, name: str, ids: Sequence[str], vectors: Float[np.ndarray, "N D"]
 ) -> list[Path]:
-    """Writes ids as text and vectors as fixed-size lists of float32; returns the file."""
+    """Write ids as text and vectors as fixed-size lists of float32, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     flat = pa.array(np.asarray(vectors, dtype=np.float32).reshape(-1))
     columns = {
@@ -25,7 +25,7 @@ def write(
 
 
 def read(folder: Path, name: str) -> tuple[list[str], Float[np.ndarray, "N D"]]:
-    """The ids and vectors that ``write`` wrote."""
+    """Return the ids and vectors of an export."""
     table = pq.read_table(folder / f"{name}.parquet")
     vector = table["vector"].combine_chunks()
     flat = vector.flatten().to_numpy(zero_copy_only=False)

@@ -1,0 +1,191 @@
+"""A decoder that encodes packed rows of histories: token vectors in, hidden states out."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+
+from seqrec.models.configuration import SeqRecConfig, padding_token
+from seqrec.models.content import ContentEmbedding
+from seqrec.models.documents import (
+    additive_mask,
+    document_mask,
+    document_positions,
+    find_document_ends,
+    mask_dtype,
+)
+from seqrec.models.ensemble import EnsembleDecoder
+from seqrec.models.native.blocks import at_positions
+from seqrec.models.native.decoder import SeqRecDecoder
+from seqrec.models.native.time_bias import gap_buckets
+
+
+class HistoryEncoder(PreTrainedModel):
+    """The part of a model that turns histories into hidden states.
+
+    ``attention_mask`` holds document ids: 0 is padding, and the positions of one history share
+    one id (1, 2, ...), so that several histories can share a row. The 1 and 0 that a tokenizer
+    returns are the case of one history a row.
+
+    With ``event_vectors: sum`` the tokens of an event share a position. Rows then hold whole
+    events, and all tokens of an event have its state.
+
+    A model with a time bias also takes ``times``: the time of the event at each position and the
+    time up to which gaps are counted there, in microseconds since 1970, ``NO_TIME`` where
+    unknown. Without ``times`` all times are unknown.
+    """
+
+    config_class = SeqRecConfig
+    base_model_prefix = "seqrec"
+    config: SeqRecConfig
+
+    def __init__(self, config: SeqRecConfig) -> None:
+        super().__init__(config)
+        self.backbone = AutoModel.from_config(config.backbone_config)
+        if config.content is not None:
+            tokens = self.get_input_embeddings()
+            self.set_input_embeddings(
+                ContentEmbedding(
+                    tokens.weight,  # type: ignore[arg-type]
+                    num_items=config.num_items,
+                    first_item_token=config.first_item_token,
+                    **config.content,
+                )
+            )
+
+    @property
+    def pad_token_id(self) -> int:
+        """The token of padding positions."""
+        return padding_token(self.config.backbone_config)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.backbone.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.backbone.set_input_embeddings(value)
+
+    def token_vectors(self, tokens: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
+        """Return the output vectors of tokens: a state's product with one is the token's logit."""
+        return self.scale_vectors(self.get_input_embeddings()(tokens))
+
+    def scale_vectors(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+        """Normalise vectors so that products are ``cosine_scale`` times cosines, if it is set."""
+        scale = self.config.cosine_scale
+        return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
+
+    def hidden_states(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        attention_mask: Int[Tensor, "B T"] | None = None,
+        times: Int[Tensor, "B T 2"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Return the hidden state at every position; a position attends to its own history only.
+
+        Args:
+            input_ids: tokens.
+            attention_mask: document ids; one history a row if absent.
+            times: event time and reference time of each position.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        states = self._decode(input_ids, attention_mask, times)
+        size = self.config.tokens_per_position
+        return states if size == 1 else states.repeat_interleave(size, dim=1)
+
+    def document_states(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        times: Int[Tensor, "B T 2"] | None = None,
+    ) -> Float[Tensor, "H D"]:
+        """Return the hidden state at the last position of every history, row by row."""
+        rows, slots, query_positions = find_document_ends(documents)
+        query_positions = query_positions // self.config.tokens_per_position
+        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+            states = self._decode(input_ids, documents, times, query_positions=query_positions)
+            return states[rows, slots]
+        return self._decode(input_ids, documents)[rows, query_positions[rows, slots]]
+
+    def states_under(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        allowed: Bool[Tensor, "B T T"],
+        positions: Int[Tensor, "B T"],
+        query_positions: Int[Tensor, "B M"],
+        cache: list[Any] | None = None,
+    ) -> Float[Tensor, "B M D"]:
+        """Return the hidden states at some positions of each row, under any attention mask.
+
+        Args:
+            input_ids: tokens.
+            allowed: which keys (columns) each query (row) attends to.
+            positions: position of every token in its history.
+            query_positions: columns whose states are returned.
+            cache: an empty list, then the same list with rows that differ only at
+                ``query_positions``: native decoders compute the other positions once.
+        """
+        mask = additive_mask(allowed, mask_dtype(self.dtype, input_ids.device))
+        inputs = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
+        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+            output = self.backbone(**inputs, query_positions=query_positions, cache=cache)
+            return self.scale_vectors(output.last_hidden_state)
+        states = self.backbone(**inputs).last_hidden_state
+        return self.scale_vectors(at_positions(states, query_positions))
+
+    def _decode(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        times: Int[Tensor, "B T 2"] | None = None,
+        **more: Tensor,
+    ) -> Float[Tensor, "B P D"]:
+        """Return the states of positions: tokens, or events of ``tokens_per_position`` tokens."""
+        size = self.config.tokens_per_position
+        if size == 1:
+            more["input_ids"] = input_ids
+        else:
+            more["inputs_embeds"] = self._sum_event_tokens(input_ids)
+            documents = documents[:, ::size]
+            times = None if times is None else times[:, size - 1 :: size]
+        if self.config.time_bias is not None and times is not None:
+            more["gaps"] = gap_buckets(times)
+        output = self.backbone(
+            attention_mask=document_mask(
+                documents,
+                mask_dtype(self.dtype, input_ids.device),
+                is_causal=self.config.causal,
+            ),
+            position_ids=document_positions(documents),
+            **more,
+        )
+        return self.scale_vectors(output.last_hidden_state)
+
+    def _sum_event_tokens(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B P D"]:
+        """Return the sum of the token vectors of every event.
+
+        Raises:
+            ValueError: rows that do not hold whole events.
+        """
+        size = self.config.tokens_per_position
+        if input_ids.shape[1] % size:
+            raise ValueError(
+                f"rows of {input_ids.shape[1]} tokens: an event is {size}, and rows hold whole ones"
+            )
+        return self.get_input_embeddings()(input_ids).unflatten(1, (-1, size)).sum(dim=2)
+
+    def check_length(self, documents: Int[Tensor, "B T"]) -> None:
+        """Refuse a history that is longer than the model reads.
+
+        Raises:
+            ValueError: there is one.
+        """
+        positions = document_positions(documents).where(documents > 0, -1)
+        length, longest = 1 + int(positions.max()), self.config.max_tokens
+        if length > longest:
+            raise ValueError(
+                f"a history of {length} tokens: the model reads the last {longest}; "
+                "truncation=True of its tokenizer keeps these"
+            )
