@@ -33,7 +33,8 @@ def history_matrix(
     """Return the histories x items matrix of recency weights.
 
     An item ``steps`` before the last one has the weight ``decay ** steps``. A row holds its last
-    ``max_steps`` items, the last one first, repeated items repeatedly. Products are summed in this order, independently of the item numbers.
+    ``max_steps`` items, the last one first, repeated items repeatedly. Products are summed in this
+    order, independently of the item numbers.
     """
     recent = [history[::-1][:max_steps] for history in histories]
     lengths = np.array([len(items) for items in recent], dtype=np.int64)

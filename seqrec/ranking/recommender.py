@@ -264,7 +264,7 @@ class Recommender(ModelRanker):
 
     @property
     def scores_are_products(self) -> bool:
-        """Whether scores are products of vectors, without a transition prior."""
+        """True if a score is a product of vectors: no transition prior adds to it."""
         return self.model.transition_prior is None or not self.model.transition_prior.strength
 
     @property

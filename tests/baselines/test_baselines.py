@@ -1,4 +1,4 @@
-"""What every baseline keeps to: the training part, unseen items, ties by popularity, settings."""
+"""Properties of every baseline: training part, unseen items, ties by popularity, settings."""
 
 import sys
 
@@ -57,8 +57,8 @@ def test_who_has_no_history_is_answered_by_popularity(name):
         assert ranked.items.tolist() == [[0, 1, 2]]
 
 
-def world_of_blocks(generator, num_blocks=3, block_items=20):
-    """Histories of 150 people, each of whom watches a share of one block's items."""
+def build_block_histories(generator, num_blocks=3, block_items=20):
+    """Histories of 150 users, each with a share of one block's items."""
     blocks = np.arange(num_blocks * block_items).reshape(num_blocks, block_items)
     return blocks, [
         generator.permutation(blocks[user % num_blocks])[:12].tolist() for user in range(150)
@@ -66,8 +66,8 @@ def world_of_blocks(generator, num_blocks=3, block_items=20):
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_the_block_that_somebody_watches_is_found(name, generator):
-    blocks, lists = world_of_blocks(generator)
+def test_recommendations_are_of_the_users_block(name, generator):
+    blocks, lists = build_block_histories(generator)
     settings = {"factors": 8, "regularization": 1.0} if name == "als" else {}
     ranker = build_baseline(name, histories_of(lists), blocks.size, settings)
     asked = [generator.permutation(block)[:5] for block in blocks]

@@ -23,7 +23,7 @@ def test_als_folds_a_history_in_by_its_normal_equations(random_lists):
     np.testing.assert_allclose(found, items @ user, rtol=1e-3, atol=1e-5)
 
 
-def test_a_mean_of_vectors_is_weighted_and_zero_for_nobody(generator):
+def test_a_mean_of_vectors_is_weighted_and_zero_without_items(generator):
     vectors = generator.random((6, 3)).astype(np.float32)
     asked = history_matrix([np.array([4, 1]), np.array([], int)], 6, decay=0.5)
     found = mean_vectors(asked, vectors)

@@ -38,7 +38,7 @@ def test_recent_popularity_breaks_ties_by_popularity():
     assert ranked.scores[0].int().tolist() == [1, 1, 0, 0, 0]
 
 
-def test_untimed_interactions_that_do_not_count_are_told():
+def test_excluded_untimed_interactions_are_noted():
     times = [[1, 2, 9, 10, 11], [MISSING_TIME, MISSING_TIME, 9, MISSING_TIME, 13]]
     for of, told in ((TIMES, []), (times, ["2 of 6"]), ([[MISSING_TIME] * 5] * 2, [])):
         histories = histories_of([[0, 1, 2, 3, 4], [1, 0, 3, 4, 0]], num_held_out=1, times=of)

@@ -1,4 +1,4 @@
-"""The graph of what followed what, against counts by hand and a loop over everything."""
+"""Transition graphs against counts by hand and a loop over all pairs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What training starts from keeps its shape; what contradicts it is named."""
+"""A pretrained start keeps its shape; contradicting settings are named."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ SAME = {
 
 
 @pytest.mark.parametrize(("config", "keys"), SAME.values(), ids=SAME)
-def test_what_agrees_may_be_said_again(config, keys):
+def test_equal_settings_may_be_repeated(config, keys):
     check_keys(asked(**keys), config)
 
 
@@ -78,7 +78,7 @@ def test_what_contradicts_the_model_is_refused(complaint, of):
         check_keys(asked(**keys), config)
 
 
-def test_a_decoder_of_another_type_has_nothing_of_what_it_does_not_tell():
+def test_a_decoder_of_another_type_lacks_native_settings():
     llama = {"model_type": "llama", "hidden_size": 16, "num_attention_heads": 2, "vocab_size": 130}
     config = small_config(backbone_config=llama)
     check_keys(asked(relative_bias=False, hidden_size=16), config)
@@ -88,7 +88,7 @@ def test_a_decoder_of_another_type_has_nothing_of_what_it_does_not_tell():
 
 @pytest.mark.parametrize("config", [small_config(), ensemble_config()], ids=["one", "ensemble"])
 def test_dropout_is_the_recipes(config):
-    """Without any, training says what use does; with some, never the same twice."""
+    """Without dropout, training mode equals evaluation mode; with it, no two passes are equal."""
     model = SeqRecForNextItem(config)
     ids = torch.arange(2, 18)[None]
     with torch.no_grad():

@@ -28,7 +28,7 @@ def prepared(tmp_path_factory):
     return PreparedData.open(folder / "data")
 
 
-def value_of(name, settings, prepared):
+def compute_value(name, settings, prepared):
     histories = prepared.histories(["time"])
     queries = build_queries(histories, "validation", "together")
     ranked = build_baseline(name, histories, prepared.num_items, settings)
@@ -46,10 +46,10 @@ def test_the_chosen_settings_are_the_best_tried_and_no_worse_than_the_default(pr
     for baseline, start in zip(baselines[2:], range(0, len(tried), 6), strict=True):
         name, settings = baseline["baseline"], baseline["settings"]
         assert baseline["num_trials"] == 6 and baseline["selection_metric"] == SELECTION_METRIC
-        assert value_of(name, settings, prepared) == baseline["validation"]
+        assert compute_value(name, settings, prepared) == baseline["validation"]
         assert max(tried[start : start + 6]) == pytest.approx(baseline["validation"], abs=1e-4)
         given = {"shrinkage": 3.0} if name == "item-knn" else {}
-        assert baseline["validation"] >= value_of(
+        assert baseline["validation"] >= compute_value(
             name, default_settings(BASELINES[name]) | given, prepared
         )
     assert baselines[-1]["settings"]["shrinkage"] == 3.0
@@ -66,7 +66,7 @@ def test_a_search_reads_nothing_of_the_test_part(prepared):
     assert tune_named_baselines(["transition-graph"], prepared, other, 4) == one
 
 
-def test_evaluate_says_how_baselines_came_by_their_settings(prepared, tmp_path):
+def test_evaluate_reports_how_baselines_were_tuned(prepared, tmp_path):
     arguments = {"data": prepared.path, "out": tmp_path / "judged"}
     result = seqrec.evaluate(["popularity", "transition-graph"], tune_baselines=3, **arguments)
     assert "best of 3 settings by validation ndcg@10" in result["protocol"]

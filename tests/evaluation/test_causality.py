@@ -1,4 +1,4 @@
-"""No token that a model is given depends on the row of the title that it is asked for."""
+"""No model input depends on the row of the target item."""
 
 from dataclasses import replace
 
@@ -85,7 +85,7 @@ LENGTHS = st.lists(st.integers(3, 15), min_size=1, max_size=5)
     st.sampled_from(["together", "last", "successive"]),
     st.sampled_from([SAFE, TIMED, TITLES, *SESSIONS]),
 )
-def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targets, grammar):
+def test_the_input_does_not_depend_on_the_target_row(lengths, seed, split, targets, grammar):
     log, generator = log_of(lengths, seed), np.random.default_rng(seed)
     genres = generator.integers(0, 3, NUM_ITEMS)
     before, queries = inputs(log, grammar, genres, split, targets)
@@ -103,7 +103,7 @@ def test_whatever_the_target_row_says_the_input_stays(lengths, seed, split, targ
 
 
 @given(LENGTHS, st.integers(0, 2**16))
-def test_only_a_grammar_that_says_so_is_told_the_targets_time(lengths, seed):
+def test_only_a_grammar_with_a_target_time_reads_it(lengths, seed):
     log = log_of(lengths, seed)
     assert SAFE.time_input == "times of past events read"
     assert TOLD.time_input == "target time given"
@@ -121,7 +121,7 @@ def test_only_a_grammar_that_says_so_is_told_the_targets_time(lengths, seed):
 
 
 @given(LENGTHS, st.integers(0, 2**16))
-def test_only_a_time_bias_that_says_so_counts_to_the_targets_time(lengths, seed):
+def test_only_a_target_time_bias_counts_to_the_targets_time(lengths, seed):
     log, genres = log_of(lengths, seed), np.zeros(NUM_ITEMS, int)
     told = Grammar((), times="target_time")
     assert TIMED.time_input == TITLES.time_input == "times of past events read"

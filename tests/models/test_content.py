@@ -53,7 +53,7 @@ def test_vectors_of_some_tokens_are_rows_of_all_with_their_gradient():
 
 
 def test_cold_items_are_no_wrong_answers():
-    """Of 100 titles 90 are met in training: the softmax of the loss is over these."""
+    """90 of 100 items occur in training: the softmax of the loss is over these."""
     model = model_with_content()
     tokens = model.get_input_embeddings()
     tokens.load_content(tokens.content.clone(), (torch.arange(100) < 90).long())
@@ -111,6 +111,6 @@ def test_a_text_is_cut_where_tokenizer_or_encoder_end(encoder_folder):
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
-def test_no_such_encoder_is_told_in_one_line(tmp_path):
+def test_a_missing_encoder_is_a_one_line_error(tmp_path):
     with pytest.raises(SeqRecError, match="text encoder .*cannot be loaded"):
         TextEncoder.from_pretrained(tmp_path)

@@ -22,7 +22,7 @@ def ensemble(head="tied", block="llama"):
     return SeqRecForNextItem(config).eval()
 
 
-def members_of(model, block="llama"):
+def split_into_models(model, block="llama"):
     for member in model.backbone.members:
         alone = SeqRecForNextItem(small_config(block)).eval()
         alone.backbone.load_state_dict(member.state_dict())
@@ -33,7 +33,7 @@ def members_of(model, block="llama"):
 def test_scores_are_the_mean_of_the_members(block):
     model = ensemble(block=block)
     tokens = torch.randint(2, 102, (3, 9))
-    wanted = torch.stack([alone(tokens).logits for alone in members_of(model, block)])
+    wanted = torch.stack([alone(tokens).logits for alone in split_into_models(model, block)])
     torch.testing.assert_close(model(tokens).logits, wanted.mean(dim=0))
     assert (wanted[0] - wanted[1]).abs().max() > 0.01
     documents = torch.ones_like(tokens)
@@ -47,7 +47,9 @@ def test_each_member_learns_for_itself():
     tokens, labels = torch.randint(2, 102, (2, 1, 6))
     batch = PackedTensors(tokens, torch.ones_like(tokens), labels - 2, torch.ones(1, 6), 6.0)
     found = sft_loss(model, batch, loss=catalog_cross_entropy)
-    losses = [sft_loss(alone, batch, loss=catalog_cross_entropy) for alone in members_of(model)]
+    losses = [
+        sft_loss(alone, batch, loss=catalog_cross_entropy) for alone in split_into_models(model)
+    ]
     torch.testing.assert_close(found, torch.stack(losses).mean())
     found.backward()
     (losses[1] / 3).backward()

@@ -15,7 +15,7 @@ GRAMMAR = Grammar((feature("rating"), feature("wanted", place="before")))
 SIZE = 3
 
 
-def config_of(kind: str, event_vectors: str):
+def build_config(kind: str, event_vectors: str):
     told = {"events": GRAMMAR.to_dict(), "event_vectors": event_vectors}
     if kind == "ensemble":
         member = small_config("llama").backbone_config
@@ -33,7 +33,7 @@ def config_of(kind: str, event_vectors: str):
 
 @pytest.fixture(params=["llama", "hstu", "ensemble", "transformers' Llama"])
 def model(request):
-    return SeqRecForNextItem(config_of(request.param, "sum")).eval()
+    return SeqRecForNextItem(build_config(request.param, "sum")).eval()
 
 
 TOKENS = torch.randint(2, 114, (1, 15), generator=torch.Generator().manual_seed(0))
@@ -41,7 +41,7 @@ DOCUMENTS = torch.tensor([[1] * 6 + [2] * 9])
 
 
 def test_a_position_reads_the_sum_of_its_tokens(model):
-    """What the decoder makes of the sums of either history alone is what its tokens have."""
+    """The states of tokens are the decoder's states of the sums, each history alone."""
     found = model.hidden_states(TOKENS, DOCUMENTS)
     vectors = model.get_input_embeddings().weight[TOKENS[0]]
     sums = [vectors[3 * event : 3 * event + 3].sum(dim=0) for event in range(5)]
@@ -78,7 +78,7 @@ def test_rows_are_of_whole_events(model):
 def test_operations_are_those_of_a_third_of_the_positions():
     spread, summed = (
         training_flops(
-            SeqRecForNextItem(config_of("llama", event_vectors)),
+            SeqRecForNextItem(build_config("llama", event_vectors)),
             Counts(steps=1, positions=30 * number, useful=30, targets=10),
             row_length=5 * number,
             num_scored=100,

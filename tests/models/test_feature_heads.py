@@ -78,8 +78,8 @@ def chance(model, tokens, vocabulary):
 HISTORY = [7, GENRE + 2, RATING + 3, FINISHED + 1, WANTED + 4]
 
 
-def test_the_first_learned_feature_follows_from_the_title(model):
-    found = value_probabilities(model, EVENTS, np.array(HISTORY), np.array([4, 9]), place=1)
+def test_the_first_learned_feature_follows_from_the_item(model):
+    found = value_probabilities(model, EVENTS, np.array(HISTORY), np.array([4, 9]), index=1)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     for item, chances in zip((4, 9), found, strict=True):
         tokens = [*HISTORY, 2 + item, GENRE + item % 3]
@@ -88,9 +88,9 @@ def test_the_first_learned_feature_follows_from_the_title(model):
         )
 
 
-def test_what_is_not_known_between_title_and_feature_is_summed_over(model):
-    """P(finished | title) = sum over ratings of P(rating | title) P(finished | title, rating)."""
-    found = value_probabilities(model, EVENTS, np.array(HISTORY), np.arange(30), place=2)
+def test_unknown_features_between_item_and_feature_are_marginalised(model):
+    """P(finished | item) = sum over ratings of P(rating | item) P(finished | item, rating)."""
+    found = value_probabilities(model, EVENTS, np.array(HISTORY), np.arange(30), index=2)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     tokens = [*HISTORY, 2 + 17, GENRE + 17 % 3]
     of_rating = chance(model, tokens, get_vocabulary(EVENTS, 1))
@@ -110,7 +110,7 @@ PLANNING = Grammar(
 PLANS = EventTokens(TOKENS, EventCoder(PLANNING, {0: np.arange(100) % 3}), first_token=102)
 
 
-def test_a_plan_is_said_word_by_word_each_given_those_before_it(model):
+def test_a_plan_is_greedy_feature_by_feature_given_those_before(model):
     """Against the tokens written by hand; histories of several lengths share a batch."""
     _, wanted, mood, next_genre = PLANS.first_tokens.tolist()
     histories = PLANS.without_features(

@@ -36,12 +36,12 @@ def test_products_approach_the_association_of_a_dense_factorisation(generator):
 
 
 def test_products_approach_what_remains_of_ratings_in_a_dense_factorisation(generator):
-    """What is usual is subtracted by loops here; titles by people in float64."""
+    """Residuals by loops, as a matrix of items by users in float64."""
     ratings = generator.integers(1, 6, (30, 20)).astype(float)
     ratings[generator.random((30, 20)) < 0.4] = np.nan
     ratings[7] = np.nan
     rest = ratings - np.nanmean(ratings)
-    for rows in (rest, rest.T):  # titles, then people
+    for rows in (rest, rest.T):  # items, then users
         for row in rows:
             rated = ~np.isnan(row)
             row[rated] -= row[rated].sum() / (rated.sum() + RATING_SMOOTHING)

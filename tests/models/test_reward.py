@@ -1,4 +1,4 @@
-"""The reward model: its head in float64, what it may know, and its folder."""
+"""The reward model: its head in float64, its causality, and its folder."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_the_head_is_its_formula_in_float64():
     np.testing.assert_allclose(head(state, vector, items).detach(), expected, atol=1e-5)
 
 
-def test_a_candidate_is_judged_by_what_was_before_it(model):
+def test_a_candidate_is_scored_from_earlier_positions_only(model):
     tokens, ratings, documents = rows_of_histories()
     candidates = torch.randint(0, 100, (3, 16))
     before = model(tokens, ratings, candidates, documents).logits
@@ -103,8 +103,8 @@ def test_states_are_those_at_the_ends_of_histories(model):
 
 
 @pytest.mark.parametrize("head", ["tied", "untied"])
-def test_judges_answer_by_their_mean_logit_and_learn_each_from_its_own_loss(head):
-    """Against each judge alone, as a model of one, on the same slates and labels."""
+def test_members_have_a_mean_logit_and_learn_each_from_its_own_loss(head):
+    """Against each member alone, as a model of one member, on the same slates and labels."""
     both = reward_model("sasrec", head, num_members=2)
     tokens, ratings, documents = rows_of_histories()
     slates = torch.tensor([[3, 7], [5, -1], [9, 2]])
@@ -133,7 +133,7 @@ def test_judges_answer_by_their_mean_logit_and_learn_each_from_its_own_loss(head
     assert (said[0] != said[1]).all()
 
 
-def test_a_saved_model_judges_the_same(model, tmp_path):
+def test_a_saved_model_scores_the_same(model, tmp_path):
     model.save_pretrained(tmp_path)
     tokens, ratings, documents = rows_of_histories()
     candidates = torch.randint(0, 100, (3, 16))

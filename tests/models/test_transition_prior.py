@@ -1,4 +1,4 @@
-"""The transition memory: a distribution, exact, and asked as if it had not met its target."""
+"""The transition prior: an exact distribution, leave-one-out for targets in training."""
 
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ from tests.tokens.conftest import feature
 NUM_ITEMS, STEPS, DECAY, ASKED_DECAY, SMOOTHING = 100, 3, 0.7, 0.4, 1.3
 
 
-def transitions_of(lists):
+def build_transitions(lists):
     histories = Histories(
         np.concatenate([[0], np.cumsum([len(items) for items in lists])]).astype(np.int64),
         np.concatenate(lists).astype(np.int32),
@@ -35,7 +35,7 @@ def transitions_of(lists):
 
 
 def model_with_prior(lists):
-    transitions = transitions_of(lists)
+    transitions = build_transitions(lists)
     transition_prior = {
         "num_edges": len(transitions.target),
         "max_steps": STEPS,
@@ -96,7 +96,7 @@ def test_probabilities_sum_to_one(lists):
     torch.testing.assert_close(sums, torch.ones(len(ASKED)))
 
 
-def test_scores_are_products_plus_the_memorys_log_probabilities(lists):
+def test_scores_are_products_plus_the_priors_log_probabilities(lists):
     model = model_with_prior(lists)
     hidden = torch.randn(len(ASKED), 32)
     wanted = hidden @ model.item_weight().T
@@ -118,7 +118,7 @@ def test_scores_are_products_plus_the_memorys_log_probabilities(lists):
 
 
 @pytest.mark.parametrize("kind", ["lists", "lists_with_repeats"])
-def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(kind, request):
+def test_a_target_in_training_is_left_out_of_the_counts(kind, request):
     lists = request.getfixturevalue(kind)
     with_it = model_with_prior(lists).transition_prior
     for index in (0, 5, 9):
@@ -137,7 +137,7 @@ def test_a_target_in_training_is_asked_as_if_it_had_never_been_met(kind, request
             torch.testing.assert_close(torch.cat(tiles, dim=1), expected)
 
 
-def test_what_is_held_anew_is_what_is_asked(lists):
+def test_reloaded_transitions_replace_cached_matrices(lists):
     transition_prior, other = (
         model_with_prior(lists).transition_prior,
         model_with_prior(lists[::-1]).transition_prior,
@@ -200,7 +200,7 @@ def test_whole_rows_are_added_in_every_precision(lists, dtype):
 
 
 def test_training_in_bfloat16_loses_no_more_than_its_rounding(lists):
-    """What a label's own transition leaves is a difference of numbers that are not rounded."""
+    """A label's leave-one-out count is a difference of unrounded numbers."""
     transition_prior = model_with_prior(lists).transition_prior
     labels = torch.tensor([7, -100, 3, 2])
     wanted = transition_prior.probabilities(ASKED, 0, NUM_ITEMS, labels)
@@ -214,7 +214,7 @@ def test_training_in_bfloat16_loses_no_more_than_its_rounding(lists):
     torch.testing.assert_close(transition_prior.probabilities(ASKED, 0, NUM_ITEMS, labels), wanted)
 
 
-def test_what_a_grammar_leaves_out_is_not_asked_with(lists):
+def test_events_that_a_grammar_drops_do_not_condition_the_prior(lists):
     """A recommender's scores are those of the tokens that the model reads."""
     grammar = Grammar((feature("rating", dropped=("1",)),))
     tokens = ItemTokens(OneTokenItems(2, 100), pad_token_id=0, unknown_token_id=1)

@@ -41,13 +41,13 @@ def test_lists_are_the_best_unseen_items_of_the_plain_product(recommender):
         np.testing.assert_allclose([score for _, score in found], scores[expected], rtol=1e-4)
 
 
-def test_seen_items_come_back_when_asked_for(recommender):
+def test_seen_items_are_listed_without_exclude_seen(recommender):
     (((first, _), *_),) = recommender.recommend([["t3"]], k=100, exclude_seen=False)
     assert len(recommender.recommend([["t3"]], k=100, exclude_seen=False)[0]) == 100
     assert first.startswith("t")
 
 
-def test_ids_that_the_catalog_lacks_are_skipped_and_said_once(recommender, caplog):
+def test_ids_outside_the_catalog_are_skipped_and_logged_once(recommender, caplog):
     with caplog.at_level(logging.WARNING):
         with_unknown = recommender.recommend([["t3", "nobody", "t5", "no, either", "t9"]], k=5)
     assert with_unknown == recommender.recommend([["t3", "t5", "t9"]], k=5)

@@ -1,4 +1,4 @@
-"""What is exported comes back: ids as in the log, vectors bit for bit."""
+"""Exports are read back: ids as in the log, vectors bit for bit."""
 
 import json
 

@@ -173,7 +173,7 @@ def test_an_index_of_another_catalog_or_model_is_refused(which, tmp_path):
         load_index(tmp_path, **(FINGERPRINTS | {f"{which}_fingerprint": "other"}))
 
 
-def test_mistakes_in_building_and_searching_are_told():
+def test_errors_in_building_and_searching_are_named():
     vectors, queries, _ = world(5)
     with pytest.raises(SeqRecError, match="flat, hnsw, ivf"):
         build_index(vectors, "annoy")

@@ -247,7 +247,7 @@ def at_positions(
 def put_at_positions(
     hidden: Float[Tensor, "B T D"], positions: Int[Tensor, "B M"], values: Float[Tensor, "B M D"]
 ) -> Float[Tensor, "B T D"]:
-    """Write values to some positions of each row, in place, and return the whole."""
+    """Write values to some positions of each row, in place; return the tensor."""
     return hidden.scatter_(1, positions[:, :, None].expand(-1, -1, hidden.shape[-1]), values)
 
 

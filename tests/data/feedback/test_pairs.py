@@ -144,6 +144,19 @@ def test_unknown_items_in_histories_are_skipped_and_a_slates_repeats_counted(dat
     assert pairs.counts["repeats_in_a_slate"] == 1
 
 
+def test_pairs_with_an_item_without_a_row_are_excluded_and_counted(data, tmp_path):
+    """A content model has rows for the first items of the catalog; histories may hold all items."""
+    a, b, c, _, new = data.items()["item_id"]
+    columns = {"history": [[new], [a], [a], [a]], "chosen": [[b], [new], [b], [b, new]]}
+    table = pl.DataFrame({**columns, "rejected": [[c], [b], [new], [c]]})
+    pairs = read_pairs(written(table, tmp_path), data, num_items=4)
+    assert spelled(pairs, data) == [(new, b, [c])]
+    assert (pairs.counts["without_row"], pairs.counts["used"], pairs.num_items) == (3, 1, 4)
+    assert read_pairs(written(table, tmp_path), data).counts["without_row"] == 0
+    with pytest.raises(SeqRecError, match=r"no pair can be used .*without row: 3"):
+        read_pairs(written(table[1:], tmp_path), data, num_items=4)
+
+
 def test_likes_and_dislikes_may_stand_alone(data, tmp_path):
     table = pl.DataFrame(
         {"history": [["a"], ["a"], ["a"]], "chosen": ["b", None, "c"], "rejected": [None, "c", "d"]}

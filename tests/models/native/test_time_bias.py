@@ -32,7 +32,7 @@ def by_whole_numbers(gap: int) -> int:
     )
 
 
-def buckets_of(read, asked):
+def brute_force_buckets(read, asked):
     """Of one position that reads one other."""
     times = torch.tensor([[[read, NO_TIME], [NO_TIME, asked]]])
     return int(gap_buckets(times)[0, 1, 0])
@@ -40,21 +40,21 @@ def buckets_of(read, asked):
 
 @given(st.one_of(st.integers(-DAY, 2 * SECOND), st.integers(0, 2**61)))
 def test_buckets_are_those_of_whole_numbers(gap):
-    assert buckets_of(NOW, NOW + gap) == by_whole_numbers(gap)
+    assert brute_force_buckets(NOW, NOW + gap) == by_whole_numbers(gap)
 
 
 @pytest.mark.parametrize("doublings", range(32))
 def test_a_bucket_begins_at_its_edge_to_the_microsecond(doublings):
     """Which float32 cannot tell of such times."""
     edge = (2**doublings - 1) * SECOND
-    assert buckets_of(NOW, NOW + edge) == 2 * doublings
-    assert buckets_of(NOW, NOW + edge - 1) == max(2 * doublings - 1, 0)
+    assert brute_force_buckets(NOW, NOW + edge) == 2 * doublings
+    assert brute_force_buckets(NOW, NOW + edge - 1) == max(2 * doublings - 1, 0)
 
 
 def test_unknown_times_have_a_bucket_of_their_own():
-    assert buckets_of(NO_TIME, NOW) == buckets_of(NOW, NO_TIME) == UNKNOWN_GAP
-    assert buckets_of(NO_TIME, NO_TIME) == UNKNOWN_GAP
-    assert buckets_of(-NOW, NOW) == buckets_of(-(2**61), 2**61) == NUM_GAPS - 1
+    assert brute_force_buckets(NO_TIME, NOW) == brute_force_buckets(NOW, NO_TIME) == UNKNOWN_GAP
+    assert brute_force_buckets(NO_TIME, NO_TIME) == UNKNOWN_GAP
+    assert brute_force_buckets(-NOW, NOW) == brute_force_buckets(-(2**61), 2**61) == NUM_GAPS - 1
 
 
 def past(times):
@@ -69,7 +69,7 @@ def some_times(shape):
 
 
 def naive(qkv, documents, times, table, relative):
-    """Row by row and head by head, in float64; what another document says is never looked at."""
+    """Row by row and head by head, in float64; other documents are masked."""
     _, batch, num_heads, length, size = qkv.shape
     out = []
     for row in range(batch):
@@ -234,6 +234,6 @@ def test_a_folder_from_before_there_were_time_biases_has_none(tmp_path):
     assert load_model(tmp_path).config.time_bias is None
 
 
-def test_a_decoder_with_a_time_bias_has_no_llama_twin():
-    with pytest.raises(SeqRecError, match="time_bias past_times.*no Llama twin"):
+def test_a_decoder_with_a_time_bias_has_no_llama_equivalent():
+    with pytest.raises(SeqRecError, match="time_bias past_times.*no Llama equivalent"):
         to_llama(timed_model("llama").backbone)
