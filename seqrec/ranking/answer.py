@@ -1,4 +1,4 @@
-"""The answer to one history: recommendations, unknown ids and features, likelihoods."""
+"""The response for one history: recommendations, unknown ids and features, likelihoods."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -42,19 +42,19 @@ def answer_history(
     pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
     rows = [
         {
-            "rank": place,
+            "rank": position,
             "item_id": recommender.item_ids[item],
             "score": score,
             "title": titles[item],
         }
-        for place, (item, score) in enumerate(pairs, 1)
+        for position, (item, score) in enumerate(pairs, 1)
         if item >= 0
     ]
     if likelihood is not None:
         items = ranked.items[0].numpy()
-        (chances,) = recommender.compute_likelihood(events, [items[items >= 0]], *likelihood)
-        for row, chance in zip(rows, chances, strict=True):
-            row["likelihood"] = chance
+        (probabilities,) = recommender.compute_likelihood(events, [items[items >= 0]], *likelihood)
+        for row, probability in zip(rows, probabilities, strict=True):
+            row["likelihood"] = probability
     return {
         "history": [
             {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
