@@ -75,7 +75,7 @@ def top_k(
         scores = score_tile(start, stop)
         unseen = nullcontext(scores) if seen is None else _without_seen(scores, seen, start, stop)
         with unseen as candidates:
-            columns, values = _top_of_tile(candidates, k)
+            columns, values = _select_top(candidates, k)
         if start > 0:
             columns = torch.cat([best.items, columns + start], dim=1)
             values = torch.cat([best.scores, values], dim=1)
@@ -134,7 +134,7 @@ def _without_seen(
             scores[where] = original
 
 
-def _top_of_tile(
+def _select_top(
     scores: Float[Tensor, "B tile"], k: int
 ) -> tuple[Int[Tensor, "B C"], Float[Tensor, "B C"]]:
     """Return columns and scores of the best ``k`` or fewer.

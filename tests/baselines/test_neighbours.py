@@ -29,7 +29,7 @@ def dense_scores(lists, asked, num_items, num_neighbours, shrinkage, target_powe
 @pytest.mark.parametrize(
     "settings", [(12, 0.0, 0.5, 1.0), (3, 0.0, 0.5, 0.6), (5, 7.5, 0.0, 0.9), (12, 2.0, 0.8, 0.3)]
 )
-def test_neighbours_equal_their_dense_twin(random_lists, settings, monkeypatch):
+def test_neighbours_equal_their_dense_reference(random_lists, settings, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_ITEMS", 5)
     names = ("num_neighbours", "shrinkage", "target_power", "history_decay")
     ranker = item_knn(histories_of(random_lists), 12, **dict(zip(names, settings, strict=True)))

@@ -13,7 +13,7 @@ from seqrec.retrieval.exact import SeenItems, top_k, top_k_by_product
 
 
 def sorted_lists(scores, seen, k):
-    """The twin: Python's stable sort of all unseen items, lower items first among equals."""
+    """The reference: Python's stable sort of all unseen items, lower items first among equals."""
     lists = []
     for row, left_out in zip(scores.tolist(), seen, strict=True):
         unseen = [item for item in range(len(row)) if item not in set(map(int, left_out))]

@@ -74,7 +74,7 @@ def test_never_fewer_than_k_while_k_unseen_items_exist(kind, num_items, capfd):
 
 def test_a_row_that_the_index_leaves_short_is_scored_exactly():
     class Forgetful:
-        """A flat index that finds one item, whatever is asked."""
+        """A flat index that returns one item for every query."""
 
         def __init__(self, vectors):
             self.ntotal, self.d = vectors.shape

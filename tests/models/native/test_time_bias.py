@@ -1,4 +1,4 @@
-"""Biases by time: buckets by whole numbers, attention by a float64 twin, packing, causality."""
+"""Time biases: buckets by whole numbers, attention by a float64 reference, packing, causality."""
 
 import json
 
@@ -93,7 +93,7 @@ def naive(qkv, documents, times, table, relative):
     ("dtype", "tolerance"),
     [(torch.float64, 1e-9), (torch.float32, 1e-4), (torch.bfloat16, 0.04)],
 )
-def test_attention_and_its_gradients_are_those_of_a_naive_twin(dtype, tolerance):
+def test_attention_and_its_gradients_are_those_of_a_naive_reference(dtype, tolerance):
     qkv, upstream = torch.randn(3, 2, 2, 16, 8), torch.randn(2, 2, 16, 8)
     qkv = qkv.bfloat16().double()
     times = past(some_times((2, 16)))
