@@ -16,7 +16,7 @@ from seqrec.models.folder import load_model, load_reward_model
 from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.rewards import LearnedReward
-from seqrec.rl.rollouts import part_of
+from seqrec.rl.rollouts import select_prompts
 from seqrec.rl.worker import RolloutWorker
 
 SLATE_SIZE = 3
@@ -87,7 +87,9 @@ class People:
         """A reward model's scores of slates, by user: the mean over theirs."""
         scorer = LearnedReward(load_reward_model(reward / "model"))
         slates = slates.reshape(len(slates), -1, SLATE_SIZE)
-        scores = [scorer.score(part_of(self.prompts, part), slates[part]) for part in self._parts()]
+        scores = [
+            scorer.score(select_prompts(self.prompts, part), slates[part]) for part in self._parts()
+        ]
         return np.concatenate(scores).mean(axis=1)
 
     def sampled(self, run: Path, temperature: float, seed: int) -> np.ndarray:
@@ -97,7 +99,7 @@ class People:
         worker = RolloutWorker(model, sampler, seed, 0)
         with torch.no_grad():
             drawn = [
-                worker.generate(part_of(self.prompts, part), number)
+                worker.generate(select_prompts(self.prompts, part), number)
                 for number, part in enumerate(self._parts())
             ]
         return np.concatenate([rollouts.items for rollouts in drawn])

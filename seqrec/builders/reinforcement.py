@@ -93,7 +93,7 @@ def build_source(
         max_later=settings.max_later,
         seed=seed,
     )
-    longest, slate_size = source.most_seen(), settings.slates.slate_size
+    longest, slate_size = source.get_max_seen(), settings.slates.slate_size
     if num_items - longest < slate_size:
         raise SeqRecError(
             f"objective.slates.slate_size {slate_size}: a user has seen {longest} of "

@@ -33,8 +33,8 @@ class AutoregressiveSampler(SlateSettings):
     def draw(
         self, model: SeqRecForNextItem, batch: PromptBatch, generator: torch.Generator | None
     ) -> Slates:
-        """Draw item by item; the states of the histories are cached meanwhile."""
-        num_slates, temperature = self.of_draw(generator)
+        """Draw item by item; the states of the histories are cached."""
+        num_slates, temperature = self.get_draw_settings(generator)
         blocks = model.config.item_blocks
         num_tokens = (self.slate_size - 1) * blocks.length
         layout = batch.layout(num_slates, num_tokens)
@@ -57,8 +57,8 @@ class AutoregressiveSampler(SlateSettings):
             log_prob.append(drawn.log_prob.view(chosen.shape))
             items = torch.cat([items, chosen], dim=2)
             if number + 1 < self.slate_size:
-                places = layout.branches[:, number :: self.slate_size - 1]
-                input_ids.view(-1)[places] = blocks.encode(chosen.squeeze(2)).squeeze(-1)
+                positions = layout.branches[:, number :: self.slate_size - 1]
+                input_ids.view(-1)[positions] = blocks.encode(chosen.squeeze(2)).squeeze(-1)
                 columns = layout.query_positions[:, :, 1 + number :: self.slate_size - 1]
         return Slates(items, torch.cat(log_prob, dim=2))
 

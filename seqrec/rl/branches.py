@@ -1,7 +1,7 @@
 """Decoder states after histories and after the items of slates that follow them.
 
-A history is encoded once for all of its slates: they follow it in its row, each blind to the
-others.
+A history is encoded once for all of its slates: they follow it in its row and do not attend to
+one another.
 """
 
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ def branch_states(
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G J D"]]:
     """Return the states after every history and after each token of its branches, in one pass.
 
-    A token attends to the history, and to those before it in its own slate.
+    A token attends to the history and to the earlier tokens of its own branch.
     """
     layout = batch.layout(*tokens.shape[1:])
     input_ids = history_rows(model, batch, layout)
@@ -53,7 +53,7 @@ def branch_states(
 def history_rows(
     model: SeqRecForNextItem, batch: PromptBatch, layout: Layout
 ) -> Int[Tensor, "R L"]:
-    """Return rows with the histories' tokens at their places, and padding elsewhere."""
+    """Return rows with the histories' tokens at their positions, and padding elsewhere."""
     columns = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
     input_ids = torch.full_like(layout.positions, model.pad_token_id)
     input_ids.view(-1)[layout.history] = batch.input_ids[columns < batch.lengths[:, None]]
@@ -78,19 +78,19 @@ def recent_items(
 ) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B G J S"]] | tuple[None, None]:
     """Return the last items after the history and after each item, for a transition prior.
 
-    The most recent first; None without a prior.
+    The most recent item comes first; None without a prior.
     """
     columns = torch.arange(batch.input_ids.shape[1], device=items.device)
     documents = (columns < batch.lengths[:, None]).long()
-    everywhere = model.recent_items(batch.input_ids, documents)
-    if everywhere is None:
+    all_recent = model.recent_items(batch.input_ids, documents)
+    if all_recent is None:
         return None, None
-    first = everywhere[torch.arange(len(items), device=items.device), batch.lengths - 1]
+    first = all_recent[torch.arange(len(items), device=items.device), batch.lengths - 1]
     later = first[:, None, None].expand(*items.shape, -1).clone()
     before = first[:, None].expand(-1, items.shape[1], -1)
-    for place in range(items.shape[2]):
-        before = torch.cat([items[:, :, place, None], before[:, :, :-1]], dim=2)
-        later[:, :, place] = before
+    for column in range(items.shape[2]):
+        before = torch.cat([items[:, :, column, None], before[:, :, :-1]], dim=2)
+        later[:, :, column] = before
     return first, later
 
 

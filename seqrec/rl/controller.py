@@ -1,10 +1,10 @@
-"""The controller: who works when, and what is done with bad weights.
+"""The controller: the order of the roles' work, and rollbacks of bad weights.
 
 for update in range(num_updates):
     rollouts = executor.collect(executor.start(prompts))
     rewards = executor.score(rollouts)
     learner.update(rollouts, rewards, kl_coef)
-    every few updates: guard, on held-out histories; roll back, or keep the weights
+    every few updates: check the guard on held-out histories; keep the weights or roll back
 """
 
 from collections import deque
@@ -27,68 +27,68 @@ from seqrec.rl.stage_log import EventLog
 STATE_FILE = "controller.pt"
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
-WHAT_WAS_LEARNED = (
-    "; entropy {entropy_nats:.2f} nats, spread of rewards {reward_std:.4f}, "
-    "{informative_group_share:.0%} of groups teach"
+UPDATE_LINE = (
+    "; entropy {entropy_nats:.2f} nats, reward std {reward_std:.4f}, "
+    "{informative_group_share:.0%} of groups informative"
 )
 
 
 class Executor(Protocol):
-    """Where rollout workers and reward run."""
+    """Runs rollout workers and scorer."""
 
     def load(self, weights: Weights, version: int) -> None:
-        """Give every worker new weights."""
+        """Load new weights in every worker."""
         ...
 
     def start(self, prompts: Prompts, update: int) -> Any:
-        """Ask for slates for every task, under the weights that were loaded last."""
+        """Start to sample slates for every prompt, under the weights that were loaded last."""
         ...
 
     def collect(self, started: Any) -> Rollouts:
-        """The slates that were asked for."""
+        """Return the slates of a started call."""
         ...
 
     def best(self, prompts: Prompts) -> Rollouts:
-        """The most probable slate of every task."""
+        """Return the most probable slate of every prompt."""
         ...
 
     def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
-        """What the slates are worth."""
+        """Return the reward of each slate."""
         ...
 
     def close(self) -> None:
-        """End what was started."""
+        """Stop all processes and threads."""
         ...
 
 
 @dataclass
 class HeldOutPrompts:
-    """Histories that nothing is learned from, and how a policy is judged on them."""
+    """Prompts of held-out users, and the metrics of a policy on them."""
 
     prompts: Prompts
     metric: Callable[[], float]
-    """A ranking metric that is not the reward, of the policy as it is."""
+    """Returns a ranking metric of the current policy."""
     genres: Bool[np.ndarray, "I G"] | None = None
-    """Of every item, where genres are known: how their mix changes is watched."""
+    """Genres of every item, for the shift of their mix; None if they are unknown."""
 
 
 @dataclass
 class Outcome:
-    """How a run ended."""
+    """The outcome of a run."""
 
     num_updates: int
     reason: str
-    """Why it ended."""
+    """Reason of the end."""
     rollbacks: list[str] = field(default_factory=list)
-    """Why it went back, each time."""
+    """Reason of each rollback."""
     reward: float = float("nan")
-    """Mean of the most probable slates on held-out histories, at the last good weights."""
+    """Mean reward of the most probable slates on held-out histories, at the last good weights."""
     kl_nats: float = float("nan")
     metric: float = float("nan")
 
 
 class Controller:
-    """Runs the loop; holds the last good weights; can be saved, and go on exactly."""
+    """Runs the loop, holds the last good weights, and can be saved and resumed exactly."""
 
     def __init__(
         self,
@@ -106,23 +106,23 @@ class Controller:
         max_staleness: int = 0,
         say: Callable[[str], None] = print,
     ) -> None:
-        """Put the roles together.
+        """Set the roles and the settings of the loop.
 
         Args:
-            source: the prompts of an update, the same at every call.
-            held_out: what the guard looks at.
-            executor: where workers and reward run.
-            learner: the policy.
-            guard: its limits.
-            kl_coef: what drifting costs.
-            log: of events.
-            folder: for the state that a run goes on from.
-            num_updates: after which it ends.
-            check_every: updates between the guard's looks.
-            max_staleness: updates that rollouts may be behind the learner: so many batches are
-                drawn while others are learned from. What they were drawn by is corrected for by the
-                ratio of new to old probabilities, which is clipped. 0: one after the other.
-            say: where lines go.
+            source: returns the prompts of an update, the same at every call.
+            held_out: prompts that the guard checks.
+            executor: runs workers and scorer.
+            learner: holds the policy.
+            guard: limits of the policy.
+            kl_coef: penalty for a nat of KL divergence.
+            log: log of stages.
+            folder: folder of the state for resuming.
+            num_updates: number of updates.
+            check_every: updates between two checks of the guard.
+            max_staleness: updates that rollouts may lag behind the learner; as many batches are
+                sampled ahead. The clipped ratio of new to old probabilities corrects for the lag.
+                0: sampling and updates alternate.
+            say: prints a line.
         """
         self.source = source
         self.held_out = held_out
@@ -140,17 +140,17 @@ class Controller:
         self.rollbacks: list[str] = []
         self.good: dict[str, Any] = {}
         self.first_mix: list[float] | None = None
-        """Share of every genre in what was recommended at the start."""
+        """Share of every genre among the items recommended at the start."""
         self._started: deque[Any] = deque()
-        """Batches that were asked for, the next update's first."""
-        self._learned: list[dict[str, float]] = []
-        """What happened in each update since the guard last looked."""
+        """Started batches, the next update's first."""
+        self._update_stats: list[dict[str, float]] = []
+        """Statistics of each update since the last check of the guard."""
 
     def run(self) -> Outcome:
-        """Until the updates are done, or the guard says stop; from where it was cut, if it was.
+        """Run, or resume, until all updates are done or the guard stops the run.
 
         Raises:
-            SeqRecError: a policy that is beyond the guard's limits from the start.
+            SeqRecError: the policy is beyond the guard's limits from the start.
         """
         if not self.good and (self.folder / STATE_FILE).exists():
             self.resume()
@@ -158,7 +158,9 @@ class Controller:
             self._publish()
             self.guard.start(self.held_out.metric())
             if not self._check():
-                raise SeqRecError(f"the policy is no good before it learns: {self.rollbacks[-1]}")
+                raise SeqRecError(
+                    f"the policy fails the guard before training: {self.rollbacks[-1]}"
+                )
             self.save()
         reason = "all updates done"
         while self.update < self.num_updates:
@@ -195,20 +197,22 @@ class Controller:
         }
         for span in rollouts.spans:
             self.log.note("generate", self.update, *span, **counts)
-        with self.log.stage("score", self.update, "reward") as found:
+        with self.log.stage("score", self.update, "reward") as stats:
             rewards = self.executor.score(rollouts)
             reward_std = float(rewards.std(axis=1).mean())
-            found |= {"reward": float(rewards.mean()), "reward_std": reward_std}
-        with self.log.stage("update", self.update, "learner") as found:
-            found |= self.learner.update(rollouts, rewards, self.kl_coef.value)
-            found["kl_coef"] = self.kl_coef.value
-        self.kl_coef.learn(found["kl_nats"])
-        self._learned.append({**found, "reward_std": reward_std})
-        if not found["informative_group_share"]:
-            self.say(f"update {self.update}: all rewards of every group agree; nothing is learned")
+            stats |= {"reward": float(rewards.mean()), "reward_std": reward_std}
+        with self.log.stage("update", self.update, "learner") as stats:
+            stats |= self.learner.update(rollouts, rewards, self.kl_coef.value)
+            stats["kl_coef"] = self.kl_coef.value
+        self.kl_coef.adapt(stats["kl_nats"])
+        self._update_stats.append({**stats, "reward_std": reward_std})
+        if not stats["informative_group_share"]:
+            self.say(
+                f"update {self.update}: the rewards of every group are equal; nothing is learned"
+            )
 
     def _check(self) -> bool:
-        """Judge the weights on held-out histories, and keep them if they are good."""
+        """Check the weights on held-out histories, and keep them if they are good."""
         self._publish()
         with self.log.stage("guard", self.update, "reference") as counts:
             started = self.executor.start(self.held_out.prompts, self.update)
@@ -217,17 +221,17 @@ class Controller:
             best = self.executor.best(self.held_out.prompts)
             counts["reward"] = float(self.executor.score(best).mean())
             counts["share_of_catalog"] = len(np.unique(best.items)) / self.learner.num_items
-            counts["genre_shift"] = self._genre_shift(best.items)
+            counts["genre_shift"] = self._measure_genre_shift(best.items)
             counts["metric"] = self.held_out.metric()
-            counts |= self._since_the_last_look()
+            counts |= self._average_updates()
             verdict = self.guard.judge(counts["kl_nats"], counts["metric"])
             counts["is_good"], counts["reason"] = verdict.is_good, verdict.reason
         self.say(
             f"update {self.update:4d}  reward {counts['reward']:.4f}  "
-            f"drift {counts['kl_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
+            f"KL {counts['kl_nats']:.4f} nats  {self.guard.metric} {counts['metric']:.4f}  "
             f"{counts['share_of_catalog']:.1%} of the catalog"
-            + (f", genres {counts['genre_shift']:.1%} off" if self.first_mix else "")
-            + (WHAT_WAS_LEARNED.format(**counts) if "entropy_nats" in counts else "")
+            + (f", genre shift {counts['genre_shift']:.1%}" if self.first_mix else "")
+            + (UPDATE_LINE.format(**counts) if "entropy_nats" in counts else "")
         )
         if verdict.is_good:
             keys = ("reward", "kl_nats", "metric")
@@ -236,14 +240,14 @@ class Controller:
         self.rollbacks.append(verdict.reason)
         return False
 
-    def _since_the_last_look(self) -> dict[str, float]:
-        """Means over the updates since then: of entropy, spread of rewards, and what they teach."""
-        learned, self._learned = self._learned, []
-        keys = ("entropy_nats", "reward_std", "informative_group_share") if learned else ()
-        return {key: float(np.mean([one[key] for one in learned])) for key in keys}
+    def _average_updates(self) -> dict[str, float]:
+        """Return means of the statistics of updates since the last check."""
+        updates, self._update_stats = self._update_stats, []
+        keys = ("entropy_nats", "reward_std", "informative_group_share") if updates else ()
+        return {key: float(np.mean([one[key] for one in updates])) for key in keys}
 
-    def _genre_shift(self, items: Int[np.ndarray, "B G K"]) -> float:
-        """The total variation of the genres' mix from that of the start; 0 without genres."""
+    def _measure_genre_shift(self, items: Int[np.ndarray, "B G K"]) -> float:
+        """Return the total variation of the genre mix from the start's; 0 without genres."""
         if self.held_out.genres is None:
             return 0.0
         counts = self.held_out.genres[items].sum(axis=(0, 1, 2))
@@ -253,20 +257,20 @@ class Controller:
         return float(np.abs(mix - self.first_mix).sum() / 2)
 
     def _roll_back(self) -> bool:
-        """Return to the last good weights; whether to go on, more carefully."""
+        """Restore the last good weights; return True if training continues, more carefully."""
         self._started.clear()
         with self.log.stage("roll back", self.update, "learner") as counts:
             counts["reason"] = self.rollbacks[-1]
-            self.learner.go_back(self.good["learner"], CAREFUL_LEARNING_RATE)
+            self.learner.roll_back(self.good["learner"], CAREFUL_LEARNING_RATE)
             self.kl_coef.value *= CAREFUL_PENALTY
-        goes_on = self.guard.roll_back()
-        careful = "half the learning rate" + " and twice the penalty" * bool(self.kl_coef.value)
-        what = f"on, with {careful}" if goes_on else "no further"
-        self.say(f"update {self.update}: {self.rollbacks[-1]}; back to good weights, and {what}")
-        return goes_on
+        continues = self.guard.roll_back()
+        caution = "half the learning rate" + " and twice the penalty" * bool(self.kl_coef.value)
+        end = f"training continues with {caution}" if continues else "training ends"
+        self.say(f"update {self.update}: {self.rollbacks[-1]}; rolled back to good weights, {end}")
+        return continues
 
     def save(self) -> None:
-        """Write what a run goes on from, in one rename."""
+        """Write the state for resuming, in one rename."""
         state = {
             "update": self.update,
             "learner": self.learner.state_dict(),
@@ -282,7 +286,7 @@ class Controller:
         file.with_suffix(".new").replace(file)
 
     def resume(self) -> None:
-        """Go on from what ``save`` wrote."""
+        """Restore the state that ``save`` wrote."""
         state = torch.load(self.folder / STATE_FILE, weights_only=True)
         self.update = state["update"]
         self.learner.load_state_dict(state["learner"])

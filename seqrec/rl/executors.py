@@ -1,4 +1,4 @@
-"""Where rollout workers and reward run: in this process, or as actors elsewhere."""
+"""Rollout workers and scorer in this process."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,20 +8,20 @@ import numpy as np
 from jaxtyping import Float
 
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.rollouts import Rollouts, Weights, part_of, together
+from seqrec.rl.rollouts import Rollouts, Weights, join_rollouts, select_prompts
 from seqrec.rl.worker import RolloutWorker, Scorer
 
 
-def shards(num_prompts: int, num_workers: int) -> list[slice]:
-    """How prompts are split over workers: contiguous parts of like size, none empty."""
+def split_prompts(num_prompts: int, num_workers: int) -> list[slice]:
+    """Split prompts over workers: contiguous parts of similar size, none empty."""
     bounds = np.linspace(0, num_prompts, min(num_workers, num_prompts) + 1).round().astype(int)
     return [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
 class InProcess:
-    """All roles here: one after the other, or the workers in a thread beside the learner.
+    """Runs workers and scorer one after the other, or the workers in a thread beside the learner.
 
-    The thread does what it is given in that order, so that weights never change under a draw.
+    The thread runs its calls in order, so that weights never change during a draw.
     """
 
     def __init__(
@@ -50,11 +50,14 @@ class InProcess:
     def _each(
         self, prompts: Prompts, work: Callable[[RolloutWorker, Prompts], Rollouts]
     ) -> Rollouts:
-        parts = zip(self.workers, shards(len(prompts), len(self.workers)), strict=False)
-        return together([work(worker, part_of(prompts, part)) for worker, part in parts])
+        slices = split_prompts(len(prompts), len(self.workers))
+        parts = zip(self.workers, slices, strict=False)
+        return join_rollouts(
+            [work(worker, select_prompts(prompts, part)) for worker, part in parts]
+        )
 
     def _begin(self, work: Callable[..., Any], *arguments: Any) -> Future:
-        """Now, or when the thread comes to it."""
+        """Run the call at once, or queue it for the thread."""
         if self._thread is not None:
             return self._thread.submit(work, *arguments)
         done: Future = Future()

@@ -1,30 +1,30 @@
-"""The guard: how far a policy may drift, what it may lose, and what drifting costs it."""
+"""The guard: limits on the policy's KL divergence and metric, and the adaptive KL penalty."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
 HORIZON = 0.2
-"""Of the adaptive penalty: the largest relative error that a step answers to."""
+"""Clipping bound of the relative error in a step of the KL coefficient."""
 STEP = 0.5
+"""Relative change of the KL coefficient per unit of relative error."""
 
 
 class KLCoefficient:
-    """What a nat of divergence from the reference costs.
+    """The penalty for a nat of divergence from the reference.
 
-    A fixed value, or one that grows while the divergence is above a target and falls while
-    it is below: each time by a factor ``1 + STEP * error``, the relative error cut off at
-    ``HORIZON``.
+    It is fixed, or adapted to a target divergence: each update multiplies it by
+    ``1 + STEP * error``, with the relative error clipped at ``HORIZON``.
 
-    Source: Ziegler et al. 2019, arXiv:1909.08593, section 2.2, with a quicker step.
+    Source: Ziegler et al. 2019, arXiv:1909.08593, section 2.2, with a larger step.
     """
 
     def __init__(self, value: float, target_kl_nats: float | None) -> None:
         self.value = value
         self.target_kl_nats = target_kl_nats
 
-    def learn(self, kl_nats: float) -> None:
-        """Adapt to what the divergence of an update was."""
+    def adapt(self, kl_nats: float) -> None:
+        """Adapt the coefficient to the divergence of an update."""
         if self.target_kl_nats is not None and math.isfinite(kl_nats):
             error = min(max(kl_nats / self.target_kl_nats - 1, -HORIZON), HORIZON)
             self.value *= 1 + STEP * error
@@ -32,19 +32,18 @@ class KLCoefficient:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the weights are good, and if not, why."""
+    """The guard's decision on weights, with the reason of a rejection."""
 
     is_good: bool
     reason: str = ""
 
 
 class Guard:
-    """Says when to go back to the last good weights, and when to stop.
+    """Decides when to roll back to the last good weights, and when to stop.
 
-    The divergence, in nats a title and over the whole catalog, may spend a budget that was
-    written down beforehand; a ranking metric that is not the reward may fall by a share of what
-    the reference has. Whoever went back goes on more carefully: the penalty is doubled, the
-    learning rate halved.
+    Weights are good if their divergence from the reference, in nats per item over the whole
+    catalog, is within a limit, and a ranking metric is not below the reference's by more than a
+    tolerance. After a rollback the controller doubles the penalty and halves the learning rate.
     """
 
     def __init__(
@@ -60,8 +59,8 @@ class Guard:
         Args:
             max_kl_nats: largest divergence from the reference.
             tolerance: largest fall of the metric, relative to the reference's.
-            metric: its name.
-            max_rollbacks: times that it goes on after going back; at the next one it stops.
+            metric: name of the metric.
+            max_rollbacks: rollbacks that a run survives; the next one ends it.
         """
         self.max_kl_nats = max_kl_nats
         self.tolerance = tolerance
@@ -71,27 +70,27 @@ class Guard:
         self.num_rollbacks = 0
 
     def start(self, reference_metric: float) -> None:
-        """Say what the reference reaches, before anything is learned."""
+        """Set the reference's metric, before training."""
         self.reference_metric = reference_metric
 
     def judge(self, kl_nats: float, metric: float) -> Verdict:
-        """Of weights whose divergence and metric were measured on held-out histories."""
-        if not kl_nats <= self.max_kl_nats:  # not a number is no good either
+        """Judge weights by their divergence and metric on held-out histories."""
+        if not kl_nats <= self.max_kl_nats:  # also rejects NaN
             return Verdict(
                 False,
-                f"the drift is {kl_nats:.3f} nats a title, over the budget of {self.max_kl_nats:g}",
+                f"KL is {kl_nats:.3f} nats per item, above the limit of {self.max_kl_nats:g}",
             )
         lowest = self.reference_metric * (1 - self.tolerance)
         if not metric >= lowest:
             return Verdict(
                 False,
                 f"{self.metric} fell to {metric:.4f}, below {lowest:.4f}, which is "
-                f"{self.tolerance:.0%} under the reference's {self.reference_metric:.4f}",
+                f"{self.tolerance:.0%} below the reference's {self.reference_metric:.4f}",
             )
         return Verdict(True)
 
     def roll_back(self) -> bool:
-        """Count one more return to good weights; whether to go on after it."""
+        """Count a rollback, and return True if training continues after it."""
         self.num_rollbacks += 1
         return self.num_rollbacks <= self.max_rollbacks
 

@@ -1,9 +1,4 @@
-"""The roles of reinforcement learning, as plain objects: swap one, keep the rest.
-
-A rollout worker draws slates, a scorer says what they are worth, a reference says how probable
-titles were before it all began, a learner moves the weights. The controller decides which of them
-works when.
-"""
+"""The learner of reinforcement learning, its algorithm and its reference."""
 
 import copy
 from collections.abc import Callable
@@ -18,7 +13,7 @@ from seqrec.losses.policy import is_informative
 from seqrec.losses.slate import entropy, entropy_deficit
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.prompt_batch import PromptBatch
-from seqrec.rl.rollouts import Rollouts, Weights, slates_of
+from seqrec.rl.rollouts import Rollouts, Weights, build_slates
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.slates import Slates, Step, mean_kl
 from seqrec.training.optimizers import clip_gradients
@@ -26,8 +21,8 @@ from seqrec.training.optimizers import clip_gradients
 Advantages = Callable[[Float[Tensor, "B G"]], Float[Tensor, "B G"]]
 
 
-class OfSlates(Protocol):
-    """A number of slates, its settings bound: a loss, or a share."""
+class SlateFunction(Protocol):
+    """A function of the slates of a batch, such as a loss; settings are bound."""
 
     def __call__(
         self,
@@ -38,19 +33,19 @@ class OfSlates(Protocol):
 
 
 class Algorithm(NamedTuple):
-    """How rewards become a step."""
+    """The computation of advantages and loss from rewards."""
 
     advantages: Advantages
-    """From rewards to advantages, group by group."""
-    loss: OfSlates
+    """Returns the advantages of rewards, by group."""
+    loss: SlateFunction
     ppo_epochs: int = 1
-    """Times that a batch of rollouts is learned from."""
-    clipped: OfSlates | None = None
-    """The share of titles that the loss clips, if it clips."""
+    """Passes over a batch of rollouts."""
+    clipped: SlateFunction | None = None
+    """Returns the share of items whose ratio is clipped; None without clipping."""
 
 
 class Reference:
-    """The policy as it was, for ever."""
+    """The frozen policy at the start."""
 
     def __init__(self, model: SeqRecForNextItem, sampler: Sampler) -> None:
         self.model = model.eval().requires_grad_(False)
@@ -58,12 +53,12 @@ class Reference:
 
     @torch.no_grad()
     def steps(self, batch: PromptBatch, slates: Slates) -> list[Step]:
-        """The distributions that the slates would have been drawn from."""
+        """Return the reference's distributions for the slates."""
         return self.sampler.steps(self.model, batch, slates)
 
 
 class Learner:
-    """Holds the policy that is trained, and moves its weights."""
+    """Holds the trained policy, and updates its weights."""
 
     def __init__(
         self,
@@ -77,17 +72,17 @@ class Learner:
         gradient_clip: float,
         dtype: torch.dtype,
     ) -> None:
-        """Hold what an update needs.
+        """Set the parts of an update.
 
         Args:
             model: the policy.
-            optimizer: of its parameters.
-            reference: what it may not drift from.
-            sampler: how slates were asked for.
-            algorithm: how rewards become a step.
-            entropy_bonus: what a nat of entropy after a history is worth.
+            optimizer: optimizer of its parameters.
+            reference: model from which the KL divergence is measured.
+            sampler: sampler of the rollouts.
+            algorithm: advantages and loss.
+            entropy_bonus: bonus for a nat of entropy after a history.
             gradient_clip: largest norm of the gradient.
-            dtype: of the products.
+            dtype: precision of the products.
         """
         self.model = model
         self.optimizer = optimizer
@@ -102,44 +97,49 @@ class Learner:
     def update(
         self, rollouts: Rollouts, rewards: Float[np.ndarray, "B G"], kl_coef: float
     ) -> dict[str, float]:
-        """Learn from slates and their rewards, ``kl_coef`` a nat of drift.
+        """Update the policy on slates and their rewards.
+
+        Args:
+            rollouts: prompts and slates.
+            rewards: reward of each slate.
+            kl_coef: penalty for a nat of KL divergence.
 
         Returns:
-            What happened: ``kl_nats`` a title, ``entropy_nats`` after a history (of a plan and
-            the title after it, if the policy plans), the share of ratios beyond their bounds, the
-            norm of the gradient, the share of groups that taught something.
+            Statistics: ``kl_nats`` per item, ``entropy_nats`` after a history (of a plan and the
+            item after it, if the policy plans), the share of clipped ratios, the norm of the
+            gradient, the share of informative groups.
         """
         device = self.model.device
         batch = self.sampler.tokenize(self.model, rollouts.prompts)
-        slates = slates_of(rollouts, device)
+        slates = build_slates(rollouts, device)
         old = slates.log_prob
-        gains = torch.tensor(rewards, device=device, dtype=torch.float32)
-        advantages = self.algorithm.advantages(gains)
+        reward_tensor = torch.tensor(rewards, device=device, dtype=torch.float32)
+        advantages = self.algorithm.advantages(reward_tensor)
         stats: dict[str, float] = {
-            "informative_group_share": float(is_informative(gains).float().mean())
+            "informative_group_share": float(is_informative(reward_tensor).float().mean())
         }
         with self._autocast():
-            theirs = self.reference.steps(batch, slates)
+            reference_steps = self.reference.steps(batch, slates)
         self.model.train(False)  # dropout would make old and new probabilities differ
         for number in range(self.algorithm.ppo_epochs):
             with self._autocast():
                 steps = self.sampler.steps(self.model, batch, slates)
-                found = self.sampler.log_probs(steps, slates)
-                distance = mean_kl(steps, theirs)
+                log_prob = self.sampler.log_probs(steps, slates)
+                kl = mean_kl(steps, reference_steps)
                 first = self.sampler.first_choices(steps, len(batch))
-                loss = self.algorithm.loss(found, old, advantages) + kl_coef * distance
+                loss = self.algorithm.loss(log_prob, old, advantages) + kl_coef * kl
                 if self.entropy_bonus:
-                    lacking = [entropy_deficit(step.scores, step.excluded_items) for step in first]
-                    loss = loss + self.entropy_bonus * torch.stack(lacking).sum()
+                    deficits = [entropy_deficit(step.scores, step.excluded_items) for step in first]
+                    loss = loss + self.entropy_bonus * torch.stack(deficits).sum()
                 if number == 0:
-                    stats["kl_nats"] = float(distance.detach())
+                    stats["kl_nats"] = float(kl.detach())
                     stats["entropy_nats"] = sum(float(entropy(step.scores)) for step in first)
             self.optimizer.zero_grad()
             loss.backward()
             norm = clip_gradients(self.model, self.gradient_clip)
             self.optimizer.step()
         if self.algorithm.clipped is not None:
-            stats["clipped"] = float(self.algorithm.clipped(found.detach(), old, advantages))
+            stats["clipped"] = float(self.algorithm.clipped(log_prob.detach(), old, advantages))
         stats["gradient_norm"] = float(norm)
         self.version += 1
         return stats
@@ -151,23 +151,23 @@ class Learner:
 
     @torch.no_grad()
     def measure_kl(self, rollouts: Rollouts) -> float:
-        """The divergence from the reference on held-out histories, in nats a title, in float32."""
+        """Return the KL divergence from the reference on held-out histories, in nats per item."""
         batch = self.sampler.tokenize(self.model, rollouts.prompts)
-        slates = slates_of(rollouts, self.model.device)
+        slates = build_slates(rollouts, self.model.device)
         steps = self.sampler.steps(self.model, batch, slates)
         return float(mean_kl(steps, self.reference.steps(batch, slates)))
 
     @property
     def num_items(self) -> int:
-        """Of the catalog."""
+        """The size of the catalog."""
         return int(self.model.config.num_items)
 
     def weights(self) -> Weights:
-        """A copy that others may keep."""
+        """Return a copy of the weights."""
         return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of weights and moments: what is learned later does not change it."""
+        """Return a copy of weights and moments, which later updates do not change."""
         return {
             "model": self.weights(),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -175,19 +175,19 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a copy of what ``state_dict`` answered."""
+        """Restore a copy of a state."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.version = state["version"]
 
-    def go_back(self, state: dict[str, Any], slower: float) -> None:
-        """Take earlier weights and moments; the learning rate is what it was just now, times this.
+    def roll_back(self, state: dict[str, Any], rate_factor: float) -> None:
+        """Restore earlier weights and moments, and multiply the current learning rate by a factor.
 
-        Workers are told of it as of any other change: versions only grow.
+        The version keeps growing, so that workers load the restored weights.
         """
         rates = [group["lr"] for group in self.optimizer.param_groups]
         version = self.version
         self.load_state_dict(state)
         self.version = version
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * slower
+            group["lr"] = rate * rate_factor

@@ -36,7 +36,7 @@ class PlackettLuceSampler(SlateSettings):
     def draw(
         self, model: SeqRecForNextItem, batch: PromptBatch, generator: torch.Generator | None
     ) -> Slates:
-        num_slates, temperature = self.of_draw(generator)
+        num_slates, temperature = self.get_draw_settings(generator)
         scores = _scores(model, batch, temperature)
         return Slates(*draw_slates(scores, num_slates, self.slate_size, generator))
 

@@ -65,7 +65,7 @@ class PlannedSampler(SlateSettings):
 
         Without a generator each value is the most probable one given those before it.
         """
-        num_slates, temperature = self.of_draw(generator)
+        num_slates, temperature = self.get_draw_settings(generator)
         shape = (len(batch), num_slates)
         plans = batch.input_ids.new_zeros(*shape, len(self.positions))
         none = batch.input_ids.new_empty(*shape, 0)

@@ -1,4 +1,4 @@
-"""Tokenised prompts: the histories that slates are drawn for."""
+"""Tokenized prompts: the histories for which slates are sampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from seqrec.tokens.item_blocks import ItemBlocks
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Histories as tokens, and the items that must not be recommended after each."""
+    """Histories as tokens, and the items that are excluded after each."""
 
     input_ids: Int[Tensor, "B T"]
     """Padded on the right."""
     lengths: Int[Tensor, " B"]
     seen: Int[Tensor, "B S"]
-    """Items of the history, which are excluded; -1 where there are fewer."""
+    """Items of the history, which are excluded; -1 pads rows with fewer."""
 
     @classmethod
     def of(
@@ -47,10 +47,10 @@ class PromptBatch:
         pad_token_id: int,
         device: torch.device | None = None,
     ) -> "PromptBatch":
-        """Build a batch of the tokens that are read of each history, and of its items.
+        """Build a batch from the tokens and the items of each history.
 
         Raises:
-            SeqRecError: a history is empty: the model has no state to draw from.
+            SeqRecError: an empty history, after which the model has no state.
         """
         if not all(len(tokens) for tokens in read):
             empty = next(row for row, tokens in enumerate(read) if not len(tokens))

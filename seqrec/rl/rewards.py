@@ -1,4 +1,4 @@
-"""What a slate is worth: rules, somebody's own function, a learned model, and mixtures of them."""
+"""Rewards of slates: rules, a user's function, a reward model, and weighted sums of them."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -21,17 +21,17 @@ SlateRewards = Float[np.ndarray, "B G"]
 
 
 class Reward(Protocol):
-    """SlateRewards slates; a larger score is better."""
+    """Scores slates; a larger score is better."""
 
     name: str
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
-        """A number for every slate of every history."""
+        """Return a score for every slate of every history."""
         ...
 
 
 class Hit:
-    """The share of a slate's titles that the user went on to watch."""
+    """The share of a slate's items among the user's next interactions."""
 
     name = "hit"
 
@@ -41,7 +41,7 @@ class Hit:
 
 
 class Rating:
-    """The mean over a slate's titles of how the user went on to rate them; 0 if never watched."""
+    """The mean of the user's next ratings of a slate's items; 0 for items that do not follow."""
 
     name = "rating"
 
@@ -52,15 +52,15 @@ class Rating:
         triples = zip(slates, prompts.later, prompts.later_ratings, strict=True)
         for row, (items, later, ratings) in enumerate(triples):
             order = np.argsort(later, kind="stable")
-            place = np.searchsorted(later[order], items).clip(max=max(len(later) - 1, 0))
+            index = np.searchsorted(later[order], items).clip(max=max(len(later) - 1, 0))
             if len(later):
-                is_hit = later[order][place] == items
-                scores[row] = np.where(is_hit, ratings[order][place], 0)
+                is_hit = later[order][index] == items
+                scores[row] = np.where(is_hit, ratings[order][index], 0)
         return scores.mean(axis=2)
 
 
 class Diversity:
-    """``evaluation.beyond.diversity`` of a slate."""
+    """The ``diversity`` of a slate (``evaluation.beyond_accuracy``)."""
 
     name = "diversity"
 
@@ -68,12 +68,12 @@ class Diversity:
         self._genres = genres
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
-        found = diversity(slates.reshape(-1, slates.shape[2]), self._genres)
-        return found.reshape(slates.shape[:2])
+        values = diversity(slates.reshape(-1, slates.shape[2]), self._genres)
+        return values.reshape(slates.shape[:2])
 
 
 class Novelty:
-    """``evaluation.beyond.novelty`` of a slate, as a share of the rarest title's."""
+    """The mean self-information of a slate's items, as a share of the rarest item's."""
 
     name = "novelty"
 
@@ -86,15 +86,15 @@ class Novelty:
 
 
 class Freshness:
-    """The mean over a slate's titles of the share of the catalog that is older, by a number."""
+    """The mean over a slate's items of the share of the catalog that is older."""
 
     name = "freshness"
 
     def __init__(self, years: Float[np.ndarray, " I"]) -> None:
-        """Titles whose number is NaN are as the middle one.
+        """Compute the shares; an item without a number has the median.
 
         Args:
-            years: of release, or any number that grows with freshness.
+            years: years of release, or another number that grows with freshness; NaN if unknown.
         """
         filled = np.where(np.isnan(years), np.nanmedian(years), years)
         older = np.searchsorted(np.sort(filled), filled)
@@ -105,33 +105,29 @@ class Freshness:
 
 
 class Format:
-    """The share of a slate's titles that keep to what was planned before it.
-
-    A title keeps to a plan of one feature if it has the value that was said; of several, it is
-    the share of them of which that is so.
-    """
+    """The share of the planned feature values that a slate's items have."""
 
     name = "format"
 
     def __init__(self, item_codes: Int[np.ndarray, "I P"]) -> None:
-        """Hold what the titles are.
+        """Set the features of the items.
 
         Args:
-            item_codes: of every item, the code of each feature that is planned.
+            item_codes: code of each planned feature, for every item.
         """
         self._item_codes = item_codes
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         assert prompts.plans is not None
-        keeps = self._item_codes[slates] == prompts.plans[:, :, None]
-        return keeps.mean(axis=(2, 3))
+        is_planned = self._item_codes[slates] == prompts.plans[:, :, None]
+        return is_planned.mean(axis=(2, 3))
 
 
 class LearnedReward:
-    """What a reward model says of slates: the mean chance of their titles being liked.
+    """A reward model's mean probability that the user likes the items of a slate.
 
-    Of a model that has learned from labelled slates, the logistic of the titles' mean logit. A
-    history is encoded once for all that is asked after it.
+    For a model trained on labelled slates it is the sigmoid of the items' mean logit. A history is
+    encoded once for all of its slates.
     """
 
     name = "model"
@@ -156,7 +152,7 @@ class LearnedReward:
 
     @torch.inference_mode()
     def states(self, prompts: Prompts) -> Float[torch.Tensor, "B D"]:
-        """What the model knows after every history."""
+        """Return the reward model's state after every history."""
         if prompts.past_ratings is None:
             raise SeqRecError("reward model: the log has no column rating")
         levels = self._model.config.rating_levels
@@ -166,18 +162,18 @@ class LearnedReward:
             self._tokens,
             self._model.config.max_length,
         )
-        read = self._model.states(*map(torch.from_numpy, packed[:3]))
-        states = torch.empty_like(read)
-        states[torch.from_numpy(history_of)] = read
+        packed_states = self._model.states(*map(torch.from_numpy, packed[:3]))
+        states = torch.empty_like(packed_states)
+        states[torch.from_numpy(history_of)] = packed_states
         return states
 
 
 RewardFunction = Callable[[list[list[str]], list[list[list[str]]]], Sequence[Sequence[float]]]
-"""From histories and slates of item ids to a number a slate."""
+"""Returns a number for each slate, from histories and slates of item ids."""
 
 
 class FunctionReward:
-    """Somebody's own function, which is given a time limit."""
+    """A user's function, with a time limit."""
 
     def __init__(
         self, function: RewardFunction, item_ids: Sequence[str], name: str, max_seconds: float
@@ -190,17 +186,21 @@ class FunctionReward:
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         histories = [self._item_ids[history].tolist() for history in prompts.histories]
         lists = self._item_ids[slates].tolist()
-        return self._within(lambda: self._function(histories, lists))
+        return self._run(lambda: self._function(histories, lists))
 
-    def _within(self, call: Callable[[], object]) -> SlateRewards:
-        """The call's answer; a call that takes too long is left behind in its thread."""
-        answer: list[object] = []
+    def _run(self, call: Callable[[], object]) -> SlateRewards:
+        """Return the result of the call; a call that takes too long stays in its thread.
+
+        Raises:
+            SeqRecError: the call raises, takes too long, or returns no numbers.
+        """
+        result: list[object] = []
         error: list[BaseException] = []
 
         def work() -> None:
             try:
-                answer.append(call())
-            except BaseException as raised:  # SystemExit, too, would end the thread unheard
+                result.append(call())
+            except BaseException as raised:  # SystemExit would end the thread silently
                 error.append(raised)
 
         thread = threading.Thread(target=work, daemon=True, name=f"reward {self.name}")
@@ -209,12 +209,12 @@ class FunctionReward:
         if error:
             reason = f"{type(error[0]).__name__}: {error[0]}".partition("\n")[0]
             raise SeqRecError(f"reward {self.name}: raised {reason}") from error[0]
-        if not answer:
-            raise SeqRecError(f"reward {self.name}: no answer within {self._max_seconds:g} seconds")
+        if not result:
+            raise SeqRecError(f"reward {self.name}: no result within {self._max_seconds:g} seconds")
         try:
-            return np.asarray(answer[0], dtype=np.float64)
+            return np.asarray(result[0], dtype=np.float64)
         except (TypeError, ValueError) as raised:
-            raise SeqRecError(f"reward {self.name}: answers no numbers") from raised
+            raise SeqRecError(f"reward {self.name}: returns no numbers") from raised
 
 
 class Mixture:
@@ -226,21 +226,21 @@ class Mixture:
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         return sum(
-            (weight * checked(reward, prompts, slates) for weight, reward in self.rewards),
+            (weight * compute_rewards(reward, prompts, slates) for weight, reward in self.rewards),
             np.zeros(slates.shape[:2]),
         )
 
 
-def checked(reward: Reward, prompts: Prompts, slates: SlateItems) -> SlateRewards:
-    """A reward's scores.
+def compute_rewards(reward: Reward, prompts: Prompts, slates: SlateItems) -> SlateRewards:
+    """Return a reward's scores of slates.
 
     Raises:
-        SeqRecError: as many as there are slates, or numbers, they are not.
+        SeqRecError: a wrong number of scores, or scores that are not finite.
     """
     scores = reward.score(prompts, slates)
     if scores.shape != slates.shape[:2]:
         raise SeqRecError(
-            f"reward {reward.name}: answers {scores.shape} numbers for {slates.shape[:2]} slates"
+            f"reward {reward.name}: returns {scores.shape} numbers for {slates.shape[:2]} slates"
         )
     if not np.isfinite(scores).all():
         raise SeqRecError(

@@ -16,7 +16,7 @@ Weights = dict[str, Tensor]
 
 
 class Span(NamedTuple):
-    """When somebody worked, by ``time.time()``."""
+    """Start and end of a role's work, by ``time.time()``."""
 
     role: str
     start: float
@@ -25,29 +25,29 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Prompts, and the slates that were drawn for each, by weights of a version."""
+    """Prompts and the slates that a version of the weights sampled for each."""
 
     prompts: Prompts
     items: Int[np.ndarray, "B G K"]
     log_prob: Float[np.ndarray, "B G W"]
-    """Of every title; of what was planned before them, first."""
+    """Log-probabilities of the plan's features, if there is a plan, and of every item."""
     version: int
-    """Updates that the oldest of the weights had seen."""
+    """Number of updates of the oldest weights."""
     spans: list[Span]
-    """Who drew them, and when."""
+    """The workers' roles and times."""
     plans: Int[np.ndarray, "B G P"] | None = None
-    """Codes of what was planned before each slate, if the policy plans."""
+    """Codes of the features planned before each slate, if the policy plans."""
 
 
-def slates_of(rollouts: Rollouts, device: torch.device) -> Slates:
-    """What was drawn, as tensors."""
+def build_slates(rollouts: Rollouts, device: torch.device) -> Slates:
+    """Return the slates as tensors."""
     plans = None if rollouts.plans is None else torch.tensor(rollouts.plans).to(device)
-    items, log_prob = (torch.tensor(of) for of in (rollouts.items, rollouts.log_prob))
+    items, log_prob = (torch.tensor(part) for part in (rollouts.items, rollouts.log_prob))
     return Slates(items.to(device), log_prob.to(device), plans)
 
 
-def part_of(prompts: Prompts, part: slice) -> Prompts:
-    """Some of the prompts."""
+def select_prompts(prompts: Prompts, part: slice) -> Prompts:
+    """Return a part of the prompts."""
     return replace(
         prompts,
         users=prompts.users[part],
@@ -58,14 +58,14 @@ def part_of(prompts: Prompts, part: slice) -> Prompts:
     )
 
 
-def together(rollouts: Sequence[Rollouts]) -> Rollouts:
-    """Those of several workers as one batch, in their order."""
+def join_rollouts(rollouts: Sequence[Rollouts]) -> Rollouts:
+    """Join the rollouts of several workers, in their order."""
     prompts = Prompts(
         users=np.concatenate([one.prompts.users for one in rollouts]),
         histories=[history for one in rollouts for history in one.prompts.histories],
         later=[later for one in rollouts for later in one.prompts.later],
-        later_ratings=_all_of([one.prompts.later_ratings for one in rollouts]),
-        past_ratings=_all_of([one.prompts.past_ratings for one in rollouts]),
+        later_ratings=_join_ratings([one.prompts.later_ratings for one in rollouts]),
+        past_ratings=_join_ratings([one.prompts.past_ratings for one in rollouts]),
     )
     return Rollouts(
         prompts,
@@ -77,7 +77,7 @@ def together(rollouts: Sequence[Rollouts]) -> Rollouts:
     )
 
 
-def _all_of(ratings: Sequence[list[np.ndarray] | None]) -> list[np.ndarray] | None:
-    """The ratings of several batches as those of one; None if one of them knows none."""
-    known = [of for of in ratings if of is not None]
-    return [rating for of in known for rating in of] if len(known) == len(ratings) else None
+def _join_ratings(ratings: Sequence[list[np.ndarray] | None]) -> list[np.ndarray] | None:
+    """Join the ratings of several batches; None if one has none."""
+    known = [batch for batch in ratings if batch is not None]
+    return [one for batch in known for one in batch] if len(known) == len(ratings) else None

@@ -15,10 +15,10 @@ from seqrec.rl.slates import Slates, Step
 
 
 class Sampler(Protocol):
-    """One way of answering prompts with slates.
+    """One way to sample slates for prompts.
 
-    Workers, learner and reference use these methods and nothing else; a policy that writes text
-    or codes is one more implementation.
+    Workers, learner and reference use only these methods; a policy that generates text or codes is
+    another implementation.
     """
 
     def tokenize(self, model: SeqRecForNextItem, prompts: Prompts) -> PromptBatch:
@@ -40,7 +40,7 @@ class Sampler(Protocol):
         ...
 
     def first_choices(self, steps: Sequence[Step], num_prompts: int) -> Sequence[Step]:
-        """Return the steps whose entropies add up to that of the first choice."""
+        """Return the steps whose entropies sum to that of the first choice."""
         ...
 
 
@@ -56,6 +56,6 @@ class SlateSettings:
     max_length: int
     """Items that the model reads, history and slate together."""
 
-    def of_draw(self, generator: torch.Generator | None) -> tuple[int, float]:
-        """Return the number of slates and the temperature of a draw: 1 and 1.0 for the best."""
+    def get_draw_settings(self, generator: torch.Generator | None) -> tuple[int, float]:
+        """Return the number of slates and the temperature; 1 and 1.0 without a generator."""
         return (1, 1.0) if generator is None else (self.num_slates, self.temperature)

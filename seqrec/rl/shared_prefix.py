@@ -1,4 +1,4 @@
-"""Histories and what goes on from each of them, encoded once, in as few rows as they fill."""
+"""Rows of histories with several branches each, so that each history is encoded once."""
 
 from typing import NamedTuple
 
@@ -10,35 +10,36 @@ from torch import Tensor
 from seqrec.tokens.streams.placement import pack_rows
 
 LENGTH_MULTIPLE = 32
-"""Of columns: products are prepared once for each shape, and that takes as long as they do."""
+"""Rows have a multiple of this number of columns, because every new shape has a setup cost."""
 
 
 class Layout(NamedTuple):
-    """Where histories stand in rows, each with the branches that go on from it right behind it.
+    """Positions of histories in rows, each followed by its branches.
 
-    A branch reads its history and of its tokens those before, and is blind to other branches.
+    A token of a branch attends to its history and to the earlier tokens of the branch, not to other
+    branches.
     """
 
     history: Int[Tensor, " N"]
-    """Flat places of the histories' tokens, one history after the other."""
+    """Flat positions of the histories' tokens, one history after the other."""
     branches: Int[Tensor, "B E"]
-    """Flat places of the branches' tokens, one branch after the other."""
+    """Flat positions of the branches' tokens, one branch after the other."""
     positions: Int[Tensor, "R L"]
-    """Of every token after the start of its history."""
+    """Distance of every token from the start of its history."""
     allowed: Bool[Tensor, "R L L"]
     query_positions: Int[Tensor, "R H 1+E"]
-    """Columns that are asked for: the last of every history of a row, and all of its branches."""
+    """Columns of the last token of every history of a row and of all of its branches."""
     slots: Int[Tensor, " B"]
-    """Flat places of the histories among the rows' histories."""
+    """Flat indices of the histories among the rows' histories."""
 
     @classmethod
     def of(cls, lengths: list[int], num_branches: int, num_tokens: int) -> "Layout":
-        """For histories of these lengths, each with branches of a number of tokens.
+        """Build the layout of histories and branches.
 
         Args:
-            lengths: of the histories.
-            num_branches: of each history.
-            num_tokens: of each branch.
+            lengths: lengths of the histories.
+            num_branches: number of branches of each history.
+            num_tokens: number of tokens of each branch.
         """
         behind = num_branches * num_tokens
         sizes = np.array(lengths) + behind
@@ -47,7 +48,7 @@ class Layout(NamedTuple):
         document, branch, positions = np.zeros((3, len(rows), width), dtype=np.int64)
         query_positions = np.zeros((len(rows), max(map(len, rows)), 1 + behind), dtype=np.int64)
         starts, slots = np.zeros((2, len(lengths)), dtype=np.int64)
-        of_branch = np.repeat(np.arange(1, num_branches + 1), num_tokens)
+        branch_number = np.repeat(np.arange(1, num_branches + 1), num_tokens)
         within = np.tile(np.arange(num_tokens), num_branches)
         for row, histories in enumerate(rows):
             start = 0
@@ -55,7 +56,7 @@ class Layout(NamedTuple):
                 length = lengths[history]
                 end, stop = start + length, start + length + behind
                 document[row, start:stop] = number + 1
-                branch[row, end:stop] = of_branch
+                branch[row, end:stop] = branch_number
                 positions[row, start:end] = np.arange(length)
                 positions[row, end:stop] = length + within
                 query_positions[row, number] = np.arange(end - 1, stop)
@@ -64,15 +65,15 @@ class Layout(NamedTuple):
                 start = stop
         ends = starts + np.array(lengths)
         spans = zip(starts, ends, strict=True)
-        of_histories = np.concatenate([np.arange(start, end) for start, end in spans])
+        history_positions = np.concatenate([np.arange(start, end) for start, end in spans])
         columns = np.arange(width)
         allowed = document[:, :, None] == document[:, None, :]
         allowed &= columns[:, None] >= columns
         allowed &= (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
         branches = ends[:, None] + np.arange(behind)
-        parts = of_histories, branches, positions, allowed, query_positions, slots
+        parts = history_positions, branches, positions, allowed, query_positions, slots
         return cls(*map(torch.from_numpy, parts))
 
     def to(self, device: torch.device) -> "Layout":
-        """The same there."""
+        """Return the layout on a device."""
         return Layout(*(part.to(device) for part in self))

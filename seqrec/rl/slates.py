@@ -1,4 +1,4 @@
-"""Slates and the distributions that they are drawn from."""
+"""Slates and the distributions from which they are drawn."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from seqrec.losses.softmax import CatalogScores
 
 
 class Slates(NamedTuple):
-    """The slates of every history, and how probable each item was, given those before it."""
+    """The slates of every history, and the log-probability of each item given those before it."""
 
     items: Int[Tensor, "B G K"]
     log_prob: Float[Tensor, "B G W"]
@@ -23,12 +23,12 @@ class Slates(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Rows that items of slates, or features of plans, are drawn from, and the drawn ones."""
+    """Distributions of items of slates or features of plans, and the drawn ones."""
 
     scores: CatalogScores
     items: Int[Tensor, "R L"]
     excluded_items: Int[Tensor, "R M"]
-    """Items without probability in each row; -1 where there are fewer."""
+    """Items without probability in each row; -1 pads rows with fewer."""
     weight: Float[Tensor, " R"]
     """Weight of every row in the mean over the items of all slates; they sum to 1."""
 
@@ -40,7 +40,7 @@ class Step(NamedTuple):
         return cls(scores, items, excluded_items, weight)
 
     def first(self, num_rows: int) -> "Step":
-        """Return the first rows: of steps of slates, the choices after each history."""
+        """Return the first rows: for steps of slates, the choices after each history."""
         scores = self.scores._replace(hidden=self.scores.hidden[:num_rows])
         return Step(scores, *(part[:num_rows] for part in self[1:]))
 
@@ -54,18 +54,18 @@ def step_log_prob(step: Step) -> Float[Tensor, "R L"]:
 def mean_kl(steps: Sequence[Step], reference: Sequence[Step]) -> Float[Tensor, ""]:
     """``KL(policy | reference)`` of the next item, in nats per item, over the whole catalog.
 
-    Under Plackett-Luce it is taken at the end of the histories; else it is the mean over the
-    prefixes that were drawn, an unbiased estimate of the slates' divergence per item.
+    Under Plackett-Luce it is taken after the histories; else it is the mean over the drawn
+    prefixes, an unbiased estimate of the slates' divergence per item.
     """
     return torch.stack(
         [
             catalog_divergence(
-                mine.scores,
-                [theirs.scores],
+                own.scores,
+                [other.scores],
                 kind="reverse_kl",
-                row_weight=mine.weight,
+                row_weight=own.weight,
                 total_weight=1.0,
             )
-            for mine, theirs in zip(steps, reference, strict=True)
+            for own, other in zip(steps, reference, strict=True)
         ]
     ).sum()

@@ -1,4 +1,4 @@
-"""What the controller did and when: a line of JSON a stage."""
+"""The log of stages: a JSON line per stage of the controller's work."""
 
 import json
 import time
@@ -11,27 +11,27 @@ from typing import Any
 class EventLog:
     """``events.jsonl``: stage, role, update, start and end in seconds of the run.
 
-    The time between a run's interruption and its resumption is not the run's.
+    The time between an interruption and the resumption does not count.
     """
 
     def __init__(self, file: Path) -> None:
-        """Go on at the end of a file, or begin one."""
+        """Append to a file, or start a new one."""
         self._file = file
         self.started = time.time()
 
     def state_dict(self) -> dict[str, Any]:
-        """How long the run has taken, and how long the log is."""
+        """Return the seconds of the run and the length of the log."""
         return {"seconds": time.time() - self.started, "num_bytes": self._file.stat().st_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there: lines that were written later are done again."""
+        """Restore a state: later lines are removed, as their stages are repeated."""
         self.started = time.time() - state["seconds"]
         with open(self._file, "r+b") as log:
             log.truncate(state["num_bytes"])
 
     @contextmanager
     def stage(self, name: str, update: int, role: str = "controller") -> Iterator[dict[str, Any]]:
-        """Note what happens inside; what is put into the dictionary stands in its line."""
+        """Log the stage inside the context; the entries of the dictionary are added to its line."""
         counts: dict[str, Any] = {}
         start = time.time()
         try:
@@ -42,7 +42,7 @@ class EventLog:
     def note(
         self, name: str, update: int, role: str, start: float, end: float, **counts: Any
     ) -> None:
-        """A line for what happened elsewhere: another role's own clock."""
+        """Write the line of a stage that was timed elsewhere."""
         line = {
             "stage": name,
             "role": role,
@@ -56,13 +56,13 @@ class EventLog:
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a last one that was cut short is left out."""
+    """Return the lines of a log; a truncated last line is skipped."""
     lines = file.read_text(encoding="utf-8").splitlines()
-    found = []
+    events = []
     for number, line in enumerate(lines):
         try:
-            found.append(json.loads(line))
+            events.append(json.loads(line))
         except json.JSONDecodeError:
             if number < len(lines) - 1:
                 raise
-    return found
+    return events

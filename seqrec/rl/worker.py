@@ -1,4 +1,4 @@
-"""The roles that generate and score: rollout workers and the scorer."""
+"""Rollout workers and the scorer."""
 
 import time
 from dataclasses import replace
@@ -9,13 +9,13 @@ from jaxtyping import Float
 
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.rewards import Reward, checked
+from seqrec.rl.rewards import Reward, compute_rewards
 from seqrec.rl.rollouts import Rollouts, Span, Weights
 from seqrec.rl.sampler import Sampler
 
 
 class RolloutWorker:
-    """Draws slates under the weights that it was last given."""
+    """Samples slates under the weights that were loaded last."""
 
     def __init__(self, model: SeqRecForNextItem, sampler: Sampler, seed: int, number: int) -> None:
         self.model = model.eval()
@@ -25,17 +25,20 @@ class RolloutWorker:
         self.version = 0
 
     def load(self, weights: Weights, version: int) -> None:
-        """Take new weights."""
+        """Load new weights."""
         self.model.load_state_dict(weights)
         self.version = version
 
     def generate(self, prompts: Prompts, update: int) -> Rollouts:
-        """Slates for every task; the same for the same weights, prompts, seed and update."""
+        """Sample slates for every prompt.
+
+        They depend on weights, prompts, seed, update and the worker's number only.
+        """
         seed = np.random.SeedSequence([self.seed, update, self.number]).generate_state(1)[0]
         return self._draw(prompts, torch.Generator(self.model.device).manual_seed(int(seed)))
 
     def best(self, prompts: Prompts) -> Rollouts:
-        """The most probable titles of every task, nothing sampled."""
+        """Return the most probable slate of every prompt, without sampling."""
         return self._draw(prompts, None)
 
     @torch.inference_mode()
@@ -50,12 +53,12 @@ class RolloutWorker:
 
 
 class Scorer:
-    """Says what slates are worth."""
+    """Computes the rewards of slates."""
 
     def __init__(self, reward: Reward) -> None:
         self.reward = reward
 
     def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
-        """A number a slate."""
+        """Return the reward of each slate."""
         prompts = replace(rollouts.prompts, plans=rollouts.plans)
-        return checked(self.reward, prompts, rollouts.items)
+        return compute_rewards(self.reward, prompts, rollouts.items)

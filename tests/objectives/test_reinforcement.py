@@ -120,8 +120,8 @@ def test_a_function_of_ones_own_is_learned_from(world, tmp_path, monkeypatch):
     [
         ("return 1 / 0", "reward my_rewards:liked: raised ZeroDivisionError"),
         ("return [[float('nan')] * len(of) for of in slates]", "are not finite numbers"),
-        ("return [[1.0]]", "answers .* numbers for"),
-        ("import time; time.sleep(9)", "no answer within 1 seconds"),
+        ("return [[1.0]]", "returns .* numbers for"),
+        ("import time; time.sleep(9)", "no result within 1 seconds"),
     ],
 )
 def test_a_bad_reward_ends_in_one_line_with_the_good_weights_on_disk(

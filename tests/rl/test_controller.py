@@ -19,7 +19,7 @@ from seqrec.losses.policy import (
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.controller import Controller, HeldOutPrompts
-from seqrec.rl.executors import InProcess, shards
+from seqrec.rl.executors import InProcess, split_prompts
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm, Learner, Reference
 from seqrec.rl.plackett_luce import PlackettLuceSampler
@@ -171,7 +171,7 @@ def test_good_weights_come_back_with_their_moments_and_the_rate_is_halved_once(t
         rollouts = run.executor.collect(run.executor.start(prompts_for(0), 0))
         learner.update(rollouts, run.executor.score(rollouts), 0.0)
         version = learner.version
-        learner.go_back(good, 0.5)
+        learner.roll_back(good, 0.5)
         state = learner.state_dict()
         assert learner.version == version
         assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(factor * 1e-2)
@@ -214,8 +214,8 @@ def test_the_budget_stops_what_drifts_and_good_weights_are_kept(tmp_path):
     run = controller(tmp_path, max_kl_nats=0.05, check_every=5, say=lines.append)
     outcome = run.run()
     assert outcome.kl_nats <= 0.05 and outcome.rollbacks
-    assert "over the budget of 0.05" in outcome.rollbacks[0]
-    assert any("back to good weights" in line for line in lines)
+    assert "above the limit of 0.05" in outcome.rollbacks[0]
+    assert any("rolled back to good weights" in line for line in lines)
     again = run.learner.measure_kl(
         run.executor.collect(run.executor.start(run.held_out.prompts, 0))
     )
@@ -260,14 +260,14 @@ def test_the_mix_of_genres_is_watched_and_a_run_that_goes_on_knows_the_first(tmp
     last = run.executor.best(run.held_out.prompts).items % 2 == 0
     shifts = [e["genre_shift"] for e in read_events(tmp_path / "events.jsonl") if "reason" in e]
     assert shifts[0] == 0 and shifts[-1] == pytest.approx(abs(last.mean() - first.mean()))
-    assert shifts[-1] > 0.1 and f"genres {shifts[-1]:.1%} off" in lines[-1]
+    assert shifts[-1] > 0.1 and f"genre shift {shifts[-1]:.1%}" in lines[-1]
     again = controller(tmp_path)
     again.resume()
     assert again.first_mix == pytest.approx([first.mean(), 1 - first.mean()])
 
 
 def test_a_policy_that_is_no_good_from_the_start_is_refused(tmp_path):
-    with pytest.raises(SeqRecError, match=r"no good before it learns: ndcg@10 fell to nan"):
+    with pytest.raises(SeqRecError, match=r"fails the guard before training: ndcg@10 fell to nan"):
         controller(tmp_path, metric=lambda: float("nan")).run()
 
 
@@ -282,7 +282,7 @@ def test_rewards_that_all_agree_are_said_to_teach_nothing(tmp_path):
     outcome = controller(tmp_path, reward=Flat(), num_updates=1, say=lines.append).run()
     assert outcome.kl_nats == pytest.approx(0, abs=1e-6)
     assert any("nothing is learned" in line for line in lines)
-    assert "entropy 3." in lines[-1] and "spread of rewards 0.0000, 0% of groups" in lines[-1]
+    assert "entropy 3." in lines[-1] and "reward std 0.0000, 0% of groups" in lines[-1]
 
 
 def test_rollouts_that_are_behind_still_teach(tmp_path):
@@ -296,5 +296,5 @@ def test_rollouts_that_are_behind_still_teach(tmp_path):
 
 
 def test_tasks_are_split_without_a_gap_or_an_empty_part():
-    assert shards(5, 2) == [slice(0, 2), slice(2, 5)]
-    assert shards(1, 3) == [slice(0, 1)]
+    assert split_prompts(5, 2) == [slice(0, 2), slice(2, 5)]
+    assert split_prompts(1, 3) == [slice(0, 1)]

@@ -20,7 +20,7 @@ def guard(**changes):
 def test_good_weights_stay_within_both_limits():
     assert guard().judge(0.2, 0.095).is_good
     spent = guard().judge(0.21, 0.2)
-    assert not spent.is_good and "0.210 nats a title, over the budget of 0.2" in spent.reason
+    assert not spent.is_good and "0.210 nats per item, above the limit of 0.2" in spent.reason
     fallen = guard().judge(0.0, 0.0949)
     assert not fallen.is_good and "ndcg@10 fell to 0.0949, below 0.0950" in fallen.reason
 
@@ -40,13 +40,13 @@ def test_it_goes_on_as_often_as_it_may():
 
 def test_a_penalty_follows_the_drift():
     fixed = KLCoefficient(0.1, None)
-    fixed.learn(9.0)
+    fixed.adapt(9.0)
     assert fixed.value == 0.1
     adaptive = KLCoefficient(0.1, 0.1)
-    adaptive.learn(0.11)
+    adaptive.adapt(0.11)
     assert adaptive.value == pytest.approx(0.1 * 1.05)
-    adaptive.learn(5.0)
+    adaptive.adapt(5.0)
     assert adaptive.value == pytest.approx(0.1 * 1.05 * 1.1)
-    adaptive.learn(float("nan"))
-    adaptive.learn(0.0)
+    adaptive.adapt(float("nan"))
+    adaptive.adapt(0.0)
     assert adaptive.value == pytest.approx(0.1 * 1.05 * 1.1 * 0.9)

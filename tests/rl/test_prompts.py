@@ -72,7 +72,7 @@ def test_the_same_update_asks_the_same_in_whatever_order():
 
 
 def test_nobody_to_ask_is_said():
-    with pytest.raises(SeqRecError, match="nobody has two interactions"):
+    with pytest.raises(SeqRecError, match="no user has two interactions"):
         PromptSource(
             histories_of([[1, 2, 3]], num_held_out=1),
             np.zeros(1),
@@ -81,7 +81,7 @@ def test_nobody_to_ask_is_said():
             max_later=1,
             seed=0,
         )
-    with pytest.raises(SeqRecError, match="leaves nobody"):
+    with pytest.raises(SeqRecError, match="leaves no user to train on"):
         source(held_out_share=1.0)
 
 

@@ -77,11 +77,11 @@ def test_a_worker_killed_with_rollouts_in_hand_is_replaced_and_its_work_done_onc
     prompts = prompts_for(5)
     on_ray.load(run.learner.weights(), 3)
     wanted = drawn(on_ray, prompts, 7)
-    victim = on_ray.process_of(1)
+    victim = on_ray.get_process_id(1)
     started = on_ray.start(prompts, 7)
     os.kill(victim, signal.SIGKILL)
     found = on_ray.collect(started)
-    assert on_ray.process_of(1) != victim
+    assert on_ray.get_process_id(1) != victim
     assert np.array_equal(found.items, wanted.items) and found.version == 3
     assert np.array_equal(found.prompts.users, prompts.users)
     np.testing.assert_array_equal(found.log_prob, wanted.log_prob)
@@ -110,14 +110,14 @@ def test_what_a_role_raises_or_dies_of_is_said_here(
 @pytest.mark.slow
 def test_a_worker_that_dies_with_two_batches_in_hand_is_replaced_once(on_ray):
     wanted = [drawn(on_ray, prompts_for(5), update) for update in (1, 2)]
-    victim = on_ray.process_of(0)
+    victim = on_ray.get_process_id(0)
     os.kill(victim, signal.SIGSTOP)  # so that it dies before it answers
     started = [on_ray.start(prompts_for(5), update) for update in (1, 2)]
     os.kill(victim, signal.SIGKILL)
     found = [on_ray.collect(started[0])]
-    replaced = on_ray.process_of(0)
+    replaced = on_ray.get_process_id(0)
     found.append(on_ray.collect(started[1]))
-    assert victim != on_ray.process_of(0) == replaced
+    assert victim != on_ray.get_process_id(0) == replaced
     for one, other in zip(wanted, found, strict=True):
         np.testing.assert_array_equal(one.log_prob, other.log_prob)
 
@@ -125,7 +125,7 @@ def test_a_worker_that_dies_with_two_batches_in_hand_is_replaced_once(on_ray):
 @pytest.mark.slow
 def test_a_cluster_without_room_is_not_waited_for(on_ray, monkeypatch):
     monkeypatch.setattr("seqrec.rl.ray_executor.START_SECONDS", 1.0)
-    with pytest.raises(SeqRecError, match="3 of 3 actors have not begun .* 3 CPUs together"):
+    with pytest.raises(SeqRecError, match="3 of 3 actors did not start .* 3 CPUs together"):
         OnRay(on_ray._start_worker, 2, lambda: Scorer(Worth()), num_threads=1)
 
 
@@ -141,6 +141,6 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch):
 
     there = SimpleNamespace(is_initialized=lambda: False, init=refuse)
     monkeypatch.setitem(sys.modules, "ray", there)
-    wanted = "Ray refuses: ConnectionError: Could not find any running Ray instance.$"
+    wanted = "Ray does not start: ConnectionError: Could not find any running Ray instance.$"
     with pytest.raises(SeqRecError, match=wanted):
         OnRay(None, 2, None, num_threads=1, address="nowhere:1")

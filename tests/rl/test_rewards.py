@@ -17,7 +17,7 @@ from seqrec.rl.rewards import (
     Mixture,
     Novelty,
     Rating,
-    checked,
+    compute_rewards,
 )
 
 TASKS = Prompts(
@@ -78,11 +78,11 @@ def test_a_function_is_given_ids_and_mixed_by_its_weight():
     [
         (lambda h, s: 1 / 0, "reward mine: raised ZeroDivisionError: division by zero"),
         (lambda h, s: [[0.0, np.nan], [0, 0]], "1 of 4 scores are not finite"),
-        (lambda h, s: [[0.0], [0.0]], r"answers \(2, 1\) numbers for \(2, 2\) slates"),
-        (lambda h, s: [["good", "bad"]] * 2, "answers no numbers"),
-        (lambda h, s: time.sleep(2), "no answer within 0.2 seconds"),
+        (lambda h, s: [[0.0], [0.0]], r"returns \(2, 1\) numbers for \(2, 2\) slates"),
+        (lambda h, s: [["good", "bad"]] * 2, "returns no numbers"),
+        (lambda h, s: time.sleep(2), "no result within 0.2 seconds"),
     ],
 )
 def test_a_function_that_misbehaves_is_named(function, message):
     with pytest.raises(SeqRecError, match=message):
-        checked(FunctionReward(function, ["a", "b", "c", "d"], "mine", 0.2), TASKS, SLATES)
+        compute_rewards(FunctionReward(function, ["a", "b", "c", "d"], "mine", 0.2), TASKS, SLATES)
