@@ -401,7 +401,7 @@ MISTAKES = {
         ["train", "sft", "trainer.seed=99999999999999", "--data", "{data}", "--out", "{tmp}/x"],
         "trainer.seed",
     ),
-    "history and data": (["recommend", "{run}"], "one of the two"),
+    "history and data": (["recommend", "{run}"], "name exactly one of them"),
     "data without out": (["recommend", "{run}", "--data", "{data}"], "--out"),
     "index": (["recommend", "{run}", "--history", "a", "--index", "{tmp}"], "index"),
     "export": (["export", "{run}", "--to", "redis", "--out", "{tmp}/x"], "choose from parquet"),

@@ -97,7 +97,7 @@ def test_the_learned_items_of_a_folder_are_those_of_its_model(folder):
     model.save_pretrained(folder)
     assert num_learned_items(folder) == load_model(folder).num_learned == 90
     (folder / "config.json").write_text("{}")
-    with pytest.raises(SeqRecError, match="not that of a seqrec model"):
+    with pytest.raises(SeqRecError, match="not of a seqrec model"):
         num_learned_items(folder)
 
 

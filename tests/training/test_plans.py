@@ -79,7 +79,7 @@ def test_the_command_line_prints_the_plan(taking_turns, capsys):
 
 def test_who_cannot_plan_says_so(taking_turns, tmp_path):
     rec = seqrec.Recommender.from_pretrained(save_small_model(tmp_path / "run"))
-    with pytest.raises(SeqRecError, match="plan: run has learned no feature that stands before"):
+    with pytest.raises(SeqRecError, match="plan: run has learned no feature that precedes"):
         rec.recommend([["t3"]], plan=True)
     with pytest.raises(SeqRecError, match="plan: popularity has learned no features"):
         seqrec.recommend("popularity", data=taking_turns / "data", plan=True, out="lists.parquet")
