@@ -1,7 +1,8 @@
 """Reinforcement learning of a recommender on one page: no roles, no log, no resume.
 
-What `seqrec train grpo` does, flat, to be read before the controller. A history comes in, three
-titles go out, somebody says what they are worth, and the weights move, but not too far.
+The steps of `seqrec train grpo` in one function, to be read before the controller. The policy
+samples slates of three items after each history, a reward scores them, and the weights are updated
+within a limit on the KL divergence.
 
     python notebooks/rl_in_one_page.py RUN DATA
 """
@@ -20,21 +21,21 @@ from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.slates import mean_kl
 
-NUM_SLATES, SLATE_SIZE = 8, 3  # drawn for each history
+NUM_SLATES, SLATE_SIZE = 8, 3  # slates of a history, items of a slate
 BATCH, UPDATES = 8, 100
-MAX_KL_NATS = 0.2  # how far the policy may go from where it began, a title
-PENALTY = 0.1  # what a nat of that costs
+MAX_KL_NATS = 0.2  # largest KL divergence from the reference, per item
+KL_COEF = 0.1  # penalty for a nat of it
 
 
 def prompts(data: PreparedData, rng: np.random.Generator):
-    """Histories cut somewhere in the training part, and what the person watched after that."""
+    """Yield histories cut at random inside the training part, and the items after the cut."""
     log = data.histories()
     while True:
         users, histories, later = [], [], []
         while len(histories) < BATCH:
             user = rng.integers(len(log.offsets) - 1)
             row = slice(log.offsets[user], log.offsets[user + 1])
-            items = log.items[row][log.split[row] == TRAIN]  # what is held out rewards nobody
+            items = log.items[row][log.split[row] == TRAIN]  # held-out interactions give no reward
             if len(items) > 4:
                 cut = rng.integers(2, len(items) - 1)
                 users.append(user)
@@ -46,7 +47,7 @@ def prompts(data: PreparedData, rng: np.random.Generator):
 def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
     rec = Recommender.from_pretrained(run)
     policy = rec.model
-    reference = copy.deepcopy(policy).requires_grad_(False)  # the policy as it was
+    reference = copy.deepcopy(policy).requires_grad_(False)  # the policy at the start
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-4)
     generator = torch.Generator().manual_seed(0)
     source = prompts(PreparedData.open(folder), np.random.default_rng(0))
@@ -56,24 +57,24 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
         users, histories, later = next(source)
         batch = sampler.tokenize(policy, Prompts(users, histories, later))
 
-        # generate: eight slates of three titles for every history, none that was seen
+        # generate: eight slates of three unseen items for every history
         slates = sampler.draw(policy, batch, generator)
 
-        # score: the share of a slate's titles that the person went on to watch
+        # score: the share of a slate's items among the user's next interactions
         rewards = torch.tensor(
-            np.stack([np.isin(s, a).mean(axis=1) for s, a in zip(slates.items, later, strict=True)])
+            np.stack([np.isin(s, n).mean(axis=1) for s, n in zip(slates.items, later, strict=True)])
         ).float()
 
-        # guard: how far the policy is from where it began, over the whole catalog
+        # guard: the KL divergence from the reference, over the whole catalog
         steps = sampler.steps(policy, batch, slates)
         with torch.no_grad():
-            before = sampler.steps(reference, batch, slates)
-        distance = mean_kl(steps, before)
-        if distance > MAX_KL_NATS:
-            print(f"update {update}: {distance.item():.3f} nats a title: the budget is spent")
+            reference_steps = sampler.steps(reference, batch, slates)
+        kl = mean_kl(steps, reference_steps)
+        if kl > MAX_KL_NATS:
+            print(f"update {update}: KL {kl.item():.3f} nats per item is above the limit")
             break
 
-        # update: what was better than its group becomes likelier
+        # update: slates that are better than their group become more likely
         loss = clipped_policy_gradient(
             sampler.log_probs(steps, slates),
             slates.log_prob,
@@ -82,9 +83,9 @@ def main(run: str, folder: str, num_updates: int = UPDATES) -> float:
             clip_high=0.2,
         )
         optimizer.zero_grad()
-        (loss + PENALTY * distance).backward()
+        (loss + KL_COEF * kl).backward()
         optimizer.step()
-        print(f"update {update:3d}  reward {rewards.mean():.4f}  drift {distance.item():.4f} nats")
+        print(f"update {update:3d}  reward {rewards.mean():.4f}  KL {kl.item():.4f} nats")
     return float(rewards.mean())
 
 

@@ -1,6 +1,6 @@
 """Divergences between distributions over the catalog, a chunk of rows at a time.
 
-Distillation minimises them, preference optimisation logs them, and the guard of reinforcement
+Distillation minimizes them, preference optimization logs them, and the guard of reinforcement
 learning limits them. Neither model's logits are ever held for all rows.
 """
 

@@ -1,4 +1,4 @@
-"""The gradients of hidden states and item vectors, gathered chunk by chunk."""
+"""The gradients of hidden states and item vectors, accumulated chunk by chunk."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class HeadGradients:
         self.softmax = softmax
         self.hidden = torch.zeros_like(softmax.hidden, dtype=softmax.sum_dtype)
         self.item_weight = torch.zeros_like(softmax.item_weight, dtype=softmax.sum_dtype)
-        self._of_tile = torch.empty_like(softmax.item_weight[softmax.tiles[0]])
+        self._tile_buffer = torch.empty_like(softmax.item_weight[softmax.tiles[0]])
 
     def add(
         self, rows: slice, tiles: Sequence[Float[Tensor, "C _"]], scale: Float[Tensor, "C 1"]
@@ -34,13 +34,13 @@ class HeadGradients:
             if is_whole:
                 into.addmm_(gradient.T, scaled)
             else:
-                into += torch.mm(gradient.T, scaled, out=self._of_tile[: len(into)])
+                into += torch.mm(gradient.T, scaled, out=self._tile_buffer[: len(into)])
         towards *= scale / softmax.temperature
 
     def add_at_items(
         self, rows: slice, items: Int[Tensor, "C K"], gradient: Float[Tensor, "C K"]
     ) -> None:
-        """Add what the gradients of some items' logits give, at temperature 1."""
+        """Add the part of gradients of some items' logits, at temperature 1."""
         softmax, gradient = self.softmax, gradient[:, :, None]
         hidden = softmax.hidden[rows].to(softmax.sum_dtype)
         self.hidden[rows] += (softmax.item_weight[items] * gradient).sum(dim=1)

@@ -1,4 +1,4 @@
-"""Items drawn for a step, against which its labels are told apart."""
+"""Negatives of a step, and their expected counts."""
 
 from typing import Literal, NamedTuple
 
@@ -12,17 +12,17 @@ Distribution = Literal["uniform", "popularity", "in_batch", "mixed"]
 
 
 class Negatives(NamedTuple):
-    """Items shared by all positions of a step."""
+    """Negatives shared by all positions of a step."""
 
     items: Int[Tensor, " S"]
     log_count: Float[Tensor, " S"]
-    """Log of how often a step is expected to draw the item: ``log(S * q(item))``."""
+    """Log of the expected number of draws of the item in a step: ``log(S * q(item))``."""
 
 
 class NegativeSampler:
-    """Negatives, drawn with replacement by torch's global generator.
+    """Draws negatives with replacement by torch's global generator.
 
-    A step costs nothing in proportion to the catalog.
+    The cost of a draw does not grow with the catalog.
     """
 
     def __init__(
@@ -34,23 +34,23 @@ class NegativeSampler:
         power: float,
         in_batch_share: float,
     ) -> None:
-        """What to draw, and from what.
+        """Set the number and the distribution of the negatives.
 
         Args:
-            num_negatives: items of a draw.
+            num_negatives: number of items of a draw.
             distribution: ``uniform`` over the catalog; by ``popularity``, in proportion to
                 ``item_counts ** power``, so that an item without a count is never drawn;
                 ``in_batch``, from the labels of the batch; ``mixed``, ``in_batch_share`` of the
-                draws from the batch and the rest uniform.
+                draws from the batch and the others uniform.
             item_counts: training interactions of every item of the catalog.
-            power: from 0, alike for all items that have a count, to 1, in proportion to it.
-            in_batch_share: from 0 to 1; rounded to whole draws.
+            power: power of the counts under ``popularity``, from 0 to 1.
+            in_batch_share: share of in-batch draws under ``mixed``, rounded to whole draws.
 
         Source: Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item
-            recommendations", for in-batch items weighed by how often items occur; we count the
-            training data instead of estimating it from the stream, and draw from the labels
-            instead of taking them all. Yang et al. 2020, "Mixed negative sampling for learning
-            two-tower neural networks in recommendations", for the mixture.
+            recommendations", for the correction of in-batch items by their frequency; we count the
+            training data instead of estimating the frequency from the stream, and draw from the
+            labels instead of taking all of them. Yang et al. 2020, "Mixed negative sampling for
+            learning two-tower neural networks in recommendations", for the mixture.
         """
         self.num_negatives = num_negatives
         self.item_counts = item_counts
@@ -60,21 +60,21 @@ class NegativeSampler:
         self.num_in_batch = round(share * num_negatives)
         self.cumulative: Tensor | None = None
         if distribution == "popularity":
-            # Not torch.multinomial: it refuses large catalogs and reads all of one at every draw.
+            # torch.multinomial refuses large catalogs, and reads all items at every draw
             self.cumulative = self._popularity(item_counts).cumsum_(0)
 
     def draw(self, labels: Int[Tensor, " N"], num_items: int | None = None) -> Negatives:
-        """Items against which all of these labels can be told apart.
+        """Draw the negatives of a step.
 
-        An item's count is the expected one of a draw whose labels come from the training data:
-        ``q`` of an in-batch draw is the item's share in the training counts, as if it had at
-        least one. Every draw of a mixture has the expected count of the whole mixture, however it
-        came about. If no label counts, what would be in-batch is uniform.
+        Expected counts assume that the labels come from the training data: ``q`` of an in-batch
+        draw is the item's share of the training counts, which are at least 1. Every item of a
+        mixture has the expected count of the whole mixture. Without labels, in-batch draws become
+        uniform.
 
         Args:
             labels: the labels of the step; ``IGNORE_INDEX`` is never drawn.
-            num_items: uniform draws are from that many of the catalog's first items; from all if
-                absent.
+            num_items: uniform draws are among this number of first items of the catalog; among all
+                if absent.
         """
         self._move_to(labels.device)
         if self.cumulative is not None:
@@ -83,15 +83,15 @@ class NegativeSampler:
         num_in_batch = self.num_in_batch if len(targets) else 0
         num_uniform = self.num_negatives - num_in_batch
         num_items = num_items or len(self.item_counts)
-        place = torch.randint(max(len(targets), 1), (num_in_batch,), device=labels.device)
+        index = torch.randint(max(len(targets), 1), (num_in_batch,), device=labels.device)
         uniform = torch.randint(num_items, (num_uniform,), device=labels.device)
-        items = torch.cat([targets[place], uniform])
+        items = torch.cat([targets[index], uniform])
         in_batch_probability = self.item_counts[items].clamp_min(1).double() / self.num_interactions
         count = num_in_batch * in_batch_probability + num_uniform / num_items
         return Negatives(items, count.log().float())
 
     def _draw_by_popularity(self, cumulative: Float[Tensor, " I"]) -> Negatives:
-        """The inverse of the distribution function, at points that are below its end."""
+        """Draw by the inverse of the cumulative distribution function."""
         total = cumulative[-1]
         point = torch.rand(self.num_negatives, dtype=total.dtype, device=total.device) * total
         items = torch.searchsorted(cumulative, point, right=True)

@@ -1,7 +1,7 @@
-"""Policy optimisation: advantages within a group of slates, and losses of them.
+"""Policy optimization: advantages within a group of slates, and policy losses.
 
 Every function takes plain tensors: ``B`` histories, ``G`` slates of each, ``K`` items of a slate.
-Groups whose rewards agree up to rounding have advantages of exactly 0.
+Groups whose rewards are equal up to rounding have advantages of exactly 0.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 EPS = 1e-6
 ROUNDINGS = 16
-"""Roundings of the largest reward of a group within which rewards agree."""
+"""Rewards are equal if they differ by at most this number of roundings of the largest."""
 
 
 def leave_one_out_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
@@ -34,7 +34,7 @@ def standardized_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G
 
 
 def centred_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
-    """Each reward minus its group's mean: groups of little spread are not scaled up.
+    """Each reward minus its group's mean; groups with a small deviation are not scaled up.
 
     Source: Liu et al. 2025, arXiv:2503.20783, section 3.2 (Dr. GRPO).
     """
@@ -45,8 +45,8 @@ def centred_advantages(rewards: Float[Tensor, "B G"]) -> Float[Tensor, "B G"]:
 def _agree(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, "B 1"]:
     """Return which groups have equal rewards, up to rounding in the rewards' own scale.
 
-    The mean of equal numbers is a rounding away from them: over a deviation of the same rounding
-    that would be an advantage.
+    The mean of equal numbers can differ from them by a rounding; divided by a deviation of the same
+    size that would be an advantage.
     """
     limits, scale = torch.finfo(rewards.dtype), rewards.abs().amax(dim=1, keepdim=True)
     tolerance = ROUNDINGS * (limits.eps * scale).clamp_min(limits.tiny)
@@ -54,7 +54,7 @@ def _agree(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, "B 1"]:
 
 
 def is_informative(rewards: Float[Tensor, "B G"]) -> Bool[Tensor, " B"]:
-    """Return which groups have rewards that differ: from the others nothing is learned."""
+    """Return which groups have different rewards; other groups have no gradient."""
     has_spread = rewards.amax(dim=1) - rewards.amin(dim=1) > EPS
     return has_spread & ~_agree(rewards).squeeze(1)
 
@@ -114,7 +114,7 @@ def share_clipped(
     clip_high: float,
     is_sequence_level: bool = False,
 ) -> Float[Tensor, ""]:
-    """The share of ratios beyond the bound that their advantage pushes against.
+    """The share of ratios that are clipped.
 
     They have no gradient in ``clipped_policy_gradient``, which has the same arguments.
     """

@@ -1,7 +1,7 @@
-"""Losses over the label and a few items drawn for the step.
+"""Losses over the label and sampled negatives.
 
-All positions of a step share the drawn items, so that one matrix product scores them all. The
-losses walk chunks of rows and form their gradients while the chunk's scores are at hand.
+All positions of a step share the negatives, so that one matrix product scores them all. The losses
+process chunks of rows, and compute the gradients of each chunk in the forward pass.
 """
 
 from collections.abc import Callable
@@ -34,21 +34,21 @@ def sampled_softmax(
 
     Equal to the mean of ``-log(exp(p) / (exp(p) + sum_j exp(s_j - log_count_j)))``, where ``p``
     and ``s_j`` are the scores of label and negatives, and ``log_count_j`` is 0 without ``log_q``.
-    A negative that is the row's own label is left out of the row. With ``log_q`` the sum is
-    then an unbiased estimate of the same sum over all other items of the catalog, if every one of
-    them can be drawn and the expected counts are true; the loss, a logarithm, is biased towards
-    less. Under autocast the products with the negatives have its precision; all else is float32.
+    A negative that equals the row's label is excluded from the row. With ``log_q`` the sum is
+    an unbiased estimate of the same sum over all other items of the catalog, if each of them can be
+    drawn and the expected counts are correct; the loss, a logarithm, is biased downwards. Under
+    autocast the products with the negatives have its precision; all else is float32.
 
     Args:
         hidden: decoder outputs, one row per predicted position.
-        positive: the output embedding of each row's label; anything where the label is ignored.
+        positive: the output embedding of each row's label; arbitrary for ignored labels.
         negative: the output embeddings of ``negatives.items``.
-        labels: the item that comes next; rows of ``IGNORE_INDEX`` are dropped.
-        negatives: the items drawn.
-        log_q: weigh negatives by the inverse of their expected counts.
-        label_weight: how much each row counts, not negative; all alike if absent.
-        total_weight: what the weighted sum is divided by, where these rows are a part of a
-            batch; the weights' own sum if absent.
+        labels: the next item; rows of ``IGNORE_INDEX`` are dropped.
+        negatives: the sampled items.
+        log_q: weight negatives by the inverse of their expected counts.
+        label_weight: weight of each row, not negative; all equal if absent.
+        total_weight: divisor of the weighted sum, if these rows are a part of a batch; the weights'
+            own sum if absent.
 
     Returns:
         The weighted mean loss in nats; 0 if no row counts.
@@ -56,7 +56,7 @@ def sampled_softmax(
     Source: Bengio and Senecal 2008, "Adaptive importance sampling to accelerate training of a
         neural probabilistic language model"; Jean et al. 2015, arXiv:1412.2007, section 3. The
         label is not sampled and hence not corrected: see Khrylchenko et al. 2025,
-        arXiv:2507.09331. Our negatives are drawn anew at every step, for all its rows together.
+        arXiv:2507.09331. Our negatives are drawn at every step and shared by its rows.
     """
     log_count = negatives.log_count
     importance = torch.exp(-log_count) if log_q else torch.ones_like(log_count)
@@ -74,11 +74,11 @@ def binary_cross_entropy(
     label_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of the label as a yes and every negative as a no.
+    """Binary cross-entropy of the label as positive and every negative as negative.
 
     Equal to the mean of ``-(log sigmoid(p) + sum_j log(1 - sigmoid(s_j))) / (S + 1)``. A negative
-    that is the row's own label is left out of the sum, not of ``S``. Expected counts are not read.
-    Arguments are those of ``sampled_softmax``; so is the value if no row counts.
+    that equals the row's label is excluded from the sum, not from ``S``. Expected counts are not
+    used. Arguments, and the value if no row counts, are those of ``sampled_softmax``.
 
     Source: Kang and McAuley 2018, arXiv:1808.09781, with one negative; the mean over several is
         that of Petrov and Macdonald 2023, arXiv:2308.07192. They draw negatives for each position;
@@ -86,8 +86,8 @@ def binary_cross_entropy(
     """
     importance = torch.ones_like(negatives.log_count)
     vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
-    terms_of = partial(_binary_terms, beta=1.0)
-    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, terms_of)
+    compute_terms = partial(_binary_terms, beta=1.0)
+    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, compute_terms)
 
 
 def gbce(
@@ -106,40 +106,40 @@ def gbce(
 
     Equal to the mean of ``-(log(sigmoid(p) ** beta) + sum_j log(1 - sigmoid(s_j))) / (S + 1)``,
     where ``beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)`` and ``alpha = S / (num_items - 1)``.
-    Further arguments are those of ``sampled_softmax``; so is the value if no row counts.
+    Further arguments, and the value if no row counts, are those of ``sampled_softmax``.
 
     Args:
-        num_items: items of the catalog, two at least.
-        t: from 0, which is ``binary_cross_entropy``, to 1, at which sigmoids of scores are
-            probabilities of items, if negatives are uniform.
+        num_items: size of the catalog, at least 2.
+        t: calibration, from 0 (``binary_cross_entropy``) to 1, at which sigmoids of scores are
+            probabilities of items if negatives are uniform.
 
     Source: Petrov and Macdonald 2023, arXiv:2308.07192, the gBCE loss and its calibration
         parameter ``t``. They draw negatives for each position, from the other items; ours are
-        shared, and those that turn out to be the row's label are left out, by which odds at
-        ``t=1`` are too high by one part in ``num_items``.
+        shared, and those that equal the row's label are excluded, which makes the odds at ``t=1``
+        too high by one part in ``num_items``.
     """
     alpha = len(negative) / (num_items - 1)
     beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)
     importance = torch.ones_like(negatives.log_count)
     vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
-    terms_of = partial(_binary_terms, beta=beta)
-    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, terms_of)
+    compute_terms = partial(_binary_terms, beta=beta)
+    return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, compute_terms)
 
 
 class _Terms(NamedTuple):
-    """Losses of some rows, and their slopes by scores."""
+    """Losses of some rows, and their derivatives by the scores."""
 
     loss: Float[Tensor, " C"]
     positive_slope: Float[Tensor, " C"]
-    """By the label's score."""
+    """Derivative by the label's score."""
     negative_slope: Float[Tensor, "C S"]
-    """By the negatives' scores, but for ``scale`` of the row and the importance of the negative;
-    it takes the place of the scores."""
+    """Derivative by the negatives' scores, without the row's ``scale`` and the negative's
+    importance; it overwrites the scores."""
     scale: Float[Tensor, " C"]
 
 
-_TermsOf = Callable[[Tensor, Tensor, Tensor], _Terms]
-"""From the scores of negatives and label, and the importance of each negative."""
+_ComputeTerms = Callable[[Tensor, Tensor, Tensor], _Terms]
+"""Returns the terms, from the scores of negatives and label and the negatives' importance."""
 
 
 def _softmax_terms(
@@ -151,9 +151,9 @@ def _softmax_terms(
     shift = torch.maximum(scores.amax(dim=1), positive_score)
     positive_score = positive_score - shift
     exponentials = scores.sub_(shift[:, None]).exp_()
-    of_negatives = torch.mv(exponentials, importance)
-    scale = 1 / (positive_score.exp() + of_negatives)
-    return _Terms(-scale.log() - positive_score, -of_negatives * scale, exponentials, scale)
+    negative_sum = torch.mv(exponentials, importance)
+    scale = 1 / (positive_score.exp() + negative_sum)
+    return _Terms(-scale.log() - positive_score, -negative_sum * scale, exponentials, scale)
 
 
 def _binary_terms(
@@ -165,8 +165,8 @@ def _binary_terms(
 ) -> _Terms:
     """``-(beta * log sigmoid(p) + sum_j importance_j * log(1 - sigmoid(s_j))) / (S + 1)``."""
     scale = 1 / (scores.shape[1] + 1)
-    of_negatives = torch.mv(F.softplus(scores), importance)
-    loss = (beta * F.softplus(-positive_score) + of_negatives) * scale
+    negative_sum = torch.mv(F.softplus(scores), importance)
+    loss = (beta * F.softplus(-positive_score) + negative_sum) * scale
     positive_slope = torch.sigmoid(-positive_score) * (-beta * scale)
     return _Terms(loss, positive_slope, scores.sigmoid_(), torch.full_like(loss, scale))
 
@@ -180,16 +180,16 @@ def _sampled_loss(
     importance: Tensor,
     label_weight: Tensor | None,
     total_weight: float | None,
-    terms_of: _TermsOf,
+    compute_terms: _ComputeTerms,
 ) -> Tensor:
-    """The sum of a loss's terms over the rows that count, times their shares."""
+    """Return the weighted sum of a loss over the rows that count."""
     rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
     if len(rows) < len(labels):
         hidden, positive, labels = (
             tensor.index_select(0, rows) for tensor in (hidden, positive, labels)
         )
     return _SampledLoss.apply(
-        hidden, positive, negative, labels, items, importance, share, terms_of
+        hidden, positive, negative, labels, items, importance, share, compute_terms
     )
 
 
@@ -206,7 +206,7 @@ class _SampledLoss(torch.autograd.Function):
         items: Tensor,
         importance: Tensor,
         share: Tensor,
-        terms_of: _TermsOf,
+        compute_terms: _ComputeTerms,
     ) -> Tensor:
         device = hidden.device.type
         dtype = hidden.dtype
@@ -214,9 +214,15 @@ class _SampledLoss(torch.autograd.Function):
             dtype = torch.get_autocast_dtype(device)
         needs_gradient = any(ctx.needs_input_grad[:3])
         inputs = hidden, positive, negative
-        with torch.autocast(device, enabled=False):  # Which would lower the sums on a GPU.
+        with torch.autocast(device, enabled=False):  # it would lower the precision of sums on a GPU
             loss, gradients = _loss_and_gradients(
-                *inputs, _Hits(labels, items), importance, share, terms_of, dtype, needs_gradient
+                *inputs,
+                _Hits(labels, items),
+                importance,
+                share,
+                compute_terms,
+                dtype,
+                needs_gradient,
             )
         if needs_gradient:
             ctx.save_for_backward(*gradients)
@@ -232,14 +238,14 @@ class _SampledLoss(torch.autograd.Function):
 
 
 class _Hits:
-    """Where a negative is the row's own label."""
+    """Finds the negatives that equal their row's label."""
 
     def __init__(self, labels: Int[Tensor, " N"], items: Int[Tensor, " S"]) -> None:
         self.labels = labels
         self.sorted_items, self.order = items.sort()
 
-    def of(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
-        """Row, counted from the first of ``rows``, and negative of each hit."""
+    def find(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
+        """Return the row, counted from the first of ``rows``, and the negative of each hit."""
         labels = self.labels[rows]
         first = torch.searchsorted(self.sorted_items, labels)
         num_hits = torch.searchsorted(self.sorted_items, labels, right=True) - first
@@ -256,11 +262,11 @@ def _loss_and_gradients(
     hits: _Hits,
     importance: Float[Tensor, " S"],
     share: Float[Tensor, " N"],
-    terms_of: _TermsOf,
+    compute_terms: _ComputeTerms,
     dtype: torch.dtype,
     needs_gradient: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The loss, and its gradients by the first three, with products in ``dtype``."""
+    """Return the loss and its gradients by the first three tensors; products in ``dtype``."""
     sum_dtype = torch.promote_types(dtype, torch.float32)
     importance = importance.to(sum_dtype)
     product_hidden, product_negative = hidden.to(dtype), negative.to(dtype)
@@ -276,8 +282,8 @@ def _loss_and_gradients(
         rows = slice(start, start + chunk_size)
         part = product_hidden[rows]
         scores = torch.mm(part, product_negative.T, out=buffer[: len(part)]).to(sum_dtype)
-        scores[hits.of(rows)] = -torch.inf
-        terms = terms_of(scores, positive_score[rows], importance)
+        scores[hits.find(rows)] = -torch.inf
+        terms = compute_terms(scores, positive_score[rows], importance)
         loss += torch.dot(share[rows], terms.loss)
         if not needs_gradient:
             continue

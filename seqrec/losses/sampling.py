@@ -36,13 +36,12 @@ def draw_slates(
 ) -> DrawnSlates:
     """Draw slates without replacement from each row's distribution.
 
-    Items drawn with replacement, of which those that a slate already holds are passed over, come
-    in the order of Plackett and Luce. Each is found in the cumulative probabilities, in float64.
-    A slate that is not full after twice as many draws as it needs is filled up in the order of
-    Gumbel-perturbed logits of the items that it does not hold yet.
+    Items drawn with replacement, without repeats within a slate, have the Plackett-Luce order. Each
+    draw inverts the cumulative probabilities, in float64. A slate that is not full after twice as
+    many draws as items is completed in the order of Gumbel-perturbed logits of the other items.
 
     Args:
-        scores: what gives every row its distribution.
+        scores: the distribution of every row.
         num_slates: slates of each row.
         slate_size: items of a slate.
         generator: source of the draws; None: the most probable items, in their order, in every
@@ -97,45 +96,45 @@ def _without_repeats(
     slate_size: int,
     generator: torch.Generator,
 ) -> Int[Tensor, "C G K"]:
-    """Return the first different items of each slate's draws, filled up where they are too few."""
+    """Return the first different items of each slate's draws, completed if they are too few."""
     if slate_size == 1:
         return drawn
     is_new = ~(drawn[..., :, None] == drawn[..., None, :]).tril(-1).any(dim=-1)
     order = (~is_new).to(torch.int8).argsort(dim=-1, stable=True)[..., :slate_size]
     slates = drawn.gather(-1, order)
     num_new = is_new.sum(dim=-1)
-    rows, places = (num_new < slate_size).nonzero(as_tuple=True)
+    rows, columns = (num_new < slate_size).nonzero(as_tuple=True)
     row_bytes = NUM_ARRAYS * softmax.sum_dtype.itemsize * len(softmax.item_weight)
     at_once = max(engine.HELD_BYTES // row_bytes, 1)
-    for row, place in zip(rows.split(at_once), places.split(at_once), strict=True):
+    for row, column in zip(rows.split(at_once), columns.split(at_once), strict=True):
         if len(row):
-            slates[row, place] = _filled_up(
+            slates[row, column] = _complete_slates(
                 [tile[row] for tile in tiles],
                 softmax,
-                slates[row, place],
-                num_new[row, place],
+                slates[row, column],
+                num_new[row, column],
                 generator,
             )
     return slates
 
 
-def _filled_up(
+def _complete_slates(
     tiles: Sequence[Float[Tensor, "N _"]],
     softmax: CatalogSoftmax,
     slates: Int[Tensor, "N K"],
     num_held: Int[Tensor, " N"],
     generator: torch.Generator,
 ) -> Int[Tensor, "N K"]:
-    """Return slates whose first items are given, filled up in the order of perturbed logits."""
-    place = torch.arange(slates.shape[1], device=slates.device)
-    is_held = place < num_held[:, None]
+    """Return slates with their first items, completed in the order of perturbed logits."""
+    slot = torch.arange(slates.shape[1], device=slates.device)
+    is_held = slot < num_held[:, None]
     held = slates.where(is_held, slates[:, :1])
     perturbed = [perturb(tile.to(softmax.sum_dtype), generator) for tile in tiles]
     for tile, values in zip(softmax.tiles, perturbed, strict=True):
         row, column = ((held >= tile.start) & (held < tile.stop)).nonzero(as_tuple=True)
         values[row, held[row, column] - tile.start] = -torch.inf
     further, _ = top_of_tiles(perturbed, softmax, slates.shape[1])
-    order = (place - num_held[:, None]).clamp_min(0)
+    order = (slot - num_held[:, None]).clamp_min(0)
     return slates.where(is_held, further.gather(1, order))
 
 

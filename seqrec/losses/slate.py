@@ -1,4 +1,4 @@
-"""Slates: how probable items are that are drawn from the catalog without replacement."""
+"""Slates: log-probabilities of items drawn from the catalog without replacement, and entropy."""
 
 import torch
 from jaxtyping import Float, Int
@@ -15,14 +15,14 @@ def slate_log_prob(
 ) -> Float[Tensor, "*shape K"]:
     """The log-probability of every item of a slate that is drawn without replacement.
 
-    Given the items before it, an item's probability is its own over the mass that they leave:
-    ``log p_k - log(p_k + ... + p_K + others)``. The mass is summed from what is left, never as 1
-    minus what is drawn, which would be rounding alone where one item is nearly certain.
+    Given the items before it, an item's probability is divided by the remaining mass:
+    ``log p_k - log(p_k + ... + p_K + others)``. The mass is the sum over the remaining items: 1
+    minus the drawn mass would be rounding error if one item is nearly certain.
 
     Args:
         log_prob: log-probabilities, or logits, of the items in their order, under one distribution.
         log_others: log of the mass of all items outside the slate, on the same scale. If absent,
-            what log-probabilities leave of 1, as precise as they are.
+            1 minus the items' mass, with the precision of the log-probabilities.
 
     Source: Plackett 1975, "The Analysis of Permutations"; Luce 1959.
     """
@@ -48,26 +48,26 @@ def slates_within_rows(
         logits: logits of some items of every row.
         log_mass: log of the mass of all other items (``separated_logits``).
         items: the items, of which several may be equal.
-        at: flat places of the slates' items; -1 for padding, after the items.
+        at: flat indices of the slates' items; -1 for padding, after the items.
     """
     if not at.shape[-1]:
         return logits.new_empty(at.shape)
     is_item = at >= 0
-    place = at.clamp_min(0)
-    row = place[..., 0] // items.shape[1]
+    index = at.clamp_min(0)
+    row = index[..., 0] // items.shape[1]
     first, number = _different(items)
     width = first.shape[1]
     unlike = torch.cat([logits, logits.new_full((len(logits), 1), -torch.inf)], dim=1)
     left = unlike.gather(1, first)[row]
     is_own = torch.zeros(*row.shape, width + 1, dtype=torch.bool, device=items.device)
-    is_own.scatter_(-1, number.flatten()[place].where(is_item, width), True)
+    is_own.scatter_(-1, number.flatten()[index].where(is_item, width), True)
     left = left.masked_fill(is_own[..., :width], -torch.inf)
     log_others = torch.cat([left, log_mass[row][..., None]], dim=-1).logsumexp(dim=-1)
-    return slate_log_prob(logits.flatten()[place].where(is_item, -torch.inf), log_others)
+    return slate_log_prob(logits.flatten()[index].where(is_item, -torch.inf), log_others)
 
 
 def _different(items: Int[Tensor, "N L"]) -> tuple[Int[Tensor, "N U"], Int[Tensor, "N L"]]:
-    """Return where each of a row's different items stands first, and the number of every item.
+    """Return the first column of each different item of a row, and the number of every item.
 
     Rows with fewer different items than others are padded with ``L``.
     """

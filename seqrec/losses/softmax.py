@@ -32,10 +32,10 @@ class CatalogScores(NamedTuple):
     hidden: Float[Tensor, "N D"]
     item_weight: Float[Tensor, "I D"]
     logit_bias: LogitBias | None = None
-    """Finite: an excluded item gets a number far below all logits."""
+    """Finite: the logit of an excluded item is far below all others."""
 
     def logits(self, items: slice) -> Float[Tensor, "N tile"]:
-        """The logits of all rows for a range of items, in float32 or better where a bias is."""
+        """Return the logits of all rows for a range of items; in float32 or better with a bias."""
         logits = self.hidden @ self.item_weight[items].T
         if self.logit_bias is not None:
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -44,7 +44,7 @@ class CatalogScores(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some rows scored against the whole catalog."""
+    """Exponentials and label log-probabilities of some rows."""
 
     rows: slice
     exponentials: Tiles
@@ -56,10 +56,10 @@ class Chunk(NamedTuple):
 
 
 class Separated(NamedTuple):
-    """Some rows whose drawn items are taken out of the softmax."""
+    """Some rows with some items separated from the softmax."""
 
     logits: Float[Tensor, "C L"]
-    """Logits of the items that were taken out."""
+    """Logits of the separated items."""
     exponentials: Tiles
     """Exponentials of all other items, from a shift of their own."""
     normalizer: Float[Tensor, "C 1"]
@@ -160,10 +160,10 @@ class CatalogSoftmax:
         return Chunk(rows, exponentials, normalizer, label_logit - normalizer.log())
 
     def separate(self, tiles: Tiles, items: Int[Tensor, "C L"]) -> Separated:
-        """Take items out of a chunk's logits, which become the others' exponentials.
+        """Separate items from a chunk's logits, which become the exponentials of the others.
 
-        What the items leave of 1 would be rounding alone where one of them is nearly certain: the
-        mass of the others is therefore summed without them, from a shift of its own.
+        1 minus the items' probability would be rounding error if one of them is nearly certain.
+        Therefore the mass of the others is summed without them, after a shift of its own.
         """
         logits = self.at_items(tiles, items)
         for tile, of_tile in zip(self.tiles, tiles, strict=True):

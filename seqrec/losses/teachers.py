@@ -23,7 +23,7 @@ class TopKDistribution(NamedTuple):
 def mean_logits(teachers: Sequence[CatalogSoftmax], rows: slice) -> Tiles:
     """Return logits of the mean of the teachers' probabilities, by tile.
 
-    They are added as logarithms: under a low temperature probabilities fall out of range.
+    They are added as logarithms, because probabilities underflow at low temperatures.
     """
     first, *others = teachers
     mean = first.logits(rows)
@@ -44,8 +44,8 @@ def top_of_tiles(
     """Return the ``k`` items of the largest values of every row, largest first, and the values."""
     candidates = [tile.topk(min(k, tile.shape[1]), dim=1) for tile in tiles]
     items = [c.indices + t.start for c, t in zip(candidates, softmax.tiles, strict=True)]
-    values, place = torch.cat([c.values for c in candidates], dim=1).topk(k, dim=1)
-    return torch.cat(items, dim=1).gather(1, place), values
+    values, index = torch.cat([c.values for c in candidates], dim=1).topk(k, dim=1)
+    return torch.cat(items, dim=1).gather(1, index), values
 
 
 @torch.no_grad()

@@ -13,12 +13,12 @@ from seqrec.losses.softmax import CatalogScores, CatalogSoftmax
 from seqrec.losses.teachers import TopKDistribution
 
 REMOVED_LOGIT = -1e4
-"""Added to a logit, it leaves nothing of the exponential: the listed items' are removed before the
-others' are summed. What they leave of 1 would be rounding alone where the student is confident."""
+"""Added to a logit, it makes the exponential 0: the listed items are removed before the others are
+summed. 1 minus their mass would be rounding error where the student is confident."""
 
 
 def without_tail(teacher: TopKDistribution) -> TopKDistribution:
-    """Return the distribution over the listed items alone, as if the others were impossible."""
+    """Return the distribution over the listed items alone, with probability 0 for others."""
     whole = torch.logsumexp(teacher.log_prob, dim=1, keepdim=True)
     none = torch.zeros_like(teacher.tail_mass)
     return TopKDistribution(teacher.items, teacher.log_prob - whole, none)
@@ -37,9 +37,9 @@ def top_k_divergence(
     """The mean forward KL divergence over the listed items and the tail as one outcome, in nats.
 
     ``sum(q_k * log(q_k / p_k)) + tail_mass * log(tail_mass / (1 - sum(p_k)))`` over the listed
-    items ``k``, with ``p`` the student's softmax over the whole catalog. It is never more than
-    the divergence of the whole distributions, and equal where the student is right about how
-    the tail is distributed. The gradient of a listed item's logit is ``p - q``, of another's
+    items ``k``, with ``p`` the student's softmax over the whole catalog. It is at most the
+    divergence of the whole distributions, and equal if the student's distribution within the tail
+    is the teacher's. The gradient of a listed item's logit is ``p - q``, of another's
     ``p * (1 - tail_mass / (1 - sum(p_k)))``: formed while a chunk is at hand, as many products as
     cross-entropy takes.
 

@@ -52,7 +52,7 @@ def _updates_line(result: Mapping[str, Any]) -> str:
     return (
         f"{result['num_steps']} updates ({details['reason']}); reward "
         f"{details['reward_before']:.4f} -> {details['reward']:.4f}, KL "
-        f"{details['kl_nats']:.3f} nats an item, {result['costs']['train_seconds']:.0f} s"
+        f"{details['kl_nats']:.3f} nats per item, {result['costs']['train_seconds']:.0f} s"
     )
 
 
