@@ -33,7 +33,7 @@ class ExcludedItems:
 
 
 LogitBias = Callable[[Rows, slice], Float[Tensor, "C tile"]] | ExcludedItems
-"""What is added to the logits of some rows and a range of items; no gradient flows into it."""
+"""An addend to the logits of some rows and a range of items; no gradient flows into it."""
 
 
 def add_bias(

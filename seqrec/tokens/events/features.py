@@ -30,11 +30,11 @@ class Feature:
     values: tuple[str, ...]
     """Its values in training, as tokens spell them; value ``i`` has code ``1 + i``."""
     place: Literal["after", "before"]
-    """Where its token stands, relative to the event's item."""
+    """Position of its token relative to the event's item."""
     dropout: float
     """Probability that training masks it as unknown."""
     is_learned: bool
-    """Whether the model learns to predict it."""
+    """True if the model learns to predict it."""
     dropped: tuple[str, ...] = ()
     """Values whose events are dropped from histories."""
 

@@ -99,7 +99,7 @@ class Grammar:
 
     @property
     def shortens_histories(self) -> bool:
-        """Whether it merges or drops events."""
+        """True if it merges or drops events."""
         return self.sessions is not None or any(one.dropped for one in self.features)
 
     @property

@@ -1,4 +1,4 @@
-"""Where windows stand in packed rows: best-fit packing, and arrays written in that layout."""
+"""Placement of windows in packed rows: best-fit packing, and arrays written in that layout."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
