@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqrec.losses.sampling import draw_slates
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rl.branches import catalog_scores, encode, history_rows, recent_items, states_at
+from seqrec.rl.branches import encode, history_rows, recent_items, states_at
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.sampler import SlateSettings
@@ -51,7 +51,9 @@ class AutoregressiveSampler(SlateSettings):
                 excluded_items = torch.cat([seen, items], dim=2).flatten(0, 1)
                 recent = None if later is None else later[:, :, -1].flatten(0, 1)
             hidden = states.flatten(0, 1)
-            scores = catalog_scores(model, hidden, recent, excluded_items, temperature)
+            scores = model.catalog_scores(
+                hidden, recent, excluded_items=excluded_items, temperature=temperature
+            )
             drawn = draw_slates(scores, 1 if number else num_slates, 1, generator)
             chosen = drawn.items.view(len(batch), num_slates, 1)
             log_prob.append(drawn.log_prob.view(chosen.shape))
@@ -78,7 +80,9 @@ class AutoregressiveSampler(SlateSettings):
             ]
         )
         hidden = torch.cat([states.after_history, states.after_item.flatten(0, 2)])
-        scores = catalog_scores(model, hidden, recent, excluded_items, self.temperature)
+        scores = model.catalog_scores(
+            hidden, recent, excluded_items=excluded_items, temperature=self.temperature
+        )
         weight = hidden.new_full((len(hidden),), 1 / items.numel())
         weight[: len(items)] *= num_slates
         drawn_later = F.pad(items[:, :, 1:].reshape(-1, 1), (0, num_slates - 1))

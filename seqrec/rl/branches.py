@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.transition_prior import with_next_item
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.shared_prefix import Layout
 
@@ -89,19 +89,6 @@ def recent_items(
     later = first[:, None, None].expand(*items.shape, -1).clone()
     before = first[:, None].expand(-1, items.shape[1], -1)
     for column in range(items.shape[2]):
-        before = torch.cat([items[:, :, column, None], before[:, :, :-1]], dim=2)
+        before = with_next_item(before, items[:, :, column])
         later[:, :, column] = before
     return first, later
-
-
-def catalog_scores(
-    model: SeqRecForNextItem,
-    hidden: Float[Tensor, "R D"],
-    recent: Int[Tensor, "R S"] | None,
-    excluded_items: Int[Tensor, "R M"],
-    temperature: float,
-) -> CatalogScores:
-    """Return the distribution over the catalog of every row, without the excluded items."""
-    return model.catalog_scores(
-        hidden, recent, excluded_items=excluded_items, temperature=temperature
-    )

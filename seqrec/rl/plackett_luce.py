@@ -10,7 +10,7 @@ from seqrec.losses.sampling import draw_slates
 from seqrec.losses.slate import catalog_slate_log_prob
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rl.branches import catalog_scores, encode
+from seqrec.rl.branches import encode
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.sampler import SlateSettings
@@ -55,4 +55,9 @@ class PlackettLuceSampler(SlateSettings):
 def _scores(model: SeqRecForNextItem, batch: PromptBatch, temperature: float) -> CatalogScores:
     """Return the distribution after every history, without the items that it holds."""
     states = encode(model, batch, batch.input_ids.new_empty(len(batch), 1, 0))
-    return catalog_scores(model, states.after_history, states.recent_items, batch.seen, temperature)
+    return model.catalog_scores(
+        states.after_history,
+        states.recent_items,
+        excluded_items=batch.seen,
+        temperature=temperature,
+    )

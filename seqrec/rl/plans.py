@@ -20,7 +20,7 @@ from seqrec.losses.slate import catalog_slate_log_prob
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.feature_heads import FeatureVocabulary, get_vocabulary
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.rl.branches import branch_states, catalog_scores
+from seqrec.rl.branches import branch_states
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.sampler import SlateSettings
@@ -117,7 +117,7 @@ class PlannedSampler(SlateSettings):
             recent = recent.repeat_interleave(num_slates, dim=0)
         seen = batch.seen.repeat_interleave(num_slates, dim=0)
         states = after_token[:, :, -1].flatten(0, 1)
-        scores = catalog_scores(model, states, recent, seen, temperature)
+        scores = model.catalog_scores(states, recent, excluded_items=seen, temperature=temperature)
         return [*steps, Step.of(scores, items.flatten(0, 1), seen)]
 
     def log_probs(self, steps: Sequence[Step], slates: Slates) -> Float[Tensor, "B G P+K"]:
