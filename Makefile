@@ -6,17 +6,26 @@ PIP_FLAGS ?=
 BENCH ?=
 # Tests run in as many processes as there are cores, four at most.
 WORKERS ?= logical
+# CASES and SEED size a campaign: make campaign CASES=300 SEED=1
+CASES ?= 3000
+SEED ?= 0
 VENV := .venv
 
 PEERS := benchmarks/peers
 
-.PHONY: demo test lint bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
+.PHONY: demo test lint campaign bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
 
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal --durations=10
+
+# Each campaign prints a table and fails if a case is wrong or ends in a traceback.
+CAMPAIGNS ?= logs
+campaign: $(CAMPAIGNS:%=campaign-%)
+campaign-%: $(VENV)/installed-dev
+	$(VENV)/bin/python -m tests.campaigns.$* --cases $(CASES) --seed $(SEED)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
