@@ -7,12 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
+from seqrec.config.overrides import parse_override, set_key
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
-from seqrec.errors import SeqRecError
+from seqrec.config.yaml_text import dump_yaml, read_yaml
+from seqrec.errors import SeqRecError, quote
 
 SEED_FIELD = "{seed}"
 EXTRA_KEYS = ("provenance", "search")
@@ -72,8 +73,8 @@ def with_settings(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """
     settings = recipe.model_dump(exclude_unset=True)
     for key, value in values.items():
-        _set(settings, key, value, key)
-    return parse_recipe(settings, "with " + ", ".join(f"{k}={v}" for k, v in values.items()))
+        set_key(settings, key, value, key)
+    return parse_recipe(settings, "with " + ", ".join(f"{k}={quote(v)}" for k, v in values.items()))
 
 
 def parse_recipe(settings: dict[str, Any], name: str | Path) -> Recipe:
@@ -91,7 +92,7 @@ def parse_recipe(settings: dict[str, Any], name: str | Path) -> Recipe:
 
 def format_yaml(settings: Mapping[str, Any]) -> str:
     """The settings as YAML text, in their order."""
-    return yaml.safe_dump(dict(settings), sort_keys=False).rstrip()
+    return dump_yaml(dict(settings)).rstrip()
 
 
 def _read(name_or_path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -100,22 +101,18 @@ def _read(name_or_path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
     path = shipped.get(str(name_or_path), Path(name_or_path))
     if not path.is_file():
         raise SeqRecError(
-            f"recipe {str(name_or_path)!r}: neither a file nor one of {', '.join(shipped)}"
+            f"recipe {quote(str(name_or_path))}: neither a file nor one of {', '.join(shipped)}"
         )
     settings = _read_yaml(path, f"recipe {path}")
     for override in overrides:
-        _apply(settings, override)
+        key, value = parse_override(override)
+        set_key(settings, key, value, f"override {quote(override)}")
     return settings
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     """The mapping in a YAML file."""
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SeqRecError(f"{what}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SeqRecError(f"{what}: not YAML: {' '.join(str(error).split())}") from error
+    settings = read_yaml(path, what)
     if not isinstance(settings, dict):
         raise SeqRecError(f"{what}: must hold the blocks {', '.join(Recipe.model_fields)}")
     return settings
@@ -127,7 +124,7 @@ def _check_value(settings: dict[str, Any], key: str, value: Any, where: str) -> 
     Combinations of values are checked when they are tried.
     """
     tried = copy.deepcopy({name: settings[name] for name in settings if name not in EXTRA_KEYS})
-    _set(tried, key, value, f"{where}: {key}")
+    set_key(tried, key, value, f"{where}: {key}")
     try:
         Recipe.model_validate(tried)
     except ValidationError as error:
@@ -136,28 +133,6 @@ def _check_value(settings: dict[str, Any], key: str, value: Any, where: str) -> 
         is_unknown = first["type"] == "extra_forbidden" and f"{key}.".startswith(f"{path}.")
         if is_unknown or f"{path}.".startswith(f"{key}."):
             raise SeqRecError(f"{where}: {_format_first_error(error)}") from error
-
-
-def _apply(settings: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise SeqRecError(f"override {override!r}: write it as key.path=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SeqRecError(f"override {override!r}: the value is not YAML") from error
-    _set(settings, key, value, f"override {override!r}")
-
-
-def _set(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Set a dotted key."""
-    *blocks, last = key.split(".")
-    for block in blocks:
-        inner = settings.setdefault(block, {})
-        if not isinstance(inner, dict):
-            raise SeqRecError(f"{where}: {block} is a value, not a block")
-        settings = inner
-    settings[last] = value
 
 
 def _format_first_error(error: ValidationError) -> str:
@@ -176,9 +151,9 @@ def _format_first_error(error: ValidationError) -> str:
     if first["type"] == "union_tag_invalid":
         context = first["ctx"]
         tags = context["expected_tags"].replace("'", "")
-        return f"{key}.name: choose from {tags}, not {context['tag']!r}"
+        return f"{key}.name: choose from {tags}, not {quote(context['tag'])}"
     reason = first["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    value = "" if isinstance(first["input"], dict) else f", not {quote(first['input'])}"
     return f"{key}: {reason[0].lower()}{reason[1:]}{value}" if key else reason
 
 
@@ -197,11 +172,18 @@ def _path_and_siblings(location: tuple[str | int, ...]) -> tuple[list[str], list
                 path.append(part)
                 continue
         elif members:
-            block = next(m for m in members if part in get_args(m.model_fields["name"].annotation))
-            continue
+            names = {name: m for m in members for name in get_args(_get_name_type(m))}
+            if part in names:
+                block = names[part]
+                continue
         path.append(part)
         field = getattr(block, "model_fields", {}).get(part)
         if field is None:
             break
         block = field.annotation
     return path, list(getattr(block, "model_fields", {}))
+
+
+def _get_name_type(block: Any) -> Any:
+    """The type of a block's ``name``; None if it has no name."""
+    return getattr(block.model_fields.get("name"), "annotation", None)

@@ -59,8 +59,6 @@ def parse_space(settings: Any, where: str) -> SearchSpace:
         raise SeqRecError(f"{where}: write key.path: {{low: .., high: ..}} or key.path: [..]")
     space: SearchSpace = {}
     for key, value in settings.items():
-        if isinstance(value, list):
-            value = [_number_or(choice) for choice in value]
         kind: Any = Choice if isinstance(value, list) else Range
         try:
             space[str(key)] = TypeAdapter(kind).validate_python(value)
@@ -70,14 +68,6 @@ def parse_space(settings: Any, where: str) -> SearchSpace:
             reason = first["msg"].removeprefix("Value error, ")
             raise SeqRecError(f"{where}: {path}: {reason}") from error
     return space
-
-
-def _number_or(choice: Any) -> Any:
-    """The choice, as a number if it is text such as ``1e-4``; YAML expects ``1.0e-4``."""
-    try:
-        return float(choice) if isinstance(choice, str) and "e" in choice.lower() else choice
-    except ValueError:
-        return choice
 
 
 def space_settings(space: SearchSpace) -> dict[str, Any]:

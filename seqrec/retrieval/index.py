@@ -20,10 +20,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
+from seqrec.files import read_json_object
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, best_first, top_k
+from seqrec.retrieval.index_bytes import read_bytes
 
 KINDS = ("flat", "hnsw", "ivf")
+FIX = "export the index again"
 
 HNSW_LINKS = 32
 HNSW_BUILD_BREADTH = 200
@@ -157,28 +160,35 @@ def save_index(
 
 def load_index(folder: Path, *, catalog_fingerprint: str, model_fingerprint: str) -> ItemIndex:
     """Load an index of ``save_index``; check that it is intact and of this catalog and model."""
+    file = folder / "index.json"
+    if not folder.is_dir():
+        raise SeqRecError(f"{folder}: not the folder of an index; name .../items/flat")
+    for name in ("index.json", "index.faiss"):
+        if not (folder / name).is_file():
+            raise SeqRecError(f"{folder / name} is missing: {FIX}")
+    damaged = SeqRecError(f"{file} is damaged: {FIX}")
     try:
-        description = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        content = (folder / "index.faiss").read_bytes()
+        description = read_json_object(file, FIX)
         kind, sha256 = description["kind"], description["sha256"]
+        num_items, width = description["num_items"], description["width"]
         fingerprints = description["catalog_fingerprint"], description["model_fingerprint"]
-    except FileNotFoundError as error:
-        raise SeqRecError(f"{error.filename} is missing: export the index again") from error
-    except OSError as error:
-        raise SeqRecError(f"{folder}: not the folder of an index; name .../items/flat") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SeqRecError(f"{folder / 'index.json'} is damaged: export the index again") from error
+    except (SeqRecError, KeyError) as error:
+        raise damaged from error
+    if kind not in KINDS or any(type(one) is not int for one in (num_items, width)):
+        raise damaged
     for name, stored, expected in zip(
         ("catalog", "model"), fingerprints, (catalog_fingerprint, model_fingerprint), strict=True
     ):
         if stored != expected:
             raise SeqRecError(
-                f"{folder} indexes another {name} ({stored}, not {expected}): export the index "
-                "again"
+                f"{folder} indexes another {name} ({quote(stored)}, not {expected!r}): {FIX}"
             )
-    if kind not in KINDS or hashlib.sha256(content).hexdigest() != sha256:
-        raise SeqRecError(f"{folder / 'index.faiss'} is damaged: export the index again")
-    return ItemIndex(kind, faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8)))
+    file = folder / "index.faiss"
+    with refuse_unreadable(str(file), FIX):
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise SeqRecError(f"{file} is damaged: {FIX}")
+        return ItemIndex(kind, read_bytes(content, kind, num_items, width))
 
 
 def _check_vectors(vectors: np.ndarray, name: str) -> Float[np.ndarray, "N D"]:

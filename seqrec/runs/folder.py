@@ -13,6 +13,7 @@ import seqrec
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.load import parse_recipe
 from seqrec.config.recipe import Recipe
+from seqrec.config.yaml_text import dump_yaml
 from seqrec.data.checksums import file_sha256
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -76,7 +77,7 @@ def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: 
     refuse_unfinished(folder, overwrite)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / CONFIG_FILE).write_text(dump_yaml(config))
 
 
 def refuse_unfinished(folder: Path, overwrite: bool) -> None:

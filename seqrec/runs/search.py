@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from seqrec.builders.search import STARTUP_TRIALS, ask, load_optuna, start_with
 from seqrec.config.load import with_settings
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import SearchSpace, space_settings
+from seqrec.config.yaml_text import dump_yaml
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.outputs import METRICS_FILE, swap_in
@@ -207,7 +207,7 @@ class Search:
         title = (
             f"# The best of {len(rows)} trials: validation {self.metric} {best[self.metric]:.4f}.\n"
         )
-        text = title + yaml.safe_dump(recipe, sort_keys=False)
+        text = title + dump_yaml(recipe)
         (self.folder / BEST_FILE).write_text(text)
 
 
