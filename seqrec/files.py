@@ -72,5 +72,5 @@ def check_regular(file: Path, fix: str) -> None:
     """
     if file.is_file():
         return
-    what = "is no regular file" if file.exists() else "no such file"
+    what = "is no regular file" if file.exists() else "No such file"
     raise SeqRecError(f"{file}: {what}; {fix}")

@@ -94,11 +94,13 @@ def seed_folders(model: str | Path) -> dict[int, Path]:
     """Return the runs of a folder with one run per seed, by seed; empty for any other MODEL."""
     folders = Path(model).glob(f"{SEED_PREFIX}*")
     seeds = {folder.name.removeprefix(SEED_PREFIX): folder for folder in folders}
-    return {int(seed): seeds[seed] for seed in sorted(seeds, key=_as_number) if seed.isdigit()}
+    return {
+        int(seed): seeds[seed] for seed in sorted(seeds, key=_as_number) if _as_number(seed) >= 0
+    }
 
 
 def _as_number(text: str) -> int:
-    return int(text) if text.isdigit() else -1
+    return int(text) if text.isascii() and text.isdigit() else -1
 
 
 def open_rankers(

@@ -1,7 +1,8 @@
 """Overrides of a recipe, ``key.path=value``, whose values are read by the type of the key."""
 
 import re
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -62,10 +63,9 @@ def _is_text(key: str) -> bool:
 
 def _members(annotation: Any) -> list[Any]:
     """Return the types that a union allows, or the type itself."""
-    arguments = get_args(annotation)
-    if not arguments or isinstance(annotation, type):
+    if get_origin(annotation) not in (Union, UnionType, Annotated):
         return [annotation]
-    return [member for one in arguments for member in _members(one)]
+    return [member for one in get_args(annotation) for member in _members(one)]
 
 
 def _has_field(block: Any, name: str) -> bool:

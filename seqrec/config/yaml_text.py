@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         before = self.num_nodes
         self.num_nodes += 1
         if isinstance(event, yaml.AliasEvent):  # an alias within its own anchor has no size yet
-            self.num_nodes += self.sizes.get(event.anchor, MAX_NODES)
+            self.num_nodes += self.sizes.get(str(event.anchor), MAX_NODES)
         if self.num_nodes > MAX_NODES or self.depth == MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f"has more than {MAX_NODES:,} values, aliases included, or more than "

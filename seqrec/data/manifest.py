@@ -8,7 +8,9 @@ from typing import Any
 import polars as pl
 
 from seqrec.data.checksums import file_sha256
-from seqrec.errors import SeqRecError
+from seqrec.data.prepared_schema import check_entries
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
+from seqrec.files import read_json_object
 
 FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
@@ -32,26 +34,33 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST_FILE
     fix = "make it with seqrec prepare"
+    if not file.is_file():
+        raise SeqRecError(f"{path}: not a prepared folder (no {MANIFEST_FILE}); {fix}")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json_object(file, fix)
         version = manifest["version"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SeqRecError(f"{path}: not a prepared folder (no {MANIFEST_FILE}); {fix}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (SeqRecError, KeyError) as error:
         raise SeqRecError(f"{file}: not the manifest of a prepared folder; {fix}") from error
     if version != FORMAT_VERSION:
         raise SeqRecError(
-            f"{path}: prepared in format {version}, this seqrec reads {FORMAT_VERSION}; "
+            f"{path}: prepared in format {quote(version)}, this seqrec reads {FORMAT_VERSION}; "
             "prepare again"
         )
     entries = {"files", "options", "counts", "catalog_fingerprint"}
-    is_complete = entries <= manifest.keys() and all(
-        {"rows", "sha256"} <= manifest["files"].get(name, {}).keys() for name in TABLES
+    files = manifest.get("files")
+    is_complete = (
+        entries <= manifest.keys()
+        and isinstance(files, dict)
+        and all(
+            isinstance(files.get(name), dict) and {"rows", "sha256"} <= files[name].keys()
+            for name in TABLES
+        )
     )
     if not is_complete:
         raise SeqRecError(f"{file}: entries are missing; {fix}")
     if manifest.get("sha256") != manifest_sha256(manifest):
         raise SeqRecError(f"{file}: was edited since it was written; prepare again")
+    check_entries(manifest, TABLES, file)
     return manifest
 
 
@@ -65,6 +74,7 @@ def check_table_file(file: Path, expected: dict[str, Any]) -> None:
         raise SeqRecError(f"{file}: cannot be read: {error.strerror or error}") from error
     if actual != expected["sha256"]:
         raise SeqRecError(f"{file}: was edited or cut short since it was prepared; prepare again")
-    num_rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    with refuse_unreadable(str(file), "prepare again"):
+        num_rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
     if num_rows != expected["rows"]:
         raise SeqRecError(f"{file}: has {num_rows} rows, the manifest {expected['rows']}")

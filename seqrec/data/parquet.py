@@ -9,15 +9,18 @@ import pyarrow as pa
 
 from seqrec.data.read_errors import PARSER_ERRORS
 from seqrec.errors import SeqRecError
+from seqrec.files import check_regular
 
 
 def read_parquet(file: Path) -> pl.DataFrame:
     """Return a table; a missing, broken or foreign file raises a ``SeqRecError``."""
     try:
+        if file.exists():
+            check_regular(file, "name a Parquet file")
         return pl.read_parquet(file, glob=False)
     except FileNotFoundError as error:
         raise SeqRecError(f"{file}: no such file") from error
-    except PARSER_ERRORS as error:
+    except (*PARSER_ERRORS, MemoryError, ValueError, OverflowError) as error:
         raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
 
 

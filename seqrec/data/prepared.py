@@ -18,6 +18,8 @@ from seqrec.data.manifest import (
     check_table_file,
     read_manifest,
 )
+from seqrec.data.parquet import read_parquet
+from seqrec.data.prepared_schema import check_interactions, check_numbered
 from seqrec.errors import SeqRecError
 
 TargetMode = Literal["together", "last", "successive"]
@@ -36,13 +38,17 @@ class PreparedData:
 
         Raises:
             SeqRecError: not a prepared folder, another format version, a file that is missing or
-                was edited.
+                was edited, tables of another schema.
         """
         path = Path(path)
         manifest = read_manifest(path)
         for name in TABLES:
             check_table_file(path / name, manifest["files"][name])
-        return cls(path, manifest)
+        check_numbered(path / USERS_FILE, "user")
+        check_numbered(path / ITEMS_FILE, "item")
+        opened = cls(path, manifest)
+        check_interactions(path / INTERACTIONS_FILE, opened.num_users, opened.num_items)
+        return opened
 
     @property
     def num_users(self) -> int:
@@ -81,7 +87,7 @@ class PreparedData:
 
     def users(self) -> pl.DataFrame:
         """Return a row a user, in user order: ``user``, ``user_id`` and known attributes."""
-        return pl.read_parquet(self.path / USERS_FILE, glob=False)
+        return read_parquet(self.path / USERS_FILE)
 
     def histories(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Histories:
         """Return all histories, with some of the log's columns.

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from seqrec.data.parquet import read_parquet
 from seqrec.data.prepared import PreparedData
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 
 TIME_INPUT = "time_input"
 """Key of the file's metadata: the times that the recommender received as input."""
@@ -61,6 +61,11 @@ def read_recommendations(file: Path, data: PreparedData, k: int) -> Recommendati
         SeqRecError: a missing file or column, not Parquet, an item twice in one list, a missing
             or non-numeric rank or score, ranks other than 1, 2, 3, ...
     """
+    with refuse_unreadable(str(file), "write user_id, item_id and rank or score"):
+        return _read_lists(file, data, k)
+
+
+def _read_lists(file: Path, data: PreparedData, k: int) -> RecommendationLists:
     table = read_parquet(file)
     order = "rank" if "rank" in table.columns else "score"
     for column in ("user_id", "item_id", order):

@@ -34,6 +34,7 @@ from seqrec.jobs.evaluation_options import check_options
 from seqrec.jobs.systems_under_test import SystemsUnderTest
 from seqrec.outputs import METRICS_FILE, new_folder, refuse_existing
 from seqrec.reports.evaluation import evaluation_page
+from seqrec.reports.trained_models import TrainedModel
 from seqrec.runs.evaluation_folder import PER_USER_FILE
 from seqrec.runs.history import REPORT_FILE, environment, trained_models
 from seqrec.runs.provenance import selection_of, trained_elsewhere
@@ -108,6 +109,7 @@ def evaluate(
         systems.add_model(model, argument, retrieval, memory_mb, shuffle_test=shuffle_test)
     for file in map(Path, recommendations):
         systems.add_file(file)
+    trained = trained_models(systems.models) if out is not None else []
     evaluations, shuffled = _compute_metrics(systems, ks, item_counts)
     conditions = [*selected.limits, *baselines_line(tuned), *selection_of(models)]
     result: dict[str, Any] = {
@@ -126,7 +128,7 @@ def evaluate(
             systems.answers, evaluations, shuffled, selected.queries, metric
         )
     if out is not None:
-        _write_folder(Path(out), overwrite, result, systems, evaluations)
+        _write_folder(Path(out), overwrite, result, systems, evaluations, trained)
         result["out"] = str(out)
     return result
 
@@ -214,6 +216,7 @@ def _write_folder(
     result: Mapping[str, Any],
     systems: SystemsUnderTest,
     evaluations: Sequence[ListMetrics],
+    trained: Sequence[TrainedModel],
 ) -> None:
     """Write the result, every query's metrics and the report."""
     prepared = systems.prepared
@@ -222,5 +225,5 @@ def _write_folder(
         table = per_user_table(systems.answers, evaluations, systems.queries, prepared)
         pq.write_table(table, folder / PER_USER_FILE)
         title = f"seqrec evaluation: {Path(prepared.manifest['source']).name}"
-        page = evaluation_page(title, result, trained_models(systems.models), environment())
+        page = evaluation_page(title, result, trained, environment())
         (folder / REPORT_FILE).write_text(page, encoding="utf-8")

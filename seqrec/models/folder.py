@@ -1,6 +1,5 @@
 """Loading of model folders, with one-line errors for every mismatch."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,12 +7,14 @@ from typing import Any, TypeVar
 import torch
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
+from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.content import num_rows
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
-from seqrec.models.weights import WEIGHTS_FILE, read_weights, weight_files
+from seqrec.models.weights import COPY, read_weights, weight_files
+from seqrec.models.weights_check import check_shapes, check_sizes
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import refuse_own_code
@@ -46,32 +47,21 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
     if not config_file.is_file():
         raise SeqRecError(f"{folder}: not a model folder, {config_file.name} is missing")
     weight_files(folder)
-    try:
-        fields = json.loads(config_file.read_text())
-        refuse_own_code(fields, config_file)
-        expected = MODEL_TYPES[kind]
-        if fields.get("model_type") != expected:
-            raise SeqRecError(
-                f"{config_file}: model_type is {fields.get('model_type')!r}, not {expected!r}; "
-                f"{fix}"
-            )
+    fields = read_json_object(config_file, COPY)
+    refuse_own_code(fields, config_file)
+    found, expected = fields.get("model_type"), MODEL_TYPES[kind]
+    if found != expected:
+        raise SeqRecError(f"{config_file}: model_type is {quote(found)}, not {expected!r}; {fix}")
+    weights = read_weights(folder)
+    check_sizes(fields, weights, config_file)
+    with refuse_unreadable(f"{config_file}: as a model", COPY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         use_float32(config)
+        with torch.device("meta"):  # shapes alone, before memory is taken
+            check_shapes(kind(config), weights, folder)
         with torch.random.fork_rng(devices=[]):  # the random weights are replaced below
             model = kind(config)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise SeqRecError(f"{config_file}: cannot be read as a model: {reason}") from error
-    weights = read_weights(folder)
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    loaded = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(shapes.keys() | loaded.keys()):
-        if shapes.get(name) != loaded.get(name):
-            raise SeqRecError(
-                f"{folder / WEIGHTS_FILE}: {name} has shape {loaded.get(name, 'none')}, but "
-                f"config.json needs {shapes.get(name, 'none')}; the two come from different models"
-            )
-    model.load_state_dict(weights)
+        model.load_state_dict(weights)
     return model.eval()
 
 
@@ -91,11 +81,10 @@ def num_learned_items(folder: Path) -> int:
     Raises:
         SeqRecError: a file that is missing or broken.
     """
-    try:
-        fields = json.loads((folder / "config.json").read_text())
-        num_items = int(fields["num_items"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SeqRecError(f"{folder}: config.json is not of a seqrec model") from error
+    fields = read_json_object(folder / "config.json", COPY)
+    num_items = fields.get("num_items")
+    if type(num_items) is not int:
+        raise SeqRecError(f"{folder}: config.json is not of a seqrec model")
     has_row = read_weights(folder, lambda name: name.endswith(".has_row"))
     return min((num_rows(part) for part in has_row.values()), default=num_items)
 

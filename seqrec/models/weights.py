@@ -1,7 +1,6 @@
 """The weights of a model folder, from safetensors files alone, whole or sharded."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
+from seqrec.files import read_json_object
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+COPY = "copy the model folder again"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ def weight_files(folder: Path) -> list[Path]:
         files = [folder / WEIGHTS_FILE]
     else:
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            names = sorted(set(read_json_object(index, COPY)["weight_map"].values()))
             files = [folder / Path(name).name for name in names]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (SeqRecError, KeyError, TypeError, AttributeError) as error:
             raise SeqRecError(f"{index}: broken or cut short; copy it again") from error
     for file in files:
         if file.is_file():
@@ -69,7 +70,9 @@ def read_weights(
                         other_dtypes.add(str(weight.dtype).removeprefix("torch."))
                         weight = weight.float()
                     weights[name] = weight
-        except (SafetensorError, OSError) as error:
+            if not all(one.isfinite().all() for one in weights.values()):
+                raise SeqRecError(f"{file}: holds weights that are NaN or infinite; train again")
+        except (SafetensorError, OSError, RuntimeError, ValueError, MemoryError) as error:
             raise SeqRecError(f"{file}: broken or cut short; copy it again") from error
     if other_dtypes:
         dtypes = ", ".join(sorted(other_dtypes))

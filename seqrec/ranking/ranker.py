@@ -16,6 +16,7 @@ from seqrec.errors import SeqRecError
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 
 MIN_TILE_ITEMS = 1024
+MAX_MEMORY_MB = 1 << 30
 SCORE_BYTES = 4
 
 ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
@@ -43,7 +44,7 @@ class Ranker(ABC):
             return
         if not 0 < memory_mb < float("inf"):
             raise SeqRecError(f"--memory-mb {memory_mb:g}: a number of MiB, more than 0")
-        num_scores = int(memory_mb * 2**20 / (2 * SCORE_BYTES))
+        num_scores = int(min(memory_mb, MAX_MEMORY_MB) * 2**20 / (2 * SCORE_BYTES))
         self.tile_items = min(max(num_scores // self.batch_size, MIN_TILE_ITEMS), TILE_ITEMS)
         self.batch_size = min(max(num_scores // self.tile_items, 1), self.batch_size)
 

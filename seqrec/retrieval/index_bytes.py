@@ -9,7 +9,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     "flat": faiss.IndexFlatIP,
     "hnsw": faiss.IndexHNSWFlat,
     "ivf": faiss.IndexIVFFlat,
@@ -32,7 +32,7 @@ def read_bytes(content: bytes, kind: str, num_items: int, width: int) -> Any:
         RuntimeError: bytes that FAISS refuses.
     """
     index: Any = _deserialize(content)
-    if type(index) is not CLASSES[kind]:
+    if index.__class__ is not CLASSES[kind]:
         raise ValueError(f"holds {type(index).__name__}, not the class of {kind}")
     shape = index.ntotal, index.d, index.metric_type, index.is_trained
     if shape != (num_items, width, faiss.METRIC_INNER_PRODUCT, True):

@@ -1,6 +1,5 @@
 """An evaluation folder read again: its result, and every query's metrics."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.significance import bootstrap_interval
 from seqrec.evaluation.tables import COMPARED
+from seqrec.files import read_json_object
 from seqrec.outputs import METRICS_FILE
 from seqrec.reports.trained_models import TrainedModel
 from seqrec.runs.history import trained_models
 
 PER_USER_FILE = "per_user.parquet"
+FIX = "write one with seqrec evaluate --out"
 
 
 @dataclass(frozen=True)
@@ -53,32 +54,38 @@ def read_system(folder: str | Path, system: str | None = None) -> JudgedSystem:
         SeqRecError: no evaluation folder, or no such system in it.
     """
     folder = Path(folder)
+    with refuse_unreadable(f"{folder}: as an evaluation folder", FIX):
+        return _read_system(folder, system)
+
+
+def _read_system(folder: Path, system: str | None) -> JudgedSystem:
     try:
-        result = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        result = read_json_object(folder / METRICS_FILE, FIX)
         table = pq.read_table(folder / PER_USER_FILE)
         rows = {row["system"]: row for row in result["rows"] if row["retrieval"] in COMPARED}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SeqRecError(
-            f"{folder}: not an evaluation folder; write one with seqrec evaluate --out"
-        ) from error
-    name = next(iter(rows)) if system is None else system
+    except (SeqRecError, OSError, ValueError, KeyError, TypeError) as error:
+        raise SeqRecError(f"{folder}: not an evaluation folder; {FIX}") from error
+    name = next(iter(rows), "") if system is None else system
     if name not in rows:
-        raise SeqRecError(f"{folder}: has no system {name}; choose from {', '.join(rows)}")
+        choices = ", ".join(map(str, rows))
+        raise SeqRecError(f"{folder}: has no system {name}; choose from {choices}")
     is_shown = pc.and_(
         pc.equal(table["system"], name), pc.is_in(table["retrieval"], pa.array(COMPARED))
     )
     table = table.filter(is_shown)
     num_seeds = len(table["seed"].unique())
+    if not num_seeds or len(table) % num_seeds:
+        raise SeqRecError(f"{folder / PER_USER_FILE}: the seeds of {name} differ in users; {FIX}")
     first = table.slice(0, len(table) // num_seeds)
     return JudgedSystem(
         name=name,
         row=rows[name],
-        protocol=result["protocol"],
-        query_settings=result.get("query_settings", {}),
-        user_ids=first["user_id"].to_pylist(),
-        history_lengths=first["history_length"].to_numpy(),
+        protocol=str(result["protocol"]),
+        query_settings=dict(result.get("query_settings", {})),
+        user_ids=first["user_id"].cast(pa.string()).to_pylist(),
+        history_lengths=first["history_length"].cast(pa.int64()).to_numpy(),
         per_query={
-            key: table[key].to_numpy().reshape(num_seeds, -1)
+            key: table[key].cast(pa.float64()).to_numpy().reshape(num_seeds, -1)
             for key in table.column_names
             if "@" in key
         },

@@ -1,6 +1,5 @@
 """``report.html``: what an evaluation's page shows beside its result."""
 
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ import torch
 
 import seqrec
 from seqrec.builders.named_models import seed_folders
-from seqrec.outputs import METRICS_FILE
-from seqrec.reports.trained_models import SeedRun, TrainedModel
+from seqrec.config.yaml_text import MAX_BYTES
+from seqrec.files import read_text
+from seqrec.reports.trained_models import TrainedModel
 from seqrec.runs.folder import CONFIG_FILE, commit
+from seqrec.runs.judged_run import FIX, read_seed_run
 from seqrec.runs.provenance import run_of
-from seqrec.training.epoch_log import read_log
-from seqrec.training.fit import LOG_FILE
 
 REPORT_FILE = "report.html"
 COMMIT_LETTERS = 9
@@ -40,15 +39,12 @@ def trained_models(models: Mapping[str, str | Path]) -> list[TrainedModel]:
 def _trained_model(system: str, folder: Path) -> TrainedModel:
     folder = run_of(folder)
     folders = seed_folders(folder) or {0: folder}
-    runs = [
-        SeedRun(seed, json.loads((run / METRICS_FILE).read_text()), read_log(run / LOG_FILE))
-        for seed, run in folders.items()
-        if (run / METRICS_FILE).is_file() and (run / LOG_FILE).is_file()
-    ]
+    runs = [read_seed_run(seed, run) for seed, run in folders.items()]
     first = next(iter(folders.values()))
     files = [first / name for name in (CONFIG_FILE, "config.json", "model/config.json")]
-    settings = next(file.read_text(encoding="utf-8") for file in files if file.is_file())
-    return TrainedModel(system, settings, runs)
+    file = next((file for file in files if file.is_file()), files[0])
+    settings = read_text(file, FIX, MAX_BYTES)
+    return TrainedModel(system, settings, [run for run in runs if run is not None])
 
 
 def environment() -> dict[str, str]:

@@ -1,15 +1,14 @@
 """Provenance of trained models: the data that they learned from, and how they were chosen."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from seqrec.builders.named_models import seed_folders
+from seqrec.config.yaml_text import read_yaml
 from seqrec.data.prepared import PreparedData
-from seqrec.outputs import METRICS_FILE
+from seqrec.errors import SeqRecError
 from seqrec.runs.folder import CONFIG_FILE
+from seqrec.runs.judged_run import read_metrics
 
 SOURCE_MODELS = (("model", "from_pretrained"), ("objective", "teachers"))
 """Settings that name models from which a run learns."""
@@ -44,20 +43,35 @@ def trained_elsewhere(models: Sequence[str | Path], prepared: PreparedData) -> l
 def learned_from(run: Path) -> list[tuple[Path, str]]:
     """Return a run and the runs that it started from or was taught by, with their data's
     fingerprints; where it learned from a cache, the cache's folder stands for its teachers.
+
+    A run whose settings cannot be read has nothing to say. Each run is asked once, whatever they
+    say of each other.
     """
+    sources: list[tuple[Path, str]] = []
+    asked, waiting = set(), [run]
+    while waiting:
+        one = waiting.pop(0)
+        if one.resolve() not in asked:
+            asked.add(one.resolve())
+            found, models = _read_sources(one)
+            sources += found
+            waiting += map(run_of, models)
+    return sources
+
+
+def _read_sources(run: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Return the data that a run and its cache's teachers learned from, and the models it names."""
     try:
-        config = yaml.safe_load((run / CONFIG_FILE).read_text())
+        config = read_yaml(run / CONFIG_FILE, str(run / CONFIG_FILE))
         provenance = config["provenance"]
         sources = [(run, provenance["data_fingerprint"])]
         start, teachers = (config[block].get(key) for block, key in SOURCE_MODELS)
         for fingerprint in provenance.get("cache", {}).get("learned_from", []):
             sources.append((Path(config["objective"]["cache"]), fingerprint))
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
-        return []
-    for model in (start, *(teachers or [])):
-        if model is not None:
-            sources += learned_from(run_of(model))
-    return sources
+    except (SeqRecError, TypeError, KeyError, AttributeError):
+        return [], []
+    names = teachers if isinstance(teachers, list) else []
+    return sources, [name for name in (start, *names) if isinstance(name, str)]
 
 
 def selection_of(models: Sequence[str | Path]) -> list[str]:
@@ -65,10 +79,10 @@ def selection_of(models: Sequence[str | Path]) -> list[str]:
     metrics, num_seeds = set(), set()
     for model in models:
         folders = list(seed_folders(model).values()) or [run_of(model)]
-        files = [folder / METRICS_FILE for folder in folders]
-        if all(file.is_file() for file in files):
-            results = [json.loads(file.read_text()) for file in files]
-            metrics |= {run.get("selection_metric") for run in results if run.get("validation")}
+        results = [read_metrics(folder) for folder in folders]
+        found = [result for result in results if result is not None]
+        if len(found) == len(folders):
+            metrics |= {run["selection_metric"] for run in found if run["validation"]}
             num_seeds.add(len(folders))
     chosen = sorted(filter(None, metrics))
     parts = [f"models chosen by validation {', '.join(chosen)}"] if chosen else []

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from seqrec.files import read_json_object
 from seqrec.outputs import METRICS_FILE
 
 
@@ -43,5 +44,5 @@ class RunResult:
 
 def read_result(folder: Path) -> dict[str, Any]:
     """Return the content of a run's ``metrics.json``, and where the run and its model are."""
-    metrics = json.loads((folder / METRICS_FILE).read_text())
+    metrics = read_json_object(folder / METRICS_FILE, "train again")
     return {"run": str(folder), "model": str(folder / "model"), **metrics, "out": str(folder)}

@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from seqrec.errors import SeqRecError
+from seqrec.files import parse_json, read_text
 from seqrec.training.accounting import Counts, Flops, product_rate
 from seqrec.training.checkpoints import gather_processes
 
@@ -188,9 +189,9 @@ def _check_finite(trainer: Trainer, module: LightningModule) -> None:
 def read_log(file: Path) -> list[dict[str, Any]]:
     """Return the lines of a ``log.jsonl``; a line cut short by a crash ends them."""
     lines = []
-    for text in file.read_text().splitlines():
+    for text in read_text(file, "it is the log of a run").splitlines():
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+            lines.append(parse_json(text))
+        except ValueError:
             break
     return lines

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from seqrec.data.caches.header import FIX, check_header
-from seqrec.data.parquet import write_errors_as_os_error, write_parquet
-from seqrec.errors import SeqRecError
+from seqrec.data.parquet import read_parquet, write_errors_as_os_error, write_parquet
+from seqrec.errors import SeqRecError, refuse_unreadable
+from seqrec.files import parse_json
 
 METADATA_KEY = b"seqrec"
 KIND = "pairs"
@@ -100,16 +100,17 @@ def read_reference_cache(
     Raises:
         SeqRecError: no such file, another kind of file, another header.
     """
-    try:
-        with pq.ParquetFile(file) as parquet:
-            header = json.loads((parquet.schema_arrow.metadata or {}).get(METADATA_KEY, b"null"))
-            table = pl.DataFrame(parquet.read())
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise SeqRecError(f"{file}: not a Parquet file, or cut short") from error
-    check_header(file, header, expected, MISMATCHES)
-    if not np.array_equal(table["pair"].to_numpy(), np.arange(num_pairs)):
-        raise SeqRecError(f"{file}: does not hold every pair once; {FIX}")
-    rejected = np.array(table["rejected"].to_list(), dtype=np.float32)
-    return CachedLogProbs(
-        table["chosen"].to_numpy(), rejected.reshape(num_pairs, -1), table["unrelated"].to_numpy()
-    )
+    table = read_parquet(file)
+    with refuse_unreadable(str(file), FIX):
+        metadata = pq.read_schema(file).metadata or {}
+        header = parse_json(metadata.get(METADATA_KEY, b"null"))
+        check_header(file, header, expected, MISMATCHES)
+        if not np.array_equal(table["pair"].to_numpy(), np.arange(num_pairs)):
+            raise SeqRecError(f"{file}: does not hold every pair once; {FIX}")
+        table = table.select(pl.col("chosen", "unrelated").cast(pl.Float32), "rejected")
+        lists = table["rejected"].cast(pl.List(pl.Float32)).to_list()
+        rejected = np.array(lists, dtype=np.float32).reshape(num_pairs, -1)
+        cached = CachedLogProbs(table["chosen"].to_numpy(), rejected, table["unrelated"].to_numpy())
+        if not all((part <= 0).all() for part in cached):  # false for NaN, too
+            raise SeqRecError(f"{file}: holds numbers that are no log-probabilities; {FIX}")
+        return cached

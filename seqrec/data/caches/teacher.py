@@ -5,22 +5,25 @@ read), ``items`` and ``log_probs`` (lists of ``k``, likeliest first), ``tail_mas
 probability of all other items); and the header ``cache.json``.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from seqrec.data.caches.header import FIX, check_header
-from seqrec.data.parquet import write_errors_as_os_error
-from seqrec.errors import SeqRecError
+from seqrec.data.parquet import read_parquet, write_errors_as_os_error
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
+from seqrec.files import read_json
 
 CACHE_FILE = "cache.json"
 KIND = "teacher"
+MAX_LOG_PROB, MAX_TAIL_MASS = 1e-3, 1.001
+"""Above 0 and 1 by the rounding of half precision."""
+MAX_SIZE = 1 << 40
+"""Largest size that a header may claim."""
 BYTES_PER_SHARD, BYTES_PER_ROW, BYTES_PER_ITEM = 4096, 12, 8
 MISMATCHES = {
     "kind": "holds no teacher's log-probabilities",
@@ -93,17 +96,17 @@ def read_header(folder: Path) -> dict[str, Any]:
         SeqRecError: no cache, or a header without valid sizes and prior strength.
     """
     try:
-        header = json.loads((folder / CACHE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        header = read_json(folder / CACHE_FILE, FIX)
+    except SeqRecError as error:
         raise SeqRecError(f"{folder}: no teacher cache; {FIX}") from error
     check_header(folder, header, {"kind": KIND}, MISMATCHES)
     sizes = {key: header.get(key) for key in ("k", "num_rows", "num_shards")}
     for key, size in sizes.items():
-        if not (isinstance(size, int) and size >= 0):
+        if type(size) is not int or not 0 <= size <= MAX_SIZE:
             raise SeqRecError(f"{folder}: {CACHE_FILE}: {key} is missing or no integer; {FIX}")
     strength = header.get("prior_strength")
-    if strength is not None and not (isinstance(strength, float) and strength > 0):
-        raise SeqRecError(f"{folder}: {CACHE_FILE}: prior_strength {strength}; {FIX}")
+    if strength is not None and not (isinstance(strength, float) and 0 < strength < MAX_SIZE):
+        raise SeqRecError(f"{folder}: {CACHE_FILE}: prior_strength {quote(strength)}; {FIX}")
     return header
 
 
@@ -119,7 +122,15 @@ def read_teacher_cache(folder: Path, expected: dict[str, Any]) -> CachedTopK:
     """
     header = read_header(folder)
     check_header(folder, header, expected, MISMATCHES)
-    num_rows, k = header["num_rows"], header["k"]
+    num_rows, k, num_shards = header["num_rows"], header["k"], header["num_shards"]
+    counts = count_shard_rows(folder)[:num_shards]
+    if len(counts) < num_shards:
+        raise SeqRecError(
+            f"{folder / shard_name(len(counts))}: missing or cut short; write the cache again with "
+            "seqrec cache"
+        )
+    if sum(counts) != num_rows:
+        raise SeqRecError(f"{folder}: holds {sum(counts):,} of {num_rows:,} positions; {FIX}")
     top_k = CachedTopK(
         np.empty(num_rows, dtype=np.int64),
         np.empty((num_rows, k), dtype=np.int32),
@@ -127,22 +138,30 @@ def read_teacher_cache(folder: Path, expected: dict[str, Any]) -> CachedTopK:
         np.empty(num_rows, dtype=np.float32),
     )
     filled = 0
-    for number in range(header["num_shards"]):
+    for number in range(num_shards):
         file = folder / shard_name(number)
-        try:
-            table = pl.read_parquet(file, glob=False)
+        with refuse_unreadable(str(file), "write the cache again with seqrec cache"):
+            table = read_parquet(file)
             end = filled + len(table)
             top_k.rows[filled:end] = table["row"].to_numpy()
             top_k.items[filled:end] = table["items"].to_numpy().reshape(-1, k)
             top_k.log_prob[filled:end] = table["log_probs"].to_numpy().reshape(-1, k)
             top_k.tail_mass[filled:end] = table["tail_mass"].to_numpy()
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            raise SeqRecError(
-                f"{file}: missing or cut short; write the cache again with seqrec cache"
-            ) from error
+            _check_numbers(top_k, slice(filled, end), file)
         filled = end
-    if filled != num_rows:
-        raise SeqRecError(f"{folder}: holds {filled:,} of {num_rows:,} positions; {FIX}")
     if len(np.unique(top_k.rows)) < num_rows:
         raise SeqRecError(f"{folder}: holds a position twice; write it again with seqrec cache")
     return top_k
+
+
+def _check_numbers(top_k: CachedTopK, part: slice, file: Path) -> None:
+    """Refuse items below 0, and numbers that are no probabilities."""
+    mass, log_prob = top_k.tail_mass[part], top_k.log_prob[part]
+    is_right = (
+        (top_k.items[part] >= 0).all()
+        and (log_prob <= MAX_LOG_PROB).all()  # false for NaN, too
+        and (mass >= 0).all()
+        and (mass <= MAX_TAIL_MASS).all()
+    )
+    if not is_right:
+        raise SeqRecError(f"{file}: holds numbers that are no probabilities of items; {FIX}")

@@ -1,6 +1,6 @@
 """Files of comparisons or labels from annotators: Parquet, NDJSON, CSV or TSV."""
 
-import json
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +8,11 @@ import polars as pl
 
 from seqrec.data.parquet import read_parquet
 from seqrec.data.read_errors import one_line_errors
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
+from seqrec.files import parse_json
 
+MISSPELT = 0.8
+"""Similarity from which a column's name is taken for a misspelt one."""
 TEXT_LISTS = ("history", "chosen", "rejected")
 
 
@@ -36,7 +39,7 @@ def read_rows(file: Path, lists: Sequence[str], number: str) -> pl.DataFrame:
     kind = file.suffix.lower()
     if kind in (".parquet", ".pq"):
         return read_parquet(file)
-    with one_line_errors(str(file)):
+    with one_line_errors(str(file)), refuse_unreadable(str(file), "write it again"):
         if kind in (".ndjson", ".jsonl"):
             return pl.read_ndjson(file.read_bytes())
         if kind in (".csv", ".tsv"):
@@ -44,6 +47,23 @@ def read_rows(file: Path, lists: Sequence[str], number: str) -> pl.DataFrame:
             table = pl.read_csv(file, separator=separator, infer_schema=False, glob=False)
             return _parse_lists(table, file, lists, number)
     raise SeqRecError(f"{file}: name a .parquet, .ndjson, .jsonl, .csv or .tsv file")
+
+
+def refuse_misspelt(columns: Sequence[str], known: Sequence[str], file: Path) -> None:
+    """Refuse a column whose name is nearly that of a known one that the file does not have.
+
+    Raises:
+        SeqRecError: the first such column.
+    """
+    absent = [name for name in known if name not in columns]
+    for column in columns:
+        plain = column.strip().lower().replace(" ", "_").replace("-", "_")
+        near = difflib.get_close_matches(plain, absent, n=1, cutoff=MISSPELT)
+        if column not in known and near:
+            raise SeqRecError(
+                f"{file}: column {quote(column)} is not read; did you mean {near[0]}? rename it, "
+                "or remove it"
+            )
 
 
 def _parse_lists(
@@ -58,8 +78,8 @@ def _parse_lists(
         lists = []
         for row, (cell, has_list) in enumerate(zip(cells, is_list, strict=True), 2):
             try:
-                lists.append(json.loads(cell) if has_list else None if cell is None else [cell])
-            except json.JSONDecodeError as error:
+                lists.append(parse_json(cell) if has_list else None if cell is None else [cell])
+            except ValueError as error:
                 raise SeqRecError(
                     f'{file}: row {row}: {name} is not a JSON list; write it as ["a", "b"]'
                 ) from error

@@ -19,15 +19,16 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from seqrec.data.feedback.annotation_files import read_rows
+from seqrec.data.feedback.annotation_files import read_rows, refuse_misspelt
 from seqrec.data.feedback.answers import NO_ITEM
 from seqrec.data.feedback.counts import describe_counts
 from seqrec.data.feedback.ragged import Ragged
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 
 TEXT_LISTS = ("history", "slate")
+COLUMNS = ("user_id", "history", "slate", "item_id", "label")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ def read_labels(file: Path, data: PreparedData, log: Histories) -> Labels:
         SeqRecError: no such file, a missing column or one of another type, a label outside 0 to
             1, no usable row.
     """
-    table = _checked(read_rows(file, TEXT_LISTS, "label"), file)
+    with refuse_unreadable(str(file), "write history, slate or item_id, and label"):
+        return _build_labels(_checked(read_rows(file, TEXT_LISTS, "label"), file), file, data, log)
+
+
+def _build_labels(table: pl.DataFrame, file: Path, data: PreparedData, log: Histories) -> Labels:
     item_by_id = {item_id: item for item, item_id in enumerate(data.items()["item_id"])}
     user_by_id = {user_id: user for user, user_id in enumerate(data.users()["user_id"])}
     counts = {"rows": len(table), "unknown_users": 0, "unknown_ids": 0, "empty_slates": 0}
@@ -115,6 +120,7 @@ def read_labels(file: Path, data: PreparedData, log: Histories) -> Labels:
 def _checked(table: pl.DataFrame, file: Path) -> pl.DataFrame:
     """Return the table with all columns in their types, or refuse it."""
     columns = set(table.columns)
+    refuse_misspelt(table.columns, COLUMNS, file)
     answer = "slate" if "slate" in columns else "item_id"
     if answer in columns and not table[answer].dtype.is_nested():
         table = table.with_columns(slate=pl.concat_list(pl.col(answer).cast(pl.String)))

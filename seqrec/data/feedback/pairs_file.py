@@ -19,15 +19,18 @@ import numpy as np
 import polars as pl
 
 from seqrec.data.checksums import file_sha256
+from seqrec.data.feedback.annotation_files import refuse_misspelt
 from seqrec.data.feedback.answers import NO_ITEM, UNKNOWN_ITEM, has_repeated_item, pad_answers
 from seqrec.data.feedback.counts import describe_counts
 from seqrec.data.feedback.pairs import IMPLICIT, Pairs
 from seqrec.data.feedback.shown_histories import get_shown_histories
 from seqrec.data.parquet import read_parquet, write_parquet
 from seqrec.data.prepared import PreparedData
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 
 COLUMNS = ("user_id", "history", "chosen", "rejected", "source", "weight")
+MAX_WEIGHT = 1e6
+"""Largest weight; float32 sums of a batch stay exact to a few digits."""
 HUMAN = "human"
 """The source of comparisons from a file that names none."""
 
@@ -91,7 +94,8 @@ def read_pairs(file: Path, data: PreparedData, num_items: int | None = None) -> 
         SeqRecError: no such file, not Parquet, a missing column or one of another type, a
             negative or non-numeric weight, no usable row.
     """
-    return build_pairs(read_parquet(file), file, data, file_sha256(file), num_items)
+    table = read_parquet(file)
+    return build_pairs(table, file, data, file_sha256(file), num_items)
 
 
 def build_pairs(
@@ -110,6 +114,13 @@ def build_pairs(
         fingerprint: SHA-256 of the file.
         num_items: number of items that the model learns; all items if absent.
     """
+    with refuse_unreadable(str(file), "write it with seqrec pairs"):
+        return _build_pairs(table, file, data, fingerprint, num_items)
+
+
+def _build_pairs(
+    table: pl.DataFrame, file: Path, data: PreparedData, fingerprint: str, num_items: int | None
+) -> Pairs:
     table = _with_all_columns(table, file)
     if not len(table):
         raise SeqRecError(f"{file}: is empty; name a file with a comparison a row")
@@ -163,6 +174,7 @@ def _with_all_columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
             raise SeqRecError(
                 f"{file}: neither column {names[0]!r} nor {names[1]!r}; it has {table.columns}"
             )
+    refuse_misspelt(table.columns, COLUMNS, file)
     missing = [pl.lit(None).alias(name) for name in COLUMNS if name not in table.columns]
     table = table.with_columns(missing).select(COLUMNS)
     for name in ("user_id", "source", "weight"):
@@ -179,7 +191,12 @@ def _with_all_columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
             f"{file}: {is_faulty.sum():,} weights are negative or not a number, the first in row "
             f"{first + 1:,} ({weight[first]}); a weight is 0 or more"
         )
-    if len(weight) and not (weight > 0).any():
+    if len(weight) and weight.max() > MAX_WEIGHT:  # type: ignore[operator]
+        row = int(weight.arg_max() or 0)
+        raise SeqRecError(
+            f"{file}: weight {weight[row]:g} in row {row + 1:,}: at most {MAX_WEIGHT:,.0f}"
+        )
+    if len(weight) and not (weight.cast(pl.Float32) > 0).any():
         raise SeqRecError(f"{file}: all weights are 0; give some comparisons a weight above 0")
     return table.with_columns(pl.col("user_id", "source").cast(pl.String), weight=weight)
 

@@ -1,0 +1,52 @@
+"""Weights compared with the configuration beside them, before memory is taken for a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from seqrec.errors import SeqRecError
+from seqrec.models.weights import WEIGHTS_FILE
+
+MAX_NUMBER = 1 << 31
+"""Larger numbers of a configuration are sizes of nothing."""
+COUNTS = ("num_hidden_layers", "num_members")
+"""Numbers of parts, each of which has weights of its own."""
+
+
+def check_sizes(fields: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse a configuration with more parts than there are weights, at any depth.
+
+    Raises:
+        SeqRecError: the first such number.
+    """
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            check_sizes(value, weights, file)
+        if not isinstance(value, int | float):
+            continue
+        limit = len(weights) if key in COUNTS else MAX_NUMBER
+        if not -MAX_NUMBER <= value <= limit:
+            raise SeqRecError(f"{file}: {key} {value:.3g}: the weights have no such size")
+
+
+def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuse weights whose names or shapes are not those of a model.
+
+    Args:
+        model: of the configuration; its values are not read.
+        weights: by name.
+        folder: of both.
+
+    Raises:
+        SeqRecError: the first name, in order, that differs.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    loaded = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | loaded.keys()):
+        if shapes.get(name) != loaded.get(name):
+            raise SeqRecError(
+                f"{folder / WEIGHTS_FILE}: {name} has shape {loaded.get(name, 'none')}, but "
+                f"config.json needs {shapes.get(name, 'none')}; the two come from different models"
+            )
