@@ -18,6 +18,7 @@ from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.models.transition_prior import TransitionPrior
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens
@@ -167,14 +168,34 @@ def load_start_vectors(
             table.copy_(std * association_vectors(*edges, table.shape[1]))
 
 
-def build_content(config: ContentConfig, prepared: PreparedData) -> Float[np.ndarray, "I F"]:
-    """Return the vector of every item's text.
+def build_content(
+    config: ContentConfig, prepared: PreparedData, items: Int[np.ndarray, " I"] | None = None
+) -> Float[np.ndarray, "I F"]:
+    """Return the vector of every item's text, or of the texts of some items.
 
     Raises:
         SeqRecError: the items lack a column, or the encoder does not exist.
     """
     texts = item_texts(prepared.items(), config.columns, "model.content.columns")
+    if items is not None:
+        texts = [texts[item] for item in items]
     return TextEncoder.from_pretrained(config.encoder).encode(texts)
+
+
+def recount_transitions(
+    model: SeqRecForNextItem,
+    prepared: PreparedData,
+    item_counts: Int[torch.Tensor, " I"],
+    max_edges: int | None,
+) -> None:
+    """Give a model's transition prior the counts of the training part of some data."""
+    old = model.transition_prior
+    assert old is not None and model.config.transition_prior is not None
+    transitions = build_transitions(prepared, old.max_steps, old.step_decay, max_edges)
+    settings = {**model.config.transition_prior, "num_edges": len(transitions.target)}
+    prior = TransitionPrior(len(item_counts), **settings)
+    prior.load_transitions(*map(torch.from_numpy, transitions), item_counts)  # type: ignore[call-arg]
+    model.transition_prior, model.config.transition_prior = prior, settings
 
 
 def build_transitions(

@@ -6,35 +6,58 @@ from pathlib import Path
 from seqrec.baselines import NAMES, build_baseline, get_default_settings, parse_baseline_text
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.baselines.settings import Settings
+from seqrec.builders.other_catalog import match_items, reorder_items
 from seqrec.data.histories import Histories
 from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.folder import model_folder
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.streams.windows import WindowKind
+from seqrec.tokens.tokenizer import load_tokenizer
 
 SEED_PREFIX = "seed-"
 """Prefix of the run folders of each seed within a run of several seeds."""
 
 
-def open_recommender(model: str | Path, data: PreparedData | None = None) -> Recommender:
-    """Return the recommender of a run or model folder, trained on the catalog of ``data``."""
+def open_recommender(
+    model: str | Path, data: PreparedData | None = None, *, lists_data_items: bool = True
+) -> Recommender:
+    """Return the recommender of a run or model folder, which reads the histories of ``data``.
+
+    Items are matched by id. Notes of the recommender say which items of the data the model does
+    not know, and which of its items the data lack.
+
+    Args:
+        model: the folder.
+        data: the data; None: histories are given in items of the model.
+        lists_data_items: candidates are the items of the data; False: those of the model.
+    """
     recommender = Recommender.from_pretrained(model)
-    if data is not None and recommender.catalog_fingerprint != data.catalog_fingerprint:
-        raise SeqRecError(
-            f"{model}: trained on another catalog than that of {data.path}; name the data that it "
-            "was trained on, or train on this data"
-        )
-    return recommender
+    if data is None or recommender.catalog_fingerprint == data.catalog_fingerprint:
+        return recommender
+    return match_items(recommender, data, lists_data_items=lists_data_items)
+
+
+def open_same_items(model: str | Path, data: PreparedData) -> Recommender:
+    """Return the recommender of a folder, with its items in the order of ``data``.
+
+    Raises:
+        SeqRecError: model and data differ in their set of items.
+    """
+    recommender = Recommender.from_pretrained(model)
+    if recommender.catalog_fingerprint == data.catalog_fingerprint:
+        return recommender
+    return reorder_items(recommender, load_tokenizer(model_folder(model)), data)
 
 
 def open_item_recommender(model: str | Path, data: PreparedData, reader: str) -> Recommender:
     """Return a recommender for a reader that supports neither event features nor times."""
-    recommender = open_recommender(model, data)
+    recommender = open_same_items(model, data)
     check_reads_items(recommender, model, reader)
     return recommender
 
@@ -68,11 +91,17 @@ def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
     return parse_baseline_text(str(model))
 
 
-def open_ranker(model: str | Path, data: PreparedData, histories: Histories) -> Ranker:
-    """Return the ranker that MODEL names."""
+def open_ranker(
+    model: str | Path,
+    data: PreparedData,
+    histories: Histories,
+    *,
+    lists_data_items: bool = True,
+) -> Ranker:
+    """Return the ranker that MODEL names; see ``open_recommender``."""
     named = parse_baseline(model)
     if named is None:
-        return open_recommender(model, data)
+        return open_recommender(model, data, lists_data_items=lists_data_items)
     name, settings = named
     if name == NearestText.name:
         return nearest_text(data, settings)

@@ -2,20 +2,24 @@
 
 import copy
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.builders.named_models import open_recommender
+from seqrec.builders.model import build_content, recount_transitions
+from seqrec.builders.other_catalog import carry_over, describe_other_catalog
 from seqrec.config.load import with_settings
-from seqrec.config.model import OVER_PRETRAINED, ModelConfig
+from seqrec.config.model import OVER_PRETRAINED, ModelConfig, TransitionPriorConfig
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.carried_rows import give_rows
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
@@ -31,6 +35,10 @@ PARTS = ("content", "transition_prior")
 """Keys of the model block that are blocks themselves."""
 NEW_MODEL_KEY = "initial_vectors"
 """Key of the model block that trained weights do not depend on."""
+LOG_OBJECTIVES = ("sft", "distillation")
+"""Objectives that train on every interaction of the log."""
+
+logger = logging.getLogger(__name__)
 
 
 def resolve_lengths(recipe: Recipe) -> Recipe:
@@ -77,35 +85,106 @@ def open_trained(
 
     Args:
         recipe: the recipe, which names the model.
-        prepared: the data, whose catalog must be the model's.
+        prepared: the data; its items are matched to the model's by id.
         check_start: refuses a model that the objective cannot train.
 
     Raises:
-        SeqRecError: a missing model, another catalog, a model that ``check_start`` refuses, or
-            keys of the recipe that contradict it.
+        SeqRecError: a missing model, items that the objective cannot add to it, a model that
+            ``check_start`` refuses, or keys of the recipe that contradict it.
     """
     folder = model_folder(str(recipe.model.from_pretrained), START_KEY)
-    start = open_recommender(folder, prepared)
+    start, tokenizer = Recommender.from_pretrained(folder), load_tokenizer(folder)
     check_start(recipe, start)
     check_keys(recipe.model, start.model.config)
-    return with_dropout(start.model, recipe.model).train(), load_tokenizer(folder)
+    model = start.model
+    if start.catalog_fingerprint != prepared.catalog_fingerprint:
+        model, tokenizer = _carry_start(recipe, start, tokenizer, prepared)
+    return with_dropout(model, recipe.model).train(), tokenizer
 
 
-def check_rows(model: SeqRecForNextItem, item_counts: Int[np.ndarray, " I"]) -> None:
-    """Refuse training items without a row in a model with content.
+def _carry_start(
+    recipe: Recipe,
+    start: Recommender,
+    tokenizer: PreTrainedTokenizerFast,
+    prepared: PreparedData,
+) -> tuple[SeqRecForNextItem, PreTrainedTokenizerFast]:
+    """Return model and tokenizer of the start over the catalog of the data.
 
     Raises:
-        SeqRecError: the log holds such items.
+        SeqRecError: the sets of items differ and the objective does not learn from the log, or
+            new items need content that the recipe does not describe.
+    """
+    named = f"{START_KEY} {recipe.model.from_pretrained}"
+    model, new_tokenizer, mapping = carry_over(start, tokenizer, prepared)
+    num_known = int((mapping.to_model >= 0).sum())
+    if not num_known or not (mapping.is_same_set or learns_from_log(recipe)):
+        raise SeqRecError(describe_other_catalog(mapping, named, prepared))
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, ContentEmbedding) and mapping.unknown_ids:
+        new_items = np.flatnonzero(mapping.to_model < 0)
+        content = _build_new_content(recipe, prepared, new_items, embedding.content.shape[1])
+        embedding.content[torch.from_numpy(new_items)] = torch.from_numpy(content)
+    differences = mapping.describe("the model", str(prepared.path))
+    logger.warning("%s", "; ".join([f"{named}: {num_known:,} items matched by id", *differences]))
+    return model, new_tokenizer
+
+
+def _build_new_content(
+    recipe: Recipe, prepared: PreparedData, items: Int[np.ndarray, " S"], width: int
+) -> Float[np.ndarray, "S F"]:
+    """Return the content of items that the model does not know."""
+    if recipe.model.content is None:
+        raise SeqRecError(
+            f"{START_KEY}: the model reads content, which {len(items):,} new items need; name "
+            "model.content as in its own recipe, such as model.content={}"
+        )
+    content = build_content(recipe.model.content, prepared, items)
+    if content.shape[1] != width:
+        raise SeqRecError(
+            f"model.content.encoder: gives {content.shape[1]} numbers an item, the model in "
+            f"{recipe.model.from_pretrained} reads {width}; name the encoder that it was trained "
+            "with"
+        )
+    return content
+
+
+def learns_from_log(recipe: Recipe) -> bool:
+    """Return whether the objective trains on the whole log, and so the rows of new items."""
+    return recipe.objective.name in LOG_OBJECTIVES
+
+
+def fit_to_log(
+    recipe: Recipe,
+    prepared: PreparedData,
+    model: SeqRecForNextItem,
+    item_counts: Int[np.ndarray, " I"],
+) -> None:
+    """Adapt what a trained model knows of its log to another log, before training goes on.
+
+    Nothing changes where the log has the item counts of the model's own. Items of the training
+    part get rows in a model with content, and a transition prior counts this log, whose own
+    transitions training removes from the counts.
+
+    Raises:
+        SeqRecError: items lack rows, and the objective does not learn from the log.
     """
     embedding = model.get_input_embeddings()
-    if not isinstance(embedding, ContentEmbedding):
+    if isinstance(embedding, ContentEmbedding):
+        number = int(((~embedding.has_row).numpy() & (item_counts > 0)).sum())
+        if number and not learns_from_log(recipe):
+            raise SeqRecError(
+                f"{START_KEY}: the model has no rows for {number:,} items of the training data, "
+                "which were not in its own training data; continue its training with objective sft"
+            )
+        give_rows(model, torch.from_numpy(item_counts > 0))
+    prior = model.transition_prior
+    if prior is None or not learns_from_log(recipe):
         return
-    number = int(((~embedding.has_row).numpy() & (item_counts > 0)).sum())
-    if number:
-        raise SeqRecError(
-            f"{START_KEY}: the model has no rows for {number:,} items of the training data, which "
-            "were not in its own training data; train a new model"
-        )
+    counts = torch.from_numpy(item_counts)
+    if not torch.equal(prior.popularity, ((counts + 1) / (counts + 1).sum())):
+        max_edges = (recipe.model.transition_prior or TransitionPriorConfig()).max_edges
+        recount_transitions(model, prepared, counts, max_edges)
+        logger.warning("%s: its transition prior counts the transitions of the new log", START_KEY)
 
 
 def check_keys(settings: ModelConfig, config: SeqRecConfig) -> None:

@@ -20,10 +20,12 @@ from seqrec.config.rl import (
     RatingConfig,
     RewardConfig,
 )
+from seqrec.data.catalog import read_model_items
 from seqrec.data.item_columns import genre_matrix, item_numbers
+from seqrec.data.item_mapping import ItemMapping
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.models.folder import load_reward_model, model_folder
+from seqrec.models.folder import ITEMS_FILE, load_reward_model, model_folder
 from seqrec.rl.rewards import (
     Diversity,
     Format,
@@ -127,12 +129,19 @@ def check_reward_model(config: ModelRewardConfig, prepared: PreparedData) -> Non
     Raises:
         SeqRecError: no reward model, or another catalog.
     """
-    model = load_reward_model(find_reward_folder(config))
-    if model.config.catalog_fingerprint != prepared.catalog_fingerprint:
-        raise SeqRecError(
-            f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path}; "
-            "name the data that it was trained on, or train on this data"
-        )
+    folder = find_reward_folder(config)
+    model = load_reward_model(folder)
+    if model.config.catalog_fingerprint == prepared.catalog_fingerprint:
+        return
+    mapping = ItemMapping.between(
+        read_model_items(folder / ITEMS_FILE)["item_id"].to_list(),
+        prepared.items()["item_id"].to_list(),
+    )
+    differences = mapping.describe("the model", str(prepared.path)) or ["items in another order"]
+    raise SeqRecError(
+        f"{REWARD_KEY}={config.path}: trained on another catalog than that of {prepared.path} "
+        f"({'; '.join(differences)}); train a reward model on this data"
+    )
 
 
 def _build_learned_reward(folder: Path) -> LearnedReward:

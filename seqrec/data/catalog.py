@@ -52,5 +52,9 @@ def read_model_items(file: Path) -> pl.DataFrame:
 
 def write_items(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"], file: Path) -> None:
     """Write an ``items.parquet`` with the number of training interactions of each item."""
-    counted = items.with_columns(num_interactions=pl.Series(num_interactions, dtype=pl.Int64))
-    write_parquet(counted, file)
+    write_parquet(with_counts(items, num_interactions), file)
+
+
+def with_counts(items: pl.DataFrame, num_interactions: Int[np.ndarray, " I"]) -> pl.DataFrame:
+    """Return items with the number of training interactions of each."""
+    return items.with_columns(num_interactions=pl.Series(num_interactions, dtype=pl.Int64))

@@ -104,7 +104,9 @@ def recommend(
     refuse_existing_file(Path(out), overwrite)
     prepared = PreparedData.open(data or "")
     histories = prepared.histories()
-    ranker = open_ranker(model, prepared, histories)
+    ranker = open_ranker(model, prepared, histories, lists_data_items=False)
+    for note in ranker.notes:
+        logger.warning(note)
     ranker.limit_memory(memory_mb)
     search = _get_search(ranker, k, exclude_seen, index)
     users, conditioned = _select_histories(prepared, histories, split, ranker)
@@ -117,7 +119,11 @@ def recommend(
     time_input = get_time_input(ranker)
     if split == "all" and time_input == TARGET_TIME and not has_target_times(ranker, conditioned):
         time_input = PAST_TIMES  # the time of the next event is neither known nor a condition
-    return _write_lists(prepared, users, search(conditioned), time_input, Path(out), overwrite)
+    item_ids = prepared.items()["item_id"].to_list()
+    if isinstance(ranker, Recommender):
+        item_ids = ranker.item_ids
+    ranked = search(conditioned)
+    return _write_lists(prepared, users, item_ids, ranked, time_input, Path(out), overwrite)
 
 
 def _get_search(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
@@ -154,6 +160,7 @@ def _select_histories(
 def _write_lists(
     prepared: PreparedData,
     users: Int[np.ndarray, " Q"],
+    item_ids: Sequence[str],
     ranked: TopK,
     time_input: str,
     out: Path,
@@ -162,7 +169,7 @@ def _write_lists(
     """Write the lists and return the counts and the path."""
     table = build_recommendations_table(
         prepared.users()["user_id"].gather(users).to_list(),
-        prepared.items()["item_id"].to_list(),
+        item_ids,
         ranked.items.numpy(),
         ranked.scores.numpy(),
     )

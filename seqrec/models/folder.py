@@ -10,7 +10,6 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from seqrec.errors import SeqRecError, quote, refuse_unreadable
 from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
-from seqrec.models.content import num_rows
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.models.weights import COPY, read_weights, weight_files
@@ -73,20 +72,6 @@ def use_float32(config: PreTrainedConfig) -> None:
         part = getattr(config, name)
         if isinstance(part, PreTrainedConfig):
             use_float32(part)
-
-
-def num_learned_items(folder: Path) -> int:
-    """Return ``SeqRecForNextItem.num_learned`` of a model folder, from few of its weights.
-
-    Raises:
-        SeqRecError: a file that is missing or broken.
-    """
-    fields = read_json_object(folder / "config.json", COPY)
-    num_items = fields.get("num_items")
-    if type(num_items) is not int:
-        raise SeqRecError(f"{folder}: config.json is not of a seqrec model")
-    has_row = read_weights(folder, lambda name: name.endswith(".has_row"))
-    return min((num_rows(part) for part in has_row.values()), default=num_items)
 
 
 ITEMS_FILE = "items.parquet"

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Int
 
 from seqrec.builders.model import build_optimizers
-from seqrec.builders.pretrained import check_rows
+from seqrec.builders.named_models import open_same_items
+from seqrec.builders.pretrained import fit_to_log
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import load_model, model_folder
+from seqrec.models.folder import model_folder
 from seqrec.objectives.calibration import calibrate, has_open_strength, set_strength
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
 from seqrec.objectives.interface import Objective, RunOutcome
@@ -107,7 +108,8 @@ class NextItemObjective(Objective):
         setup = cls.build_setup(recipe, prepared, start, rank)
         torch.manual_seed(recipe.trainer.seed)  # again: other models may have been opened
         model = start.get_model(recipe, prepared, setup.item_counts)
-        check_rows(model, setup.item_counts)
+        if start.trained is not None:
+            fit_to_log(recipe, prepared, model, setup.item_counts)
         if setup.prior_strength is not None and has_open_strength(recipe, model):
             set_strength(model, setup.prior_strength)
         if setup.check_model is not None:
@@ -219,7 +221,8 @@ class NextItemObjective(Objective):
         by_epoch = {line["epoch"]: line for line in lines}
         if by_epoch[fit.best_epoch - 1][SELECTION] > least:
             return fit.best_epoch
-        before = load_model(model_folder(str(self.recipe.model.from_pretrained)))
+        folder = model_folder(str(self.recipe.model.from_pretrained))
+        before = open_same_items(folder, self.prepared).model
         self.model.load_state_dict(before.state_dict())
         return 0
 

@@ -20,7 +20,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.losses import preference
 from seqrec.losses.catalog import IGNORE_INDEX
-from seqrec.models.folder import model_folder, num_learned_items
+from seqrec.models.folder import model_folder
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
 from seqrec.objectives.start import Start
@@ -59,8 +59,8 @@ class PreferenceObjective(NextItemObjective):
             raise SeqRecError(f"{START_KEY}: missing; name the run that preferences change")
         if recipe.data.pairs is None:
             raise SeqRecError("data.pairs: missing; name the file that seqrec pairs wrote")
-        num_items = num_learned_items(model_folder(recipe.model.from_pretrained, START_KEY))
-        pairs = read_pairs(Path(recipe.data.pairs), prepared, num_items)
+        assert start.trained is not None
+        pairs = read_pairs(Path(recipe.data.pairs), prepared, start.trained.num_learned)
         learned, held_out = split_pairs(pairs, recipe)
         stream_of = partial(
             PairStream,

@@ -105,10 +105,14 @@ def refuse_own_code(fields: Any, file: Path) -> None:
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the sha256 of the tokenizer's tokens in order and its special tokens."""
-    vocabulary = tokenizer.get_vocab()
-    words = sorted(vocabulary, key=vocabulary.__getitem__)
-    meaning = json.dumps([words, sorted(tokenizer.special_tokens_map.items())])
+    meaning = json.dumps([get_words(tokenizer), sorted(tokenizer.special_tokens_map.items())])
     return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+def get_words(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the words of a tokenizer in the order of their tokens."""
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 @dataclass(frozen=True)

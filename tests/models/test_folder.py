@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import load_model, num_learned_items
+from seqrec.models.folder import load_model
 from seqrec.models.weights import WEIGHTS_FILE, folder_fingerprint
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.tokenizer import load_tokenizer, tokenizer_fingerprint
@@ -91,14 +91,11 @@ def test_weights_of_any_precision_are_float32_once_loaded(folder, dtype, block, 
 
 
 def test_the_learned_items_of_a_folder_are_those_of_its_model(folder):
-    assert num_learned_items(folder) == 100
+    assert load_model(folder).num_learned == 100
     model = SeqRecForNextItem(small_config(content={"content_width": 5}))
     model.get_input_embeddings().load_content(torch.randn(100, 5), (torch.arange(100) < 90).long())
     model.save_pretrained(folder)
-    assert num_learned_items(folder) == load_model(folder).num_learned == 90
-    (folder / "config.json").write_text("{}")
-    with pytest.raises(SeqRecError, match="not of a seqrec model"):
-        num_learned_items(folder)
+    assert load_model(folder).num_learned == 90
 
 
 def test_truncation_keeps_the_items_that_the_recommender_reads(folder):

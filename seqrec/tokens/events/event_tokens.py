@@ -51,6 +51,7 @@ class EventTokens:
         """The unknown token of every feature; code ``c`` has the ``c``-th token after it."""
         self.block_size = event_block_size(tokens.block_size, len(self.grammar.features))
         """Tokens of an event."""
+        self._first_token = first_token
         self._is_before = self.grammar.is_before
         self._is_learned = self.grammar.is_learned
         self._dropout = np.array([one.dropout for one in self.grammar.features])
@@ -69,6 +70,10 @@ class EventTokens:
                 "take both from the same model folder"
             )
         return cls(tokens, coder, int(found[0]))
+
+    def with_coder(self, coder: EventCoder) -> "EventTokens":
+        """Return the same tokens with a coder of the same grammar for other items."""
+        return EventTokens(self.tokens, coder, self._first_token)
 
     def encode(
         self, items: Int[np.ndarray, " N"], codes: Int[np.ndarray, "N C"]

@@ -1,7 +1,7 @@
 """Histories of items with the codes of their event features."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -53,3 +53,24 @@ class EventHistories(Sequence):
         times = None if self.times is None else [self.times[place] for place in places]
         when = None if self.target_times is None else self.target_times[places]
         return EventHistories(items, codes, self.conditions[places], times, when)
+
+
+def map_items(
+    histories: Sequence[Int[np.ndarray, " T"]], new_items: Int[np.ndarray, " I"]
+) -> Sequence[Int[np.ndarray, " T"]]:
+    """Return histories in the items of another catalog; items that it lacks are skipped.
+
+    Args:
+        histories: items, oldest first, with or without event features.
+        new_items: the item of the other catalog for every item, -1 for none.
+    """
+    mapped = [new_items[history] for history in histories]
+    is_kept = [items >= 0 for items in mapped]
+    items = [part[kept] for part, kept in zip(mapped, is_kept, strict=True)]
+    if not isinstance(histories, EventHistories):
+        return items
+    codes = [part[kept] for part, kept in zip(histories.codes, is_kept, strict=True)]
+    times = histories.times
+    if times is not None:
+        times = [part[kept] for part, kept in zip(times, is_kept, strict=True)]
+    return replace(histories, items=items, codes=codes, times=times)

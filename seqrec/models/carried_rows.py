@@ -1,0 +1,152 @@
+"""A model over another catalog: what stands per item or token is carried over, all else is kept."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.content import ContentEmbedding
+from seqrec.models.ensemble import EnsembleDecoder
+from seqrec.models.heads import UntiedCatalogHead
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.transition_prior import TransitionPrior
+
+
+class Edges(NamedTuple):
+    """Buffers of a transition prior, in its layout."""
+
+    first_edge: Int[Tensor, " I+1"]
+    target: Int[Tensor, " E"]
+    weight: Tensor
+    leaving: Tensor
+    popularity: Tensor
+
+
+@torch.no_grad()
+def carry_rows(
+    model: SeqRecForNextItem,
+    items: Int[Tensor, " J"],
+    tokens: Int[Tensor, " W"],
+    config: SeqRecConfig,
+) -> SeqRecForNextItem:
+    """Return the model over another catalog, in evaluation mode.
+
+    Rows of new items and tokens are drawn from torch's generator, as for a new model. With content
+    they have no row and no content yet.
+
+    Args:
+        model: the model, which is not changed.
+        items: its item for every item of the other catalog, -1 for new ones.
+        tokens: its token for every token of the other tokenizer, -1 for new ones.
+        config: the configuration with the sizes and fingerprints of the other catalog.
+    """
+    edges = None
+    if model.transition_prior is not None:
+        edges = carry_edges(model.transition_prior, items)
+        config.transition_prior = {
+            **(config.transition_prior or {}),
+            "num_edges": len(edges.target),
+        }
+    carried = SeqRecForNextItem(config)
+    names = {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
+    by_row = {names[id(table)] for table, _ in _get_tables(model, items, tokens)}
+    weights = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name not in by_row and not name.startswith("transition_prior.")
+    }
+    carried.load_state_dict(weights, strict=False)
+    pairs = zip(_get_tables(model, items, tokens), _get_tables(carried, items, tokens), strict=True)
+    for (old, rows), (new, _) in pairs:
+        known = (rows >= 0).nonzero().squeeze(1)
+        new[known] = old[rows[known]]
+    embedding = carried.get_input_embeddings()
+    if isinstance(embedding, ContentEmbedding):
+        embedding.has_row[items < 0] = False
+    if edges is not None and carried.transition_prior is not None:
+        for name, tensor in edges._asdict().items():
+            getattr(carried.transition_prior, name).copy_(tensor)
+    return carried.eval()
+
+
+def _get_tables(
+    model: SeqRecForNextItem, items: Int[Tensor, " J"], tokens: Int[Tensor, " W"]
+) -> Iterator[tuple[Tensor, Int[Tensor, " S"]]]:
+    """Yield the tensors with a row for each token or item, and the rows to carry over."""
+    backbone = model.backbone
+    decoders: list[Any] = (
+        backbone.decoders() if isinstance(backbone, EnsembleDecoder) else [backbone]
+    )
+    for decoder in decoders:
+        yield decoder.get_input_embeddings().weight, tokens
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, ContentEmbedding):
+        yield embedding.content, items
+        yield embedding.has_row, items
+    if isinstance(model.head, UntiedCatalogHead):
+        yield model.head.table.weight, items
+
+
+def carry_edges(prior: TransitionPrior, items: Int[Tensor, " J"]) -> Edges:
+    """Return the transitions between the items that the other catalog also holds.
+
+    New items have no transitions, and the popularity of an item that never occurred.
+
+    Args:
+        prior: the prior.
+        items: its item for every item of the other catalog, -1 for new ones.
+    """
+    known = (items >= 0).nonzero().squeeze(1)
+    new_items = torch.full((len(prior.leaving),), -1)
+    new_items[items[known]] = known
+    sources = torch.arange(len(prior.leaving)).repeat_interleave(prior.first_edge.diff())
+    source, target = new_items[sources], new_items[prior.target.long()]
+    is_kept = (source >= 0) & (target >= 0)
+    order = (source * len(items) + target)[is_kept].argsort(stable=True)
+    source, target = source[is_kept][order], target[is_kept][order]
+    lost = torch.zeros(len(prior.leaving))
+    lost.index_add_(0, sources[~is_kept], prior.weight[~is_kept])
+    leaving = torch.zeros(len(items))
+    leaving[known] = (prior.leaving - lost).clamp_min(0)[items[known]]
+    popularity = prior.popularity.min().repeat(len(items))
+    popularity[known] = prior.popularity[items[known]]
+    if len(known) < max(len(items), len(prior.leaving)):
+        popularity /= popularity.sum()
+    counts = torch.bincount(source, minlength=len(items))
+    return Edges(
+        torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)]),
+        target.to(prior.target.dtype),
+        prior.weight[is_kept][order],
+        leaving,
+        popularity,
+    )
+
+
+@torch.no_grad()
+def give_rows(model: SeqRecForNextItem, is_trained: Tensor) -> int:
+    """Give a row to each item of a training log that a model with content has none for.
+
+    The vector of such an item stays the one that it had from its content alone, if the model has
+    learned to compute that; else its row is as drawn.
+
+    Args:
+        model: the model.
+        is_trained: True for the items of the training log.
+
+    Returns:
+        The number of new rows.
+    """
+    embedding = model.get_input_embeddings()
+    if not isinstance(embedding, ContentEmbedding):
+        return 0
+    items = (is_trained & ~embedding.has_row).nonzero().squeeze(1)
+    projection = embedding.proj_of_new
+    if projection.weight.any() or projection.bias.any():
+        content = embedding.content[items]
+        rows = projection(content) - embedding.proj(content)
+        embedding.weight[embedding.items.start + items] = rows.to(embedding.weight.dtype)
+    embedding.has_row[items] = True
+    return len(items)

@@ -1,0 +1,95 @@
+"""A recommender whose histories are rows of data with another catalog."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from seqrec.data.item_mapping import ItemMapping
+from seqrec.ranking.recommender import Recommender
+from seqrec.retrieval.exact import TopK, best_first
+from seqrec.retrieval.index import ItemIndex
+from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.histories import EventHistories, map_items
+
+
+class DataRecommender(Recommender):
+    """Ranks after histories that hold items of the data, matched to the model's by id.
+
+    Items that the model does not know are skipped in histories. Its item vectors, ids and
+    fingerprints are the model's own.
+    """
+
+    def __init__(
+        self,
+        own: Recommender,
+        mapping: ItemMapping,
+        events: EventTokens | None,
+        *,
+        lists_data_items: bool,
+    ) -> None:
+        """Store the model and the mapping.
+
+        Args:
+            own: the recommender of the model's own catalog.
+            mapping: its items and those of the data.
+            events: event tokens that code the features of the data's items.
+            lists_data_items: lists hold items of the data, and only these; False: items of the
+                model, with all of its catalog as candidates.
+        """
+        super().__init__(own.name, own.model, own.tokens, own.items, own.catalog_fingerprint)
+        self.own = own
+        self.mapping = mapping
+        self.events = events
+        self.lists_data_items = lists_data_items
+
+    def limit_memory(self, memory_mb: float | None) -> None:
+        super().limit_memory(memory_mb)
+        self.own.limit_memory(memory_mb)
+
+    def rank(
+        self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True
+    ) -> TopK:
+        mapped, num_listed = self._map(histories), self._get_num_listed(k)
+        return self._answer(self.own.rank(mapped, num_listed, exclude_seen=exclude_seen), k)
+
+    def rank_by_index(
+        self,
+        index: ItemIndex,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+    ) -> TopK:
+        mapped, num_listed = self._map(histories), self._get_num_listed(k)
+        ranked = self.own.rank_by_index(index, mapped, num_listed, exclude_seen=exclude_seen)
+        return self._answer(ranked, k)
+
+    def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
+        planned = self.own.add_plans(self._map(histories))
+        if isinstance(histories, EventHistories):
+            return replace(histories, conditions=planned.conditions)
+        return planned
+
+    def embed_histories(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Float[np.ndarray, "B D"]:
+        return self.own.embed_histories(self._map(histories))
+
+    def _map(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Sequence[Int[np.ndarray, " T"]]:
+        """Return the histories in items of the model."""
+        return map_items(histories, self.mapping.to_model)
+
+    def _get_num_listed(self, k: int) -> int:
+        """Return the length of the model's own lists, whose items the data may lack."""
+        return k + len(self.mapping.missing_ids) * self.lists_data_items
+
+    def _answer(self, ranked: TopK, k: int) -> TopK:
+        """Return lists of the model in items of the data, without those that the data lack."""
+        if not self.lists_data_items:
+            return ranked
+        to_data = torch.from_numpy(self.mapping.to_data)
+        items = torch.where(ranked.items >= 0, to_data[ranked.items], -1)
+        return best_first(items, ranked.scores.masked_fill(items < 0, -torch.inf), k)
