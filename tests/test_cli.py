@@ -423,11 +423,15 @@ def test_a_mistake_is_one_line_that_names_it(capsys, mistake, log, prepared, run
     assert not [file for file in tmp_path.iterdir() if "partial" in file.name]
 
 
-def test_data_of_another_catalog_and_a_foreign_index_are_refused(
+def test_a_teacher_of_another_catalog_and_a_foreign_index_are_refused(
     capsys, run, prepared, log, tmp_path
 ):
     seqrec.prepare(log, out=tmp_path / "other", min_item=20)
-    assert "another catalog" in refused(capsys, "evaluate", run, "--data", tmp_path / "other")
+    code, out, _ = call(capsys, "evaluate", run, "--data", tmp_path / "other")
+    assert code == 0 and "are not in" in out
+    arguments = ["distill", "--data", tmp_path / "other", "--out", tmp_path / "student"]
+    line = refused(capsys, "train", *arguments, f"objective.teachers=[{run}]")
+    assert "another catalog" in line and "are not in" in line
     overrides = [*QUICK, "trainer.seed=5"]
     seqrec.train("sft", data=prepared, out=tmp_path / "second", overrides=overrides)
     seqrec.export(tmp_path / "second", to="faiss", out=tmp_path / "export")
