@@ -52,6 +52,9 @@ class Factorization(Ranker):
         self._fold_in = fold_in
         self._tie_breaker = torch.from_numpy(tie_breaker).float()
 
+    def item_vectors(self) -> Float[np.ndarray, "I D"]:
+        return self._item_factors.numpy()
+
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return the products of history and item vectors."""
         distinct = [without_repeats(history) for history in histories]

@@ -41,6 +41,9 @@ class NearestText(Ranker):
         self.num_last = num_last
         self._vectors = F.normalize(torch.from_numpy(vectors).float(), dim=1)
 
+    def item_vectors(self) -> Float[np.ndarray, "I F"]:
+        return self._vectors.numpy()
+
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return the cosines with the means of the histories."""
         last = [history[-self.num_last :] for history in histories]

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
+from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
 
 MIN_TILE_ITEMS = 1024
@@ -52,8 +53,17 @@ class Ranker(ABC):
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return a function from a range of items, ``start`` to ``stop``, to their scores."""
 
+    def item_vectors(self) -> Float[np.ndarray, "I D"] | None:
+        """Return a vector for every item, close for similar items; None if it has none."""
+        return None
+
     def rank(
-        self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: AllowedItems | None = None,
     ) -> TopK:
         """Return the exact ``k`` best items of the full catalog after each history.
 
@@ -61,16 +71,18 @@ class Ranker(ABC):
             histories: items, oldest first; each may be empty.
             k: length of the lists.
             exclude_seen: exclude the items of the history.
+            allowed: items that the list of each history may hold; None: all.
 
         Returns:
             Lists on the CPU, best first, no longer than the catalog, padded with item -1 where
-            fewer items are unseen.
+            fewer items are unseen and allowed.
         """
         k = min(k, self.num_items)
         batches = []
         for start in range(0, len(histories), self.batch_size):
             batch = histories[start : start + self.batch_size]
             seen = SeenItems.from_lists(batch) if exclude_seen else None
+            rows = range(start, start + len(batch))
             tile_items = min(self.tile_items, self.num_items)
             batches.append(
                 top_k(
@@ -79,6 +91,7 @@ class Ranker(ABC):
                     self.num_items,
                     k,
                     seen=seen,
+                    allowed=None if allowed is None else allowed.select(rows),
                     tile_items=tile_items,
                 )
             )

@@ -17,6 +17,7 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
+from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import ItemIndex, search
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -279,6 +280,7 @@ class Recommender(ModelRanker):
         k: int,
         *,
         exclude_seen: bool = True,
+        allowed: AllowedItems | None = None,
     ) -> TopK:
         """Return the lists of ``rank`` through an index of this model's item vectors.
 
@@ -286,12 +288,19 @@ class Recommender(ModelRanker):
         """
         k = min(k, self.num_items)
         vectors, seen = self.embed_histories(histories), histories if exclude_seen else None
-        ranked = search(index, vectors, k, seen=seen)
+        ranked = search(index, vectors, k, seen=seen, allowed=allowed)
         empty = [row for row, history in enumerate(histories) if not len(history)]
         if empty:
-            fallback = self.rank([histories[row] for row in empty], k)
+            fallback = self.rank(
+                [histories[row] for row in empty],
+                k,
+                allowed=None if allowed is None else allowed.select(empty),
+            )
             ranked.items[empty], ranked.scores[empty] = fallback
         return ranked
+
+    def item_vectors(self) -> Float[np.ndarray, "I D"]:
+        return self.item_embeddings()
 
     def item_embeddings(self) -> Float[np.ndarray, "I D"]:
         """Return the vector of every item, in the order of ``item_ids``."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
+from seqrec.retrieval.allowed_items import AllowedItems
 
 TILE_ITEMS = 16_384
 """Default number of items scored at once: the fastest of those measured on a CPU."""
@@ -51,6 +52,7 @@ def top_k(
     k: int,
     *,
     seen: SeenItems | None = None,
+    allowed: AllowedItems | None = None,
     tile_items: int,
 ) -> TopK:
     """Return the best ``k`` unseen items; ``B * tile_items`` scores are in memory at once.
@@ -64,6 +66,7 @@ def top_k(
         num_items: catalog size.
         k: length of the lists; may exceed the catalog.
         seen: items to exclude; duplicates and items outside the catalog have no effect.
+        allowed: items that the lists may hold; None: all.
         tile_items: items scored at once.
     """
     if k < 1 or tile_items < 1:
@@ -73,6 +76,9 @@ def top_k(
     for start in range(0, num_items, tile_items):
         stop = min(start + tile_items, num_items)
         scores = score_tile(start, stop)
+        if allowed is not None:
+            mask = allowed.get_mask(num_queries, start, stop)
+            scores = scores.masked_fill(~mask.to(scores.device), -torch.inf)
         unseen = nullcontext(scores) if seen is None else _without_seen(scores, seen, start, stop)
         with unseen as candidates:
             columns, values = _select_top(candidates, k)

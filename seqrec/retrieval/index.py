@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, isqrt
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from seqrec.errors import SeqRecError, quote, refuse_unreadable
 from seqrec.files import read_json_object
+from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, best_first, top_k
 from seqrec.retrieval.index_bytes import read_bytes
 
@@ -34,6 +36,8 @@ HNSW_SEARCH_BREADTH = 256
 IVF_TRAINING_ITEMS_PER_LIST = 39
 IVF_SEARCHED_SHARE = 1 / 4
 BREADTH_PER_FETCHED = 2
+EXACT_QUERIES = 512
+"""Number of queries that are scored exactly at once."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,15 @@ def search(
     k: int,
     *,
     seen: Sequence[np.ndarray | Sequence[int]] | None = None,
+    allowed: AllowedItems | None = None,
 ) -> TopK:
-    """Return the best ``k`` unseen items by the index, or all if there are fewer.
+    """Return the best ``k`` unseen and allowed items by the index, or all if there are fewer.
 
     Each query fetches ``k`` items plus its number of seen items, rounded up to a power of two so
-    that similar queries are searched together. A query for which an approximate index returns too
-    few items is scored exactly. ``flat`` equals ``top_k_by_product`` up to ties.
+    that similar queries are searched together. The index itself leaves out the items that no list
+    may hold. A query for which an approximate index returns too few items is scored exactly, and so
+    are queries with their own lists of allowed items. ``flat`` equals ``top_k_by_product`` up to
+    ties.
     """
     if k < 1:
         raise SeqRecError(f"k is {k}: it must be at least 1")
@@ -111,19 +118,31 @@ def search(
         )
     queries = _check_vectors(queries, "queries")
     seen = [()] * len(queries) if seen is None else seen
-    seen_keys, num_seen = _seen_keys(seen, index.num_items)
+    if allowed is not None and allowed.only is not None:
+        return _search_exactly(index, queries, k, seen, allowed)
+    selector, num_allowed, unlisted = None, index.num_items, seen
+    if allowed is not None:
+        unlisted = allowed.add_to_seen(seen)
+    if allowed is not None and allowed.shared is not None:
+        selector = faiss.IDSelectorBitmap(np.packbits(allowed.shared, bitorder="little"))
+        num_allowed = int(allowed.shared.sum())
+    seen_keys, num_seen = _seen_keys(unlisted, index.num_items)
     extra = 2 ** np.ceil(np.log2(np.maximum(num_seen, 1))).astype(np.int64)
-    fetches = np.minimum(k + extra * (num_seen > 0), index.num_items)
+    fetches = np.minimum(k + extra * (num_seen > 0), max(num_allowed, 1))
     items = torch.full((len(queries), k), -1)
     scores = torch.full((len(queries), k), -torch.inf)
     for fetch in np.unique(fetches):
         rows = np.flatnonzero(fetches == fetch)
-        items[rows], scores[rows] = _fetch(index, queries, rows, int(fetch), k, seen_keys)
-    expected = np.minimum(k, index.num_items - num_seen)
+        items[rows], scores[rows] = _fetch(index, queries, rows, int(fetch), k, seen_keys, selector)
+    expected = np.minimum(k, num_allowed - num_seen)
     short = np.flatnonzero((items >= 0).sum(dim=1).numpy() < expected)
     if len(short):
         items[short], scores[short] = _search_exactly(
-            index, queries[short], k, [seen[i] for i in short.tolist()]
+            index,
+            queries[short],
+            k,
+            [seen[i] for i in short.tolist()],
+            None if allowed is None else allowed.select(short),
         )
     return TopK(items, scores)
 
@@ -216,10 +235,11 @@ def _fetch(
     fetch: int,
     k: int,
     seen_keys: Int[np.ndarray, " S"],
+    selector: Any,
 ) -> TopK:
     """Return the lists of some rows from ``fetch`` items each; -1 where the index has no more."""
     scores, items = index.faiss_index.search(
-        queries[rows], fetch, params=_search_parameters(index, fetch)
+        queries[rows], fetch, params=_search_parameters(index, fetch, selector)
     )
     keys = rows[:, None] * index.num_items + items
     positions = np.searchsorted(seen_keys, keys)
@@ -228,17 +248,24 @@ def _fetch(
     return best_first(torch.from_numpy(items), torch.from_numpy(scores), k)
 
 
-def _search_parameters(index: ItemIndex, fetch: int) -> Any:
-    """Return search parameters whose breadth grows with the number of items to fetch."""
+def _search_parameters(index: ItemIndex, fetch: int, selector: Any) -> Any:
+    """Return search parameters whose breadth grows with the number of items to fetch.
+
+    Args:
+        index: the index.
+        fetch: number of items to fetch.
+        selector: the items that lists may hold, for FAISS; None: all.
+    """
     breadth = BREADTH_PER_FETCHED * fetch
+    chosen = {} if selector is None else {"sel": selector}
     if index.kind == "hnsw":
         breadth = max(HNSW_SEARCH_BREADTH, breadth)
-        return faiss.SearchParametersHNSW(efSearch=breadth)  # type: ignore[attr-defined]
+        return faiss.SearchParametersHNSW(efSearch=breadth, **chosen)  # type: ignore[attr-defined]
     if index.kind == "ivf":
         lists = index.faiss_index.nlist
         probes = ceil(lists * max(IVF_SEARCHED_SHARE, min(1.0, breadth / index.num_items)))
-        return faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
-    return None
+        return faiss.SearchParametersIVF(nprobe=probes, **chosen)  # type: ignore[call-arg]
+    return faiss.SearchParameters(**chosen) if chosen else None  # type: ignore[call-arg]
 
 
 def _search_exactly(
@@ -246,15 +273,34 @@ def _search_exactly(
     queries: Float[np.ndarray, "B D"],
     k: int,
     seen: Sequence[np.ndarray | Sequence[int]],
+    allowed: AllowedItems | None = None,
 ) -> TopK:
     """Return the exact lists from the vectors in the index."""
-    return top_k(
-        lambda start, stop: torch.from_numpy(
-            queries @ index.faiss_index.reconstruct_n(start, stop - start).T
-        ),
-        len(queries),
-        index.num_items,
-        k,
-        seen=SeenItems.from_lists(seen),
-        tile_items=TILE_ITEMS,
+    batches = []
+    for start in range(0, len(queries), EXACT_QUERIES):
+        rows = range(start, min(start + EXACT_QUERIES, len(queries)))
+        vectors = queries[rows.start : rows.stop]
+        batches.append(
+            top_k(
+                partial(_score_by_index, index, vectors),
+                len(rows),
+                index.num_items,
+                k,
+                seen=SeenItems.from_lists([seen[row] for row in rows]),
+                allowed=None if allowed is None else allowed.select(rows),
+                tile_items=TILE_ITEMS,
+            )
+        )
+    if not batches:
+        return TopK(torch.full((0, k), -1), torch.empty(0, k))
+    return TopK(
+        torch.cat([batch.items for batch in batches]),
+        torch.cat([batch.scores for batch in batches]),
     )
+
+
+def _score_by_index(
+    index: ItemIndex, queries: Float[np.ndarray, "B D"], start: int, stop: int
+) -> Float[Tensor, "B tile"]:
+    """Return the products of queries with the vectors of a range of items."""
+    return torch.from_numpy(queries @ index.faiss_index.reconstruct_n(start, stop - start).T)
