@@ -149,7 +149,7 @@ def _to_float(value: Any) -> float:
     return value if isinstance(value, int | float) else float(value)
 
 
-def _to_none(value: Any) -> None:
+def _to_none(value: Any) -> Any:
     return None if value is None else _refuse(value)
 
 

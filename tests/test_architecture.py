@@ -22,6 +22,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LOWER = {
     "errors": set(),
     "files": set(),
+    "arguments": set(),
     "outputs": set(),
     "config": set(),
     "data": set(),
@@ -30,7 +31,7 @@ LOWER = {
     "reports": set(),
     "tokens": {"data"},
     "models": {"losses", "tokens"},
-    "ranking": {"data", "tokens", "models", "retrieval"},
+    "ranking": {"arguments", "data", "tokens", "models", "retrieval"},
     "baselines": {"data", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},
     "training": {"data", "tokens", "losses", "models", "ranking", "evaluation"},

@@ -385,7 +385,7 @@ MISTAKES = {
     "split": (["evaluate", "popularity", "--data", "{data}", "--split", "train"], "--split train"),
     "recommendations": (
         ["evaluate", "--recommendations", "{log}", "--data", "{data}"],
-        "not a Parquet file",
+        "column 'score' is missing",
     ),
     "history and out": (["recommend", "{run}", "--history", "a", "--out", "{tmp}/x"], "--data"),
     "index of a baseline": (

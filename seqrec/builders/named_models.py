@@ -1,6 +1,7 @@
-"""Resolution of MODEL: a run folder, a model folder, or a baseline's name and settings."""
+"""Resolution of MODEL: a run or model folder, a baseline's name and settings, a ranker."""
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 from seqrec.baselines import NAMES, build_baseline, get_default_settings, parse_baseline_text
@@ -24,8 +25,12 @@ SEED_PREFIX = "seed-"
 """Prefix of the run folders of each seed within a run of several seeds."""
 
 
+NamedModel = str | Path | Ranker
+"""A run or model folder, the name of a baseline, or a ranker in memory."""
+
+
 def open_recommender(
-    model: str | Path, data: PreparedData | None = None, *, lists_data_items: bool = True
+    model: NamedModel, data: PreparedData | None = None, *, lists_data_items: bool = True
 ) -> Recommender:
     """Return the recommender of a run or model folder, which reads the histories of ``data``.
 
@@ -33,11 +38,13 @@ def open_recommender(
     not know, and which of its items the data lack.
 
     Args:
-        model: the folder.
+        model: the folder, or a recommender in memory.
         data: the data; None: histories are given in items of the model.
         lists_data_items: candidates are the items of the data; False: those of the model.
     """
-    recommender = Recommender.from_pretrained(model)
+    if isinstance(model, Ranker) and not isinstance(model, Recommender):
+        raise SeqRecError(f"{model.name}: a baseline in memory; name a model")
+    recommender = model if isinstance(model, Recommender) else Recommender.from_pretrained(model)
     if data is None or recommender.catalog_fingerprint == data.catalog_fingerprint:
         return recommender
     return match_items(recommender, data, lists_data_items=lists_data_items)
@@ -62,7 +69,7 @@ def open_item_recommender(model: str | Path, data: PreparedData, reader: str) ->
     return recommender
 
 
-def check_reads_items(ranker: Ranker, model: str | Path, reader: str) -> None:
+def check_reads_items(ranker: Ranker, model: NamedModel, reader: str) -> None:
     """Refuse a ranker that reads event features or times."""
     if isinstance(ranker, ModelRanker) and ranker.events is not None:
         inputs = "events" if ranker.events.grammar.features else "times"
@@ -80,9 +87,9 @@ def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name
         )
 
 
-def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
-    """Return the baseline that MODEL names; None for a folder, which takes precedence."""
-    if Path(model).is_dir():
+def parse_baseline(model: NamedModel) -> tuple[str, Settings] | None:
+    """Return the baseline that MODEL names; None for a ranker, or a folder, which goes first."""
+    if isinstance(model, Ranker) or Path(model).is_dir():
         return None
     if str(model).partition(":")[0] not in NAMES:
         raise SeqRecError(
@@ -92,13 +99,20 @@ def parse_baseline(model: str | Path) -> tuple[str, Settings] | None:
 
 
 def open_ranker(
-    model: str | Path,
+    model: NamedModel,
     data: PreparedData,
     histories: Histories,
     *,
     lists_data_items: bool = True,
 ) -> Ranker:
     """Return the ranker that MODEL names; see ``open_recommender``."""
+    if isinstance(model, Ranker) and not isinstance(model, Recommender):
+        if model.num_items != data.num_items:
+            raise SeqRecError(
+                f"{model.name}: fitted to {model.num_items:,} items, not to the "
+                f"{data.num_items:,} of {data.path}"
+            )
+        return model
     named = parse_baseline(model)
     if named is None:
         return open_recommender(model, data, lists_data_items=lists_data_items)
@@ -119,8 +133,10 @@ def nearest_text(data: PreparedData, settings: Settings) -> NearestText:
     return NearestText(encoder.encode(texts), **settings)
 
 
-def seed_folders(model: str | Path) -> dict[int, Path]:
+def seed_folders(model: NamedModel) -> dict[int, Path]:
     """Return the runs of a folder with one run per seed, by seed; empty for any other MODEL."""
+    if isinstance(model, Ranker):
+        return {}
     folders = Path(model).glob(f"{SEED_PREFIX}*")
     seeds = {folder.name.removeprefix(SEED_PREFIX): folder for folder in folders}
     return {
@@ -133,13 +149,15 @@ def _as_number(text: str) -> int:
 
 
 def open_rankers(
-    model: str | Path, data: PreparedData, histories: Histories
+    model: NamedModel, data: PreparedData, histories: Histories
 ) -> Iterator[tuple[int, Ranker]]:
     """Yield the rankers that MODEL names with their seeds: one, or one per seed of a run."""
     folders = seed_folders(model)
+    if isinstance(model, Ranker):
+        model = copy(model)  # the evaluation may rename it and limit its memory
     if not folders:
         yield 0, open_ranker(model, data, histories)
     for seed, folder in folders.items():
         recommender = open_recommender(folder, data)
-        recommender.name = Path(model).name
+        recommender.name = folder.parent.name
         yield seed, recommender

@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from seqrec.baselines import get_default_settings
 from seqrec.baselines.settings import Settings, baseline_text
-from seqrec.builders.named_models import open_ranker, parse_baseline
+from seqrec.builders.named_models import NamedModel, open_ranker, parse_baseline
 from seqrec.builders.search import ask, load_optuna, start_with
 from seqrec.config.search import BASELINE_SPACES, SearchSpace
 from seqrec.data.histories import Histories
@@ -22,20 +21,20 @@ SEED = 0
 
 
 def tune_named_baselines(
-    models: Sequence[str | Path],
+    models: Sequence[NamedModel],
     prepared: PreparedData,
     histories: Histories,
     num_trials: int,
     *,
     exclude_seen: bool = True,
-) -> tuple[list[str | Path], list[dict[str, Any]]]:
+) -> tuple[list[NamedModel], list[dict[str, Any]]]:
     """Tune the baselines among some models.
 
     Settings in a baseline's name are fixed. The others are the best of ``num_trials`` by the
     validation metric, the defaults among them; without trials they are the defaults.
 
     Args:
-        models: folders and names of baselines, as in ``evaluate``.
+        models: folders, names of baselines and rankers, as in ``evaluate``.
         prepared: the data.
         histories: histories of the data.
         num_trials: number of settings tried for each baseline.
@@ -59,7 +58,7 @@ def tune_named_baselines(
                 f"--tune-baselines: no user in {prepared.path} has a validation target under "
                 f"{prepared.split_by}; prepare with another --split-by"
             )
-    tuned: list[str | Path] = []
+    tuned: list[NamedModel] = []
     baselines = []
     for model, baseline_name in zip(models, named, strict=True):
         if baseline_name is None:

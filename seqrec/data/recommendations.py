@@ -1,15 +1,16 @@
-"""The recommendations file: Parquet with user_id, item_id, rank (1 = best) and score."""
+"""The recommendations file or frame: a table with user_id, item_id, rank (1 = best) and score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from seqrec.data.parquet import read_parquet
 from seqrec.data.prepared import PreparedData
+from seqrec.data.tables import FORMATS, is_frame, parse_numbers, read_table, to_id_texts
 from seqrec.errors import SeqRecError, refuse_unreadable
 
 TIME_INPUT = "time_input"
@@ -51,22 +52,28 @@ def build_recommendations_table(
     )
 
 
-def read_recommendations(file: Path, data: PreparedData, k: int) -> RecommendationLists:
+def read_recommendations(source: Any, data: PreparedData, k: int) -> RecommendationLists:
     """Return the first ``k`` items of the lists of any recommender for the users of ``data``.
 
     Lists are ordered by ``rank``, or by ``score`` if there is no rank; equal scores keep the
     file's order. Unknown ids are returned; an unknown item keeps its rank in the list.
 
+    Args:
+        source: a Parquet, CSV or NDJSON file, or a frame.
+        data: the users and the catalog.
+        k: number of items.
+
     Raises:
-        SeqRecError: a missing file or column, not Parquet, an item twice in one list, a missing
-            or non-numeric rank or score, ranks other than 1, 2, 3, ...
+        SeqRecError: a missing or broken file, a missing column, an item twice in one list, a
+            missing or non-numeric rank or score, ranks other than 1, 2, 3, ...
     """
-    with refuse_unreadable(str(file), "write user_id, item_id and rank or score"):
-        return _read_lists(file, data, k)
+    name = describe_source(source)
+    with refuse_unreadable(name, "write user_id, item_id and rank or score"):
+        return _read_lists(source, name, data, k)
 
 
-def _read_lists(file: Path, data: PreparedData, k: int) -> RecommendationLists:
-    table = read_parquet(file)
+def _read_lists(source: Any, file: str, data: PreparedData, k: int) -> RecommendationLists:
+    table = parse_numbers(read_table(source, file), ("rank", "score"))
     order = "rank" if "rank" in table.columns else "score"
     for column in ("user_id", "item_id", order):
         if column not in table.columns:
@@ -83,7 +90,7 @@ def _read_lists(file: Path, data: PreparedData, k: int) -> RecommendationLists:
     if table.null_count().select(named).sum_horizontal().item():
         raise SeqRecError(f"{file}: empty values among {', '.join(named)}")
     try:
-        table = table.with_columns(pl.col("user_id", "item_id").cast(pl.String))
+        table = table.with_columns(to_id_texts(table[name]) for name in ("user_id", "item_id"))
     except pl.exceptions.PolarsError as error:
         raise SeqRecError(f"{file}: user_id or item_id cannot be read as text") from error
     repeated = table.select("user_id", "item_id").is_duplicated()
@@ -114,11 +121,23 @@ def _read_lists(file: Path, data: PreparedData, k: int) -> RecommendationLists:
         table.filter(pl.col("user").is_null())["user_id"].unique(maintain_order=True).to_list(),
         table.filter(pl.col("item").is_null())["item_id"].unique(maintain_order=True).to_list(),
         tied,
-        pl.read_parquet_metadata(file).get(TIME_INPUT),
+        _read_time_input(source),
     )
 
 
-def _check_ranks(table: pl.DataFrame, file: Path) -> None:
+def describe_source(source: Any) -> str:
+    """Return the name of a file or frame in messages."""
+    return "the frame of recommendations" if is_frame(source) else str(source)
+
+
+def _read_time_input(source: Any) -> str | None:
+    """Return the metadata of a Parquet file; other formats hold none."""
+    if is_frame(source) or FORMATS.get(Path(source).suffix.lower(), "parquet") != "parquet":
+        return None
+    return pl.read_parquet_metadata(source).get(TIME_INPUT)
+
+
+def _check_ranks(table: pl.DataFrame, file: str) -> None:
     """Refuse lists, best first, whose ranks have gaps or ties."""
     wrong = table.filter(pl.col("rank") != pl.col("position") + 1)
     if len(wrong):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from seqrec.data.prepared import PreparedData
-from seqrec.data.recommendations import read_recommendations
+from seqrec.data.recommendations import describe_source, read_recommendations
+from seqrec.data.tables import is_frame
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import get_time_input
 from seqrec.evaluation.protocol import Queries
@@ -21,6 +22,8 @@ from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
 
 EXACT = "exact"
 RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
+FRAME = "recommendations"
+"""The name of a system whose lists are a frame."""
 UNSTATED_TIME_INPUT = "time input not stated"
 """The time input of recommendations files that do not state theirs."""
 
@@ -74,19 +77,20 @@ def _measure_speed(queries: Queries, started: float) -> dict[str, float]:
 
 
 def read_lists(
-    file: Path, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
+    source: Any, prepared: PreparedData, queries: Queries, k: int, exclude_seen: bool
 ) -> SystemLists:
-    """Return the lists of a recommendations file; users without a list have an empty one.
+    """Return the lists of a recommendations file or frame; users without a list have an empty one.
 
     Seen items are removed, as they are excluded from the lists of other systems. Notes name the
     first user without a list, and the first id that the data do not have.
     """
+    file = describe_source(source)
     if len(np.unique(queries.users)) < len(queries.users):
         raise SeqRecError(
             f"--recommendations {file}: has one list per user, but successive targets give a "
             "user several queries; prepare with --targets last"
         )
-    lists = read_recommendations(file, prepared, k)
+    lists = read_recommendations(source, prepared, k)
     items = lists.items[queries.users]
     rows = zip(items, queries.histories, strict=True)
     is_seen = np.array([np.isin(row, history) for row, history in rows])
@@ -105,7 +109,7 @@ def read_lists(
     }
     missing = {
         "users are recommended no known item": without,
-        f"users are recommended fewer than {k} items, what is missing being a miss,": short,
+        f"users are recommended fewer than {k} items (missing ones are misses)": short,
         "users are not in the data": lists.unknown_users,
         "items are not in the catalog": lists.unknown_items,
         "users' lists have equal scores, taken in the file's order": lists.tied_users,
@@ -116,4 +120,5 @@ def read_lists(
     if exclude_seen:
         items = np.where(is_seen, -1, items)
     time_input = lists.time_input or UNSTATED_TIME_INPUT
-    return SystemLists(file.stem, "file", 0, torch.from_numpy(items), facts, time_input, notes)
+    name = FRAME if is_frame(source) else Path(source).stem
+    return SystemLists(name, "file", 0, torch.from_numpy(items), facts, time_input, notes)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqrec.arguments import check_arguments
 from seqrec.errors import SeqRecError
 from seqrec.runs.reference_cache import cache_pairs
 from seqrec.runs.teacher_cache import cache_top_k
 from seqrec.tokens.streams.windows import WindowKind
 
 
+@check_arguments
 def cache(
     models: str | Path | Sequence[str | Path],
     *,

@@ -10,10 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
+from seqrec.arguments import check_arguments
+from seqrec.builders.named_models import NamedModel
 from seqrec.builders.tuned_baselines import baselines_line, tune_named_baselines
 from seqrec.config.defaults import EVALUATE
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import (
     ListMetrics,
     Queries,
@@ -30,7 +33,7 @@ from seqrec.evaluation.tables import (
     strata_rows,
     table_rows,
 )
-from seqrec.jobs.evaluation_options import check_options
+from seqrec.jobs.evaluation_options import check_options, get_model_text
 from seqrec.jobs.systems_under_test import SystemsUnderTest
 from seqrec.outputs import METRICS_FILE, new_folder, refuse_existing
 from seqrec.reports.evaluation import evaluation_page
@@ -40,16 +43,17 @@ from seqrec.runs.history import REPORT_FILE, environment, trained_models
 from seqrec.runs.provenance import selection_of, trained_elsewhere
 
 
+@check_arguments
 def evaluate(
-    models: str | Path | Sequence[str | Path] = (),
+    models: Sequence[NamedModel] = (),
     *,
     data: str | Path,
     split: Split = EVALUATE.split,
-    k: int | Sequence[int] = EVALUATE.k,
+    k: Sequence[int] = EVALUATE.k,
     metric: str | None = None,
     against: str | None = None,
     retrieval: Sequence[str] = EVALUATE.retrieval,
-    recommendations: Sequence[str | Path] = (),
+    recommendations: Sequence[Any] = (),
     tune_baselines: int = EVALUATE.tune_baselines,
     only: Literal["cold", "warm"] | None = None,
     users_sample: int | None = None,
@@ -62,15 +66,16 @@ def evaluate(
     """Compare models, baselines and recommendations files on the same queries.
 
     Args:
-        models: run folders (also of several seeds), model folders, and baselines as ``NAME`` or
-            ``NAME:setting=value,...``.
+        models: run folders (also of several seeds), model folders, baselines as ``NAME`` or
+            ``NAME:setting=value,...``, and rankers in memory; one, or a list. A list is also
+            optional for ``k``, ``retrieval`` and ``recommendations``.
         data: prepared folder.
         split: the part whose interactions are the targets.
         k: cut-offs.
         metric: metric of the comparisons; NDCG at the smallest cut-off if absent.
         against: the system that is compared with every other; the first if absent.
         retrieval: search methods of a model's lists; exact search is always included.
-        recommendations: recommendations files of other systems.
+        recommendations: recommendations of other systems: files (Parquet, CSV, NDJSON) or frames.
         tune_baselines: number of settings of each baseline to try on validation; 0: the named
             settings.
         only: restrict the targets to items absent from training, or present in it; None: all.
@@ -90,8 +95,9 @@ def evaluate(
     Raises:
         SeqRecError: an invalid option, model, data or output.
     """
-    models = [models] if isinstance(models, str | Path) else models
-    ks = sorted({k} if isinstance(k, int) else set(k))
+    ks = sorted(set(k))
+    if not ks:
+        raise SeqRecError("--k: name a cut-off")
     metric = metric or f"ndcg@{ks[0]}"
     check_options(models, recommendations, split, ks, retrieval, metric, against)
     if out is not None:
@@ -100,18 +106,18 @@ def evaluate(
     histories = prepared.histories()
     item_counts = histories.item_counts(prepared.num_items)
     selected = select_queries(prepared, histories, item_counts, split, only, users_sample)
-    arguments = list(map(str, models))
+    arguments = list(map(get_model_text, models))
     models, tuned = tune_named_baselines(
         models, prepared, histories, tune_baselines, exclude_seen=exclude_seen
     )
     systems = SystemsUnderTest(prepared, histories, selected.queries, ks[-1], exclude_seen)
     for model, argument in zip(models, arguments, strict=True):
         systems.add_model(model, argument, retrieval, memory_mb, shuffle_test=shuffle_test)
-    for file in map(Path, recommendations):
+    for file in recommendations:
         systems.add_file(file)
     trained = trained_models(systems.models) if out is not None else []
     evaluations, shuffled = _compute_metrics(systems, ks, item_counts)
-    conditions = [*selected.limits, *baselines_line(tuned), *selection_of(models)]
+    conditions = [*selected.limits, *baselines_line(tuned), *selection_of(_list_folders(models))]
     result: dict[str, Any] = {
         "protocol": "; ".join([_get_protocol(systems, split), *conditions]),
         "notes": _get_notes(systems, models),
@@ -159,13 +165,20 @@ def _get_protocol(systems: SystemsUnderTest, split: Split) -> str:
     )
 
 
-def _get_notes(systems: SystemsUnderTest, models: Sequence[str | Path]) -> list[str]:
+def _get_notes(systems: SystemsUnderTest, models: Sequence[NamedModel]) -> list[str]:
     """Return warnings about the split, the models' training data and the lists."""
     return [
         *evaluation_notes(systems.prepared),
-        *trained_elsewhere(models, systems.prepared),
+        *trained_elsewhere(_list_folders(models), systems.prepared),
         *systems.get_notes(),
     ]
+
+
+def _list_folders(models: Sequence[NamedModel]) -> list[str]:
+    """Return the models that are folders or names, without rankers in memory."""
+    texts = map(get_model_text, models)
+    pairs = zip(models, texts, strict=True)
+    return [text for model, text in pairs if isinstance(model, str | Path) or Path(text).is_dir()]
 
 
 def _get_query_settings(

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from seqrec.builders.named_models import NamedModel
+from seqrec.data.tables import is_frame
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, Split
-from seqrec.evaluation.systems import RETRIEVALS
+from seqrec.evaluation.systems import FRAME, RETRIEVALS
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.recommender import Recommender
 from seqrec.runs.provenance import run_of
 
 
 def check_options(
-    models: Sequence[str | Path],
-    recommendations: Sequence[str | Path],
+    models: Sequence[NamedModel],
+    recommendations: Sequence[Any],
     split: str,
     ks: Sequence[int],
     retrieval: Sequence[str],
@@ -28,9 +32,17 @@ def check_options(
     Raises:
         SeqRecError: an invalid option, or a system that is named twice.
     """
+    for one in recommendations:
+        if not isinstance(one, str | Path) and not is_frame(one):
+            raise SeqRecError(
+                f"recommendations: a {type(one).__name__} is no list; name files or give frames"
+            )
     if not models and not recommendations:
         raise SeqRecError("nothing to evaluate: name a model, a baseline or --recommendations")
-    _refuse_duplicates(models, recommendations)
+    _refuse_duplicates(
+        [one for one in models if not isinstance(one, Ranker)],
+        [one for one in recommendations if not is_frame(one)],
+    )
     if split not in get_args(Split):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(Split))}")
     if not ks or ks[0] < 1:
@@ -41,13 +53,25 @@ def check_options(
     choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
     if metric not in choices:
         raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")
-    arguments = [*models, *recommendations]
-    names = [
-        *(run_of(one).name if Path(one).is_dir() else str(one).partition(":")[0] for one in models),
-        *(Path(file).stem for file in recommendations),
-    ]
-    if against is not None and against not in (*names, *map(str, arguments)):
+    files = [FRAME if is_frame(one) else str(one) for one in recommendations]
+    arguments = [*map(get_model_text, models), *files]
+    names = [*map(_get_system_name, models), *(Path(file).stem for file in files)]
+    if against is not None and against not in (*names, *arguments):
         raise SeqRecError(f"--against {against}: choose from {', '.join(dict.fromkeys(names))}")
+
+
+def get_model_text(model: NamedModel) -> str:
+    """Return the text of a model's argument: its folder, or its name if it has none."""
+    if isinstance(model, Recommender) and model.folder is not None:
+        return str(model.folder)
+    return model.name if isinstance(model, Ranker) else str(model)
+
+
+def _get_system_name(model: NamedModel) -> str:
+    """Return the name that a model's row may have."""
+    if isinstance(model, Ranker):
+        return model.name
+    return run_of(model).name if Path(model).is_dir() else str(model).partition(":")[0]
 
 
 def _refuse_duplicates(models: Sequence[str | Path], recommendations: Sequence[str | Path]) -> None:

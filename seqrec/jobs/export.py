@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 import seqrec
-from seqrec.builders.named_models import open_recommender
+from seqrec.arguments import check_arguments
+from seqrec.builders.named_models import NamedModel, open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import read_whole_histories
@@ -21,8 +22,9 @@ MAX_SAMPLE_QUERIES = 1000
 RECALL_K = 10
 
 
+@check_arguments
 def export(
-    model: str | Path,
+    model: NamedModel,
     *,
     to: str,
     out: str | Path,

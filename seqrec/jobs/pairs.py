@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.builders.named_models import check_reads_items, open_ranker
+from seqrec.arguments import check_arguments
+from seqrec.builders.named_models import NamedModel, check_reads_items, open_ranker
 from seqrec.config.defaults import PAIRS, PairsOptions
 from seqrec.data.checksums import file_sha256
 from seqrec.data.feedback.annotation_files import read_comparisons
@@ -22,6 +23,7 @@ from seqrec.data.feedback.pairs import IMPLICIT
 from seqrec.data.feedback.pairs_file import build_pairs, pairs_to_table, write_pairs
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
+from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
 from seqrec.outputs import new_file, refuse_existing_file
 
@@ -46,13 +48,14 @@ class Made(NamedTuple):
     """An example of each count of unknown ids."""
 
 
+@check_arguments
 def pairs(
     *,
     data: str | Path,
     out: str | Path,
     source: str,
     file: str | Path | None = None,
-    model: str | Path | None = None,
+    model: NamedModel | None = None,
     k: int = PAIRS.k,
     num_rejected: int = PAIRS.num_rejected,
     per_user: int = PAIRS.per_user,
@@ -68,7 +71,7 @@ def pairs(
 
     Args:
         data: prepared folder.
-        out: the pairs file.
+        out: the pairs file: .parquet, .csv or .ndjson.
         source: ``ratings``: an item that a user rated high against one that the same user rated
             low; ``implicit``: the next watched item against items that ``model`` recommends and
             that are not in the user's training history; ``file``: human comparisons.
@@ -106,6 +109,7 @@ def pairs(
     )
     _check(source, options, file, model)
     out = Path(out)
+    format = check_table_file(out, "--out")
     refuse_existing_file(out, overwrite)
     prepared = PreparedData.open(data)
     if source == "file":
@@ -113,9 +117,9 @@ def pairs(
     elif source == "ratings":
         made = _from_ratings(prepared, options)
     else:
-        made = _from_policy(prepared, str(model), options)
+        made = _from_policy(prepared, model or "", options)
     with new_file(out, overwrite=overwrite) as aside:
-        write_pairs(made.table, aside)
+        write_pairs(made.table, aside, format)
     return {
         "pairs": len(made.table),
         "users": int(made.table["user_id"].drop_nulls().n_unique()),
@@ -152,7 +156,7 @@ def _from_ratings(prepared: PreparedData, options: PairsOptions) -> Made:
     return _make(drawn, histories, prepared, options.max_history, "ratings")
 
 
-def _from_policy(prepared: PreparedData, model: str, options: PairsOptions) -> Made:
+def _from_policy(prepared: PreparedData, model: NamedModel, options: PairsOptions) -> Made:
     """Draw watched items against items that a model recommends."""
     histories, user_ids = prepared.histories(), _get_user_ids(prepared)
     drawn = draw_next(
@@ -192,7 +196,7 @@ def _get_user_ids(prepared: PreparedData) -> list[str]:
 
 
 def _check(
-    source: str, options: PairsOptions, file: str | Path | None, model: str | Path | None
+    source: str, options: PairsOptions, file: str | Path | None, model: NamedModel | None
 ) -> None:
     """Refuse options out of range, and changed options that the source does not have."""
     if source not in OPTIONS:

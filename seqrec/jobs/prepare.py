@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from seqrec.arguments import check_arguments
 from seqrec.config.defaults import PREPARE
 from seqrec.data.known_datasets.copies import obtain_dataset
 from seqrec.data.known_datasets.descriptions import list_known_datasets
@@ -25,6 +26,7 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@check_arguments
 def prepare(
     source: Any,
     *,

@@ -9,12 +9,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.builders.named_models import open_ranker, open_recommender
+from seqrec.arguments import check_arguments
+from seqrec.builders.named_models import NamedModel, open_ranker, open_recommender
 from seqrec.config.defaults import RECOMMEND
 from seqrec.data.histories import Histories
-from seqrec.data.parquet import write_parquet
 from seqrec.data.prepared import PreparedData, TargetMode
 from seqrec.data.recommendations import TIME_INPUT, build_recommendations_table
+from seqrec.data.tables import check_table_file, write_table
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import (
     adapt_queries,
@@ -38,8 +39,9 @@ logger = logging.getLogger(__name__)
 WhichHistories = Literal["validation", "test", "all"]
 
 
+@check_arguments
 def recommend(
-    model: str | Path,
+    model: NamedModel,
     *,
     history: Sequence[Event] | None = None,
     data: str | Path | None = None,
@@ -100,7 +102,10 @@ def recommend(
     if likelihood is not None:
         raise SeqRecError("--likelihood goes with --history")
     if out is None:
-        raise SeqRecError("--data needs --out FILE.parquet to write the lists to")
+        raise SeqRecError(
+            "--data needs --out FILE.parquet (or .csv, .ndjson) to write the lists to"
+        )
+    check_table_file(Path(out), "--out")
     refuse_existing_file(Path(out), overwrite)
     prepared = PreparedData.open(data or "")
     histories = prepared.histories()
@@ -174,7 +179,7 @@ def _write_lists(
         ranked.scores.numpy(),
     )
     with new_file(out, overwrite=overwrite) as file:
-        write_parquet(table, file, {TIME_INPUT: time_input})
+        write_table(table, file, check_table_file(out, "--out"), {TIME_INPUT: time_input})
     return {
         "users": len(users),
         "rows": len(table),

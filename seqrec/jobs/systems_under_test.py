@@ -3,16 +3,20 @@
 import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from seqrec.baselines import DRAWN
-from seqrec.builders.named_models import open_rankers
+from seqrec.builders.named_models import NamedModel, open_rankers
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
+from seqrec.data.tables import is_frame
 from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.conditions import adapt_queries, get_event_tokens
 from seqrec.evaluation.protocol import Queries
 from seqrec.evaluation.strata import shuffle_histories
 from seqrec.evaluation.systems import EXACT, SystemLists, rank_lists, read_lists
+from seqrec.jobs.evaluation_options import get_model_text
+from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.times import NO_TIME_INPUT
 
 
@@ -37,12 +41,14 @@ class SystemsUnderTest:
         """Lists for the same histories in random order, by system and seed."""
         self.models: dict[str, str] = {}
         """The folder or baseline behind each system."""
+        self._random: set[str] = set()
+        """The systems whose training draws random numbers."""
         self._names: dict[str, str] = {}
         """The name of each system, by its argument."""
 
     def add_model(
         self,
-        model: str | Path,
+        model: NamedModel,
         argument: str,
         retrieval: Sequence[str],
         memory_mb: float | None,
@@ -53,8 +59,11 @@ class SystemsUnderTest:
         taken = {answer.system for answer in self.answers}
         for seed, ranker in open_rankers(model, self.prepared, self.histories):
             ranker.limit_memory(memory_mb)
-            ranker.name = _get_free_name(ranker.name, str(model), taken)
-            self.models[ranker.name] = str(model)
+            source = get_model_text(model)
+            ranker.name = _get_free_name(ranker.name, source, taken)
+            self.models[ranker.name] = source
+            if isinstance(ranker, Recommender) or _is_random(source):
+                self._random.add(ranker.name)
             self._names[argument] = ranker.name
             queries = adapt_queries(ranker, self.queries, self.prepared)
             self.answers += rank_lists(ranker, seed, queries, self.k, retrieval, self.exclude_seen)
@@ -71,13 +80,14 @@ class SystemsUnderTest:
                 )
                 self.shuffled_answers[ranker.name, seed] = answer
 
-    def add_file(self, file: Path) -> None:
-        """Read the lists of a recommendations file."""
+    def add_file(self, file: Any) -> None:
+        """Read the lists of a recommendations file or frame."""
         answer = read_lists(file, self.prepared, self.queries, self.k, self.exclude_seen)
         taken = {answer.system for answer in self.answers}
-        name = _get_free_name(answer.system, str(file), taken)
+        text = answer.system if is_frame(file) else str(file)
+        name = _get_free_name(answer.system, text, taken)
         self.answers.append(answer._replace(system=name))
-        self._names[str(file)] = name
+        self._names[text] = name
 
     def get_name(self, system: str | None) -> str | None:
         """Return the name of a system, given its name or its argument."""
@@ -87,7 +97,7 @@ class SystemsUnderTest:
 
     def get_untrained(self) -> set[str]:
         """Return the systems without random numbers in training, whose seed variance is 0."""
-        return {name for name, model in self.models.items() if not _is_random(model)}
+        return set(self.models) - self._random
 
     def get_notes(self) -> list[str]:
         """Return the notes on all systems' lists, each once."""

@@ -6,22 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import SEED_PREFIX, seed_folders
+from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_recipe_of_seed
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.outputs import METRICS_FILE, describe_os_error
 from seqrec.runs.folder import unfinished
+from seqrec.runs.random_state import keep_random_state
 from seqrec.runs.recipe import train_recipe
 from seqrec.runs.seeds import check_seeds, over_seeds, seeds_folder
 
 
+@check_arguments
 def train(
     recipe: str | Path,
     *,
     data: str | Path,
     out: str | Path,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     seeds: Sequence[int] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -29,16 +33,18 @@ def train(
     """Train a model and write its run folder.
 
     The run is written to ``OUT.partial``, which is renamed to ``OUT`` at the end. ``resume``
-    continues an interrupted run.
+    continues an interrupted run. The global random state of the process does not change.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
         data: prepared folder.
         out: the run folder.
-        overrides: settings as ``key.path=value``.
-        seeds: seeds of several runs, each in ``OUT/seed-N``. ``resume`` trains the missing runs and
-            includes other seeds of the folder. ``{seed}`` in an override is replaced by the run's
-            seed, so that each run can start from a model of the same seed.
+        overrides: settings as ``key.path=value``, or a mapping such as
+            ``{"trainer.max_epochs": 3}`` or ``{"trainer": {"max_epochs": 3}}``.
+        seeds: seeds of several runs, each in ``OUT/seed-N``: a list, one number, or text such as
+            ``"0,1"``. ``resume`` trains the missing runs and includes other seeds of the folder.
+            ``{seed}`` in an override is replaced by the run's seed, so that each run can start
+            from a model of the same seed.
         resume: continue an interrupted run.
         overwrite: replace ``out``.
 
@@ -50,11 +56,25 @@ def train(
     Raises:
         SeqRecError: a mistake in recipe, data, seeds or folders.
     """
-    out = Path(out)
-    if seeds is None:
-        settings = load_recipe(recipe, overrides)
+    out, texts = Path(out), format_overrides(overrides)
+    with keep_random_state():
+        if seeds is not None:
+            return _train_seeds(recipe, data, out, texts, seeds, resume, overwrite)
+        settings = load_recipe(recipe, texts)
         prepared = PreparedData.open(data)
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
+
+
+def _train_seeds(
+    recipe: str | Path,
+    data: str | Path,
+    out: Path,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    resume: bool,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Train a run for each seed; see ``train``."""
     check_seeds(seeds)
     prepared = PreparedData.open(data)
     try:

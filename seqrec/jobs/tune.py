@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqrec.arguments import check_arguments
 from seqrec.builders.search import load_optuna
 from seqrec.config.defaults import TUNE
+from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import space_settings
@@ -26,13 +27,14 @@ from seqrec.runs.search import BEST_FILE, TRIALS_FILE, TRIALS_FOLDER, Search, tr
 COMPARED_BY = {"trainer.selection_metric", "trainer.devices", "trainer.accelerator"}
 
 
+@check_arguments
 def tune(
     recipe: str | Path,
     *,
     data: str | Path,
     out: str | Path,
     trials: int = TUNE.trials,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     search: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -56,7 +58,7 @@ def tune(
         out: folder for ``best.yaml``, ``trials.json``, ``.txt`` and ``.png``, and a folder per
             trial; only the best trial keeps its weights.
         trials: total number of trials.
-        overrides: recipe settings as ``key.path=value``.
+        overrides: recipe settings as ``key.path=value``, or a mapping; see ``train``.
         search: YAML file with a ``search`` block, instead of the recipe's own.
         resume: continue an interrupted search, or add trials to a finished one.
         overwrite: replace ``out``.
@@ -67,8 +69,9 @@ def tune(
     Raises:
         SeqRecError: a mistake in recipe, search space, data or folders; no trial succeeded.
     """
-    settings = load_recipe(recipe, overrides)
-    space = load_search(recipe, overrides, search)
+    texts = format_overrides(overrides)
+    settings = load_recipe(recipe, texts)
+    space = load_search(recipe, texts, search)
     load_optuna("tune")
     prepared = PreparedData.open(data)
     _check(settings, prepared, trials)

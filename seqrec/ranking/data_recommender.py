@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from seqrec.data.item_mapping import ItemMapping
 from seqrec.ranking.recommender import Recommender
+from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK, best_first
 from seqrec.retrieval.index import ItemIndex
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -50,10 +51,17 @@ class DataRecommender(Recommender):
         self.own.limit_memory(memory_mb)
 
     def rank(
-        self, histories: Sequence[Int[np.ndarray, " T"]], k: int, *, exclude_seen: bool = True
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: AllowedItems | None = None,
     ) -> TopK:
+        """Return the lists of ``Ranker.rank``; ``allowed`` holds items of the model."""
         mapped, num_listed = self._map(histories), self._get_num_listed(k)
-        return self._answer(self.own.rank(mapped, num_listed, exclude_seen=exclude_seen), k)
+        ranked = self.own.rank(mapped, num_listed, exclude_seen=exclude_seen, allowed=allowed)
+        return self._answer(ranked, k)
 
     def rank_by_index(
         self,
@@ -62,9 +70,12 @@ class DataRecommender(Recommender):
         k: int,
         *,
         exclude_seen: bool = True,
+        allowed: AllowedItems | None = None,
     ) -> TopK:
         mapped, num_listed = self._map(histories), self._get_num_listed(k)
-        ranked = self.own.rank_by_index(index, mapped, num_listed, exclude_seen=exclude_seen)
+        ranked = self.own.rank_by_index(
+            index, mapped, num_listed, exclude_seen=exclude_seen, allowed=allowed
+        )
         return self._answer(ranked, k)
 
     def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from seqrec.arguments import check_arguments
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
+from seqrec.ranking.given_histories import list_histories
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.retrieval.allowed_items import AllowedItems
@@ -52,8 +54,11 @@ class Recommender(ModelRanker):
         items,
         fingerprint: str,
         events: EventTokens | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(name, model, tokens, events)
+        self.folder = folder
+        """The folder that it was read from; None if it has none."""
         self.items = items
         """``items.parquet``: a row per item, in catalog order."""
         self.catalog_fingerprint = fingerprint
@@ -85,11 +90,12 @@ class Recommender(ModelRanker):
         tokens = ItemTokens.of(tokenizer, item_ids)
         coder = model_coder(model.config, items, str(folder / ITEMS_FILE))
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
-        return cls(name, model, tokens, items, fingerprint, events)
+        return cls(name, model, tokens, items, fingerprint, events, folder)
 
+    @check_arguments
     def recommend(
         self,
-        histories: Sequence[Sequence[Event]],
+        histories: Any,
         k: int = 10,
         *,
         exclude_seen: bool = True,
@@ -101,7 +107,8 @@ class Recommender(ModelRanker):
         A list is shorter where fewer than ``k`` unseen items exist.
 
         Args:
-            histories: ids or events, oldest first.
+            histories: ids or events of each history, oldest first; lists, or whatever else lists
+                them: generators, arrays, series.
             k: length of the lists.
             exclude_seen: exclude the items of the history.
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
@@ -112,6 +119,8 @@ class Recommender(ModelRanker):
             SeqRecError: events out of order, a condition that the model does not know, or no
                 feature that it can plan with.
         """
+        if k < 1:
+            raise SeqRecError(f"k is {k}: at least 1")
         known = self._known(histories, conditions)
         if plan:
             known = self.add_plans(known)
@@ -128,10 +137,6 @@ class Recommender(ModelRanker):
         self, histories: Sequence[Sequence[Event]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
         """Return histories of ids or events as items, and the ids that are not in the catalog."""
-        if isinstance(histories, str) or any(
-            isinstance(history, str | Mapping) for history in histories
-        ):
-            raise SeqRecError("histories must be lists of item ids: [['318', '527'], ['1']]")
         unknown: list[str] = []
         known = []
         for history in histories:
@@ -177,6 +182,7 @@ class Recommender(ModelRanker):
         self, histories: Sequence[Sequence[Event]], conditions: Mapping[str, Any] | None = None
     ) -> Sequence[Int[np.ndarray, " T"]]:
         """Return histories as model inputs, and log what is skipped or unknown."""
+        histories = list_histories(histories)
         items, unknown = self.known_items(histories)
         if unknown:
             logger.warning(
@@ -233,7 +239,7 @@ class Recommender(ModelRanker):
             SeqRecError: an item, feature or value that the model does not know, or a feature
                 that it has not learned.
         """
-        items, unknown = self.known_items(item_ids)
+        items, unknown = self.known_items(list_histories(item_ids))
         if unknown:
             raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
         return self.compute_likelihood(self._known(histories), items, name, value)

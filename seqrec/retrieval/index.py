@@ -124,7 +124,8 @@ def search(
     if allowed is not None:
         unlisted = allowed.add_to_seen(seen)
     if allowed is not None and allowed.shared is not None:
-        selector = faiss.IDSelectorBitmap(np.packbits(allowed.shared, bitorder="little"))
+        bits = np.packbits(allowed.shared, bitorder="little")
+        selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
         num_allowed = int(allowed.shared.sum())
     seen_keys, num_seen = _seen_keys(unlisted, index.num_items)
     extra = 2 ** np.ceil(np.log2(np.maximum(num_seen, 1))).astype(np.int64)

@@ -7,6 +7,7 @@ import pytest
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.data.recommendations import build_recommendations_table, read_recommendations
+from seqrec.data.tables import check_table_file, write_table
 from seqrec.errors import SeqRecError
 
 RANKED = {"user_id": ["u", "u"], "item_id": ["a", "b"]}
@@ -89,3 +90,36 @@ def test_equal_scores_stand_as_in_the_file_and_are_named(data, tmp_path):
     item_ids = data.items()["item_id"].to_list()
     assert [item_ids[item] for item in lists.items[0]] == ["b", "a"]
     assert lists.tied_users == ["u"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".ndjson"])
+def test_lists_are_the_same_in_every_format(data, tmp_path, suffix):
+    table = build_recommendations_table(
+        ["u", "v"], data.items()["item_id"].to_list(), np.array([[3, 1], [0, 2]]), np.eye(2)
+    )
+    file = tmp_path / f"recs{suffix}"
+    write_table(table, file, check_table_file(file, "--out"), {"time_input": "times"})
+    lists = read_recommendations(file, data, 2)
+    assert lists.items.tolist() == [[3, 1], [0, 2]]
+    assert lists.time_input == ("times" if suffix == ".parquet" else None)
+
+
+def test_ids_of_a_csv_file_keep_their_zeros_and_frames_are_read(tmp_path):
+    log = pl.DataFrame({"user": ["007", "7"], "item": ["01", "1"]})
+    seqrec.prepare(log, out=tmp_path / "p", split_by="none")
+    data = PreparedData.open(tmp_path / "p")
+    rows = {item_id: item for item, item_id in enumerate(data.items()["item_id"])}
+    (tmp_path / "r.csv").write_text("item_id;user_id;score\n01;007; 2\n1;7;1e-3\n")
+    expected = np.full((2, 1), -1)
+    for user, user_id in enumerate(data.users()["user_id"]):
+        expected[user] = rows["01" if user_id == "007" else "1"]
+    frame = pl.read_csv(tmp_path / "r.csv", separator=";", infer_schema=False)
+    frame = frame.with_columns(pl.lit(1).alias("rank"))
+    for source in (tmp_path / "r.csv", frame, frame.to_pandas(), frame.to_arrow()):
+        assert read_recommendations(source, data, 1).items.tolist() == expected.tolist()
+
+
+def test_a_file_to_write_needs_a_suffix_of_a_format(tmp_path):
+    for name in ("recs", "recs.xlsx"):
+        with pytest.raises(SeqRecError, match="names no format; name a .parquet"):
+            check_table_file(tmp_path / name, "--out")

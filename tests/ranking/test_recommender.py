@@ -1,8 +1,11 @@
 """The recommender against plain matrix products, on a model with random weights."""
 
 import logging
+import uuid
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
 
@@ -143,3 +146,54 @@ def test_no_memory_at_all_is_refused(recommender):
             recommender.limit_memory(broken)
     with pytest.raises(SeqRecError, match="--memory-mb 0"):
         recommender.limit_memory(0)
+
+
+@pytest.mark.parametrize(
+    "histories",
+    [
+        (history for history in HISTORIES),
+        map(list, HISTORIES),
+        iter(HISTORIES),
+        [(item_id for item_id in history) for history in HISTORIES],
+        [np.array(history) for history in HISTORIES],
+        pd.Series(HISTORIES),
+        [pd.Series(history) for history in HISTORIES],
+        [pl.Series(history) for history in HISTORIES],
+        tuple(map(tuple, HISTORIES)),
+    ],
+)
+def test_whatever_lists_histories_is_read_once_into_lists(recommender, histories):
+    assert recommender.recommend(histories, k=3) == recommender.recommend(HISTORIES, k=3)
+
+
+def test_generators_are_embedded(recommender):
+    vectors = recommender.embed(iter(history) for history in HISTORIES)
+    np.testing.assert_array_equal(vectors, recommender.embed(HISTORIES))
+
+
+def test_numbers_and_uuids_are_the_ids_that_a_log_has(tmp_path):
+    unique = [str(uuid.UUID(int=number)) for number in range(50)]
+    folder = save_small_model(tmp_path / "m", [*map(str, range(1000, 1050)), *unique])
+    recommender = Recommender.from_pretrained(folder)
+    expected = recommender.recommend([["1000", "1001", unique[3]]], k=3)
+    for ids in ([1000, 1001], [1000.0, np.float32(1001)], np.array([1000, 1001]).tolist()):
+        assert recommender.recommend([[*ids, uuid.UUID(unique[3])]], k=3) == expected
+    for missing in (None, float("nan"), np.nan):
+        with pytest.raises(SeqRecError, match="an item id is missing"):
+            recommender.recommend([[1000, missing]])
+
+
+@pytest.mark.parametrize("histories", [[1000, 1001], None, 5, "t3", {"item_id": "t3"}, [None]])
+def test_a_single_history_is_refused_in_one_line(recommender, histories):
+    with pytest.raises(SeqRecError, match="lists of item ids"):
+        recommender.recommend(histories)
+
+
+@pytest.mark.parametrize("k", ["5", 2.0, None, True, 0, -1])
+def test_k_is_a_whole_number_of_at_least_one(recommender, k):
+    with pytest.raises(SeqRecError, match=r"\bk\b"):
+        recommender.recommend(HISTORIES, k=k)
+
+
+def test_k_of_numpy_counts(recommender):
+    assert recommender.recommend(HISTORIES, k=np.int64(2)) == recommender.recommend(HISTORIES, k=2)

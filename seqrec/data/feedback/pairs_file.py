@@ -1,6 +1,6 @@
 """The pairs file: histories, each with a chosen answer and rejected ones.
 
-Parquet, a comparison a row:
+A comparison a row, as Parquet, CSV (lists in JSON) or NDJSON:
 
     user_id   text; the user of the history, whose id decides if the pair is held out. May be
               absent or empty.
@@ -19,13 +19,13 @@ import numpy as np
 import polars as pl
 
 from seqrec.data.checksums import file_sha256
-from seqrec.data.feedback.annotation_files import refuse_misspelt
+from seqrec.data.feedback.annotation_files import read_comparisons, refuse_misspelt
 from seqrec.data.feedback.answers import NO_ITEM, UNKNOWN_ITEM, has_repeated_item, pad_answers
 from seqrec.data.feedback.counts import describe_counts
 from seqrec.data.feedback.pairs import IMPLICIT, Pairs
 from seqrec.data.feedback.shown_histories import get_shown_histories
-from seqrec.data.parquet import read_parquet, write_parquet
 from seqrec.data.prepared import PreparedData
+from seqrec.data.tables import write_table
 from seqrec.errors import SeqRecError, refuse_unreadable
 
 COLUMNS = ("user_id", "history", "chosen", "rejected", "source", "weight")
@@ -68,13 +68,13 @@ def build_pairs_table(
     )
 
 
-def write_pairs(table: pl.DataFrame, file: Path) -> None:
-    """Write a pairs file.
+def write_pairs(table: pl.DataFrame, file: Path, format: str = "parquet") -> None:
+    """Write a pairs file in a format of ``check_table_file``.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_parquet(table.select(COLUMNS), file)
+    write_table(table.select(COLUMNS), file, format)
 
 
 def read_pairs(file: Path, data: PreparedData, num_items: int | None = None) -> Pairs:
@@ -91,11 +91,10 @@ def read_pairs(file: Path, data: PreparedData, num_items: int | None = None) -> 
             with other items in their answers are skipped and counted. All items if absent.
 
     Raises:
-        SeqRecError: no such file, not Parquet, a missing column or one of another type, a
+        SeqRecError: no such file, a broken one, a missing column or one of another type, a
             negative or non-numeric weight, no usable row.
     """
-    table = read_parquet(file)
-    return build_pairs(table, file, data, file_sha256(file), num_items)
+    return build_pairs(read_comparisons(file), file, data, file_sha256(file), num_items)
 
 
 def build_pairs(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Int64
 
+from seqrec.data.ids import get_id_text
 from seqrec.errors import SeqRecError
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.grammar import Grammar
@@ -41,13 +42,13 @@ def get_item_id(event: Event) -> str:
     """Return the id of an event's item.
 
     Raises:
-        SeqRecError: the event has no id.
+        SeqRecError: the event has no id, or a missing one.
     """
     if not isinstance(event, Mapping):
-        return str(event)
+        return get_id_text(event)
     if ITEM_ID not in event:
         raise SeqRecError(f"history: event {dict(event)} has no {ITEM_ID!r}; add it")
-    return str(event[ITEM_ID])
+    return get_id_text(event[ITEM_ID])
 
 
 def get_keys(history: Sequence[Event]) -> list[str]:
