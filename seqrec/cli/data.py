@@ -16,7 +16,7 @@ Source = Annotated[
         metavar="SOURCE", help="Name of a known dataset (see seqrec datasets), a file or a folder."
     ),
 ]
-PreparedOut = Annotated[Path, typer.Option(help="Prepared folder to write.")]
+PreparedOut = Annotated[Path | None, typer.Option(help="Prepared folder to write.")]
 SplitBy = Annotated[
     str,
     typer.Option(
@@ -38,14 +38,44 @@ ItemColumn = Annotated[
     str | None, typer.Option(help="Item column of the log; default: guessed from its name.")
 ]
 TimeColumn = Annotated[
-    str | None, typer.Option(help="Time column of the log; default: guessed from its name.")
+    str | None,
+    typer.Option(
+        help="Time column of the log, or none; default: guessed from its name and values."
+    ),
 ]
 RatingColumn = Annotated[
     str | None, typer.Option(help="Rating column of the log; default: guessed from its name.")
 ]
 OrderColumn = Annotated[
     str | None,
-    typer.Option(help="Column that holds each user's order, for a log without times."),
+    typer.Option(
+        help="Column that holds each user's order within equal times, or where there are no times."
+    ),
+]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="day-first, month-first, a format for strptime such as %d.%m.%y, or the unit since "
+        "1970: s, ms, us or ns; default: as the values show."
+    ),
+]
+MissingIds = Annotated[
+    str,
+    typer.Option(help="Rows without a user or an item: refuse the log, or drop them."),
+]
+VerbatimIds = Annotated[
+    bool,
+    typer.Option(
+        "--verbatim-ids",
+        help="Keep ids as they are: spaces around them, 1000.0, and words for nothing like NULL.",
+    ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Print how the log was understood and five users' histories; write nothing.",
+    ),
 ]
 Format = Annotated[
     str | None,
@@ -60,7 +90,10 @@ MinItem = Annotated[
 ]
 Repeats = Annotated[
     str,
-    typer.Option(help="keep, or drop-consecutive: merge an item's repetitions in a row."),
+    typer.Option(
+        help="keep; drop-duplicates: drop rows equal to an earlier one in every column; or "
+        "drop-consecutive: merge an item's repetitions in a row."
+    ),
 ]
 ColdShare = Annotated[
     float,
@@ -88,7 +121,7 @@ def datasets(as_json: Json = False) -> None:
 
 def prepare(
     source: Source,
-    out: PreparedOut,
+    out: PreparedOut = None,
     split_by: SplitBy = PREPARE.split_by,
     targets: Targets = PREPARE.targets,
     user: UserColumn = None,
@@ -97,6 +130,9 @@ def prepare(
     rating: RatingColumn = None,
     order: OrderColumn = None,
     format: Format = None,
+    time_format: TimeFormat = None,
+    missing_ids: MissingIds = PREPARE.missing_ids,
+    verbatim_ids: VerbatimIds = False,
     min_rating: MinRating = None,
     min_user: MinUser = PREPARE.min_user,
     min_item: MinItem = PREPARE.min_item,
@@ -104,6 +140,7 @@ def prepare(
     cold_share: ColdShare = PREPARE.cold_share,
     items: ItemFile = None,
     catalog: CatalogChoice = PREPARE.catalog,
+    explain: Explain = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +149,7 @@ def prepare(
     The folder holds interactions, items and users as Parquet files, split into training,
     validation and test, and a manifest.
     """
-    from seqrec.reports.verb_lines import prepare_lines
+    from seqrec.reports.prepared import prepare_lines
 
     result = seqrec.prepare(
         source,
@@ -125,6 +162,9 @@ def prepare(
         rating=rating,
         order=order,
         format=format,
+        time_format=time_format,
+        missing_ids=missing_ids,
+        verbatim_ids=verbatim_ids,
         min_rating=min_rating,
         min_user=min_user,
         min_item=min_item,
@@ -132,6 +172,7 @@ def prepare(
         cold_share=cold_share,
         items=items,
         catalog=catalog,
+        explain=explain,
         overwrite=overwrite,
     )
     print_result(result, as_json, *prepare_lines(result))

@@ -9,7 +9,8 @@ class PrepareDefaults(NamedTuple):
     targets: str = "last"
     min_user: int = 1
     min_item: int = 1
-    repeats: Literal["keep", "drop-consecutive"] = "keep"
+    repeats: Literal["keep", "drop-duplicates", "drop-consecutive"] = "keep"
+    missing_ids: Literal["refuse", "drop"] = "refuse"
     cold_share: float = 0.0
     catalog: Literal["watched", "all"] = "watched"
 

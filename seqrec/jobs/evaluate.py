@@ -117,13 +117,15 @@ def evaluate(
         systems.add_file(file)
     trained = trained_models(systems.models) if out is not None else []
     evaluations, shuffled = _compute_metrics(systems, ks, item_counts)
+    counts = _count_targets(selected.queries, item_counts)
     conditions = [*selected.limits, *baselines_line(tuned), *selection_of(_list_folders(models))]
     result: dict[str, Any] = {
         "protocol": "; ".join([_get_protocol(systems, split), *conditions]),
+        "warnings": _get_warnings(counts, exclude_seen),
         "notes": _get_notes(systems, models),
         "catalog": prepared.num_items,
         "query_settings": _get_query_settings(prepared, split, exclude_seen, only),
-        "counts": _count_targets(selected.queries, item_counts),
+        "counts": counts,
         "models": systems.models,
         "metric": metric,
         **_build_tables(systems, evaluations, ks, item_counts, metric, against),
@@ -163,6 +165,18 @@ def _get_protocol(systems: SystemsUnderTest, split: Split) -> str:
         systems.exclude_seen,
         systems.get_time_input(),
     )
+
+
+def _get_warnings(counts: Mapping[str, int], exclude_seen: bool) -> list[str]:
+    """Return what makes the table's numbers mean something else than they seem to."""
+    num_targets, num_seen = counts["queries"], counts["targets_seen_before"]
+    if not exclude_seen or 2 * num_seen <= num_targets:
+        return []
+    return [
+        f"{num_seen:,} of {num_targets:,} targets repeat an item of their history and cannot be "
+        "recommended, since lists exclude seen items: add --keep-seen, or prepare the log with "
+        "--repeats drop-duplicates or drop-consecutive"
+    ]
 
 
 def _get_notes(systems: SystemsUnderTest, models: Sequence[NamedModel]) -> list[str]:

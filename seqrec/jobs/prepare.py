@@ -11,9 +11,12 @@ from seqrec.data.known_datasets.copies import obtain_dataset
 from seqrec.data.known_datasets.descriptions import list_known_datasets
 from seqrec.data.log.columns import Columns
 from seqrec.data.log.item_file import add_items, check_known_items, read_item_file
+from seqrec.data.log.normalization import MissingIds, ReadOptions
 from seqrec.data.log.sources import read_source
 from seqrec.data.preparation.filters import Filters, Repeats
 from seqrec.data.preparation.interactions import Catalog, prepare_interactions
+from seqrec.data.preparation.preview import preview_histories
+from seqrec.data.preparation.understanding import describe
 from seqrec.data.preparation.writing import write_prepared
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
@@ -30,7 +33,7 @@ def _to_stderr(line: str) -> None:
 def prepare(
     source: Any,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     split_by: str = PREPARE.split_by,
     targets: str = PREPARE.targets,
     user: str | None = None,
@@ -39,6 +42,9 @@ def prepare(
     rating: str | None = None,
     order: str | None = None,
     format: str | None = None,
+    time_format: str | None = None,
+    missing_ids: MissingIds = PREPARE.missing_ids,
+    verbatim_ids: bool = False,
     min_rating: float | None = None,
     min_user: int = PREPARE.min_user,
     min_item: int = PREPARE.min_item,
@@ -46,6 +52,7 @@ def prepare(
     cold_share: float = PREPARE.cold_share,
     items: Any = None,
     catalog: Catalog = PREPARE.catalog,
+    explain: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
@@ -53,55 +60,77 @@ def prepare(
 
     Args:
         source: a known dataset's name, a file, a folder, or a polars, pandas or Arrow frame.
-        out: the prepared folder.
+        out: the prepared folder; not needed with ``explain``.
         split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q`` or ``none``.
         targets: test targets of a global-time split: each user's ``last`` interaction, or all
             ``successive`` ones after the cut.
-        user: column of the user; guessed from its name if None, as the next three.
+        user: column of the user; guessed from names and values if None, as the next three.
         item: column of the item.
-        time: column of the time.
+        time: column of the time; ``none`` if no column is.
         rating: column of the rating.
-        order: column with the order of each user's interactions, for a log without times.
+        order: column with the order of each user's interactions within equal times, or of all
+            where there are no times.
         format: ``csv``, ``parquet``, ``ndjson`` or ``sequences``; None: guessed from the file.
+        time_format: ``day-first``, ``month-first``, a format for ``strptime``, or the unit ``s``,
+            ``ms``, ``us`` or ``ns``; None: as the values show.
+        missing_ids: ``refuse`` a log with rows that lack a user or an item, or ``drop`` them.
+        verbatim_ids: keep spaces around ids, floats such as ``1000.0`` and words for nothing such
+            as ``NULL``, which otherwise are removed, become ``1000``, and count as missing.
         min_rating: drop rows with a lower rating.
         min_user: drop users with fewer interactions (k-core, with ``min_item``).
         min_item: drop items with fewer interactions (k-core, with ``min_user``).
-        repeats: ``keep``, or ``drop-consecutive``: merge consecutive interactions with one item.
+        repeats: ``keep``; ``drop-duplicates``: drop rows that equal an earlier one in every
+            column; or ``drop-consecutive``: merge consecutive interactions with one item.
         cold_share: share of the items kept out of training and validation, to test cold start.
         items: a file (CSV with a header, Parquet, NDJSON) or frame with features of the items, in
             columns of any name; it is merged with item files beside the log.
         catalog: ``watched``: items with interactions after filtering; ``all``: also items that
             only an item file has, for models with content.
+        explain: write nothing; return how the log was understood and five users' histories.
         overwrite: replace ``out``.
         say: called with the line that names a known dataset's origin.
 
     Returns:
-        The folder and its manifest.
+        The folder and its manifest; with ``explain`` the entries ``understood`` and ``counts`` of
+        the manifest, and ``preview``.
 
     Raises:
         SeqRecError: a mistake in source, options or output.
     """
-    out = Path(out)
     split = parse_split(split_by, targets)
     filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
     if catalog not in get_args(Catalog):
         raise SeqRecError(f"--catalog {catalog}: choose one of {', '.join(get_args(Catalog))}")
-    refuse_existing(out, overwrite)
+    if out is None and not explain:
+        raise SeqRecError("--out: name the folder to write, or add --explain to write nothing")
+    if out is not None and not explain:
+        refuse_existing(Path(out), overwrite)
+    reading = ReadOptions(time_format, missing_ids, verbatim_ids)
     name = str(source) if isinstance(source, str | Path) else "a frame"
     known = {dataset.name for dataset in list_known_datasets()}
     if name in known and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
     log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
-    item_features = None if items is None else read_item_file(items, log.columns.item)
+    item_features = (
+        None
+        if items is None
+        else read_item_file(items, log.columns.item, verbatim_ids=verbatim_ids)
+    )
     if item_features is not None:
         log = add_items(log, item_features)
-    interactions = prepare_interactions(log, filters, split, catalog)
+    interactions = prepare_interactions(log, filters, split, catalog, reading)
     if item_features is not None:
         num_unwatched = interactions.counts.get("unwatched_items", 0)
         check_known_items(
             item_features, interactions.item_ids[: len(interactions.item_ids) - num_unwatched]
         )
-    with new_folder(out, overwrite=overwrite) as folder:
+    if explain or out is None:
+        return {
+            "understood": describe(log, interactions, split),
+            "counts": interactions.counts,
+            "preview": preview_histories(log, interactions),
+        }
+    with new_folder(Path(out), overwrite=overwrite) as folder:
         manifest = write_prepared(
             folder,
             interactions,
@@ -109,6 +138,7 @@ def prepare(
             log=log,
             filters=filters,
             split_by=split,
+            reading=reading,
             catalog=catalog,
         )
     return {"out": str(out), **manifest}

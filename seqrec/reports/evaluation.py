@@ -40,7 +40,7 @@ def result_parts(result: Mapping[str, Any]) -> list[str]:
     counts = [f"{key.replace('_', ' ')}: {value:,}" for key, value in result["counts"].items()]
     return [
         html.note(result["protocol"]),
-        *map(html.warning, result["notes"]),
+        *map(html.warning, [*result["warnings"], *result["notes"]]),
         html.note("; ".join(counts)),
         *_results(result),
         *_comparisons(result["comparisons"]),

@@ -19,11 +19,6 @@ def datasets_lines(result: Mapping[str, Any]) -> list[str]:
     return [text_table(rows)]
 
 
-def prepare_lines(result: Mapping[str, Any]) -> list[str]:
-    """A line a count."""
-    return _count_lines(result["counts"])
-
-
 def search_lines(result: Mapping[str, Any]) -> list[str]:
     """The trials, the protocol and the best trial."""
     best, metric = result["best"], result["selection_metric"]
@@ -72,7 +67,8 @@ def evaluation_lines(
     """
     rows = result["rows"]
     counts = [f"{key.replace('_', ' ')}: {n:,}" for key, n in result["counts"].items()]
-    lines = [text_table(printed_rows(rows)), result["protocol"], ", ".join(counts)]
+    lines = [*result["warnings"], text_table(printed_rows(rows)), result["protocol"]]
+    lines.append(", ".join(counts))
     lines += [*result["notes"], "", text_table(beyond_rows(rows, cut_off))]
     if with_strata:
         lines += ["", text_table(strata_table(result["strata"], result["metric"]))]

@@ -45,6 +45,7 @@ def comparison(system, other):
 def result(name="ours", *, seeds=1, **more):
     return {
         "protocol": "leave-one-out test; 943 queries; order: <time>",
+        "warnings": [],
         "notes": ["leave-one-out looks into the future: 12 interactions"],
         "counts": {"queries": 943, "targets_seen_before": 0},
         "models": {name: "runs/ours", "popularity": "popularity"},

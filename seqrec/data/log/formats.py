@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from seqrec.data.log.columns import Columns, looks_like_time
+from seqrec.data.log.columns import Columns
 from seqrec.data.log.layout import Layout, is_number, sniff
 from seqrec.data.log.text import count_leading_blank_lines, first_lines
+from seqrec.data.log.times import looks_like_times
 from seqrec.errors import SeqRecError
 
 Format = Literal["csv", "parquet", "ndjson", "sequences"]
@@ -61,13 +62,10 @@ def detect_format(path: Path, requested: Columns, format: str | None) -> LogFile
 def looks_like_ratings(path: Path) -> bool:
     """Return True if every line holds four words like ``u.data``, the last of them a time."""
     rows = [line.split() for line in first_lines(path)]
-    return all(
-        len(row) == 4
-        and not looks_like_time(row[2])
-        and is_number(row[3])
-        and looks_like_time(row[3])
-        for row in rows
-    )
+    if any(len(row) != 4 or not is_number(row[3]) for row in rows):
+        return False
+    thirds, fourths = (pl.Series([row[index] for row in rows]) for index in (2, 3))
+    return looks_like_times(fourths) and not looks_like_times(thirds)
 
 
 def scan(file: LogFile) -> pl.LazyFrame:

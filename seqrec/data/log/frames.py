@@ -1,6 +1,7 @@
 """polars, pandas and Arrow frames as lazy polars frames."""
 
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pyarrow as pa
@@ -35,13 +36,17 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
     duplicates = frame.columns[frame.columns.duplicated()]
     if len(duplicates):
         raise SeqRecError(f"the frame: column {duplicates[0]!r} occurs twice; rename one")
+    objects = [name for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
+    if any(isinstance(value, UUID) for name in objects for value in frame[name].head(1)):
+        frame = frame.assign(**{name: _to_text(frame[name]) for name in objects})
     try:
         return pl.from_pandas(frame)
     except (TypeError, ValueError, OverflowError, pa.ArrowException):
-        frame = frame.copy()
-        for name in frame.select_dtypes(object).columns:
-            frame[name] = [None if _is_missing(value) else str(value) for value in frame[name]]
-        return pl.from_pandas(frame)
+        return pl.from_pandas(frame.assign(**{name: _to_text(frame[name]) for name in objects}))
+
+
+def _to_text(values: Any) -> list[str | None]:
+    return [None if _is_missing(value) else str(value) for value in values]
 
 
 def _is_missing(value: Any) -> bool:

@@ -10,9 +10,10 @@ import polars as pl
 import polars.selectors as cs
 
 from seqrec.data.checksums import file_sha256
-from seqrec.data.log.columns import COMMON_NAMES, simplify_name
+from seqrec.data.log.column_names import COMMON_NAMES, simplify_name
 from seqrec.data.log.formats import SUFFIXES, format_suffix
 from seqrec.data.log.frames import to_lazy_frame
+from seqrec.data.log.ids import tidy_ids
 from seqrec.data.log.sidecars import (
     GENRE_NAMES,
     TITLE_NAMES,
@@ -47,7 +48,7 @@ class ItemFile:
         return _display_name(self.path)
 
 
-def read_item_file(source: Any, item: str | None = None) -> ItemFile:
+def read_item_file(source: Any, item: str | None = None, *, verbatim_ids: bool = False) -> ItemFile:
     """Return the items of a CSV file with a header, a Parquet, NDJSON or RecBole file, or a frame.
 
     Blank rows are skipped; the first row of each id counts.
@@ -55,6 +56,7 @@ def read_item_file(source: Any, item: str | None = None) -> ItemFile:
     Args:
         source: a path, or a polars, pandas or Arrow frame.
         item: the column of the ids; a column with a common name if there is none of that name.
+        verbatim_ids: keep ids as they are; else they are brought into the form of a log's ids.
 
     Raises:
         SeqRecError: a missing or unreadable file, no column of ids, a row without an id.
@@ -66,10 +68,14 @@ def read_item_file(source: Any, item: str | None = None) -> ItemFile:
     column = _column_of_ids(name, table.columns, item)
     table = table.filter(~pl.all_horizontal(pl.all().is_null()))
     dtype = table[column].dtype
-    if not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
+    is_whole = dtype.is_float() and bool((table[column] % 1 == 0).all()) and not verbatim_ids
+    if not (dtype.is_integer() or is_whole or dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise SeqRecError(f"{name}: column {column!r} holds {dtype}, not ids")
     table = table.with_columns(cs.categorical().cast(pl.String), cs.enum().cast(pl.String))
     table = table.cast({column: pl.String})
+    if not verbatim_ids:
+        tidy = tidy_ids(table[column], f"{name}: column {column!r}")
+        table = table.with_columns(tidy.ids.alias(column))
     num_missing = int((table[column].fill_null("").str.strip_chars() == "").sum())
     if num_missing:
         raise SeqRecError(f"{name}: {num_missing:,} rows have no id (column {column!r})")

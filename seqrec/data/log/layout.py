@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrec.data.log.columns import is_common_name
+from seqrec.data.log.column_names import is_common_name
 from seqrec.data.log.text import count_leading_blank_lines, first_lines, open_bytes
 from seqrec.errors import SeqRecError
 

@@ -1,26 +1,45 @@
 """Normalization of a log: its raw columns, checked, in seqrec's own types."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, get_args
 
 import polars as pl
 import pyarrow.compute as pc
 
+from seqrec.data.log.dates import READ_SPELLINGS, TIME_TYPE
+from seqrec.data.log.ids import count_rows, merge_equal, tidy_ids
 from seqrec.data.log.sources import Log
-from seqrec.data.log.values import (
-    TIME_TYPE,
-    Parsed,
-    cast_if_numeric,
-    parse_numbers,
-    parse_order,
-    parse_times,
-)
+from seqrec.data.log.times import PER_UNIT, parse_times
+from seqrec.data.log.values import Parsed, cast_if_numeric, parse_numbers, parse_order
 from seqrec.errors import SeqRecError
 
 OWN_COLUMNS = ("user", "item", "time", "split", "rating", "user_id", "item_id")
 SUFFIX = "_in_log"
 """Suffix of a log's column that has the name of one of seqrec's columns."""
 ORDER_COLUMN = "seqrec order"
+
+
+MissingIds = Literal["refuse", "drop"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How the values of a log are read."""
+
+    time_format: str | None = None
+    """A format of ``strptime``, ``day-first``, ``month-first``, or a unit: ``s``, ``ms``, ``us``,
+    ``ns``; None: as the values show."""
+    missing_ids: MissingIds = "refuse"
+    """``drop`` leaves out rows without a user or an item."""
+    verbatim_ids: bool = False
+    """True keeps ids as they are: spaces, ``1000.0`` and words such as ``NULL`` included."""
+
+    def __post_init__(self) -> None:
+        if self.missing_ids not in get_args(MissingIds):
+            choices = ", ".join(get_args(MissingIds))
+            raise SeqRecError(f"--missing-ids {self.missing_ids}: choose one of {choices}")
 
 
 @dataclass(frozen=True)
@@ -40,58 +59,123 @@ class NormalizedLog:
     """Rows of the log, blank ones included."""
     renamed: dict[str, str]
     """Old and new names of columns that had the name of one of seqrec's columns."""
+    num_without_id: int = 0
+    """Rows that were left out for lack of a user or an item."""
+    changed_ids: dict[str, int] = field(default_factory=dict)
+    """Rows whose id lost spaces around it, or became an integer, by kind."""
 
 
-def normalize(log: Log) -> NormalizedLog:
+def normalize(log: Log, options: ReadOptions | None = None) -> NormalizedLog:
     """Return the log in seqrec's own types, without the blank lines of a text file.
 
     Raises:
         SeqRecError: a broken source, an empty log, a missing id, a time, rating or order that
-            cannot be read.
+            cannot be read, times that may mean something else.
     """
+    options = options or ReadOptions()
     raw = log.collect()
     num_rows = len(raw)
     columns = log.columns
     assert columns.user is not None and columns.item is not None
-    is_blank = _check_ids(log, raw, [columns.user, columns.item])
+    changed: dict[str, int] = {}
+    user, user_ids = _read_ids(log, raw, columns.user, options, changed)
+    item, item_ids = _read_ids(log, raw, columns.item, options, changed)
+    is_blank, is_without_id = _find_missing_ids(log, raw, user, item, options)
+    own, unit = _read_values(log, raw, is_blank | is_without_id, options)
+    others, renamed = _other_columns(log, raw)
+    time = own.pop("time", pl.Series([None], dtype=TIME_TYPE).new_from_index(0, num_rows))
+    table = pl.DataFrame({"user": user, "item": item, "time": time, **own, **others})
+    is_dropped = is_blank | is_without_id
+    if is_dropped.any():
+        table = table.filter(~is_dropped)
+    if table.is_empty():
+        raise SeqRecError(f"{log.name}: holds no interactions")
+    num_without_id = int(is_without_id.sum())
+    return NormalizedLog(
+        table, user_ids, item_ids, unit, num_rows, renamed, num_without_id, changed
+    )
+
+
+def _read_ids(
+    log: Log, raw: pl.DataFrame, name: str, options: ReadOptions, changed: dict[str, int]
+) -> tuple[pl.Series, pl.Series]:
+    """Return the row of every interaction's id (null if it is missing) and the ids."""
+    codes, ids = _encode_ids(raw[name])
+    if options.verbatim_ids:
+        return codes, ids
+    tidy = tidy_ids(ids, f"{log.name}: column {name!r}")
+    for kind, mask in (("stripped_ids", tidy.is_stripped), ("whole_float_ids", tidy.is_whole)):
+        changed[kind] = changed.get(kind, 0) + count_rows(codes, mask & tidy.ids.is_not_null())
+    return merge_equal(codes, tidy.ids)
+
+
+def _find_missing_ids(
+    log: Log, raw: pl.DataFrame, user: pl.Series, item: pl.Series, options: ReadOptions
+) -> tuple[pl.Series, pl.Series]:
+    """Return masks of the rows that are entirely blank, and of the other rows without an id.
+
+    Raises:
+        SeqRecError: a row without an id, unless such rows are dropped.
+    """
+    is_missing = user.is_null() | item.is_null()
+    is_blank = is_missing & False
+    if log.is_text and is_missing.any():
+        is_blank = raw.select(pl.all_horizontal(pl.all().is_null() | (pl.all() == ""))).to_series()
+    is_missing &= ~is_blank
+    if is_missing.any() and options.missing_ids == "refuse":
+        row = int(is_missing.arg_max() or 0)
+        role = "user" if user[row] is None else "item"
+        name = log.columns.by_role()[role]
+        text = raw[name][row]
+        word = str(text or "").strip()
+        quoted = f"'{word}'" if word else "empty"
+        count = f"{is_missing.sum():,} of {len(raw):,}"
+        raise SeqRecError(
+            f"{log.where(row)}: the {role}'s id (column {name!r}) is {quoted}; "
+            f"{count} rows have no id: drop them with --missing-ids drop"
+            + (f", or keep {quoted} as an id with --verbatim-ids" if word else "")
+        )
+    return is_blank, is_missing
+
+
+def _read_values(
+    log: Log, raw: pl.DataFrame, is_dropped: pl.Series, options: ReadOptions
+) -> tuple[dict[str, pl.Series], str | None]:
+    """Return the time, rating and order of the log, by name, and the unit of the times."""
+    columns = log.columns
     own: dict[str, pl.Series] = {}
     unit = None
     if columns.time is not None:
-        parsed = _parse(log, raw, columns.time, "time", parse_times)
+        parsed = _parse_times(log, raw, columns.time, options.time_format)
         own["time"], unit = parsed.values, parsed.unit
+    elif options.time_format is not None:
+        raise SeqRecError(
+            f"--time-format {options.time_format}: {log.name} has no time column; name it with "
+            "--time"
+        )
     if columns.rating is not None:
         own["rating"] = _parse(log, raw, columns.rating, "rating", parse_numbers).values
     if columns.order is not None:
         own[ORDER_COLUMN] = _parse(log, raw, columns.order, "order", parse_order).values
-        is_missing = own[ORDER_COLUMN].is_null() & ~is_blank
+        is_missing = own[ORDER_COLUMN].is_null() & ~is_dropped
         if is_missing.any():
             where = log.where(int(is_missing.arg_max() or 0))
             raise SeqRecError(f"{where}: no order (column {columns.order!r} is empty)")
-    user, user_ids = _encode_ids(raw[columns.user])
-    item, item_ids = _encode_ids(raw[columns.item])
-    others, renamed = _other_columns(log, raw)
-    time = own.pop("time", pl.Series([None], dtype=TIME_TYPE).new_from_index(0, num_rows))
-    table = pl.DataFrame({"user": user, "item": item, "time": time, **own, **others})
-    if is_blank.any():
-        table = table.filter(~is_blank)
-    if table.is_empty():
-        raise SeqRecError(f"{log.name}: holds no interactions")
-    return NormalizedLog(table, user_ids, item_ids, unit, num_rows, renamed)
+    return own, unit
 
 
-def _check_ids(log: Log, raw: pl.DataFrame, ids: list[str]) -> pl.Series:
-    """Refuse missing ids; return a mask of the rows that are entirely blank."""
-    is_empty = [raw[name].is_null() | (raw[name] == "") for name in ids]
-    is_wrong = is_empty[0] | is_empty[1]
-    is_blank = is_wrong & False
-    if log.is_text and is_wrong.any():
-        is_blank = raw.select(pl.all_horizontal(pl.all().is_null() | (pl.all() == ""))).to_series()
-    is_wrong &= ~is_blank
-    if is_wrong.any():
-        row = int(is_wrong.arg_max() or 0)
-        role, name = ("user", ids[0]) if is_empty[0][row] else ("item", ids[1])
-        raise SeqRecError(f"{log.where(row)}: the {role}'s id (column {name!r}) is empty")
-    return is_blank
+def _parse_times(log: Log, raw: pl.DataFrame, name: str, format: str | None) -> Parsed:
+    if format is not None and raw[name].dtype.is_temporal():
+        raise SeqRecError(
+            f"--time-format {format}: column {name!r} holds {raw[name].dtype}, not text"
+        )
+    parsed = _parse(log, raw, name, "time", partial(parse_times, format=format))
+    if parsed.doubt is not None:
+        choices = "s, ms, us or ns" if parsed.unit in PER_UNIT else "day-first or month-first"
+        raise SeqRecError(
+            f"{log.name}: time column {name!r} {parsed.doubt}; choose with --time-format {choices}"
+        )
+    return parsed
 
 
 def _parse(
@@ -105,9 +189,12 @@ def _parse(
     parsed = parse(values)
     if parsed.first_bad_row is not None:
         row = parsed.first_bad_row
-        kind = "a time" if role == "time" else "a number"
+        kind, fix = "a number", ""
+        if role == "time":
+            kind = "a time"
+            fix = f"; times are read as in {READ_SPELLINGS}; for others name --time-format"
         raise SeqRecError(
-            f"{log.where(row)}: {role} {values[row]!r} (column {name!r}) is not {kind}"
+            f"{log.where(row)}: {role} {values[row]!r} (column {name!r}) is not {kind}{fix}"
         )
     return parsed
 

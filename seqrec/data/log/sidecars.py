@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from seqrec.data.log.columns import simplify_name
+from seqrec.data.log.column_names import simplify_name
 from seqrec.data.log.text import check_line_ends
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError

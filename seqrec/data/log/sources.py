@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from seqrec.data.checksums import file_sha256
-from seqrec.data.log.columns import Columns, assign_columns, guess_columns
+from seqrec.data.log.column_guess import assign_columns, guess_columns
+from seqrec.data.log.columns import Columns, FoundColumns
 from seqrec.data.log.diagnostics import explain_read_error, locate_row
 from seqrec.data.log.formats import (
     SUFFIXES,
@@ -28,6 +29,8 @@ from seqrec.errors import SeqRecError
 
 FOLDER_LOGS = ("u.data", "ratings.dat", "ratings.csv", "ratings.csv.gz", "ratings.parquet")
 """Files that are a folder's log, whatever else the folder holds."""
+SAMPLE_ROWS = 1000
+"""First rows of a log, whose values show the columns."""
 MOVIELENS_COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
 
 
@@ -47,6 +50,10 @@ class Log:
     """SHA-256 of every file that was read, by name."""
     file: LogFile | None = None
     """The file of the interactions; None for a frame."""
+    found_by: dict[str, str] = field(default_factory=dict)
+    """How the column of each role was found: ``flag``, ``name``, ``values``, ``position``."""
+    notes: tuple[str, ...] = ()
+    """Sentences about columns that may have been meant as well."""
 
     @property
     def name(self) -> str:
@@ -87,24 +94,36 @@ def read_source(source: Any, *, columns: Columns | None = None, format: str | No
     if not isinstance(source, str | Path):
         frame = to_lazy_frame(source)
         with one_line_errors("the frame"):
-            names = frame.collect_schema().names()
-        guessed = guess_columns("the frame", names, requested)
-        return Log(_with_text_ids(frame, guessed), guessed)
+            sample = frame.head(SAMPLE_ROWS).collect()
+        found = guess_columns("the frame", sample, requested)
+        log = _with_text_ids(frame, found.columns)
+        return Log(log, found.columns, found_by=found.found_by, notes=found.notes)
     path = find_log(Path(source))
     with one_line_errors(str(path)):
         file = _detect_file(path, requested, format)
     with _located_errors(file):
         log = scan(file)
-        names = log.collect_schema().names()
-        if file.layout and file.layout.is_unnamed:
-            assigned = assign_columns(str(path), names, requested, file.layout.first_row)
-        else:
-            assigned = guess_columns(str(path), names, requested)
-        ids = [name for name in (assigned.user, assigned.item) if name]
+        found = _find_columns(file, log.head(SAMPLE_ROWS).collect(), requested)
+        ids = [name for name in (found.columns.user, found.columns.item) if name]
         log = cast_to_text(file, log, ids)
     sidecars = read_sidecars(path)
     files = {part.name: file_sha256(part) for part in (path, *sidecars.paths)}
-    return Log(log, assigned, sidecars.items, sidecars.users, files, file)
+    return Log(
+        log,
+        found.columns,
+        sidecars.items,
+        sidecars.users,
+        files,
+        file,
+        found.found_by,
+        found.notes,
+    )
+
+
+def _find_columns(file: LogFile, sample: pl.DataFrame, requested: Columns) -> FoundColumns:
+    if file.layout and file.layout.is_unnamed:
+        return assign_columns(str(file.path), sample, requested)
+    return guess_columns(str(file.path), sample, requested)
 
 
 def find_log(path: Path) -> Path:

@@ -33,7 +33,7 @@ def count_tied_pairs(table: pl.DataFrame, keys: list[str]) -> int:
 def _num_duplicates(table: pl.DataFrame, ordered_by: str) -> int:
     """Return the number of rows that repeat an earlier user, item, time and rating."""
     columns = [name for name in ("user", "item", "time", "rating") if name in table.columns]
-    if ordered_by == "time":
+    if ordered_by.startswith("time"):
         key = pl.col("user", "time")
         is_tied = [pl.all_horizontal(key == key.shift(by)).fill_null(False) for by in (1, -1)]
         table = table.filter(pl.any_horizontal(is_tied))

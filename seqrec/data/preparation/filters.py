@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Int
 
 from seqrec.errors import SeqRecError
 
-Repeats = Literal["keep", "drop-consecutive"]
+Repeats = Literal["keep", "drop-duplicates", "drop-consecutive"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Filters:
     min_item: int = 1
     """Minimum number of interactions of an item (k-core)."""
     repeats: Repeats = "keep"
-    """``drop-consecutive`` keeps the first of neighbouring interactions with the same item."""
+    """``drop-duplicates`` keeps the first of rows that are equal in every column,
+    ``drop-consecutive`` the first of neighbouring interactions with the same item."""
     cold_share: float = 0.0
     """Share of the items that keep their test interactions only."""
 
@@ -75,6 +77,11 @@ def is_repeat(users: Int[np.ndarray, " N"], items: Int[np.ndarray, " N"]) -> Boo
     repeat = np.zeros(len(users), dtype=bool)
     repeat[1:] = (users[1:] == users[:-1]) & (items[1:] == items[:-1])
     return repeat
+
+
+def is_first_of_equal(table: pl.DataFrame) -> Bool[np.ndarray, " N"]:
+    """Return a mask of the rows that equal no earlier row in every column."""
+    return table.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
 
 
 def _size(codes: Int[np.ndarray, " N"]) -> int:

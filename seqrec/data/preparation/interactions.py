@@ -6,15 +6,16 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from seqrec.data.log.normalization import ORDER_COLUMN, OWN_COLUMNS, normalize
+from seqrec.data.log.normalization import ORDER_COLUMN, OWN_COLUMNS, ReadOptions, normalize
 from seqrec.data.log.sources import Log
 from seqrec.data.preparation.counts import add_counts, count_tied_pairs
-from seqrec.data.preparation.filters import Filters, is_repeat, k_core
+from seqrec.data.preparation.filters import Filters, is_first_of_equal, is_repeat, k_core
 from seqrec.data.preparation.numbering import (
     get_unwatched_ids,
     number_by_appearance,
     number_by_training,
 )
+from seqrec.data.preparation.observations import Observations, observe
 from seqrec.data.preparation.rows import Rows
 from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_times, split_at, split_last
 from seqrec.errors import SeqRecError
@@ -34,11 +35,13 @@ class Interactions:
     time_unit: str | None
     """Unit of the log's times: ``s``, ``ms``, ``us``, ``ns``, ``date``; None without times."""
     ordered_by: str
-    """``time``, ``file``, or the name of the order column."""
+    """``time``, ``time, then COLUMN``, the name of the order column, or ``file``."""
     cuts: dict[str, str]
     """First times of validation and test, for a global-time split."""
     renamed: dict[str, str]
     """Old and new names of the log's columns that had the name of one of seqrec's columns."""
+    observations: Observations
+    """Unusual values that a user should know of."""
 
 
 Catalog = Literal["watched", "all"]
@@ -46,28 +49,40 @@ Catalog = Literal["watched", "all"]
 
 
 def prepare_interactions(
-    log: Log, filters: Filters, split_by: SplitBy, catalog: Catalog = "watched"
+    log: Log,
+    filters: Filters,
+    split_by: SplitBy,
+    catalog: Catalog = "watched",
+    reading: ReadOptions | None = None,
 ) -> Interactions:
     """Return the interactions of a log, filtered and split.
 
-    Ties in time keep the order of the log. Under a global-time split, rows are sorted by time
-    before the order column, and the k-core counts the training part only.
+    Rows are sorted by time, then by the order column; ties keep the order of the log. Under a
+    global-time split the k-core counts the training part only.
 
     Args:
         log: the source.
         filters: the filters to apply.
         split_by: the split to apply.
         catalog: ``all`` adds the items that only the log's item files name.
+        reading: how times and ids are read.
 
     Raises:
         SeqRecError: unreadable values, missing ids or times, a log without remaining rows.
     """
-    normalized = normalize(log)
+    normalized = normalize(log, reading)
     user_ids, item_ids = normalized.user_ids, normalized.item_ids
     in_log = item_ids
-    rows = Rows(log.name, normalized.table, normalized.num_rows)
-    unit, renamed = normalized.time_unit, normalized.renamed
+    rows = Rows(log.name, normalized.table, normalized.num_rows, normalized.num_without_id)
+    unit, renamed, changed_ids = (
+        normalized.time_unit,
+        normalized.renamed,
+        normalized.changed_ids,
+    )
     del normalized
+    if filters.repeats == "drop-duplicates":
+        is_kept = is_first_of_equal(rows.table)
+        rows.keep(is_kept, "duplicates_dropped", "--repeats drop-duplicates")
     if filters.min_rating is not None:
         if "rating" not in rows.table.columns:
             raise SeqRecError(f"{log.name}: --min-rating needs ratings; name them with --rating")
@@ -101,6 +116,7 @@ def prepare_interactions(
         rows.counts["unwatched_items"] = len(unwatched)
         item_ids = item_ids.append(unwatched)
     add_counts(rows, split_by, ordered_by, len(item_ids))
+    observations = observe(rows, unit, changed_ids)
     own = [name for name in OWN_COLUMNS if name in rows.table.columns]
     names = ("validation_from", "test_from")
     return Interactions(
@@ -112,6 +128,7 @@ def prepare_interactions(
         ordered_by=ordered_by,
         cuts={name: _iso(cut) for name, cut in zip(names, cuts or (), strict=False)},
         renamed=renamed,
+        observations=observations,
     )
 
 
@@ -160,29 +177,26 @@ def _drop_repeats(rows: Rows) -> int:
 
 
 def _order(rows: Rows, log: Log, has_time_split: bool) -> str:
-    """Sort by user, then time or order, and count ties; return the name of the sort key."""
-    keys = []
-    ordered_by = "file"
+    """Sort by user, time and order column, and count ties; return what the order is.
+
+    The order column alone decides where times are missing.
+    """
     has_order = ORDER_COLUMN in rows.table.columns
-    if has_time_split:
-        keys = ["time", ORDER_COLUMN] if has_order else ["time"]
-        ordered_by = "time"
-    elif has_order:
-        keys = [ORDER_COLUMN]
-        ordered_by = str(log.columns.order)
-    elif num_missing := rows.table["time"].null_count():
-        if num_missing < len(rows.table):
-            raise SeqRecError(
-                f"{log.name}: {num_missing:,} of {len(rows.table):,} times (column "
-                f"{log.columns.time!r}) are missing; name a column that already is each user's "
-                f"order with --order, or split by global-time, which drops them"
-            )
-    else:
-        keys = ["time"]
-        ordered_by = "time"
+    num_missing = 0 if has_time_split else rows.table["time"].null_count()
+    keys = ["time"] if not num_missing else []
+    if has_order:
+        keys.append(ORDER_COLUMN)
+    elif 0 < num_missing < len(rows.table):
+        raise SeqRecError(
+            f"{log.name}: {num_missing:,} of {len(rows.table):,} times (column "
+            f"{log.columns.time!r}) are missing; name a column that already is each user's "
+            f"order with --order, or split by global-time, which drops them"
+        )
     rows.table = rows.table.sort("user", *keys, maintain_order=True)
     rows.counts["tied_pairs"] = count_tied_pairs(rows.table, ["user", *keys]) if keys else 0
-    return ordered_by
+    names = ["time"] if "time" in keys else []
+    names += [str(log.columns.order)] if has_order else []
+    return ", then ".join(names) or "file"
 
 
 def _iso(microseconds: int) -> str:

@@ -10,17 +10,25 @@ from seqrec.errors import SeqRecError
 class Rows:
     """The remaining rows of a log, and the number of rows that each filter dropped."""
 
-    def __init__(self, name: str, table: pl.DataFrame, num_rows: int) -> None:
+    def __init__(
+        self, name: str, table: pl.DataFrame, num_rows: int, num_without_id: int = 0
+    ) -> None:
         """Start with all rows.
 
         Args:
             name: the log's name in messages.
             table: the rows that are not blank.
-            num_rows: rows of the log, blank ones included.
+            num_rows: rows of the log, blank ones and those without an id included.
+            num_without_id: rows that were left out for lack of an id.
         """
         self.name = name
         self.table = table
-        self.counts = {"rows_read": num_rows, "blank_rows": num_rows - len(table)}
+        self.counts = {
+            "rows_read": num_rows,
+            "blank_rows": num_rows - len(table) - num_without_id,
+        }
+        if num_without_id:
+            self.counts["without_id"] = num_without_id
         self._options: list[str] = []
 
     def keep(self, mask: pl.Expr | Bool[np.ndarray, " N"], counter: str, option: str) -> int:

@@ -9,6 +9,7 @@ import polars as pl
 from seqrec.data.catalog import catalog_fingerprint
 from seqrec.data.checksums import file_sha256
 from seqrec.data.histories import write_blocks
+from seqrec.data.log.normalization import ReadOptions
 from seqrec.data.log.sources import Log
 from seqrec.data.manifest import (
     FORMAT_VERSION,
@@ -21,6 +22,7 @@ from seqrec.data.manifest import (
 from seqrec.data.parquet import write_parquet
 from seqrec.data.preparation.filters import Filters
 from seqrec.data.preparation.interactions import Catalog, Interactions
+from seqrec.data.preparation.understanding import describe
 from seqrec.data.splits import SplitBy
 
 
@@ -32,6 +34,7 @@ def write_prepared(
     log: Log,
     filters: Filters,
     split_by: SplitBy,
+    reading: ReadOptions | None = None,
     catalog: Catalog = "watched",
 ) -> dict[str, Any]:
     """Write a prepared folder.
@@ -43,6 +46,7 @@ def write_prepared(
         log: the source of item and user attributes and of checksums.
         filters: the filters that were applied.
         split_by: the split that was applied.
+        reading: how times and ids were read.
         catalog: the value of ``--catalog``.
 
     Returns:
@@ -51,6 +55,7 @@ def write_prepared(
     Raises:
         OSError: the folder cannot be written.
     """
+    reading = reading or ReadOptions()
     tables = {
         INTERACTIONS_FILE: interactions.table,
         ITEMS_FILE: _known_rows("item", interactions.item_ids, log.items),
@@ -77,7 +82,11 @@ def write_prepared(
             "repeats": filters.repeats,
             "cold_share": filters.cold_share,
             "catalog": catalog,
+            "time_format": reading.time_format,
+            "missing_ids": reading.missing_ids,
+            "verbatim_ids": reading.verbatim_ids,
         },
+        "understood": describe(log, interactions, split_by),
         "split_points": interactions.cuts,
         "counts": interactions.counts,
         "catalog_fingerprint": catalog_fingerprint(interactions.item_ids.to_list()),

@@ -4,10 +4,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seqrec.data.log.values import cast_if_numeric, parse_numbers, parse_order, parse_times
+from seqrec.data.log.times import parse_times
+from seqrec.data.log.values import cast_if_numeric, parse_numbers, parse_order
 
 NOON = datetime(2020, 1, 2, 12, 0, 0)
 SECONDS = int(NOON.replace(tzinfo=UTC).timestamp())
@@ -54,6 +55,7 @@ def test_typed_times_become_utc_without_a_zone():
 
 @given(st.integers(-(10**10), 10**10))
 def test_any_second_of_sixteen_centuries_comes_back(second):
+    assume(not 19000101 <= second <= 21001231)  # calendar numbers
     parsed = parse_times(pl.Series([second]))
     assert parsed.values.cast(pl.Int64).to_list() == [second * 10**6]
 

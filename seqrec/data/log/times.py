@@ -1,0 +1,140 @@
+"""Times of a log: seconds to nanoseconds since 1970, calendar numbers, dates as text."""
+
+from typing import get_args
+
+import polars as pl
+
+from seqrec.data.log.dates import TIME_TYPE, DayMonth, parse_dates
+from seqrec.data.log.values import Parsed, cast_text, first_true, parse_order, without_blanks
+
+UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (0.0, "s"))
+"""The smallest magnitude of a time since 1970 in each unit, compared with the column's median."""
+PER_UNIT = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+"""Factor and divisor that convert a unit to microseconds."""
+UNIT_NAMES = {
+    "s": "seconds since 1970",
+    "ms": "milliseconds since 1970",
+    "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970",
+    "date": "dates",
+}
+MOST_MICROSECONDS = 2**62
+USUAL_SECONDS = 631_152_000, 4_102_444_800
+"""1990 and 2100 in seconds since 1970: times outside of them stand out."""
+CALENDAR_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Formats of dates as whole numbers, by their number of digits."""
+
+
+def parse_times(raw: pl.Series, format: str | None = None) -> Parsed:
+    """Parse times as microseconds since 1970, UTC, from numbers, dates, or text of either.
+
+    Args:
+        raw: the column.
+        format: ``s``, ``ms``, ``us`` or ``ns``, ``day-first`` or ``month-first``, or a format of
+            ``strptime``; None: as its values show.
+    """
+    if raw.dtype == pl.Date:
+        return Parsed(raw.cast(TIME_TYPE), "date")
+    if isinstance(raw.dtype, pl.Datetime):
+        if raw.dtype.time_zone is not None:
+            raw = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return Parsed(raw.cast(TIME_TYPE), "date")
+    if format is not None and format not in (*PER_UNIT, *get_args(DayMonth)):
+        return _parse_format(raw, format)
+    if raw.dtype == pl.String and format not in PER_UNIT:
+        first = raw.filter(raw.str.contains(r"\S")).head(1)
+        if cast_text(first, pl.Float64)[1].has_nulls():
+            text = without_blanks(raw)
+            times, doubt = parse_dates(text, format)
+            return Parsed(times, "date", first_true(times.is_null() & text.is_not_null()), doubt)
+    return _parse_numbers(raw, format if format in PER_UNIT else None)
+
+
+def looks_like_times(sample: pl.Series) -> bool:
+    """Return True if all values of a sample are times between 1990 and 2100."""
+    if sample.dtype.is_nested() or sample.dtype in (pl.Boolean, pl.Object, pl.Binary, pl.Time):
+        return False
+    if not sample.dtype.is_temporal() and sample.cast(pl.String, strict=False).is_null().all():
+        return False
+    if sample.dtype == pl.Duration:
+        return False
+    parsed = parse_times(sample)
+    if parsed.first_bad_row is not None or parsed.values.null_count() == len(sample):
+        return False
+    return count_unusual(parsed.values) == 0
+
+
+def count_unusual(times: pl.Series) -> int:
+    """Return the number of times before 1990 or after 2100."""
+    low, high = (seconds * 1_000_000 for seconds in USUAL_SECONDS)
+    return int((~times.cast(pl.Int64).is_between(low, high)).sum())
+
+
+def _parse_format(raw: pl.Series, format: str) -> Parsed:
+    text = without_blanks(raw.cast(pl.String))
+    times = text.str.to_datetime(format, time_unit="us", strict=False)
+    if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
+        times = times.dt.replace_time_zone(None)
+    return Parsed(times, "date", first_true(times.is_null() & text.is_not_null()))
+
+
+def _parse_numbers(raw: pl.Series, unit: str | None) -> Parsed:
+    parsed = parse_order(raw)
+    if parsed.first_bad_row is not None:
+        return parsed
+    values = parsed.values
+    doubt = None
+    if unit is None:
+        if (calendar := _parse_calendar(values)) is not None:
+            return calendar
+        median = values.abs().median()
+        size = float(median) if isinstance(median, int | float) else 0.0
+        unit = next(unit for least, unit in UNITS if size >= least)
+        doubt = _find_other_unit(values, unit)
+    factor, divisor = PER_UNIT[unit]
+    is_bad = values.cast(pl.Float64).abs() > MOST_MICROSECONDS / factor * divisor
+    if is_bad.any():
+        return Parsed(values, unit, first_true(is_bad), doubt)
+    if values.dtype == pl.Int64:
+        times = values * factor // divisor
+    else:
+        times = (values * factor / divisor).round().cast(pl.Int64)
+    return Parsed(times.cast(TIME_TYPE), unit, doubt=doubt)
+
+
+def _parse_calendar(values: pl.Series) -> Parsed | None:
+    """Return whole numbers that all are dates such as 20210308, or None."""
+    least, most = values.min(), values.max()
+    if not isinstance(least, int | float) or not isinstance(most, int | float) or least < 1:
+        return None
+    digits = len(str(int(least)))
+    format = CALENDAR_FORMATS.get(digits)
+    scale = 10 ** (digits - 8) if format else 0
+    if format is None or not 19000101 * scale <= least <= most < 21010101 * scale:
+        return None
+    whole = values.cast(pl.Int64)
+    if values.dtype != pl.Int64 and (whole != values).any():
+        return None
+    times = whole.cast(pl.String).str.to_datetime(format, time_unit="us", strict=False)
+    return Parsed(times, "date") if times.null_count() == values.null_count() else None
+
+
+def _find_other_unit(values: pl.Series, unit: str) -> str | None:
+    """Return a sentence about values that are usual times in another unit only, or None."""
+    is_usual = _is_usual(values, unit)
+    if is_usual.all():
+        return None
+    others = values.filter(~is_usual)
+    for other in PER_UNIT:
+        in_other = others.filter(_is_usual(others, other)) if other != unit else others.clear()
+        if len(in_other) and is_usual.any():
+            one = values.filter(is_usual)[0]
+            names = UNIT_NAMES[unit], UNIT_NAMES[other]
+            return f"holds {names[0]} ({one:.0f}) and {names[1]} ({in_other[0]:.0f})"
+    return None
+
+
+def _is_usual(values: pl.Series, unit: str) -> pl.Series:
+    factor, divisor = PER_UNIT[unit]
+    low, high = (seconds * 1_000_000 * divisor // factor for seconds in USUAL_SECONDS)
+    return values.is_between(low, high)
