@@ -60,9 +60,7 @@ def test_two_times_of_equal_rank_are_refused():
 
 
 def test_a_common_name_whose_values_are_no_times_gives_way_to_nothing_in_silence():
-    with pytest.raises(
-        SeqRecError, match="'created_on' holds times; choose with --time "
-    ):
+    with pytest.raises(SeqRecError, match="'created_on' holds times; choose with --time "):
         guess({**IDS, "time": [1, 2], "created_on": SECONDS})
     assert guess({**IDS, "time": [1, 2]})["time"] == "time"
 
