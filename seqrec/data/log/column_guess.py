@@ -19,6 +19,8 @@ from seqrec.errors import SeqRecError
 
 MOST = 0.5
 """Share of the first values that show the role of a column; the others may be faults."""
+FEW_ROWS = 20
+"""First rows whose values are looked at one by one."""
 CLOCK = r"^\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*$"
 """A time of the day without its date."""
 
@@ -86,14 +88,15 @@ def assign_columns(log: str, sample: pl.DataFrame, requested: Columns) -> FoundC
 def _fits(values: pl.Series, role: str) -> bool:
     """Return True if the values may have a role: the times are mostly times, others are not."""
     if role == "time":
-        is_read = pl.Series([looks_like_times(values[row : row + 1]) for row in range(len(values))])
-        return float(is_read.mean() or 0.0) >= MOST
+        rows = range(min(len(values), FEW_ROWS))
+        is_time = [looks_like_times(values[row : row + 1]) for row in rows]
+        return sum(is_time) >= MOST * len(rows)
     return not looks_like_times(values) and (role != "rating" or _share_of_numbers(values) >= MOST)
 
 
 def _share_of_numbers(values: pl.Series) -> float:
     text = values.cast(pl.String).str.strip_chars()
-    return float(text.cast(pl.Float64, strict=False).is_not_null().mean() or 0.0)
+    return text.cast(pl.Float64, strict=False).count() / max(len(text), 1)
 
 
 def _is_settled(by_position: dict[str, str], found: FoundColumns) -> bool:
