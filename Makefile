@@ -13,7 +13,7 @@ VENV := .venv
 
 PEERS := benchmarks/peers
 
-.PHONY: demo test lint campaign bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
+.PHONY: demo test lint campaign gpu bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
@@ -31,6 +31,10 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy seqrec
+
+# Checks and measures what needs a GPU, in nine minutes at most; without one it says so.
+gpu: $(VENV)/installed-dev
+	$(VENV)/bin/python -m benchmarks.gpu $(BENCH)
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.engine $(BENCH)

@@ -141,7 +141,7 @@ def probe(kind: str, num_items: int, num_targets: int, num_steps: int) -> dict[s
     if kind == LOSS_ALONE:
         once = _loss_alone(num_items, num_targets)
     else:
-        step = TrainingStep(_module(load_recipe("sft", _overrides(kind)), num_items))
+        step = TrainingStep(build_untrained(load_recipe("sft", _overrides(kind)), num_items))
         materialise_state(step.optimizer)
 
         def once() -> float:
@@ -166,14 +166,14 @@ def _overrides(kind: str) -> list[str]:
     ]
 
 
-def _module(recipe: Recipe, num_items: int) -> TrainingModule:
+def build_untrained(recipe: Recipe, num_items: int) -> TrainingModule:
     """The model that ``seqrec train`` would train, for items without names."""
     tokens = ItemTokens(OneTokenItems(NUM_SPECIAL, num_items), pad_token_id=0, unknown_token_id=1)
     model = build_model(
         recipe.model,
         tokens,
         vocab_size=NUM_SPECIAL + num_items,
-        max_length=LENGTH,
+        max_length=recipe.data.max_length,
         catalog_fingerprint="",
         tokenizer_fingerprint="",
     )
