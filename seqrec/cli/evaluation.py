@@ -90,6 +90,7 @@ def evaluate(
 ) -> None:
     """Compare models and baselines by ranking the whole catalog."""
     from seqrec.reports.verb_lines import evaluation_lines
+    from seqrec.reports.windows import window_lines
 
     cut_offs = parse_numbers(k, "--k")
     result = seqrec.evaluate(
@@ -110,4 +111,8 @@ def evaluate(
         out=out,
         overwrite=overwrite,
     )
-    print_result(result, as_json, *evaluation_lines(result, min(cut_offs), with_strata=strata))
+    if "windows" in result:
+        lines = window_lines(result)
+    else:
+        lines = evaluation_lines(result, min(cut_offs), with_strata=strata)
+    print_result(result, as_json, *lines)

@@ -20,6 +20,8 @@ from seqrec.data.manifest import (
 )
 from seqrec.data.parquet import read_parquet
 from seqrec.data.prepared_schema import check_interactions, check_numbered
+from seqrec.data.splits import is_time_split
+from seqrec.data.windows import find_windows
 from seqrec.errors import SeqRecError
 
 TargetMode = Literal["together", "last", "successive"]
@@ -41,6 +43,10 @@ class PreparedData:
                 was edited, tables of another schema.
         """
         path = Path(path)
+        if windows := find_windows(path):
+            raise SeqRecError(
+                f"{path}: holds {len(windows)} windows; name one, such as {windows[0]}"
+            )
         manifest = read_manifest(path)
         for name in TABLES:
             check_table_file(path / name, manifest["files"][name])
@@ -77,8 +83,8 @@ class PreparedData:
 
     @property
     def targets(self) -> TargetMode:
-        """``together``, or the ``--targets`` of a global-time split."""
-        is_by_time = self.split_by.startswith("global-time")
+        """``together``, or the ``--targets`` of a split by time."""
+        is_by_time = is_time_split(self.split_by)
         return self.manifest["options"]["targets"] if is_by_time else "together"
 
     def items(self) -> pl.DataFrame:

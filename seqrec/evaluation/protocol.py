@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData, TargetMode
-from seqrec.data.splits import TEST, VALIDATION
+from seqrec.data.splits import TEST, VALIDATION, is_time_split
 from seqrec.evaluation.metrics import hit_rate, mark_hits, metric_collection, mrr, ndcg, recall
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
@@ -185,7 +185,7 @@ def protocol_line(
         catalog += f", {unwatched:,} of them in no interaction"
     parts = [
         f"{data.split_by} {split}"
-        + (f", {data.targets} targets" if data.split_by.startswith("global-time") else ""),
+        + (f", {data.targets} targets" if is_time_split(data.split_by) else ""),
         f"{num_queries:,} queries",
         catalog,
         f"filters: {', '.join(filters)}" if filters else "no filters",

@@ -17,7 +17,7 @@ from seqrec.data.preparation.numbering import (
 )
 from seqrec.data.preparation.observations import Observations, observe
 from seqrec.data.preparation.rows import Rows
-from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_times, split_at, split_last
+from seqrec.data.splits import TEST, TRAIN, SplitBy, cut_at_dates, cut_times, split_at, split_last
 from seqrec.errors import SeqRecError
 
 
@@ -135,10 +135,22 @@ def prepare_interactions(
 def _split_at_times(rows: Rows, split_by: SplitBy) -> tuple[int, int]:
     option = f"--split-by {split_by.text}"
     rows.keep(pl.col("time").is_not_null(), "without_time", f"{option}, which needs times,")
-    cuts = cut_times(rows.get_ints("time"), split_by.quantile)
-    rows.table = rows.table.with_columns(split=split_at(rows.get_ints("time"), cuts))
-    if not (rows.table["split"] == TRAIN).any():
+    if len(split_by.dates) == 3:
+        rows.keep(rows.get_ints("time") < split_by.dates[2], "after_the_end", option)
+    times = rows.get_ints("time")
+    if split_by.dates:
+        cuts = cut_at_dates(times, split_by.dates)
+    else:
+        cuts = cut_times(times, split_by.quantile)
+    split = split_at(times, cuts)
+    if not (split == TRAIN).any():
         raise SeqRecError(f"{rows.name}: {option} leaves nothing to train on: too few times")
+    if not (split == TEST).any():
+        first, last = _iso(int(times.min())), _iso(int(times.max()))
+        raise SeqRecError(
+            f"{rows.name}: {option} leaves nothing to test on; the times are {first} to {last}"
+        )
+    rows.table = rows.table.with_columns(split=split)
     return cuts
 
 
