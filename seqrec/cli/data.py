@@ -20,14 +20,15 @@ PreparedOut = Annotated[Path | None, typer.Option(help="Prepared folder to write
 SplitBy = Annotated[
     str,
     typer.Option(
-        help="leave-one-out, last-n:N, global-time:Q (Q: share of interactions before the cut) "
-        "or none."
+        help="leave-one-out, last-n:N, global-time:Q (Q: share of interactions before the cut), "
+        "date:[VALIDATION,]TEST[,END] (first times, UTC), none, or windows:START,LENGTH,COUNT "
+        "(a date split each LENGTH, such as 7d)."
     ),
 ]
 Targets = Annotated[
     str,
     typer.Option(
-        help="Test targets of global-time: last (each user's last interaction) or successive "
+        help="Test targets of splits by time: last (each user's last interaction) or successive "
         "(every one after the cut, in turn)."
     ),
 ]
@@ -150,6 +151,7 @@ def prepare(
     validation and test, and a manifest.
     """
     from seqrec.reports.prepared import prepare_lines
+    from seqrec.reports.windows import prepared_window_lines
 
     result = seqrec.prepare(
         source,
@@ -175,4 +177,5 @@ def prepare(
         explain=explain,
         overwrite=overwrite,
     )
-    print_result(result, as_json, *prepare_lines(result))
+    lines = prepared_window_lines if "windows" in result else prepare_lines
+    print_result(result, as_json, *lines(result))

@@ -10,16 +10,15 @@ from seqrec.config.defaults import PREPARE
 from seqrec.data.known_datasets.copies import obtain_dataset
 from seqrec.data.known_datasets.descriptions import list_known_datasets
 from seqrec.data.log.columns import Columns
-from seqrec.data.log.item_file import add_items, check_known_items, read_item_file
+from seqrec.data.log.item_file import add_items, read_item_file
 from seqrec.data.log.normalization import MissingIds, ReadOptions
 from seqrec.data.log.sources import read_source
 from seqrec.data.preparation.filters import Filters, Repeats
-from seqrec.data.preparation.interactions import Catalog, prepare_interactions
-from seqrec.data.preparation.preview import preview_histories
-from seqrec.data.preparation.understanding import describe
-from seqrec.data.preparation.writing import write_prepared
-from seqrec.data.splits import parse_split
+from seqrec.data.preparation.interactions import Catalog
+from seqrec.data.splits import parse_splits
+from seqrec.data.windows import WINDOW_PREFIX, is_windows
 from seqrec.errors import SeqRecError
+from seqrec.jobs.preparation import Preparation
 from seqrec.outputs import new_folder, refuse_existing
 
 CACHE = Path("data") / "raw"
@@ -61,8 +60,10 @@ def prepare(
     Args:
         source: a known dataset's name, a file, a folder, or a polars, pandas or Arrow frame.
         out: the prepared folder; not needed with ``explain``.
-        split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q`` or ``none``.
-        targets: test targets of a global-time split: each user's ``last`` interaction, or all
+        split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q``,
+            ``date:[VALIDATION,]TEST[,END]``, ``none``, or ``windows:START,LENGTH,COUNT`` for
+            several ``date`` splits, each in a folder ``window-N`` of ``out``.
+        targets: test targets of a split by time: each user's ``last`` interaction, or all
             ``successive`` ones after the cut.
         user: column of the user; guessed from names and values if None, as the next three.
         item: column of the item.
@@ -97,7 +98,7 @@ def prepare(
     Raises:
         SeqRecError: a mistake in source, options or output.
     """
-    split = parse_split(split_by, targets)
+    splits = parse_splits(split_by, targets)
     filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
     if catalog not in get_args(Catalog):
         raise SeqRecError(f"--catalog {catalog}: choose one of {', '.join(get_args(Catalog))}")
@@ -118,27 +119,15 @@ def prepare(
     )
     if item_features is not None:
         log = add_items(log, item_features)
-    interactions = prepare_interactions(log, filters, split, catalog, reading)
-    if item_features is not None:
-        num_unwatched = interactions.counts.get("unwatched_items", 0)
-        check_known_items(
-            item_features, interactions.item_ids[: len(interactions.item_ids) - num_unwatched]
-        )
+    preparation = Preparation(name, log, item_features, filters, reading, catalog)
     if explain or out is None:
-        return {
-            "understood": describe(log, interactions, split),
-            "counts": interactions.counts,
-            "preview": preview_histories(log, interactions),
-        }
+        return preparation.explain(splits[0])
     with new_folder(Path(out), overwrite=overwrite) as folder:
-        manifest = write_prepared(
-            folder,
-            interactions,
-            source=name,
-            log=log,
-            filters=filters,
-            split_by=split,
-            reading=reading,
-            catalog=catalog,
-        )
-    return {"out": str(out), **manifest}
+        if not is_windows(split_by):
+            return {"out": str(out), **preparation.write(folder, splits[0])}
+        windows = []
+        for number, split in enumerate(splits, 1):
+            part = folder / f"{WINDOW_PREFIX}{number}"
+            part.mkdir()
+            windows.append({"out": str(Path(out) / part.name), **preparation.write(part, split)})
+    return {"out": str(out), "windows": windows}

@@ -77,12 +77,18 @@ def _fill(name: Any, number: str) -> Any:
 
 def summarize_windows(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the means over windows beside the results of each."""
-    notes = dict.fromkeys(note for result in results for note in result["notes"])
+    shared = [note for note in results[0]["notes"] if all(note in one["notes"] for one in results)]
+    own = [
+        f"window {result['window']}: {note}"
+        for result in results
+        for note in result["notes"]
+        if note not in shared
+    ]
     rows = zip(*(result["rows"] for result in results), strict=True)
     return {
         "protocol": f"mean and standard deviation over {len(results)} windows; the first: "
         + results[0]["protocol"],
-        "notes": list(notes),
+        "notes": shared + own,
         "metric": results[0]["metric"],
         "rows": [_summarize_row(one) for one in rows],
         "windows": list(results),

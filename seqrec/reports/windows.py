@@ -1,10 +1,22 @@
-"""The lines of an evaluation over sliding windows."""
+"""The lines of sliding windows: what was prepared, and an evaluation over them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from seqrec.reports.evaluation_tables import own_rows, printed_rows
 from seqrec.reports.tables import text_table
+
+PREPARED_COUNTS = ("train", "validation", "test", "users", "items", "users_evaluated")
+
+
+def prepared_window_lines(result: Mapping[str, Any]) -> list[str]:
+    """A row per window: its folder, its dates and the sizes of its parts."""
+    rows = [
+        {"folder": window["out"], "split by": window["options"]["split_by"]}
+        | {name.replace("_", " "): window["counts"][name] for name in PREPARED_COUNTS}
+        for window in result["windows"]
+    ]
+    return [text_table(rows)]
 
 
 def window_lines(result: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ DROPS = (
     "duplicates_dropped",
     "below_min_rating",
     "without_time",
+    "after_the_end",
     "outside_core",
     "repeats_dropped",
     "withheld_as_cold",
