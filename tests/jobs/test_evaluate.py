@@ -185,7 +185,7 @@ def test_a_system_is_asked_once_and_has_a_name_of_its_own(runs, data, tmp_path):
 
 
 def test_a_wrong_name_is_refused_before_anything_is_ranked(data, monkeypatch):
-    monkeypatch.setattr("seqrec.jobs.evaluate.tune_named_baselines", pytest.fail)
+    monkeypatch.setattr("seqrec.jobs.folder_evaluation.tune_named_baselines", pytest.fail)
     for wrong, message in (
         ({"against": "eas"}, "--against eas: choose from popularity"),
         ({"metric": "ndcg@20"}, "--metric ndcg@20: choose from"),
