@@ -22,6 +22,8 @@ FLOORS = (
     "recent-popularity",
     "transitions",
     "transition-graph",
+    "seq-rules",
+    "pctm",
     "item-knn",
     "ease",
     "als",

@@ -7,7 +7,9 @@ from seqrec.baselines.factorization import als, bpr
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.baselines.neighbours import item_knn
 from seqrec.baselines.popularity import Popularity, RecentPopularity
+from seqrec.baselines.rules import sequential_rules
 from seqrec.baselines.settings import Settings, check_settings, default_settings, parse_settings
+from seqrec.baselines.transition_product import transition_product
 from seqrec.baselines.transitions import first_order_transitions, transition_graph
 from seqrec.data.histories import Histories
 from seqrec.errors import SeqRecError
@@ -18,6 +20,8 @@ BASELINES: dict[str, Callable[..., Ranker]] = {
     "recent-popularity": RecentPopularity,
     "transitions": first_order_transitions,
     "transition-graph": transition_graph,
+    "seq-rules": sequential_rules,
+    "pctm": transition_product,
     "item-knn": item_knn,
     "ease": EASE,
     "als": als,

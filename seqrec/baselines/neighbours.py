@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from seqrec.baselines.graph import ItemGraph
-from seqrec.baselines.matrices import training_matrix, without_repeats
+from seqrec.baselines.matrices import decayed, training_matrix, without_repeats
 from seqrec.baselines.popularity import tie_breaker
 from seqrec.data.histories import Histories
 
@@ -54,7 +54,7 @@ def item_knn(
         "item-knn",
         vstack(blocks, format="csr"),
         tie_breaker(histories, num_items),
-        history_decay=history_decay,
+        get_weights=decayed(history_decay),
         preprocess=without_repeats,
     )
 

@@ -101,6 +101,22 @@ BASELINE_SPACES = {
             "edge_decay": {"low": 0.3, "high": 1.0},
             "history_decay": {"low": 0.3, "high": 1.0},
         },
+        "seq-rules": {
+            "max_steps": [5, 10, 20, 30],
+            "distances": ["inverse", "logarithmic"],
+            "num_rules": {"low": 20, "high": 2000, "log": True},
+            "rarity_power": {"low": 0.0, "high": 1.0},
+            "history_items": {"low": 1, "high": 30},
+            "history_exponent": {"low": 0.5, "high": 3.0},
+        },
+        "pctm": {
+            "max_steps": [5, 10, 20],
+            "distance_exponent": {"low": 0.0, "high": 1.5},
+            "smoothing": {"low": 30.0, "high": 30000.0, "log": True},
+            "recent_share": {"low": 0.5, "high": 1.0},
+            "history_decay": _DECAY,
+            "popularity_penalty": {"low": 0.0, "high": 0.6},
+        },
         "item-knn": {
             "num_neighbours": {"low": 20, "high": 2000, "log": True},
             "shrinkage": {"low": 0.1, "high": 100.0, "log": True},
