@@ -35,6 +35,22 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
     exec(blocks("python")[0], {})
 
 
+def test_the_log_of_the_readme_is_understood_as_printed(tmp_path, monkeypatch, capsys):
+    rows = [
+        f"{100 + n % 60},{(7 * n * n + n // 60) % 40 + 1000},{1 + n % 5},{1700000000 + n * 3601}"
+        for n in range(1200)
+    ]
+    rows.insert(600, " 105,1003,4,1700003601")
+    lines = ["customer,product,stars,watched_at", *rows, rows[-1]]
+    (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        seqrec.cli.main(["prepare", "ratings.csv", "--explain"])
+    shown = [block for block in blocks("text") if block.startswith("columns")]
+    assert len(shown) == 1 and capsys.readouterr().out.startswith(shown[0])
+    assert list(tmp_path.iterdir()) == [tmp_path / "ratings.csv"]
+
+
 def commands_of_docs():
     """Every ``seqrec`` line of the docs' shell blocks, and of what recipes say they are run by."""
     found = []
