@@ -9,6 +9,7 @@ import seqrec
 from seqrec.cli.options import Json, Overwrite
 from seqrec.cli.output import print_result
 from seqrec.config.defaults import PREPARE
+from seqrec.errors import SeqRecError
 
 Source = Annotated[
     str,
@@ -78,6 +79,13 @@ Explain = Annotated[
         help="Print how the log was understood and five users' histories; write nothing.",
     ),
 ]
+Append = Annotated[
+    bool,
+    typer.Option("--append", help="Add the rows to the prepared folder --to, with its options."),
+]
+AppendTo = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Prepared folder that --append adds rows to.")
+]
 Format = Annotated[
     str | None,
     typer.Option(help="csv, parquet, ndjson or sequences; default: guessed from the file."),
@@ -142,6 +150,8 @@ def prepare(
     items: ItemFile = None,
     catalog: CatalogChoice = PREPARE.catalog,
     explain: Explain = False,
+    append: Append = False,
+    to: AppendTo = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -153,6 +163,8 @@ def prepare(
     from seqrec.reports.prepared import prepare_lines
     from seqrec.reports.windows import prepared_window_lines
 
+    if append != (to is not None):
+        raise SeqRecError("--append, --to: name both, as in seqrec prepare NEW --append --to DIR")
     result = seqrec.prepare(
         source,
         out=out,
@@ -175,6 +187,7 @@ def prepare(
         items=items,
         catalog=catalog,
         explain=explain,
+        append_to=to,
         overwrite=overwrite,
     )
     lines = prepared_window_lines if "windows" in result else prepare_lines

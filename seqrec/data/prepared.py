@@ -95,6 +95,10 @@ class PreparedData:
         """Return a row a user, in user order: ``user``, ``user_id`` and known attributes."""
         return read_parquet(self.path / USERS_FILE)
 
+    def interactions(self) -> pl.DataFrame:
+        """Return all interactions with every column, sorted by user, oldest first."""
+        return read_parquet(self.path / INTERACTIONS_FILE)
+
     def histories(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Histories:
         """Return all histories, with some of the log's columns.
 

@@ -18,6 +18,7 @@ from seqrec.data.preparation.interactions import Catalog
 from seqrec.data.splits import parse_splits
 from seqrec.data.windows import WINDOW_PREFIX, is_windows
 from seqrec.errors import SeqRecError
+from seqrec.jobs.append import append, refuse_options
 from seqrec.jobs.preparation import Preparation
 from seqrec.outputs import new_folder, refuse_existing
 
@@ -52,6 +53,7 @@ def prepare(
     items: Any = None,
     catalog: Catalog = PREPARE.catalog,
     explain: bool = False,
+    append_to: str | Path | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
@@ -87,6 +89,8 @@ def prepare(
             columns of any name; it is merged with item files beside the log.
         catalog: ``watched``: items with interactions after filtering; ``all``: also items that
             only an item file has, for models with content.
+        append_to: a prepared folder to which the rows are added, with its own options; only
+            columns, ``format`` and ``items`` may be named beside it.
         explain: write nothing; return how the log was understood and five users' histories.
         overwrite: replace ``out``.
         say: called with the line that names a known dataset's origin.
@@ -98,6 +102,26 @@ def prepare(
     Raises:
         SeqRecError: a mistake in source, options or output.
     """
+    requested = Columns(user, item, time, rating, order)
+    if append_to is not None:
+        given = {
+            "out": out,
+            "split_by": split_by,
+            "targets": targets,
+            "time_format": time_format,
+            "missing_ids": missing_ids,
+            "verbatim_ids": verbatim_ids,
+            "min_rating": min_rating,
+            "min_user": min_user,
+            "min_item": min_item,
+            "repeats": repeats,
+            "cold_share": cold_share,
+            "catalog": catalog,
+            "explain": explain,
+            "overwrite": overwrite,
+        }
+        refuse_options(append_to, given)
+        return append(source, Path(append_to), columns=requested, format=format, items=items)
     splits = parse_splits(split_by, targets)
     filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
     if catalog not in get_args(Catalog):
@@ -111,7 +135,7 @@ def prepare(
     known = {dataset.name for dataset in list_known_datasets()}
     if name in known and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
-    log = read_source(source, columns=Columns(user, item, time, rating, order), format=format)
+    log = read_source(source, columns=requested, format=format)
     item_features = (
         None
         if items is None

@@ -1,6 +1,6 @@
 """The lines that ``seqrec prepare`` prints: how the log was understood, and its counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PRINTED_COUNTS = (
@@ -30,12 +30,22 @@ def prepare_lines(result: Mapping[str, Any]) -> list[str]:
         f"split    {_format_split(understood['split'])}",
         f"rows     {_format_rows(understood['rows'])}",
         *(f"note     {note}" for note in understood["notes"]),
+        *_appended_lines(result.get("appended", ())),
         *(
             f"{name.replace('_', ' ')}: {counts[name]:,}"
             for name in PRINTED_COUNTS
             if name in counts
         ),
         *_preview_lines(result.get("preview", ())),
+    ]
+
+
+def _appended_lines(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line on the log that was appended last."""
+    return [
+        f"appended {part['new_rows']:,} rows of {part['source']}, {part['new_items']:,} new items, "
+        f"{part['new_users']:,} new users"
+        for part in parts[-1:]
     ]
 
 

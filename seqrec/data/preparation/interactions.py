@@ -6,7 +6,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from seqrec.data.log.normalization import ORDER_COLUMN, OWN_COLUMNS, ReadOptions, normalize
+from seqrec.data.log.normalization import (
+    ORDER_COLUMN,
+    OWN_COLUMNS,
+    NormalizedLog,
+    ReadOptions,
+    normalize,
+)
 from seqrec.data.log.sources import Log
 from seqrec.data.preparation.counts import add_counts, count_tied_pairs
 from seqrec.data.preparation.filters import Filters, is_first_of_equal, is_repeat, k_core
@@ -70,7 +76,17 @@ def prepare_interactions(
     Raises:
         SeqRecError: unreadable values, missing ids or times, a log without remaining rows.
     """
-    normalized = normalize(log, reading)
+    return build_interactions(log, normalize(log, reading), filters, split_by, catalog)
+
+
+def build_interactions(
+    log: Log,
+    normalized: NormalizedLog,
+    filters: Filters,
+    split_by: SplitBy,
+    catalog: Catalog = "watched",
+) -> Interactions:
+    """Return the interactions of a normalized log; see ``prepare_interactions``."""
     user_ids, item_ids = normalized.user_ids, normalized.item_ids
     in_log = item_ids
     rows = Rows(log.name, normalized.table, normalized.num_rows, normalized.num_without_id)

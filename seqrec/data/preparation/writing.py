@@ -58,8 +58,8 @@ def write_prepared(
     reading = reading or ReadOptions()
     tables = {
         INTERACTIONS_FILE: interactions.table,
-        ITEMS_FILE: _known_rows("item", interactions.item_ids, log.items),
-        USERS_FILE: _known_rows("user", interactions.user_ids, log.users),
+        ITEMS_FILE: build_rows("item", interactions.item_ids, log.items),
+        USERS_FILE: build_rows("user", interactions.user_ids, log.users),
     }
     for name, table in tables.items():
         write = write_blocks if name == INTERACTIONS_FILE else write_parquet
@@ -95,12 +95,18 @@ def write_prepared(
             for name, table in tables.items()
         },
     }
-    manifest["sha256"] = manifest_sha256(manifest)
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, entries: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest of a prepared folder, with its checksum, and return it."""
+    manifest = {**entries, "sha256": manifest_sha256(entries)}
+    text = json.dumps(manifest, indent=2) + "\n"
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
     return manifest
 
 
-def _known_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
+def build_rows(role: str, ids: pl.Series, known: pl.DataFrame | None) -> pl.DataFrame:
     """Return the number, id and known attributes of every user or item."""
     id_name = f"{role}_id"
     table = pl.DataFrame({role: pl.int_range(len(ids), dtype=pl.UInt32, eager=True), id_name: ids})
