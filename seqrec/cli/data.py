@@ -9,7 +9,6 @@ import seqrec
 from seqrec.cli.options import Json, Overwrite
 from seqrec.cli.output import print_result
 from seqrec.config.defaults import PREPARE
-from seqrec.errors import SeqRecError
 
 Source = Annotated[
     str,
@@ -163,8 +162,6 @@ def prepare(
     from seqrec.reports.prepared import prepare_lines
     from seqrec.reports.windows import prepared_window_lines
 
-    if append != (to is not None):
-        raise SeqRecError("--append, --to: name both, as in seqrec prepare NEW --append --to DIR")
     result = seqrec.prepare(
         source,
         out=out,
@@ -187,7 +184,8 @@ def prepare(
         items=items,
         catalog=catalog,
         explain=explain,
-        append_to=to,
+        append=append,
+        to=to,
         overwrite=overwrite,
     )
     lines = prepared_window_lines if "windows" in result else prepare_lines

@@ -18,7 +18,7 @@ from seqrec.errors import SeqRecError
 from seqrec.outputs import new_folder
 
 
-def append(
+def append_log(
     source: Any, to: Path, *, columns: Columns, format: str | None, items: Any
 ) -> dict[str, Any]:
     """Read a log with the options of a prepared folder, and replace the folder by both.

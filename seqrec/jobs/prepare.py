@@ -18,7 +18,7 @@ from seqrec.data.preparation.interactions import Catalog
 from seqrec.data.splits import parse_splits
 from seqrec.data.windows import WINDOW_PREFIX, is_windows
 from seqrec.errors import SeqRecError
-from seqrec.jobs.append import append, refuse_options
+from seqrec.jobs.append import append_log, refuse_options
 from seqrec.jobs.preparation import Preparation
 from seqrec.outputs import new_folder, refuse_existing
 
@@ -53,7 +53,8 @@ def prepare(
     items: Any = None,
     catalog: Catalog = PREPARE.catalog,
     explain: bool = False,
-    append_to: str | Path | None = None,
+    append: bool = False,
+    to: str | Path | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = _to_stderr,
 ) -> dict[str, Any]:
@@ -89,8 +90,9 @@ def prepare(
             columns of any name; it is merged with item files beside the log.
         catalog: ``watched``: items with interactions after filtering; ``all``: also items that
             only an item file has, for models with content.
-        append_to: a prepared folder to which the rows are added, with its own options; only
-            columns, ``format`` and ``items`` may be named beside it.
+        append: add the rows to the prepared folder ``to``, with its own options; only columns,
+            ``format`` and ``items`` may be named beside it.
+        to: the prepared folder of ``append``.
         explain: write nothing; return how the log was understood and five users' histories.
         overwrite: replace ``out``.
         say: called with the line that names a known dataset's origin.
@@ -103,7 +105,9 @@ def prepare(
         SeqRecError: a mistake in source, options or output.
     """
     requested = Columns(user, item, time, rating, order)
-    if append_to is not None:
+    if append != (to is not None):
+        raise SeqRecError("--append, --to: name both, as in seqrec prepare NEW --append --to DIR")
+    if to is not None:
         given = {
             "out": out,
             "split_by": split_by,
@@ -120,8 +124,8 @@ def prepare(
             "explain": explain,
             "overwrite": overwrite,
         }
-        refuse_options(append_to, given)
-        return append(source, Path(append_to), columns=requested, format=format, items=items)
+        refuse_options(to, given)
+        return append_log(source, Path(to), columns=requested, format=format, items=items)
     splits = parse_splits(split_by, targets)
     filters = Filters(min_rating, min_user, min_item, repeats, cold_share)
     if catalog not in get_args(Catalog):

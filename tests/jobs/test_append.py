@@ -61,7 +61,7 @@ def test_several_appends_equal_the_log_of_all_rows(tmp_path, options, seed):
     folder = seqrec.prepare(parts[0], out=tmp_path / "parts", **options)["out"]
     before = [PreparedData.open(folder).users(), PreparedData.open(folder).items()]
     for part in parts[1:]:
-        result = seqrec.prepare(part, append_to=folder)
+        result = seqrec.prepare(part, append=True, to=folder)
     assert by_id(folder).equals(by_id(tmp_path / "whole"))
     for name in ("counts", "split_points", "ordered_by", "understood"):
         mine, other = result[name], whole[name]
@@ -83,12 +83,12 @@ def test_consecutive_repeats_are_dropped_across_the_border(tmp_path):
     seqrec.prepare(log[:200], out=tmp_path / "parts", **options)
     rows = log.sort("timestamp")
     seqrec.prepare(rows[:200], out=tmp_path / "sorted", **options)
-    result = seqrec.prepare(rows[200:], append_to=tmp_path / "sorted")
+    result = seqrec.prepare(rows[200:], append=True, to=tmp_path / "sorted")
     seqrec.prepare(rows, out=tmp_path / "whole", overwrite=True, **options)
     assert by_id(tmp_path / "sorted").equals(by_id(tmp_path / "whole"))
     assert result["counts"] == PreparedData.open(tmp_path / "whole").manifest["counts"]
     with pytest.raises(SeqRecError, match="1 of 1 rows are earlier than the last of"):
-        seqrec.prepare(rows[:1], append_to=tmp_path / "sorted")
+        seqrec.prepare(rows[:1], append=True, to=tmp_path / "sorted")
 
 
 def test_rows_that_are_there_already_are_refused_or_dropped(tmp_path):
@@ -96,11 +96,11 @@ def test_rows_that_are_there_already_are_refused_or_dropped(tmp_path):
     kept = seqrec.prepare(log, out=tmp_path / "kept")["out"]
     before = (tmp_path / "kept" / "manifest.json").read_bytes()
     with pytest.raises(SeqRecError, match="10 of 10 rows are already in .*drop-duplicates"):
-        seqrec.prepare(log[:10], append_to=kept)
+        seqrec.prepare(log[:10], append=True, to=kept)
     assert (tmp_path / "kept" / "manifest.json").read_bytes() == before
     folder = seqrec.prepare(log, out=tmp_path / "dropped", repeats="drop-duplicates")["out"]
     rows = by_id(folder)
-    result = seqrec.prepare(log[:10], append_to=folder)
+    result = seqrec.prepare(log[:10], append=True, to=folder)
     assert result["counts"]["duplicates_dropped"] == 10 and by_id(folder).equals(rows)
 
 
@@ -110,7 +110,7 @@ def test_the_same_file_is_refused_and_tables_without_news_keep_their_bytes(tmp_p
     folder = tmp_path / "data"
     seqrec.prepare(tmp_path / "log.csv", out=folder, order="row")
     with pytest.raises(SeqRecError, match="log.csv: is already in"):
-        seqrec.prepare(tmp_path / "log.csv", append_to=folder)
+        seqrec.prepare(tmp_path / "log.csv", append=True, to=folder)
     old = {name: (folder / name).read_bytes() for name in ("items.parquet", "users.parquet")}
     more = log[:2].with_columns(timestamp=pl.col("timestamp") + 99 * DAY, row=pl.col("row") + 999)
     more.write_csv(tmp_path / "more.csv")
@@ -120,7 +120,7 @@ def test_the_same_file_is_refused_and_tables_without_news_keep_their_bytes(tmp_p
     assert old == {name: (folder / name).read_bytes() for name in old}
     assert PreparedData.open(folder).manifest["counts"]["interactions"] == len(log) + 2
     with pytest.raises(SeqRecError, match="more.csv: is already in"):
-        seqrec.prepare(tmp_path / "more.csv", append_to=folder)
+        seqrec.prepare(tmp_path / "more.csv", append=True, to=folder)
 
 
 def test_an_append_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_an_append_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch)
     monkeypatch.setattr(module, "write_appended", fail)
     later = random_log(6).with_columns(timestamp=pl.col("timestamp") + 99 * DAY)
     with pytest.raises(SeqRecError, match="No space left"):
-        seqrec.prepare(later, append_to=folder)
+        seqrec.prepare(later, append=True, to=folder)
     assert by_id(folder).equals(by_id(tmp_path / "copy"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "data"]
 
@@ -142,7 +142,7 @@ def test_an_append_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch)
 def test_a_log_without_times_goes_on_at_the_end_of_each_history(tmp_path):
     rows = pl.DataFrame({"user_id": list("aabba"), "item_id": list("xyxzw")})
     seqrec.prepare(rows[:3], out=tmp_path / "data")
-    seqrec.prepare(rows[3:], append_to=tmp_path / "data")
+    seqrec.prepare(rows[3:], append=True, to=tmp_path / "data")
     data = PreparedData.open(tmp_path / "data")
     ids = data.items()["item_id"].to_list()
     histories = data.histories()
@@ -156,6 +156,7 @@ REFUSED = {
     "a core": ({"min_user": 2}, {}, "--min-user 2 .*prepare both logs in one"),
     "withheld items": ({"cold_share": 0.2}, {}, "--cold-share 0.2"),
     "another split": ({}, {"split_by": "last-n:2"}, "--split-by: .*leave it out"),
+    "a folder alone": ({}, {"append": False}, "--append, --to: name both"),
     "another folder": ({}, {"out": "x"}, "--out: .*leave it out"),
 }
 
@@ -164,14 +165,14 @@ REFUSED = {
 def test_options_that_cannot_hold_are_refused(tmp_path, options, more, message):
     seqrec.prepare(random_log(7), out=tmp_path / "data", **options)
     with pytest.raises(SeqRecError, match=message):
-        seqrec.prepare(random_log(8), append_to=tmp_path / "data", **more)
+        seqrec.prepare(random_log(8), **{"append": True, "to": tmp_path / "data", **more})
 
 
 def test_a_column_of_another_kind_is_refused(tmp_path):
     seqrec.prepare(random_log(9), out=tmp_path / "data")
     later = random_log(9).with_columns(timestamp=pl.col("timestamp") + 99 * DAY, row=pl.lit("x"))
     with pytest.raises(SeqRecError, match="column 'row' holds String"):
-        seqrec.prepare(later, append_to=tmp_path / "data")
+        seqrec.prepare(later, append=True, to=tmp_path / "data")
 
 
 def test_features_of_new_items_come_from_their_file(tmp_path):
@@ -182,5 +183,5 @@ def test_features_of_new_items_come_from_their_file(tmp_path):
     seqrec.prepare(rows[:2].cast({"timestamp": pl.Int64}), out=tmp_path / "data", items=items)
     more = pl.DataFrame({"item_id": ["c"], "title": ["C"]})
     new = pl.DataFrame({"user_id": ["u"], "item_id": ["c"], "timestamp": [2_100_000_000]})
-    seqrec.prepare(new, append_to=tmp_path / "data", items=more)
+    seqrec.prepare(new, append=True, to=tmp_path / "data", items=more)
     assert PreparedData.open(tmp_path / "data").items()["title"].to_list() == ["A", "B", "C"]
