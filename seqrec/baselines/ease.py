@@ -29,6 +29,7 @@ class EASE(Ranker):
     """
 
     name = "ease"
+    scores_items_by_items = True
 
     def __init__(
         self,

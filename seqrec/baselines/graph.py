@@ -20,6 +20,8 @@ class ItemGraph(Ranker):
     popularity.
     """
 
+    scores_items_by_items = True
+
     def __init__(
         self,
         name: str,

@@ -10,6 +10,7 @@ from seqrec.cli.options import Json, KeepSeen, MemoryMb, Model, Overwrite
 from seqrec.cli.output import print_result
 from seqrec.cli.values import parse_feature, parse_history
 from seqrec.config.defaults import RECOMMEND
+from seqrec.errors import SeqRecError
 
 History = Annotated[
     str | None,
@@ -28,7 +29,64 @@ HistorySplit = Annotated[
         "histories)."
     ),
 ]
-ListLength = Annotated[int, typer.Option(help="Number of items to recommend.")]
+Histories = Annotated[
+    Path | None,
+    typer.Option(
+        help="Log of new users (user, item, time, in any format of prepare), to recommend for them."
+    ),
+]
+SimilarTo = Annotated[
+    str | None, typer.Option(metavar="ITEM", help="List the items most similar to this one.")
+]
+Users = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --data: only the users of this file, one id a line or a user_id column."
+    ),
+]
+ListLength = Annotated[
+    int | None,
+    typer.Option(help="Number of items to recommend; default: 10, with --candidates all."),
+]
+Allow = Annotated[
+    Path | None,
+    typer.Option(
+        help="Items that may be listed: one id a line, or a file with item_id and perhaps user_id."
+    ),
+]
+Exclude = Annotated[
+    Path | None, typer.Option(help="Items that may not be listed, in the same form.")
+]
+Candidates = Annotated[
+    Path | None,
+    typer.Option(help="Rank exactly these items, also seen ones, in the same form."),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="List only items for which this holds, such as \"genres contains 'Comedy' AND year > "
+        '1990".',
+    ),
+]
+Mmr = Annotated[
+    float | None,
+    typer.Option(
+        metavar="WEIGHT",
+        help="Diverse lists: weight, 0 to 1, of the score against similarity to earlier items.",
+    ),
+]
+MaxPer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN:N",
+        help="List at most N items of each value of an item column; repeatable.",
+    ),
+]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ITEM[:RANK]", help="List this item for everybody; repeatable."),
+]
 Condition = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,7 +111,10 @@ Index = Annotated[
     Path | None,
     typer.Option(help="FAISS index of seqrec export to search; default: exact search."),
 ]
-ListsFile = Annotated[Path | None, typer.Option(help="Parquet file to write, with --data.")]
+ListsFile = Annotated[
+    Path | None,
+    typer.Option(help="File to write, with --data or --histories: .parquet, .csv or .ndjson."),
+]
 
 Kind = Annotated[str, typer.Option(help="Format: parquet, numpy or faiss.")]
 ExportFolder = Annotated[Path, typer.Option(help="Folder to write.")]
@@ -65,9 +126,19 @@ ExportUsers = Annotated[
 def recommend(
     model: Model,
     history: History = None,
+    histories: Histories = None,
+    similar_to: SimilarTo = None,
     data: AllUsers = None,
     split: HistorySplit = RECOMMEND.split,
-    k: ListLength = RECOMMEND.k,
+    users: Users = None,
+    k: ListLength = None,
+    allow: Allow = None,
+    exclude: Exclude = None,
+    candidates: Candidates = None,
+    where: Where = None,
+    mmr: Mmr = None,
+    max_per: MaxPer = None,
+    pin: Pin = None,
     conditions: Condition = None,
     likelihood: Likelihood = None,
     plan: Plan = False,
@@ -78,15 +149,27 @@ def recommend(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Recommend the next items, for a history or for all users."""
+    """Recommend the next items, for given histories or for users of a dataset."""
     from seqrec.reports.verb_lines import recommendation_lines
 
+    if histories is not None and out is None:
+        raise SeqRecError("--histories needs --out FILE.parquet (or .csv, .ndjson)")
     result = seqrec.recommend(
         model,
         history=None if history is None else parse_history(history),
+        histories=histories,
+        similar_to=similar_to,
         data=data,
         split=split,
+        users=users,
         k=k,
+        allow=allow,
+        exclude=exclude,
+        candidates=candidates,
+        where=where,
+        mmr=mmr,
+        max_per=max_per or (),
+        pin=pin or (),
         conditions=dict(parse_feature(text, "--condition") for text in conditions or ()),
         likelihood=None if likelihood is None else parse_feature(likelihood, "--likelihood"),
         plan=plan,
@@ -96,7 +179,7 @@ def recommend(
         out=out,
         overwrite=overwrite,
     )
-    print_result(result, as_json, *recommendation_lines(result, k))
+    print_result(result, as_json, *recommendation_lines(result))
 
 
 def export(

@@ -40,7 +40,6 @@ class EvaluateDefaults(NamedTuple):
 
 class RecommendDefaults(NamedTuple):
     split: Literal["validation", "test", "all"] = "test"
-    k: int = 10
 
 
 class DemoDefaults(NamedTuple):

@@ -55,7 +55,7 @@ class HistoryFrame:
         )
         if not is_frame(self.source):
             return table
-        types = to_lazy_frame(self.source).select(names).collect()
+        types = to_lazy_frame(_with_text_uuids(self.source)).select(names).collect()
         table = table.with_columns(_restore(table[name], types[name].dtype) for name in names)
         return _to_pandas(table, self.source, names) if is_pandas(self.source) else table
 
@@ -76,7 +76,7 @@ def read_histories(source: Any, features: Sequence[str] = ()) -> HistoryFrame:
         SeqRecError: a source that cannot be read; see ``read_source``.
     """
     with one_line_errors("histories"):
-        log = read_source(source)
+        log = read_source(_with_text_uuids(source))
         normalized = normalize(log)
     table = normalized.table
     if TIME in table.columns:
@@ -100,6 +100,18 @@ def read_histories(source: Any, features: Sequence[str] = ()) -> HistoryFrame:
     return HistoryFrame(source, log.columns, user_ids.to_list(), histories)
 
 
+def _with_text_uuids(source: Any) -> Any:
+    """Return a pandas frame with UUID objects as text, and any other source unchanged."""
+    if not is_pandas(source):
+        return source
+    names = [name for name in source.columns if _holds_uuids(source, name)]
+    return source.assign(**{name: source[name].map(str) for name in names}) if names else source
+
+
+def _holds_uuids(frame: Any, name: str) -> bool:
+    return len(frame) > 0 and isinstance(frame[name].iloc[0], uuid.UUID)
+
+
 def _get_cells(column: pl.Series) -> list[Any]:
     """Return a column's values; times in seconds since 1970."""
     if isinstance(column.dtype, pl.Datetime):
@@ -121,6 +133,6 @@ def _to_pandas(table: pl.DataFrame, source: Any, names: Sequence[str]) -> Any:
     """Return a pandas frame; columns of UUID objects hold such objects again."""
     frame = table.to_pandas()
     for name in names:
-        if len(source) and isinstance(source[name].iloc[0], uuid.UUID):
+        if _holds_uuids(source, name):
             frame[name] = [uuid.UUID(text) for text in frame[name]]
     return frame

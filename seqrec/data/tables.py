@@ -17,7 +17,7 @@ FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
-    ".tsv": "csv",
+    ".tsv": "tsv",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
 }
@@ -27,7 +27,7 @@ WHOLE_FLOAT = r"^(-?\d+)\.0$"
 
 def is_frame(value: Any) -> bool:
     """Test whether a value is a polars, pandas or Arrow frame, or another table with columns."""
-    return hasattr(value, "columns") and not isinstance(value, type)
+    return hasattr(type(value), "columns")
 
 
 def check_table_file(file: Path, option: str) -> str:
@@ -64,7 +64,8 @@ def write_table(
         if format == "ndjson":
             table.write_ndjson(file)
         else:
-            table.with_columns(_to_cells(column) for column in table).write_csv(file)
+            cells = table.with_columns(_to_cells(column) for column in table)
+            cells.write_csv(file, separator="\t" if format == "tsv" else ",")
 
 
 def read_table(source: Any, name: str) -> pl.DataFrame:

@@ -1,53 +1,46 @@
-"""``seqrec recommend``: the next items for one history, or for every user of a dataset."""
+"""``seqrec recommend``: the next items for given histories, or for users of a dataset."""
 
-import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import numpy as np
-from jaxtyping import Int
+from typing import Any, get_args
 
 from seqrec.arguments import check_arguments
-from seqrec.builders.named_models import NamedModel, open_ranker, open_recommender
+from seqrec.builders.named_models import NamedModel
 from seqrec.config.defaults import RECOMMEND
-from seqrec.data.histories import Histories
-from seqrec.data.prepared import PreparedData, TargetMode
-from seqrec.data.recommendations import TIME_INPUT, build_recommendations_table
-from seqrec.data.tables import check_table_file, write_table
+from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
-from seqrec.evaluation.conditions import (
-    adapt_queries,
-    get_time_input,
-    has_target_times,
-    read_whole_histories,
-    with_conditions,
+from seqrec.jobs.list_requests import (
+    WhichHistories,
+    list_for_data,
+    list_for_histories,
+    serve_model,
 )
-from seqrec.evaluation.protocol import build_queries
-from seqrec.outputs import new_file, refuse_existing_file
-from seqrec.ranking.answer import Rank, answer_history
-from seqrec.ranking.ranker import Ranker
-from seqrec.ranking.recommender import Recommender
-from seqrec.retrieval.exact import TopK
-from seqrec.retrieval.index import load_index
-from seqrec.tokens.events.requests import Event
-from seqrec.tokens.events.times import PAST_TIMES, TARGET_TIME
-
-logger = logging.getLogger(__name__)
-
-WhichHistories = Literal["validation", "test", "all"]
+from seqrec.outputs import refuse_existing_file
+from seqrec.ranking.answer import answer_history, answer_similar
+from seqrec.ranking.given_histories import check_history
+from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.served import Reading
 
 
 @check_arguments
 def recommend(
     model: NamedModel,
     *,
-    history: Sequence[Event] | None = None,
+    history: Sequence[Any] | None = None,
+    histories: Any = None,
+    similar_to: Any = None,
     data: str | Path | None = None,
     split: WhichHistories = RECOMMEND.split,
-    k: int = RECOMMEND.k,
+    users: Any = None,
+    k: int | None = None,
     exclude_seen: bool = True,
+    allow: Any = None,
+    exclude: Any = None,
+    candidates: Any = None,
+    where: str | None = None,
+    mmr: float | None = None,
+    max_per: Sequence[str] = (),
+    pin: Mapping[Any, Any] | Sequence[Any] = (),
     conditions: Mapping[str, Any] | None = None,
     likelihood: tuple[str, Any] | None = None,
     plan: bool = False,
@@ -55,18 +48,36 @@ def recommend(
     index: str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:
-    """Recommend for one unseen history, or for all users of a prepared folder.
+) -> Any:
+    """Recommend for given histories, or for the users of a prepared folder.
+
+    The items of a list are restricted by ``allow``, ``exclude`` and ``candidates``: a file (one id
+    a line, or columns ``item_id`` and, for lists per user, ``user_id``), a frame, a list of ids, or
+    a mapping from users to ids. A user without allowed items or candidates gets no list.
 
     Args:
-        model: run or model folder; with ``data`` also a baseline's name.
+        model: run or model folder, a baseline's name (with ``data``), or a ranker in memory.
         history: item ids, or events such as ``{"item_id": "318", "rating": 5}``, oldest first;
             new users need no retraining.
-        data: prepared folder, to recommend for all of its users instead of for ``history``.
+        histories: histories of several new users: a log (a file or frame of interactions), or as
+            in ``Recommender.recommend``.
+        similar_to: an item id, to list the most similar items.
+        data: prepared folder, to recommend for its users, or to fit a baseline to.
         split: with ``data``: histories before the ``validation`` or ``test`` targets, or ``all``
             interactions of each user.
-        k: length of the lists.
+        users: with ``data``: only these users, as a list of ids, a file or a frame.
+        k: length of the lists; None: 10, or with ``candidates`` all of them.
         exclude_seen: exclude the items of the history from the lists.
+        allow: the items that may be listed.
+        exclude: the items that may not be listed.
+        candidates: the items to rank, also seen ones.
+        where: condition on the items' columns, such as
+            ``genres contains 'Comedy' AND year > 1990``.
+        mmr: for diverse lists: weight from 0 to 1 of the score against the similarity to the items
+            listed before.
+        max_per: ``COLUMN:N``: at most N items of each value of an item column in a list.
+        pin: items that stand in every list, as ``ITEM`` or ``ITEM:RANK``, or a mapping from items
+            to ranks. Seen items are pinned too; excluded ones are not.
         conditions: values of features that the model reads before an item, such as
             ``{"rating": 5}``, assumed for the recommended items.
         likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
@@ -74,121 +85,68 @@ def recommend(
         plan: the model first predicts features of the next item, which become conditions.
         memory_mb: memory for scores, in MiB; None: chosen for the processor.
         index: folder of an exported FAISS index to search by products of vectors; None: exact.
-        out: Parquet file for the lists, required with ``data``.
+        out: file for the lists (.parquet, .csv or .ndjson), required with the users of ``data``.
         overwrite: replace ``out``.
 
     Returns:
-        The list of a history; or for ``data`` the path of the file, counts, and the times that
-        the model read, which the file also records.
+        The list of a history or of similar items. With ``out``: the path of the file, counts, and
+        the times that the model read, which a Parquet file also records. With ``histories`` and
+        no ``out``: a frame for a log, else as ``Recommender.recommend``.
 
     Raises:
-        SeqRecError: a mistake in options, model, history, data or output.
+        SeqRecError: a mistake in options, model, histories, data or output.
     """
-    if (history is None) == (data is None):
-        raise SeqRecError("--history, --data: name exactly one of them")
-    if k < 1:
+    given = [one for one in (history, histories, similar_to) if one is not None]
+    if len(given) > 1 or (not given and data is None):
+        raise SeqRecError("--history, --histories, --similar-to, --data: name exactly one of them")
+    _check_options(k, split, index, memory_mb, out, overwrite)
+    if likelihood is not None and history is None:
+        raise SeqRecError("--likelihood goes with --history")
+    options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
+    reading = Reading(conditions or {}, plan)
+    if not given:
+        return list_for_data(
+            model,
+            data or "",
+            split,
+            users,
+            k,
+            exclude_seen,
+            options,
+            reading,
+            memory_mb,
+            index,
+            out,
+            overwrite,
+        )
+    if users is not None:
+        raise SeqRecError("--users chooses users of --data; leave it out")
+    if out is not None and histories is None:
+        raise SeqRecError("--out goes with --data and --histories; one list is printed")
+    served = serve_model(model, data, memory_mb, index)
+    if similar_to is not None:
+        return answer_similar(served, similar_to, k, options)
+    if history is not None:
+        history = check_history(history)
+        return answer_history(served, history, k, exclude_seen, options, reading, likelihood)
+    return list_for_histories(served, histories, k, exclude_seen, options, reading, out, overwrite)
+
+
+def _check_options(
+    k: int | None,
+    split: str,
+    index: str | Path | None,
+    memory_mb: float | None,
+    out: str | Path | None,
+    overwrite: bool,
+) -> None:
+    """Refuse options that are wrong whatever the model."""
+    if k is not None and k < 1:
         raise SeqRecError(f"--k {k}: at least 1")
     if split not in get_args(WhichHistories):
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(WhichHistories))}")
     if index is not None and memory_mb is not None:
         raise SeqRecError("--memory-mb is for exact lists; leave it out with --index")
-    if history is not None:
-        if out is not None:
-            raise SeqRecError("--out goes with --data; the list of one --history is printed")
-        recommender = open_recommender(model)
-        recommender.limit_memory(memory_mb)
-        search = _get_search(recommender, k, exclude_seen, index)
-        return answer_history(recommender, history, search, conditions or {}, likelihood, plan)
-    if likelihood is not None:
-        raise SeqRecError("--likelihood goes with --history")
-    if out is None:
-        raise SeqRecError(
-            "--data needs --out FILE.parquet (or .csv, .ndjson) to write the lists to"
-        )
-    check_table_file(Path(out), "--out")
-    refuse_existing_file(Path(out), overwrite)
-    prepared = PreparedData.open(data or "")
-    histories = prepared.histories()
-    ranker = open_ranker(model, prepared, histories, lists_data_items=False)
-    for note in ranker.notes:
-        logger.warning(note)
-    ranker.limit_memory(memory_mb)
-    search = _get_search(ranker, k, exclude_seen, index)
-    users, conditioned = _select_histories(prepared, histories, split, ranker)
-    if conditions:
-        conditioned = with_conditions(ranker, conditioned, conditions)
-    if plan:
-        if not isinstance(ranker, Recommender):
-            raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
-        conditioned = ranker.add_plans(conditioned)
-    time_input = get_time_input(ranker)
-    if split == "all" and time_input == TARGET_TIME and not has_target_times(ranker, conditioned):
-        time_input = PAST_TIMES  # the time of the next event is neither known nor a condition
-    item_ids = prepared.items()["item_id"].to_list()
-    if isinstance(ranker, Recommender):
-        item_ids = ranker.item_ids
-    ranked = search(conditioned)
-    return _write_lists(prepared, users, item_ids, ranked, time_input, Path(out), overwrite)
-
-
-def _get_search(ranker: Ranker, k: int, exclude_seen: bool, index: str | Path | None) -> Rank:
-    """Return the search function: exact, or by an index of the model."""
-    if index is None:
-        return partial(ranker.rank, k=k, exclude_seen=exclude_seen)
-    if not isinstance(ranker, Recommender):
-        raise SeqRecError(f"--index {index}: {ranker.name} has no vectors to search")
-    faiss_index = load_index(
-        Path(index),
-        catalog_fingerprint=ranker.catalog_fingerprint,
-        model_fingerprint=ranker.fingerprint,
-    )
-    if not ranker.scores_are_products:
-        logger.warning("lists of %s through an index exclude its transition prior", ranker.name)
-    return partial(ranker.rank_by_index, faiss_index, k=k, exclude_seen=exclude_seen)
-
-
-def _select_histories(
-    prepared: PreparedData, histories: Histories, split: WhichHistories, ranker: Ranker
-) -> tuple[Int[np.ndarray, " Q"], Sequence[Int[np.ndarray, " T"]]]:
-    """Return the users to recommend for, and their histories in the ranker's form."""
-    if split == "all":
-        return np.arange(prepared.num_users), read_whole_histories(ranker, prepared)
-    queries = build_queries(histories, split, _merge_successive(prepared.targets))
-    if not len(queries.users):
-        raise SeqRecError(
-            f"{prepared.path}: no user has a {split} target under {prepared.split_by}; "
-            "use --split all"
-        )
-    return queries.users, adapt_queries(ranker, queries, prepared).histories
-
-
-def _write_lists(
-    prepared: PreparedData,
-    users: Int[np.ndarray, " Q"],
-    item_ids: Sequence[str],
-    ranked: TopK,
-    time_input: str,
-    out: Path,
-    overwrite: bool,
-) -> dict[str, Any]:
-    """Write the lists and return the counts and the path."""
-    table = build_recommendations_table(
-        prepared.users()["user_id"].gather(users).to_list(),
-        item_ids,
-        ranked.items.numpy(),
-        ranked.scores.numpy(),
-    )
-    with new_file(out, overwrite=overwrite) as file:
-        write_table(table, file, check_table_file(out, "--out"), {TIME_INPUT: time_input})
-    return {
-        "users": len(users),
-        "rows": len(table),
-        "lists_cut_short": int((ranked.items[:, -1] < 0).sum()),
-        "time_input": time_input,
-        "out": str(out),
-    }
-
-
-def _merge_successive(targets: TargetMode) -> TargetMode:
-    """Return the target mode with one list per user, before the first of successive targets."""
-    return "together" if targets == "successive" else targets
+    if out is not None:
+        check_table_file(Path(out), "--out")
+        refuse_existing_file(Path(out), overwrite)

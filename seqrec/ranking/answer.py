@@ -1,67 +1,96 @@
-"""The response for one history: recommendations, unknown ids and features, likelihoods."""
+"""The response for one history, and for one item: rows, unknown ids and features, likelihoods."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int
-
+from seqrec.data.ids import get_id_text
+from seqrec.data.item_table import ItemTable
+from seqrec.errors import SeqRecError
+from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.recommender import Recommender
+from seqrec.ranking.served import Reading, Served
+from seqrec.ranking.similar_items import rank_similar
 from seqrec.retrieval.exact import TopK
 from seqrec.tokens.events.requests import Event
 
-Rank = Callable[[Sequence[Int[np.ndarray, " T"]]], TopK]
-
 
 def answer_history(
-    recommender: Recommender,
+    served: Served,
     history: Sequence[Event],
-    rank: Rank,
-    conditions: Mapping[str, Any],
+    k: int | None,
+    exclude_seen: bool,
+    options: ListOptions,
+    reading: Reading,
     likelihood: tuple[str, Any] | None,
-    plan: bool,
 ) -> dict[str, Any]:
     """Return the recommendations for one history.
 
     Args:
-        recommender: the model.
+        served: the model or baseline.
         history: item ids or events, oldest first.
-        rank: returns the lists of encoded histories.
-        conditions: values of features before the recommended items.
+        k: length of the list; None: the default.
+        exclude_seen: exclude the items of the history.
+        options: which items are listed, and in which order.
+        reading: conditions and plans.
         likelihood: a learned feature and its value, whose probability each item gets.
-        plan: predict features of the next item first, as conditions.
     """
-    known, unknown = recommender.known_items([history])
-    events, unknown_features = recommender.known_events([history], known, conditions)
-    plan_details = {}
-    if plan:
-        events = recommender.add_plans(events)
-        (plan_details["plan"],) = recommender.get_plans(events)
-    ranked = rank(events)
-    titles = recommender.titles
-    pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
-    rows = [
-        {
-            "rank": position,
-            "item_id": recommender.item_ids[item],
-            "score": score,
-            "title": titles[item],
-        }
-        for position, (item, score) in enumerate(pairs, 1)
-        if item >= 0
-    ]
+    given = served.read([list(history)], reading)
+    rules, notes = build_rules(options, k, exclude_seen, served.table, Asked(1, None))
+    ranked = served.rank(given.histories, rules)
+    rows = _list_rows(ranked, served.table)
     if likelihood is not None:
+        if not isinstance(served.ranker, Recommender):
+            raise SeqRecError(f"--likelihood: {served.ranker.name} has learned no features")
         items = ranked.items[0].numpy()
-        (probabilities,) = recommender.compute_likelihood(events, [items[items >= 0]], *likelihood)
+        (probabilities,) = served.ranker.compute_likelihood(
+            given.histories, [items[items >= 0]], *likelihood
+        )
         for row, probability in zip(rows, probabilities, strict=True):
             row["likelihood"] = probability
+    item_ids, titles = served.table.item_ids, served.table.titles
+    is_answered = len(given.items[0]) or not isinstance(served.ranker, Recommender)
     return {
         "history": [
-            {"item_id": recommender.item_ids[item], "title": titles[item]} for item in known[0]
+            {"item_id": item_ids[item], "title": titles[item]} for item in given.items[0].tolist()
         ],
-        "unknown_items": unknown,
-        "unknown_features": unknown_features,
-        "fallback": None if len(known[0]) else "most watched in training",
-        **plan_details,
+        "unknown_items": given.unknown_items,
+        "unknown_features": given.unknown_features,
+        "fallback": None if is_answered else "most watched in training",
+        **({} if given.plans is None else {"plan": given.plans[0]}),
+        "notes": notes,
+        "k": rules.k,
         "recommendations": rows,
     }
+
+
+def answer_similar(
+    served: Served, item_id: Any, k: int | None, options: ListOptions
+) -> dict[str, Any]:
+    """Return the items that are most similar to one item, and their similarities.
+
+    Raises:
+        SeqRecError: the item is not in the catalog, or the system compares no items.
+    """
+    item_id = get_id_text(item_id)
+    item = served.table.get_row(item_id, "--similar-to")
+    rules, notes = build_rules(options, k, True, served.table, Asked(1, None))
+    if not rules.are_plain:
+        raise SeqRecError("--similar-to: goes without --mmr, --max-per and --pin")
+    ranked = rank_similar(served.ranker, item, rules.k, rules.allowed)
+    return {
+        "similar_to": {"item_id": item_id, "title": served.table.titles[item]},
+        "notes": notes,
+        "k": rules.k,
+        "recommendations": _list_rows(ranked, served.table),
+    }
+
+
+def _list_rows(ranked: TopK, table: ItemTable) -> list[dict[str, Any]]:
+    """Return the first list as rows."""
+    item_ids, titles = table.item_ids, table.titles
+    pairs = zip(ranked.items[0].tolist(), ranked.scores[0].tolist(), strict=True)
+    listed = [(item, score) for item, score in pairs if item >= 0]
+    return [
+        {"rank": rank, "item_id": item_ids[item], "score": score, "title": titles[item]}
+        for rank, (item, score) in enumerate(listed, 1)
+    ]

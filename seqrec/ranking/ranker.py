@@ -32,6 +32,8 @@ class Ranker(ABC):
     """Number of items scored at once."""
     batch_size = 512
     """Number of histories scored at once."""
+    scores_items_by_items = False
+    """True if the scores after a history of one item say how similar items are to it."""
     notes: Sequence[str] = ()
     """Caveats to print with its results."""
 

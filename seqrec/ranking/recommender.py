@@ -12,13 +12,21 @@ from jaxtyping import Float, Int
 
 from seqrec.arguments import check_arguments
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
+from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
-from seqrec.ranking.given_histories import list_histories
+from seqrec.ranking.given_histories import (
+    list_histories,
+    list_keys,
+    read_events,
+    refuse_conditions,
+)
+from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
+from seqrec.ranking.served import Given, Reading, Served, describe_unknown
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import ItemIndex, search
@@ -26,11 +34,7 @@ from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import (
     Event,
-    build_event_histories,
     get_item_id,
-    get_keys,
-    parse_conditions,
-    parse_events,
 )
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
@@ -62,11 +66,9 @@ class Recommender(ModelRanker):
         self.items = items
         """``items.parquet``: a row per item, in catalog order."""
         self.catalog_fingerprint = fingerprint
-        self.item_ids: list[str] = items["item_id"].to_list()
-        self.titles: list[str] = self.item_ids
-        if "title" in items.columns:
-            self.titles = items["title"].fill_null(items["item_id"]).to_list()
-        self._item_by_id = {item_id: item for item, item_id in enumerate(self.item_ids)}
+        self.table = ItemTable.build(items)
+        self.item_ids: list[str] = self.table.item_ids
+        self.titles: list[str] = self.table.titles
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
@@ -101,19 +103,35 @@ class Recommender(ModelRanker):
         exclude_seen: bool = True,
         conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
-    ) -> list[list[tuple[str, float]]]:
+        allow: Any = None,
+        exclude: Any = None,
+        candidates: Any = None,
+        where: str | None = None,
+        mmr: float | None = None,
+        max_per: Sequence[str] = (),
+        pin: Mapping[Any, Any] | Sequence[Any] = (),
+    ) -> Any:
         """Return the ``k`` best items of every history as ``(item_id, score)``, best first.
 
-        A list is shorter where fewer than ``k`` unseen items exist.
+        A list is shorter where fewer than ``k`` unseen and allowed items exist.
 
         Args:
-            histories: ids or events of each history, oldest first; lists, or whatever else lists
-                them: generators, arrays, series.
+            histories: ids or events of each history, oldest first: lists, generators, arrays or
+                series; a mapping from users to them, which gives a mapping; or a frame of
+                interactions, which gives a frame with its names and types of users and items.
             k: length of the lists.
             exclude_seen: exclude the items of the history.
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
                 features that the model's grammar places before the item.
             plan: predict the features of the next item first, and use them as conditions.
+            allow: ids that may be listed: for all, or (a mapping, a frame with users, or a list
+                per history) for each; this and the rest as in ``seqrec.recommend``.
+            exclude: ids that may not be listed.
+            candidates: ids to rank, also seen ones.
+            where: a condition on item columns.
+            mmr: weight of the score against similarity to items listed before.
+            max_per: ``COLUMN:N``: at most N items of each value of a column.
+            pin: items that stand in every list.
 
         Raises:
             SeqRecError: events out of order, a condition that the model does not know, or no
@@ -121,30 +139,32 @@ class Recommender(ModelRanker):
         """
         if k < 1:
             raise SeqRecError(f"k is {k}: at least 1")
-        known = self._known(histories, conditions)
-        if plan:
+        options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
+        return self.serve().recommend(
+            histories, k, exclude_seen, options, Reading(conditions or {}, plan)
+        )
+
+    def serve(self) -> Served:
+        """Return the recommender with its catalog, to list items under rules."""
+        columns = [] if self.events is None else self.events.grammar.columns
+        return Served(self, self.table, columns, self._read_given, self.rank)
+
+    def _read_given(self, histories: list[list[Event]], reading: Reading) -> Given:
+        """Return histories of ids or events as model inputs."""
+        items, unknown = self.known_items(histories)
+        known, unknown_features = self.known_events(histories, items, reading.conditions)
+        plans = None
+        if reading.plan:
             known = self.add_plans(known)
-        ranked = self.rank(known, k, exclude_seen=exclude_seen)
-        lists = []
-        for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
-            pairs = zip(items, scores, strict=True)
-            lists.append([(self.item_ids[item], score) for item, score in pairs if item >= 0])
-        if any(len(pairs) < k for pairs in lists):
-            logger.warning("fewer than %d unseen items exist for some histories", k)
-        return lists
+            plans = self.get_plans(known)
+        return Given(items, known, unknown, unknown_features, plans)
 
     def known_items(
         self, histories: Sequence[Sequence[Event]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
         """Return histories of ids or events as items, and the ids that are not in the catalog."""
-        unknown: list[str] = []
-        known = []
-        for history in histories:
-            ids = [event if isinstance(event, str) else get_item_id(event) for event in history]
-            items = [self._item_by_id.get(item_id, -1) for item_id in ids]
-            unknown += [i for i, item in zip(ids, items, strict=True) if item < 0]
-            known.append(np.array([item for item in items if item >= 0], dtype=np.int64))
-        return known, unknown
+        found = [self.table.find(map(get_item_id, history)) for history in histories]
+        return [items for items, _ in found], [item_id for _, ids in found for item_id in ids]
 
     def known_events(
         self,
@@ -152,48 +172,19 @@ class Recommender(ModelRanker):
         items: Sequence[Int[np.ndarray, " T"]],
         conditions: Mapping[str, Any] | None = None,
     ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
-        """Return histories with their event features, and the unknown features and values.
+        """Return histories with their event features; see ``read_events``."""
+        if self.events is None:
+            refuse_conditions(self.name, conditions or {})
+            return items, list_keys(histories)
+        return read_events(histories, items, self.table, self.events, conditions or {})
 
-        Args:
-            histories: ids or events, oldest first.
-            items: the histories as items, from ``known_items``.
-            conditions: feature values of the recommended items.
-        """
-        events = self.events
-        columns = [] if events is None else events.grammar.columns
-        keys = dict.fromkeys(key for history in histories for key in get_keys(history))
-        unknown = [key for key in keys if key not in columns]
-        if events is None:
-            if conditions:
-                raise SeqRecError(
-                    f"condition {', '.join(conditions)}: {self.name} reads items only; train it "
-                    "with data.events"
-                )
-            return items, unknown
-        parsed = [
-            parse_events([e for e in history if get_item_id(e) in self._item_by_id], known, events)
-            for history, known in zip(histories, items, strict=True)
-        ]
-        unknown += [description for history in parsed for description in history.unknown]
-        codes = parse_conditions(events.grammar, conditions or {})
-        return build_event_histories(items, parsed, codes), list(dict.fromkeys(unknown))
-
-    def _known(
-        self, histories: Sequence[Sequence[Event]], conditions: Mapping[str, Any] | None = None
-    ) -> Sequence[Int[np.ndarray, " T"]]:
+    def _known(self, histories: Any) -> Sequence[Int[np.ndarray, " T"]]:
         """Return histories as model inputs, and log what is skipped or unknown."""
         histories = list_histories(histories)
-        items, unknown = self.known_items(histories)
-        if unknown:
-            logger.warning(
-                "%d item ids are not in the catalog and were skipped, %r first",
-                len(unknown),
-                unknown[0],
-            )
-        known, unknown = self.known_events(histories, items, conditions)
-        if unknown:
-            logger.warning("the model does not know %s, masked", ", ".join(unknown))
-        return known
+        given = self._read_given(histories, Reading({}, plan=False))
+        for note in describe_unknown(given):
+            logger.warning(note)
+        return given.histories
 
     def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
         """Return the histories with the predicted features of the next item as conditions.

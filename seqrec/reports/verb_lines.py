@@ -82,27 +82,23 @@ def evaluation_lines(
     ]
 
 
-def recommendation_lines(result: Mapping[str, Any], k: int) -> list[str]:
-    """The list for one history with notes, or the counts of a file for all users.
-
-    Args:
-        result: of ``recommend``.
-        k: the requested length of the list.
-    """
+def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
+    """The list for one history or item with notes, or the counts of a file of lists."""
     if "recommendations" not in result:
         names = ("users", "rows", "lists_cut_short")
-        return [*_count_lines({name: result[name] for name in names}), result["time_input"]]
-    recommendations, unknown = result["recommendations"], result["unknown_items"]
+        counts = _count_lines({name: result[name] for name in names})
+        return [*counts, *result["notes"], result["time_input"]]
+    recommendations = result["recommendations"]
     notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
-    if unknown:
+    if unknown := result.get("unknown_items"):
         notes.append(f"skipped {len(unknown)} ids outside the catalog, {unknown[0]!r} first")
-    if result["unknown_features"]:
-        notes.append(f"the model does not know {', '.join(result['unknown_features'])}")
-    if result["fallback"]:
+    if features := result.get("unknown_features"):
+        notes.append(f"the model does not know {', '.join(features)}")
+    if result.get("fallback"):
         notes.append(f"no known item in the history; fallback: {result['fallback']}")
-    if len(recommendations) < k:
+    if len(recommendations) < result["k"]:
         notes.append(f"only {len(recommendations)} unseen items exist")
-    return [text_table(recommendations), *notes]
+    return [text_table(recommendations), *notes, *result["notes"]]
 
 
 def export_lines(result: Mapping[str, Any]) -> list[str]:

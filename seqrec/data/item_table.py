@@ -1,0 +1,134 @@
+"""The catalog as a table: rows by id, and masks by conditions on its columns."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Int
+
+from seqrec.data.read_errors import PARSER_ERRORS, first_line
+from seqrec.errors import SeqRecError
+
+TOKENS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\w+(?:\.\d+)?|\s+|.", re.DOTALL)
+"""SQL in pieces: texts, quoted names, words and numbers, blanks, single signs."""
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """The items of a catalog, a row each, in catalog order."""
+
+    items: pl.DataFrame
+    """``item_id`` and the known attributes."""
+    _row_by_id: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, items: pl.DataFrame) -> "ItemTable":
+        """Return the table of an ``items.parquet``."""
+        return cls(items, {item_id: row for row, item_id in enumerate(items["item_id"])})
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._row_by_id
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def item_ids(self) -> list[str]:
+        return self.items["item_id"].to_list()
+
+    @property
+    def titles(self) -> list[str]:
+        """The display name of every item: its title, or its id where it has none."""
+        ids = self.items["item_id"]
+        titles = self.items["title"].fill_null(ids) if "title" in self.items.columns else ids
+        return titles.to_list()
+
+    def find(self, item_ids: Iterable[str]) -> tuple[Int[np.ndarray, " S"], list[str]]:
+        """Return the rows of ids in their order, and the ids that are not in the catalog."""
+        ids = list(item_ids)
+        rows = [self._row_by_id[item_id] for item_id in ids if item_id in self._row_by_id]
+        unknown = [item_id for item_id in ids if item_id not in self._row_by_id]
+        return np.array(rows, dtype=np.int64), unknown
+
+    def get_row(self, item_id: str, option: str) -> int:
+        """Return the row of an id.
+
+        Raises:
+            SeqRecError: the id is not in the catalog.
+        """
+        if item_id not in self._row_by_id:
+            raise SeqRecError(f"{option} {item_id}: not in the catalog")
+        return self._row_by_id[item_id]
+
+    def select_where(self, condition: str) -> Bool[np.ndarray, " I"]:
+        """Return a mask of the items that fulfil a condition.
+
+        A condition is an SQL expression on the item columns, such as ``year > 1990 AND title LIKE
+        'A%'``. ``COLUMN contains 'VALUE'`` tests lists for an entry, and texts for a part. An item
+        for which the result is unknown (an empty cell) is not selected.
+
+        Raises:
+            SeqRecError: no condition, or one on unknown columns.
+        """
+        option = f"--where {condition}"
+        try:
+            expression = pl.sql_expr(self._rewrite_contains(condition))
+            mask = self.items.with_columns(expression.alias("is selected"))["is selected"]
+        except pl.exceptions.ColumnNotFoundError as error:
+            columns = ", ".join(self.items.columns)
+            raise SeqRecError(f"{option}: no such column; the items have {columns}") from error
+        except PARSER_ERRORS as error:
+            raise SeqRecError(
+                f"{option}: {first_line(error)}; write it as \"genres contains 'Comedy' AND "
+                'year > 1990"'
+            ) from error
+        if mask.dtype != pl.Boolean:
+            raise SeqRecError(f"{option}: gives {mask.dtype}, not true or false; compare with =, >")
+        return mask.fill_null(False).to_numpy()
+
+    def get_groups(self, column: str, option: str) -> list[list[int]]:
+        """Return the values of every item, numbered; the entries of a list are one value each.
+
+        Raises:
+            SeqRecError: no such column, or one of neither values nor lists of them.
+        """
+        if column not in self.items.columns:
+            columns = ", ".join(self.items.columns)
+            raise SeqRecError(f"{option}: no column {column!r}; the items have {columns}")
+        cells = self.items[column]
+        is_list = isinstance(cells.dtype, pl.List)
+        inner = cells.dtype.inner if is_list else cells.dtype  # type: ignore[attr-defined]
+        if inner.is_nested() or inner == pl.Object:
+            raise SeqRecError(f"{option}: column {column!r} of the items holds {cells.dtype}")
+        table = pl.DataFrame({"item": np.arange(len(cells)), "value": cells})
+        pairs = (table.explode("value") if is_list else table).drop_nulls().unique()
+        groups: list[list[int]] = [[] for _ in range(len(cells))]
+        numbers = pairs["value"].rank("dense").to_list()
+        for item, number in zip(pairs["item"].to_list(), numbers, strict=True):
+            groups[item].append(number)
+        return groups
+
+    def _rewrite_contains(self, condition: str) -> str:
+        """Return a condition in polars' SQL, which has functions in place of ``contains``."""
+        tokens = TOKENS.findall(condition)
+        places = [place for place, token in enumerate(tokens) if not token.isspace()]
+        for before, place, after in zip(places, places[1:], places[2:], strict=False):
+            if tokens[place].lower() == "contains":
+                name, value = tokens[before], tokens[after]
+                self._check_contains(name, value, condition)
+                is_list = isinstance(self.items.schema.get(name.strip('"')), pl.List)
+                function = "array_contains({}, {})" if is_list else "strpos({}, {}) > 0"
+                tokens[before : after + 1] = [
+                    f"({function.format(name, value)})",
+                    *[""] * (after - before),
+                ]
+        return "".join(tokens)
+
+    def _check_contains(self, name: str, value: str, condition: str) -> None:
+        if not (name[:1] == '"' or name.isidentifier()) or not re.match(r"['\w]", value):
+            raise SeqRecError(
+                f"--where {condition}: write a column, contains, and a value: genres contains "
+                "'Comedy'"
+            )
