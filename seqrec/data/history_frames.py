@@ -14,7 +14,7 @@ from seqrec.data.log.frames import to_lazy_frame
 from seqrec.data.log.normalization import normalize
 from seqrec.data.log.sources import read_source
 from seqrec.data.read_errors import one_line_errors
-from seqrec.data.tables import WHOLE_FLOAT, is_frame
+from seqrec.data.tables import is_frame
 
 TIME = "time"
 MICROSECONDS = 1e6
@@ -55,7 +55,7 @@ class HistoryFrame:
         )
         if not is_frame(self.source):
             return table
-        types = to_lazy_frame(_with_text_uuids(self.source)).select(names).collect()
+        types = to_lazy_frame(self.source).select(names).collect()
         table = table.with_columns(_restore(table[name], types[name].dtype) for name in names)
         return _to_pandas(table, self.source, names) if is_pandas(self.source) else table
 
@@ -76,7 +76,7 @@ def read_histories(source: Any, features: Sequence[str] = ()) -> HistoryFrame:
         SeqRecError: a source that cannot be read; see ``read_source``.
     """
     with one_line_errors("histories"):
-        log = read_source(_with_text_uuids(source))
+        log = read_source(source)
         normalized = normalize(log)
     table = normalized.table
     if TIME in table.columns:
@@ -84,8 +84,6 @@ def read_histories(source: Any, features: Sequence[str] = ()) -> HistoryFrame:
     else:
         table = table.sort("user", maintain_order=True)
     item_ids, user_ids = normalized.item_ids, normalized.user_ids
-    if is_frame(source):
-        item_ids, user_ids = (ids.str.replace(WHOLE_FLOAT, "$1") for ids in (item_ids, user_ids))
     ids = item_ids.gather(table["item"]).to_list()
     given = [name for name in features if name in table.columns]
     events: list[Any] = ids
@@ -98,14 +96,6 @@ def read_histories(source: Any, features: Sequence[str] = ()) -> HistoryFrame:
     ends = np.cumsum(np.bincount(table["user"].to_numpy(), minlength=len(user_ids))).tolist()
     histories = [events[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     return HistoryFrame(source, log.columns, user_ids.to_list(), histories)
-
-
-def _with_text_uuids(source: Any) -> Any:
-    """Return a pandas frame with UUID objects as text, and any other source unchanged."""
-    if not is_pandas(source):
-        return source
-    names = [name for name in source.columns if _holds_uuids(source, name)]
-    return source.assign(**{name: source[name].map(str) for name in names}) if names else source
 
 
 def _holds_uuids(frame: Any, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from seqrec.data.ids import get_id_text
-from seqrec.data.log.columns import COMMON_NAMES, simplify_name
+from seqrec.data.log.column_names import COMMON_NAMES, simplify_name
 from seqrec.data.read_errors import one_line_errors
 from seqrec.data.tables import FORMATS, is_frame, read_table, to_id_texts
 from seqrec.errors import SeqRecError

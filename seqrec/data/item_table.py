@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Int
 
-from seqrec.data.read_errors import PARSER_ERRORS, first_line
-from seqrec.errors import SeqRecError
+from seqrec.data.read_errors import PARSER_ERRORS
+from seqrec.errors import SeqRecError, first_line
 
 TOKENS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\w+(?:\.\d+)?|\s+|.", re.DOTALL)
 """SQL in pieces: texts, quoted names, words and numbers, blanks, single signs."""
