@@ -50,6 +50,7 @@ _HOMES = {
     "evaluate": "seqrec.jobs.evaluate",
     "recommend": "seqrec.jobs.recommend",
     "export": "seqrec.jobs.export",
+    "fit": "seqrec.jobs.fit",
     "demo": "seqrec.jobs.demo",
 }
 

@@ -31,7 +31,7 @@ LOWER = {
     "reports": set(),
     "tokens": {"data"},
     "models": {"losses", "tokens"},
-    "ranking": {"arguments", "data", "tokens", "models", "retrieval"},
+    "ranking": {"seqrec", "arguments", "data", "tokens", "models", "retrieval"},
     "baselines": {"data", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},
     "training": {"data", "tokens", "losses", "models", "ranking", "evaluation"},

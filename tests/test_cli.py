@@ -353,11 +353,31 @@ MISTAKES = {
         "must be above --disliked 2",
     ),
     "nobody who rated so": (
-        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "ratings", "--liked", "9"],
+        [
+            "pairs",
+            "--data",
+            "{data}",
+            "--out",
+            "{tmp}/x.csv",
+            "--source",
+            "ratings",
+            "--liked",
+            "9",
+        ],
         "no pairs",
     ),
     "people's file": (
-        ["pairs", "--data", "{data}", "--out", "{tmp}/x", "--source", "file", "--file", "{tmp}/y"],
+        [
+            "pairs",
+            "--data",
+            "{data}",
+            "--out",
+            "{tmp}/x.csv",
+            "--source",
+            "file",
+            "--file",
+            "{tmp}/y",
+        ],
         "y: no such file",
     ),
     "no pairs to learn": (
@@ -367,7 +387,7 @@ MISTAKES = {
     "no start": (["train", "dpo", "--data", "{data}", "--out", "{tmp}/x"], "model.from_pretrained"),
     "no pairs to cache": (
         ["cache", "{run}", "--data", "{data}", "--pairs", "{log}", "--out", "{tmp}/x"],
-        "not a Parquet file",
+        "neither column 'chosen' nor 'rejected'",
     ),
     "a baseline to cache": (
         ["cache", "popularity", "--data", "{data}", "--pairs", "{log}", "--out", "{tmp}/x"],
@@ -387,9 +407,9 @@ MISTAKES = {
         ["evaluate", "--recommendations", "{log}", "--data", "{data}"],
         "column 'score' is missing",
     ),
-    "history and out": (["recommend", "{run}", "--history", "a", "--out", "{tmp}/x"], "--data"),
+    "history and out": (["recommend", "{run}", "--history", "a", "--out", "{tmp}/x.csv"], "--data"),
     "index of a baseline": (
-        ["recommend", "popularity", "--data", "{data}", "--index", "{tmp}", "--out", "{tmp}/x"],
+        ["recommend", "popularity", "--data", "{data}", "--index", "{tmp}", "--out", "{tmp}/x.csv"],
         "no vectors",
     ),
     "a file as index": (

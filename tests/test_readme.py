@@ -31,8 +31,8 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
     log = first_order_world(num_items=30, seed=0).simulate(60, 10, seed=1)
     log.write_csv(tmp_path / "ratings.csv")
     monkeypatch.chdir(tmp_path)
-    assert len(blocks("python")) == 1
-    exec(blocks("python")[0], {})
+    assert len(blocks("python")) == 2
+    exec("".join(blocks("python")), {})
 
 
 def test_the_log_of_the_readme_is_understood_as_printed(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from seqrec.cli.options import Json, Overwrite, PreparedFolder
 from seqrec.cli.output import print_result
 from seqrec.config.defaults import PAIRS
 
-PairsOut = Annotated[Path, typer.Option(help="Pairs file to write (Parquet).")]
+PairsOut = Annotated[Path, typer.Option(help="Pairs file to write: .parquet, .csv or .ndjson.")]
 PairSource = Annotated[
     str,
     typer.Option(

@@ -17,6 +17,7 @@ from seqrec.errors import SeqRecError
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
+from seqrec.ranking.fit_attribute import FitAttribute
 from seqrec.ranking.given_histories import (
     list_histories,
     list_keys,
@@ -49,6 +50,9 @@ class Recommender(ModelRanker):
     Histories may also hold events, as rows of the log: ``{"item_id": "318", "rating": 5}``;
     features and values that the model does not know are named in a log message.
     """
+
+    fit = FitAttribute()
+    """Prepares a log, trains a model on it and returns its recommender; see ``seqrec.fit``."""
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 import seqrec
+from seqrec.data.feedback.pairs_file import read_pairs
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.tastes import opposed_tastes
 from seqrec.data.splits import TRAIN
@@ -214,3 +215,23 @@ def test_an_option_of_another_source_is_refused(data, tmp_path, source, options)
     option = f"--{list(options)[-1].replace('_', '-')}"
     with pytest.raises(SeqRecError, match=f"--source {source}: has no {option}"):
         seqrec.pairs(data=data, out=tmp_path / "x.parquet", source=source, **options)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".ndjson"])
+def test_pairs_are_the_same_in_every_format(data, tmp_path, suffix):
+    options = {"data": data, "source": "ratings", "per_user": 3}
+    seqrec.pairs(out=tmp_path / "pairs.parquet", **options)
+    seqrec.pairs(out=tmp_path / f"pairs{suffix}", **options)
+    one, other = (
+        read_pairs(tmp_path / f"pairs{s}", PreparedData.open(data)) for s in (".parquet", suffix)
+    )
+    assert one.user_ids == other.user_ids and one.sources == other.sources
+    for name in ("chosen", "rejected", "weight", "is_next"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for row in range(len(one)):
+        start = one.histories.starts[row]
+        np.testing.assert_array_equal(
+            one.histories.get(row, start), other.histories.get(row, start)
+        )
+    with pytest.raises(SeqRecError, match="names no format"):
+        seqrec.pairs(out=tmp_path / "pairs", **options)
