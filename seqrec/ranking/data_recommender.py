@@ -59,8 +59,8 @@ class DataRecommender(Recommender):
         allowed: AllowedItems | None = None,
     ) -> TopK:
         """Return the lists of ``Ranker.rank``; ``allowed`` holds items of the model."""
-        mapped, num_listed = self._map(histories), self._get_num_listed(k)
-        ranked = self.own.rank(mapped, num_listed, exclude_seen=exclude_seen, allowed=allowed)
+        mapped, candidates = self._map(histories), self._restrict(allowed)
+        ranked = self.own.rank(mapped, k, exclude_seen=exclude_seen, allowed=candidates)
         return self._answer(ranked, k)
 
     def rank_by_index(
@@ -72,9 +72,9 @@ class DataRecommender(Recommender):
         exclude_seen: bool = True,
         allowed: AllowedItems | None = None,
     ) -> TopK:
-        mapped, num_listed = self._map(histories), self._get_num_listed(k)
+        mapped, candidates = self._map(histories), self._restrict(allowed)
         ranked = self.own.rank_by_index(
-            index, mapped, num_listed, exclude_seen=exclude_seen, allowed=allowed
+            index, mapped, k, exclude_seen=exclude_seen, allowed=candidates
         )
         return self._answer(ranked, k)
 
@@ -93,12 +93,18 @@ class DataRecommender(Recommender):
         """Return the histories in items of the model."""
         return map_items(histories, self.mapping.to_model)
 
-    def _get_num_listed(self, k: int) -> int:
-        """Return the length of the model's own lists, whose items the data may lack."""
-        return k + len(self.mapping.missing_ids) * self.lists_data_items
+    def _restrict(self, allowed: AllowedItems | None) -> AllowedItems | None:
+        """Return the candidates: of those that are allowed, the ones that may be listed."""
+        if not self.lists_data_items or not self.mapping.missing_ids:
+            return allowed
+        in_data = self.mapping.to_data >= 0
+        if allowed is None:
+            return AllowedItems(self.own.num_items, in_data)
+        shared = in_data if allowed.shared is None else in_data & allowed.shared
+        return replace(allowed, shared=shared)
 
     def _answer(self, ranked: TopK, k: int) -> TopK:
-        """Return lists of the model in items of the data, without those that the data lack."""
+        """Return lists of the model in items of the data."""
         if not self.lists_data_items:
             return ranked
         to_data = torch.from_numpy(self.mapping.to_data)

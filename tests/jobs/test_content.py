@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 from tokenizers import Tokenizer
@@ -110,6 +111,34 @@ def test_titles_that_nobody_watched_are_left_out_until_content_speaks_for_them(
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     values = [json.loads(line)["val/ndcg@10"] for line in lines]
     assert len(values) == 12 and min(values[6:]) > 0.5
+
+
+def test_training_goes_on_with_rows_for_items_that_content_alone_stood_for(log, encoder, tmp_path):
+    data = seqrec.prepare(log, out=tmp_path / "data")["out"]
+    content = f"model.content={{encoder: {encoder}, max_cost: 0.2}}"
+    small = ["data.max_length=10", "data.batch_size=4", "trainer.max_epochs=1"]
+    sizes = ["model.hidden_size=16", content]
+    run = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=[*small, *sizes])["out"]
+    watched = [film(0, NEW), "C10", film(0, 1), film(0, 2)]
+    day = pl.DataFrame({"userId": 100, "movieId": watched, "rating": 5, "timestamp": range(4)})
+    day.write_csv(tmp_path / "day.csv")
+    films = pl.DataFrame({"movieId": ["C10"], "title": ["Film 9"], "genres": [GENRES[0]]})
+    seqrec.prepare(tmp_path / "day.csv", append=True, to=data, items=films)
+    start = [*small, f"model.from_pretrained={run}", "trainer.learning_rate=1e-9"]
+    with pytest.raises(SeqRecError, match="reads content, which 1 new items need.*model.content"):
+        seqrec.train("sft", data=data, out=tmp_path / "x", overrides=start)
+    seqrec.train("sft", data=data, out=tmp_path / "next", overrides=[*start, content])
+    old, new = (seqrec.Recommender.from_pretrained(tmp_path / name) for name in ("run", "next"))
+    has_row = new.model.get_input_embeddings().has_row
+    assert not old.model.get_input_embeddings().has_row[old.item_ids.index(film(0, NEW))]
+    assert has_row[new.item_ids.index(film(0, NEW))] and has_row[new.item_ids.index("C10")]
+    assert not has_row[new.item_ids.index(film(1, NEW))]
+    known = [film(0, 3), film(0, NEW)]
+    vectors = [
+        rec.item_embeddings()[[rec.item_ids.index(item_id) for item_id in known]]
+        for rec in (old, new)
+    ]
+    np.testing.assert_allclose(*vectors, rtol=1e-3, atol=1e-5)
 
 
 def test_content_of_which_nobody_knows_anything_is_refused(log, encoder, tmp_path):
