@@ -78,6 +78,19 @@ def check_reads_items(ranker: Ranker, model: NamedModel, reader: str) -> None:
         )
 
 
+def check_strict(start: Recommender, what: str) -> None:
+    """Refuse a model that was refit, by whose metrics validation would choose.
+
+    Raises:
+        SeqRecError: it was.
+    """
+    if start.is_refit:
+        raise SeqRecError(
+            f"{what}: a refit model, which was trained on the validation part; name the folder "
+            "strict of its run"
+        )
+
+
 def check_targets_are_unread(model: SeqRecForNextItem, windows: WindowKind, name: str) -> None:
     """Refuse a model whose positions would attend to their own targets."""
     if not model.config.causal and windows != "prefixes":

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.model import build_content, recount_transitions
+from seqrec.builders.named_models import check_strict
 from seqrec.builders.other_catalog import carry_over, describe_other_catalog
 from seqrec.config.load import with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig, TransitionPriorConfig
@@ -94,6 +95,7 @@ def open_trained(
     """
     folder = model_folder(str(recipe.model.from_pretrained), START_KEY)
     start, tokenizer = Recommender.from_pretrained(folder), load_tokenizer(folder)
+    check_strict(start, f"{START_KEY}={recipe.model.from_pretrained}")
     check_start(recipe, start)
     check_keys(recipe.model, start.model.config)
     model = start.model

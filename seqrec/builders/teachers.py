@@ -4,7 +4,11 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqrec.builders.named_models import check_targets_are_unread, open_item_recommender
+from seqrec.builders.named_models import (
+    check_strict,
+    check_targets_are_unread,
+    open_item_recommender,
+)
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import model_folder
@@ -43,6 +47,7 @@ def open_teachers(
         open_item_recommender(model_folder(path, key), prepared, "distillation") for path in paths
     ]
     for path, teacher in zip(paths, teachers, strict=True):
+        check_strict(teacher, f"{key} {path}")
         longest = teacher.model.config.max_length
         if teacher.tokens != (tokens or teachers[0].tokens):
             whose = "that of the student" if tokens else f"that of {paths[0]}"

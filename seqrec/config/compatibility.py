@@ -228,6 +228,22 @@ EVENT_RULES = (
     ),
 )
 
+REFIT_RULES = (
+    Rule(
+        lambda at: at.trainer.refit is not None and not at.objective.can_refit,
+        "trainer.refit goes with objective sft, not {objective.name}; leave it out",
+    ),
+    Rule(
+        lambda at: at.trainer.refit is not None and at.model.content is not None,
+        "trainer.refit goes with models without model.content, whose cold-start items are scaled "
+        "on validation; leave one of them out",
+    ),
+    Rule(
+        lambda at: at.trainer.refit is not None and at.trainer.devices > 1,
+        "trainer.refit goes with trainer.devices 1, not {trainer.devices}",
+    ),
+)
+
 SIZE_RULES = (
     Rule(
         lambda at: at.model.num_members > 1 and at.objective.sampled_loss is not None,
@@ -247,6 +263,7 @@ RULES = (
     *UPDATE_RULES,
     *TARGET_RULES,
     *EVENT_RULES,
+    *REFIT_RULES,
     *SIZE_RULES,
 )
 """All rules; a recipe that breaks several is refused by the first."""

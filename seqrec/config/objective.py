@@ -16,6 +16,8 @@ class ObjectiveConfig(Block):
     """Histories are cut as data.windows and data.stride say."""
     reads_pairs: ClassVar[bool] = False
     """Batches come from data.pairs, a share of which is held out."""
+    can_refit: ClassVar[bool] = False
+    """Once validation has chosen, the validation part may be trained on, too."""
     predicts_likes: ClassVar[bool] = False
     """The model predicts likes, not next items: it is chosen by auc, and reads data.labels."""
     reads_events: ClassVar[bool] = False
@@ -252,6 +254,7 @@ class RewardModelConfig(ObjectiveConfig):
 
 class SFTConfig(ObjectiveConfig):
     reads_windows: ClassVar[bool] = True
+    can_refit: ClassVar[bool] = True
     reads_events: ClassVar[bool] = True
 
     name: Literal["sft"]

@@ -32,6 +32,10 @@ class TrainerConfig(Block):
     epochs_without_dropout: int = Field(default=0, ge=0)
     """Number of epochs at the end of max_epochs that train without dropout, for models that
     underfit."""
+    refit: Literal["validation"] | None = None
+    """validation: once validation has chosen, train again from the start on training and validation
+    interactions, for the chosen number of epochs. The model and its rows in tables are labelled
+    refit; the strict run stays in the run folder's strict. Objective sft alone. null: no refit."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; larger gradients are scaled down."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -5,7 +5,7 @@ between two blocks, so that a log of any size can be streamed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Int, Int32, Int64, UInt8
 
 from seqrec.data.parquet import write_errors_as_os_error
-from seqrec.data.splits import TRAIN
+from seqrec.data.splits import TRAIN, VALIDATION
 
 KEY_COLUMNS = ("user", "item", "split")
 BLOCK_ROWS = 1 << 16
@@ -43,6 +43,11 @@ class Histories:
             split=table["split"].to_numpy(),
             columns={name: _as_array(table[name]) for name in columns},
         )
+
+    def with_validation_in_training(self) -> "Histories":
+        """Return the histories with the validation part as training."""
+        split = np.where(self.split == VALIDATION, np.uint8(TRAIN), self.split)
+        return replace(self, split=split)
 
     def item_counts(self, num_items: int) -> Int[np.ndarray, " I"]:
         """Return the number of occurrences of each item in the training part."""
@@ -82,13 +87,17 @@ def _ranges_of_users(users: Int[np.ndarray, " N"], num_rows: int) -> list[tuple[
 class Blocks:
     """Complete histories of users, read from disk on demand."""
 
-    def __init__(self, file: Path, columns: Sequence[str] = ()) -> None:
+    def __init__(
+        self, file: Path, columns: Sequence[str] = (), *, trains_on_validation: bool = False
+    ) -> None:
         """Open the file.
 
         Args:
             file: a file from ``write_blocks``.
             columns: other columns to read.
+            trains_on_validation: read the validation part as training.
         """
+        self.trains_on_validation = trains_on_validation
         self.file = file
         self.columns = list(columns)
         metadata = pq.read_metadata(file)
@@ -106,7 +115,9 @@ class Blocks:
             table = pl.DataFrame(parquet.read_row_groups(list(blocks), columns=names))
         users = table["user"].to_numpy()
         starts = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: len(users)])
-        return Histories.from_table(table, self.columns, np.diff(np.append(starts, len(users))))
+        lengths = np.diff(np.append(starts, len(users)))
+        histories = Histories.from_table(table, self.columns, lengths)
+        return histories.with_validation_in_training() if self.trains_on_validation else histories
 
 
 def _as_array(values: pl.Series) -> np.ndarray:

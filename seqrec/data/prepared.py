@@ -1,7 +1,7 @@
 """The prepared folder: interactions, items, users and a manifest with their checksums."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class PreparedData:
 
     path: Path
     manifest: dict[str, Any]
+    trains_on_validation: bool = False
+    """The validation part is read as training."""
 
     @classmethod
     def open(cls, path: str | Path) -> "PreparedData":
@@ -87,6 +89,10 @@ class PreparedData:
         is_by_time = is_time_split(self.split_by)
         return self.manifest["options"]["targets"] if is_by_time else "together"
 
+    def with_validation_in_training(self) -> "PreparedData":
+        """Return the same data, whose validation part is read as training."""
+        return replace(self, trains_on_validation=True)
+
     def items(self) -> pl.DataFrame:
         """Return a row an item, in item order: ``item``, ``item_id`` and known attributes."""
         return read_items(self.path / ITEMS_FILE)
@@ -113,12 +119,15 @@ class PreparedData:
         names = list(dict.fromkeys([*KEY_COLUMNS, *columns]))
         table = pl.read_parquet(self.path / INTERACTIONS_FILE, columns=names, glob=False)
         lengths = np.bincount(table["user"].to_numpy(), minlength=self.num_users)
-        return Histories.from_table(table, columns, lengths)
+        histories = Histories.from_table(table, columns, lengths)
+        return histories.with_validation_in_training() if self.trains_on_validation else histories
 
     def blocks(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Blocks:
         """Return the same histories, to be read a block at a time; see ``histories``."""
         self._check_columns(columns, has_words)
-        return Blocks(self.path / INTERACTIONS_FILE, columns)
+        return Blocks(
+            self.path / INTERACTIONS_FILE, columns, trains_on_validation=self.trains_on_validation
+        )
 
     def usable_columns(self, has_words: bool = False) -> list[str]:
         """Return the columns that ``histories`` can read: numbers, and words if ``has_words``."""

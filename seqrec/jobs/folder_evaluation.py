@@ -77,7 +77,7 @@ def evaluate_folder(
     models, tuned = tune_named_baselines(
         models, prepared, histories, settings.tune_baselines, exclude_seen=exclude_seen
     )
-    systems = SystemsUnderTest(prepared, histories, selected.queries, ks[-1], exclude_seen)
+    systems = SystemsUnderTest(prepared, histories, selected.queries, ks[-1], exclude_seen, split)
     for model, argument in zip(models, arguments, strict=True):
         systems.add_model(
             model,

@@ -10,14 +10,18 @@ from seqrec.builders.named_models import NamedModel, open_rankers
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.data.tables import is_frame
+from seqrec.errors import SeqRecError
 from seqrec.evaluation.comparison import SEED
 from seqrec.evaluation.conditions import adapt_queries, get_event_tokens
-from seqrec.evaluation.protocol import Queries
+from seqrec.evaluation.protocol import Queries, Split
 from seqrec.evaluation.strata import shuffle_histories
 from seqrec.evaluation.systems import EXACT, SystemLists, rank_lists, read_lists
 from seqrec.jobs.evaluation_options import get_model_text
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.times import NO_TIME_INPUT
+
+REFIT = "refit"
+"""The label of systems that were trained on the validation part, too."""
 
 
 class SystemsUnderTest:
@@ -30,17 +34,21 @@ class SystemsUnderTest:
         queries: Queries,
         k: int,
         exclude_seen: bool,
+        split: Split,
     ) -> None:
         self.prepared = prepared
         self.histories = histories
         self.queries = queries
         self.k = k
         self.exclude_seen = exclude_seen
+        self.split = split
         self.answers: list[SystemLists] = []
         self.shuffled_answers: dict[tuple[str, int], SystemLists] = {}
         """Lists for the same histories in random order, by system and seed."""
         self.models: dict[str, str] = {}
         """The folder or baseline behind each system."""
+        self._refit: dict[bool, str] = {}
+        """The first system that was refit, and the first that was not."""
         self._random: set[str] = set()
         """The systems whose training draws random numbers."""
         self._names: dict[str, str] = {}
@@ -60,6 +68,10 @@ class SystemsUnderTest:
         for seed, ranker in open_rankers(model, self.prepared, self.histories):
             ranker.limit_memory(memory_mb)
             source = get_model_text(model)
+            if ranker.is_refit:
+                ranker.name = f"{ranker.name} ({REFIT})"
+            self._refit.setdefault(ranker.is_refit, source)
+            self._check_refit()
             ranker.name = _get_free_name(ranker.name, source, taken)
             self.models[ranker.name] = source
             if isinstance(ranker, Recommender) or _is_random(source):
@@ -79,6 +91,20 @@ class SystemsUnderTest:
                     self.exclude_seen,
                 )
                 self.shuffled_answers[ranker.name, seed] = answer
+
+    def _check_refit(self) -> None:
+        """Refuse refit systems beside strict ones, and on the part that they were trained on."""
+        refit, strict = self._refit.get(True), self._refit.get(False)
+        if refit is not None and self.split == "validation":
+            raise SeqRecError(
+                f"{refit}: refit: trained on the validation part; evaluate on --split test, or the "
+                "folder strict of its run"
+            )
+        if refit is not None and strict is not None:
+            raise SeqRecError(
+                f"{refit}: refit: trained on the validation part, which {strict} was not; evaluate "
+                "them apart, or the folder strict of its run"
+            )
 
     def add_file(self, file: Any) -> None:
         """Read the lists of a recommendations file or frame."""

@@ -68,6 +68,8 @@ class SeqRecConfig(PreTrainedConfig):
     tokenizer_fingerprint: str
     events: dict | None = None
     """The event grammar of histories (``Grammar.to_dict``); None: items only."""
+    refit: bool = False
+    """The validation part was trained on, too: no validation metric of the model is valid."""
     event_vectors: Literal["each", "sum"] = "each"
     """``each``: every token of an event has a position; ``sum``: an event has one position, whose
     input is the sum of the vectors of its tokens."""

@@ -98,6 +98,14 @@ class Objective(ABC):
     def measure(self, folder: Path) -> dict[str, Any]:
         """Return further details, measured on the final model and its saved folder."""
 
+    def build_refit(self, chosen: dict[str, Any]) -> "Objective":
+        """Build the objective once more, on training and validation interactions.
+
+        Args:
+            chosen: the result of the strict run, whose choices are kept.
+        """
+        raise NotImplementedError(f"objective {self.recipe.objective.name} has no refit")
+
     def save(self, folder: Path) -> None:
         """Write the model as it is to a model folder."""
         self.model.eval()

@@ -80,6 +80,8 @@ class NextItemObjective(Objective):
     validation: QueryLoader
     start_metrics: dict[str, float] = field(default_factory=dict)
     """Validation metrics of the start, as in a line of the log; empty if it is not judged."""
+    chosen_strength: float | None = None
+    """Strength of the transition prior that an earlier run chose on validation."""
 
     @classmethod
     @abstractmethod
@@ -123,7 +125,7 @@ class NextItemObjective(Objective):
             num_ranks=recipe.trainer.devices,
             events=start.events,
         )
-        if not validation.num_queries:
+        if not validation.num_queries and not prepared.trains_on_validation:
             _check_validation_unused(recipe, prepared, setup, model)
         return cls(
             recipe,
@@ -191,6 +193,8 @@ class NextItemObjective(Objective):
         best_epoch = self._choose_weights(lines, fit)
         self.model.eval()
         self.model.to(get_device(trainer.accelerator))  # from which Lightning took it
+        if self.chosen_strength is not None:
+            set_strength(self.model, self.chosen_strength)
         calibration = calibrate(
             self.recipe,
             self.module,
@@ -249,6 +253,11 @@ def _check_validation_unused(
     recipe: Recipe, prepared: PreparedData, setup: TrainingSetup, model: SeqRecForNextItem
 ) -> None:
     """Refuse data without validation queries if the objective needs them."""
+    if recipe.trainer.refit is not None:
+        raise SeqRecError(
+            f"trainer.refit: {prepared.path} has no validation target under {prepared.split_by}; "
+            "leave it out, or prepare with another --split-by"
+        )
     if setup.tolerance is not None:
         raise SeqRecError(
             f"{prepared.path}: no user has a validation target under {prepared.split_by}, which "

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -87,6 +87,22 @@ class SFTObjective(NextItemObjective):
             fits_cold_items=True,
             details=details,
         )
+
+    def build_refit(self, chosen: dict[str, Any]) -> Self:
+        """Build the objective on training and validation interactions, with the chosen epochs.
+
+        Learning rate and dropout of every epoch are those of the strict run.
+        """
+        recipe, num_epochs = self.recipe, chosen["best_epoch"]
+        trainer = recipe.trainer
+        again = type(self).build(recipe, self.prepared.with_validation_in_training())
+        late = num_epochs - (trainer.max_epochs - trainer.epochs_without_dropout)
+        epochs = {"max_epochs": num_epochs, "epochs_without_dropout": max(late, 0)}
+        settings = trainer.model_copy(update=epochs)
+        again.recipe = recipe.model_copy(update={"trainer": settings})
+        again.chosen_strength = chosen["details"].get("prior_strength")
+        again.model.config.refit = True
+        return again
 
     def measure(self, folder: Path) -> dict[str, Any]:
         return {}

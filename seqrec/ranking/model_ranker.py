@@ -50,6 +50,7 @@ class ModelRanker(Ranker):
         self.tokens = tokens
         self.events = events
         self.num_items = model.config.num_items
+        self.is_refit = bool(getattr(model.config, "refit", False))
         self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.backbone.config.hidden_size
 

@@ -28,6 +28,8 @@ class Ranker(ABC):
 
     name: str
     num_items: int
+    is_refit = False
+    """The validation part was trained on, too."""
     tile_items = TILE_ITEMS
     """Number of items scored at once."""
     batch_size = 512

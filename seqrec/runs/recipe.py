@@ -2,10 +2,12 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seqrec.builders.pretrained import resolve_lengths
+from seqrec.config.load import with_settings
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -15,7 +17,7 @@ from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
 from seqrec.objectives.sft import SFTObjective
-from seqrec.outputs import describe_os_error, refuse_existing, swap_in
+from seqrec.outputs import METRICS_FILE, describe_os_error, refuse_existing, swap_in
 from seqrec.runs.folder import check_finished, run_config, start_folder, unfinished
 from seqrec.runs.processes import run_ranks, work_as_rank
 from seqrec.runs.result import RunResult, read_result
@@ -30,6 +32,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "rl": RLObjective,
 }
 """The implementation of each ``objective.name``."""
+STRICT_FOLDER = "strict"
+"""The run inside a refit run's folder whose validation made the choices."""
 
 
 def train_recipe(
@@ -69,7 +73,9 @@ def train_recipe(
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
     try:
         start_folder(partial_run, config, resume, overwrite)
-        if trainer.devices == 1:
+        if trainer.refit is not None:
+            run_refit(objective, partial_run, should_stop)
+        elif trainer.devices == 1:
             run_objective(objective, partial_run, should_stop)
         else:
             del objective
@@ -123,6 +129,34 @@ def run_objective(
         costs=outcome.costs,
         protocol=objective.protocol,
         wall_seconds=round(time.perf_counter() - started, 1),
+    )
+    result.write(folder)
+    return result
+
+
+def run_refit(
+    objective: Objective, folder: Path, should_stop: ShouldStop | None = None
+) -> RunResult:
+    """Train strictly in the folder ``strict``, then once more on the validation part, too.
+
+    The validation metrics of the result are the strict model's.
+    """
+    recipe, prepared, strict = objective.recipe, objective.prepared, folder / STRICT_FOLDER
+    if not (strict / METRICS_FILE).exists():
+        if not strict.exists():
+            strict_recipe = with_settings(recipe, {"trainer.refit": None})
+            start_folder(strict, describe_run(strict_recipe, prepared), False, False)
+        run_objective(objective, strict, should_stop)
+    chosen = read_result(strict)
+    again = objective.build_refit(chosen)
+    print(f"refit: {chosen['best_epoch']} epochs on training and validation", file=sys.stderr)
+    result = run_objective(again, folder)
+    result = replace(
+        result,
+        best_epoch=chosen["best_epoch"],
+        validation=chosen["validation"],
+        details={**result.details, "refit": STRICT_FOLDER},
+        protocol=f"{chosen['protocol']}; refit on validation after it",
     )
     result.write(folder)
     return result

@@ -86,6 +86,17 @@ BROKEN = [
         ["model.num_members=3", SAMPLED],
         "model.num_members 3 goes with objective.loss cross_entropy, not gbce",
     ),
+    ("distill", ["trainer.refit=validation"], "trainer.refit goes with objective sft, not dist"),
+    (
+        "sft",
+        ["trainer.refit=validation", "model.content={}"],
+        "trainer.refit goes with models without model.content",
+    ),
+    (
+        "sft",
+        ["trainer.refit=validation", "trainer.devices=2"],
+        "trainer.refit goes with trainer.devices 1, not 2",
+    ),
     (
         "sft",
         ["trainer.devices=4", "data.batch_size=2"],
