@@ -8,7 +8,7 @@ from seqrec.config.defaults import PREPARE
 from seqrec.data.log.columns import NO_TIME, Columns
 from seqrec.data.log.item_file import add_items, read_item_file
 from seqrec.data.log.normalization import ReadOptions
-from seqrec.data.log.sources import read_source
+from seqrec.data.log.sources import Log, read_source
 from seqrec.data.preparation.appending import append_interactions
 from seqrec.data.preparation.filters import Filters
 from seqrec.data.preparation.writing_appended import write_appended
@@ -52,8 +52,7 @@ def append_log(
         options.get("missing_ids", ReadOptions.missing_ids),
         options.get("verbatim_ids", ReadOptions.verbatim_ids),
     )
-    recorded = {"time": NO_TIME, **prepared.manifest["columns"]}
-    log = read_source(source, columns=Columns(**{**recorded, **columns.by_role()}), format=format)
+    log = _read(source, prepared, columns, format)
     _refuse_same_files(prepared, log.files, log.name)
     if items is not None:
         features = read_item_file(items, log.columns.item, verbatim_ids=reading.verbatim_ids)
@@ -66,6 +65,26 @@ def append_log(
             folder, prepared, interactions, source=name, log=log, split_by=split
         )
     return {"out": str(to), **manifest}
+
+
+def _read(source: Any, prepared: PreparedData, columns: Columns, format: str | None) -> Log:
+    """Read a log with the columns of the folder's own, but for those that are named.
+
+    Raises:
+        SeqRecError: the log cannot be read, or has none of that name.
+    """
+    recorded = {"time": NO_TIME, **prepared.manifest["columns"]}
+    requested = Columns(**{**recorded, **columns.by_role()})
+    try:
+        return read_source(source, columns=requested, format=format)
+    except SeqRecError as error:
+        for role, name in recorded.items():
+            if f"--{role} {name}: no such column" in str(error):
+                raise SeqRecError(
+                    f"{error}; {prepared.path} has its {role} from a column of that name: name the "
+                    f"one of this log with --{role}"
+                ) from error
+        raise
 
 
 def refuse_options(to: str | Path, given: Mapping[str, Any]) -> None:

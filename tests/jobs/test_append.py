@@ -185,3 +185,13 @@ def test_features_of_new_items_come_from_their_file(tmp_path):
     new = pl.DataFrame({"user_id": ["u"], "item_id": ["c"], "timestamp": [2_100_000_000]})
     seqrec.prepare(new, append=True, to=tmp_path / "data", items=more)
     assert PreparedData.open(tmp_path / "data").items()["title"].to_list() == ["A", "B", "C"]
+
+
+def test_other_column_names_are_named(tmp_path):
+    seqrec.prepare(random_log(10), out=tmp_path / "data")
+    later = random_log(11).with_columns(timestamp=pl.col("timestamp") + 99 * DAY)
+    later = later.rename({"user_id": "customer"})
+    with pytest.raises(SeqRecError, match="no such column.*of this log with --user"):
+        seqrec.prepare(later, append=True, to=tmp_path / "data")
+    result = seqrec.prepare(later, append=True, to=tmp_path / "data", user="customer")
+    assert result["counts"]["interactions"] == 600
