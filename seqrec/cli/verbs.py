@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -55,15 +57,20 @@ for _verb in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a verb; a user's mistake is one line and exit code 2, Ctrl-C is 130."""
+    """Run a verb; a user's mistake is one line and exit code 2, Ctrl-C and SIGTERM are 130."""
     logging.basicConfig(format="seqrec: %(message)s", level=logging.WARNING)
+    _end_as_interrupted()
     try:
         code = app(args=arguments, standalone_mode=False)
     except SeqRecError as error:
         _fail(str(error))
     except TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)().rstrip(".") + "; see --help")
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort as abort:
+        if isinstance(abort.__cause__, EOFError):  # typer takes one for an end of the input
+            _fail("a file ends early; write it again")
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,6 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == EXIT_INTERRUPTED:
         print("seqrec: interrupted", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_as_interrupted() -> None:
+    """End at a scheduler's or a terminal's signal as at Ctrl-C, unless these are handled."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        is_main = threading.current_thread() is threading.main_thread()
+        if number is not None and is_main and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _fail(message: str) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
 from seqrec.errors import SeqRecError
@@ -23,8 +22,19 @@ from seqrec.rl.learner import Learner
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.rollouts import Rollouts, Weights
 from seqrec.rl.stage_log import EventLog
+from seqrec.training.state_files import read_newest_state, write_state
 
 STATE_FILE = "controller.pt"
+STATE_KEYS = (
+    "update",
+    "learner",
+    "good",
+    "guard",
+    "kl_coef",
+    "rollbacks",
+    "first_mix",
+    "log",
+)
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
 UPDATE_LINE = (
@@ -152,7 +162,7 @@ class Controller:
         Raises:
             SeqRecError: the policy is beyond the guard's limits from the start.
         """
-        if not self.good and (self.folder / STATE_FILE).exists():
+        if not self.good:
             self.resume()
         if not self.good:
             self._publish()
@@ -270,7 +280,7 @@ class Controller:
         return continues
 
     def save(self) -> None:
-        """Write the state for resuming, in one rename."""
+        """Write the state for resuming, and keep the one before."""
         state = {
             "update": self.update,
             "learner": self.learner.state_dict(),
@@ -281,13 +291,27 @@ class Controller:
             "first_mix": self.first_mix,
             "log": self.log.state_dict(),
         }
-        file = self.folder / STATE_FILE
-        torch.save(state, file.with_suffix(".new"))
-        file.with_suffix(".new").replace(file)
+        write_state(state, self.folder / STATE_FILE, keep_previous=True)
 
     def resume(self) -> None:
-        """Restore the state that ``save`` wrote."""
-        state = torch.load(self.folder / STATE_FILE, weights_only=True)
+        """Restore the newest whole state that ``save`` wrote, if there is one.
+
+        Raises:
+            SeqRecError: the states are damaged or of another run.
+        """
+        found = read_newest_state(self.folder / STATE_FILE, STATE_KEYS)
+        if found is None:
+            return
+        file, state = found
+        try:
+            self._restore(state)
+        except Exception as error:
+            raise SeqRecError(
+                f"{file}: a state of another run; start again with --overwrite"
+            ) from error
+        self.say(f"continues from {file.name}, after update {self.update}")
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.update = state["update"]
         self.learner.load_state_dict(state["learner"])
         self.good = state["good"]

@@ -1,14 +1,39 @@
 """Checkpoints of the best and the last epoch and within long epochs, with the resume state."""
 
-from datetime import timedelta
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from seqrec.training.loaders import PackedLoader
+from seqrec.training.state_files import write_state
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+CHECKPOINT_KEYS = (
+    "state_dict",
+    "optimizer_states",
+    "lr_schedulers",
+    "loops",
+    "callbacks",
+    "epoch",
+    "global_step",
+)
+"""Parts of a checkpoint without which no run continues."""
+
+
+class StateFiles(TorchCheckpointIO):
+    """Writes checkpoints by ``write_state``; the one before the last is kept."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_state(checkpoint, file, keep_previous=file.name == LAST)
 
 
 class ResumeState(Callback):
@@ -17,6 +42,9 @@ class ResumeState(Callback):
     The state is the random state of every process and the loader's position, which Lightning drops
     at the end of an epoch. A run that had stopped early stays stopped.
     """
+
+    has_started = False
+    """True once training runs; until then a checkpoint may turn out to be of another run."""
 
     def __init__(self, loader: PackedLoader) -> None:
         self.loader = loader
@@ -36,10 +64,15 @@ class ResumeState(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         rank = trainer.global_rank
+        self.has_started = True
         if self._restored is None:
             if rank:
                 torch.manual_seed(torch.initial_seed() + rank)
             return
+        if not rank:
+            file = Path(str(trainer.ckpt_path)).name
+            step = trainer.global_step
+            print(f"continues from {file}, after step {step}", file=sys.stderr, flush=True)
         states, cuda = (self._restored[f"{kind}random_states"] for kind in ("", "cuda_"))
         if len(states) == trainer.world_size:
             torch.set_rng_state(states[rank].cpu())
@@ -80,12 +113,41 @@ class EpochCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state, **here, "best_k_models": models})
 
 
-def timed_checkpoint(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
-    """Build the callback that saves ``NAME.ckpt`` at an interval, also within an epoch."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename=name,
-        train_time_interval=timedelta(minutes=minutes),
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
+class TimedCheckpoint(Checkpoint):
+    """Saves ``last.ckpt`` at an interval within an epoch; ends training after it when told to.
+
+    Nothing is saved after the last batch of an epoch: validation follows, and then the checkpoint
+    of the epoch, so that no checkpoint lies between training and validation.
+    """
+
+    def __init__(self, folder: Path, minutes: float, is_ending: Callable[[], bool]) -> None:
+        self.file = folder / LAST
+        self.seconds = 60 * minutes
+        self.is_ending = is_ending
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        is_ending = _any_process(trainer, self.is_ending())
+        is_due = time.monotonic() - self._saved_at >= self.seconds
+        if is_ending or _any_process(trainer, is_due):
+            trainer.save_checkpoint(self.file)
+            self._saved_at = time.monotonic()
+        if is_ending:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """End after the checkpoint of the epoch before."""
+        if trainer.current_epoch and _any_process(trainer, self.is_ending()):
+            raise KeyboardInterrupt
+
+
+def _any_process(trainer: Trainer, decision: bool) -> bool:
+    """Return True if a process decides so: all must save, or none."""
+    return trainer.strategy.reduce_boolean_decision(decision, all=False)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -18,15 +17,25 @@ from seqrec.training.accounting import training_flops
 from seqrec.training.callbacks import (
     AveragedWeights,
     Interrupts,
+    Patience,
     ShouldStop,
     StopEarly,
     StopPastTolerance,
     WithoutDropout,
 )
-from seqrec.training.checkpoints import EpochCheckpoint, ResumeState, timed_checkpoint
+from seqrec.training.checkpoints import (
+    BEST,
+    CHECKPOINT_KEYS,
+    LAST,
+    EpochCheckpoint,
+    ResumeState,
+    StateFiles,
+    TimedCheckpoint,
+)
 from seqrec.training.epoch_log import EpochLog
 from seqrec.training.loaders import PackedLoader, Validation
 from seqrec.training.module import SELECTION, LearningModule
+from seqrec.training.state_files import read_newest_state, read_state
 
 LOG_FILE = "log.jsonl"
 
@@ -73,7 +82,7 @@ def fit(
 
     Without validation queries it trains for ``max_epochs`` and keeps the last weights.
     Checkpoints go to ``folder/checkpoints`` at the end of every epoch, and within long ones.
-    Training continues from an existing checkpoint, and ends as it would have without the
+    Training continues from the newest whole checkpoint, and ends as it would have without the
     interruption. With several devices each process calls this function.
 
     Args:
@@ -84,42 +93,55 @@ def fit(
         settings: settings of the Trainer.
         num_scored: items scored for a target, including itself.
         should_stop: ends training early; needs one device and validation queries.
+
+    Raises:
+        SeqRecError: training diverged; the checkpoints are damaged or of another run.
     """
     checkpoints, has_validation = folder / "checkpoints", validation.num_queries > 0
     monitor = f"val/{settings.selection_metric}" if has_validation else None
     if has_validation and module.tolerance is not None:
         monitor = SELECTION
-    interrupts = Interrupts()
+    found = read_newest_state(checkpoints / LAST, CHECKPOINT_KEYS)
+    interrupts, resume_state = Interrupts(), ResumeState(loader)
     count_flops = partial(
         training_flops, module.model, row_length=loader.stream.row_length, num_scored=num_scored
     )
     callbacks: list[Callback] = [
         interrupts,
         EpochLog(folder / LOG_FILE, monitor, count_flops, module.products_dtype),
-        ResumeState(loader),
+        resume_state,
     ]
     if monitor is not None:
         callbacks += _build_selection(monitor, checkpoints, settings, should_stop)
         if module.tolerance is not None:
             callbacks.append(StopPastTolerance())
-    callbacks += _build_common(checkpoints, settings)
+    callbacks += _build_common(checkpoints, settings, interrupts)
     trainer = _build_trainer(settings, callbacks)
-    last = checkpoints / "last.ckpt"
+    ckpt_path = str(found[0]) if found is not None else None
     try:
         with interrupts:
             trainer.fit(
                 module,
                 loader,
                 validation if has_validation else None,
-                ckpt_path=str(last) if last.exists() else None,
+                ckpt_path=ckpt_path,
                 weights_only=True,
             )
     except SystemExit:
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    best = checkpoints / "best.ckpt" if has_validation else last
-    state = torch.load(best, weights_only=True, map_location="cpu")
+    except SeqRecError:
+        raise
+    except Exception as error:
+        if ckpt_path is None or resume_state.has_started:
+            raise
+        raise SeqRecError(
+            f"{ckpt_path}: a checkpoint of another run; start again with --overwrite"
+        ) from error
+    if interrupts.is_ending():
+        raise KeyboardInterrupt
+    state = read_state(checkpoints / (BEST if has_validation else LAST), CHECKPOINT_KEYS)
     module.load_state_dict(state["state_dict"])
     return FitResult(state["epoch"] + 1, trainer.current_epoch, trainer.global_step, has_validation)
 
@@ -129,7 +151,7 @@ def _build_selection(
 ) -> list[Callback]:
     """Return the callbacks that select the best epoch by validation and end training."""
     callbacks: list[Callback] = [
-        EarlyStopping(monitor, mode="max", patience=settings.patience),
+        Patience(monitor, mode="max", patience=settings.patience),
         EpochCheckpoint(checkpoints, "best", monitor),
     ]
     if should_stop is not None:
@@ -137,11 +159,13 @@ def _build_selection(
     return callbacks
 
 
-def _build_common(checkpoints: Path, settings: FitSettings) -> list[Callback]:
+def _build_common(
+    checkpoints: Path, settings: FitSettings, interrupts: Interrupts
+) -> list[Callback]:
     """Return the callbacks of all runs, with and without validation."""
     callbacks: list[Callback] = [
         EpochCheckpoint(checkpoints, "last", None),
-        timed_checkpoint(checkpoints, "last", settings.checkpoint_minutes),
+        TimedCheckpoint(checkpoints, settings.checkpoint_minutes, interrupts.is_ending),
     ]
     if settings.epochs_without_dropout:
         callbacks.append(WithoutDropout(settings.max_epochs - settings.epochs_without_dropout))
@@ -159,6 +183,7 @@ def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
         use_distributed_sampler=False,
         max_epochs=settings.max_epochs,
         callbacks=callbacks,
+        plugins=[StateFiles()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

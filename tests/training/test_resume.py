@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 import seqrec
 from seqrec.data.simulation.worlds import first_order_world
+from seqrec.training.checkpoints import EpochCheckpoint
 from seqrec.training.epoch_log import EpochLog
 
 SETTINGS = [
@@ -79,6 +81,80 @@ def test_a_run_cut_off_within_an_epoch_ends_equal_to_a_whole_one(
     seqrec.train("sft", data=data, out=tmp_path / "broken", overrides=settings, resume=True)
     assert losses(tmp_path / "broken") == pytest.approx(losses(whole), rel=1e-6)
     assert weights(tmp_path / "broken") == weights(whole)
+
+
+class Killed(BaseException):
+    """A kill, which no handler of errors catches."""
+
+
+def kill_in_epoch(hook, epoch):
+    """Return a hook of the log that kills the run in an epoch, at its last batch or later."""
+    plain = getattr(EpochLog, hook)
+
+    def kill(self, trainer, module, *more):
+        plain(self, trainer, module, *more)
+        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if trainer.current_epoch == epoch and is_last:
+            raise Killed
+
+    return kill
+
+
+@pytest.mark.parametrize("max_epochs", [1, 3])
+@pytest.mark.parametrize(
+    "hook", ["on_train_batch_end", "on_validation_start", "on_train_epoch_end", "_after_checkpoint"]
+)
+def test_kills_at_the_ends_of_all_epochs_cost_nothing(
+    data, whole_run, tmp_path, monkeypatch, hook, max_epochs
+):
+    epochs = ["data.batch_size=40", f"trainer.max_epochs={max_epochs}"]
+    whole, settings = whole_run(*epochs), [*SETTINGS, *epochs, EVERY_STEP]
+    resume = functools.partial(seqrec.train, "sft", data=data, out=tmp_path / "run")
+    for epoch in range(max_epochs):
+        with monkeypatch.context() as patch:
+            if hook == "_after_checkpoint":
+                save = EpochCheckpoint._save_topk_checkpoint
+
+                def kill(self, trainer, *more, save=save, epoch=epoch):
+                    save(self, trainer, *more)
+                    if trainer.current_epoch == epoch:
+                        raise Killed
+
+                patch.setattr(EpochCheckpoint, "_save_topk_checkpoint", kill)
+            else:
+                patch.setattr(EpochLog, hook, kill_in_epoch(hook, epoch))
+            with pytest.raises(Killed):
+                resume(overrides=settings, resume=epoch > 0)
+    result = resume(overrides=settings, resume=True)
+    assert losses(tmp_path / "run") == pytest.approx(losses(whole), rel=1e-6)
+    assert weights(tmp_path / "run") == weights(whole)
+    assert result["best_epoch"] == json.loads((whole / "metrics.json").read_text())["best_epoch"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_schedulers_signal_writes_a_checkpoint_and_ends_the_run(
+    data, whole_run, tmp_path, monkeypatch, name, capsys
+):
+    before = signal.getsignal(getattr(signal, name))
+    batches = ["data.batch_size=40"]
+    whole, plain = whole_run(*batches), EpochLog.on_train_batch_start
+
+    def send(self, trainer, module, batch, index):
+        plain(self, trainer, module, batch, index)
+        if trainer.global_step == 2:
+            signal.raise_signal(getattr(signal, name))
+
+    resume = functools.partial(
+        seqrec.train, "sft", data=data, out=tmp_path / "run", overrides=[*SETTINGS, *batches]
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "on_train_batch_start", send)
+        with pytest.raises(KeyboardInterrupt):
+            resume()
+    assert signal.getsignal(getattr(signal, name)) == before
+    resume(resume=True)
+    assert "continues from last.ckpt, after step 3" in capsys.readouterr().err
+    assert weights(tmp_path / "run") == weights(whole)
 
 
 def test_without_dropout_to_the_end_is_without_dropout(data, tmp_path):
