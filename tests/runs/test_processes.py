@@ -1,7 +1,12 @@
 """Two processes train as one does, and judge every user once."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -99,6 +104,63 @@ def test_a_process_that_dies_stops_the_others_and_is_named(tmp_path, monkeypatch
     with pytest.raises(SeqRecError, match="process 1 ended with exit code 7"):
         run_ranks(3, "dies", {})
     assert time.perf_counter() - started < 20
+
+
+def test_the_output_of_a_process_is_read_while_it_runs(tmp_path, monkeypatch):
+    (tmp_path / "noisy.py").write_text(
+        "import sys\nprint(('x' * 99 + chr(10)) * 3000)\nprint('cause; fix')\nsys.exit(2)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(SeqRecError, match="^cause; fix$"):
+        run_ranks(1, "noisy", {})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_their_parent(tmp_path, number):
+    """A light module stands in for training: it tells its id, and works for a minute."""
+    root = Path(seqrec.__file__).parents[1]
+    (tmp_path / "works.py").write_text(
+        "import os, pathlib, time\n"
+        "from seqrec.runs.processes import work_as_rank\n"
+        "def work(rank, arguments):\n"
+        "    pathlib.Path(arguments['folder'], f'{rank}.new').write_text(str(os.getpid()))\n"
+        "    os.rename(f\"{arguments['folder']}/{rank}.new\", f\"{arguments['folder']}/{rank}\")\n"
+        "    time.sleep(60)\n"
+        "work_as_rank(work)\n"
+    )
+    (tmp_path / "parent.py").write_text(
+        "import signal, sys\n"
+        "from seqrec.runs.processes import run_ranks\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "run_ranks(1, 'works', {'folder': sys.argv[1]})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py", tmp_path],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until((tmp_path / "0").exists)
+    parent.send_signal(number)
+    parent.wait(20)
+    rank = int((tmp_path / "0").read_text())
+    wait_until(lambda: not is_running(rank))
+
+
+def wait_until(is_true):
+    end = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(number):
+    """Tell a process that works from one that ended, whether or not its end was noticed."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 @pytest.mark.parametrize(
