@@ -20,6 +20,7 @@ POLL_SECONDS = 0.1
 STOP_SECONDS = 30
 """Seconds that a process has to write a checkpoint and to end."""
 KEPT_LINES = 20
+STDIN = 0
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 
@@ -122,6 +123,6 @@ def work_as_rank(work: Callable[[int, dict[str, Any]], None]) -> None:
 
 def _end_with_parent() -> None:
     """Wait until the parent has ended, and end at once: nobody reads the result."""
-    while os.read(sys.stdin.fileno(), 1024):
+    while os.read(STDIN, 1024):
         pass
     os._exit(EXIT_INTERRUPTED)
