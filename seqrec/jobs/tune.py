@@ -85,7 +85,7 @@ def tune(
         if resume and not folder.exists():
             if not (out / TRIALS_FILE).exists():
                 raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
-            check_same(out / CONFIG_FILE, config)
+            check_same(out / CONFIG_FILE, config, is_finished=True)
             if len(json.loads((out / TRIALS_FILE).read_text())["trials"]) >= trials:
                 return _result(out)
             out.rename(folder)

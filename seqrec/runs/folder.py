@@ -22,6 +22,29 @@ from seqrec.models.weights import folder_fingerprint
 from seqrec.outputs import METRICS_FILE
 
 CONFIG_FILE = "config.yaml"
+FINGERPRINT_OF = "fingerprint_of "
+"""Start of a key of the provenance that a path follows."""
+FREE_KEYS = frozenset(
+    {
+        "provenance.version",
+        "provenance.commit",
+        "provenance.data",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.checkpoint_minutes",
+    }
+)
+"""Settings that may differ when a run is resumed."""
+SEARCH_BLOCK = "search"
+"""A block of searches, whose trials all have the same epochs and patience."""
+NAMED_BY_CONTENT = {
+    "model.from_pretrained": "start_fingerprint",
+    "data.pairs": "pairs_fingerprint",
+    "data.labels": "labels_fingerprint",
+    "objective.reference": "reference_fingerprint",
+    "objective.cache": "cache",
+}
+"""Settings that name a model or a file, and the fingerprint in the provenance."""
 
 
 def unfinished(out: Path) -> Path:
@@ -72,12 +95,14 @@ def _named_sources(recipe: Recipe) -> dict[str, str]:
 def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
     """Make the folder of a run, or check that the interrupted run in it is the one to resume."""
     if resume:
-        check_same(folder / CONFIG_FILE, config)
-        return
-    refuse_unfinished(folder, overwrite)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / CONFIG_FILE).write_text(dump_yaml(config))
+        check_same(folder / CONFIG_FILE, config, is_finished=False)
+    else:
+        refuse_unfinished(folder, overwrite)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    aside = folder / f"{CONFIG_FILE}.new"
+    aside.write_text(dump_yaml(config))
+    aside.replace(folder / CONFIG_FILE)
 
 
 def refuse_unfinished(folder: Path, overwrite: bool) -> None:
@@ -93,30 +118,85 @@ def check_finished(out: Path, config: dict[str, Any]) -> None:
     """Refuse ``--resume`` where there is neither an unfinished run nor the same one, finished."""
     if not (out / METRICS_FILE).exists():
         raise SeqRecError(f"--resume: {out}.partial does not exist; start without --resume")
-    check_same(out / CONFIG_FILE, config)
+    check_same(out / CONFIG_FILE, config, is_finished=True)
 
 
-def check_same(file: Path, config: dict[str, Any]) -> None:
-    """Refuse to resume a run under another recipe or on other data."""
+def check_same(file: Path, config: dict[str, Any], *, is_finished: bool) -> None:
+    """Refuse to resume a run under another recipe or on other data.
+
+    Models and files are compared by their fingerprints, not by their paths. Settings that do not
+    change the result may differ, and an unfinished run may get more epochs and other patience.
+
+    Raises:
+        SeqRecError: the key that differs.
+    """
+    if not is_finished and not file.exists():
+        return  # killed before it was written; nothing else is in the folder
     try:
         before = yaml.safe_load(file.read_text())
         before["provenance"]["data_fingerprint"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError) as error:
         raise SeqRecError(f"{file}: cannot be read; add --overwrite to start again") from error
     before |= _with_new_settings(before, file)
     now = json.loads(json.dumps(config))
     before["provenance"] = now["provenance"] | before["provenance"]  # older versions wrote fewer
-    for old in (before["provenance"], now["provenance"]):
-        for key in ("version", "commit", "data"):
-            old.pop(key)
-    for block in now:
-        if before.get(block) != now[block]:
-            old = before.get(block) or {}
-            keys = [key for key in {**old, **now[block]} if old.get(key) != now[block].get(key)]
+    may_differ = set(FREE_KEYS)
+    if not is_finished and SEARCH_BLOCK not in now:
+        may_differ.add("trainer.patience")
+        if _may_grow(before, now):
+            may_differ.add("trainer.max_epochs")
+    old, new = _settings(before), _settings(now)
+    for key in sorted({**old, **new}, key=_is_setting):
+        if key.startswith(f"provenance.{FINGERPRINT_OF}") and key not in new:
+            continue  # the model has another path now, and is compared as a setting
+        if key not in may_differ and old.get(key) != new.get(key):
             raise SeqRecError(
-                f"--resume: {block}.{keys[0]} differs from the run in {file.parent}; "
+                f"--resume: {key} differs from the run in {file.parent}; "
                 "give the same recipe and data, or --overwrite"
             )
+
+
+def _is_setting(key: str) -> bool:
+    """Return True for settings, which are named if no fingerprint under the same path differs."""
+    return not key.startswith("provenance.")
+
+
+def _may_grow(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Return True if only the number of epochs grows, on which no earlier epoch depends."""
+    trainer = now["trainer"]
+    is_free = trainer["schedule"] == "constant" and not trainer["epochs_without_dropout"]
+    return is_free and trainer["max_epochs"] >= before["trainer"]["max_epochs"]
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that count, by ``block.key``, with models and files by their content."""
+    settings = {
+        f"{block}.{key}": value
+        for block, values in config.items()
+        for key, value in (values or {}).items()
+    }
+    provenance = config["provenance"]
+    for key, source in NAMED_BY_CONTENT.items():
+        if settings.get(key) is not None and source in provenance:
+            settings[key] = "by content"
+    by_path = {
+        key.removeprefix(FINGERPRINT_OF): value
+        for key, value in provenance.items()
+        if key.startswith(FINGERPRINT_OF)
+    }
+    for key in ("objective.teachers", "objective.rewards"):
+        if key in settings:
+            settings[key] = _replace_paths(settings[key], by_path)
+    return settings
+
+
+def _replace_paths(value: Any, by_path: dict[str, str]) -> Any:
+    """Return a setting with the fingerprint in place of each path that has one."""
+    if isinstance(value, list):
+        return [_replace_paths(one, by_path) for one in value]
+    if isinstance(value, dict):
+        return {key: _replace_paths(one, by_path) for key, one in value.items()}
+    return by_path.get(value, value) if isinstance(value, str) else value
 
 
 def _with_new_settings(before: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import signal
 
 import polars as pl
@@ -186,3 +187,78 @@ def test_a_run_of_before_a_setting_was_there_counts_as_one_of_its_default(data, 
         seqrec.train(
             "sft", data=data, out=tmp_path / "run", overrides=transition_prior, resume=True
         )
+
+
+def interrupt(train, monkeypatch, at_step):
+    plain = EpochLog.on_train_batch_start
+
+    def kill(self, trainer, module, batch, index):
+        if trainer.global_step == at_step:
+            raise Killed
+        plain(self, trainer, module, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "on_train_batch_start", kill)
+        with pytest.raises(Killed):
+            train()
+
+
+def test_a_run_is_resumed_by_content_not_by_spelling(data, tmp_path, monkeypatch):
+    """From another folder, on a moved copy of data and start, with more epochs."""
+    small = ["model.hidden_size=16", "data.max_length=20", "data.batch_size=40"]
+    start = tmp_path / "start"
+    seqrec.train("sft", data=data, out=start, overrides=[*small, "trainer.max_epochs=1"])
+
+    def train(out, *more, start=start, data=data, epochs=3, **options):
+        settings = [*small, f"model.from_pretrained={start}", f"trainer.max_epochs={epochs}"]
+        seqrec.train("sft", data=data, out=out, overrides=[*settings, *more], **options)
+
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    train(whole)
+    interrupt(lambda: train(out, EVERY_STEP, epochs=2), monkeypatch, at_step=3)
+    shutil.copytree(data, tmp_path / "moved" / "data")
+    shutil.copytree(start, tmp_path / "moved" / "start")
+    monkeypatch.chdir(tmp_path / "moved")
+    for refused, key in (
+        (["trainer.learning_rate=0.1"], "trainer.learning_rate"),
+        (["trainer.schedule=linear"], "trainer.(schedule|max_epochs)"),
+        ([f"model.from_pretrained={whole}"], "provenance.start_fingerprint"),
+    ):
+        with pytest.raises(seqrec.SeqRecError, match=f"--resume: {key} differs"):
+            train("../run", *refused, data="data", resume=True)
+    with pytest.raises(seqrec.SeqRecError, match="trainer.max_epochs differs"):
+        train("../run", data="data", epochs=1, resume=True)
+    more = ["trainer.checkpoint_minutes=5", "trainer.patience=20"]
+    train("../run", *more, start="start/", data="data/", resume=True)
+    assert weights(out) == weights(whole)
+    with pytest.raises(seqrec.SeqRecError, match="trainer.max_epochs differs"):
+        train("../run", "trainer.patience=20", data="data", epochs=4, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "both"])
+def test_a_damaged_checkpoint_is_one_line_or_the_one_before_is_used(
+    data, whole_run, tmp_path, monkeypatch, damage, caplog
+):
+    batches = ["data.batch_size=40", "trainer.max_epochs=2"]
+    whole, folder = whole_run(*batches), tmp_path / "run.partial" / "checkpoints"
+    train = functools.partial(
+        seqrec.train,
+        "sft",
+        data=data,
+        out=tmp_path / "run",
+        overrides=[*SETTINGS, *batches, EVERY_STEP],
+    )
+    interrupt(train, monkeypatch, at_step=4)
+    content = bytearray((folder / "last.ckpt").read_bytes())
+    content[len(content) // 2] ^= 4
+    cut = bytes(content[: len(content) // 2])
+    (folder / "last.ckpt").write_bytes(bytes(content) if damage == "flipped" else cut)
+    if damage == "both":
+        (folder / "last.previous.ckpt").write_bytes(b"")
+        with pytest.raises(seqrec.SeqRecError, match="no whole checkpoint is left") as raised:
+            train(resume=True)
+        assert "\n" not in str(raised.value)
+        return
+    train(resume=True)
+    assert "last.ckpt: damaged" in caplog.text
+    assert weights(tmp_path / "run") == weights(whole)
