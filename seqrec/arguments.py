@@ -7,7 +7,7 @@ one, and an iterator as the list of its elements.
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import cache, partial, wraps
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
@@ -18,8 +18,11 @@ from seqrec.errors import SeqRecError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MOST_LETTERS = 60
+"""Longest value that a message shows."""
 LISTS = (list, tuple, set, frozenset, Iterator)
 NAMES: dict[Any, str] = {
+    Any: "any value",
     int: "a whole number",
     float: "a number",
     bool: "True or False",
@@ -44,11 +47,11 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
         SeqRecError: an argument of another type; the message names it.
     """
     signature = inspect.signature(function)
-    hints = get_type_hints(function)
+    get_hints = cache(partial(get_type_hints, function))  # a class may name itself
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        bound, hints = signature.bind(*args, **kwargs), get_hints()
         for name, value in bound.arguments.items():
             if name in hints:
                 bound.arguments[name] = _check(name, value, hints[name])
@@ -70,10 +73,10 @@ def _check(name: str, value: Any, hint: Any) -> Any:
     try:
         return _convert(value, hint)
     except _WrongType as error:
-        text = " ".join(repr(value).split())
-        text = text if len(text) <= 60 else f"{text[:57]}..."
+        text = repr(value)
+        shown = f"{text} is" if len(text) <= MOST_LETTERS and text.isprintable() else "is"
         raise SeqRecError(
-            f"{name}: {text} is of type {type(value).__name__}; give {_describe(hint)}"
+            f"{name}: {shown} of type {type(value).__name__}; give {_describe(hint)}"
         ) from error
 
 
@@ -121,7 +124,7 @@ def _get_members(hint: Any) -> Sequence[Any]:
 def _describe(hint: Any) -> str:
     """Return the annotation in words."""
     words = []
-    for member in _get_members(hint):
+    for member in (one for one in _get_members(hint) if one is not NoneType):
         origin = get_origin(member) or member
         if origin is Sequence:
             words.append(f"a list whose elements are {_describe(get_args(member)[0])}")

@@ -77,6 +77,6 @@ def test_a_frame_is_one_thing():
     ],
 )
 def test_anything_else_is_one_line_that_names_the_argument(name, given):
-    with pytest.raises(SeqRecError, match=rf"^{name}: .* is of type .*; give ") as error:
+    with pytest.raises(SeqRecError, match=rf"^{name}: .*is of type .*; give ") as error:
         take(**{name: given})
     assert "\n" not in str(error.value)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -21,22 +21,20 @@ class ItemTable:
 
     items: pl.DataFrame
     """``item_id`` and the known attributes."""
-    _row_by_id: dict[str, int] = field(default_factory=dict)
+    item_ids: list[str]
+    _row_by_id: dict[str, int]
 
     @classmethod
     def build(cls, items: pl.DataFrame) -> "ItemTable":
         """Return the table of an ``items.parquet``."""
-        return cls(items, {item_id: row for row, item_id in enumerate(items["item_id"])})
+        item_ids = items["item_id"].to_list()
+        return cls(items, item_ids, {item_id: row for row, item_id in enumerate(item_ids)})
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._row_by_id
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @property
-    def item_ids(self) -> list[str]:
-        return self.items["item_id"].to_list()
 
     @property
     def titles(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ def build_rules(
     if masks or only or excluded:
         shared = np.logical_and.reduce(masks) if masks else None
         allowed = AllowedItems(len(table), shared, _intersect(only), excluded)
+        if shared is not None and not shared.any():
+            notes.append("no item of the catalog may be listed under these options")
     if k is None:
         k = DEFAULT_K if options.candidates is None else _count_largest(allowed, len(table))
     has_candidates = options.candidates is not None
@@ -206,13 +209,13 @@ def _parse_pins(
     """Return the pinned items and their ranks, from ids, ``ITEM:RANK`` texts or a mapping."""
     pairs: Sequence[tuple[str, int | None]]
     if isinstance(pins, Mapping):
-        pairs = [(get_id_text(item_id), rank) for item_id, rank in pins.items()]
+        pairs = [(get_id_text(item_id), _check_rank(rank)) for item_id, rank in pins.items()]
     else:
         pairs = [_parse_pin(get_id_text(pin), table) for pin in pins]
     parsed = [(table.get_row(item_id, "--pin"), rank) for item_id, rank in pairs]
     ranks = [rank for _, rank in parsed if rank is not None]
     for rank in ranks:
-        if not isinstance(rank, int) or not 1 <= rank <= k:
+        if not 1 <= rank <= k:
             raise SeqRecError(f"--pin: rank {rank} is not one of 1 to {k}, the length of the lists")
     for what, values in (("rank", ranks), ("item", [item for item, _ in parsed])):
         if len(set(values)) < len(values):
@@ -220,6 +223,12 @@ def _parse_pins(
     if len(parsed) > k:
         raise SeqRecError(f"--pin: {len(parsed)} items for lists of {k}; raise --k")
     return parsed
+
+
+def _check_rank(rank: Any) -> int:
+    if not isinstance(rank, Integral):
+        raise SeqRecError(f"pin: rank {rank!r} is not a whole number")
+    return int(rank)
 
 
 def _parse_pin(text: str, table: ItemTable) -> tuple[str, int | None]:

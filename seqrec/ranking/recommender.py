@@ -75,6 +75,7 @@ class Recommender(ModelRanker):
         self.titles: list[str] = self.table.titles
 
     @classmethod
+    @check_arguments
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
         """Return the recommender of a model folder or run folder.
 

@@ -97,8 +97,8 @@ class Served:
         for items, scores in zip(ranked.items.tolist(), ranked.scores.tolist(), strict=True):
             pairs = zip(items, scores, strict=True)
             lists.append([(item_ids[item], score) for item, score in pairs if item >= 0])
-        if any(len(pairs) < k for pairs in lists):
-            logger.warning("fewer than %d unseen items exist for some histories", k)
+        if options.candidates is None and any(len(pairs) < k for pairs in lists):
+            logger.warning("fewer than %d items can be listed for some histories", k)
         return lists if users is None else dict(zip(users, lists, strict=True))
 
     def _rank_given(

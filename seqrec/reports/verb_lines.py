@@ -97,7 +97,7 @@ def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
     if result.get("fallback"):
         notes.append(f"no known item in the history; fallback: {result['fallback']}")
     if len(recommendations) < result["k"]:
-        notes.append(f"only {len(recommendations)} unseen items exist")
+        notes.append(f"only {len(recommendations)} items can be listed")
     return [text_table(recommendations), *notes, *result["notes"]]
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import seqrec
+from seqrec.baselines import build_baseline
 from seqrec.cli import main
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
@@ -248,6 +249,8 @@ MISTAKES = {
     "a model with data": ({"history": ["1001"], "data": "x"}, "only a baseline needs --data"),
     "unknown item": ({"similar_to": "x"}, "--similar-to x: not in the catalog"),
     "pin": ({"history": ["1001"], "pin": ["x:1"]}, "--pin x: not in the catalog"),
+    "no rank": ({"history": [], "pin": {"1001": "a"}}, "rank 'a' is not a whole number"),
+    "an event": ({"history": {"item_id": "1001"}}, "give a list whose elements are any value"),
     "pin too low": ({"history": ["1001"], "pin": "1001:11"}, "rank 11 is not one of 1 to 10"),
     "pins of one rank": ({"history": [], "pin": {"1001": 1, "1002": 1}}, "one rank twice"),
     "cap": ({"history": ["1001"], "max_per": "genres"}, "write COLUMN:N"),
@@ -256,7 +259,10 @@ MISTAKES = {
     "per user": ({"history": ["1001"], "allow": {"u": ["1001"]}}, "have no users"),
     "lists": ({"history": [["1001"]]}, "give one history"),
     "k": ({"history": ["1001"], "k": "5"}, "^k: '5' is of type str"),
-    "a frame as data": ({"data": pd.DataFrame({"a": [1]}), "out": "x.csv"}, "^data: .* DataFrame"),
+    "a frame as data": (
+        {"data": pd.DataFrame({"a": [1]}), "out": "x.csv"},
+        "^data: is of type DataFrame; give text or a path$",
+    ),
     "no format": ({"data": "x", "out": "lists"}, "names no format"),
     "users": ({"history": ["1001"], "users": ["1"]}, "--users chooses users of --data"),
 }
@@ -278,3 +284,30 @@ def test_a_baseline_needs_data_and_has_no_vectors_for_diversity(made, tmp_path):
     fitted = seqrec.recommend("ease", history=[1001], data=PreparedData.open(made / "data").path)
     assert len(fitted["recommendations"]) == 10
     assert Path(made / "data").exists()
+
+
+def test_a_fitted_baseline_stands_where_a_model_is_named(made, tmp_path):
+    prepared = PreparedData.open(made / "data")
+    fitted = build_baseline("item-knn", prepared.histories(), prepared.num_items)
+    lists = []
+    for number, model in enumerate((fitted, "item-knn")):
+        out = tmp_path / f"{number}.parquet"
+        seqrec.recommend(model, data=made / "data", out=out)
+        lists.append(read(out))
+        history = seqrec.recommend(model, history=[1001, 1002], data=made / "data")
+        lists.append(history["recommendations"])
+    assert lists[:2] == lists[2:]
+    rows = seqrec.evaluate([fitted, "popularity"], data=made / "data", k=5)["rows"]
+    by_name = seqrec.evaluate("item-knn", data=made / "data", k=5)["rows"]
+    assert rows[0]["system"] == "item-knn" and rows[0]["ndcg@5"] == by_name[0]["ndcg@5"]
+
+
+def test_no_item_left_is_said(made, tmp_path):
+    result = seqrec.recommend(made / "run", history=[1001], where="year > 3000")
+    assert result["recommendations"] == []
+    assert result["notes"] == ["no item of the catalog may be listed under these options"]
+
+
+def test_a_folder_of_another_type_is_one_line():
+    with pytest.raises(SeqRecError, match="^folder: 3 is of type int; give text or a path$"):
+        seqrec.Recommender.from_pretrained(3)
