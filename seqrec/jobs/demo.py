@@ -17,7 +17,7 @@ from seqrec.jobs.evaluate import evaluate
 from seqrec.jobs.export import export
 from seqrec.jobs.prepare import prepare
 from seqrec.jobs.train import train
-from seqrec.outputs import new_folder, refuse_existing
+from seqrec.outputs import locate_output, new_folder, refuse_existing
 from seqrec.reports.demo import demo_page
 from seqrec.reports.evaluation import METHOD
 from seqrec.reports.tables import text_table
@@ -63,7 +63,7 @@ def demo(
     """
     if data not in (MOVIELENS, SIMULATED):
         raise SeqRecError(f"--data {data}: choose {MOVIELENS} or {SIMULATED}")
-    out = Path(out)
+    out = locate_output(out)
     refuse_existing(out, overwrite)
     stages = Stages()
     if data == SIMULATED:

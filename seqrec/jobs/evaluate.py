@@ -16,7 +16,7 @@ from seqrec.evaluation.protocol import (
 from seqrec.jobs.evaluation_options import check_options
 from seqrec.jobs.folder_evaluation import Settings, evaluate_folder
 from seqrec.jobs.window_evaluation import evaluate_windows
-from seqrec.outputs import refuse_existing
+from seqrec.outputs import locate_output, refuse_existing
 
 
 @check_arguments
@@ -78,7 +78,8 @@ def evaluate(
     metric = metric or f"ndcg@{ks[0]}"
     check_options(models, recommendations, split, ks, retrieval, metric, against)
     if out is not None:
-        refuse_existing(Path(out), overwrite)
+        out = locate_output(out)
+        refuse_existing(out, overwrite, (data, models, recommendations))
     settings = Settings(
         split,
         ks,

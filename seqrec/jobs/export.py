@@ -13,7 +13,7 @@ from seqrec.builders.named_models import NamedModel, open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import read_whole_histories
-from seqrec.outputs import new_folder, refuse_existing
+from seqrec.outputs import locate_output, new_folder, refuse_existing
 from seqrec.retrieval.export import faiss, numpy, parquet
 
 KINDS = ("parquet", "numpy", "faiss")
@@ -52,7 +52,8 @@ def export(
     """
     if to not in KINDS:
         raise SeqRecError(f"--to {to}: choose from {', '.join(KINDS)}")
-    refuse_existing(Path(out), overwrite)
+    out = locate_output(out)
+    refuse_existing(out, overwrite, (model, data))
     prepared = PreparedData.open(data) if data is not None else None
     recommender = open_recommender(model, prepared)
     tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
@@ -70,7 +71,7 @@ def export(
         "model_fingerprint": recommender.fingerprint,
         "counts": {name: len(ids) for name, (ids, _) in tables.items()},
     }
-    with new_folder(Path(out), overwrite=overwrite) as folder:
+    with new_folder(out, overwrite=overwrite) as folder:
         for name, (ids, vectors) in tables.items():
             if to == "parquet":
                 parquet.write(folder, name, ids, vectors)

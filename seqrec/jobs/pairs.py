@@ -25,7 +25,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
-from seqrec.outputs import new_file, refuse_existing_file
+from seqrec.outputs import locate_output, new_file, refuse_existing_file
 
 DRAW_OPTIONS = ("per_user", "min_history", "max_history", "seed")
 OPTIONS = {
@@ -108,9 +108,9 @@ def pairs(
         seed=seed,
     )
     _check(source, options, file, model)
-    out = Path(out)
+    out = locate_output(out)
     format = check_table_file(out, "--out")
-    refuse_existing_file(out, overwrite)
+    refuse_existing_file(out, overwrite, (data, file, model))
     prepared = PreparedData.open(data)
     if source == "file":
         made = _from_file(Path(str(file)), prepared)

@@ -20,7 +20,7 @@ from seqrec.data.windows import WINDOW_PREFIX, is_windows
 from seqrec.errors import SeqRecError
 from seqrec.jobs.append import append_log, refuse_options
 from seqrec.jobs.preparation import Preparation
-from seqrec.outputs import new_folder, refuse_existing
+from seqrec.outputs import locate_output, new_folder, refuse_existing
 
 CACHE = Path("data") / "raw"
 
@@ -133,7 +133,8 @@ def prepare(
     if out is None and not explain:
         raise SeqRecError("--out: name the folder to write, or add --explain to write nothing")
     if out is not None and not explain:
-        refuse_existing(Path(out), overwrite)
+        out = locate_output(out)
+        refuse_existing(out, overwrite, (source, items))
     reading = ReadOptions(time_format, missing_ids, verbatim_ids)
     name = str(source) if isinstance(source, str | Path) else "a frame"
     known = {dataset.name for dataset in list_known_datasets()}

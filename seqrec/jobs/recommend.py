@@ -15,7 +15,7 @@ from seqrec.jobs.list_requests import (
     list_for_histories,
     serve_model,
 )
-from seqrec.outputs import refuse_existing_file
+from seqrec.outputs import locate_output, refuse_existing_file
 from seqrec.ranking.answer import answer_history, answer_similar
 from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
@@ -99,7 +99,12 @@ def recommend(
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
         raise SeqRecError("--history, --histories, --similar-to, --data: name exactly one of them")
-    _check_options(k, split, index, memory_mb, out, overwrite)
+    _check_options(k, split, index, memory_mb)
+    if out is not None:
+        out = locate_output(out)
+        check_table_file(out, "--out")
+        reads = (model, data, index, histories, users, allow, exclude, candidates)
+        refuse_existing_file(out, overwrite, reads)
     if likelihood is not None and history is None:
         raise SeqRecError("--likelihood goes with --history")
     options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
@@ -137,8 +142,6 @@ def _check_options(
     split: str,
     index: str | Path | None,
     memory_mb: float | None,
-    out: str | Path | None,
-    overwrite: bool,
 ) -> None:
     """Refuse options that are wrong whatever the model."""
     if k is not None and k < 1:
@@ -147,6 +150,3 @@ def _check_options(
         raise SeqRecError(f"--split {split}: choose from {', '.join(get_args(WhichHistories))}")
     if index is not None and memory_mb is not None:
         raise SeqRecError("--memory-mb is for exact lists; leave it out with --index")
-    if out is not None:
-        check_table_file(Path(out), "--out")
-        refuse_existing_file(Path(out), overwrite)

@@ -12,8 +12,15 @@ from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_recipe_of_seed
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.outputs import METRICS_FILE, describe_os_error
+from seqrec.outputs import (
+    METRICS_FILE,
+    describe_os_error,
+    locate_output,
+    lock_output,
+    refuse_existing,
+)
 from seqrec.runs.folder import unfinished
+from seqrec.runs.inputs import list_reads
 from seqrec.runs.random_state import keep_random_state
 from seqrec.runs.recipe import train_recipe
 from seqrec.runs.seeds import check_seeds, over_seeds, seeds_folder
@@ -56,11 +63,13 @@ def train(
     Raises:
         SeqRecError: a mistake in recipe, data, seeds or folders.
     """
-    out, texts = Path(out), format_overrides(overrides)
+    out, texts = locate_output(out), format_overrides(overrides)
     with keep_random_state():
         if seeds is not None:
             return _train_seeds(recipe, data, out, texts, seeds, resume, overwrite)
         settings = load_recipe(recipe, texts)
+        if overwrite or not resume:
+            refuse_existing(out, overwrite, list_reads(recipe, data, [settings]))
         prepared = PreparedData.open(data)
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
 
@@ -76,9 +85,12 @@ def _train_seeds(
 ) -> dict[str, Any]:
     """Train a run for each seed; see ``train``."""
     check_seeds(seeds)
+    if overwrite:
+        named = [load_recipe_of_seed(recipe, overrides, seed) for seed in seeds]
+        refuse_existing(out, overwrite, list_reads(recipe, data, named))
     prepared = PreparedData.open(data)
     try:
-        with seeds_folder(out, resume, overwrite) as folder:
+        with lock_output(out), seeds_folder(out, resume, overwrite) as folder:
             if resume:
                 seeds = sorted({*seeds, *seed_folders(folder)})
             recipes = [load_recipe_of_seed(recipe, overrides, seed) for seed in seeds]

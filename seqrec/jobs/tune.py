@@ -11,16 +11,23 @@ from seqrec.config.defaults import TUNE
 from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.recipe import Recipe
-from seqrec.config.search import space_settings
+from seqrec.config.search import SearchSpace, space_settings
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.outputs import describe_os_error, refuse_existing, swap_in
+from seqrec.outputs import (
+    describe_os_error,
+    locate_output,
+    lock_output,
+    refuse_existing,
+    swap_in,
+)
 from seqrec.runs.folder import (
     CONFIG_FILE,
     check_same,
     start_folder,
     unfinished,
 )
+from seqrec.runs.inputs import list_reads
 from seqrec.runs.recipe import describe_run
 from seqrec.runs.search import BEST_FILE, TRIALS_FILE, TRIALS_FOLDER, Search, trial_table
 
@@ -73,42 +80,58 @@ def tune(
     settings = load_recipe(recipe, texts)
     space = load_search(recipe, texts, search)
     load_optuna("tune")
+    out = locate_output(out)
+    if overwrite or not resume:
+        refuse_existing(out, overwrite, list_reads(recipe, data, [settings], search))
     prepared = PreparedData.open(data)
     _check(settings, prepared, trials)
     if compared := COMPARED_BY & set(space):
         raise SeqRecError(f"search: {compared.pop()} cannot be searched, as all trials share it")
-    out = Path(out)
+    try:
+        with lock_output(out):
+            return _search(settings, space, prepared, out, trials, resume, overwrite)
+    except OSError as error:
+        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
+
+
+def _search(
+    settings: Recipe,
+    space: SearchSpace,
+    prepared: PreparedData,
+    out: Path,
+    trials: int,
+    resume: bool,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Start or continue the search in ``OUT.partial``, and move it to ``out``; see ``tune``."""
     folder = unfinished(out)
     config = {**describe_run(settings, prepared), "search": space_settings(space)}
     was_finished = False
+    if resume and not folder.exists():
+        if not (out / TRIALS_FILE).exists():
+            raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
+        check_same(out / CONFIG_FILE, config, is_finished=True)
+        if len(json.loads((out / TRIALS_FILE).read_text(encoding="utf-8"))["trials"]) >= trials:
+            return _result(out)
+        out.rename(folder)
+        was_finished = True
+    refuse_existing(out, overwrite)
+    start_folder(folder, config, resume, overwrite)
+    search_ = Search.open(settings, space, prepared, folder)
     try:
-        if resume and not folder.exists():
-            if not (out / TRIALS_FILE).exists():
-                raise SeqRecError(f"--resume: {folder} does not exist; start without --resume")
-            check_same(out / CONFIG_FILE, config, is_finished=True)
-            if len(json.loads((out / TRIALS_FILE).read_text())["trials"]) >= trials:
-                return _result(out)
-            out.rename(folder)
-            was_finished = True
-        refuse_existing(out, overwrite)
-        start_folder(folder, config, resume, overwrite)
-        search_ = Search.open(settings, space, prepared, folder)
-        try:
-            for number in range(len(search_.ended()), trials):
-                search_.run(number, trials)
-        except BaseException:
-            if was_finished:
-                search_.write()
-                folder.rename(out)
-            raise
-        if search_.best() is None:
-            first = search_.ended()[0]
-            shutil.rmtree(folder)
-            raise SeqRecError(f"tune: no trial succeeded; the first: {first['reason']}")
-        search_.write()
-        swap_in(folder, out)
-    except OSError as error:
-        raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
+        for number in range(len(search_.ended()), trials):
+            search_.run(number, trials)
+    except BaseException:
+        if was_finished:
+            search_.write()
+            folder.rename(out)
+        raise
+    if search_.best() is None:
+        first = search_.ended()[0]
+        shutil.rmtree(folder)
+        raise SeqRecError(f"tune: no trial succeeded; the first: {first['reason']}")
+    search_.write()
+    swap_in(folder, out)
     return _result(out)
 
 
@@ -130,7 +153,7 @@ def _check(recipe: Recipe, prepared: PreparedData, trials: int) -> None:
 
 
 def _result(out: Path) -> dict[str, Any]:
-    content = json.loads((out / TRIALS_FILE).read_text())
+    content = json.loads((out / TRIALS_FILE).read_text(encoding="utf-8"))
     model = out / TRIALS_FOLDER / f"{content['best']['trial']:03d}"
     return {
         **content,

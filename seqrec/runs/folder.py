@@ -19,7 +19,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.folder import model_folder
 from seqrec.models.weights import folder_fingerprint
-from seqrec.outputs import METRICS_FILE
+from seqrec.outputs import METRICS_FILE, find_foreign
 
 CONFIG_FILE = "config.yaml"
 FINGERPRINT_OF = "fingerprint_of "
@@ -112,6 +112,15 @@ def refuse_unfinished(folder: Path, overwrite: bool) -> None:
             f"{folder}: an unfinished run is there; add --resume to continue it, or "
             "--overwrite to start again"
         )
+    if folder.exists():
+        refuse_foreign(folder)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse to delete a folder of unfinished work that holds files which seqrec did not write."""
+    foreign = folder if folder.is_file() else find_foreign(folder, needs_header=False)
+    if foreign is not None:
+        raise SeqRecError(f"{folder}: is in the way and holds {foreign.name}; move it")
 
 
 def check_finished(out: Path, config: dict[str, Any]) -> None:

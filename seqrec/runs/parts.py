@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrec.errors import SeqRecError
+from seqrec.runs.folder import refuse_foreign
 
 
 def get_parts_folder(out: Path) -> Path:
@@ -39,6 +40,8 @@ def begin_parts(parts: Path, header_file: str, header: dict[str, Any], *, overwr
                 f"{parts}: was begun with other models, data or settings; use the same, or add "
                 "--overwrite to start again"
             )
+        if parts.exists():
+            refuse_foreign(parts)
         shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
     aside.write_text(json.dumps(header, indent=2) + "\n")

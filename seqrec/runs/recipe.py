@@ -17,7 +17,7 @@ from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
 from seqrec.objectives.sft import SFTObjective
-from seqrec.outputs import METRICS_FILE, describe_os_error, refuse_existing, swap_in
+from seqrec.outputs import METRICS_FILE, describe_os_error, lock_output, refuse_existing, swap_in
 from seqrec.runs.folder import check_finished, run_config, start_folder, unfinished
 from seqrec.runs.processes import run_ranks, work_as_rank
 from seqrec.runs.result import RunResult, read_result
@@ -72,17 +72,19 @@ def train_recipe(
     check_devices(trainer.accelerator, trainer.devices)
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
     try:
-        start_folder(partial_run, config, resume, overwrite)
-        if trainer.refit is not None:
-            run_refit(objective, partial_run, should_stop)
-        elif trainer.devices == 1:
-            run_objective(objective, partial_run, should_stop)
-        else:
-            del objective
-            arguments = {"recipe": recipe.model_dump(), "data": str(prepared.path)}
-            arguments["folder"] = str(partial_run)
-            run_ranks(trainer.devices, "seqrec.runs.recipe", arguments)
-        swap_in(partial_run, out)
+        with lock_output(out):
+            refuse_existing(out, overwrite)
+            start_folder(partial_run, config, resume, overwrite)
+            if trainer.refit is not None:
+                run_refit(objective, partial_run, should_stop)
+            elif trainer.devices == 1:
+                run_objective(objective, partial_run, should_stop)
+            else:
+                del objective
+                arguments = {"recipe": recipe.model_dump(), "data": str(prepared.path)}
+                arguments["folder"] = str(partial_run)
+                run_ranks(trainer.devices, "seqrec.runs.recipe", arguments)
+            swap_in(partial_run, out)
     except FileNotFoundError as error:
         missing = f"{error.filename}: " if error.filename else ""
         raise SeqRecError(

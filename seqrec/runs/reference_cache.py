@@ -14,7 +14,7 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.models.folder import model_folder
 from seqrec.models.weights import folder_fingerprint
-from seqrec.outputs import describe_os_error, new_file, refuse_existing_file
+from seqrec.outputs import describe_os_error, locate_output, lock_output, refuse_existing_file
 from seqrec.runs.parts import begin_parts, get_parts_folder
 from seqrec.tokens.streams.batches import PairBatch
 from seqrec.tokens.streams.pairs import PairStream
@@ -54,8 +54,8 @@ def cache_pairs(
     Raises:
         SeqRecError: a mistake in model, data, pairs or file.
     """
-    out = Path(out)
-    refuse_existing_file(out, overwrite)
+    out = locate_output(out)
+    refuse_existing_file(out, overwrite, (model, data, pairs))
     prepared = PreparedData.open(data)
     folder = model_folder(model, "MODEL")
     recommender = open_item_recommender(folder, prepared, "seqrec cache")
@@ -81,17 +81,18 @@ def cache_pairs(
         has_labels=False,
     )
     try:
-        parts = get_parts_folder(out)
-        begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
-        done = _count_parts(parts)
-        reference = FrozenReference(recommender.model)
-        for number, batch in enumerate(stream.in_order(done), done):
-            aside = parts / "part.partial"
-            _write(reference, batch, aside)
-            aside.replace(parts / f"{number:06d}.parquet")
-        with new_file(out, overwrite=overwrite) as file:
-            num_pairs = join_parts(sorted(parts.glob("*.parquet")), header, file)
-        shutil.rmtree(parts)
+        with lock_output(out):
+            parts, aside = get_parts_folder(out), get_parts_folder(out) / "part.partial"
+            begin_parts(parts, HEADER_FILE, header, overwrite=overwrite)
+            done = _count_parts(parts)
+            reference = FrozenReference(recommender.model)
+            for number, batch in enumerate(stream.in_order(done), done):
+                _write(reference, batch, aside)
+                aside.replace(parts / f"{number:06d}.parquet")
+            num_pairs = join_parts(sorted(parts.glob("*.parquet")), header, aside)
+            refuse_existing_file(out, overwrite)
+            aside.replace(out)
+            shutil.rmtree(parts)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return {"pairs": num_pairs, "parts": stream.num_batches, "parts_resumed": done, "out": str(out)}

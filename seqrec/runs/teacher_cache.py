@@ -25,6 +25,8 @@ from seqrec.losses.teachers import catalog_top_k
 from seqrec.models import SeqRecForNextItem
 from seqrec.outputs import (
     describe_os_error,
+    locate_output,
+    lock_output,
     refuse_existing,
     swap_in,
 )
@@ -77,10 +79,10 @@ def cache_top_k(
     Raises:
         SeqRecError: a mistake in models, data or folder; too little space on the disk.
     """
-    out = Path(out)
+    out = locate_output(out)
     if windows not in get_args(WindowKind):
         raise SeqRecError(f"--windows {windows}: choose from {', '.join(get_args(WindowKind))}")
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, (models, data))
     prepared = PreparedData.open(data)
     k = min(DEFAULT_K, prepared.num_items) if k is None else k
     if not 1 <= k <= prepared.num_items:
@@ -193,12 +195,14 @@ def _write_shards(
             f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
             "free some or lower --k"
         )
-    begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
-    for number, shard in enumerate(_compute_shards(Teachers(teachers), stream, k, done), done):
-        aside = parts / "part.partial"
-        write_shard(shard, aside)
-        aside.replace(parts / shard_name(number))
-    swap_in(parts, out)
+    with lock_output(out):
+        refuse_existing(out, overwrite)
+        begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
+        for number, shard in enumerate(_compute_shards(Teachers(teachers), stream, k, done), done):
+            aside = parts / "part.partial"
+            write_shard(shard, aside)
+            aside.replace(parts / shard_name(number))
+        swap_in(parts, out)
     return done
 
 

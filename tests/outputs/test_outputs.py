@@ -1,6 +1,5 @@
 """Output folders are the old one or the new one, never a mixture."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -10,13 +9,15 @@ import time
 import pytest
 
 import seqrec
-from seqrec import outputs as folders
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.outputs import new_file, new_folder
+from seqrec.outputs import new_file, new_folder, replacing
 from seqrec.runs.recipe import train_recipe
+
+OWN = '{"catalog_fingerprint": "of an older folder"}'
+"""A manifest that marks a folder as one that seqrec wrote."""
 
 
 def contents(folder):
@@ -39,16 +40,16 @@ def test_a_new_folder_appears_only_when_it_is_whole(tmp_path):
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_overwriting_replaces_everything_or_nothing(tmp_path, monkeypatch, can_exchange):
     if not can_exchange:
-        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
     out = tmp_path / "out"
     out.mkdir()
-    (out / "old").write_text("old")
+    (out / "manifest.json").write_text(OWN)
     with pytest.raises(SeqRecError, match="add --overwrite"), new_folder(out, overwrite=False):
         pass
     with pytest.raises(RuntimeError), new_folder(out, overwrite=True) as folder:
         (folder / "new").write_text("new")
         raise RuntimeError
-    assert contents(out) == {"old": b"old"}
+    assert contents(out) == {"manifest.json": OWN.encode()}
     with new_folder(out, overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert contents(out) == {"new": b"new"}
@@ -70,14 +71,15 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
 
 
 def test_what_a_killed_run_left_is_cleared_and_a_live_ones_is_not(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    dead, alive = (tmp_path / f".out.partial-{process}" for process in (gone.pid, os.getppid()))
-    dead.mkdir()
-    alive.mkdir()
-    with new_folder(tmp_path / "out", overwrite=False):
-        pass
-    assert not dead.exists() and alive.exists()
+    out = tmp_path / "out"
+    left = tmp_path / ".out.partial-1"  # the number of a process that always runs
+    left.mkdir()
+    with new_folder(out, overwrite=False) as folder:
+        assert not left.exists()
+        with pytest.raises(SeqRecError, match="is writing it"), new_folder(out, overwrite=True):
+            pass
+        (folder / "a").write_text("1")
+    assert contents(tmp_path) == {"out/a": b"1"}
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +132,10 @@ def test_a_file_system_that_exchanges_nothing_gets_two_renames(tmp_path, monkeyp
         def renameat2(self, *_):
             return -1
 
-    monkeypatch.setattr(folders.ctypes, "CDLL", lambda *_: Refusing())
+    monkeypatch.setattr(replacing.ctypes, "CDLL", lambda *_: Refusing())
     out = tmp_path / "out"
     out.mkdir()
-    (out / "old").write_text("old")
+    (out / "manifest.json").write_text(OWN)
     with new_folder(out, overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert contents(out) == {"new": b"new"}

@@ -1,0 +1,56 @@
+"""One process writes an output at a time."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from seqrec.errors import SeqRecError
+from seqrec.outputs.replacing import clear_leftovers
+
+_WAIT_SECONDS = 0.2
+"""Time for a process that ends just now."""
+_OWNER_LETTERS = 80
+
+
+@contextmanager
+def lock_output(out: Path) -> Iterator[None]:
+    """Hold the right to write ``out``, ``OUT.partial`` included.
+
+    What a killed process left beside it is deleted. The operating system holds the lock of
+    ``.OUT.lock`` beside it and releases it when the process ends, however it ends: a lock is never
+    stale, and a process id that is used again does not matter.
+
+    Raises:
+        SeqRecError: another process holds it.
+        OSError: the folder of ``out`` cannot be written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    file = out.parent / f".{out.name}.lock"
+    lock = FileLock(file, timeout=_WAIT_SECONDS, thread_local=False)
+    try:
+        lock.acquire()
+    except (Timeout, NotImplementedError) as error:
+        raise SeqRecError(
+            f"--out {out}: {_read_owner(file)} is writing it; wait for its end, or name another"
+        ) from error
+    try:
+        with suppress(OSError):  # a full disk: the lock holds without a name
+            file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        clear_leftovers(out)
+        yield
+    finally:
+        with suppress(OSError):  # Windows deletes no file that is open
+            file.unlink()
+        lock.release()
+
+
+def _read_owner(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")[:_OWNER_LETTERS].strip()
+    except (OSError, ValueError):
+        text = ""
+    return text if text.startswith("process ") else "another process"

@@ -1,0 +1,70 @@
+"""Two writers of one output: the second is told who the first is."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import seqrec
+from seqrec.config.load import load_recipe
+from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
+from seqrec.outputs import lock_output, new_file, new_folder
+from seqrec.runs.recipe import train_recipe
+
+HOLD = """
+import sys
+from pathlib import Path
+from seqrec.outputs import lock_output
+with lock_output(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that writes ``out``."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_writer_is_refused_until_the_first_has_ended_or_was_killed(tmp_path, holder):
+    for write in (new_folder, new_file):
+        with (
+            pytest.raises(SeqRecError, match=rf"process {holder.pid} on \S+ is writing it"),
+            write(tmp_path / "out", overwrite=True),
+        ):
+            pass
+    holder.kill()
+    holder.wait()
+    with new_file(tmp_path / "out", overwrite=False) as file:
+        file.write_text("x")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_name_of_a_process_that_runs_is_no_lock(tmp_path):
+    (tmp_path / ".out.lock").write_text(f"process {os.getppid()} on here")
+    with lock_output(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}, {}])
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, holder, how):
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,time\n" + "".join(f"u{n % 5},i{n % 7},{n}\n" for n in range(60)))
+    seqrec.prepare(log, out=tmp_path / "data")
+    partial = tmp_path / "out.partial"
+    if how.get("resume"):
+        partial.mkdir()
+    recipe = load_recipe("sft", ["model.hidden_size=16"])
+    how = {"resume": False, "overwrite": False, **how}
+    with pytest.raises(SeqRecError, match=f"process {holder.pid} "):
+        train_recipe(recipe, PreparedData.open(tmp_path / "data"), tmp_path / "out", **how)
+    assert partial.exists() == how["resume"] and not (tmp_path / "out").exists()
