@@ -168,7 +168,7 @@ def load_reward_function(name: str) -> RewardFunction:
         raise SeqRecError(f"reward {name}: no module {error.name}") from error
     except AttributeError as error:
         raise SeqRecError(f"reward {name}: {module} holds no {function}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise SeqRecError(f"reward {name}: {module} cannot be imported: {reason}") from error
     if not callable(loaded):

@@ -15,12 +15,16 @@ import seqrec
 from seqrec.cli.data import datasets, prepare
 from seqrec.cli.evaluation import evaluate
 from seqrec.cli.serving import export, recommend
+from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
 from seqrec.cli.training_data import cache, pairs
 from seqrec.errors import SeqRecError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc")
+"""Words of the errors of libraries that no memory is left."""
 
 app = typer.Typer(
     name="seqrec",
@@ -53,15 +57,22 @@ for _verb in (
     export,
     demo,
 ):
-    app.command()(_verb)
+    app.command()(results_alone(_verb))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a verb; a user's mistake is one line and exit code 2, Ctrl-C and SIGTERM are 130."""
+    """Run a verb and exit.
+
+    A user's mistake, a full disk and too little memory are one line and exit code 2. Ctrl-C and
+    SIGTERM are 130; a reader of the results who goes away, as in ``| head``, is 141.
+    """
+    open_streams()
     logging.basicConfig(format="seqrec: %(message)s", level=logging.WARNING)
     _end_as_interrupted()
     try:
+        _check_text(sys.argv[1:] if arguments is None else arguments)
         code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
     except SeqRecError as error:
         _fail(str(error))
     except TyperException as error:
@@ -73,12 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = EXIT_CLOSED_PIPE
+    except SystemExit as ended:  # 1 is typer's answer to a closed pipe
+        code = EXIT_CLOSED_PIPE if ended.code == 1 else ended.code
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+        _fail(f"{error.filename or 'a stream or file'}: {error.strerror or error}")
+    except MemoryError:
+        _fail("too little memory; give more, or lower batch sizes and --memory-mb")
+    except RuntimeError as error:
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        _fail("too little memory; give more, or lower batch sizes and --memory-mb")
     if code == EXIT_INTERRUPTED:
         print("seqrec: interrupted", file=sys.stderr)
+    discard_unwritten()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -91,6 +110,23 @@ def _end_as_interrupted() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse names that are no UTF-8, which Parquet, JSON and safetensors cannot hold.
+
+    Raises:
+        SeqRecError: an argument, or the name of the current folder.
+    """
+    for text in (*map(str, arguments), os.getcwd()):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            shown = text.encode("utf-8", "backslashreplace").decode()
+            raise SeqRecError(
+                f"{shown}: is no text in UTF-8; rename it, or set a UTF-8 locale"
+            ) from error
+
+
 def _fail(message: str) -> None:
     print("seqrec:", " ".join(message.split()), file=sys.stderr)
+    discard_unwritten()
     sys.exit(EXIT_MISTAKE)
