@@ -1,6 +1,9 @@
 """Errors of the parsers as one ``SeqRecError`` line that names the file."""
 
 import csv
+import lzma
+import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +21,14 @@ PARSER_ERRORS = (
     zlib.error,
     EOFError,
     OSError,
-    UnicodeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
 )
 """Errors of a missing, broken or foreign file while its bytes become rows."""
 
@@ -32,6 +42,8 @@ def one_line_errors(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except SeqRecError:
+        raise
     except FileNotFoundError as error:
         raise SeqRecError(f"{name}: no such file") from error
     except csv.Error as error:

@@ -5,16 +5,19 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from seqrec.data.log.formats import LogFile
-from seqrec.data.log.text import count_leading_blank_lines, open_bytes
+from seqrec.data.log.compression import open_bytes
+from seqrec.data.log.formats import BINARY_FORMATS, LogFile
+from seqrec.data.log.text import count_leading_blank_lines
 from seqrec.data.read_errors import PARSER_ERRORS, first_line
 from seqrec.errors import SeqRecError
 
 
 def locate_row(file: LogFile, row: int) -> str:
     """Return the file and the line, counted from 1, of a row (0 is the first)."""
-    if file.format == "parquet":
-        return f"{file.path}: row {row + 1}"
+    if file.format in BINARY_FORMATS:
+        return f"{file.source}: row {row + 1}"
+    if file.source.is_json_array:
+        return f"{file.source}: entry {row + 1}"
     if file.format == "ndjson":
         numbers = (number for number, line in _lines(file) if line.strip())
     elif file.layout and len(file.layout.delimiter) == 1:
@@ -22,32 +25,33 @@ def locate_row(file: LogFile, row: int) -> str:
     else:
         numbers = (number for number, _ in _lines(file))
     skipped = row + (
-        count_leading_blank_lines(file.path) + file.layout.has_header if file.layout else 0
+        count_leading_blank_lines(file.source) + file.layout.has_header if file.layout else 0
     )
-    return f"{file.path}: line {next(itertools.islice(numbers, skipped, None))}"
+    return f"{file.source}: line {next(itertools.islice(numbers, skipped, None), 1)}"
 
 
 def explain_read_error(file: LogFile, error: BaseException) -> SeqRecError:
     """Return the error that names the faulty line of a file, and its fault."""
     if isinstance(error, FileNotFoundError):
-        return SeqRecError(f"{file.path}: no such file")
-    if file.format == "parquet":
-        return SeqRecError(f"{file.path}: not a Parquet file, or cut short: {first_line(error)}")
+        return SeqRecError(f"{file.source}: no such file")
+    if file.format in BINARY_FORMATS:
+        kind = BINARY_FORMATS[file.format]
+        return SeqRecError(f"{file.source}: not {kind} file, or cut short: {first_line(error)}")
     try:
         fault = _first_fault(file)
     except PARSER_ERRORS as broken:
-        return SeqRecError(f"{file.path}: broken: {first_line(broken)}; fetch or write it again")
-    return SeqRecError(f"{file.path}: {fault or 'cannot be read: ' + first_line(error)}")
+        return SeqRecError(f"{file.source}: broken: {first_line(broken)}; fetch or write it again")
+    return SeqRecError(f"{file.source}: {fault or 'cannot be read: ' + first_line(error)}")
 
 
 def _first_fault(file: LogFile) -> str | None:
-    with open_bytes(file.path) as lines:
+    with open_bytes(file.source.path, file.source.name) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:
                 wrong = line[error.start : error.start + 4]
-                return f"line {number}: {wrong!r} is not UTF-8 text; convert the file to UTF-8"
+                return f"line {number}: {wrong!r} is not UTF-8 text; convert the file: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
     if file.format == "ndjson":
         for number, text in _lines(file):
             if text.strip() and not _is_object(text):
@@ -71,7 +75,7 @@ def _is_object(text: str) -> bool:
 
 
 def _lines(file: LogFile) -> Iterator[tuple[int, str]]:
-    with open_bytes(file.path) as lines:
+    with open_bytes(file.source.path, file.source.name) as lines:
         for number, line in enumerate(lines, start=1):
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
 

@@ -11,18 +11,28 @@ import polars.selectors as cs
 
 from seqrec.data.checksums import file_sha256
 from seqrec.data.log.column_names import COMMON_NAMES, simplify_name
-from seqrec.data.log.formats import SUFFIXES, format_suffix
+from seqrec.data.log.compression import open_bytes
+from seqrec.data.log.formats import (
+    BINARY_FORMATS,
+    MAGIC_BYTES,
+    SUFFIXES,
+    LogFile,
+    format_suffix,
+    scan,
+)
 from seqrec.data.log.frames import to_lazy_frame
 from seqrec.data.log.ids import tidy_ids
+from seqrec.data.log.readable import make_readable, split_array
 from seqrec.data.log.sidecars import (
     GENRE_NAMES,
     TITLE_NAMES,
-    decode_text,
     read_atomic_items,
     with_genre_lists,
 )
+from seqrec.data.log.signatures import find_binary_format
+from seqrec.data.log.source_files import local_file
 from seqrec.data.log.sources import Log
-from seqrec.data.log.text import check_line_ends, open_bytes
+from seqrec.data.log.text import read_text
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError
 
@@ -123,17 +133,19 @@ def _display_name(path: Path | None) -> str:
 
 
 def _read(path: Path, item: str | None) -> pl.DataFrame:
-    kind = SUFFIXES.get(format_suffix(path), "csv")
-    if kind == "parquet":
-        return pl.read_parquet(path, glob=False)
     if format_suffix(path) == ".item":
         return read_atomic_items(path)
-    with open_bytes(path) as file:
-        content = file.read()
+    source = make_readable(local_file(path))
+    with open_bytes(source.path, source.name) as content:
+        binary = find_binary_format(content.read(MAGIC_BYTES))
+    kind = binary or SUFFIXES.get(format_suffix(path), "csv")
+    if kind in BINARY_FORMATS:
+        return scan(LogFile(source, kind)).collect()
+    text = read_text(source.path).lstrip("\n")
     if kind == "ndjson":
-        return pl.read_ndjson(content, infer_schema_length=None)
-    check_line_ends(path, content)
-    text = decode_text(content).lstrip("\n")
+        if text.lstrip().startswith("["):
+            text = read_text(split_array(source).path)
+        return pl.read_ndjson(text.encode(), infer_schema_length=None)
     if not text.strip():
         raise SeqRecError(f"{path}: is empty; its first line names the columns")
     header = text.partition("\n")[0]

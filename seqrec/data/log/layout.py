@@ -1,13 +1,14 @@
 """The layout of a text file, its delimiter and its header, detected from the first lines."""
 
 import csv
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from seqrec.data.log.column_names import is_common_name
-from seqrec.data.log.text import count_leading_blank_lines, first_lines, open_bytes
+from seqrec.data.log.compression import open_bytes
+from seqrec.data.log.source_files import SourceFile
+from seqrec.data.log.text import count_leading_blank_lines, first_lines
+from seqrec.data.read_errors import PARSER_ERRORS
 from seqrec.errors import SeqRecError
 
 DELIMITERS = ("::", "\t", ";", "|", ",", " ")
@@ -32,28 +33,28 @@ class Layout:
         return self.names == number_columns(len(self.names))
 
 
-def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
+def sniff(file: SourceFile, given_names: Collection[str] = ()) -> Layout:
     """Return the layout that fits the first lines best.
 
     Args:
-        path: a text file, perhaps compressed.
+        file: a text file, perhaps compressed.
         given_names: column names from the user; a first line that holds one is a header.
 
     Raises:
         SeqRecError: one column only, or a first line that is longer or shorter than the others.
     """
-    lines = first_lines(path)
+    lines = first_lines(file)
     scores = {delimiter: _agreement(lines, delimiter) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda candidate: scores[candidate])
     if scores[delimiter] == (0.0, 0):
-        raise SeqRecError(f"{path}: line 1: one column only; a log has a user and an item a line")
+        raise SeqRecError(f"{file}: line 1: one column only; a log has a user and an item a line")
     rows = [split_line(line, delimiter) for line in lines]
     header = has_header(rows[0], rows[1:], given_names)
     surplus = len(rows[0]) - scores[delimiter][1]
     if delimiter != " " and (surplus < 0 or (surplus > 0 and not header)):
-        line = count_leading_blank_lines(path) + 1
+        line = count_leading_blank_lines(file) + 1
         raise SeqRecError(
-            f"{path}: line {line}: {len(rows[0])} fields where other lines have "
+            f"{file}: line {line}: {len(rows[0])} fields where other lines have "
             f"{scores[delimiter][1]}; a log starts with its header or its first interaction"
         )
     names = [name.strip() for name in rows[0]]
@@ -61,22 +62,22 @@ def sniff(path: Path, given_names: Collection[str] = ()) -> Layout:
         names = number_columns(len(names))
     first_row = rows[min(int(header), len(rows) - 1)]
     return check_layout(
-        path, Layout(delimiter, header, names, first_row, has_quotations(path, delimiter))
+        file, Layout(delimiter, header, names, first_row, has_quotations(file, delimiter))
     )
 
 
-def has_quotations(path: Path, delimiter: str) -> bool:
+def has_quotations(file: SourceFile, delimiter: str) -> bool:
     """Return True if double quotes enclose fields, False if they only occur inside fields."""
     openings = (b'\n"', delimiter.encode() + b'"')
     has_quotes, last = False, b"\n"
     try:
-        with open_bytes(path) as file:
-            while chunk := file.read(CHUNK_BYTES):
+        with open_bytes(file.path, file.name) as content:
+            while chunk := content.read(CHUNK_BYTES):
                 has_quotes = has_quotes or b'"' in chunk
                 if has_quotes and any(opening in last + chunk for opening in openings):
                     return True
                 last = chunk[-2:]
-    except (OSError, EOFError, zlib.error):
+    except PARSER_ERRORS:
         return True  # reading the file reports the fault
     return not has_quotes
 
@@ -86,11 +87,11 @@ def number_columns(num_columns: int) -> list[str]:
     return [str(number) for number in range(1, num_columns + 1)]
 
 
-def check_layout(path: Path, layout: Layout) -> Layout:
+def check_layout(file: SourceFile, layout: Layout) -> Layout:
     """Return the layout; raise a ``SeqRecError`` if two columns of its header have one name."""
     duplicates = [name for name in layout.names if layout.names.count(name) > 1]
     if duplicates:
-        raise SeqRecError(f"{path}: line 1: column {duplicates[0]!r} occurs twice; rename one")
+        raise SeqRecError(f"{file}: line 1: column {duplicates[0]!r} occurs twice; rename one")
     return layout
 
 

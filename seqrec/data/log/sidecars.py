@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from seqrec.data.log.column_names import simplify_name
-from seqrec.data.log.text import check_line_ends
+from seqrec.data.log.text import read_text
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError
 
@@ -100,7 +100,7 @@ def _read_users(path: Path) -> pl.DataFrame:
 
 
 def _read_movies_csv(path: Path) -> pl.DataFrame:
-    names, *rows = csv.reader(io.StringIO(_text(path)))
+    names, *rows = csv.reader(io.StringIO(read_text(path)))
     position = {simplify_name(name): position for position, name in enumerate(names)}
     read = [position[name] for name in ("movieid", "title", "genres") if name in position]
     picked = [[row[p] if p < len(row) else "" for p in read] for row in rows if row]
@@ -113,7 +113,7 @@ def _is_movielens_file(path: Path) -> bool:
     if not path.is_file():
         return False
     with one_line_errors(str(path)):
-        names = next(csv.reader(io.StringIO(_text(path))), [])
+        names = next(csv.reader(io.StringIO(read_text(path))), [])
     return {"movieid", "title"} <= {simplify_name(name) for name in names}
 
 
@@ -139,7 +139,7 @@ def _read_atomic_users(path: Path) -> pl.DataFrame:
 
 def _lines(path: Path) -> list[str]:
     """Return the lines as editors count them; other Unicode separators end no line."""
-    return [line.rstrip("\r") for line in _text(path).removesuffix("\n").split("\n")]
+    return [line.rstrip("\r") for line in read_text(path).removesuffix("\n").split("\n")]
 
 
 def _atomic(path: Path) -> pl.DataFrame:
@@ -181,7 +181,7 @@ def _with_year(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _table(path: Path, delimiter: str, names: Sequence[str]) -> pl.DataFrame:
-    rows = [line.split(delimiter) for line in _text(path).split("\n") if line]
+    rows = [line.split(delimiter) for line in read_text(path).split("\n") if line]
     return _frame(path, rows, names, first_line=1)
 
 
@@ -202,18 +202,3 @@ def _frame(
     text = pl.col(pl.String)
     table = table.with_columns(pl.when(text != "").then(text).name.keep())
     return table.unique(names[0], keep="first", maintain_order=True)
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    check_line_ends(path, content)
-    return decode_text(content)
-
-
-def decode_text(data: bytes) -> str:
-    """Decode UTF-8, or else Latin-1, the encoding of GroupLens' first files."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    return text.replace("\r\n", "\n")
