@@ -99,6 +99,22 @@ def test_prepare_writes_a_folder_and_counts(capsys, log, tmp_path):
     assert one.equals(other)
 
 
+def test_prepare_takes_several_files_and_a_condition(capsys, tmp_path):
+    for name, rows in (("b.csv", "1,x,watch\n1,y,click\n"), ("a.csv", "1,z,watch\n2,x,watch\n")):
+        (tmp_path / name).write_text(f"user,item,event\n{rows}")
+    arguments = [tmp_path / "b.csv", tmp_path / "a.csv", "--where", "event == 'watch'"]
+    code, out, _ = call(capsys, "prepare", *arguments, "--out", tmp_path / "p", "--json")
+    result = json.loads(out)
+    assert code == 0 and sorted(result["sources"]) == ["a.csv", "b.csv"]
+    assert result["counts"]["kept_by_where"] == result["counts"]["interactions"] == 3
+    assert result["counts"]["rows_read"] == 4 and result["options"]["where"] == "event == 'watch'"
+    items = pq.read_table(tmp_path / "p" / "items.parquet")["item_id"].to_pylist()
+    table = pq.read_table(tmp_path / "p" / "interactions.parquet")
+    assert [items[item] for item in table["item"].to_pylist()] == ["x", "z", "x"]
+    pattern = [str(tmp_path / "*.csv"), "--out", tmp_path / "q", "--json"]
+    assert json.loads(call(capsys, "prepare", *pattern)[1])["counts"]["interactions"] == 4
+
+
 def test_train_writes_a_run_folder(run):
     names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
     assert names >= {

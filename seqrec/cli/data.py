@@ -11,9 +11,11 @@ from seqrec.cli.output import print_result
 from seqrec.config.defaults import PREPARE
 
 Source = Annotated[
-    str,
+    list[str],
     typer.Argument(
-        metavar="SOURCE", help="Name of a known dataset (see seqrec datasets), a file or a folder."
+        metavar="SOURCE...",
+        help="Name of a known dataset (see seqrec datasets); a file, a folder of one log's files, "
+        "a pattern such as 'logs/*.csv', a URL, or several of these.",
     ),
 ]
 PreparedOut = Annotated[Path | None, typer.Option(help="Prepared folder to write.")]
@@ -87,7 +89,13 @@ AppendTo = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option(help="csv, parquet, ndjson or sequences; default: guessed from the file."),
+    typer.Option(help="csv, parquet, arrow, ndjson or sequences; default: guessed from the file."),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Read only the rows for which this SQL expression is true: \"event = 'watch'\"."
+    ),
 ]
 MinRating = Annotated[float | None, typer.Option(help="Drop rows with a lower rating.")]
 MinUser = Annotated[
@@ -138,6 +146,7 @@ def prepare(
     rating: RatingColumn = None,
     order: OrderColumn = None,
     format: Format = None,
+    where: Where = None,
     time_format: TimeFormat = None,
     missing_ids: MissingIds = PREPARE.missing_ids,
     verbatim_ids: VerbatimIds = False,
@@ -163,7 +172,7 @@ def prepare(
     from seqrec.reports.windows import prepared_window_lines
 
     result = seqrec.prepare(
-        source,
+        source[0] if len(source) == 1 else source,
         out=out,
         split_by=split_by,
         targets=targets,
@@ -173,6 +182,7 @@ def prepare(
         rating=rating,
         order=order,
         format=format,
+        where=where,
         time_format=time_format,
         missing_ids=missing_ids,
         verbatim_ids=verbatim_ids,

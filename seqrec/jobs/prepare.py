@@ -42,6 +42,7 @@ def prepare(
     rating: str | None = None,
     order: str | None = None,
     format: str | None = None,
+    where: str | None = None,
     time_format: str | None = None,
     missing_ids: MissingIds = PREPARE.missing_ids,
     verbatim_ids: bool = False,
@@ -61,7 +62,8 @@ def prepare(
     """Read a log, filter and split it, and write it as Parquet files with a manifest.
 
     Args:
-        source: a known dataset's name, a file, a folder, or a polars, pandas or Arrow frame.
+        source: a known dataset's name; a file, a folder of one log's files, a pattern such as
+            ``logs/*.csv``, a URL, or a list of these; or a polars, pandas or Arrow frame.
         out: the prepared folder; not needed with ``explain``.
         split_by: ``leave-one-out``, ``last-n:N``, ``global-time:Q``,
             ``date:[VALIDATION,]TEST[,END]``, ``none``, or ``windows:START,LENGTH,COUNT`` for
@@ -74,7 +76,10 @@ def prepare(
         rating: column of the rating.
         order: column with the order of each user's interactions within equal times, or of all
             where there are no times.
-        format: ``csv``, ``parquet``, ``ndjson`` or ``sequences``; None: guessed from the file.
+        format: ``csv``, ``parquet``, ``arrow``, ``ndjson`` or ``sequences``; None: guessed from
+            the file.
+        where: an SQL expression of polars that is true for the rows to read, such as
+            ``event = 'watch'``; it applies before everything else.
         time_format: ``day-first``, ``month-first``, a format for ``strptime``, or the unit ``s``,
             ``ms``, ``us`` or ``ns``; None: as the values show.
         missing_ids: ``refuse`` a log with rows that lack a user or an item, or ``drop`` them.
@@ -140,7 +145,9 @@ def prepare(
     known = {dataset.name for dataset in list_known_datasets()}
     if name in known and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
-    log = read_source(source, columns=requested, format=format)
+    log = read_source(source, columns=requested, format=format, where=where)
+    if log.parts and not isinstance(source, str | Path):
+        name = log.name
     item_features = (
         None
         if items is None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PRINTED_COUNTS = (
+    "kept_by_where",
     "users",
     "items",
     "unwatched_items",

@@ -97,8 +97,8 @@ def test_rows_of_frames_and_parquet_are_counted_from_one(tmp_path, interactions)
 
 
 def test_columns_of_an_impossible_type_are_refused(interactions):
-    frame = pl.DataFrame({"user": [1], "item": [[1]]})
-    assert "column 'item' holds List(Int64), not ids" in refusal(interactions, frame)
+    frame = pl.DataFrame({"user": [[1]], "item": [1]})
+    assert "column 'user' holds List(Int64), not ids" in refusal(interactions, frame)
     frame = pl.DataFrame({"user": [1], "item": [1], "rating": [[1]]})
     assert "rating column 'rating' holds List(Int64)" in refusal(interactions, frame)
 
@@ -170,11 +170,16 @@ def test_successive_targets_of_another_split_are_refused():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("mac.csv", b"user_id,item_id,timestamp\r1,a,5\r1,b,6\r", "end with carriage returns"),
-        ("log.feather", b"ARROW1\0\0\r\n\xff\xff\r1,\0", "log.feather: "),
-        ("log.pkl", b"\x80\x05\x95\r\r\n,a,b\r,", "log.pkl: "),
+        ("log.feather", b"ARROW1\0\0\r\n\xff\xff\r1,\0", "log.feather: not an Arrow"),
+        ("log.pkl", b"\x80\x05\x95\r\r\n,a,b\r,", "log.pkl: is a pickle; write the log as CSV"),
         ("log.csv.zst", b"\x28\xb5\x2f\xfd\r1,2\n3,\r4\n", "log.csv.zst: "),
-        ("misnamed.csv", b"PAR1\x15\x04\r,\x15\n\rPAR1,\n", "misnamed.csv: "),
+        ("misnamed.csv", b"PAR1\x15\x04\r,\x15\n\rPAR1,\n", "misnamed.csv: not a Parquet"),
+        ("log.db", b"SQLite format 3\0" + b"\0" * 80, "log.db: is an SQLite database"),
+        ("log.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 80, "log.h5: is an HDF5 file"),
+        ("log.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 80, "is an Excel workbook"),
+        ("log.orc", b"ORC\x12\0", "log.orc: is an ORC file"),
+        ("log.csv", b"<!DOCTYPE html>\n<p>Sign in", "log.csv: is an HTML page"),
+        ("log.dat", b"a,b\0\x01\x02\n", "log.dat: is binary data of no format that holds a log"),
     ],
 )
 def test_a_file_of_another_kind_ends_in_one_line(tmp_path, interactions, name, content, message):
@@ -185,7 +190,6 @@ def test_a_file_of_another_kind_ends_in_one_line(tmp_path, interactions, name, c
 @pytest.mark.parametrize(
     ("movies", "message"),
     [
-        (b"movieId,title,genres\r1,x,Drama\r", "movies.csv: its lines end with carriage returns"),
         (b"movieId,title,genres\n1," + b"x" * 140_000 + b",Drama\n", "movies.csv: cannot be read"),
     ],
 )

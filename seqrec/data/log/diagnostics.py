@@ -51,7 +51,10 @@ def _first_fault(file: LogFile) -> str | None:
                 line.decode()
             except UnicodeDecodeError as error:
                 wrong = line[error.start : error.start + 4]
-                return f"line {number}: {wrong!r} is not UTF-8 text; convert the file: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+                return (
+                    f"line {number}: {wrong!r} is not UTF-8 text; convert the file, such as with "
+                    "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+                )
     if file.format == "ndjson":
         for number, text in _lines(file):
             if text.strip() and not _is_object(text):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seqrec.data.log.compression import SUFFIXES_OF_COMPRESSION, open_bytes
 from seqrec.data.log.layout import Layout, is_number, sniff
-from seqrec.data.log.readable import split_array
+from seqrec.data.log.readable import remove_mark, split_array
 from seqrec.data.log.signatures import find_binary_format
 from seqrec.data.log.source_files import SourceFile
 from seqrec.data.log.text import count_leading_blank_lines, first_lines
@@ -87,7 +87,7 @@ def detect_format(source: SourceFile, given_names: Collection[str], format: str 
     if detected == "ndjson":
         if first_lines(source)[0].lstrip().startswith("["):
             source = split_array(source)
-        return LogFile(source, detected)
+        return LogFile(remove_mark(source), detected)
     if detected != "csv":
         return LogFile(source, detected)
     layout = sniff(source, given_names)
@@ -154,14 +154,24 @@ def _scan_arrow(path: Path) -> pl.LazyFrame:
 
 def cast_to_text(file: LogFile, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
     """Return the log with these columns as text, large integers as written in the file."""
+    if file.format != "ndjson":
+        return cast_frame_to_text(str(file.source), log, names)
     schema = log.collect_schema()
+    _check_id_types(str(file.source), schema, names)
+    types = {name: pl.String if name in names else dtype for name, dtype in schema.items()}
+    return pl.scan_ndjson(glob.escape(str(file.source.path)), schema=types)
+
+
+def cast_frame_to_text(name: str, log: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+    """Return the log with these columns as text."""
+    _check_id_types(name, log.collect_schema(), names)
+    return log.with_columns(pl.col(names).cast(pl.String))
+
+
+def _check_id_types(log: str, schema: pl.Schema, names: list[str]) -> None:
     for name in names:
         if schema[name].is_nested() or schema[name] == pl.Object:
-            raise SeqRecError(f"{file.source}: column {name!r} holds {schema[name]}, not ids")
-    if file.format == "ndjson":
-        types = {name: pl.String if name in names else dtype for name, dtype in schema.items()}
-        return pl.scan_ndjson(glob.escape(str(file.source.path)), schema=types)
-    return log.with_columns(pl.col(names).cast(pl.String))
+            raise SeqRecError(f"{log}: column {name!r} holds {schema[name]}, not ids")
 
 
 def _scan_long_delimiter(source: SourceFile, layout: Layout) -> pl.LazyFrame:

@@ -18,6 +18,11 @@ def to_lazy_frame(source: Any) -> pl.LazyFrame:
     """
     if isinstance(source, pl.LazyFrame | pl.DataFrame):
         return source.lazy()
+    if type(source).__module__.partition(".")[0] == "pyspark":
+        raise SeqRecError(
+            "a Spark frame is read from its files: write it with frame.write.parquet(FOLDER) and "
+            "name the folder"
+        )
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     if is_pandas and hasattr(source, "select_dtypes"):
         return _from_pandas(source).lazy()

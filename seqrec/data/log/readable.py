@@ -1,5 +1,6 @@
 """Files in a form that the parsers read: decompressed, in UTF-8, with line feeds."""
 
+import codecs
 import io
 import json
 import shutil
@@ -48,6 +49,13 @@ def make_readable(file: SourceFile) -> SourceFile:
         if encoding is not None or has_old_line_ends(sample):
             return _transcode(file, encoding or "utf-8-sig")
     return file
+
+
+def remove_mark(file: SourceFile) -> SourceFile:
+    """Return the file, or a copy of it without the byte order mark of UTF-8 that it begins with."""
+    with one_line_errors(file.name):
+        has_mark = _sample(file).startswith(codecs.BOM_UTF8)
+        return _transcode(file, "utf-8-sig") if has_mark else file
 
 
 def split_array(file: SourceFile) -> SourceFile:

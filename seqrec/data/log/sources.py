@@ -1,8 +1,8 @@
 """Sources: a file, a folder or a frame as a ``Log`` of raw columns, read lazily."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,21 @@ import polars as pl
 from seqrec.data.checksums import file_sha256
 from seqrec.data.log.column_guess import assign_columns, guess_columns
 from seqrec.data.log.columns import Columns, FoundColumns
+from seqrec.data.log.combination import name_files, open_files, scan_files
+from seqrec.data.log.conditions import keep_rows
 from seqrec.data.log.diagnostics import explain_read_error, locate_row
-from seqrec.data.log.formats import (
-    SUFFIXES,
-    LogFile,
-    cast_to_text,
-    detect_format,
-    format_suffix,
-    scan,
-)
+from seqrec.data.log.formats import LogFile, cast_frame_to_text, scan
 from seqrec.data.log.frames import to_lazy_frame
-from seqrec.data.log.layout import Layout, check_layout
-from seqrec.data.log.sidecars import read_sidecars
-from seqrec.data.log.text import first_lines
+from seqrec.data.log.nested import Transform, find_unfolding
+from seqrec.data.log.parts import find_parts
+from seqrec.data.log.sidecars import Sidecars, read_sidecars
 from seqrec.data.read_errors import PARSER_ERRORS, one_line_errors
 from seqrec.errors import SeqRecError
 
-FOLDER_LOGS = ("u.data", "ratings.dat", "ratings.csv", "ratings.csv.gz", "ratings.parquet")
-"""Files that are a folder's log, whatever else the folder holds."""
 SAMPLE_ROWS = 1000
 """First rows of a log, whose values show the columns."""
-MOVIELENS_COLUMNS = ["user_id", "item_id", "rating", "timestamp"]
+ROW = "\0row"
+"""The column that counts a source's own rows while one of its interactions is located."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +42,36 @@ class Log:
     """``user_id`` and the known attributes."""
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every file that was read, by name."""
-    file: LogFile | None = None
-    """The file of the interactions; None for a frame."""
+    parts: tuple[LogFile, ...] = ()
+    """The files of the interactions, in the order of their rows; none for a frame."""
     found_by: dict[str, str] = field(default_factory=dict)
     """How the column of each role was found: ``flag``, ``name``, ``values``, ``position``."""
     notes: tuple[str, ...] = ()
     """Sentences about columns that may have been meant as well."""
-
-    @property
-    def name(self) -> str:
-        """The log's name in messages."""
-        return str(self.file.path) if self.file else "the frame"
+    name: str = "the frame"
+    """The log's name in messages."""
+    source_rows: pl.LazyFrame | None = None
+    """The row of the source behind each interaction, if they differ."""
+    condition: str | None = None
+    """The value of ``--where``."""
+    num_rows_before: int = 0
+    """Interactions before ``condition``, if there is one."""
 
     @property
     def is_text(self) -> bool:
         """True if every raw column is text, numbers included."""
-        return self.file is not None and self.file.format == "csv"
+        return bool(self.parts) and self.parts[0].format == "csv"
 
     def where(self, row: int) -> str:
         """Return the file and line, or the frame and row, of a row (0 is the first)."""
-        return locate_row(self.file, row) if self.file else f"{self.name}: row {row + 1}"
+        if self.source_rows is not None:
+            row = self.source_rows.slice(row, 1).collect().item()
+        for part in self.parts[:-1]:
+            num_rows = scan(part).select(pl.len()).collect().item()
+            if row < num_rows:
+                return locate_row(part, row)
+            row -= num_rows
+        return locate_row(self.parts[-1], row) if self.parts else f"{self.name}: row {row + 1}"
 
     def collect(self) -> pl.DataFrame:
         """Return all interactions.
@@ -75,111 +79,117 @@ class Log:
         Raises:
             SeqRecError: the source is broken; the message names the line.
         """
-        with _located_errors(self.file):
+        with _located_errors(self.parts, self.name):
             return self.interactions.collect(engine="streaming")
 
 
-def read_source(source: Any, *, columns: Columns | None = None, format: str | None = None) -> Log:
-    """Return the log of a path, or of a polars, pandas or Arrow frame.
+def read_source(
+    source: Any,
+    *,
+    columns: Columns | None = None,
+    format: str | None = None,
+    where: str | None = None,
+) -> Log:
+    """Return the log of files, or of a polars, pandas or Arrow frame.
 
     Args:
-        source: a file, a folder that holds one log, or a frame.
+        source: a file, a folder of one log's files, a pattern, a URL, a list of these, or a frame.
         columns: names of columns that differ from the common ones.
-        format: the file's format; detected from its suffix and first lines if absent.
+        format: the files' format; detected from their bytes, suffix and first lines if absent.
+        where: an SQL expression that is true for the rows to read.
 
     Raises:
-        SeqRecError: a missing or unreadable file, a missing column.
+        SeqRecError: a missing or unreadable file, a missing column, a condition that is none.
     """
     requested = columns or Columns()
-    if not isinstance(source, str | Path):
+    paths = _list_paths(source)
+    if paths is None:
         frame = to_lazy_frame(source)
         with one_line_errors("the frame"):
-            sample = frame.head(SAMPLE_ROWS).collect()
-        found = guess_columns("the frame", sample, requested)
-        log = _with_text_ids(frame, found.columns)
-        return Log(log, found.columns, found_by=found.found_by, notes=found.notes)
-    path = find_log(Path(source))
-    with one_line_errors(str(path)):
-        file = _detect_file(path, requested, format)
-    with _located_errors(file):
-        log = scan(file)
-        found = _find_columns(file, log.head(SAMPLE_ROWS).collect(), requested)
-        ids = [name for name in (found.columns.user, found.columns.item) if name]
-        log = cast_to_text(file, log, ids)
-    sidecars = read_sidecars(path)
-    files = {part.name: file_sha256(part) for part in (path, *sidecars.paths)}
-    return Log(
+            return _read(Log(frame, requested), requested, where)
+    files = find_parts(paths)
+    name = str(source) if isinstance(source, str | Path) else f"{files[0]} and others"
+    name = name if len(files) > 1 else str(files[0])
+    with one_line_errors(name):
+        parts = tuple(open_files(files, requested.by_role().values(), format))
+    with _located_errors(parts, name):
+        log = _read(Log(scan_files(parts), requested, parts=parts, name=name), requested, where)
+    sidecars = read_sidecars(parts[0].source.original) if len(parts) == 1 else Sidecars()
+    sums = {label: file_sha256(file.source.original) for label, file in name_files(parts).items()}
+    sums |= {path.name: file_sha256(path) for path in sidecars.paths}
+    return replace(log, items=sidecars.items, users=sidecars.users, files=sums)
+
+
+def _list_paths(source: Any) -> str | Path | list[str | Path] | None:
+    """Return a path or the list of paths that a source is; None for other sources."""
+    if isinstance(source, str | Path):
+        return source
+    if isinstance(source, list | tuple | Iterator):
+        paths = list(source)
+        if all(isinstance(one, str | Path) for one in paths):
+            return paths
+        raise SeqRecError(
+            f"a {type(source).__name__} of {type(paths[0]).__name__} is no source: give a list of "
+            "paths, or a frame"
+        )
+    return None
+
+
+def _read(log: Log, requested: Columns, where: str | None) -> Log:
+    """Find the columns of a log's raw rows; unfold its lists and keep the rows of a condition."""
+    raw = log.interactions
+    unfolding = find_unfolding(raw, requested, is_text=log.is_text, name=log.name)
+    steps: list[Transform] = [unfolding.transform] if unfolding.transform else []
+    rows = steps[0](raw) if steps else raw
+    found = _find_columns(log, rows.head(SAMPLE_ROWS).collect(), unfolding.columns)
+    listed = set(unfolding.columns.by_role()) - set(requested.by_role())
+    found_by = found.found_by | dict.fromkeys(listed, "name")
+    num_rows = 0
+    if where is not None:
+        num_rows = rows.select(pl.len()).collect(engine="streaming").item()
+        steps.append(lambda frame: keep_rows(frame, where, is_text=log.is_text))
+        rows = steps[-1](rows)
+        if not rows.select(pl.len()).collect(engine="streaming").item():
+            raise SeqRecError(f"{log.name}: --where {where} keeps none of {num_rows:,} rows")
+    ids = [name for name in (found.columns.user, found.columns.item) if name]
+    if log.parts and not steps:
+        rows = scan_files(log.parts, ids)
+    else:
+        rows = cast_frame_to_text(log.name, rows, ids)
+    counted = raw.with_row_index(ROW)
+    for step in steps:
+        counted = step(counted)
+    return replace(
         log,
-        found.columns,
-        sidecars.items,
-        sidecars.users,
-        files,
-        file,
-        found.found_by,
-        found.notes,
+        interactions=rows,
+        columns=found.columns,
+        found_by=found_by,
+        notes=found.notes,
+        source_rows=counted.select(ROW) if steps else None,
+        condition=where,
+        num_rows_before=num_rows,
     )
 
 
-def _find_columns(file: LogFile, sample: pl.DataFrame, requested: Columns) -> FoundColumns:
-    if file.layout and file.layout.is_unnamed:
-        return assign_columns(str(file.path), sample, requested)
-    return guess_columns(str(file.path), sample, requested)
-
-
-def find_log(path: Path) -> Path:
-    """Return the log's file: the path itself, or the only log of a folder."""
-    try:
-        exists = path.exists()
-    except OSError as error:
-        raise SeqRecError(f"{path}: {error.strerror}; name a file or folder") from error
-    if not exists:
-        raise SeqRecError(f"{path}: no such file or folder")
-    if not path.is_dir():
-        return path
-    for name in FOLDER_LOGS:
-        if (path / name).is_file():
-            return path / name
-    logs = sorted(path.glob("*.inter")) or sorted(
-        file
-        for file in path.iterdir()
-        if file.is_file()
-        and format_suffix(file) in SUFFIXES
-        and not file.name.startswith((".", "README"))
-    )
-    if len(logs) != 1:
-        listed = ", ".join(file.name for file in logs[:5]) or "none"
-        raise SeqRecError(f"{path}: the folder must hold one log, it has {listed}; name the file")
-    return logs[0]
-
-
-def _detect_file(path: Path, requested: Columns, format: str | None) -> LogFile:
-    """Return the file with its format; names of MovieLens and RecBole files determine theirs."""
-    if format is None and path.name in ("u.data", "ratings.dat"):
-        delimiter = "\t" if path.name == "u.data" else "::"
-        first_row = first_lines(path)[0].split(delimiter)
-        return LogFile(path, "csv", Layout(delimiter, False, MOVIELENS_COLUMNS, first_row, False))
-    if format is None and format_suffix(path) == ".inter":
-        lines = [line.split("\t") for line in first_lines(path)[:2]]
-        names = [name.partition(":")[0] for name in lines[0]]
-        layout = Layout("\t", True, names, lines[-1], is_quoted=False)
-        return LogFile(path, "csv", check_layout(path, layout))
-    return detect_format(path, requested, format)
+def _find_columns(log: Log, sample: pl.DataFrame, requested: Columns) -> FoundColumns:
+    layout = log.parts[0].layout if log.parts else None
+    if layout is not None and layout.is_unnamed:
+        return assign_columns(log.name, sample, requested)
+    return guess_columns(log.name, sample, requested)
 
 
 @contextmanager
-def _located_errors(file: LogFile | None) -> Iterator[None]:
-    """Turn parser errors into one ``SeqRecError`` line that names the file's faulty line."""
-    if file is None:
-        with one_line_errors("the frame"):
-            yield
-        return
+def _located_errors(parts: Sequence[LogFile], name: str) -> Iterator[None]:
+    """Turn parser errors into one ``SeqRecError`` line that names a file's faulty line."""
     try:
         yield
+    except SeqRecError:
+        raise
     except PARSER_ERRORS as error:
-        raise explain_read_error(file, error) from error
-
-
-def _with_text_ids(frame: pl.LazyFrame, columns: Columns) -> pl.LazyFrame:
-    file = LogFile(Path("the frame"), "parquet")
-    ids = [name for name in (columns.user, columns.item) if name]
-    return cast_to_text(file, frame, ids)
+        if len(parts) == 1:
+            raise explain_read_error(parts[0], error) from error
+        for part in parts:
+            with _located_errors([part], name):
+                scan(part).collect(engine="streaming")
+        with one_line_errors(name):
+            raise error

@@ -96,6 +96,8 @@ def build_interactions(
         normalized.changed_ids,
     )
     del normalized
+    if log.condition is not None:
+        rows.add_condition(log.num_rows_before)
     if filters.repeats == "drop-duplicates":
         is_kept = is_first_of_equal(rows.table)
         rows.keep(is_kept, "duplicates_dropped", "--repeats drop-duplicates")

@@ -31,6 +31,12 @@ class Rows:
             self.counts["without_id"] = num_without_id
         self._options: list[str] = []
 
+    def add_condition(self, num_rows_before: int) -> None:
+        """Count the rows that ``--where`` kept and dropped, of those that were there before."""
+        kept = self.counts["rows_read"]
+        self.counts |= {"rows_read": num_rows_before, "kept_by_where": kept}
+        self.counts["outside_where"] = num_rows_before - kept
+
     def keep(self, mask: pl.Expr | Bool[np.ndarray, " N"], counter: str, option: str) -> int:
         """Keep the rows of the mask; return the number of dropped rows.
 

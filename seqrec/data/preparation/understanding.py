@@ -10,6 +10,7 @@ from seqrec.data.preparation.interactions import Interactions
 from seqrec.data.splits import TEST, VALIDATION, SplitBy
 
 DROPS = (
+    "outside_where",
     "blank_rows",
     "without_id",
     "duplicates_dropped",

@@ -76,6 +76,7 @@ def write_prepared(
             "split_by": split_by.text,
             "targets": split_by.targets,
             "order": log.columns.order,
+            "where": log.condition,
             "min_rating": filters.min_rating,
             "min_user": filters.min_user,
             "min_item": filters.min_item,

@@ -190,13 +190,6 @@ def test_ndjson_numbers_of_any_size_are_text(tmp_path):
     assert log.collect()["rating"].to_list() == [4.5, None]
 
 
-def test_a_json_array_is_refused(tmp_path):
-    file = tmp_path / "log.json"
-    file.write_text('[{"user": 1}]')
-    with pytest.raises(SeqRecError, match="log.json: line 1: a JSON array"):
-        read_source(file)
-
-
 def test_parquet_and_frames_give_text_ids_and_keep_other_columns(tmp_path):
     frame = pl.DataFrame(
         {"userId": [7, 8], "movieId": ["a", "b"], "timestamp": [1, 2], "completion": [0.5, None]}
@@ -219,6 +212,14 @@ def test_a_pandas_frame_of_mixed_objects_is_read_as_text():
 def test_something_else_is_no_source():
     with pytest.raises(SeqRecError, match="a dict is no source"):
         read_source({"user": [1]})
+    with pytest.raises(SeqRecError, match="a list of dict is no source"):
+        read_source([{"user": 1}])
+    frame = pd.DataFrame({"user": [1], "item": [2]})
+    for other, name in ((frame["user"], "Series"), (frame.groupby("user"), "DataFrameGroupBy")):
+        with pytest.raises(SeqRecError, match=f"a {name} is no source"):
+            read_source(other)
+    with pytest.raises(SeqRecError, match="column 'user' occurs twice"):
+        read_source(pd.concat([frame, frame[["user"]]], axis=1))
 
 
 def test_names_that_were_given_win_and_must_exist(tmp_path):
@@ -330,7 +331,7 @@ def test_a_folder_is_read_if_it_holds_one_log(tmp_path):
     (tmp_path / "clicks.tsv").write_text("user\titem\n1\t2\n")
     assert ids(read_source(tmp_path)) == [("1", "2")]
     (tmp_path / "more.csv").write_text("user,item\n1,2\n")
-    with pytest.raises(SeqRecError, match="it has clicks.tsv, more.csv; name the file"):
+    with pytest.raises(SeqRecError, match="clicks.tsv and more.csv are files of different kinds"):
         read_source(tmp_path)
 
 
