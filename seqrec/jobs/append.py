@@ -53,13 +53,14 @@ def append_log(
         options.get("verbatim_ids", ReadOptions.verbatim_ids),
     )
     log = _read(source, prepared, columns, format)
-    _refuse_same_files(prepared, log.files, log.name)
+    _refuse_same_files(prepared, list(log.files.values())[: len(log.parts)], log.name)
     if items is not None:
         features = read_item_file(items, log.columns.item, verbatim_ids=reading.verbatim_ids)
         log = add_items(log, features)
     split = parse_split(options["split_by"], options["targets"])
     interactions = append_interactions(prepared, log, filters, split, reading)
-    name = str(source) if isinstance(source, str | Path) else "a frame"
+    is_path = isinstance(source, str | Path)
+    name = str(source) if is_path else log.name if log.parts else "a frame"
     with new_folder(to, overwrite=True) as folder:
         manifest = write_appended(
             folder, prepared, interactions, source=name, log=log, split_by=split
@@ -76,7 +77,8 @@ def _read(source: Any, prepared: PreparedData, columns: Columns, format: str | N
     recorded = {"time": NO_TIME, **prepared.manifest["columns"]}
     requested = Columns(**{**recorded, **columns.by_role()})
     try:
-        return read_source(source, columns=requested, format=format)
+        where = prepared.manifest["options"].get("where")
+        return read_source(source, columns=requested, format=format, where=where)
     except SeqRecError as error:
         for role, name in recorded.items():
             if f"--{role} {name}: no such column" in str(error):
@@ -116,10 +118,9 @@ def _check_filters(to: Path, filters: Filters) -> None:
         )
 
 
-def _refuse_same_files(prepared: PreparedData, files: dict[str, str], name: str) -> None:
+def _refuse_same_files(prepared: PreparedData, digests: list[str], name: str) -> None:
     """Refuse a log that the folder was made from."""
     parts = [prepared.manifest, *prepared.manifest.get("appended", [])]
     known = {digest for part in parts for digest in part["sources"].values()}
-    first = next(iter(files.values()), None)
-    if first in known:
+    if not known.isdisjoint(digests):
         raise SeqRecError(f"{name}: is already in {prepared.path}; name the log that follows it")

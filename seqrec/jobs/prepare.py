@@ -119,6 +119,7 @@ def prepare(
             "targets": targets,
             "time_format": time_format,
             "missing_ids": missing_ids,
+            "where": where,
             "verbatim_ids": verbatim_ids,
             "min_rating": min_rating,
             "min_user": min_user,

@@ -42,11 +42,14 @@ class SourceFile:
         """The last part of the name."""
         return self.name.replace("\\", "/").rsplit("/", 1)[-1]
 
-    def replace_bytes(self, **changes: bool) -> "SourceFile":
+    def replace_bytes(self, *, is_json_array: bool = False) -> "SourceFile":
         """Return the file with the path of a copy that is yet to be written."""
         folder = TemporaryFolder()
         return replace(
-            self, path=folder.path / "copy", temporary=(*self.temporary, folder), **changes
+            self,
+            path=folder.path / "copy",
+            is_json_array=self.is_json_array or is_json_array,
+            temporary=(*self.temporary, folder),
         )
 
 
