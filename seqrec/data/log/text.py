@@ -17,8 +17,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEAST_UNITS = 4
+_LEAST_UNITS, _MOST_UNITS = 4, 256
 """Characters that UTF-16 without a byte order mark is recognised by."""
+_SHARE_OF_ZEROS = 0.7
+"""Share of these whose upper byte is zero: delimiters, digits and Latin letters."""
 
 
 def find_encoding(sample: bytes) -> str | None:
@@ -26,12 +28,10 @@ def find_encoding(sample: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return encoding
-    units = min(len(sample) // 2, 64)
-    even, odd = sample[: 2 * units : 2], sample[1 : 2 * units : 2]
-    if units >= _LEAST_UNITS and not any(odd) and all(even):
-        return "utf-16-le"
-    if units >= _LEAST_UNITS and not any(even) and all(odd):
-        return "utf-16-be"
+    units = min(len(sample) // 2, _MOST_UNITS)
+    zeros = [sample[first : 2 * units : 2].count(0) for first in (0, 1)]
+    if units >= _LEAST_UNITS and min(zeros) == 0 and max(zeros) > _SHARE_OF_ZEROS * units:
+        return "utf-16-be" if zeros[0] else "utf-16-le"
     return None
 
 
