@@ -44,6 +44,11 @@ def refusal(interactions, source, **options) -> str:
         ("header.csv", COLUMNS, "header.csv: holds no interactions"),
         ("twice.csv", "user,item,user\n1,2,3\n", "line 1: column 'user' occurs twice"),
         ("one.csv", "user\n1\n", "one.csv: line 1: one column only"),
+        (
+            "long.dat",
+            "1::2::3::978300760\n1::2::3::978300760\n\n1::2::3::5::6\n",
+            "long.dat: line 4: 5 fields where",
+        ),
         ("rating.dat", "1::2::3::978300760\n1::2::x::978300760\n", "line 2: rating 'x'"),
         ("broken.ndjson", '{"user": 1, "item": 2}\n\n{"user": 1,\n', "line 3: not a JSON object"),
         (

@@ -176,7 +176,16 @@ def _check_id_types(log: str, schema: pl.Schema, names: list[str]) -> None:
 
 def _scan_long_delimiter(source: SourceFile, layout: Layout) -> pl.LazyFrame:
     """Read text with a delimiter of several characters, which no CSV reader supports."""
-    lines = _scan_lines(source).slice(count_leading_blank_lines(source) + layout.has_header)
+    lines = _scan_lines(source)
+    count = pl.col("line").str.count_matches(layout.delimiter, literal=True) + 1
+    numbered = lines.select(count.alias("count")).with_row_index("number")
+    long = numbered.filter(pl.col("count") > len(layout.names)).head(1)
+    for number, width in long.collect(engine="streaming").iter_rows():
+        raise SeqRecError(
+            f"{source}: line {number + 1}: {width} fields where the first line has "
+            f"{len(layout.names)}"
+        )
+    lines = lines.slice(count_leading_blank_lines(source) + layout.has_header)
     fields = pl.col("line").str.splitn(layout.delimiter, len(layout.names))
     return lines.select(fields.struct.rename_fields(layout.names).alias("row")).unnest("row")
 
