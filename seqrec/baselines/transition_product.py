@@ -15,13 +15,13 @@ def transition_product(
     histories: Histories,
     num_items: int,
     *,
-    max_steps: int = 10,
-    distance_exponent: float = 0.5,
-    smoothing: float = 1000.0,
+    max_steps: int = 20,
+    distance_exponent: float = 1.0,
+    smoothing: float = 150.0,
     recent_items: int = 7,
     recent_share: float = 0.8,
     history_decay: float = 0.6,
-    popularity_penalty: float = 0.1,
+    popularity_penalty: float = 0.4,
     max_items: int = 200,
 ) -> ItemGraph:
     """Fit PCTM: every item of a history is an expert on the next one, and their product ranks.

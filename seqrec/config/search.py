@@ -110,12 +110,12 @@ BASELINE_SPACES = {
             "history_exponent": {"low": 0.5, "high": 3.0},
         },
         "pctm": {
-            "max_steps": [5, 10, 20],
-            "distance_exponent": {"low": 0.0, "high": 1.5},
-            "smoothing": {"low": 30.0, "high": 30000.0, "log": True},
-            "recent_share": {"low": 0.5, "high": 1.0},
-            "history_decay": _DECAY,
-            "popularity_penalty": {"low": 0.0, "high": 0.6},
+            "max_steps": [10, 20],
+            "distance_exponent": [0.5, 1.0],
+            "smoothing": {"low": 50.0, "high": 20000.0, "log": True},
+            "recent_share": [0.8, 1.0],
+            "history_decay": {"low": 0.5, "high": 0.8},
+            "popularity_penalty": {"low": 0.0, "high": 0.5},
         },
         "item-knn": {
             "num_neighbours": {"low": 20, "high": 2000, "log": True},

@@ -69,6 +69,8 @@ def test_without_a_penalty_the_softmax_is_the_weighted_product_of_smoothed_exper
     ranker = transition_product(
         histories_of(random_lists),
         NUM_ITEMS,
+        max_steps=10,
+        distance_exponent=0.5,
         smoothing=smoothing,
         recent_items=5,
         history_decay=0.5,
