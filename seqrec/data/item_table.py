@@ -46,8 +46,11 @@ class ItemTable:
     def find(self, item_ids: Iterable[str]) -> tuple[Int[np.ndarray, " S"], list[str]]:
         """Return the rows of ids in their order, and the ids that are not in the catalog."""
         ids = list(item_ids)
-        rows = [self._row_by_id[item_id] for item_id in ids if item_id in self._row_by_id]
-        unknown = [item_id for item_id in ids if item_id not in self._row_by_id]
+        rows = [self._row_by_id.get(item_id, -1) for item_id in ids]
+        unknown = []
+        if -1 in rows:
+            unknown = [item_id for item_id, row in zip(ids, rows, strict=True) if row < 0]
+            rows = [row for row in rows if row >= 0]
         return np.array(rows, dtype=np.int64), unknown
 
     def get_row(self, item_id: str, option: str) -> int:

@@ -168,7 +168,10 @@ class Recommender(ModelRanker):
         self, histories: Sequence[Sequence[Event]]
     ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
         """Return histories of ids or events as items, and the ids that are not in the catalog."""
-        found = [self.table.find(map(get_item_id, history)) for history in histories]
+        found = [
+            self.table.find([one if isinstance(one, str) else get_item_id(one) for one in history])
+            for history in histories
+        ]
         return [items for items, _ in found], [item_id for _, ids in found for item_id in ids]
 
     def known_events(
