@@ -1,13 +1,14 @@
 """Search of a space by Optuna; a trial depends on its seed and the trials before it only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from seqrec.config.search import Range, SearchSpace
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, first_line
 
 STARTUP_TRIALS = 5
 """Trials that are drawn at random, before earlier ones guide the search."""
@@ -29,6 +30,18 @@ def load_optuna(verb: str) -> Any:
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
+
+
+@contextmanager
+def study_errors_as_os_error() -> Iterator[None]:
+    """Raise an ``OSError`` where the study's file cannot be read or written, as on a full disk."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise OSError(f"the study of the search: {first_line(error)}") from error
 
 
 def ask(study: Any, space: SearchSpace, seed: int, number: int) -> tuple[Any, dict[str, Any]]:

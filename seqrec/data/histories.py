@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from jaxtyping import Int, Int32, Int64, UInt8
 
+from seqrec.data.file_states import open_same, read_state
 from seqrec.data.parquet import write_errors_as_os_error
 from seqrec.data.splits import TRAIN, VALIDATION
 
@@ -99,6 +100,7 @@ class Blocks:
         """
         self.trains_on_validation = trains_on_validation
         self.file = file
+        self.state = read_state(file)
         self.columns = list(columns)
         metadata = pq.read_metadata(file)
         groups = range(metadata.num_row_groups)
@@ -111,7 +113,7 @@ class Blocks:
     def read(self, blocks: Sequence[int]) -> Histories:
         """Return the histories of some blocks, in that order; users are numbered from 0."""
         names = list(dict.fromkeys([*KEY_COLUMNS, *self.columns]))
-        with pq.ParquetFile(self.file) as parquet:
+        with open_same(self.file, self.state) as opened, pq.ParquetFile(opened) as parquet:
             table = pl.DataFrame(parquet.read_row_groups(list(blocks), columns=names))
         users = table["user"].to_numpy()
         starts = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: len(users)])

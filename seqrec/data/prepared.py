@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
 
 from seqrec.data.catalog import read_items
+from seqrec.data.file_states import FileState, read_state
 from seqrec.data.histories import KEY_COLUMNS, Blocks, Histories
 from seqrec.data.manifest import (
     INTERACTIONS_FILE,
@@ -24,6 +25,8 @@ from seqrec.data.splits import is_time_split
 from seqrec.data.windows import find_windows
 from seqrec.errors import SeqRecError
 
+T = TypeVar("T")
+
 TargetMode = Literal["together", "last", "successive"]
 
 
@@ -33,6 +36,8 @@ class PreparedData:
 
     path: Path
     manifest: dict[str, Any]
+    states: tuple[FileState | None, ...]
+    """The tables that were opened; others that replace them meanwhile are refused."""
     trains_on_validation: bool = False
     """The validation part is read as training."""
 
@@ -49,14 +54,21 @@ class PreparedData:
             raise SeqRecError(
                 f"{path}: holds {len(windows)} windows; name one, such as {windows[0]}"
             )
+        states = _read_states(path)
         manifest = read_manifest(path)
         for name in TABLES:
             check_table_file(path / name, manifest["files"][name])
         check_numbered(path / USERS_FILE, "user")
         check_numbered(path / ITEMS_FILE, "item")
-        opened = cls(path, manifest)
+        opened = cls(path, manifest, states)
         check_interactions(path / INTERACTIONS_FILE, opened.num_users, opened.num_items)
-        return opened
+        return opened._same(opened)
+
+    def _same(self, content: T) -> T:
+        """Return what was read, unless another process replaced the tables meanwhile."""
+        if _read_states(self.path) != self.states:
+            raise SeqRecError(f"{self.path}: was replaced while it was read; start again")
+        return content
 
     @property
     def num_users(self) -> int:
@@ -95,15 +107,15 @@ class PreparedData:
 
     def items(self) -> pl.DataFrame:
         """Return a row an item, in item order: ``item``, ``item_id`` and known attributes."""
-        return read_items(self.path / ITEMS_FILE)
+        return self._same(read_items(self.path / ITEMS_FILE))
 
     def users(self) -> pl.DataFrame:
         """Return a row a user, in user order: ``user``, ``user_id`` and known attributes."""
-        return read_parquet(self.path / USERS_FILE)
+        return self._same(read_parquet(self.path / USERS_FILE))
 
     def interactions(self) -> pl.DataFrame:
         """Return all interactions with every column, sorted by user, oldest first."""
-        return read_parquet(self.path / INTERACTIONS_FILE)
+        return self._same(read_parquet(self.path / INTERACTIONS_FILE))
 
     def histories(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Histories:
         """Return all histories, with some of the log's columns.
@@ -117,7 +129,9 @@ class PreparedData:
         """
         self._check_columns(columns, has_words)
         names = list(dict.fromkeys([*KEY_COLUMNS, *columns]))
-        table = pl.read_parquet(self.path / INTERACTIONS_FILE, columns=names, glob=False)
+        table = self._same(
+            pl.read_parquet(self.path / INTERACTIONS_FILE, columns=names, glob=False)
+        )
         lengths = np.bincount(table["user"].to_numpy(), minlength=self.num_users)
         histories = Histories.from_table(table, columns, lengths)
         return histories.with_validation_in_training() if self.trains_on_validation else histories
@@ -125,9 +139,10 @@ class PreparedData:
     def blocks(self, columns: Sequence[str] = (), *, has_words: bool = False) -> Blocks:
         """Return the same histories, to be read a block at a time; see ``histories``."""
         self._check_columns(columns, has_words)
-        return Blocks(
+        blocks = Blocks(
             self.path / INTERACTIONS_FILE, columns, trains_on_validation=self.trains_on_validation
         )
+        return self._same(blocks)
 
     def usable_columns(self, has_words: bool = False) -> list[str]:
         """Return the columns that ``histories`` can read: numbers, and words if ``has_words``."""
@@ -153,3 +168,8 @@ class PreparedData:
                     f"{self.path / INTERACTIONS_FILE}: no {kind} {name!r}; choose one of "
                     f"{', '.join(usable)}"
                 )
+
+
+def _read_states(path: Path) -> tuple[FileState | None, ...]:
+    """Return the state of every table; None for one that is missing."""
+    return tuple(read_state(path / name) if (path / name).is_file() else None for name in TABLES)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrec.arguments import check_arguments
-from seqrec.builders.search import load_optuna
+from seqrec.builders.search import load_optuna, study_errors_as_os_error
 from seqrec.config.defaults import TUNE
 from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_search
@@ -88,7 +88,7 @@ def tune(
     if compared := COMPARED_BY & set(space):
         raise SeqRecError(f"search: {compared.pop()} cannot be searched, as all trials share it")
     try:
-        with lock_output(out):
+        with lock_output(out), study_errors_as_os_error():
             return _search(settings, space, prepared, out, trials, resume, overwrite)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error

@@ -142,7 +142,7 @@ def check_same(file: Path, config: dict[str, Any], *, is_finished: bool) -> None
     if not is_finished and not file.exists():
         return  # killed before it was written; nothing else is in the folder
     try:
-        before = yaml.safe_load(file.read_text())
+        before = yaml.safe_load(file.read_text(encoding="utf-8"))
         before["provenance"]["data_fingerprint"]
     except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError) as error:
         raise SeqRecError(f"{file}: cannot be read; add --overwrite to start again") from error
