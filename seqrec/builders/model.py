@@ -1,5 +1,6 @@
 """Builds models, their initial data and optimizers from recipe fields."""
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.optimizers import adamw, warmup_and_decay
+
+logger = logging.getLogger(__name__)
 
 PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
@@ -223,11 +226,19 @@ def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
 def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:
     """Return optimizer and schedule in the format of Lightning."""
     trainer = recipe.trainer
+    total_steps = steps_per_epoch * trainer.max_epochs
+    if trainer.warmup_steps > total_steps:
+        logger.warning(
+            "trainer.warmup_steps=%d: longer than the run of %d steps, which ends below "
+            "trainer.learning_rate",
+            trainer.warmup_steps,
+            total_steps,
+        )
     optimizer = adamw(model, learning_rate=trainer.learning_rate, weight_decay=trainer.weight_decay)
     schedule = warmup_and_decay(
         optimizer,
         schedule=trainer.schedule,
         warmup_steps=trainer.warmup_steps,
-        total_steps=steps_per_epoch * trainer.max_epochs,
+        total_steps=total_steps,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

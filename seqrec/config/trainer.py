@@ -1,10 +1,14 @@
 """The ``trainer`` block: optimizer, epochs, selection."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from seqrec.config.block import Block
+
+
+def _spell_out(precision: Any) -> Any:
+    return "bfloat16" if precision == "bf16" else precision
 
 
 class TrainerConfig(Block):
@@ -42,8 +46,11 @@ class TrainerConfig(Block):
     """Device to train on; auto: a GPU if there is one, else the CPU."""
     devices: int = Field(default=1, gt=0)
     """Number of processes that share every batch, each on a GPU or on a part of the CPU."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of matrix products in training; auto: bfloat16 if the device supports it."""
+    precision: Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(_spell_out)] = (
+        "auto"
+    )
+    """Number format of matrix products in training; auto: bfloat16 if the device supports it;
+    bf16 is another name of bfloat16."""
     checkpoint_minutes: float = Field(default=10, gt=0, le=1e6)
     """Minutes between two checkpoints within an epoch."""
     seed: int = Field(default=0, ge=0, lt=2**32)

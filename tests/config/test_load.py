@@ -183,3 +183,9 @@ def test_readers_of_the_future_need_windows_that_end_before_the_target():
     with pytest.raises(SeqRecError, match="model.causal false goes with data.windows prefixes"):
         load_recipe("sft", ["model.causal=false"])
     load_recipe("sft", ["model.causal=false", "data.windows=prefixes"])
+
+
+def test_bf16_is_another_name_of_bfloat16():
+    names = [load_recipe("sft", [f"trainer.precision={name}"]) for name in ("bf16", "bfloat16")]
+    assert names[0] == names[1]
+    assert names[0].trainer.precision == "bfloat16"

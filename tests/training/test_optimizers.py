@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
+from seqrec.builders.model import build_optimizers
+from seqrec.config.load import load_recipe
 from seqrec.training.optimizers import LazyAdamW, clip_gradients, warmup_and_decay
 
 
@@ -138,3 +140,10 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(schedule, middle, e
     assert rates[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
     assert rates[8] == pytest.approx(2 * middle)
     assert rates[13] == rates[14] == pytest.approx(2 * end)
+
+
+@pytest.mark.parametrize(("num_batches", "is_told"), [(4, True), (5, False)])
+def test_a_warm_up_that_is_longer_than_the_run_is_told(caplog, num_batches, is_told):
+    recipe = load_recipe("sft", ["trainer.max_epochs=2", "trainer.warmup_steps=10"])
+    build_optimizers(recipe, num_batches, torch.nn.Linear(2, 2))
+    assert ("trainer.warmup_steps=10: longer than the run of 8 steps" in caplog.text) == is_told
