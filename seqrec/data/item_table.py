@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from jaxtyping import Bool, Int
 
 from seqrec.data.read_errors import PARSER_ERRORS
 from seqrec.errors import SeqRecError, first_line
 
+MOSTLY = 0.9
+"""Share of numbers in a text column that may be compared with numbers."""
 TOKENS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\w+(?:\.\d+)?|\s+|.", re.DOTALL)
 """SQL in pieces: texts, quoted names, words and numbers, blanks, single signs."""
 
@@ -76,7 +79,7 @@ class ItemTable:
         option = f"--where {condition}"
         try:
             expression = pl.sql_expr(self._rewrite_contains(condition))
-            mask = self.items.with_columns(expression.alias("is selected"))["is selected"]
+            mask = self._evaluate(expression)
         except pl.exceptions.ColumnNotFoundError as error:
             columns = ", ".join(self.items.columns)
             raise SeqRecError(f"{option}: no such column; the items have {columns}") from error
@@ -88,6 +91,21 @@ class ItemTable:
         if mask.dtype != pl.Boolean:
             raise SeqRecError(f"{option}: gives {mask.dtype}, not true or false; compare with =, >")
         return mask.fill_null(False).to_numpy()
+
+    def _evaluate(self, condition: pl.Expr) -> pl.Series:
+        """Return the values of a condition; text that is mostly numbers compares with numbers."""
+        selected = condition.alias("is selected")
+        try:
+            return self.items.select(selected).to_series()
+        except pl.exceptions.ComputeError:
+            texts = self.items.select(cs.string())
+            numbers = texts.with_columns(cs.all().cast(pl.Float64, strict=False))
+            numeric = [
+                column
+                for column in numbers
+                if column.count() >= MOSTLY * texts[column.name].count() > 0
+            ]
+            return self.items.with_columns(numeric).select(selected).to_series()
 
     def get_groups(self, column: str, option: str) -> list[list[int]]:
         """Return the values of every item, numbered; the entries of a list are one value each.

@@ -65,6 +65,16 @@ def test_anything_else_is_one_line(table, condition, complaint):
     assert "\n" not in str(error.value)
 
 
+def test_text_that_is_mostly_numbers_compares_with_numbers():
+    years = [str(1990 + row) for row in range(19)] + ["unknown"]
+    items = pl.DataFrame({"item_id": [str(row) for row in range(20)], "year": years})
+    table = ItemTable.build(items.with_columns(title=pl.lit("x")))
+    assert table.select_where("year > 1994").tolist() == [4 < row < 19 for row in range(20)]
+    assert table.select_where("year = '1994'").tolist() == [row == 4 for row in range(20)]
+    with pytest.raises(SeqRecError, match="cannot compare string with numeric"):
+        table.select_where("title > 1994")
+
+
 def test_values_of_lists_count_each(table):
     groups = table.get_groups("genres", "--max-per")
     assert len({*groups[0]} & {*groups[1]}) == len({*groups[0]} & {*groups[4]}) == 1
