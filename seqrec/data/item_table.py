@@ -96,7 +96,7 @@ class ItemTable:
         """Return the values of a condition; text that is mostly numbers compares with numbers."""
         selected = condition.alias("is selected")
         try:
-            return self.items.select(selected).to_series()
+            return self.items.with_columns(selected)["is selected"]
         except pl.exceptions.ComputeError:
             texts = self.items.select(cs.string())
             numbers = texts.with_columns(cs.all().cast(pl.Float64, strict=False))
@@ -105,7 +105,7 @@ class ItemTable:
                 for column in numbers
                 if column.count() >= MOSTLY * texts[column.name].count() > 0
             ]
-            return self.items.with_columns(numeric).select(selected).to_series()
+            return self.items.with_columns(numeric).with_columns(selected)["is selected"]
 
     def get_groups(self, column: str, option: str) -> list[list[int]]:
         """Return the values of every item, numbered; the entries of a list are one value each.
