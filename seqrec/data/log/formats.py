@@ -94,7 +94,17 @@ def detect_format(source: SourceFile, given_names: Collection[str], format: str 
     if format is None and layout.delimiter == " " and not layout.has_header:
         if not looks_like_ratings(source):
             return LogFile(source, "sequences")
+    if format is None and layout.is_unnamed and _lists_items(source, layout):
+        return LogFile(source, "sequences")
     return LogFile(source, "csv", layout)
+
+
+def _lists_items(source: SourceFile, layout: Layout) -> bool:
+    """Return True if each line is a user, a tab, and numbers between spaces."""
+    if layout.delimiter != "\t" or len(layout.names) != 2:
+        return False
+    items = [line.partition("\t")[2].split() for line in first_lines(source)]
+    return max(map(len, items)) > 1 and all(all(map(is_number, words)) for words in items)
 
 
 def _starts_with_object(line: str) -> bool:

@@ -63,6 +63,14 @@ def test_a_ragged_space_delimited_file_is_sequences(tmp_path):
     assert log.columns == Columns(user="user_id", item="item_id")
 
 
+def test_a_user_a_tab_and_items_between_spaces_are_sequences(tmp_path):
+    file = tmp_path / "log.txt"
+    file.write_text("1\t2 3 4\n2\t3 5\n3\t9\n")
+    assert ids(read_source(file))[:4] == [("1", "2"), ("1", "3"), ("1", "4"), ("2", "3")]
+    file.write_text("1\tToy Story\n2\tHeat 2\n")
+    assert ids(read_source(file)) == [("1", "Toy Story"), ("2", "Heat 2")]
+
+
 def test_four_words_that_end_in_a_time_are_ratings_and_no_sequence(tmp_path):
     file = tmp_path / "log.txt"
     file.write_text("1 5 3 978300760\n2 6 4 978300761\n")
