@@ -46,6 +46,9 @@ def sniff(file: SourceFile, given_names: Collection[str] = ()) -> Layout:
     lines = first_lines(file)
     scores = {delimiter: _agreement(lines, delimiter) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda candidate: scores[candidate])
+    other = max(DELIMITERS[:-1], key=lambda candidate: scores[candidate])
+    if delimiter == " " and scores[other][0] > 0.5:  # spaces inside of ids, and a broken row
+        delimiter = other
     if scores[delimiter] == (0.0, 0):
         raise SeqRecError(f"{file}: line 1: one column only; a log has a user and an item a line")
     rows = [split_line(line, delimiter) for line in lines]
