@@ -1,0 +1,68 @@
+"""A small world for campaigns: a log, prepared data, a run and everything made from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+import seqrec
+
+NUM_USERS, NUM_ITEMS = 40, 12
+SMALL = [
+    "model.hidden_size=8",
+    "model.intermediate_size=16",
+    "model.num_hidden_layers=1",
+    "model.num_attention_heads=1",
+    "data.max_length=12",
+    "trainer.max_epochs=2",
+    "trainer.warmup_steps=1",
+    "trainer.precision=float32",
+]
+RATING = "data.events={features: [{name: rating, column: rating}]}"
+
+
+@dataclass(frozen=True)
+class World:
+    """The paths of everything that verbs read."""
+
+    log: Path
+    items: Path
+    data: Path
+    run: Path
+    event_run: Path
+    index: Path
+    pairs: Path
+    reference_cache: Path
+    teacher_cache: Path
+    lists: Path
+    evaluation: Path
+
+
+def build_world(folder: Path) -> World:
+    """Make the world in an empty folder; a few seconds."""
+    paths = {name: folder / name for name in World.__annotations__}
+    world = World(**paths | {"log": folder / "log.csv", "items": folder / "items.parquet"})
+    generator = np.random.default_rng(0)
+    rows = [
+        {"user_id": f"u{user}", "item_id": f"i{item}", "rating": int(generator.integers(1, 6)),
+         "timestamp": 1_600_000_000 + 1000 * place + user}
+        for user in range(NUM_USERS)
+        for place, item in enumerate(generator.permutation(NUM_ITEMS)[: 5 + user % 6])
+    ]  # fmt: skip
+    pl.DataFrame(rows).write_csv(world.log)
+    items = {"item_id": [f"i{item}" for item in range(NUM_ITEMS)]}
+    items |= {"title": [f"Film {item}" for item in range(NUM_ITEMS)]}
+    items |= {"genres": [["a", "b"][: 1 + item % 2] for item in range(NUM_ITEMS)]}
+    items |= {"year": list(range(1990, 1990 + NUM_ITEMS))}
+    pl.DataFrame(items).write_parquet(world.items)
+    seqrec.prepare(world.log, out=world.data, items=world.items)
+    seqrec.train("sft", data=world.data, out=world.run, overrides=SMALL)
+    seqrec.train("sft", data=world.data, out=world.event_run, overrides=[*SMALL, RATING])
+    seqrec.export(world.run, to="faiss", out=world.index)
+    seqrec.pairs(data=world.data, out=world.pairs, source="ratings", horizon=3)
+    seqrec.cache(world.run, data=world.data, out=world.reference_cache, pairs=world.pairs)
+    seqrec.cache(world.run, data=world.data, out=world.teacher_cache, k=3)
+    seqrec.recommend(world.run, data=world.data, out=world.lists, k=5)
+    seqrec.evaluate([world.run, "popularity"], data=world.data, out=world.evaluation)
+    return world
