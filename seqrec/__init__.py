@@ -36,6 +36,8 @@ Shape letters, used in every annotation:
 from importlib import import_module
 from typing import Any
 
+from seqrec.registration import register_on_import
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -66,3 +68,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+register_on_import()

@@ -1,10 +1,12 @@
 """Small files of text and JSON, read whole within limits."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from seqrec.errors import SeqRecError, refuse_unreadable
+from seqrec.errors import SeqRecError, quote, refuse_unreadable
 
 MAX_BYTES = 1 << 28
 """Largest file of text that is read into memory, 256 MiB."""
@@ -74,3 +76,39 @@ def check_regular(file: Path, fix: str) -> None:
         return
     what = "is no regular file" if file.exists() else "No such file"
     raise SeqRecError(f"{file}: {what}; {fix}")
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> None:
+    """Refuse values that are not of the types that annotations name.
+
+    Args:
+        values: by name.
+        types: annotations by name; each name must have a value.
+        where: the file, and the part of it, in messages.
+
+    Raises:
+        SeqRecError: the first value that is absent or of another type.
+    """
+    for name, annotation in types.items():
+        if name not in values:
+            raise SeqRecError(f"{where}: {name} is missing")
+        if not _has_type(values[name], annotation):
+            raise SeqRecError(f"{where}: {name} is {quote(values[name])}, which it cannot be")
+
+
+def _has_type(value: Any, annotation: Any) -> bool:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(_has_type(value, one) for one in arguments)
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if origin in (list, tuple):
+        is_list = isinstance(value, list | tuple)
+        return is_list and all(_has_type(one, arguments[0]) for one in value)
+    if annotation is None or annotation is type(None):
+        return value is None
+    if isinstance(value, bool):
+        return annotation is bool
+    if annotation is float:
+        return isinstance(value, int | float) and abs(value) < float("inf")
+    return isinstance(value, annotation)

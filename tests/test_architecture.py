@@ -22,6 +22,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LOWER = {
     "errors": set(),
     "files": set(),
+    "registration": set(),
     "arguments": set(),
     "outputs": set(),
     "config": set(),

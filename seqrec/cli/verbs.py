@@ -18,7 +18,7 @@ from seqrec.cli.serving import export, recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
 from seqrec.cli.training_data import cache, pairs
-from seqrec.errors import SeqRecError
+from seqrec.errors import MESSAGE_LETTERS, SeqRecError, shorten
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -127,6 +127,6 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str) -> None:
-    print("seqrec:", " ".join(message.split()), file=sys.stderr)
+    print("seqrec:", shorten(message, MESSAGE_LETTERS), file=sys.stderr)
     discard_unwritten()
     sys.exit(EXIT_MISTAKE)

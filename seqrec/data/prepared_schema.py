@@ -36,7 +36,9 @@ def _are_counts(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return value is None or isinstance(value, int | float)
+    """Test for a number that a message can show, or none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (is_number and abs(value) < 1 << 62)  # type: ignore[arg-type]
 
 
 ENTRIES: dict[str, Callable[[object], bool]] = {
@@ -46,6 +48,10 @@ ENTRIES: dict[str, Callable[[object], bool]] = {
     "counts": _are_counts,
     "options": lambda value: isinstance(value, dict),
     "options.split_by": _is_split,
+    "options.min_rating": _is_number,
+    "options.min_user": _is_number,
+    "options.min_item": _is_number,
+    "options.repeats": _is_text,
     "options.targets": lambda value: value in get_args(Targets),
 }
 """What every entry that is read must be, by dotted name."""

@@ -40,6 +40,8 @@ class HistoryEncoder(PreTrainedModel):
 
     config_class = SeqRecConfig
     base_model_prefix = "seqrec"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
     config: SeqRecConfig
 
     def __init__(self, config: SeqRecConfig) -> None:

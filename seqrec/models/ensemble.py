@@ -70,6 +70,8 @@ class EnsembleDecoder(PreTrainedModel):
 
     config_class = EnsembleConfig
     base_model_prefix = "backbone"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
     config: EnsembleConfig
 
     def __init__(self, config: EnsembleConfig) -> None:

@@ -13,7 +13,7 @@ from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.models.weights import COPY, read_weights, weight_files
-from seqrec.models.weights_check import check_shapes, check_sizes
+from seqrec.models.weights_check import check_fields, check_shapes, check_sizes
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import refuse_own_code
@@ -56,6 +56,7 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
     with refuse_unreadable(f"{config_file}: as a model", COPY):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         use_float32(config)
+        check_fields(config, str(config_file))
         with torch.device("meta"):  # shapes alone, before memory is taken
             check_shapes(kind(config), weights, folder)
         with torch.random.fork_rng(devices=[]):  # the random weights are replaced below

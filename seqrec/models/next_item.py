@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from seqrec.losses.bias import ExcludedItems, LogitBias, Rows
+from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
@@ -24,6 +25,8 @@ from seqrec.models.transition_prior import TransitionPrior, last_items, last_ite
 class NextItemOutput(ModelOutput):
     """Output of ``SeqRecForNextItem``."""
 
+    loss: Float[Tensor, ""] | None = None
+    """Cross-entropy of the labels in nats, if they were given."""
     last_hidden_state: Float[Tensor, "B T D"] | None = None
     logits: Float[Tensor, "B I"] | None = None
     """Score of every item as the next one after each history."""
@@ -183,11 +186,22 @@ class SeqRecForNextItem(HistoryEncoder):
         input_ids: Int[Tensor, "B T"],
         attention_mask: Int[Tensor, "B T"] | None = None,
         times: Int[Tensor, "B T 2"] | None = None,
+        labels: Int[Tensor, "B T"] | None = None,
     ) -> NextItemOutput:
         """Return the scores of all items after the last position of each row that is not padding.
 
+        Args:
+            input_ids: tokens.
+            attention_mask: document ids; one history a row if absent.
+            times: event time and reference time of each position.
+            labels: tokens, for a loss by the convention of causal language models: they are the
+                ``input_ids``, and the state at a position predicts the label of the next one.
+                ``IGNORE_INDEX`` (-100), tokens of no learned item and the first position of a
+                history count nothing.
+
         Raises:
-            ValueError: a history that is longer than the model reads.
+            ValueError: a history that is longer than the model reads; labels for a model whose
+                states have read the next token.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -202,4 +216,27 @@ class SeqRecForNextItem(HistoryEncoder):
             num_items=self.config.num_items,
         )
         logits = scores.logits(slice(0, self.config.num_items))
-        return NextItemOutput(last_hidden_state=hidden, logits=logits)
+        loss = None
+        if labels is not None:
+            loss = self._next_token_loss(hidden, recent, attention_mask, labels)
+        return NextItemOutput(loss=loss, last_hidden_state=hidden, logits=logits)
+
+    def _next_token_loss(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        recent_items: Int[Tensor, "B T S"] | None,
+        documents: Int[Tensor, "B T"],
+        labels: Int[Tensor, "B T"],
+    ) -> Float[Tensor, ""]:
+        """Return the cross-entropy of the next items over the learned ones."""
+        if not self.config.causal or self.config.tokens_per_position > 1:
+            raise ValueError("labels: the states of this model have read the next token")
+        items = self.decode_items(labels.clamp_min(0))[:, 1:]
+        follows = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] > 0)
+        is_counted = follows & (labels[:, 1:] >= 0) & (items >= 0) & (items < self.num_learned)
+        recent = None if recent_items is None else recent_items[:, :-1][is_counted]
+        own = items[is_counted] if self.training else None
+        scores = self.catalog_scores(hidden[:, :-1][is_counted], recent, labels=own)
+        return catalog_cross_entropy(
+            scores.hidden, scores.item_weight, items[is_counted], logit_bias=scores.logit_bias
+        )

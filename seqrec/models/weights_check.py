@@ -1,12 +1,15 @@
 """Weights compared with the configuration beside them, before memory is taken for a model."""
 
 from collections.abc import Mapping
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
 from seqrec.errors import SeqRecError
+from seqrec.files import check_types
 from seqrec.models.weights import WEIGHTS_FILE
 
 MAX_NUMBER = 1 << 31
@@ -29,6 +32,22 @@ def check_sizes(fields: Mapping[str, Any], weights: Mapping[str, Tensor], file: 
         limit = len(weights) if key in COUNTS else MAX_NUMBER
         if not -MAX_NUMBER <= value <= limit:
             raise SeqRecError(f"{file}: {key} {value:.3g}: the weights have no such size")
+
+
+def check_fields(config: PreTrainedConfig, where: str) -> None:
+    """Refuse fields of another type than seqrec's configurations have, at any depth.
+
+    Raises:
+        SeqRecError: the first such field.
+    """
+    if type(config).__module__.startswith("seqrec."):
+        hints = get_annotations(type(config))
+        own = {name: hint for name, hint in hints.items() if name != "model_type"}
+        check_types({name: getattr(config, name, None) for name in own}, own, where)
+    for name in config.sub_configs:
+        part = getattr(config, name)
+        if isinstance(part, PreTrainedConfig):
+            check_fields(part, f"{where}: {name}")
 
 
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:

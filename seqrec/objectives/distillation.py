@@ -136,6 +136,8 @@ def _build_from_cache(
     """Build batches and loss from a cache of the teachers' distributions."""
     folder = Path(str(config.cache))
     cached = read_teacher_cache(folder, expected_header(recipe, prepared))
+    if cached.items.max(initial=0) >= prepared.num_items:
+        raise SeqRecError(f"{CACHE_KEY}={folder}: holds items outside the catalog; write it again")
     stream = build_stream(recipe, prepared, start.tokens, rank, has_sources=True)
     reader = CacheReader(cached, int(stream.blocks.num_rows.sum()), config.use_tail_mass)
     return TrainingSetup(

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from seqrec.arguments import check_arguments
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.data.item_table import ItemTable
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.weights import COPY
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.fit_attribute import FitAttribute
 from seqrec.ranking.given_histories import (
@@ -84,6 +85,11 @@ class Recommender(ModelRanker):
                 belong together.
         """
         folder = model_folder(folder)
+        with refuse_unreadable(str(folder), COPY):
+            return cls._open(folder)
+
+    @classmethod
+    def _open(cls, folder: Path) -> "Recommender":
         model = load_model(folder)
         items = read_model_items(folder / ITEMS_FILE)
         item_ids = items["item_id"].to_list()

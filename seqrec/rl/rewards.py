@@ -168,6 +168,8 @@ class LearnedReward:
         return states
 
 
+MAX_REWARD = 1e12
+"""Largest size of a score, beyond which its products in float32 overflow."""
 RewardFunction = Callable[[list[list[str]], list[list[list[str]]]], Sequence[Sequence[float]]]
 """Returns a number for each slate, from histories and slates of item ids."""
 
@@ -212,9 +214,16 @@ class FunctionReward:
         if not result:
             raise SeqRecError(f"reward {self.name}: no result within {self._max_seconds:g} seconds")
         try:
-            return np.asarray(result[0], dtype=np.float64)
-        except (TypeError, ValueError) as raised:
+            return np.asarray(_detach(result[0]), dtype=np.float64)
+        except Exception as raised:  # a user's object may raise any error when it is read
             raise SeqRecError(f"reward {self.name}: returns no numbers") from raised
+
+
+def _detach(value: object) -> object:
+    """Return a tensor without its gradient, within lists too; any other value as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().double()
+    return [_detach(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class Mixture:
@@ -246,5 +255,10 @@ def compute_rewards(reward: Reward, prompts: Prompts, slates: SlateItems) -> Sla
         raise SeqRecError(
             f"reward {reward.name}: {int((~np.isfinite(scores)).sum())} of {scores.size} scores "
             "are not finite numbers"
+        )
+    if (np.abs(scores) > MAX_REWARD).any():
+        raise SeqRecError(
+            f"reward {reward.name}: a score is {np.abs(scores).max():.3g}; scale the reward to at "
+            f"most {MAX_REWARD:g}"
         )
     return scores

@@ -212,7 +212,7 @@ def test_without_causality_a_position_reads_the_whole_history_and_no_other():
 def test_a_misspelt_argument_is_refused_by_its_name():
     model = SeqRecForNextItem(small_config())
     tokens = torch.tensor([[3, 4]])
-    for name in ("labels", "atention_mask"):
+    for name in ("lables", "atention_mask"):
         with pytest.raises(TypeError, match=name):
             model(tokens, **{name: tokens})
         with pytest.raises(TypeError, match=name):

@@ -1,5 +1,7 @@
 """The native decoder: token embedding, blocks and final norm, with the transformers interface."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ class SeqRecDecoder(PreTrainedModel):
 
     config_class = SeqRecDecoderConfig
     base_model_prefix = "backbone"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
     config: SeqRecDecoderConfig
 
     def __init__(self, config: SeqRecDecoderConfig) -> None:
@@ -30,6 +34,8 @@ class SeqRecDecoder(PreTrainedModel):
         block = HSTUBlock if config.block == "hstu" else Block
         self.layers = nn.ModuleList(block(config) for _ in range(config.num_hidden_layers))
         self.norm = build_norm(config)
+        self.gradient_checkpointing = False
+        """Set by ``gradient_checkpointing_enable``: blocks are computed again going backward."""
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -92,10 +98,15 @@ class SeqRecDecoder(PreTrainedModel):
         is_filled = bool(cache)
         for number, layer in enumerate(layers):
             positions = query_positions if is_filled else None
-            hidden = layer(hidden, attention_mask, rotation, positions, gaps)
+            hidden = self._apply_block(layer, hidden, attention_mask, rotation, positions, gaps)
             if cache is not None and not is_filled:
                 cache.append(hidden)
             elif cache is not None and query_positions is not None:
                 hidden = put_at_positions(cache[number], query_positions, hidden)
-        hidden = last(hidden, attention_mask, rotation, query_positions, gaps)
+        hidden = self._apply_block(last, hidden, attention_mask, rotation, query_positions, gaps)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
+
+    def _apply_block(self, block: nn.Module, *inputs: Any) -> Float[Tensor, "B T D"]:
+        if self.gradient_checkpointing and self.training:
+            return self._gradient_checkpointing_func(block, *inputs)
+        return block(*inputs)

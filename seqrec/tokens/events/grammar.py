@@ -11,12 +11,13 @@ that are placed before their item come from the next event.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from seqrec.errors import SeqRecError
+from seqrec.files import check_types
 from seqrec.tokens.events.features import Feature
 from seqrec.tokens.events.times import NO_TIME_INPUT, PAST_TIMES, TARGET_TIME, TIME_COLUMN
 
@@ -163,12 +164,17 @@ class Grammar:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "Grammar":
         """Return the grammar that ``to_dict`` wrote."""
+        where = "config.json: events"
+        check_types(fields, {"features": list[dict], "sessions": dict | None}, where)
         features = []
         for one in fields["features"]:
+            check_types({"dropped": [], **one}, get_type_hints(Feature), where)
             known: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in one.items()
             }
             features.append(Feature(**known))
         sessions = fields["sessions"]
+        if sessions is not None:
+            check_types(sessions, get_type_hints(Sessions), f"{where}: sessions")
         return cls(tuple(features), None if sessions is None else Sessions(**sessions))
