@@ -41,8 +41,10 @@ class World:
 
 def build_world(folder: Path) -> World:
     """Make the world in an empty folder; a few seconds."""
+    tables = ("items", "pairs", "reference_cache", "lists")
     paths = {name: folder / name for name in World.__annotations__}
-    world = World(**paths | {"log": folder / "log.csv", "items": folder / "items.parquet"})
+    paths |= {name: folder / f"{name}.parquet" for name in tables}
+    world = World(**paths | {"log": folder / "log.csv"})
     generator = np.random.default_rng(0)
     rows = [
         {"user_id": f"u{user}", "item_id": f"i{item}", "rating": int(generator.integers(1, 6)),
