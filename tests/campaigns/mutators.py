@@ -1,5 +1,6 @@
 """Mutations of bytes, of JSON values and of tables."""
 
+import copy
 import json
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -32,7 +33,7 @@ def hostile(generator: Generator) -> Any:
         for _ in range(int(generator.integers(1, 200))):
             value = [value] if generator.random() < 0.5 else {"a": value}
         return value
-    return pick(generator, HOSTILE)
+    return copy.deepcopy(pick(generator, HOSTILE))
 
 
 def mutate_bytes(generator: Generator, content: bytes) -> bytes:
