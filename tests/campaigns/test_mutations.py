@@ -1,12 +1,9 @@
 """A short run of the campaign of mutated inputs, and its watchdog."""
 
-import os
-import time
-
 import numpy as np
 import pytest
 
-from seqrec.errors import SeqRecError
+from tests.campaigns import misbehaving
 from tests.campaigns.mutations import build_judge
 from tests.campaigns.runner import failures, run_campaign
 from tests.campaigns.watchdog import Watched, judge_line
@@ -18,33 +15,9 @@ def test_no_mutated_input_ends_in_anything_but_a_result_or_one_line(tmp_path):
     assert {case.result for case in cases} == {"right", "refused"}
 
 
-def hang(generator, folder):
-    time.sleep(100)
-
-
-def die(generator, folder):
-    os._exit(3)
-
-
-def fail(generator, folder):
-    raise KeyError("key")
-
-
-def take_memory(generator, folder):
-    np.ones(1 << 33)
-
-
-def refuse(generator, folder):
-    raise SeqRecError("one line")
-
-
-def build():
-    return {one.__name__: one for one in (hang, die, fail, take_memory, refuse)}
-
-
 def test_the_watchdog_survives_what_it_watches(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.campaigns.watchdog.MAX_SECONDS", 3)
-    watched, generator = Watched(build), np.random.default_rng(0)
+    watched, generator = Watched(misbehaving.build), np.random.default_rng(0)
     expected = {
         "hang": ("wrong", "no end after 3 s"),
         "die": ("wrong", "the process died: 3"),
