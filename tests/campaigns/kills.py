@@ -172,7 +172,7 @@ def world() -> Path:
 @functools.cache
 def whole(kind: str) -> tuple[dict[str, bytes], int]:
     """Return the result of a kind without a kill, and its number of places."""
-    out = world() / f"whole {kind}"
+    out = world() / _name(kind, "whole")
     report = _run(kind, world(), out)
     assert "places" in report, (kind, report)
     return result(kind, out), report["places"]
@@ -182,7 +182,9 @@ def result(kind: str, out: Path) -> dict[str, bytes]:
     """Return the parts of an output that a kill must not change."""
     if kind not in TRAINED:
         files = [out] if out.is_file() else sorted(path for path in out.rglob("*"))
-        return {path.name: path.read_bytes() for path in files if path.is_file()}
+        names = [str(path.relative_to(out)) for path in files]
+        pairs = zip(names, files, strict=True)
+        return {name: path.read_bytes() for name, path in pairs if path.is_file()}
     found = {"weights": (out / "model" / "model.safetensors").read_bytes()}
     metrics = json.loads((out / "metrics.json").read_text())
     kept = {key: metrics[key] for key in ("best_epoch", "num_steps", "validation")}
@@ -198,7 +200,8 @@ def judge(generator: np.random.Generator, folder: Path) -> Verdict:
     """Kill a verb once or twice, let it end, and compare with the run that nothing killed."""
     kind = str(generator.choice([*TRAINED, *WRITTEN]))
     expected, places = whole(kind)
-    out, killed_at = folder / "out", []
+    killed_at: list[int] = []
+    out = folder / _name(kind, "out")
     for _ in range(int(generator.integers(1, 3))):
         killed_at.append(int(generator.integers(1, places + 1)))
         report = _run(kind, world(), out, resume=_is_begun(kind, out), kill_at=killed_at[-1])
@@ -213,6 +216,11 @@ def judge(generator: np.random.Generator, folder: Path) -> Verdict:
     if left or result(kind, out) != expected:
         return Verdict(kind, "wrong", f"killed at {killed_at}: another result, or left {left}")
     return Verdict(kind, "right")
+
+
+def _name(kind: str, role: str) -> str:
+    """Return the name of an output, with the suffix that the verb asks for."""
+    return f"{role} {kind}" + ".parquet" * (kind == "pairs")
 
 
 def _is_begun(kind: str, out: Path) -> bool:
