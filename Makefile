@@ -22,7 +22,7 @@ test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal --durations=10
 
 # Each campaign prints a table and fails if a case is wrong or ends in a traceback.
-CAMPAIGNS ?= logs kills mutations
+CAMPAIGNS ?= logs kills mutations surroundings
 campaign-kills: CASES := 200
 campaign: $(CAMPAIGNS:%=campaign-%)
 campaign-%: $(VENV)/installed-dev

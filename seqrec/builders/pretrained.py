@@ -62,7 +62,7 @@ def resolve_lengths(recipe: Recipe) -> Recipe:
         return recipe
     file = model_folder(path, START_KEY) / "config.json"
     try:
-        longest = int(json.loads(file.read_text())["max_length"])
+        longest = int(json.loads(file.read_text(encoding="utf-8"))["max_length"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SeqRecError(
             f"{START_KEY} {path}: config.json is not that of a seqrec model"

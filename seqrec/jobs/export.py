@@ -89,7 +89,7 @@ def export(
                     catalog_fingerprint=recommender.catalog_fingerprint,
                     model_fingerprint=recommender.fingerprint,
                 )
-        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
+        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return {"out": str(out), **manifest}
 
 

@@ -221,7 +221,7 @@ def _write_folder(
     """Write the result, every query's metrics and the report."""
     prepared = systems.prepared
     with new_folder(out, overwrite=overwrite) as folder:
-        (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
+        (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         table = per_user_table(systems.answers, evaluations, systems.queries, prepared)
         pq.write_table(table, folder / PER_USER_FILE)
         title = f"seqrec evaluation: {Path(prepared.manifest['source']).name}"

@@ -108,7 +108,9 @@ def _train_seeds(
                 if seed not in seeds:  # part of an unfinished run that this one replaces
                     shutil.rmtree(run)
             result = {"seeds": list(seeds), **over_seeds(runs), "out": str(out)}
-            (folder / METRICS_FILE).write_text(json.dumps(result, indent=2) + "\n")
+            (folder / METRICS_FILE).write_text(
+                json.dumps(result, indent=2) + "\n", encoding="utf-8"
+            )
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
     return result

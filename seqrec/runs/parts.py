@@ -17,7 +17,7 @@ def get_parts_folder(out: Path) -> Path:
 def has_header(parts: Path, header_file: str, header: dict[str, Any]) -> bool:
     """Test whether the pending parts carry this header."""
     try:
-        return bool(json.loads((parts / header_file).read_text()) == header)
+        return bool(json.loads((parts / header_file).read_text(encoding="utf-8")) == header)
     except (OSError, ValueError):
         return False
 
@@ -44,7 +44,7 @@ def begin_parts(parts: Path, header_file: str, header: dict[str, Any], *, overwr
             refuse_foreign(parts)
         shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True, exist_ok=True)
-    aside.write_text(json.dumps(header, indent=2) + "\n")
+    aside.write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
     aside.replace(parts / header_file)
 
 

@@ -39,7 +39,9 @@ class RunResult:
 
     def write(self, folder: Path) -> None:
         """Write ``metrics.json``."""
-        (folder / METRICS_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        (folder / METRICS_FILE).write_text(
+            json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Search:
         best = max(lines, key=lambda line: line[metric])
         value, best_epoch = best[metric], best["epoch"] + 1
         if not is_pruned:  # the final model, whose weights and prior strength were chosen last
-            metrics = json.loads((folder / METRICS_FILE).read_text())
+            metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
             value, best_epoch = metrics["validation"][self.metric], metrics["best_epoch"]
         return {
             "state": "pruned" if is_pruned else "complete",
@@ -194,13 +194,15 @@ class Search:
         run = self.folder / TRIALS_FOLDER / f"{best['trial']:03d}"
         content = {
             "selection_metric": self.metric,
-            "protocol": json.loads((run / METRICS_FILE).read_text())["protocol"],
+            "protocol": json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))["protocol"],
             "best": best,
             "trials": rows,
         }
-        (self.folder / TRIALS_FILE).write_text(json.dumps(content, indent=2) + "\n")
+        (self.folder / TRIALS_FILE).write_text(
+            json.dumps(content, indent=2) + "\n", encoding="utf-8"
+        )
         table = f"{trial_table(rows)}\n{content['protocol']}\n"
-        (self.folder / TABLE_FILE).write_text(table)
+        (self.folder / TABLE_FILE).write_text(table, encoding="utf-8")
         in_logs = [key for key, values in space_settings(self.space).items() if _is_log(values)]
         (self.folder / PLOT_FILE).write_bytes(search_plot(rows, self.metric, in_logs))
         recipe = with_settings(self.recipe, best["settings"]).model_dump()
@@ -208,7 +210,7 @@ class Search:
             f"# The best of {len(rows)} trials: validation {self.metric} {best[self.metric]:.4f}.\n"
         )
         text = title + dump_yaml(recipe)
-        (self.folder / BEST_FILE).write_text(text)
+        (self.folder / BEST_FILE).write_text(text, encoding="utf-8")
 
 
 def _pruner(trial: Any) -> ShouldStop:

@@ -74,7 +74,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """
     file = folder / "tokenizer_config.json"
     try:
-        refuse_own_code(json.loads(file.read_text()), file)
+        refuse_own_code(json.loads(file.read_text(encoding="utf-8")), file)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )

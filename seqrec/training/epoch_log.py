@@ -74,7 +74,7 @@ class EpochLog(Callback):
             return
         lines = read_log(self.file) if self.file.exists() else []
         lines = [line for line in lines if line["epoch"] < trainer.current_epoch]
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         if self.monitor is not None:
             self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
 
@@ -150,7 +150,7 @@ class EpochLog(Callback):
             self._resumed_at = None
 
     def _write(self, line: dict[str, Any]) -> None:
-        with self.file.open("a") as log:
+        with self.file.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         validation = ""
         if self.monitor is not None:
