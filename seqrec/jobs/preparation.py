@@ -1,10 +1,11 @@
 """Preparation of one log, for one split or several."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqrec.data.log.item_file import ItemFile, check_known_items
+from seqrec.data.log.item_file import ItemFile, add_items, check_known_items, read_item_file
 from seqrec.data.log.normalization import ReadOptions
 from seqrec.data.log.sources import Log
 from seqrec.data.preparation.filters import Filters
@@ -13,6 +14,7 @@ from seqrec.data.preparation.preview import preview_histories
 from seqrec.data.preparation.understanding import describe
 from seqrec.data.preparation.writing import write_prepared
 from seqrec.data.splits import SplitBy
+from seqrec.data.windows import WINDOW_PREFIX
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,22 @@ class Preparation:
     filters: Filters
     reading: ReadOptions
     catalog: Catalog
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        log: Log,
+        items: Any,
+        filters: Filters,
+        reading: ReadOptions,
+        catalog: Catalog,
+    ) -> "Preparation":
+        """Return the preparation of a log, with the features of its ``--items``, if any."""
+        if items is None:
+            return cls(name, log, None, filters, reading, catalog)
+        features = read_item_file(items, log.columns.item, verbatim_ids=reading.verbatim_ids)
+        return cls(name, add_items(log, features), features, filters, reading, catalog)
 
     def build(self, split: SplitBy) -> Interactions:
         """Return the interactions, filtered and split."""
@@ -46,6 +64,17 @@ class Preparation:
             "counts": interactions.counts,
             "preview": preview_histories(self.log, interactions),
         }
+
+    def write_windows(
+        self, folder: Path, out: str | Path, splits: Sequence[SplitBy]
+    ) -> list[dict[str, Any]]:
+        """Write a prepared folder a window, and return their manifests and places in ``out``."""
+        windows = []
+        for number, split in enumerate(splits, 1):
+            part = folder / f"{WINDOW_PREFIX}{number}"
+            part.mkdir()
+            windows.append({"out": str(Path(out) / part.name), **self.write(part, split)})
+        return windows
 
     def write(self, folder: Path, split: SplitBy) -> dict[str, Any]:
         """Write the prepared folder and return its manifest."""

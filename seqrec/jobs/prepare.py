@@ -10,13 +10,12 @@ from seqrec.config.defaults import PREPARE
 from seqrec.data.known_datasets.copies import obtain_dataset
 from seqrec.data.known_datasets.descriptions import list_known_datasets
 from seqrec.data.log.columns import Columns
-from seqrec.data.log.item_file import add_items, read_item_file
 from seqrec.data.log.normalization import MissingIds, ReadOptions
 from seqrec.data.log.sources import read_source
 from seqrec.data.preparation.filters import Filters, Repeats
 from seqrec.data.preparation.interactions import Catalog
 from seqrec.data.splits import parse_splits
-from seqrec.data.windows import WINDOW_PREFIX, is_windows
+from seqrec.data.windows import is_windows
 from seqrec.errors import SeqRecError
 from seqrec.jobs.append import append_log, refuse_options
 from seqrec.jobs.preparation import Preparation
@@ -143,28 +142,15 @@ def prepare(
         refuse_existing(out, overwrite, (source, items))
     reading = ReadOptions(time_format, missing_ids, verbatim_ids)
     name = str(source) if isinstance(source, str | Path) else "a frame"
-    known = {dataset.name for dataset in list_known_datasets()}
-    if name in known and not Path(name).exists():
+    if name in {dataset.name for dataset in list_known_datasets()} and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
     log = read_source(source, columns=requested, format=format, where=where)
     if log.parts and not isinstance(source, str | Path):
         name = log.name
-    item_features = (
-        None
-        if items is None
-        else read_item_file(items, log.columns.item, verbatim_ids=verbatim_ids)
-    )
-    if item_features is not None:
-        log = add_items(log, item_features)
-    preparation = Preparation(name, log, item_features, filters, reading, catalog)
+    preparation = Preparation.open(name, log, items, filters, reading, catalog)
     if explain or out is None:
         return preparation.explain(splits[0])
     with new_folder(Path(out), overwrite=overwrite) as folder:
-        if not is_windows(split_by):
-            return {"out": str(out), **preparation.write(folder, splits[0])}
-        windows = []
-        for number, split in enumerate(splits, 1):
-            part = folder / f"{WINDOW_PREFIX}{number}"
-            part.mkdir()
-            windows.append({"out": str(Path(out) / part.name), **preparation.write(part, split)})
-    return {"out": str(out), "windows": windows}
+        if is_windows(split_by):
+            return {"out": str(out), "windows": preparation.write_windows(folder, out, splits)}
+        return {"out": str(out), **preparation.write(folder, splits[0])}

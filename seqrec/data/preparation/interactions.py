@@ -90,22 +90,9 @@ def build_interactions(
     user_ids, item_ids = normalized.user_ids, normalized.item_ids
     in_log = item_ids
     rows = Rows(log.name, normalized.table, normalized.num_rows, normalized.num_without_id)
-    unit, renamed, changed_ids = (
-        normalized.time_unit,
-        normalized.renamed,
-        normalized.changed_ids,
-    )
-    del normalized
     if log.condition is not None:
         rows.add_condition(log.num_rows_before)
-    if filters.repeats == "drop-duplicates":
-        is_kept = is_first_of_equal(rows.table)
-        rows.keep(is_kept, "duplicates_dropped", "--repeats drop-duplicates")
-    if filters.min_rating is not None:
-        if "rating" not in rows.table.columns:
-            raise SeqRecError(f"{log.name}: --min-rating needs ratings; name them with --rating")
-        is_rated = pl.col("rating") >= filters.min_rating
-        rows.keep(is_rated, "below_min_rating", f"--min-rating {filters.min_rating:g}")
+    _filter_rows(rows, filters)
     cuts = None
     if split_by.kind == "global-time":
         cuts = _split_at_times(rows, split_by)
@@ -134,7 +121,6 @@ def build_interactions(
         rows.counts["unwatched_items"] = len(unwatched)
         item_ids = item_ids.append(unwatched)
     add_counts(rows, split_by, ordered_by, len(item_ids))
-    observations = observe(rows, unit, changed_ids)
     own = [name for name in OWN_COLUMNS if name in rows.table.columns]
     names = ("validation_from", "test_from")
     return Interactions(
@@ -142,12 +128,24 @@ def build_interactions(
         user_ids=user_ids,
         item_ids=item_ids,
         counts=rows.counts,
-        time_unit=unit,
+        time_unit=normalized.time_unit,
         ordered_by=ordered_by,
         cuts={name: _iso(cut) for name, cut in zip(names, cuts or (), strict=False)},
-        renamed=renamed,
-        observations=observations,
+        renamed=normalized.renamed,
+        observations=observe(rows, normalized.time_unit, normalized.changed_ids),
     )
+
+
+def _filter_rows(rows: Rows, filters: Filters) -> None:
+    """Drop the rows that are no interactions, whatever the others are."""
+    if filters.repeats == "drop-duplicates":
+        is_kept = is_first_of_equal(rows.table)
+        rows.keep(is_kept, "duplicates_dropped", "--repeats drop-duplicates")
+    if filters.min_rating is not None:
+        if "rating" not in rows.table.columns:
+            raise SeqRecError(f"{rows.name}: --min-rating needs ratings; name them with --rating")
+        is_rated = pl.col("rating") >= filters.min_rating
+        rows.keep(is_rated, "below_min_rating", f"--min-rating {filters.min_rating:g}")
 
 
 def _split_at_times(rows: Rows, split_by: SplitBy) -> tuple[int, int]:
