@@ -21,7 +21,7 @@ from seqrec.outputs import locate_output, new_folder, refuse_existing
 from seqrec.reports.demo import demo_page
 from seqrec.reports.evaluation import METHOD
 from seqrec.reports.tables import text_table
-from seqrec.retrieval.index import load_index
+from seqrec.retrieval.index_folder import load_index
 from seqrec.runs.history import REPORT_FILE, environment, trained_models
 
 MOVIELENS = DEMO.data

@@ -35,7 +35,7 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading, Served, describe_unknown, serve_baseline
 from seqrec.retrieval.exact import TopK
-from seqrec.retrieval.index import load_index
+from seqrec.retrieval.index_folder import load_index
 from seqrec.tokens.events.times import PAST_TIMES, TARGET_TIME
 
 logger = logging.getLogger(__name__)

@@ -63,6 +63,22 @@ class ModelRanker(Ranker):
         finally:
             self.num_items = whole
 
+    def embed_histories(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Float[np.ndarray, "B D"]:
+        """Return the vectors of histories of items; their products with item vectors are scores."""
+        size = self.batch_size
+        batches = [self.encode(histories[i : i + size]) for i in range(0, len(histories), size)]
+        return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
+
+    @property
+    def scores_are_products(self) -> bool:
+        """True if a score is a product of vectors: no transition prior adds to it."""
+        return self.model.transition_prior is None or not self.model.transition_prior.strength
+
+    def item_vectors(self) -> Float[np.ndarray, "I D"]:
+        return self.model.item_weight().detach().cpu().numpy()
+
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
         """Return the hidden state after each history; its products with item vectors are scores.

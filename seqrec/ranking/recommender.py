@@ -266,19 +266,6 @@ class Recommender(ModelRanker):
         """
         return self.embed_histories(self._known(histories))
 
-    def embed_histories(
-        self, histories: Sequence[Int[np.ndarray, " T"]]
-    ) -> Float[np.ndarray, "B D"]:
-        """Return the vectors of histories of items; see ``embed``."""
-        size = self.batch_size
-        batches = [self.encode(histories[i : i + size]) for i in range(0, len(histories), size)]
-        return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
-
-    @property
-    def scores_are_products(self) -> bool:
-        """True if a score is a product of vectors: no transition prior adds to it."""
-        return self.model.transition_prior is None or not self.model.transition_prior.strength
-
     @property
     def fingerprint(self) -> str:
         """The sha256 of the item vectors, which ties an index to this model."""
@@ -310,9 +297,6 @@ class Recommender(ModelRanker):
             ranked.items[empty], ranked.scores[empty] = fallback
         return ranked
 
-    def item_vectors(self) -> Float[np.ndarray, "I D"]:
-        return self.item_embeddings()
-
     def item_embeddings(self) -> Float[np.ndarray, "I D"]:
         """Return the vector of every item, in the order of ``item_ids``."""
-        return self.model.item_weight().detach().cpu().numpy()
+        return self.item_vectors()

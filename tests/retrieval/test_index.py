@@ -8,15 +8,8 @@ import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.retrieval.exact import SeenItems, top_k_by_product
-from seqrec.retrieval.index import (
-    KINDS,
-    ItemIndex,
-    build_index,
-    load_index,
-    recall_against_exact,
-    save_index,
-    search,
-)
+from seqrec.retrieval.index import KINDS, ItemIndex, build_index, recall_against_exact, search
+from seqrec.retrieval.index_folder import load_index, save_index
 
 FINGERPRINTS = {"catalog_fingerprint": "catalog-1", "model_fingerprint": "model-1"}
 

@@ -9,7 +9,8 @@ import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.retrieval.exact import top_k_by_product
-from seqrec.retrieval.index import KINDS, build_index, load_index, save_index, search
+from seqrec.retrieval.index import KINDS, build_index, search
+from seqrec.retrieval.index_folder import load_index, save_index
 
 PRINTS = {"catalog_fingerprint": "c", "model_fingerprint": "m"}
 

@@ -9,15 +9,8 @@ from jaxtyping import Float
 
 from seqrec.retrieval.exact import TILE_ITEMS, top_k_by_product
 from seqrec.retrieval.export.ids import read_ids, write_ids
-from seqrec.retrieval.index import (
-    KINDS,
-    ItemIndex,
-    build_index,
-    load_index,
-    recall_against_exact,
-    save_index,
-    search,
-)
+from seqrec.retrieval.index import KINDS, ItemIndex, build_index, recall_against_exact, search
+from seqrec.retrieval.index_folder import load_index, save_index
 
 
 def write(
