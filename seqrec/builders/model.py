@@ -1,6 +1,7 @@
 """Builds models, their initial data and optimizers from recipe fields."""
 
 import logging
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,10 +224,10 @@ def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
     return counts
 
 
-def build_optimizers(recipe: Recipe, steps_per_epoch: int, model: nn.Module) -> dict[str, Any]:
+def build_optimizers(recipe: Recipe, num_batches: int, model: nn.Module) -> dict[str, Any]:
     """Return optimizer and schedule in the format of Lightning."""
     trainer = recipe.trainer
-    total_steps = steps_per_epoch * trainer.max_epochs
+    total_steps = math.ceil(num_batches / trainer.accumulate_batches) * trainer.max_epochs
     if trainer.warmup_steps > total_steps:
         logger.warning(
             "trainer.warmup_steps=%d: longer than the run of %d steps, which ends below "

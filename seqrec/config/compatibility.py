@@ -21,6 +21,7 @@ EPOCH_KEYS = {
         "warmup_steps",
         "ema_decay",
         "epochs_without_dropout",
+        "accumulate_batches",
         "devices",
         "checkpoint_minutes",
     ),
@@ -160,6 +161,11 @@ TARGET_RULES = (
         lambda at: at.has_fixed_prior and at.objective.sampled_loss is not None,
         "model.transition_prior.strength goes with objective.loss cross_entropy, not "
         "{objective.sampled_loss}; null lets validation choose it after training",
+    ),
+    Rule(
+        lambda at: at.model.transition_prior is not None and at.objective.smooths_labels,
+        "objective.loss.label_smoothing goes without model.transition_prior; set one of them to "
+        "its default",
     ),
     Rule(
         lambda at: at.has_fixed_prior and at.objective.targets_per_position > 1,

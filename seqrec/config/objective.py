@@ -24,6 +24,11 @@ class ObjectiveConfig(Block):
     """Event features and times are read and learned."""
 
     @property
+    def smooths_labels(self) -> bool:
+        """Targets share their probability with the catalog."""
+        return False
+
+    @property
     def sampled_loss(self) -> str | None:
         """The name of a loss over sampled negatives; None if every item is scored."""
         return None
@@ -49,6 +54,8 @@ class CrossEntropyConfig(Block):
     """Full softmax over the catalog."""
     chunk_size: int | None = Field(default=None, gt=0)
     """Positions scored at once; null: chosen for catalog and device."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a target's probability that is spread evenly over the catalog."""
 
 
 class SampledConfig(Block):
@@ -270,6 +277,10 @@ class SFTConfig(ObjectiveConfig):
     null: all targets count the same."""
     events_share: float = Field(default=0.2, ge=0, lt=1)
     """Share of the loss that predicts the learned features of data.events, if it has any."""
+
+    @property
+    def smooths_labels(self) -> bool:
+        return isinstance(self.loss, CrossEntropyConfig) and self.loss.label_smoothing > 0
 
     @property
     def sampled_loss(self) -> str | None:

@@ -42,8 +42,12 @@ class TrainerConfig(Block):
     refit; the strict run stays in the run folder's strict. Objective sft alone. null: no refit."""
     gradient_clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; larger gradients are scaled down."""
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device to train on; auto: a GPU if there is one, else the CPU."""
+    accumulate_batches: int = Field(default=1, gt=0)
+    """Batches whose gradients are added up in a step, which equals that of one batch as large;
+    the last step of an epoch may have fewer. Larger steps for the same memory."""
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    """Device to train on; auto: a GPU if there is one, else the CPU. gpu is cuda or mps (Apple),
+    whichever the machine has."""
     devices: int = Field(default=1, gt=0)
     """Number of processes that share every batch, each on a GPU or on a part of the CPU."""
     precision: Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(_spell_out)] = (

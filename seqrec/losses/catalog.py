@@ -23,6 +23,7 @@ def catalog_cross_entropy(
     total_weight: float | None = None,
     logit_bias: LogitBias | None = None,
     chunk_size: int | None = None,
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Next-item cross-entropy over the whole catalog, without holding all logits.
 
@@ -41,6 +42,8 @@ def catalog_cross_entropy(
             weights' own sum if absent.
         logit_bias: added to the logits of the rows that are not dropped, counted from 0.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
+        label_smoothing: share of each label that is spread evenly over the catalog, as in
+            ``F.cross_entropy``; needs that no logit is biased.
 
     Returns:
         The weighted mean negative log-likelihood of the labels in nats; 0 if none counts.
@@ -50,9 +53,29 @@ def catalog_cross_entropy(
     """
     rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
     counted = _as_matrix(labels[rows].where(share > 0, 0))
-    return _CatalogCrossEntropy.apply(
-        hidden[rows], item_weight, counted, _as_matrix(share), logit_bias, chunk_size
+    share = _as_matrix(share)
+    loss = _CatalogCrossEntropy.apply(
+        hidden[rows], item_weight, counted, share, logit_bias, chunk_size
     )
+    if label_smoothing:
+        assert logit_bias is None
+        spread = _label_margin(hidden[rows], item_weight, counted, share)
+        loss = loss + label_smoothing * spread
+    return loss
+
+
+def _label_margin(
+    hidden: Float[Tensor, "M D"],
+    item_weight: Float[Tensor, "I D"],
+    labels: Int[Tensor, "M K"],
+    share: Float[Tensor, "M K"],
+) -> Float[Tensor, ""]:
+    """Return the mean difference of a label's logit from the catalog's mean logit.
+
+    It is the difference of the loss of even labels from that of the labels: the normalizers cancel.
+    """
+    difference = item_weight[labels].to(share.dtype) - item_weight.to(share.dtype).mean(dim=0)
+    return (share * (hidden[:, None].to(share.dtype) * difference).sum(dim=2)).sum()
 
 
 def counted_rows(

@@ -54,10 +54,10 @@ class SFTObjective(NextItemObjective):
         prior = start.model.transition_prior
         if prior is None or not prior.strength:
             return
-        if config.sampled_loss is not None or config.num_targets > 1:
+        if config.sampled_loss is not None or config.num_targets > 1 or config.smooths_labels:
             raise SeqRecError(
                 f"{START_KEY} {path}: has a transition prior, which goes with objective.loss "
-                "cross_entropy and objective.num_targets 1"
+                "cross_entropy without label_smoothing, and objective.num_targets 1"
             )
 
     @classmethod
@@ -128,7 +128,11 @@ def build_batch_loss(
     if isinstance(settings, CrossEntropyConfig):
         return partial(
             sft_loss,
-            loss=partial(catalog_cross_entropy, chunk_size=settings.chunk_size),
+            loss=partial(
+                catalog_cross_entropy,
+                chunk_size=settings.chunk_size,
+                label_smoothing=settings.label_smoothing,
+            ),
             num_targets=config.num_targets,
             target_decay=config.target_decay,
             events=events,

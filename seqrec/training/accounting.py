@@ -100,7 +100,7 @@ def training_dtype(precision: str, accelerator: str) -> torch.dtype:
     """
     if precision != "auto":
         return getattr(torch, precision)
-    if accelerator != "cpu" and torch.cuda.is_available():
+    if accelerator not in ("cpu", "mps") and torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
     capabilities = torch.cpu.get_capabilities()
     has_products = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -117,7 +117,8 @@ class TimedCheckpoint(Checkpoint):
     """Saves ``last.ckpt`` at an interval within an epoch; ends training after it when told to.
 
     Nothing is saved after the last batch of an epoch: validation follows, and then the checkpoint
-    of the epoch, so that no checkpoint lies between training and validation.
+    of the epoch, so that no checkpoint lies between training and validation. Nor is anything saved
+    within a step, whose gradients no checkpoint holds.
     """
 
     def __init__(self, folder: Path, minutes: float, is_ending: Callable[[], bool]) -> None:
@@ -132,14 +133,15 @@ class TimedCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        is_within_step = (index + 1) % trainer.accumulate_grad_batches != 0
+        if is_within_step or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
-        is_ending = _any_process(trainer, self.is_ending())
         is_due = time.monotonic() - self._saved_at >= self.seconds
-        if is_ending or _any_process(trainer, is_due):
-            trainer.save_checkpoint(self.file)
-            self._saved_at = time.monotonic()
-        if is_ending:
+        if not _any_process(trainer, is_due or self.is_ending()):
+            return
+        trainer.save_checkpoint(self.file)
+        self._saved_at = time.monotonic()
+        if _any_process(trainer, self.is_ending()):
             raise KeyboardInterrupt
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:

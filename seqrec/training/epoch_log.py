@@ -1,6 +1,7 @@
 """The log of epochs: lines of ``log.jsonl``, and readable lines on stderr."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -110,7 +111,7 @@ class EpochLog(Callback):
         share = counts.steps / trainer.num_training_batches
         print(
             f"epoch {trainer.current_epoch + 1:3d}  {share:4.0%}"
-            f"  loss {float(self._loss) / counts.steps:.4f}"
+            f"  loss {float(self._loss) / _count_steps(trainer, counts.steps):.4f}"
             f"  {counts.useful / seconds:,.0f} tokens/s",
             file=sys.stderr,
             flush=True,
@@ -125,7 +126,8 @@ class EpochLog(Callback):
         _check_finite(trainer, module)
         steps = self._counts.steps
         counts = Counts(*map(int, _sum(trainer, self._counts)))
-        loss = float(_sum(trainer, float(self._loss))) / (steps * trainer.world_size)
+        num_losses = _count_steps(trainer, steps) * trainer.world_size
+        loss = float(_sum(trainer, float(self._loss))) / num_losses
         seconds = self._seconds
         flops = self.count_flops(counts)
         line = {
@@ -168,6 +170,11 @@ class EpochLog(Callback):
             file=sys.stderr,
             flush=True,
         )
+
+
+def _count_steps(trainer: Trainer, num_batches: int) -> int:
+    """Return the steps that some batches make, whose losses Lightning has divided by their size."""
+    return math.ceil(num_batches / trainer.accumulate_grad_batches)
 
 
 def _sum(trainer: Trainer, values: Any) -> Any:

@@ -51,6 +51,8 @@ class FitSettings:
     """Validation metric that selects the epoch."""
     accelerator: str
     devices: int
+    accumulate_batches: int
+    """Batches whose gradients are added up in a step."""
     checkpoint_minutes: float
     ema_decay: float | None
     """Decay of averaged weights; None: weights are not averaged."""
@@ -101,6 +103,7 @@ def fit(
     monitor = f"val/{settings.selection_metric}" if has_validation else None
     if has_validation and module.tolerance is not None:
         monitor = SELECTION
+    loader.batches_per_step = settings.accumulate_batches
     found = read_newest_state(checkpoints / LAST, CHECKPOINT_KEYS)
     interrupts, resume_state = Interrupts(), ResumeState(loader)
     count_flops = partial(
@@ -184,6 +187,7 @@ def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
         max_epochs=settings.max_epochs,
         callbacks=callbacks,
         plugins=[StateFiles()],
+        accumulate_grad_batches=settings.accumulate_batches,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -193,8 +197,11 @@ def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
 
 def get_device(accelerator: str) -> torch.device:
     """Return the device of work outside Lightning: a GPU if it is allowed and available."""
-    use_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
+    if accelerator != "cpu" and accelerator != "mps" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
 
 
 def check_devices(accelerator: str, devices: int) -> None:

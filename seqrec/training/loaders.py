@@ -3,7 +3,7 @@
 import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from seqrec.data.histories import Blocks
@@ -28,18 +28,49 @@ class Stream(Protocol):
     def batches(self, position: StreamPosition) -> Iterator[tuple[StreamPosition, Any]]: ...
 
 
+DIVISORS = ("total_weight", "total_pair_weight", "num_features")
+"""Fields of batches by which sums over targets are divided."""
+
+
+def join_steps(
+    batches: Iterable[tuple[StreamPosition, Any]], batches_per_step: int
+) -> Iterator[tuple[StreamPosition, Any]]:
+    """Yield batches with divisors such that the mean of the losses of a step is its loss.
+
+    The sums of a step's batches are divided by the step's whole weight: a target counts the same
+    in a batch of few targets as in one of many. The Trainer divides by ``batches_per_step``, also
+    in a last step of fewer batches.
+    """
+    if batches_per_step == 1:
+        yield from batches
+        return
+    batches = iter(batches)
+    while step := list(itertools.islice(batches, batches_per_step)):
+        first = step[0][1]
+        sums = {
+            key: sum(getattr(batch, key) for _, batch in step) / batches_per_step
+            for key in DIVISORS
+            if hasattr(first, key)
+        }
+        for position, batch in step:
+            yield position, batch._replace(**sums)
+
+
 class PackedLoader:
     """Epochs of batches, packed in the background; the position can be saved and restored."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.position = StreamPosition()
+        self.batches_per_step = 1
+        """Batches whose gradients a step adds up; their losses are parts of the step's loss."""
 
     def __len__(self) -> int:
         return self.stream.num_batches
 
     def __iter__(self) -> Iterator[Any]:
-        for position, batch in in_background(self.stream.batches(self.position), PREFETCHED):
+        batches = join_steps(self.stream.batches(self.position), self.batches_per_step)
+        for position, batch in in_background(batches, PREFETCHED):
             self.position = position
             yield as_tensors(batch)
 

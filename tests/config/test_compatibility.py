@@ -46,13 +46,18 @@ BROKEN = [
         ("grpo", [f"{block}.{key}={value}"], f"{block}.{key} goes with other objectives, not rl")
         for block, values in {
             "data": ["last", "9", "3"],
-            "trainer": [3, 3, "mrr@10", "cosine", 3, 0.9, 3, 2, 3],
+            "trainer": [3, 3, "mrr@10", "cosine", 3, 0.9, 3, 2, 2, 3],
         }.items()
         for key, value in zip(EPOCH_KEYS[block], values, strict=True)
     ),
     ("grpo", [START, "model.dropout=0.1"], "model.dropout: rl learns without dropout"),
     ("grpo", [START, "model.item_dropout=0.1"], "model.item_dropout: rl learns without dropout"),
     ("sft", [PRIOR, SAMPLED], "strength goes with objective.loss cross_entropy, not gbce"),
+    (
+        "sft",
+        ["model.transition_prior={}", "objective.loss={name: cross_entropy, label_smoothing: 0.1}"],
+        "label_smoothing goes without model.transition_prior",
+    ),
     ("sft", [PRIOR, "objective.num_targets=2"], "strength goes with objective.num_targets 1"),
     (
         "sft",

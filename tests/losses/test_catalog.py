@@ -290,3 +290,34 @@ def test_log_probabilities_of_several_items_a_row():
     wanted = of(lambda h, w, i: torch.log_softmax(h @ w.T, dim=1).gather(1, i))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_label_smoothing_is_that_of_torch_in_value_and_gradient(smoothing, dtype):
+    hidden = torch.randn(40, 8, dtype=dtype)
+    item_weight = torch.randn(30, 8, dtype=dtype)
+    labels = torch.randint(30, (40,))
+    labels[::7] = IGNORE_INDEX
+    ours = [hidden.clone().requires_grad_(), item_weight.clone().requires_grad_()]
+    theirs = [hidden.clone().requires_grad_(), item_weight.clone().requires_grad_()]
+    found = catalog_cross_entropy(*ours, labels, chunk_size=7, label_smoothing=smoothing)
+    logits = theirs[0] @ theirs[1].T
+    expected = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_label_smoothing_counts_weights_and_several_labels():
+    """It is the mix of the labels' loss and that of labels drawn evenly from the catalog."""
+    hidden, item_weight = torch.randn(20, 8), torch.randn(12, 8)
+    labels, weight = torch.randint(12, (20, 3)), torch.rand(20, 3)
+    found = catalog_cross_entropy(
+        hidden, item_weight, labels, label_weight=weight, label_smoothing=0.3
+    )
+    minus_log = -torch.log_softmax(hidden @ item_weight.T, dim=1)
+    each = 0.7 * minus_log.gather(1, labels) + 0.3 * minus_log.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(found, (weight * each).sum() / weight.sum())
