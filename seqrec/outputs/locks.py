@@ -1,5 +1,6 @@
 """One process writes an output at a time."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def lock_output(out: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except (Timeout, NotImplementedError) as error:
+        if not file.exists():
+            raise FileNotFoundError(errno.ENOENT, "no file can be made there", str(file)) from error
         raise SeqRecError(
             f"--out {out}: {_read_owner(file)} is writing it; wait for its end, or name another"
         ) from error

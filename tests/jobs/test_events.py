@@ -458,7 +458,8 @@ def test_what_knows_no_events_refuses_a_model_that_reads_them(made, tmp_path):
 
 def test_a_model_of_titles_takes_events_as_titles_and_no_questions(tmp_path, caplog):
     seqrec.prepare(log_with_devices(40), out=tmp_path / "data")
-    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=QUICK)
+    overrides = [*QUICK, "trainer.warmup_steps=1"]
+    seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "run", overrides=overrides)
     rec = seqrec.Recommender.from_pretrained(tmp_path / "run")
     with caplog.at_level(logging.WARNING):
         found = rec.recommend([[{"item_id": "t03", "rating": 5}]], k=3)

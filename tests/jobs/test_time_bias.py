@@ -304,7 +304,8 @@ def run_cli(*arguments):
 
 def test_logs_without_usable_times_are_refused_in_one_line(made, tmp_path, capsys):
     log = WORLD.simulate(30, 6, seed=1).with_columns(place=pl.int_range(pl.len()))
-    backwards = log.with_columns(place=-pl.col("place"))
+    time = pl.when(pl.col("place") == 3).then(None).otherwise("timestamp")  # the order decides
+    backwards = log.with_columns(place=-pl.col("place"), timestamp=time)
     seqrec.prepare(log.drop("timestamp"), out=tmp_path / "none", order="place")
     seqrec.prepare(backwards, out=tmp_path / "backwards", order="place")
     for data, complaint in (

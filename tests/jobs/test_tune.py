@@ -12,6 +12,7 @@ import yaml
 import seqrec
 from seqrec.config.load import load_recipe, load_search
 from seqrec.config.search import parse_space
+from seqrec.config.yaml_text import parse_yaml
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.runs import search as module
@@ -266,10 +267,9 @@ def test_a_killed_search_goes_on_within_the_trial_that_was_cut(searched, prepare
 
 
 def test_choices_written_as_1e_4_are_numbers():
-    """YAML itself takes them for text."""
-    space = parse_space(
-        yaml.safe_load("{trainer.learning_rate: [1e-4, 0.001], x: [e, 3e]}"), "here"
-    )
+    """YAML 1.1 takes them for text."""
+    text = "{trainer.learning_rate: [1e-4, 0.001], x: [e, 3e]}"
+    space = parse_space(parse_yaml(text, "here"), "here")
     assert space == {"trainer.learning_rate": [0.0001, 0.001], "x": ["e", "3e"]}
 
 
