@@ -6,20 +6,21 @@ from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
 from seqrec.config.events import EventsConfig
+from seqrec.config.limits import MAX_ITEMS, MAX_ROWS, MAX_STORED
 
 
 class DataConfig(Block):
-    max_length: int = Field(default=200, gt=0)
+    max_length: int = Field(default=200, gt=0, le=MAX_ITEMS)
     """Longest stretch of a history that the model reads at once, in items; packed rows have this
     length."""
     windows: Literal["last", "all", "prefixes"] = "all"
     """Windows of a history to train on: the last one; all; or prefixes, one for each target."""
-    stride: int | None = Field(default=None, gt=0)
+    stride: int | None = Field(default=None, gt=0, le=MAX_ITEMS)
     """Distance between the starts of two windows of a long history, in items; null: max_length, so
     that windows do not overlap."""
-    batch_size: int = Field(default=16, gt=0)
+    batch_size: int = Field(default=16, gt=0, le=MAX_ROWS)
     """Packed rows in an optimizer step, over all devices together."""
-    pool_rows: int = Field(default=2_000_000, gt=0)
+    pool_rows: int = Field(default=2_000_000, gt=0, le=MAX_STORED)
     """Interactions held in memory and shuffled together; at least those of a few batches are
     held."""
     events: EventsConfig | None = None

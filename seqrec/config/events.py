@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+from seqrec.config.limits import MAX_ITEMS, MAX_NORM
 
 DROPOUT_BEFORE, DROPOUT_AFTER = 0.5, 0.1
 """Default dropout of a feature before its item, and after it."""
@@ -31,7 +32,7 @@ class FeatureConfig(Block):
     if the item determines the value."""
     is_learned: bool = False
     """Also train the model to predict this feature."""
-    max_values: int = Field(default=100, gt=0)
+    max_values: int = Field(default=100, gt=0, le=MAX_ITEMS)
     """Largest number of distinct values; others are an error."""
     drop: list[str | float] = []
     """Values whose events are removed from histories, so that older events fit in a window."""
@@ -80,7 +81,7 @@ class FeatureConfig(Block):
 class SessionsConfig(Block):
     series: str
     """Column of the items, or else of the log, with the series that an item belongs to."""
-    gap_seconds: float = Field(ge=0)
+    gap_seconds: float = Field(ge=0, le=MAX_NORM)
     """Largest time between two consecutive events of a session, in seconds."""
 
 
@@ -97,7 +98,7 @@ class EventsConfig(Block):
     sessions: SessionsConfig | None = None
     """Merge consecutive events of one series into one event, marked <binged=yes>; null: do not
     merge."""
-    max_tokens: int | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0, le=MAX_ITEMS)
     """Largest number of tokens that the model reads at once; data.max_length is reduced to the
     events that fit. null: no limit beside data.max_length."""
 

@@ -10,23 +10,24 @@ from pydantic import (
 )
 
 from seqrec.config.block import Block
+from seqrec.config.limits import MAX_FACTOR, MAX_ITEMS, MAX_LAYERS, MAX_LIST, MAX_WIDTH
 
 
 class TransitionPriorConfig(Block):
-    max_steps: int = Field(default=10, gt=0)
+    max_steps: int = Field(default=10, gt=0, le=MAX_LIST)
     """Largest distance, in items, between two items of a history that count as a transition; also
     the number of recent items that predict the next one."""
     step_decay: float = Field(default=0.5, gt=0, le=1)
     """Weight of a transition over n + 1 steps, relative to one over n steps."""
     query_decay: float = Field(default=0.7, gt=0, le=1)
     """Weight of a recent item's transitions, relative to those of the item after it."""
-    smoothing: float = Field(default=30.0, gt=0)
+    smoothing: float = Field(default=30.0, gt=0, le=MAX_FACTOR)
     """Pseudo-count of transitions that popularity contributes to every item."""
-    strength: float | None = Field(default=None, gt=0)
+    strength: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """Factor on the prior's log-probabilities; the decoder is trained with them added to its
     logits. null: the decoder is trained without the prior, and validation chooses the factor
     afterwards; with a teacher that has a prior: the teacher's factor."""
-    max_edges: int | None = Field(default=None, gt=0)
+    max_edges: int | None = Field(default=None, gt=0, le=MAX_ITEMS)
     """Largest number of following items stored for each item, the most frequent ones; null: all."""
 
 
@@ -56,13 +57,13 @@ class ModelConfig(Block):
     item_dropout. null: train from random weights."""
     block: Literal["sasrec", "llama", "hstu"] = "llama"
     """Type of the decoder blocks: sasrec (pre-norm), llama, or hstu (attention without softmax)."""
-    hidden_size: int = Field(default=64, gt=0)
+    hidden_size: int = Field(default=64, gt=0, le=MAX_WIDTH)
     """Width of the hidden states."""
-    intermediate_size: int = Field(default=256, gt=0)
+    intermediate_size: int = Field(default=256, gt=0, le=MAX_WIDTH)
     """Inner width of the feed-forward layers."""
-    num_hidden_layers: int = Field(default=2, gt=0)
+    num_hidden_layers: int = Field(default=2, gt=0, le=MAX_LAYERS)
     """Number of decoder blocks."""
-    num_attention_heads: int = Field(default=2, gt=0)
+    num_attention_heads: int = Field(default=2, gt=0, le=MAX_LAYERS)
     """Number of attention heads; hidden_size is a multiple of twice this number."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout rate of activations in training."""
@@ -80,15 +81,15 @@ class ModelConfig(Block):
     causal: bool = True
     """Each position attends only to earlier ones, and every position is a training target. false:
     attention in both directions, which needs data.windows: prefixes."""
-    num_members: int = Field(default=1, gt=0)
+    num_members: int = Field(default=1, gt=0, le=MAX_LAYERS)
     """Number of decoders trained independently from different random weights; their predictions are
     averaged."""
     head: Literal["tied", "untied"] = "tied"
     """Output embeddings of the items: tied to the input embeddings, or a table of their own."""
-    cosine_scale: float | None = Field(default=None, gt=0)
+    cosine_scale: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """Score items by this factor (the inverse softmax temperature) times the cosine; null: by the
     product, in which popular items gain from the length of their vectors."""
-    initializer_range: float = Field(default=0.02, gt=0)
+    initializer_range: float = Field(default=0.02, gt=0, le=MAX_FACTOR)
     """Standard deviation of the initial weights."""
     event_vectors: Literal["each", "sum"] = "each"
     """Input of data.events. each: every token of an event has a position. sum: an event has one

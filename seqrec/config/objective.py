@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+from seqrec.config.limits import MAX_FACTOR, MAX_LIST, MAX_ROWS
 
 
 class ObjectiveConfig(Block):
@@ -52,14 +53,14 @@ class ObjectiveConfig(Block):
 class CrossEntropyConfig(Block):
     name: Literal["cross_entropy"] = "cross_entropy"
     """Full softmax over the catalog."""
-    chunk_size: int | None = Field(default=None, gt=0)
+    chunk_size: int | None = Field(default=None, gt=0, le=MAX_ROWS)
     """Positions scored at once; null: chosen for catalog and device."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a target's probability that is spread evenly over the catalog."""
 
 
 class SampledConfig(Block):
-    num_negatives: int = Field(default=256, gt=0)
+    num_negatives: int = Field(default=256, gt=0, le=MAX_ROWS)
     """Negatives of a step, shared by its positions."""
     negatives: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
     """Distribution of the negatives: uniform over the catalog, by training counts, the batch's
@@ -100,7 +101,7 @@ LossConfig = Annotated[
 class DPOConfig(Block):
     name: Literal["dpo"] = "dpo"
     """The chosen answer against each rejected one, relative to the reference."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0, le=MAX_FACTOR)
     """Weight of the log-ratio to the reference; the smaller, the further the policy may move."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of the comparisons that are assumed to be reversed."""
@@ -109,34 +110,34 @@ class DPOConfig(Block):
 class IPOConfig(Block):
     name: Literal["ipo"]
     """Like dpo, with a target gap of 1 / (2 beta) nats that is not exceeded."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0, le=MAX_FACTOR)
     """Sets the target gap: 1 / (2 beta) nats."""
 
 
 class SimPOConfig(Block):
     name: Literal["simpo"]
     """The policy's own log-probabilities per item, without a reference."""
-    beta: float = Field(default=2.0, gt=0)
+    beta: float = Field(default=2.0, gt=0, le=MAX_FACTOR)
     """Weight of the log-probabilities."""
-    gamma: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=1.0, ge=0, le=MAX_FACTOR)
     """Target gap between chosen and rejected answers, multiplied by beta."""
 
 
 class KTOConfig(Block):
     name: Literal["kto"]
     """Likes and dislikes separately, relative to the reference; they need not come in pairs."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0, le=MAX_FACTOR)
     """Weight of the log-ratio to the reference."""
-    chosen_weight: float = Field(default=1.0, ge=0)
+    chosen_weight: float = Field(default=1.0, ge=0, le=MAX_FACTOR)
     """Weight of a like."""
-    rejected_weight: float = Field(default=1.0, ge=0)
+    rejected_weight: float = Field(default=1.0, ge=0, le=MAX_FACTOR)
     """Weight of a dislike."""
 
 
 class SDPOConfig(Block):
     name: Literal["s_dpo"]
     """The chosen answer against all rejected ones at once, relative to the reference."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: float = Field(default=0.1, gt=0, le=MAX_FACTOR)
     """Weight of the log-ratio to the reference."""
 
 
@@ -170,14 +171,14 @@ class PreferenceConfig(ObjectiveConfig):
 class ForwardKLConfig(Block):
     name: Literal["forward_kl"] = "forward_kl"
     """The teacher's distribution against the student's: the student covers the teacher."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Divides the logits of teacher and student."""
 
 
 class ReverseKLConfig(Block):
     name: Literal["reverse_kl"]
     """The student's distribution against the teacher's: the student stays inside the teacher."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Divides the logits of teacher and student."""
 
 
@@ -186,7 +187,7 @@ class JensenShannonConfig(Block):
     """The divergence of both from their mixture."""
     share: float = Field(default=0.5, gt=0, lt=1)
     """The teacher's share of the mixture; near 0 like forward_kl, near 1 like reverse_kl."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Divides the logits of teacher and student."""
 
 
@@ -196,9 +197,9 @@ DivergenceConfig = Annotated[
 
 
 class ContinuationConfig(Block):
-    num_items: int = Field(default=3, gt=0)
+    num_items: int = Field(default=3, gt=0, le=MAX_LIST)
     """Items that the student appends to a history."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Temperature of the student's distribution when these items are sampled."""
     share: float = Field(default=0.5, gt=0, le=1)
     """Share of the loss on these items."""
@@ -252,7 +253,7 @@ class RewardModelConfig(ObjectiveConfig):
 
     name: Literal["reward_model"]
     """Predict whether a user likes an item, from a history with ratings."""
-    liked: float = 4.0
+    liked: float = Field(default=4.0, ge=-MAX_FACTOR, le=MAX_FACTOR)
     """Least rating of a liked item. With data.labels: a label of 0.5 or more is a like."""
     held_out_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the users, by a hash of their ids, that are held out of training: one half selects
@@ -268,7 +269,7 @@ class SFTConfig(ObjectiveConfig):
     """Next-item prediction at every position."""
     loss: LossConfig = CrossEntropyConfig()
     """Loss over the catalog."""
-    num_targets: int = Field(default=1, gt=0)
+    num_targets: int = Field(default=1, gt=0, le=MAX_LIST)
     """Next items that are learned at every position."""
     target_decay: float = Field(default=0.5, gt=0, le=1)
     """Weight of a next item relative to the one before it, if num_targets is above 1."""

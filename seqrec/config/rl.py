@@ -5,6 +5,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
+from seqrec.config.limits import (
+    MAX_EPOCHS,
+    MAX_FACTOR,
+    MAX_ITEMS,
+    MAX_LIST,
+    MAX_PROCESSES,
+    MAX_ROWS,
+    MAX_SECONDS,
+)
 from seqrec.config.objective import ObjectiveConfig
 
 REPEATABLE = ("function", "model")
@@ -12,15 +21,15 @@ REPEATABLE = ("function", "model")
 
 
 class SlatesConfig(Block):
-    num_slates: int = Field(default=8, gt=1)
+    num_slates: int = Field(default=8, gt=1, le=MAX_LIST)
     """Slates sampled for each history; they form a group."""
-    slate_size: int = Field(default=3, gt=0)
+    slate_size: int = Field(default=3, gt=0, le=MAX_LIST)
     """Items of a slate."""
     sampler: Literal["autoregressive", "plackett_luce"] = "autoregressive"
     """autoregressive: each item is appended to the history before the next is sampled.
     plackett_luce: all items are sampled, without replacement, from the distribution after the
     history."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Divides the logits before sampling."""
     plan: bool = False
     """Before each slate the model predicts a plan: a value of every feature that it learned before
@@ -47,11 +56,11 @@ class RLOOConfig(Block):
 
 
 class ClippedConfig(Block):
-    ppo_epochs: int = Field(default=1, gt=0)
+    ppo_epochs: int = Field(default=1, gt=0, le=MAX_LIST)
     """Passes over each batch of slates."""
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     """Clipping of the ratio of new to old probability: its lower bound is 1 - clip_low."""
-    clip_high: float = Field(default=0.2, gt=0)
+    clip_high: float = Field(default=0.2, gt=0, le=MAX_FACTOR)
     """Clipping of the ratio: its upper bound is 1 + clip_high."""
     is_sequence_level: bool = False
     """Use one ratio for a slate; false: one for each item."""
@@ -73,7 +82,7 @@ AlgorithmConfig = Annotated[
 
 
 class RewardConfig(Block):
-    weight: float = 1.0
+    weight: float = Field(default=1.0, ge=-MAX_FACTOR, le=MAX_FACTOR)
     """Weight of the reward in the sum of rewards."""
 
 
@@ -122,7 +131,7 @@ class FunctionConfig(RewardConfig):
     slate."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
     """Module and name of the function, as my_module:my_reward."""
-    max_seconds: float = Field(default=10.0, gt=0)
+    max_seconds: float = Field(default=10.0, gt=0, le=MAX_SECONDS)
     """Time limit of a call, in seconds."""
 
 
@@ -140,19 +149,19 @@ RewardsConfig = Annotated[
 
 
 class GuardConfig(Block):
-    max_kl_nats: float = Field(default=0.2, gt=0)
+    max_kl_nats: float = Field(default=0.2, gt=0, le=MAX_FACTOR)
     """Largest KL divergence from the reference, in nats per item."""
-    metric: str = Field(default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d*$")
+    metric: str = Field(default="ndcg@10", pattern=r"^(recall|hit_rate|ndcg|mrr)@[1-9]\d{0,5}$")
     """Validation metric that may not fall below the tolerance."""
     tolerance: float = Field(default=0.03, gt=0, lt=1)
     """Largest fall of the metric, as a share of the reference's value."""
-    max_rollbacks: int = Field(default=2, ge=0)
+    max_rollbacks: int = Field(default=2, ge=0, le=MAX_EPOCHS)
     """Rollbacks to the last good weights that a run survives; the next one ends it."""
-    check_every: int = Field(default=20, gt=0)
+    check_every: int = Field(default=20, gt=0, le=MAX_EPOCHS)
     """Updates between two checks of the guard."""
-    kl_coef: float = Field(default=0.1, ge=0)
+    kl_coef: float = Field(default=0.1, ge=0, le=MAX_FACTOR)
     """Penalty for a nat of KL divergence."""
-    target_kl_nats: float | None = Field(default=None, gt=0)
+    target_kl_nats: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """KL divergence that kl_coef is adapted to, in nats per item; null: kl_coef is fixed."""
 
     @model_validator(mode="after")
@@ -165,16 +174,16 @@ class GuardConfig(Block):
 class InProcessConfig(Block):
     name: Literal["in_process"] = "in_process"
     """All roles in one process."""
-    num_workers: int = Field(default=1, gt=0)
+    num_workers: int = Field(default=1, gt=0, le=MAX_PROCESSES)
     """Parts of a batch, sampled one after the other."""
 
 
 class RayConfig(Block):
     name: Literal["ray"]
     """Rollout workers and rewards as Ray actors."""
-    num_workers: int = Field(default=2, gt=0)
+    num_workers: int = Field(default=2, gt=0, le=MAX_PROCESSES)
     """Rollout workers."""
-    num_threads: int = Field(default=1, gt=0)
+    num_threads: int = Field(default=1, gt=0, le=MAX_PROCESSES)
     """Threads of each worker."""
     address: str | None = None
     """Address of a running Ray cluster; null: start one on this machine."""
@@ -198,21 +207,21 @@ class RLConfig(ObjectiveConfig):
     """Limits on the policy's distance from the reference."""
     executor: ExecutorConfig = InProcessConfig()
     """Processes that sample and score."""
-    num_updates: int = Field(default=200, gt=0)
+    num_updates: int = Field(default=200, gt=0, le=MAX_EPOCHS)
     """Updates of the policy."""
-    num_prompts: int = Field(default=32, gt=0)
+    num_prompts: int = Field(default=32, gt=0, le=MAX_ROWS)
     """Histories in an update."""
-    max_later: int = Field(default=10, gt=0)
+    max_later: int = Field(default=10, gt=0, le=MAX_ITEMS)
     """Largest number of next interactions, inside the training part, that rewards read."""
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the users, by a hash of their ids, whose histories are for the guard only. A reward
     model that holds out at least this share was not trained on them either."""
-    num_held_out_prompts: int = Field(default=256, gt=0)
+    num_held_out_prompts: int = Field(default=256, gt=0, le=MAX_ROWS)
     """Histories of held-out users that the guard checks."""
-    max_staleness: int = Field(default=0, ge=0)
+    max_staleness: int = Field(default=0, ge=0, le=MAX_LIST)
     """Updates that slates may lag behind the policy, because they are sampled during its updates;
     0: sampling and updates alternate, which alone is exactly reproducible."""
-    entropy_bonus: float = Field(default=0.0, ge=0)
+    entropy_bonus: float = Field(default=0.0, ge=0, le=MAX_FACTOR)
     """Bonus for a nat of entropy."""
 
     @model_validator(mode="after")

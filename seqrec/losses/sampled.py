@@ -109,7 +109,7 @@ def gbce(
     Further arguments, and the value if no row counts, are those of ``sampled_softmax``.
 
     Args:
-        num_items: size of the catalog, at least 2.
+        num_items: size of the catalog; without other items than the label, ``beta`` is 1.
         t: calibration, from 0 (``binary_cross_entropy``) to 1, at which sigmoids of scores are
             probabilities of items if negatives are uniform.
 
@@ -118,7 +118,7 @@ def gbce(
         shared, and those that equal the row's label are excluded, which makes the odds at ``t=1``
         too high by one part in ``num_items``.
     """
-    alpha = len(negative) / (num_items - 1)
+    alpha = len(negative) / (num_items - 1) if num_items > 1 else 1.0
     beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)
     importance = torch.ones_like(negatives.log_count)
     vectors, weights = (hidden, positive, negative), (label_weight, total_weight)

@@ -283,6 +283,16 @@ def test_gbce_at_0_is_binary_cross_entropy():
     torch.testing.assert_close(found, wanted)
 
 
+def test_gbce_of_one_item_is_binary_cross_entropy():
+    generator = torch.Generator().manual_seed(2)
+    hidden, positive, negative = (torch.randn(n, 5, generator=generator) for n in (4, 4, 3))
+    labels = torch.zeros(4, dtype=torch.long)
+    drawn = Negatives(torch.zeros(3, dtype=torch.long), torch.zeros(3))
+    arguments = hidden, positive, negative, labels, drawn
+    found = gbce(*arguments, num_items=1, t=0.75)
+    assert found.isfinite() and found == binary_cross_entropy(*arguments)
+
+
 def test_calibrated_gbce_is_least_where_sigmoids_are_the_probabilities_of_items():
     """Each item is the label as often as it comes, and a negative of one draw in ten."""
     num_items, num_draws = 1000, 10

@@ -13,7 +13,7 @@ from seqrec.data.log.ids import count_rows, merge_equal, tidy_ids
 from seqrec.data.log.sources import Log
 from seqrec.data.log.times import PER_UNIT, parse_times
 from seqrec.data.log.values import Parsed, cast_if_numeric, parse_numbers, parse_order
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, quote
 
 OWN_COLUMNS = ("user", "item", "time", "split", "rating", "user_id", "item_id")
 SUFFIX = "_in_log"
@@ -194,9 +194,17 @@ def _parse(
             kind = "a time"
             fix = f"; times are read as in {READ_SPELLINGS}; for others name --time-format"
         raise SeqRecError(
-            f"{log.where(row)}: {role} {values[row]!r} (column {name!r}) is not {kind}{fix}"
+            f"{log.where(row)}: {role} {_quote_value(values, row)} (column {name!r}) is not "
+            f"{kind}{fix}"
         )
     return parsed
+
+
+def _quote_value(values: pl.Series, row: int) -> str:
+    """Return a value as text; a date by its number, since no calendar may name it."""
+    if values.dtype.is_temporal():
+        return f"{values.to_physical()[row]} of {values.dtype}"
+    return quote(values[row])
 
 
 def _encode_ids(ids: pl.Series) -> tuple[pl.Series, pl.Series]:

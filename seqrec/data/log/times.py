@@ -18,7 +18,9 @@ UNIT_NAMES = {
     "ns": "nanoseconds since 1970",
     "date": "dates",
 }
-MOST_MICROSECONDS = 2**62
+DAY_MICROSECONDS = 86_400_000_000
+FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The first and last microsecond of the years 1 to 9999, which calendars can name."""
 USUAL_SECONDS = 631_152_000, 4_102_444_800
 """1990 and 2100 in seconds since 1970: times outside of them stand out."""
 CALENDAR_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -33,12 +35,8 @@ def parse_times(raw: pl.Series, format: str | None = None) -> Parsed:
         format: ``s``, ``ms``, ``us`` or ``ns``, ``day-first`` or ``month-first``, or a format of
             ``strptime``; None: as its values show.
     """
-    if raw.dtype == pl.Date:
-        return Parsed(raw.cast(TIME_TYPE), "date")
-    if isinstance(raw.dtype, pl.Datetime):
-        if raw.dtype.time_zone is not None:
-            raw = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return Parsed(raw.cast(TIME_TYPE), "date")
+    if raw.dtype in (pl.Date, pl.Datetime):
+        return _parse_temporal(raw)
     if format is not None and format not in (*PER_UNIT, *get_args(DayMonth)):
         return _parse_format(raw, format)
     if raw.dtype == pl.String and format not in PER_UNIT:
@@ -70,6 +68,20 @@ def count_unusual(times: pl.Series) -> int:
     return int((~times.cast(pl.Int64).is_between(low, high)).sum())
 
 
+def _parse_temporal(raw: pl.Series) -> Parsed:
+    """Parse dates and moments; their count of days or units is checked before polars reads it."""
+    unit = raw.dtype.time_unit if isinstance(raw.dtype, pl.Datetime) else None
+    factor, divisor = (DAY_MICROSECONDS, 1) if unit is None else PER_UNIT[unit]
+    first = max(FIRST_TIME * divisor // factor, -(2**63))
+    is_bad = ~raw.to_physical().is_between(first, min(LAST_TIME * divisor // factor, 2**63 - 1))
+    if is_bad.any():
+        unread = pl.Series(raw.name, [None], dtype=TIME_TYPE).new_from_index(0, len(raw))
+        return Parsed(unread, "date", first_true(is_bad))
+    if isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
+        raw = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return Parsed(raw.cast(TIME_TYPE), "date")
+
+
 def _parse_format(raw: pl.Series, format: str) -> Parsed:
     text = without_blanks(raw.cast(pl.String))
     times = text.str.to_datetime(format, time_unit="us", strict=False)
@@ -92,7 +104,8 @@ def _parse_numbers(raw: pl.Series, unit: str | None) -> Parsed:
         unit = next(unit for least, unit in UNITS if size >= least)
         doubt = _find_other_unit(values, unit)
     factor, divisor = PER_UNIT[unit]
-    is_bad = values.cast(pl.Float64).abs() > MOST_MICROSECONDS / factor * divisor
+    units = values.cast(pl.Float64) * factor / divisor
+    is_bad = ~units.is_between(float(FIRST_TIME), float(LAST_TIME))
     if is_bad.any():
         return Parsed(values, unit, first_true(is_bad), doubt)
     if values.dtype == pl.Int64:

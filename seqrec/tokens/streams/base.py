@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seqrec.tokens.streams.placement import pack_rows
+from seqrec.tokens.streams.placement import fit_row_length, pack_rows
 from seqrec.tokens.streams.windows import Windows
 
 
@@ -61,7 +61,7 @@ class WindowStream(ABC):
         Args:
             windows: the windows of the log.
             num_predictions: the weight of every window: its number of predictions.
-            row_length: items of a row.
+            row_length: most items of a row; long rows are cut to what the windows fill.
             batch_size: rows of a batch, all processes together.
             seed: of the order.
             rank: number of this process; it gets every ``num_ranks``-th row of a batch.
@@ -69,12 +69,12 @@ class WindowStream(ABC):
         """
         self.windows = windows
         self.num_predictions = num_predictions
-        self.row_length = row_length
+        self.row_length = fit_row_length(row_length, int(windows.lengths.max(initial=0)))
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.num_ranks = num_ranks
-        self._fixed_rows = pack_rows(windows.lengths, row_length)
+        self._fixed_rows = pack_rows(windows.lengths, self.row_length)
         self.num_batches = max(-(-len(self._fixed_rows) // batch_size), 1)
         """Batches of an epoch, the same in every epoch and process."""
 

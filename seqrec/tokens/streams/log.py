@@ -22,7 +22,7 @@ from seqrec.tokens.streams.batches import PackedBatch
 from seqrec.tokens.streams.event_packing import pack_events
 from seqrec.tokens.streams.examples import Examples, is_part_start, shorten_log
 from seqrec.tokens.streams.packing import pack_batch
-from seqrec.tokens.streams.placement import pack_rows
+from seqrec.tokens.streams.placement import SHORTEST_LONG_ROW, fit_row_length, pack_rows
 from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -63,7 +63,7 @@ class PackedStream:
             tokens: from items to tokens.
             build_windows: from starts and ends of histories to their windows.
             weight: the column with the weight of every interaction as a target.
-            row_length: items of a row.
+            row_length: most items of a row; long rows are cut to what the windows fill.
             batch_size: rows of a batch, all processes together.
             pool_rows: approximate number of interactions held in memory at once; at least
                 those of a few batches.
@@ -82,9 +82,6 @@ class PackedStream:
         self.build_windows = build_windows
         self.weight = weight
         self.events = events
-        self.row_items = row_length
-        self.row_length = row_length * (tokens if events is None else events).block_size
-        """Positions of a row."""
         self.batch_size = batch_size
         self.ignore_index = ignore_index
         self.seed = seed
@@ -97,6 +94,9 @@ class PackedStream:
         """Targets of an epoch."""
         self.event_counts: dict[str, int] = {}
         """Training interactions, and how many of them are merged, dropped and read."""
+        self.row_items = fit_row_length(row_length, self._longest_window(row_length))
+        self.row_length = self.row_items * (tokens if events is None else events).block_size
+        """Positions of a row."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
         largest_weight = 0.0
         for block in range(len(blocks)):
@@ -110,7 +110,7 @@ class PackedStream:
             examples = self._examples([block], histories)
             windows = examples.windows
             self.num_targets += int((windows.lengths - windows.num_context).sum())
-            self._packed_rows[block] = len(pack_rows(examples.windows.lengths, row_length))
+            self._packed_rows[block] = len(pack_rows(examples.windows.lengths, self.row_items))
             self._count_events(histories, examples)
         if not self._packed_rows.any():
             raise SeqRecError(
@@ -238,6 +238,14 @@ class PackedStream:
         windows = self.build_windows(starts, ends)
         weight = self._label_weight(histories)
         return Examples(histories.items, weight, windows, codes, targets, rows, times)
+
+    def _longest_window(self, row_length: int) -> int:
+        """Return the items of the longest window, or the row length if it is short anyway."""
+        if row_length <= SHORTEST_LONG_ROW:
+            return row_length
+        blocks = range(len(self.blocks))
+        surveyed = (self._examples([block], self.blocks.read([block])) for block in blocks)
+        return max((int(one.windows.lengths.max(initial=0)) for one in surveyed), default=0)
 
     def _count_events(self, histories: Histories, examples: Examples) -> None:
         """Add the counts of a block's training interactions to ``event_counts``."""

@@ -9,6 +9,22 @@ from jaxtyping import Bool, Int, Int64
 from seqrec.tokens.events.times import NO_TIME
 from seqrec.tokens.streams.windows import Windows
 
+SHORTEST_LONG_ROW = 512
+"""Rows up to this length are as long as the settings say, however short the histories are."""
+
+
+def fit_row_length(row_length: int, longest: int) -> int:
+    """Return the length of rows for windows that are all shorter than the settings allow.
+
+    Attention takes time and memory by the square of the rows' length, so rows much longer than
+    the longest window would cost far more than they hold.
+
+    Args:
+        row_length: items of a row by the settings.
+        longest: items of the longest window.
+    """
+    return min(row_length, max(longest, SHORTEST_LONG_ROW))
+
 
 def pack_rows(lengths: Int[np.ndarray, " W"], row_length: int) -> list[list[int]]:
     """Pack windows into rows of ``row_length``, in their order, each into the tightest row.

@@ -100,7 +100,9 @@ def test_two_units_in_a_column_are_doubtful_until_one_is_named():
         doubt = str(parse_times(pl.Series(column)).doubt)
         assert "seconds since 1970 (1600000000)" in doubt and "(1600000000000)" in doubt
     assert parse_times(pl.Series([seconds, 5, 10**10])).doubt is None
-    named = parse_times(pl.Series([seconds, seconds * 1000]), "s")
+    named = parse_times(pl.Series([millis, seconds * 1000]), "s")
+    assert named.doubt is None and named.first_bad_row == 0  # the year 52,671
+    named = parse_times(pl.Series([seconds, seconds * 100]), "s")
     assert named.doubt is None and named.values[0] == datetime.fromtimestamp(seconds, UTC).replace(
         tzinfo=None
     )

@@ -69,6 +69,30 @@ def test_a_time_outside_all_calendars_is_a_bad_value():
     assert parse_times(pl.Series([1, 2, 2**63 - 1])).first_bad_row == 2
 
 
+@pytest.mark.parametrize(
+    ("dtype", "far"),
+    [
+        (pl.Date, 2**31 - 1),
+        (pl.Date, -(2**31)),
+        (pl.Datetime("ms"), 2**63 - 1),
+        (pl.Datetime("us"), 2**62),
+        (pl.Datetime("us", "Europe/Berlin"), -(2**62)),
+    ],
+)
+def test_a_date_that_no_calendar_names_is_a_bad_value(dtype, far):
+    column = pl.Series([0, None, far], dtype=pl.Int64).cast(dtype)
+    assert parse_times(column).first_bad_row == 2
+
+
+def test_the_first_and_last_moment_of_the_calendar_are_read():
+    ends = [datetime.min, datetime.max]
+    assert parse_times(pl.Series(ends, dtype=pl.Datetime("us"))).values.to_list() == ends
+    ends = [date.min, date.max]
+    assert parse_times(pl.Series(ends)).values.dt.date().to_list() == ends
+    nanoseconds = pl.Series([-(2**63) + 1, 2**63 - 1]).cast(pl.Datetime("ns"))
+    assert parse_times(nanoseconds).first_bad_row is None
+
+
 def test_numbers_with_missing_and_bad_values():
     parsed = parse_numbers(pl.Series(["1", " 2.5 ", "", None, "NaN", "1e3", "4,5"]))
     assert parsed.values.to_list() == [1.0, 2.5, None, None, None, 1000.0, None]

@@ -43,12 +43,12 @@ def blocks(log, tmp_path, monkeypatch):
 
 
 def stream_of(blocks, **more):
-    options = {"weight": None, "batch_size": 6, "pool_rows": 2000, "seed": 3} | more
+    options = {"weight": None, "batch_size": 6, "pool_rows": 2000, "seed": 3, "row_length": 20}
+    options |= more
     return PackedStream(
         blocks,
         TOKENS,
         partial(training_windows, max_length=20, which="all"),
-        row_length=20,
         ignore_index=IGNORE,
         **options,
     )
@@ -124,6 +124,18 @@ def test_ranks_share_every_batch_without_overlap(blocks, num_ranks):
         assert transitions_of(shares) == transitions_of([batch])
         for share in shares:
             assert share.total_weight * num_ranks == pytest.approx(batch.total_weight)
+
+
+@pytest.mark.parametrize("make", [lambda s: epoch_of(s), lambda s: list(s.in_order())])
+def test_rows_are_no_longer_than_windows_need(blocks, make):
+    """Attention is quadratic in the row: a generous limit must not cost more than the histories."""
+    fitting, generous = (stream_of(blocks(), row_length=length) for length in (512, 100_000))
+    assert generous.row_length == 512
+    for one, other in zip(make(fitting), make(generous), strict=True):
+        assert one.input_ids.shape[1] == 512
+        np.testing.assert_array_equal(one.input_ids, other.input_ids)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert stream_of(blocks(), row_length=300).row_length == 300
 
 
 def test_training_interactions_are_counted(blocks, log):
