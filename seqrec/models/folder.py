@@ -1,5 +1,6 @@
 """Loading of model folders, with one-line errors for every mismatch."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ MODEL_TYPES: dict[type[PreTrainedModel], str] = {
     SeqRecForNextItem: SeqRecConfig.model_type,
     SeqRecForReward: SeqRecRewardConfig.model_type,
 }
+
+logger = logging.getLogger(__name__)
 
 M = TypeVar("M", SeqRecForNextItem, SeqRecForReward)
 
@@ -46,6 +49,8 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
     if not config_file.is_file():
         raise SeqRecError(f"{folder}: not a model folder, {config_file.name} is missing")
     weight_files(folder)
+    if is_unfinished(folder):
+        logger.warning("%s: is not finished; its best epoch so far is used", folder.parent)
     fields = read_json_object(config_file, COPY)
     refuse_own_code(fields, config_file)
     found, expected = fields.get("model_type"), MODEL_TYPES[kind]
@@ -93,10 +98,21 @@ def model_folder(path: str | Path, key: str | None = None) -> Path:
         folder = folder / "model"
     named = f"{path}" if key is None else f"{key}={path}"
     if not folder.is_dir():
+        partial_run = folder.with_name(f"{folder.name}.partial")
+        if partial_run.is_dir():
+            raise SeqRecError(f"{named}: is not finished; name {path}.partial for its best epoch")
         raise SeqRecError(f"{named}: no such model folder; name a run or its model/ folder")
+    if (folder / "checkpoints").is_dir():
+        raise SeqRecError(f"{named}: a run without a model: no epoch has been validated yet")
     if any(folder.glob("seed-*/model")):
         raise SeqRecError(f"{named}: holds runs of several seeds; name one of them")
     return folder
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Return True for the model folder of a run that still trains, or was interrupted."""
+    run = folder.parent
+    return (run / "checkpoints").is_dir() and not (run / "metrics.json").exists()
 
 
 def model_coder(config: SeqRecConfig, items: Any, key: str) -> EventCoder | None:

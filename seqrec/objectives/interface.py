@@ -1,18 +1,19 @@
 """The interface of an objective: what its recipe builds, and what a run does with it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Int
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
-from seqrec.objectives.model_folder import write_model_folder
+from seqrec.objectives.model_folder import write_model_folder, write_weights
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult
 
@@ -105,6 +106,12 @@ class Objective(ABC):
             chosen: the result of the strict run, whose choices are kept.
         """
         raise NotImplementedError(f"objective {self.recipe.objective.name} has no refit")
+
+    def save_best(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write the best weights so far, with which an unfinished run can be used."""
+        write_weights(
+            folder, weights, self.model, self.tokenizer, self.prepared.items(), self.item_counts
+        )
 
     def save(self, folder: Path) -> None:
         """Write the model as it is to a model folder."""

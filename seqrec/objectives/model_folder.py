@@ -1,15 +1,19 @@
 """Writing a model folder: weights and configuration, the tokenizer, the items."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
+from safetensors.torch import save_file
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.data.catalog import write_items
 from seqrec.models.folder import ITEMS_FILE
+from seqrec.models.weights import WEIGHTS_FILE
 
 
 def write_model_folder(
@@ -32,3 +36,31 @@ def write_model_folder(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_items(items, item_counts, folder / ITEMS_FILE)
+
+
+def write_weights(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    items: Any,
+    item_counts: Int[np.ndarray, " I"],
+) -> None:
+    """Write other weights of the model to a folder, by one rename; all else only once.
+
+    Args:
+        folder: is made if it is missing.
+        weights: the weights by name.
+        model: whose configuration is written; its own weights are not read.
+        tokenizer: of its tokens.
+        items: a table with a row for each item, in catalog order.
+        item_counts: training interactions of every item.
+    """
+    if not (folder / WEIGHTS_FILE).exists():
+        model.config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_items(items, item_counts, folder / ITEMS_FILE)
+    aside = folder / f"{WEIGHTS_FILE}.new"
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    save_file(tensors, aside, metadata={"format": "pt"})
+    aside.replace(folder / WEIGHTS_FILE)

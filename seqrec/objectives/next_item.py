@@ -24,7 +24,7 @@ from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import model_folder
 from seqrec.objectives.calibration import calibrate, has_open_strength, set_strength
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
-from seqrec.objectives.interface import Objective, RunOutcome
+from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.objectives.start import Start, open_start
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -176,6 +176,7 @@ class NextItemObjective(Objective):
                 fit_settings(trainer),
                 num_scored=self.setup.num_scored,
                 should_stop=should_stop,
+                save_best=partial(self.save_best, folder / MODEL_FOLDER),
             )
         self.model.use_sparse_gradients(False)
         return result

@@ -15,7 +15,7 @@ from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.likes import auc_difference, like_metrics
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
-from seqrec.objectives.interface import Objective, RunOutcome
+from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
 from seqrec.training.accounting import training_dtype
 from seqrec.training.callbacks import ShouldStop
@@ -86,6 +86,7 @@ class RewardModelObjective(Objective):
             fit_settings(self.recipe.trainer),
             num_scored=1 + head.up_proj.weight.numel() // width,
             should_stop=should_stop,
+            save_best=partial(self.save_best, folder / MODEL_FOLDER),
         )
 
     def after(self, folder: Path, fit: FitResult) -> RunOutcome:

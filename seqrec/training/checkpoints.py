@@ -10,6 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from torch import Tensor
 
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.state_files import write_state
@@ -27,13 +28,25 @@ CHECKPOINT_KEYS = (
 """Parts of a checkpoint without which no run continues."""
 
 
+SaveBest = Callable[[dict[str, Tensor]], None]
+"""Writes the model's weights of the best epoch so far."""
+MODEL_PREFIX = "model."
+
+
 class StateFiles(TorchCheckpointIO):
     """Writes checkpoints by ``write_state``; the one before the last is kept."""
+
+    def __init__(self, save_best: SaveBest | None = None) -> None:
+        super().__init__()
+        self.save_best = save_best
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_state(checkpoint, file, keep_previous=file.name == LAST)
+        if file.name == BEST and self.save_best is not None:
+            weights = checkpoint["state_dict"].items()
+            self.save_best({name.removeprefix(MODEL_PREFIX): weight for name, weight in weights})
 
 
 class ResumeState(Callback):

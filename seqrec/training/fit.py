@@ -29,6 +29,7 @@ from seqrec.training.checkpoints import (
     LAST,
     EpochCheckpoint,
     ResumeState,
+    SaveBest,
     StateFiles,
     TimedCheckpoint,
 )
@@ -79,6 +80,7 @@ def fit(
     *,
     num_scored: int,
     should_stop: ShouldStop | None = None,
+    save_best: SaveBest | None = None,
 ) -> FitResult:
     """Train until the selection metric stops growing, and load the best weights into the model.
 
@@ -95,6 +97,7 @@ def fit(
         settings: settings of the Trainer.
         num_scored: items scored for a target, including itself.
         should_stop: ends training early; needs one device and validation queries.
+        save_best: writes the weights of every epoch that is better than those before it.
 
     Raises:
         SeqRecError: training diverged; the checkpoints are damaged or of another run.
@@ -119,7 +122,7 @@ def fit(
         if module.tolerance is not None:
             callbacks.append(StopPastTolerance())
     callbacks += _build_common(checkpoints, settings, interrupts)
-    trainer = _build_trainer(settings, callbacks)
+    trainer = _build_trainer(settings, callbacks, StateFiles(save_best))
     ckpt_path = str(found[0]) if found is not None else None
     try:
         with interrupts:
@@ -177,7 +180,7 @@ def _build_common(
     return callbacks
 
 
-def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
+def _build_trainer(settings: FitSettings, callbacks: list[Callback], files: StateFiles) -> Trainer:
     _silence_lightning()
     return Trainer(
         accelerator=settings.accelerator,
@@ -186,7 +189,7 @@ def _build_trainer(settings: FitSettings, callbacks: list[Callback]) -> Trainer:
         use_distributed_sampler=False,
         max_epochs=settings.max_epochs,
         callbacks=callbacks,
-        plugins=[StateFiles()],
+        plugins=[files],
         accumulate_grad_batches=settings.accumulate_batches,
         logger=False,
         enable_progress_bar=False,
