@@ -14,7 +14,12 @@ from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.models.weights import COPY, read_weights, weight_files
-from seqrec.models.weights_check import check_fields, check_shapes, check_sizes
+from seqrec.models.weights_check import (
+    check_fields,
+    check_item_tokens,
+    check_shapes,
+    check_sizes,
+)
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.tokenizer import refuse_own_code
@@ -62,6 +67,7 @@ def _load(folder: Path, kind: type[M], fix: str) -> M:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         use_float32(config)
         check_fields(config, str(config_file))
+        check_item_tokens(config, config_file)
         with torch.device("meta"):  # shapes alone, before memory is taken
             check_shapes(kind(config), weights, folder)
         with torch.random.fork_rng(devices=[]):  # the random weights are replaced below

@@ -50,6 +50,21 @@ def check_fields(config: PreTrainedConfig, where: str) -> None:
             check_fields(part, f"{where}: {name}")
 
 
+def check_item_tokens(config: PreTrainedConfig, file: Path) -> None:
+    """Refuse items whose tokens are not all in the vocabulary; ranking slices it by them.
+
+    Raises:
+        SeqRecError: a token before the first one, or after the last.
+    """
+    first, num_items = config.first_item_token, config.num_items
+    vocabulary = config.backbone_config.vocab_size
+    if not 0 <= first < first + num_items <= vocabulary:
+        raise SeqRecError(
+            f"{file}: num_items {num_items} from first_item_token {first}: the vocabulary has "
+            f"{vocabulary} tokens"
+        )
+
+
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Refuse weights whose names or shapes are not those of a model.
 

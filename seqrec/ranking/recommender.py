@@ -101,6 +101,11 @@ class Recommender(ModelRanker):
             raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
         name = folder.parent.name if folder.name == "model" else folder.name
         tokens = ItemTokens.of(tokenizer, item_ids)
+        if tokens.blocks != model.config.item_blocks:
+            raise SeqRecError(
+                f"{folder}: config.json has {model.config.item_blocks}, its tokenizer "
+                f"{tokens.blocks}; copy the whole folder of one model"
+            )
         coder = model_coder(model.config, items, str(folder / ITEMS_FILE))
         events = EventTokens.of(tokenizer, tokens, coder) if coder else None
         return cls(name, model, tokens, items, fingerprint, events, folder)

@@ -1,10 +1,12 @@
 """Rewards by hand, and what is done with functions that misbehave."""
 
+import sys
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.prompts import Prompts
@@ -80,9 +82,24 @@ def test_a_function_is_given_ids_and_mixed_by_its_weight():
         (lambda h, s: [[0.0, np.nan], [0, 0]], "1 of 4 scores are not finite"),
         (lambda h, s: [[0.0], [0.0]], r"returns \(2, 1\) numbers for \(2, 2\) slates"),
         (lambda h, s: [["good", "bad"]] * 2, "returns no numbers"),
+        (lambda h, s: [[1e300, 0.0], [0.0, 0.0]], "reward mine: a score is 1e.300; scale the"),
+        (lambda h, s: [[-1e30, 0.0], [0.0, 0.0]], "reward mine: a score is 1e.30; scale the"),
+        (lambda h, s: [[10**400, 0], [0, 0]], "reward mine: returns no numbers"),
+        (lambda h, s: torch.full((2, 2), torch.inf), "reward mine: 4 of 4 scores are not finite"),
+        (lambda h, s: torch.zeros(2, 2, 1), r"reward mine: returns \(2, 2, 1\) numbers"),
+        (lambda h, s: sys.exit(0), "reward mine: raised SystemExit"),
+        (lambda h, s: None, "reward mine: returns"),
         (lambda h, s: time.sleep(2), "no result within 0.2 seconds"),
     ],
 )
 def test_a_function_that_misbehaves_is_named(function, message):
     with pytest.raises(SeqRecError, match=message):
         compute_rewards(FunctionReward(function, ["a", "b", "c", "d"], "mine", 0.2), TASKS, SLATES)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_a_function_may_return_tensors_with_or_without_a_gradient(dtype):
+    scores = torch.tensor([[1, 0], [2, -3]], dtype=dtype, requires_grad=dtype.is_floating_point)
+    for returned in (scores, list(scores), [list(row) for row in scores]):
+        reward = FunctionReward(lambda h, s, r=returned: r, ["a", "b", "c", "d"], "mine", 5)
+        assert compute_rewards(reward, TASKS, SLATES).tolist() == [[1, 0], [2, -3]]

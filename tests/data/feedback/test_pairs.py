@@ -178,6 +178,21 @@ REFUSED = {
     },
     "row 1 .nan": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": [np.nan]},
     "not numbers": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": ["much"]},
+    "weight 1e.07 in row 2: at most 1,000,000": {
+        "history": [["a"]] * 2,
+        "chosen": ["b"] * 2,
+        "rejected": ["c"] * 2,
+        "weight": [1e6, 1e7],
+    },
+    "weight 1e.39 in row 1": {
+        "history": [["a"]],
+        "chosen": ["b"],
+        "rejected": ["c"],
+        "weight": [1e39],
+    },
+    "wieght.*weight": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "wieght": [2.0]},
+    "userid.*user_id": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "userid": ["u"]},
+    "sources.*source": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "sources": ["x"]},
     "is empty": {"history": [], "chosen": [], "rejected": []},
     "all weights are 0": {"history": [["a"]], "chosen": ["b"], "rejected": ["c"], "weight": [0]},
 }
