@@ -12,7 +12,7 @@ from seqrec.config.limits import MAX_ITEMS, MAX_ROWS, MAX_STORED
 class DataConfig(Block):
     max_length: int = Field(default=200, gt=0, le=MAX_ITEMS)
     """Longest stretch of a history that the model reads at once, in items; packed rows have this
-    length."""
+    length, or above 512 the length that the longest of the training windows needs."""
     windows: Literal["last", "all", "prefixes"] = "all"
     """Windows of a history to train on: the last one; all; or prefixes, one for each target."""
     stride: int | None = Field(default=None, gt=0, le=MAX_ITEMS)
