@@ -15,7 +15,7 @@ from seqrec.data.preparation.writing_appended import write_appended
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import parse_split
 from seqrec.errors import SeqRecError
-from seqrec.outputs import new_folder
+from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_output
 
 
 def append_log(
@@ -37,35 +37,38 @@ def append_log(
         SeqRecError: a mistake in source or folder, or filters that depend on rows that the folder
             no longer has.
     """
-    prepared = PreparedData.open(to)
-    options = prepared.manifest["options"]
-    filters = Filters(
-        options["min_rating"],
-        options["min_user"],
-        options["min_item"],
-        options["repeats"],
-        options["cold_share"],
-    )
-    _check_filters(to, filters)
-    reading = ReadOptions(
-        options.get("time_format"),
-        options.get("missing_ids", ReadOptions.missing_ids),
-        options.get("verbatim_ids", ReadOptions.verbatim_ids),
-    )
-    log = _read(source, prepared, columns, format)
-    _refuse_same_files(prepared, list(log.files.values())[: len(log.parts)], log.name)
-    if items is not None:
-        features = read_item_file(items, log.columns.item, verbatim_ids=reading.verbatim_ids)
-        log = add_items(log, features)
-    split = parse_split(options["split_by"], options["targets"])
-    interactions = append_interactions(prepared, log, filters, split, reading)
-    is_path = isinstance(source, str | Path)
-    name = str(source) if is_path else log.name if log.parts else "a frame"
-    with new_folder(to, overwrite=True) as folder:
-        manifest = write_appended(
-            folder, prepared, interactions, source=name, log=log, split_by=split
+    to = locate_output(to)
+    refuse_existing(to, True, (source, items))
+    with reserve_output(to):
+        prepared = PreparedData.open(to)
+        options = prepared.manifest["options"]
+        filters = Filters(
+            options["min_rating"],
+            options["min_user"],
+            options["min_item"],
+            options["repeats"],
+            options["cold_share"],
         )
-    return {"out": str(to), **manifest}
+        _check_filters(to, filters)
+        reading = ReadOptions(
+            options.get("time_format"),
+            options.get("missing_ids", ReadOptions.missing_ids),
+            options.get("verbatim_ids", ReadOptions.verbatim_ids),
+        )
+        log = _read(source, prepared, columns, format)
+        _refuse_same_files(prepared, list(log.files.values())[: len(log.parts)], log.name)
+        if items is not None:
+            features = read_item_file(items, log.columns.item, verbatim_ids=reading.verbatim_ids)
+            log = add_items(log, features)
+        split = parse_split(options["split_by"], options["targets"])
+        interactions = append_interactions(prepared, log, filters, split, reading)
+        is_path = isinstance(source, str | Path)
+        name = str(source) if is_path else log.name if log.parts else "a frame"
+        with new_folder(to, overwrite=True) as folder:
+            manifest = write_appended(
+                folder, prepared, interactions, source=name, log=log, split_by=split
+            )
+        return {"out": str(to), **manifest}
 
 
 def _read(source: Any, prepared: PreparedData, columns: Columns, format: str | None) -> Log:

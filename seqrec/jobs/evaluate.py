@@ -16,7 +16,7 @@ from seqrec.evaluation.protocol import (
 from seqrec.jobs.evaluation_options import check_options
 from seqrec.jobs.folder_evaluation import Settings, evaluate_folder
 from seqrec.jobs.window_evaluation import evaluate_windows
-from seqrec.outputs import locate_output, refuse_existing
+from seqrec.outputs import locate_output, refuse_existing, reserve_output
 
 
 @check_arguments
@@ -93,16 +93,17 @@ def evaluate(
         memory_mb,
     )
     folder = None if out is None else Path(out)
-    if windows := find_windows(Path(data)):
-        return evaluate_windows(
-            partial(evaluate_folder, settings),
-            models,
-            windows,
-            recommendations=recommendations,
-            against=against,
-            out=folder,
-            overwrite=overwrite,
+    with reserve_output(folder):
+        if windows := find_windows(Path(data)):
+            return evaluate_windows(
+                partial(evaluate_folder, settings),
+                models,
+                windows,
+                recommendations=recommendations,
+                against=against,
+                out=folder,
+                overwrite=overwrite,
+            )
+        return evaluate_folder(
+            settings, models, Path(data), recommendations, against, folder, overwrite
         )
-    return evaluate_folder(
-        settings, models, Path(data), recommendations, against, folder, overwrite
-    )

@@ -13,7 +13,7 @@ from seqrec.builders.named_models import NamedModel, open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import read_whole_histories
-from seqrec.outputs import locate_output, new_folder, refuse_existing
+from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_output
 from seqrec.retrieval.export import faiss, numpy, parquet
 
 KINDS = ("parquet", "numpy", "faiss")
@@ -54,43 +54,46 @@ def export(
         raise SeqRecError(f"--to {to}: choose from {', '.join(KINDS)}")
     out = locate_output(out)
     refuse_existing(out, overwrite, (model, data))
-    prepared = PreparedData.open(data) if data is not None else None
-    recommender = open_recommender(model, prepared)
-    tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
-    if prepared is not None:
-        whole = read_whole_histories(recommender, prepared)
-        user_ids = prepared.users()["user_id"].to_list()
-        tables["users"] = (user_ids, recommender.embed_histories(whole))
-    manifest: dict[str, Any] = {
-        "version": seqrec.__version__,
-        "to": to,
-        "width": recommender.width,
-        "scores_are_products": recommender.scores_are_products,
-        "catalog_fingerprint": recommender.catalog_fingerprint,
-        "tokenizer_fingerprint": recommender.model.config.tokenizer_fingerprint,
-        "model_fingerprint": recommender.fingerprint,
-        "counts": {name: len(ids) for name, (ids, _) in tables.items()},
-    }
-    with new_folder(out, overwrite=overwrite) as folder:
-        for name, (ids, vectors) in tables.items():
-            if to == "parquet":
-                parquet.write(folder, name, ids, vectors)
-            elif to == "numpy" or name == "users":
-                numpy.write(folder, name, ids, vectors)
-            else:
-                queries = tables.get("users", tables["items"])[1]
-                manifest["recall_against_exact"] = faiss.write(
-                    folder,
-                    name,
-                    ids,
-                    vectors,
-                    queries=_sample(queries),
-                    k=RECALL_K,
-                    catalog_fingerprint=recommender.catalog_fingerprint,
-                    model_fingerprint=recommender.fingerprint,
-                )
-        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return {"out": str(out), **manifest}
+    with reserve_output(out):
+        prepared = PreparedData.open(data) if data is not None else None
+        recommender = open_recommender(model, prepared)
+        tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
+        if prepared is not None:
+            whole = read_whole_histories(recommender, prepared)
+            user_ids = prepared.users()["user_id"].to_list()
+            tables["users"] = (user_ids, recommender.embed_histories(whole))
+        manifest: dict[str, Any] = {
+            "version": seqrec.__version__,
+            "to": to,
+            "width": recommender.width,
+            "scores_are_products": recommender.scores_are_products,
+            "catalog_fingerprint": recommender.catalog_fingerprint,
+            "tokenizer_fingerprint": recommender.model.config.tokenizer_fingerprint,
+            "model_fingerprint": recommender.fingerprint,
+            "counts": {name: len(ids) for name, (ids, _) in tables.items()},
+        }
+        with new_folder(out, overwrite=overwrite) as folder:
+            for name, (ids, vectors) in tables.items():
+                if to == "parquet":
+                    parquet.write(folder, name, ids, vectors)
+                elif to == "numpy" or name == "users":
+                    numpy.write(folder, name, ids, vectors)
+                else:
+                    queries = tables.get("users", tables["items"])[1]
+                    manifest["recall_against_exact"] = faiss.write(
+                        folder,
+                        name,
+                        ids,
+                        vectors,
+                        queries=_sample(queries),
+                        k=RECALL_K,
+                        catalog_fingerprint=recommender.catalog_fingerprint,
+                        model_fingerprint=recommender.fingerprint,
+                    )
+            (folder / MANIFEST_FILE).write_text(
+                json.dumps(manifest, indent=2) + "\n", encoding="utf-8"
+            )
+        return {"out": str(out), **manifest}
 
 
 def _sample(vectors: Float[np.ndarray, "U D"]) -> Float[np.ndarray, "Q D"]:

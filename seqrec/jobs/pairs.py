@@ -25,7 +25,7 @@ from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
-from seqrec.outputs import locate_output, new_file, refuse_existing_file
+from seqrec.outputs import locate_output, new_file, refuse_existing_file, reserve_output
 
 DRAW_OPTIONS = ("per_user", "min_history", "max_history", "seed")
 OPTIONS = {
@@ -111,15 +111,16 @@ def pairs(
     out = locate_output(out)
     format = check_table_file(out, "--out")
     refuse_existing_file(out, overwrite, (data, file, model))
-    prepared = PreparedData.open(data)
-    if source == "file":
-        made = _from_file(Path(str(file)), prepared)
-    elif source == "ratings":
-        made = _from_ratings(prepared, options)
-    else:
-        made = _from_policy(prepared, model or "", options)
-    with new_file(out, overwrite=overwrite) as aside:
-        write_pairs(made.table, aside, format)
+    with reserve_output(out):
+        prepared = PreparedData.open(data)
+        if source == "file":
+            made = _from_file(Path(str(file)), prepared)
+        elif source == "ratings":
+            made = _from_ratings(prepared, options)
+        else:
+            made = _from_policy(prepared, model or "", options)
+        with new_file(out, overwrite=overwrite) as aside:
+            write_pairs(made.table, aside, format)
     return {
         "pairs": len(made.table),
         "users": int(made.table["user_id"].drop_nulls().n_unique()),

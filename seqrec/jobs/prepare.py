@@ -19,7 +19,7 @@ from seqrec.data.windows import is_windows
 from seqrec.errors import SeqRecError
 from seqrec.jobs.append import append_log, refuse_options
 from seqrec.jobs.preparation import Preparation
-from seqrec.outputs import locate_output, new_folder, refuse_existing
+from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_output
 
 CACHE = Path("data") / "raw"
 
@@ -144,13 +144,14 @@ def prepare(
     name = str(source) if isinstance(source, str | Path) else "a frame"
     if name in {dataset.name for dataset in list_known_datasets()} and not Path(name).exists():
         source = obtain_dataset(name, CACHE, say)
-    log = read_source(source, columns=requested, format=format, where=where)
-    if log.parts and not isinstance(source, str | Path):
-        name = log.name
-    preparation = Preparation.open(name, log, items, filters, reading, catalog)
-    if explain or out is None:
-        return preparation.explain(splits[0])
-    with new_folder(Path(out), overwrite=overwrite) as folder:
-        if is_windows(split_by):
-            return {"out": str(out), "windows": preparation.write_windows(folder, out, splits)}
-        return {"out": str(out), **preparation.write(folder, splits[0])}
+    with reserve_output(None if explain or out is None else Path(out)):
+        log = read_source(source, columns=requested, format=format, where=where)
+        if log.parts and not isinstance(source, str | Path):
+            name = log.name
+        preparation = Preparation.open(name, log, items, filters, reading, catalog)
+        if explain or out is None:
+            return preparation.explain(splits[0])
+        with new_folder(Path(out), overwrite=overwrite) as folder:
+            if is_windows(split_by):
+                return {"out": str(out), "windows": preparation.write_windows(folder, out, splits)}
+            return {"out": str(out), **preparation.write(folder, splits[0])}

@@ -15,7 +15,7 @@ from seqrec.jobs.list_requests import (
     list_for_histories,
     serve_model,
 )
-from seqrec.outputs import locate_output, refuse_existing_file
+from seqrec.outputs import locate_output, refuse_existing_file, reserve_output
 from seqrec.ranking.answer import answer_history, answer_similar
 from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
@@ -109,32 +109,37 @@ def recommend(
         raise SeqRecError("--likelihood goes with --history")
     options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
     reading = Reading(conditions or {}, plan)
+    target = None if out is None else Path(out)
     if not given:
-        return list_for_data(
-            model,
-            data or "",
-            split,
-            users,
-            k,
-            exclude_seen,
-            options,
-            reading,
-            memory_mb,
-            index,
-            out,
-            overwrite,
-        )
+        with reserve_output(target):
+            return list_for_data(
+                model,
+                data or "",
+                split,
+                users,
+                k,
+                exclude_seen,
+                options,
+                reading,
+                memory_mb,
+                index,
+                out,
+                overwrite,
+            )
     if users is not None:
         raise SeqRecError("--users chooses users of --data; leave it out")
     if out is not None and histories is None:
         raise SeqRecError("--out goes with --data and --histories; one list is printed")
-    served = serve_model(model, data, memory_mb, index)
-    if similar_to is not None:
-        return answer_similar(served, similar_to, k, options)
-    if history is not None:
-        history = check_history(history)
-        return answer_history(served, history, k, exclude_seen, options, reading, likelihood)
-    return list_for_histories(served, histories, k, exclude_seen, options, reading, out, overwrite)
+    with reserve_output(target):
+        served = serve_model(model, data, memory_mb, index)
+        if similar_to is not None:
+            return answer_similar(served, similar_to, k, options)
+        if history is not None:
+            history = check_history(history)
+            return answer_history(served, history, k, exclude_seen, options, reading, likelihood)
+        return list_for_histories(
+            served, histories, k, exclude_seen, options, reading, out, overwrite
+        )
 
 
 def _check_options(

@@ -2,10 +2,10 @@
 
 from seqrec.outputs.existing import refuse_existing, refuse_existing_file
 from seqrec.outputs.locations import locate_output
-from seqrec.outputs.locks import lock_output
+from seqrec.outputs.locks import describe_os_error, lock_output, reserve_output
 from seqrec.outputs.ownership import METRICS_FILE, find_foreign
 from seqrec.outputs.replacing import swap_in
-from seqrec.outputs.writing import describe_os_error, new_file, new_folder
+from seqrec.outputs.writing import new_file, new_folder
 
 __all__ = [
     "METRICS_FILE",
@@ -17,5 +17,6 @@ __all__ = [
     "new_folder",
     "refuse_existing",
     "refuse_existing_file",
+    "reserve_output",
     "swap_in",
 ]

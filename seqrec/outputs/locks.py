@@ -4,7 +4,8 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,6 +16,8 @@ from seqrec.outputs.replacing import clear_leftovers
 _WAIT_SECONDS = 0.2
 """Time for a process that ends just now."""
 _OWNER_LETTERS = 80
+_RESERVED: ContextVar[frozenset[Path]] = ContextVar("reserved", default=frozenset())
+"""Outputs that the verb at work holds the locks of."""
 
 
 @contextmanager
@@ -49,6 +52,47 @@ def lock_output(out: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows deletes no file that is open
             file.unlink()
         lock.release()
+
+
+@contextmanager
+def reserve_output(out: Path | None) -> Iterator[None]:
+    """Hold the lock of ``out`` while a verb reads and computes what it writes there at the end.
+
+    ``new_folder`` and ``new_file`` within take no lock of their own for it.
+
+    Args:
+        out: the output; None: there is none.
+
+    Raises:
+        SeqRecError: another process writes it, or its folder cannot be written.
+    """
+    if out is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_output(out))
+        except OSError as error:
+            reason = describe_os_error(error)
+            raise SeqRecError(f"--out {out}: cannot be written: {reason}") from error
+        token = _RESERVED.set(_RESERVED.get() | {out})
+        stack.callback(_RESERVED.reset, token)
+        yield
+
+
+@contextmanager
+def lock_unless_reserved(out: Path) -> Iterator[None]:
+    """``lock_output``, but for an output that the verb at work has reserved."""
+    if out in _RESERVED.get():
+        yield
+        return
+    with lock_output(out):
+        yield
+
+
+def describe_os_error(error: OSError) -> str:
+    """The operating system's message, in one line."""
+    return error.strerror or " ".join(str(error).split())
 
 
 def _read_owner(file: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seqrec.errors import SeqRecError
 from seqrec.outputs.existing import refuse_existing, refuse_existing_file
-from seqrec.outputs.locks import lock_output
+from seqrec.outputs.locks import describe_os_error, lock_unless_reserved
 from seqrec.outputs.replacing import delete, swap_in
 
 
@@ -43,15 +43,10 @@ def _aside(out: Path) -> Iterator[Path]:
     """Yield a path beside ``out``, while no other process writes it; what is left is deleted."""
     aside = out.parent / f".{out.name}.partial-{os.getpid()}"
     try:
-        with lock_output(out):
+        with lock_unless_reserved(out):
             try:
                 yield aside
             finally:
                 delete(aside)
     except OSError as error:
         raise SeqRecError(f"--out {out}: cannot be written: {describe_os_error(error)}") from error
-
-
-def describe_os_error(error: OSError) -> str:
-    """The operating system's message, in one line."""
-    return error.strerror or " ".join(str(error).split())

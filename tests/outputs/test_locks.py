@@ -10,7 +10,7 @@ import seqrec
 from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.outputs import lock_output, new_file, new_folder
+from seqrec.outputs import lock_output, new_file, new_folder, reserve_output
 from seqrec.runs.recipe import train_recipe
 
 HOLD = """
@@ -68,3 +68,57 @@ def test_a_run_that_another_process_trains_is_left_alone(tmp_path, holder, how):
     with pytest.raises(SeqRecError, match=f"process {holder.pid} "):
         train_recipe(recipe, PreparedData.open(tmp_path / "data"), tmp_path / "out", **how)
     assert partial.exists() == how["resume"] and not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A prepared folder, and readers that fail: nothing is read before the lock is held."""
+    rows = "".join(f"u{n % 5},i{n % 7},{n},{n % 5}\n" for n in range(60))
+    (tmp_path / "log.csv").write_text("user,item,time,rating\n" + rows)
+    (tmp_path / "new.csv").write_text("user,item,time,rating\nu1,i1,99,1\n")
+    seqrec.prepare(tmp_path / "log.csv", out=tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("out", "write"),
+    [
+        ("a", lambda: seqrec.prepare("log.csv", out="a")),
+        ("data", lambda: seqrec.prepare("new.csv", append=True, to="data")),
+        ("a", lambda: seqrec.evaluate("popularity", data="data", out="a")),
+        ("a.csv", lambda: seqrec.recommend("popularity", data="data", out="a.csv")),
+        ("a.csv", lambda: seqrec.pairs(data="data", source="ratings", out="a.csv")),
+        ("a", lambda: seqrec.export("no-such-model", to="numpy", out="a")),
+    ],
+    ids=["prepare", "append", "evaluate", "recommend", "pairs", "export"],
+)
+def test_a_verb_takes_its_lock_before_it_works(project, monkeypatch, out, write):
+    def never(*_, **__):
+        raise AssertionError("worked without the lock")
+
+    for place in ("prepare.read_source", "append.read_source", "evaluate.evaluate_folder"):
+        monkeypatch.setattr(f"seqrec.jobs.{place}", never)
+    before = {path.name for path in project.iterdir()}
+    with lock_output(project / out), pytest.raises(SeqRecError, match="is writing it"):
+        write()
+    assert {path.name for path in project.iterdir()} == before
+
+
+def test_an_output_that_is_reserved_is_written_under_the_one_lock(tmp_path):
+    out = tmp_path / "out"
+    with reserve_output(out):
+        for overwrite in (False, True):
+            with new_folder(out, overwrite=overwrite) as folder:
+                (folder / "manifest.json").write_text('{"catalog_fingerprint": "x"}')
+        with pytest.raises(SeqRecError, match="is writing it"), lock_output(out):
+            pass
+    with lock_output(out), pytest.raises(SeqRecError, match="is writing it"), reserve_output(out):
+        pass
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("source", ["data", "data/interactions.parquet"])
+def test_a_folder_is_not_appended_to_itself(project, source):
+    with pytest.raises(SeqRecError, match="this command"):
+        seqrec.prepare(source, append=True, to="data")
