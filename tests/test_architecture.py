@@ -74,7 +74,7 @@ def room(file: Path) -> str:
 def imports(file: Path) -> set[str]:
     """The names that a file imports at any place, inside functions too."""
     names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -142,7 +142,7 @@ def test_every_public_name_resolves_and_an_unknown_one_does_not():
 @cache
 def imported_files(file: Path) -> set[Path]:
     """Files of seqrec that a file imports; public names of seqrec lead to their home."""
-    text, files = file.read_text(), set()
+    text, files = file.read_text(encoding="utf-8"), set()
     modules = {name for name in imports(file) if name.startswith("seqrec.")}
     modules |= {home for name, home in seqrec._HOMES.items() if f"seqrec.{name}(" in text}
     for module in modules:

@@ -74,7 +74,7 @@ def forget_peak() -> None:
     """Give freed memory back to the system and, where that can be done, start a new peak."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        CLEAR_REFERENCES.write_text(CLEAR_PEAK)
+        CLEAR_REFERENCES.write_text(CLEAR_PEAK, encoding="utf-8")
     except (OSError, AttributeError):
         pass
 
@@ -86,7 +86,7 @@ def _status_mb(name: str) -> float:
 def _fields(file: Path) -> dict[str, str]:
     """The first ``name: value`` of every name in a file of the system; none without the file."""
     fields: dict[str, str] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
     return fields

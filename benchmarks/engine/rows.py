@@ -131,12 +131,12 @@ def write_rows(file: Path, name: str, rows: Sequence[Row]) -> None:
         "rows": [*kept, *map(asdict, rows)],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=2) + "\n")
+    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def read(file: Path) -> dict[str, Any]:
     """The results that a file holds."""
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -4,9 +4,9 @@ import lightning  # noqa: F401
 import polars  # noqa: F401
 import torch
 
-import seqrec.jobs.export
-import seqrec.jobs.pairs
-import seqrec.jobs.prepare
+import seqrec.jobs.export  # noqa: F401
+import seqrec.jobs.pairs  # noqa: F401
+import seqrec.jobs.prepare  # noqa: F401
 import seqrec.jobs.train  # noqa: F401
 
 torch.set_num_threads(1)

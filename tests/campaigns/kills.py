@@ -84,9 +84,11 @@ def _work(kind: str, world: Path, out: Path, resume: bool, kill_at: int, report:
     try:
         _call(kind, world, out, resume=resume)
     except Exception as error:
-        report.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+        report.write_text(
+            json.dumps({"error": f"{type(error).__name__}: {error}"}), encoding="utf-8"
+        )
         os._exit(1)
-    report.write_text(json.dumps({"places": len(calls)}))
+    report.write_text(json.dumps({"places": len(calls)}), encoding="utf-8")
     os._exit(0)
 
 

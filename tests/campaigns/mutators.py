@@ -202,8 +202,8 @@ def rewrite_json(generator: Generator, file: Path) -> None:
     """Mutate the value in a JSON file, or else its bytes, in place."""
     if generator.random() < 0.25:
         return rewrite_bytes(generator, file)
-    value = mutate_value(generator, json.loads(file.read_text()))
-    file.write_text(json.dumps(value))
+    value = mutate_value(generator, json.loads(file.read_text(encoding="utf-8")))
+    file.write_text(json.dumps(value), encoding="utf-8")
 
 
 def rewrite_table(generator: Generator, file: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_run_of_several_seeds_is_a_run_each(runs, data, tmp_path):
 
 def test_the_chosen_strength_is_as_good_as_the_decoder_alone(runs):
     for run in runs["runs"]:
-        log = [json.loads(line) for line in open(f"{run['run']}/log.jsonl")]
+        log = [json.loads(line) for line in open(f"{run['run']}/log.jsonl", encoding="utf-8")]
         alone = max(line["val/ndcg@10"] for line in log)
         assert run["validation"]["ndcg@10"] >= alone - 1e-9
 

@@ -157,7 +157,7 @@ def wait_until(is_true):
 def is_running(number):
     """Tell a process that works from one that ended, whether or not its end was noticed."""
     try:
-        status = Path(f"/proc/{number}/stat").read_text()
+        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
     return status.rsplit(")", 1)[1].split()[0] != "Z"
