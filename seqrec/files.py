@@ -66,6 +66,16 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def check_no_stream(file: Path) -> None:
+    """Refuse a device and a pipe; a missing file and a folder are left to the reader.
+
+    Raises:
+        SeqRecError: a file that may have no end.
+    """
+    if file.exists() and not file.is_dir():
+        check_regular(file, "name a regular file")
+
+
 def check_regular(file: Path, fix: str) -> None:
     """Refuse a folder, a device and a pipe, which have no end or nobody who writes.
 

@@ -12,6 +12,7 @@ from seqrec.data.log.column_names import COMMON_NAMES, simplify_name
 from seqrec.data.read_errors import one_line_errors
 from seqrec.data.tables import FORMATS, is_frame, read_table, to_id_texts
 from seqrec.errors import SeqRecError
+from seqrec.files import check_no_stream
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def _read_columns(source: Any, option: str) -> pl.DataFrame:
     if kind in ("parquet", "ndjson"):
         return read_table(file, name)
     with one_line_errors(name):
+        check_no_stream(file)
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:

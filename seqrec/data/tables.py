@@ -12,6 +12,7 @@ from seqrec.data.log.frames import to_lazy_frame
 from seqrec.data.parquet import read_parquet, write_errors_as_os_error, write_parquet
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError
+from seqrec.files import check_no_stream
 
 FORMATS = {
     ".parquet": "parquet",
@@ -86,6 +87,7 @@ def read_table(source: Any, name: str) -> pl.DataFrame:
     if kind == "parquet":
         return read_parquet(file)
     with one_line_errors(name):
+        check_no_stream(file)
         content = file.read_bytes()
         if not content.strip():
             raise SeqRecError(f"{name}: is empty")

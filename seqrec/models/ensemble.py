@@ -34,6 +34,11 @@ class EnsembleConfig(PreTrainedConfig):
         return self.num_members * self._member().hidden_size
 
     @property
+    def vocab_size(self) -> int:
+        """Tokens that every member reads."""
+        return self._member().vocab_size
+
+    @property
     def num_hidden_layers(self) -> int:
         return self._member().num_hidden_layers
 

@@ -24,7 +24,7 @@ _CONFIG_FILE = "config.yaml"
 _PROVENANCE = re.compile(r"^provenance:", re.MULTILINE)
 
 _PREPARED = ("interactions.parquet", "items.parquet", "users.parquet")
-_RUN = (_CONFIG_FILE, "log.jsonl", "events.jsonl", "timeline.png", "controller.pt*", "*.ckpt*")
+_RUN = (_CONFIG_FILE, "log.jsonl", "events.jsonl", "timeline.png", "controller*.pt*", "*.ckpt*")
 _MODEL = (
     "generation_config.json",
     "model*.safetensors",

@@ -1,6 +1,7 @@
 """What is replaced: only what seqrec wrote, and nothing that the command reads."""
 
 import os
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -11,6 +12,8 @@ from seqrec.config.load import load_recipe
 from seqrec.config.recipe_paths import list_recipe_paths
 from seqrec.errors import SeqRecError
 from seqrec.outputs import find_foreign, refuse_existing, refuse_existing_file
+from seqrec.rl.controller import STATE_FILE
+from seqrec.training.state_files import previous_file
 
 MANIFEST = '{"catalog_fingerprint": "x"}'
 
@@ -189,3 +192,9 @@ def test_the_models_and_files_that_a_recipe_names_are_listed():
     rewards = "objective.rewards=[{name: model, path: h}]"
     recipe = load_recipe("grpo", ["model.from_pretrained=g", rewards])
     assert {"g", "h"} <= set(list_recipe_paths(recipe))
+
+
+def test_the_state_before_the_last_one_of_reinforcement_learning_is_a_runs_own(tmp_path):
+    for state in (STATE_FILE, previous_file(Path(STATE_FILE)).name, "last.previous.ckpt"):
+        (tmp_path / state).touch()
+    assert find_foreign(tmp_path, needs_header=False) is None

@@ -9,7 +9,7 @@ import polars as pl
 from seqrec.data.parquet import read_parquet
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError, quote, refuse_unreadable
-from seqrec.files import parse_json
+from seqrec.files import check_no_stream, parse_json
 
 MISSPELT = 0.8
 """Similarity from which a column's name is taken for a misspelt one."""
@@ -34,6 +34,7 @@ def read_rows(file: Path, lists: Sequence[str], number: str) -> pl.DataFrame:
     Raises:
         SeqRecError: no such file, or one that cannot be read.
     """
+    check_no_stream(file)
     if not file.is_file():
         raise SeqRecError(f"{file}: no such file")
     kind = file.suffix.lower()
