@@ -58,8 +58,8 @@ OrderColumn = Annotated[
 TimeFormat = Annotated[
     str | None,
     typer.Option(
-        help="day-first, month-first, a format for strptime such as %d.%m.%y, or the unit since "
-        "1970: s, ms, us or ns; default: as the values show."
+        help="day-first, month-first, spreadsheet-days, a format for strptime such as %d.%m.%y, or "
+        "the unit since 1970: s, ms, us or ns; default: as the values show."
     ),
 ]
 MissingIds = Annotated[

@@ -79,8 +79,8 @@ def prepare(
             the file.
         where: an SQL expression of polars that is true for the rows to read, such as
             ``event = 'watch'``; it applies before everything else.
-        time_format: ``day-first``, ``month-first``, a format for ``strptime``, or the unit ``s``,
-            ``ms``, ``us`` or ``ns``; None: as the values show.
+        time_format: ``day-first``, ``month-first``, ``spreadsheet-days``, a format for
+            ``strptime``, or the unit ``s``, ``ms``, ``us`` or ``ns``; None: as the values show.
         missing_ids: ``refuse`` a log with rows that lack a user or an item, or ``drop`` them.
         verbatim_ids: keep spaces around ids, floats such as ``1000.0`` and words for nothing such
             as ``NULL``, which otherwise are removed, become ``1000``, and count as missing.

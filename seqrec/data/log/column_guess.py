@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from seqrec.data.log.column_doubts import refuse_contrary_times, refuse_unused_order
 from seqrec.data.log.column_names import (
     COMMON_NAMES,
     SESSION_NAMES,
@@ -14,15 +15,13 @@ from seqrec.data.log.column_names import (
     simplify_name,
 )
 from seqrec.data.log.columns import NO_TIME, Columns, FoundColumns, check_columns
-from seqrec.data.log.times import looks_like_times, parse_times
+from seqrec.data.log.times import looks_like_times
 from seqrec.errors import SeqRecError
 
 MOST = 0.5
 """Share of the first values that show the role of a column; the others may be faults."""
 FEW_ROWS = 20
 """First rows whose values are looked at one by one."""
-CLOCK = r"^\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*$"
-"""A time of the day without its date."""
 
 
 def guess_columns(log: str, sample: pl.DataFrame, requested: Columns) -> FoundColumns:
@@ -115,6 +114,7 @@ def _guess_id(log: str, sample: pl.DataFrame, found: FoundColumns, role: str) ->
     common = (*COMMON_NAMES[role], *(SESSION_NAMES if role == "user" else ()))
     name = next((simple[one] for one in common if one in simple), None)
     if name is not None:
+        _refuse_same_names(log, free, name, role)
         return found.add(role, name, "name")
     candidates = [name for name in free if names_an_id(name, role)]
     if len(candidates) == 1:
@@ -133,15 +133,16 @@ def _guess_time(log: str, sample: pl.DataFrame, found: FoundColumns) -> FoundCol
     common = [simple[one] for one in COMMON_NAMES["time"] if one in simple]
     named = [name for name in common if name in times]
     if named:
-        others = [name for name in times if name != named[0] and not names_another_time(name)]
-        notes = [f"columns {others} hold times as well"] if others else []
-        return _check_clock(log, sample, found.add("time", named[0], "name", *notes))
+        others = [name for name in times if name != named[0]]
+        _refuse_same_names(log, free, named[0], "time")
+        return refuse_contrary_times(log, sample, found.add("time", named[0], "name"), others)
     fitting = [name for name in times if names_a_time(name)]
     if not fitting and not common:
         fitting = [n for n in times if may_name_a_time(n) and not names_another_time(n)]
     if len(fitting) == 1 and not common:
         by = "name and values" if names_a_time(fitting[0]) else "values"
-        return _check_clock(log, sample, found.add("time", fitting[0], by))
+        others = [name for name in times if name != fitting[0]]
+        return refuse_contrary_times(log, sample, found.add("time", fitting[0], by), others)
     if times and "order" not in found.found_by:
         which = f"{times[0]!r} holds" if len(times) == 1 else f"{times} hold"
         raise SeqRecError(
@@ -150,22 +151,16 @@ def _guess_time(log: str, sample: pl.DataFrame, found: FoundColumns) -> FoundCol
         )
     if common and not times:
         return found.add("time", common[0], "name")
+    if "order" not in found.found_by:
+        refuse_unused_order(log, sample, found)
     return found
 
 
-def _check_clock(log: str, sample: pl.DataFrame, found: FoundColumns) -> FoundColumns:
-    """Refuse a column of days beside a column of times of the day."""
-    days = parse_times(sample[str(found.columns.time)]).values.drop_nulls()
-    if (days != days.dt.truncate("1d")).any():
-        return found
-    for name in filter(names_a_time, sample.columns):
-        values = sample[name].cast(pl.String, strict=False).drop_nulls()
-        if name not in found.taken and len(values) and values.str.contains(CLOCK).all():
-            raise SeqRecError(
-                f"{log}: column {found.columns.time!r} holds days and {name!r} the times of the "
-                f"day; join them in one column, or name --time {found.columns.time}"
-            )
-    return found
+def _refuse_same_names(log: str, names: Sequence[str], chosen: str, role: str) -> None:
+    """Refuse columns whose names differ in case and signs alone."""
+    same = [name for name in names if simplify_name(name) == simplify_name(chosen)]
+    if len(same) > 1:
+        raise SeqRecError(f"{log}: {same} all look like the {role}'s; name one with --{role}")
 
 
 def _guess_rating(sample: pl.DataFrame, found: FoundColumns) -> FoundColumns:

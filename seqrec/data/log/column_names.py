@@ -6,9 +6,9 @@ COMMON_NAMES = {
     "user": """user userid uid customer customerid client clientid member memberid account accountid
         profile profileid viewer viewerid visitor visitorid reviewer reviewerid person personid
         """.split(),
-    "item": """item itemid iid movie movieid film filmid show showid video videoid titleid product
-        productid asin parentasin sku stockcode article articleid track trackid song songid book
-        bookid isbn content contentid business businessid title""".split(),
+    "item": """item itemid iid aid movie movieid film filmid show showid video videoid titleid
+        product productid asin parentasin sku stockcode article articleid track trackid song songid
+        book bookid isbn content contentid business businessid title""".split(),
     "time": """timestamp time ts unixreviewtime unixtime unixtimestamp datetime date eventtime
         eventtimestamp eventdate watchedat viewedat ratedat createdat reviewtime when""".split(),
     "rating": "rating ratings score stars star overall grade".split(),
@@ -26,6 +26,7 @@ _WORDS = {
     "time": """time timestamp ts date datetime dt dat day epoch unix utc when at created creation
         added played listened watched viewed visited purchased clicked started""".split(),
 }
+_ORDER_WORDS = set("position pos rank seq sequence order ordinal step index idx turn".split())
 _ID_WORDS = set("id ids key code uuid guid hash no num number ref".split())
 _TIME_ENDS = ("time", "date", "timestamp", "datetime")
 _OTHER_TIMES = set(
@@ -59,6 +60,12 @@ def names_a_time(name: str) -> bool:
         return False
     simple = simplify_name(name)
     return simple.endswith(_TIME_ENDS) or not words.isdisjoint(_WORDS["time"])
+
+
+def names_an_order(name: str) -> bool:
+    """Return True if a name says that its column numbers the events of a user."""
+    words = _split_words(name)
+    return not words.isdisjoint(_ORDER_WORDS) or words == {"event", "no"}
 
 
 def names_another_time(name: str) -> bool:

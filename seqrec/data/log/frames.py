@@ -51,7 +51,12 @@ def _from_pandas(frame: Any) -> pl.DataFrame:
 
 
 def _to_text(values: Any) -> list[str | None]:
-    return [None if _is_missing(value) else str(value) for value in values]
+    return [None if _is_missing(value) else _write(value) for value in values]
+
+
+def _write(value: Any) -> str:
+    """Return the text of a value; a whole float is the integer that it is."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _is_missing(value: Any) -> bool:

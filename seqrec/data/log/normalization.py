@@ -29,8 +29,8 @@ class ReadOptions:
     """How the values of a log are read."""
 
     time_format: str | None = None
-    """A format of ``strptime``, ``day-first``, ``month-first``, or a unit: ``s``, ``ms``, ``us``,
-    ``ns``; None: as the values show."""
+    """A format of ``strptime``, ``day-first``, ``month-first``, ``spreadsheet-days``, or a
+    unit: ``s``, ``ms``, ``us``, ``ns``; None: as the values show."""
     missing_ids: MissingIds = "refuse"
     """``drop`` leaves out rows without a user or an item."""
     verbatim_ids: bool = False
@@ -171,7 +171,9 @@ def _parse_times(log: Log, raw: pl.DataFrame, name: str, format: str | None) -> 
         )
     parsed = _parse(log, raw, name, "time", partial(parse_times, format=format))
     if parsed.doubt is not None:
-        choices = "s, ms, us or ns" if parsed.unit in PER_UNIT else "day-first or month-first"
+        choices = "day-first or month-first"
+        if parsed.unit in PER_UNIT:
+            choices = "s, ms, us, ns, spreadsheet-days, or a format such as %Y"
         raise SeqRecError(
             f"{log.name}: time column {name!r} {parsed.doubt}; choose with --time-format {choices}"
         )

@@ -5,7 +5,14 @@ from typing import get_args
 import polars as pl
 
 from seqrec.data.log.dates import TIME_TYPE, DayMonth, parse_dates
-from seqrec.data.log.values import Parsed, cast_text, first_true, parse_order, without_blanks
+from seqrec.data.log.values import (
+    Parsed,
+    cast_text,
+    first_true,
+    parse_numbers,
+    parse_order,
+    without_blanks,
+)
 
 UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (0.0, "s"))
 """The smallest magnitude of a time since 1970 in each unit, compared with the column's median."""
@@ -23,6 +30,11 @@ FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The first and last microsecond of the years 1 to 9999, which calendars can name."""
 USUAL_SECONDS = 631_152_000, 4_102_444_800
 """1990 and 2100 in seconds since 1970: times outside of them stand out."""
+SPREADSHEET_DAYS = 20_000, 80_000
+"""Days since 1899-12-30 from 1954 to 2119, as spreadsheets number them."""
+SPREADSHEET_FORMAT = "spreadsheet-days"
+DAYS_TO_1970 = 25_569
+"""1970-01-01 in days since 1899-12-30."""
 CALENDAR_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Formats of dates as whole numbers, by their number of digits."""
 
@@ -32,11 +44,13 @@ def parse_times(raw: pl.Series, format: str | None = None) -> Parsed:
 
     Args:
         raw: the column.
-        format: ``s``, ``ms``, ``us`` or ``ns``, ``day-first`` or ``month-first``, or a format of
-            ``strptime``; None: as its values show.
+        format: ``s``, ``ms``, ``us`` or ``ns``, ``day-first``, ``month-first``,
+            ``spreadsheet-days``, or a format of ``strptime``; None: as its values show.
     """
     if raw.dtype in (pl.Date, pl.Datetime):
         return _parse_temporal(raw)
+    if format == SPREADSHEET_FORMAT:
+        return _parse_spreadsheet_days(raw)
     if format is not None and format not in (*PER_UNIT, *get_args(DayMonth)):
         return _parse_format(raw, format)
     if raw.dtype == pl.String and format not in PER_UNIT:
@@ -90,6 +104,17 @@ def _parse_format(raw: pl.Series, format: str) -> Parsed:
     return Parsed(times, "date", first_true(times.is_null() & text.is_not_null()))
 
 
+def _parse_spreadsheet_days(raw: pl.Series) -> Parsed:
+    parsed = parse_numbers(raw)
+    if parsed.first_bad_row is not None:
+        return parsed
+    since_1970 = (parsed.values - DAYS_TO_1970) * DAY_MICROSECONDS
+    is_bad = ~since_1970.is_between(FIRST_TIME, LAST_TIME)
+    if is_bad.any():
+        return Parsed(parsed.values, "date", first_true(is_bad))
+    return Parsed(since_1970.round().cast(pl.Int64).cast(TIME_TYPE), "date")
+
+
 def _parse_numbers(raw: pl.Series, unit: str | None) -> Parsed:
     parsed = parse_order(raw)
     if parsed.first_bad_row is not None:
@@ -102,7 +127,7 @@ def _parse_numbers(raw: pl.Series, unit: str | None) -> Parsed:
         median = values.abs().median()
         size = float(median) if isinstance(median, int | float) else 0.0
         unit = next(unit for least, unit in UNITS if size >= least)
-        doubt = _find_other_unit(values, unit)
+        doubt = _find_other_unit(values, unit) or _find_other_meaning(values)
     factor, divisor = PER_UNIT[unit]
     units = values.cast(pl.Float64) * factor / divisor
     is_bad = ~units.is_between(float(FIRST_TIME), float(LAST_TIME))
@@ -144,6 +169,18 @@ def _find_other_unit(values: pl.Series, unit: str) -> str | None:
             one = values.filter(is_usual)[0]
             names = UNIT_NAMES[unit], UNIT_NAMES[other]
             return f"holds {names[0]} ({one:.0f}) and {names[1]} ({in_other[0]:.0f})"
+    return None
+
+
+def _find_other_meaning(values: pl.Series) -> str | None:
+    """Return a clause on numbers that are days of a spreadsheet or years, or None."""
+    known = values.drop_nulls()
+    if known.is_empty():
+        return None
+    if known.is_between(*SPREADSHEET_DAYS).all():
+        return f"may hold days of a spreadsheet ({known[0]:g}) or seconds since 1970"
+    if known.is_between(1900, 2100).all() and (known % 1 == 0).all():
+        return f"may hold years ({known[0]:g}) or seconds since 1970"
     return None
 
 

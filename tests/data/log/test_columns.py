@@ -53,6 +53,36 @@ def test_of_several_times_the_common_name_wins_and_others_are_noted():
     assert found.columns.time == "timestamp" and "click_time" in found.notes[0]
 
 
+def test_times_in_different_orders_are_refused_until_one_is_named():
+    frame = {
+        "user_id": [1, 1],
+        "item_id": [7, 8],
+        "timestamp": SECONDS,
+        "event_time": SECONDS[::-1],
+    }
+    with pytest.raises(SeqRecError, match="'timestamp' and 'event_time' hold times in different"):
+        guess(frame)
+    assert guess(frame, time="event_time")["time"] == "event_time"
+    del frame["event_time"]
+    found = guess_columns("log", pl.DataFrame({**frame, "updated_at": SECONDS[::-1]}), Columns())
+    assert found.columns.time == "timestamp" and "updated_at" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["position", "rank", "session_pos", "seq", "event_no"])
+def test_an_order_that_the_file_does_not_follow_is_refused_until_it_is_named(name):
+    frame = {"user_id": [1, 1, 2], "item_id": [7, 8, 9], name: [2, 1, 1]}
+    with pytest.raises(SeqRecError, match=f"--order {name}, or keep .* with --time none"):
+        guess(frame)
+    assert guess(frame, order=name)["order"] == name
+    assert "order" not in guess(frame, time="none")
+    assert "order" not in guess({**frame, name: [1, 2, 1]})
+
+
+def test_names_that_differ_in_case_alone_are_refused():
+    with pytest.raises(SeqRecError, match="all look like the user's"):
+        guess({"user_id": [1], "USER_ID": [2], "item_id": [3]})
+
+
 def test_two_times_of_equal_rank_are_refused():
     frame = {**IDS, "start_time": SECONDS, "end_time": SECONDS}
     with pytest.raises(SeqRecError, match=r"\['start_time', 'end_time'\] hold times"):

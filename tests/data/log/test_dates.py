@@ -108,6 +108,19 @@ def test_two_units_in_a_column_are_doubtful_until_one_is_named():
     )
 
 
+def test_days_of_a_spreadsheet_and_years_are_doubtful_until_named():
+    days = pl.Series([44263.25, 44262.5])
+    assert "days of a spreadsheet (44263.2" in str(parse_times(days).doubt)
+    assert parse_times(days, "spreadsheet-days").values.to_list() == [
+        datetime(2021, 3, 8, 6),
+        datetime(2021, 3, 7, 12),
+    ]
+    years = pl.Series(["2020", "2019"])
+    assert "years (2020)" in str(parse_times(years).doubt)
+    assert parse_times(years, "%Y").values.to_list() == [datetime(2020, 1, 1), datetime(2019, 1, 1)]
+    assert parse_times(pl.Series([1, 2, 3000])).doubt is None
+
+
 def test_numbers_that_are_dates_are_read_as_such():
     assert parse_times(pl.Series([20210318, 19991231])).values.to_list() == [
         datetime(2021, 3, 18),

@@ -69,6 +69,11 @@ def test_uuids_are_their_text():
     assert users(frame) == [str(one) for one in ids]
 
 
+def test_ids_of_mixed_objects_have_one_form():
+    mixed = pd.DataFrame({"user": [1, "1", "b", 2.0], "item": [1, 2, 3, 4]}, dtype=object)
+    assert users(mixed) == ["1", "1", "b", "2"]
+
+
 def test_changed_ids_are_counted_by_rows():
     found = normalize(read_source(log(["a ", "a", "a ", "b"])))
     assert found.changed_ids == {"stripped_ids": 2, "whole_float_ids": 0}
