@@ -28,8 +28,8 @@ _SCALARS = (
     ),
     (MERGE, r"<<", ["<"]),
 )
-"""What is no text. Unlike YAML 1.1, ``yes``, ``010``, ``1:30`` and dates are text, ``1e-4`` is a
-number."""
+"""Scalars that are not text. Unlike YAML 1.1, ``yes``, ``010``, ``1:30`` and dates are text, and
+``1e-4`` is a number."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,7 +10,7 @@ from seqrec.errors import SeqRecError
 
 
 class FileState(NamedTuple):
-    """What differs between a file and another of the same name."""
+    """The identity of a file, which differs from another of the same name."""
 
     device: int
     inode: int

@@ -54,7 +54,7 @@ ENTRIES: dict[str, Callable[[object], bool]] = {
     "options.repeats": _is_text,
     "options.targets": lambda value: value in get_args(Targets),
 }
-"""What every entry that is read must be, by dotted name."""
+"""A check of every entry that is read, by dotted name."""
 OF_A_FILE: dict[str, Callable[[object], bool]] = {"rows": _is_count, "sha256": _is_text}
 
 

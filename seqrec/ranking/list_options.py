@@ -22,7 +22,7 @@ Items = Int[np.ndarray, " S"]
 
 @dataclass(frozen=True)
 class ListOptions:
-    """What a request says about lists; see ``seqrec.recommend`` for the forms of each field."""
+    """The options of a request for lists; see ``seqrec.recommend`` for the forms of each field."""
 
     allow: Any = None
     exclude: Any = None

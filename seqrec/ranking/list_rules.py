@@ -44,7 +44,7 @@ class Cap:
 
 @dataclass(frozen=True)
 class ListRules:
-    """What lists hold: ``k`` items, which of them, and in which order."""
+    """The content of lists: ``k`` items, the allowed ones, and their order."""
 
     k: int
     exclude_seen: bool = True

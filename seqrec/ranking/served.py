@@ -38,7 +38,7 @@ class Given(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How histories are read, besides their items."""
+    """Options of reading histories, besides their items."""
 
     conditions: Mapping[str, Any]
     """Features of the recommended items."""

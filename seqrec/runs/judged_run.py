@@ -30,7 +30,7 @@ SELECTION: dict[str, Callable[[object], bool]] = {
     "selection_metric": lambda value: isinstance(value, str),
     "validation": _are_metrics,
 }
-"""What the entries of ``metrics.json`` must be that protocol lines read."""
+"""Checks of the entries of ``metrics.json`` that protocol lines read."""
 METRICS: dict[str, Callable[[object], bool]] = {
     "best_epoch": lambda value: value is None or _is_count(value),
     "num_epochs": _is_count,
@@ -38,7 +38,7 @@ METRICS: dict[str, Callable[[object], bool]] = {
     "costs": lambda value: isinstance(value, dict),
     "costs.train_seconds": _is_number,
 }
-"""What those must be that reports read, too."""
+"""Checks of the entries of a log line that reports read."""
 LINE: dict[str, Callable[[object], bool]] = {"epoch": _is_count, LOSS: _is_number}
 """The same of a line of the log."""
 

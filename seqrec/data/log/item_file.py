@@ -35,6 +35,7 @@ from seqrec.data.log.sources import Log
 from seqrec.data.log.text import read_text
 from seqrec.data.read_errors import one_line_errors
 from seqrec.errors import SeqRecError
+from seqrec.files import check_regular
 
 DELIMITERS = ",\t;|"
 """Delimiters that a file of items may have; its header decides."""
@@ -133,6 +134,8 @@ def _display_name(path: Path | None) -> str:
 
 
 def _read(path: Path, item: str | None) -> pl.DataFrame:
+    if path.exists():
+        check_regular(path, "name a file of items")
     if format_suffix(path) == ".item":
         return read_atomic_items(path)
     source = make_readable(local_file(path))

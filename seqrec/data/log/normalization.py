@@ -26,7 +26,7 @@ MissingIds = Literal["refuse", "drop"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How the values of a log are read."""
+    """Options of reading the values of a log."""
 
     time_format: str | None = None
     """A format of ``strptime``, ``day-first``, ``month-first``, ``spreadsheet-days``, or a

@@ -45,7 +45,7 @@ class Log:
     parts: tuple[LogFile, ...] = ()
     """The files of the interactions, in the order of their rows; none for a frame."""
     found_by: dict[str, str] = field(default_factory=dict)
-    """How the column of each role was found: ``flag``, ``name``, ``values``, ``position``."""
+    """The evidence for the column of each role: ``flag``, ``name``, ``values``, ``position``."""
     notes: tuple[str, ...] = ()
     """Sentences about columns that may have been meant as well."""
     name: str = "the frame"
