@@ -101,7 +101,7 @@ def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     aside = folder / f"{CONFIG_FILE}.new"
-    aside.write_text(dump_yaml(config))
+    aside.write_text(dump_yaml(config), encoding="utf-8")
     aside.replace(folder / CONFIG_FILE)
 
 

@@ -75,7 +75,9 @@ class EpochLog(Callback):
             return
         lines = read_log(self.file) if self.file.exists() else []
         lines = [line for line in lines if line["epoch"] < trainer.current_epoch]
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        aside = self.file.with_name(f"{self.file.name}.new")
+        aside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        aside.replace(self.file)
         if self.monitor is not None:
             self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
 
