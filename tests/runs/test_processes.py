@@ -30,6 +30,7 @@ SETTINGS = [
     "trainer.precision=float32",
     "objective.weight=joy",
 ]
+DIVERGING = ["trainer.learning_rate=100", "trainer.weight_decay=1000", "trainer.warmup_steps=0"]
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_two_processes_train_with_sparse_gradients(data, tmp_path, head):
 @pytest.mark.usefixtures("forked_ranks")
 @pytest.mark.slow
 def test_a_mistake_in_one_process_ends_all_and_is_told_in_one_line(data, tmp_path):
-    overrides = [*SETTINGS, "trainer.devices=2", "trainer.learning_rate=1e30"]
+    overrides = [*SETTINGS, "trainer.devices=2", *DIVERGING]
     with pytest.raises(SeqRecError, match="training diverged in epoch 1"):
         seqrec.train("sft", data=data, out=tmp_path / "run", overrides=overrides)
     assert not (tmp_path / "run").exists()

@@ -112,7 +112,8 @@ def test_without_a_validation_part_the_last_weights_are_kept(tmp_path):
 def test_a_loss_that_is_no_number_ends_in_one_line(tmp_path):
     log = first_order_world(num_items=20, seed=0).simulate(60, 8, seed=1)
     seqrec.prepare(log, out=tmp_path / "data")
-    overrides = [*SMALL, "trainer.learning_rate=1e30", "trainer.warmup_steps=0"]
+    overrides = [*SMALL, "trainer.learning_rate=100", "trainer.weight_decay=100"]
+    overrides += ["trainer.warmup_steps=0", "trainer.max_epochs=20"]
     with pytest.raises(seqrec.SeqRecError, match="lower trainer.learning_rate"):
         seqrec.train("sft", data=tmp_path / "data", out=tmp_path / "x", overrides=overrides)
     assert not (tmp_path / "x").exists()
