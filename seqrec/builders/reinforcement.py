@@ -19,8 +19,7 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
 from seqrec.rl.autoregressive import AutoregressiveSampler
-from seqrec.rl.controller import Executor
-from seqrec.rl.executors import InProcess
+from seqrec.rl.executors import Executor, InProcess
 from seqrec.rl.learner import Algorithm, Learner, Reference
 from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.plans import PlannedSampler

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from seqrec.config.block import Block
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
-from seqrec.config.objective import ObjectiveConfig
+from seqrec.config.objective_config import ObjectiveConfig
 from seqrec.config.trainer import TrainerConfig
 
 NEXT_ITEM_KEYS = ("from_pretrained", "causal", "cosine_scale", "content", "transition_prior")

@@ -14,7 +14,7 @@ from seqrec.config.limits import (
     MAX_ROWS,
     MAX_SECONDS,
 )
-from seqrec.config.objective import ObjectiveConfig
+from seqrec.config.objective_config import ObjectiveConfig
 
 REPEATABLE = ("function", "model")
 """Rewards of which a recipe may name several."""

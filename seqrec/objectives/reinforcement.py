@@ -48,7 +48,8 @@ from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
-from seqrec.rl.controller import Controller, Executor, HeldOutPrompts, Outcome
+from seqrec.rl.controller import Controller, HeldOutPrompts, Outcome
+from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import PromptSource

@@ -1,5 +1,6 @@
 """A model in memory as a ranker: encodes histories and scores the catalog."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -75,6 +76,11 @@ class ModelRanker(Ranker):
     def scores_are_products(self) -> bool:
         """True if a score is a product of vectors: no transition prior adds to it."""
         return self.model.transition_prior is None or not self.model.transition_prior.strength
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the item vectors, which ties an index to this model."""
+        return hashlib.sha256(self.item_vectors().tobytes()).hexdigest()
 
     def item_vectors(self) -> Float[np.ndarray, "I D"]:
         return self.model.item_weight().detach().cpu().numpy()

@@ -1,6 +1,5 @@
 """The ``Recommender``: recommendations from a model folder."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -271,11 +270,6 @@ class Recommender(ModelRanker):
         """
         return self.embed_histories(self._known(histories))
 
-    @property
-    def fingerprint(self) -> str:
-        """The sha256 of the item vectors, which ties an index to this model."""
-        return hashlib.sha256(self.item_embeddings().tobytes()).hexdigest()
-
     def rank_by_index(
         self,
         index: ItemIndex,
@@ -294,11 +288,8 @@ class Recommender(ModelRanker):
         ranked = search(index, vectors, k, seen=seen, allowed=allowed)
         empty = [row for row, history in enumerate(histories) if not len(history)]
         if empty:
-            fallback = self.rank(
-                [histories[row] for row in empty],
-                k,
-                allowed=None if allowed is None else allowed.select(empty),
-            )
+            left = None if allowed is None else allowed.select(empty)
+            fallback = self.rank([histories[row] for row in empty], k, allowed=left)
             ranked.items[empty], ranked.scores[empty] = fallback
         return ranked
 

@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from seqrec.errors import SeqRecError
+from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Learner
 from seqrec.rl.prompts import Prompts
-from seqrec.rl.rollouts import Rollouts, Weights
 from seqrec.rl.stage_log import EventLog
 from seqrec.training.state_files import read_newest_state, write_state
 
@@ -41,34 +41,6 @@ UPDATE_LINE = (
     "; entropy {entropy_nats:.2f} nats, reward std {reward_std:.4f}, "
     "{informative_group_share:.0%} of groups informative"
 )
-
-
-class Executor(Protocol):
-    """Runs rollout workers and scorer."""
-
-    def load(self, weights: Weights, version: int) -> None:
-        """Load new weights in every worker."""
-        ...
-
-    def start(self, prompts: Prompts, update: int) -> Any:
-        """Start to sample slates for every prompt, under the weights that were loaded last."""
-        ...
-
-    def collect(self, started: Any) -> Rollouts:
-        """Return the slates of a started call."""
-        ...
-
-    def best(self, prompts: Prompts) -> Rollouts:
-        """Return the most probable slate of every prompt."""
-        ...
-
-    def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
-        """Return the reward of each slate."""
-        ...
-
-    def close(self) -> None:
-        """Stop all processes and threads."""
-        ...
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -70,3 +70,31 @@ class InProcess:
     def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
+
+
+class Executor(Protocol):
+    """Runs rollout workers and scorer."""
+
+    def load(self, weights: Weights, version: int) -> None:
+        """Load new weights in every worker."""
+        ...
+
+    def start(self, prompts: Prompts, update: int) -> Any:
+        """Start to sample slates for every prompt, under the weights that were loaded last."""
+        ...
+
+    def collect(self, started: Any) -> Rollouts:
+        """Return the slates of a started call."""
+        ...
+
+    def best(self, prompts: Prompts) -> Rollouts:
+        """Return the most probable slate of every prompt."""
+        ...
+
+    def score(self, rollouts: Rollouts) -> Float[np.ndarray, "B G"]:
+        """Return the reward of each slate."""
+        ...
+
+    def close(self) -> None:
+        """Stop all processes and threads."""
+        ...

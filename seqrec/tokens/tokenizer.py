@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -75,9 +76,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     file = folder / "tokenizer_config.json"
     try:
         refuse_own_code(json.loads(file.read_text(encoding="utf-8")), file)
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        load = partial(AutoTokenizer.from_pretrained, trust_remote_code=False)
+        tokenizer = load(folder, local_files_only=True)
     except SeqRecError:
         raise
     except Exception as error:  # tokenizers raises bare Exception for a broken file

@@ -1,4 +1,4 @@
-"""What is replaced: only what seqrec wrote, and nothing that the command reads."""
+"""Outputs replace only what seqrec wrote, and nothing that the command reads."""
 
 import os
 from pathlib import Path

@@ -11,7 +11,8 @@ from pydantic import Field
 
 import seqrec
 from seqrec.builders.streams import build_stream
-from seqrec.config.objective import ObjectiveConfig, SFTConfig
+from seqrec.config.objective import SFTConfig
+from seqrec.config.objective_config import ObjectiveConfig
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
