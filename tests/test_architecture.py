@@ -60,6 +60,7 @@ HOMES = {
     "scipy": {"baselines"},
     "implicit": {"baselines"},
     "optuna": {"builders", "runs"},
+    "peft": {"models"},
     "ray": {"rl"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files"}
