@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.config.recipe import Recipe
+from seqrec.config.transition_prior import TransitionPriorConfig
 from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.data.transitions import Transitions, count_transitions
@@ -20,7 +22,7 @@ from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
-from seqrec.models.transition_prior import TransitionPrior
+from seqrec.models.transition_prior.kinds import build_transition_prior
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.item_blocks import event_block_size
 from seqrec.tokens.tokenizer import ItemTokens
@@ -30,9 +32,8 @@ logger = logging.getLogger(__name__)
 
 PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
-NEIGHBOUR_STEPS = 10
-NEIGHBOUR_DECAY = 0.8
-"""Window and decay per step of the neighbours that initial vectors are factorised from."""
+NEIGHBOUR_WEIGHTS = tuple(0.8**step for step in range(10))
+"""Weights, by distance, of the neighbours that initial vectors are factorised from."""
 ROPE_THETA = 10_000.0
 
 
@@ -78,9 +79,9 @@ def build_model(
     if config.content is not None and initial.content is not None:
         content = {"content_width": initial.content.shape[1]}
     if config.transition_prior is not None and initial.transitions is not None:
-        transition_prior = config.transition_prior.model_dump(exclude={"max_edges"})
-        transition_prior["num_edges"] = len(initial.transitions.target)
-        transition_prior["strength"] = config.transition_prior.strength or 0.0
+        transition_prior = prior_settings(
+            config.transition_prior, num_edges=len(initial.transitions.target)
+        )
     model = SeqRecForNextItem(
         SeqRecConfig(
             backbone_config=backbone,
@@ -143,15 +144,13 @@ def build_initial_data(
     content = build_content(config.content, prepared) if config.content else None
     transitions = neighbours = None
     if config.transition_prior is not None:
-        prior = config.transition_prior
+        settings = prior_settings(config.transition_prior, num_edges=0)
+        empty = build_transition_prior(prepared.num_items, settings)
         transitions = build_transitions(
-            prepared,
-            prior.max_steps,
-            prior.step_decay,
-            prior.max_edges,
+            prepared, empty.distance_weights, config.transition_prior.max_edges
         )
     if config.initial_vectors == "associations":
-        neighbours = build_transitions(prepared, NEIGHBOUR_STEPS, NEIGHBOUR_DECAY, None)
+        neighbours = build_transitions(prepared, NEIGHBOUR_WEIGHTS, None)
     return InitialData(content, transitions, neighbours, item_counts)
 
 
@@ -186,6 +185,12 @@ def build_content(
     return TextEncoder.from_pretrained(config.encoder).encode(texts)
 
 
+def prior_settings(config: TransitionPriorConfig, *, num_edges: int) -> dict[str, Any]:
+    """Return the arguments of a transition prior, whose strength may be chosen later."""
+    settings = config.model_dump(exclude={"max_edges"})
+    return {**settings, "num_edges": num_edges, "strength": config.strength or 0.0}
+
+
 def recount_transitions(
     model: SeqRecForNextItem,
     prepared: PreparedData,
@@ -195,23 +200,22 @@ def recount_transitions(
     """Give a model's transition prior the counts of the training part of some data."""
     old = model.transition_prior
     assert old is not None and model.config.transition_prior is not None
-    transitions = build_transitions(prepared, old.max_steps, old.step_decay, max_edges)
+    transitions = build_transitions(prepared, old.distance_weights, max_edges)
     settings = {**model.config.transition_prior, "num_edges": len(transitions.target)}
-    prior = TransitionPrior(len(item_counts), **settings)
+    prior = build_transition_prior(len(item_counts), settings)
     prior.load_transitions(*map(torch.from_numpy, transitions), item_counts)  # type: ignore[call-arg]
     model.transition_prior, model.config.transition_prior = prior, settings
 
 
 def build_transitions(
-    prepared: PreparedData, max_steps: int, step_decay: float, max_edges: int | None
+    prepared: PreparedData, distance_weights: Sequence[float], max_edges: int | None
 ) -> Transitions:
     """Return transition counts from one pass over the training part."""
     blocks = prepared.blocks()
     return count_transitions(
         (blocks.read([block]) for block in range(len(blocks))),
         prepared.num_items,
-        max_steps=max_steps,
-        step_decay=step_decay,
+        distance_weights=distance_weights,
         max_edges=max_edges,
     )
 

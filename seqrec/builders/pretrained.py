@@ -15,7 +15,7 @@ from seqrec.builders.model import build_content, recount_transitions
 from seqrec.builders.named_models import check_strict
 from seqrec.builders.other_catalog import carry_over, describe_other_catalog
 from seqrec.config.load import with_settings
-from seqrec.config.model import OVER_PRETRAINED, ModelConfig, TransitionPriorConfig
+from seqrec.config.model import OVER_PRETRAINED, ModelConfig
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -184,7 +184,8 @@ def fit_to_log(
         return
     counts = torch.from_numpy(item_counts)
     if not torch.equal(prior.popularity, ((counts + 1) / (counts + 1).sum())):
-        max_edges = (recipe.model.transition_prior or TransitionPriorConfig()).max_edges
+        settings = recipe.model.transition_prior
+        max_edges = None if settings is None else settings.max_edges
         recount_transitions(model, prepared, counts, max_edges)
         logger.warning("%s: its transition prior counts the transitions of the new log", START_KEY)
 

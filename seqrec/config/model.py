@@ -10,25 +10,8 @@ from pydantic import (
 )
 
 from seqrec.config.block import Block
-from seqrec.config.limits import MAX_FACTOR, MAX_ITEMS, MAX_LAYERS, MAX_LIST, MAX_WIDTH
-
-
-class TransitionPriorConfig(Block):
-    max_steps: int = Field(default=10, gt=0, le=MAX_LIST)
-    """Largest distance, in items, between two items of a history that count as a transition; also
-    the number of recent items that predict the next one."""
-    step_decay: float = Field(default=0.5, gt=0, le=1)
-    """Weight of a transition over n + 1 steps, relative to one over n steps."""
-    query_decay: float = Field(default=0.7, gt=0, le=1)
-    """Weight of a recent item's transitions, relative to those of the item after it."""
-    smoothing: float = Field(default=30.0, gt=0, le=MAX_FACTOR)
-    """Pseudo-count of transitions that popularity contributes to every item."""
-    strength: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
-    """Factor on the prior's log-probabilities; the decoder is trained with them added to its
-    logits. null: the decoder is trained without the prior, and validation chooses the factor
-    afterwards; with a teacher that has a prior: the teacher's factor."""
-    max_edges: int | None = Field(default=None, gt=0, le=MAX_ITEMS)
-    """Largest number of following items stored for each item, the most frequent ones; null: all."""
+from seqrec.config.limits import MAX_FACTOR, MAX_LAYERS, MAX_WIDTH
+from seqrec.config.transition_prior import TransitionPriorConfig
 
 
 class ContentConfig(Block):

@@ -1,6 +1,6 @@
 """Transition counts: pairs of items in the training part, weighted by their distance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class Transitions(NamedTuple):
     first_edge: Int[np.ndarray, " I+1"]
     target: Int[np.ndarray, " E"]
     weight: Float[np.ndarray, " E"]
-    """An item ``d`` steps after another adds ``step_decay ** (d - 1)``."""
+    """An item ``d`` steps after another adds the weight of distance ``d``."""
     leaving: Float[np.ndarray, " I"]
     """The weight of all edges of an item, including those dropped by ``max_edges``."""
 
@@ -29,17 +29,15 @@ def count_transitions(
     parts: Iterable[Histories],
     num_items: int,
     *,
-    max_steps: int,
-    step_decay: float,
+    distance_weights: Sequence[float],
     max_edges: int | None = None,
 ) -> Transitions:
-    """Count the transitions between training interactions up to ``max_steps`` apart.
+    """Count the transitions between the training interactions of every user.
 
     Args:
         parts: histories of different users.
         num_items: the catalog's size.
-        max_steps: largest distance between two interactions of a user.
-        step_decay: weight of a transition, relative to one that is a step shorter.
+        distance_weights: weight of a transition by its distance, from 1 to the largest that counts.
         max_edges: number of the heaviest edges that an item keeps; ties keep the lowest target.
             All edges if absent.
     """
@@ -49,10 +47,10 @@ def count_transitions(
         items = histories.items[in_training].astype(np.int64)
         users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
         users = users[in_training]
-        for distance in range(1, max_steps + 1):
+        for distance, weight in enumerate(distance_weights, start=1):
             is_pair = users[distance:] == users[:-distance]
             pairs = items[:-distance][is_pair] * num_items + items[distance:][is_pair]
-            edges.add(pairs, step_decay ** (distance - 1))
+            edges.add(pairs, weight)
     return edges.transitions(max_edges)
 
 

@@ -12,7 +12,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.transition_prior import TransitionPrior
+from seqrec.models.transition_prior.counts import TransitionPrior
 
 
 class Edges(NamedTuple):
@@ -48,6 +48,7 @@ def carry_rows(
         edges = carry_edges(model.transition_prior, items)
         config.transition_prior = {
             **(config.transition_prior or {}),
+            **model.transition_prior.settings_over(len(items)),
             "num_edges": len(edges.target),
         }
     carried = SeqRecForNextItem(config)

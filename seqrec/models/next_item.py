@@ -18,7 +18,9 @@ from seqrec.models.documents import last_positions
 from seqrec.models.encoder import HistoryEncoder
 from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
-from seqrec.models.transition_prior import TransitionPrior, last_items, last_items_after
+from seqrec.models.transition_prior.counts import TransitionPrior
+from seqrec.models.transition_prior.kinds import build_transition_prior
+from seqrec.models.transition_prior.recent_items import last_items, last_items_after
 
 
 @dataclass
@@ -48,7 +50,9 @@ class SeqRecForNextItem(HistoryEncoder):
             self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
         self.transition_prior: TransitionPrior | None = None
         if config.transition_prior is not None:
-            self.transition_prior = TransitionPrior(config.num_items, **config.transition_prior)
+            self.transition_prior = build_transition_prior(
+                config.num_items, config.transition_prior
+            )
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -99,7 +103,7 @@ class SeqRecForNextItem(HistoryEncoder):
         prior = self.active_prior
         if prior is None:
             return None
-        return last_items(self.decode_items(input_ids), documents, prior.max_steps)
+        return last_items(self.decode_items(input_ids), documents, prior.num_recent)
 
     def recent_items_after(
         self, histories: Sequence[Int[np.ndarray, " T"]]
@@ -108,7 +112,7 @@ class SeqRecForNextItem(HistoryEncoder):
         prior = self.active_prior
         if prior is None:
             return None
-        return last_items_after(histories, prior.max_steps).to(self.device)
+        return last_items_after(histories, prior.num_recent).to(self.device)
 
     def catalog_scores(
         self,

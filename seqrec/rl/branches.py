@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.transition_prior import with_next_item
+from seqrec.models.transition_prior.recent_items import with_next_item
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.shared_prefix import Layout
 

@@ -27,7 +27,7 @@ def dense(transitions, num_items):
 
 def test_by_hand():
     histories = histories_of([0, 1, 2], [0, 1], [2, 0])
-    found = count_transitions([histories], 3, max_steps=2, step_decay=0.5)
+    found = count_transitions([histories], 3, distance_weights=[1, 0.5])
     assert dense(found, 3).tolist() == [[0, 2, 0.5], [0, 0, 1], [1, 0, 0]]
     assert found.leaving.tolist() == [2.5, 1, 1]
 
@@ -43,7 +43,7 @@ def test_equal_a_loop_over_pairs_whatever_the_parts(generator, monkeypatch, num_
             for start in range(max(end - 3, 0), end):
                 expected[items[start], items[end]] += 0.7 ** (end - start - 1)
     parts = [histories_of(*lists[part::num_parts], num_held_out=1) for part in range(num_parts)]
-    found = count_transitions(parts, 9, max_steps=3, step_decay=0.7)
+    found = count_transitions(parts, 9, distance_weights=[1, 0.7, 0.49])
     np.testing.assert_allclose(dense(found, 9), expected, rtol=1e-6)
     np.testing.assert_allclose(found.leaving, expected.sum(axis=1))
     assert all((np.diff(row) > 0).all() for row in np.split(found.target, found.first_edge[1:-1]))
@@ -51,6 +51,6 @@ def test_equal_a_loop_over_pairs_whatever_the_parts(generator, monkeypatch, num_
 
 def test_only_the_heaviest_edges_are_kept_and_all_are_counted():
     histories = histories_of([0, 1], [0, 2], [0, 2], [0, 3], [1, 0])
-    found = count_transitions([histories], 4, max_steps=1, step_decay=0.5, max_edges=2)
+    found = count_transitions([histories], 4, distance_weights=[1], max_edges=2)
     assert dense(found, 4).tolist() == [[0, 1, 2, 0], [1, 0, 0, 0], [0] * 4, [0] * 4]
     assert found.leaving.tolist() == [4, 1, 0, 0]

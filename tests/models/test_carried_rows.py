@@ -6,7 +6,8 @@ import torch
 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.carried_rows import carry_edges, carry_rows, give_rows
-from seqrec.models.transition_prior import TransitionPrior
+from seqrec.models.transition_prior.kinds import build_transition_prior
+from seqrec.models.transition_prior.mean import TransitionMean
 from tests.conftest import small_config
 
 ITEMS = torch.tensor([7, 3, -1, 99, 0])
@@ -45,7 +46,7 @@ def test_a_model_with_content_gives_new_items_rows_that_keep_their_vectors():
 def prior_of(counts):
     """The prior of a matrix of transition counts, without a limit on history."""
     edges = counts.nonzero()
-    prior = TransitionPrior(
+    prior = TransitionMean(
         len(counts),
         len(edges),
         max_steps=1,
@@ -78,3 +79,25 @@ def test_transitions_of_dropped_items_are_subtracted_and_new_items_have_none():
     # item counts 2, 8, 1 of the model: popularity 3, 9 and 2 of 14; a new item has the least
     expected = torch.tensor([9.0, 2.0, 3.0])
     torch.testing.assert_close(edges.popularity, expected / expected.sum())
+
+
+def test_a_product_over_more_items_scores_the_old_ones_as_before():
+    settings = {
+        "name": "product",
+        "max_steps": 1,
+        "distance_exponent": 1.0,
+        "smoothing": 6.0,
+        "max_items": 2,
+        "recent_items": 2,
+        "recent_share": 1.0,
+        "history_decay": 0.5,
+        "popularity_penalty": 0.0,
+        "strength": 1.0,
+    }
+    wider = {**settings, **build_transition_prior(3, {**settings, "num_edges": 0}).settings_over(5)}
+    weight = torch.tensor([3.0, 1.0])
+    old = build_transition_prior(3, {**settings, "num_edges": 2}).edge_values(weight)
+    assert torch.equal(
+        build_transition_prior(5, {**wider, "num_edges": 2}).edge_values(weight), old
+    )
+    assert wider["smoothing"] == 10.0

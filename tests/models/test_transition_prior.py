@@ -11,7 +11,11 @@ from seqrec.data.splits import TRAIN
 from seqrec.data.transitions import count_transitions
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import load_model
-from seqrec.models.transition_prior import last_items, last_items_after, with_next_item
+from seqrec.models.transition_prior.recent_items import (
+    last_items,
+    last_items_after,
+    with_next_item,
+)
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -31,7 +35,9 @@ def build_transitions(lists):
         np.concatenate(lists).astype(np.int32),
         np.full(sum(map(len, lists)), TRAIN, dtype=np.uint8),
     )
-    return count_transitions([histories], NUM_ITEMS, max_steps=STEPS, step_decay=DECAY)
+    return count_transitions(
+        [histories], NUM_ITEMS, distance_weights=[DECAY**step for step in range(STEPS)]
+    )
 
 
 def model_with_prior(lists):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seqrec.models.transition_prior import TransitionPrior
+from seqrec.models.transition_prior.counts import TransitionPrior
 from seqrec.ranking.ranker import Ranker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.validation import validation_metrics
