@@ -52,6 +52,7 @@ _HOMES = {
     "evaluate": "seqrec.jobs.evaluate",
     "recommend": "seqrec.jobs.recommend",
     "export": "seqrec.jobs.export",
+    "verify": "seqrec.jobs.verify",
     "fit": "seqrec.jobs.fit",
     "demo": "seqrec.jobs.demo",
 }

@@ -38,9 +38,10 @@ LOWER = {
     "training": {"data", "tokens", "losses", "models", "ranking", "evaluation"},
     "rl": {"data", "tokens", "losses", "models", "evaluation", "training"},
 }
-LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports"} | {"config"}
-LOWER["objectives"] = {*LOWER} - {"baselines", "retrieval"}
-LOWER["runs"] = {*LOWER, "seqrec"} - {"baselines", "ranking", "retrieval", "rl"}
+LOWER["verification"] = {"data", "tokens", "models", "retrieval", "ranking"}
+LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports", "verification"} | {"config"}
+LOWER["objectives"] = {*LOWER} - {"baselines", "retrieval", "verification"}
+LOWER["runs"] = {*LOWER, "seqrec"} - {"baselines", "ranking", "retrieval", "rl", "verification"}
 LOWER["jobs"] = {*LOWER, "seqrec"} - {"losses", "models", "objectives", "rl", "training"}
 LOWER["__main__"] = {"cli"}
 LOWER["cli"] = {"config", "reports", "seqrec"}
@@ -52,7 +53,7 @@ HOMES = {
     "pydantic": {"config"},
     "polars": {"data"},
     "tokenizers": {"tokens"},
-    "transformers": {"tokens", "models", "builders", "objectives"},
+    "transformers": {"tokens", "models", "builders", "objectives", "verification"},
     "lightning": {"training"},
     "torchmetrics": {"evaluation", "training"},
     "faiss": {"retrieval"},

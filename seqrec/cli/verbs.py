@@ -18,6 +18,7 @@ from seqrec.cli.serving import export, recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
 from seqrec.cli.training_data import cache, pairs
+from seqrec.cli.verification import verify
 from seqrec.errors import MESSAGE_LETTERS, SeqRecError, shorten
 
 EXIT_MISTAKE = 2
@@ -55,6 +56,7 @@ for _verb in (
     evaluate,
     recommend,
     export,
+    verify,
     demo,
 ):
     app.command()(results_alone(_verb))

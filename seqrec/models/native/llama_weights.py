@@ -27,9 +27,9 @@ def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
     has_biases = config.relative_bias or config.time_bias is not None
     if config.block != "llama" or has_biases or config.gated_residual:
         raise SeqRecError(
-            f"a decoder of block {config.block!r}, relative_bias {config.relative_bias}, "
-            f"time_bias {config.time_bias}, gated_residual {config.gated_residual} has no Llama "
-            "equivalent; only plain block llama has"
+            f"no Llama equivalent: block {config.block!r}, relative_bias {config.relative_bias}, "
+            f"time_bias {config.time_bias}, gated_residual {config.gated_residual}; only plain "
+            "block llama has one"
         )
     llama = LlamaModel(
         LlamaConfig(

@@ -1,0 +1,1 @@
+"""Properties that a model must have for training, evaluation and serving to agree; see ``run``."""
