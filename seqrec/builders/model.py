@@ -19,6 +19,7 @@ from seqrec.data.transitions import Transitions, count_transitions
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
+from seqrec.models.growth import pad_size
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
@@ -30,7 +31,6 @@ from seqrec.training.optimizers import adamw, warmup_and_decay
 
 logger = logging.getLogger(__name__)
 
-PADDING_MULTIPLE = 64
 NORM_EPS = 1e-6
 NEIGHBOUR_WEIGHTS = tuple(0.8**step for step in range(10))
 """Weights, by distance, of the neighbours that initial vectors are factorised from."""
@@ -47,11 +47,6 @@ class InitialData(NamedTuple):
     """Neighbour counts that initial vectors are factorised from."""
     item_counts: Int[np.ndarray, " I"]
     """Number of training interactions of every item."""
-
-
-def pad_size(size: int) -> int:
-    """Round a number of rows up to a multiple of 64, which suits matrix products."""
-    return -(-size // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
 
 def build_model(

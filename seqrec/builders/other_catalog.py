@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.builders.model import pad_size
 from seqrec.data.catalog import with_counts
 from seqrec.data.item_mapping import ItemMapping
 from seqrec.data.prepared import PreparedData
@@ -16,6 +15,7 @@ from seqrec.models.carried_rows import carry_rows
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_coder
+from seqrec.models.growth import pad_size
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.data_recommender import DataRecommender
 from seqrec.ranking.recommender import Recommender

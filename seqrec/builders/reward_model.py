@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.builders.model import decoder_config, pad_size
+from seqrec.builders.model import decoder_config
 from seqrec.builders.reward_data import RewardData
 from seqrec.config.recipe import Recipe
 from seqrec.evaluation.rating_baselines import RatedLog
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
+from seqrec.models.growth import pad_size
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import rating_vectors
 from seqrec.models.reward import RewardMember

@@ -53,9 +53,14 @@ def build_tokenizer(
     Truncation keeps the end of a history, of which a model reads the last items.
     """
     words = [*SPECIAL_TOKENS, *map(item_token, item_ids), *features]
-    vocabulary = {word: token for token, word in enumerate(words)}
-    if len(vocabulary) < len(words):
+    if len(set(words)) < len(words):
         raise SeqRecError("the catalog has an item id twice; each id must be unique")
+    return build_word_tokenizer(words)
+
+
+def build_word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Return the tokenizer whose tokens are these words, the special tokens among them."""
+    vocabulary = {word: token for token, word in enumerate(words)}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_TOKEN))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(

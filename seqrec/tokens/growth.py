@@ -1,0 +1,84 @@
+"""Growth of a tokenizer: new words stand in one block after the old ones, which keep their tokens.
+
+A language model's tokenizer finds a new word inside text and between spaces alike, and what
+stands before it is encoded as if the text ended there. New words are no special tokens: they stay
+in decoded answers, and ``encode_plain_text`` finds them where it leaves special tokens alone.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tokenizers import AddedToken, models
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.errors import SeqRecError
+from seqrec.tokens.tokenizer import build_word_tokenizer, get_words
+
+
+class GrownTokenizer(NamedTuple):
+    """A tokenizer with new words."""
+
+    tokenizer: PreTrainedTokenizerFast
+    first_token: int
+    """The token of the first new word; the others follow."""
+    words: list[str]
+    """The new words, in the order of their tokens."""
+
+
+def grow_tokenizer(tokenizer: PreTrainedTokenizerFast, words: Sequence[str]) -> GrownTokenizer:
+    """Return a copy of a tokenizer that has all of the words as tokens.
+
+    Args:
+        tokenizer: of items, or a language model's.
+        words: such as ``item_token`` of items in catalog order; words that are tokens already keep
+            their tokens.
+
+    Raises:
+        SeqRecError: a word that is empty, has blanks or is there twice, or a tokenizer whose tokens
+            have gaps.
+    """
+    check_words(words)
+    vocabulary = tokenizer.get_vocab()
+    new = [word for word in words if word not in vocabulary]
+    first_token = 1 + max(vocabulary.values(), default=-1)
+    if isinstance(tokenizer.backend_tokenizer.model, models.WordLevel):
+        grown = build_word_tokenizer([*get_words(tokenizer), *new])
+        grown.model_max_length = tokenizer.model_max_length
+    else:
+        grown = copy.deepcopy(tokenizer)
+        grown.add_tokens([AddedToken(word, normalized=False, special=False) for word in new])
+    tokens = list(range(first_token, first_token + len(new)))
+    if grown.convert_tokens_to_ids(new) != tokens:
+        raise SeqRecError(
+            f"tokenizer: its {len(vocabulary):,} tokens are not numbered 0 to "
+            f"{len(vocabulary) - 1:,}, so that new words cannot follow them; name another tokenizer"
+        )
+    return GrownTokenizer(grown, first_token, new)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse words that no tokenizer would find again.
+
+    Raises:
+        SeqRecError: the first one that is empty, has blanks or is there twice.
+    """
+    seen = set()
+    for word in words:
+        if not word or any(letter.isspace() for letter in word):
+            raise SeqRecError(f"new word {word!r}: is empty or has blanks; escape them")
+        if word in seen:
+            raise SeqRecError(f"new word {word!r}: is there twice; name it once")
+        seen.add(word)
+
+
+def encode_plain_text(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of texts in which special tokens are at most spelled, never meant.
+
+    ``<|im_end|>`` in a user's text is encoded as the letters that it is made of. Words of a growth,
+    such as items, are found. No token is added at the start or end.
+    """
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+    return [list(tokens) for tokens in encoded["input_ids"]]
