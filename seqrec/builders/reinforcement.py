@@ -9,12 +9,28 @@ import torch
 
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import RLConfig, SlatesConfig
+from seqrec.config.rl import (
+    AlgorithmConfig,
+    DrGRPOConfig,
+    GRPOConfig,
+    ReinforceConfig,
+    RLConfig,
+    RLOOConfig,
+    SlatesConfig,
+)
 from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, find_hits
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    leave_one_out_advantages,
+    policy_gradient,
+    share_clipped,
+    standardized_advantages,
+)
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -42,6 +58,33 @@ def build_sampler(config: SlatesConfig, max_length: int, events: EventTokens | N
     """Return the sampler of a recipe; with ``events`` it samples plans before slates."""
     size = config.num_slates, config.slate_size, config.temperature, max_length
     return PlannedSampler(*size, events) if events else SAMPLERS[config.sampler](*size)
+
+
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
+    """Bind advantages, loss and passes of the algorithm that the settings name."""
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_sequence_level": config.is_sequence_level,
+            }
+            return Algorithm(
+                standardized_advantages if config.name == "grpo" else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.ppo_epochs,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)
 
 
 def check_plans(start: Recommender, path: str) -> None:

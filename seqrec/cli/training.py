@@ -20,7 +20,12 @@ Seeds = Annotated[
         "stands for its number."
     ),
 ]
-ResumeRun = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
+ResumeRun = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Continue an interrupted run, or a finished one with more epochs."
+    ),
+]
 SearchFolder = Annotated[Path | None, typer.Option(help="Folder of the search to write.")]
 Trials = Annotated[
     int, typer.Option(metavar="N", help="Total number of trials, each with other settings.")

@@ -40,7 +40,9 @@ def train(
     """Train a model and write its run folder.
 
     The run is written to ``OUT.partial``, which is renamed to ``OUT`` at the end. ``resume``
-    continues an interrupted run. The global random state of the process does not change.
+    continues an interrupted run; with a larger ``trainer.max_epochs`` also a finished one, which
+    stays in place until the longer one replaces it. The global random state of the process does
+    not change.
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
@@ -52,7 +54,7 @@ def train(
             ``"0,1"``. ``resume`` trains the missing runs and includes other seeds of the folder.
             ``{seed}`` in an override is replaced by the run's seed, so that each run can start
             from a model of the same seed.
-        resume: continue an interrupted run.
+        resume: continue an interrupted run, or a finished one with more epochs.
         overwrite: replace ``out``.
 
     Returns:

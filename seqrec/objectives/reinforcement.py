@@ -12,6 +12,7 @@ import torch
 from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reinforcement import (
+    build_algorithm,
     build_executor,
     build_learner,
     build_sampler,
@@ -21,44 +22,28 @@ from seqrec.builders.reinforcement import (
 )
 from seqrec.builders.rewards import build_scorer, find_reward_folder
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import (
-    AlgorithmConfig,
-    DrGRPOConfig,
-    GRPOConfig,
-    ModelRewardConfig,
-    ReinforceConfig,
-    RLConfig,
-    RLOOConfig,
-)
+from seqrec.config.rl import ModelRewardConfig, RLConfig
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
-from seqrec.losses.policy import (
-    centred_advantages,
-    clipped_policy_gradient,
-    leave_one_out_advantages,
-    policy_gradient,
-    share_clipped,
-    standardized_advantages,
-)
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
 from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
-from seqrec.rl.controller import Controller, HeldOutPrompts, Outcome
+from seqrec.rl.controller import Controller, Outcome
 from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
-from seqrec.rl.learner import Algorithm
-from seqrec.rl.prompts import PromptSource
+from seqrec.rl.prompts import HeldOutPrompts, PromptSource
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import Scorer
 from seqrec.tokens.events.log import event_blocks
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult, get_device
+from seqrec.training.interrupts import EndingSignals
 from seqrec.training.loaders import QueryLoader
 
 EVENTS_FILE = "events.jsonl"
@@ -174,8 +159,16 @@ class RLObjective(Objective):
             settings, self.model, self.sampler, self.make_scorer, self.recipe.trainer.seed
         )
 
-    def build_controller(self, folder: Path, executor: Executor) -> Controller:
-        """Assemble all roles; each is an attribute that may be replaced before the run."""
+    def build_controller(
+        self, folder: Path, executor: Executor, is_ending: Callable[[], bool] = lambda: False
+    ) -> Controller:
+        """Assemble all roles; each is an attribute that may be replaced before the run.
+
+        Args:
+            folder: of the run.
+            executor: runs workers and scorer.
+            is_ending: returns True when the run shall be saved and end.
+        """
         settings, ranker = get_config(self.recipe), self.ranker
         guard = settings.guard
         return Controller(
@@ -205,11 +198,14 @@ class RLObjective(Objective):
             num_updates=settings.num_updates,
             check_every=guard.check_every,
             max_staleness=settings.max_staleness,
+            is_ending=is_ending,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
 
     def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
         """Run the controller; if that fails, save the last good weights.
+
+        SIGTERM and SIGHUP save the state after the update at work, and end the run.
 
         Raises:
             SeqRecError: a reward that fails, Ray is missing or fails; the message says where the
@@ -217,7 +213,9 @@ class RLObjective(Objective):
         """
         executor = self.build_executor()
         try:
-            self.outcome = self._run(self.build_controller(folder, executor), folder)
+            with EndingSignals() as signals:
+                controller = self.build_controller(folder, executor, signals.is_ending)
+                self.outcome = self._run(controller, folder)
         finally:
             executor.close()
         (folder / TIMELINE_FILE).write_bytes(timeline(read_events(folder / EVENTS_FILE)))
@@ -270,30 +268,3 @@ def get_config(recipe: Recipe) -> RLConfig:
     """Return the objective block, which must be that of RL."""
     assert recipe.objective.name == "rl"
     return recipe.objective
-
-
-def build_algorithm(config: AlgorithmConfig) -> Algorithm:
-    """Bind advantages, loss and passes of the algorithm that the settings name."""
-    match config:
-        case GRPOConfig() | DrGRPOConfig():
-            bounds: dict[str, Any] = {
-                "clip_low": config.clip_low,
-                "clip_high": config.clip_high,
-                "is_sequence_level": config.is_sequence_level,
-            }
-            return Algorithm(
-                standardized_advantages if config.name == "grpo" else centred_advantages,
-                partial(clipped_policy_gradient, **bounds),
-                config.ppo_epochs,
-                partial(share_clipped, **bounds),
-            )
-        case RLOOConfig():
-            return Algorithm(leave_one_out_advantages, _without_ratio)
-        case ReinforceConfig():
-            return Algorithm(torch.clone, _without_ratio)
-
-
-def _without_ratio(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return policy_gradient(log_prob, advantages)

@@ -2,7 +2,12 @@
 
 from seqrec.outputs.existing import refuse_existing, refuse_existing_file
 from seqrec.outputs.locations import locate_output
-from seqrec.outputs.locks import describe_os_error, lock_output, reserve_output
+from seqrec.outputs.locks import (
+    describe_os_error,
+    lock_output,
+    reserve_output,
+    settle_output,
+)
 from seqrec.outputs.ownership import METRICS_FILE, find_foreign
 from seqrec.outputs.replacing import swap_in
 from seqrec.outputs.writing import new_file, new_folder
@@ -18,5 +23,6 @@ __all__ = [
     "refuse_existing",
     "refuse_existing_file",
     "reserve_output",
+    "settle_output",
     "swap_in",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seqrec.errors import SeqRecError
-from seqrec.outputs.replacing import clear_leftovers
+from seqrec.outputs.replacing import clear_leftovers, is_half_replaced
 
 _WAIT_SECONDS = 0.2
 """Time for a process that ends just now."""
@@ -26,7 +26,8 @@ def lock_output(out: Path) -> Iterator[None]:
 
     What a killed process left beside it is deleted. The operating system holds the lock of
     ``.OUT.lock`` beside it and releases it when the process ends, however it ends: a lock is never
-    stale, and a process id that is used again does not matter.
+    stale, and a process id that is used again does not matter. Its holder alone unlinks the file,
+    before the release; who had opened it by then gets no lock of it and tries again.
 
     Raises:
         SeqRecError: another process holds it.
@@ -52,6 +53,17 @@ def lock_output(out: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows deletes no file that is open
             file.unlink()
         lock.release()
+
+
+def settle_output(out: Path) -> None:
+    """Finish the replacement of ``out`` in which a process was killed.
+
+    Raises:
+        SeqRecError: another process writes it.
+    """
+    if is_half_replaced(out):
+        with lock_output(out):
+            pass
 
 
 @contextmanager

@@ -38,7 +38,7 @@ _SEARCH = ("best.yaml", "study.db*", "trials.txt", "trials.png")
 _EVALUATION = ("per_user.parquet", "report.html")
 _EXPORT = ("ids.json", "vectors.npy", "index.faiss")
 _CACHE = ("part-[0-9]*.parquet", "[0-9]*.parquet")
-_UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*")
+_UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*", ".*.replacing-*")
 _DEMO = ("log/ratings.csv", "log/movies.csv")
 _DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs*")
 """Files that file managers and network disks leave in every folder."""

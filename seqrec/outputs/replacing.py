@@ -11,16 +11,22 @@ _RENAME_EXCHANGE = 2
 
 
 def swap_in(aside: Path, out: Path) -> None:
-    """Move ``aside`` to ``out`` in one step, then delete the replaced folder."""
+    """Move ``aside`` to ``out`` in one step, then delete the replaced folder.
+
+    After a kill between the two, a file beside ``out`` tells that ``aside`` is what was replaced.
+    """
     if not out.exists():
         aside.rename(out)
         return
+    note = out.with_name(f".{out.name}.replacing-{out.stat().st_ino}")
+    note.touch()
     if not _exchange(aside, out):
         old = aside.with_name(f".{out.name}.replaced-{os.getpid()}")
         out.rename(old)
         aside.rename(out)
         aside = old
     shutil.rmtree(aside, ignore_errors=True)
+    note.unlink(missing_ok=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -41,9 +47,19 @@ def _recover(out: Path) -> None:
             old.rename(out)
 
 
+def is_half_replaced(out: Path) -> bool:
+    """Return whether a process was killed while it replaced ``out``."""
+    return bool(_find_leftovers(out, "replacing"))
+
+
 def clear_leftovers(out: Path) -> None:
     """Delete what killed processes left beside ``out``; the caller holds its lock."""
     _recover(out)
+    for note in _find_leftovers(out, "replacing"):
+        old = out.with_name(f"{out.name}.partial")
+        if old.exists() and note.name.endswith(f"-{old.stat().st_ino}"):
+            delete(old)
+        note.unlink()
     for path in (*_find_leftovers(out, "partial"), *_find_leftovers(out, "replaced")):
         delete(path)
 

@@ -9,31 +9,27 @@ for update in range(num_updates):
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Learner
-from seqrec.rl.prompts import Prompts
+from seqrec.rl.prompts import HeldOutPrompts, Prompts
+from seqrec.rl.rollouts import Rollouts, pack_rollouts, unpack_rollouts
 from seqrec.rl.stage_log import EventLog
 from seqrec.training.state_files import read_newest_state, write_state
 
 STATE_FILE = "controller.pt"
 STATE_KEYS = (
-    "update",
-    "learner",
-    "good",
-    "guard",
-    "kl_coef",
-    "rollbacks",
-    "first_mix",
-    "log",
+    *("update", "learner", "good", "guard", "kl_coef", "rollbacks", "first_mix", "log"),
+    *("update_stats", "ahead"),
 )
 CAREFUL_PENALTY = 2.0
 CAREFUL_LEARNING_RATE = 0.5
@@ -41,17 +37,6 @@ UPDATE_LINE = (
     "; entropy {entropy_nats:.2f} nats, reward std {reward_std:.4f}, "
     "{informative_group_share:.0%} of groups informative"
 )
-
-
-@dataclass
-class HeldOutPrompts:
-    """Prompts of held-out users, and the metrics of a policy on them."""
-
-    prompts: Prompts
-    metric: Callable[[], float]
-    """Returns a ranking metric of the current policy."""
-    genres: Bool[np.ndarray, "I G"] | None = None
-    """Genres of every item, for the shift of their mix; None if they are unknown."""
 
 
 @dataclass
@@ -86,6 +71,7 @@ class Controller:
         num_updates: int,
         check_every: int,
         max_staleness: int = 0,
+        is_ending: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = print,
     ) -> None:
         """Set the roles and the settings of the loop.
@@ -104,6 +90,7 @@ class Controller:
             max_staleness: updates that rollouts may lag behind the learner; as many batches are
                 sampled ahead. The clipped ratio of new to old probabilities corrects for the lag.
                 0: sampling and updates alternate.
+            is_ending: returns True when the run shall be saved and end, as after SIGTERM.
             say: prints a line.
         """
         self.source = source
@@ -117,14 +104,15 @@ class Controller:
         self.num_updates = num_updates
         self.check_every = check_every
         self.max_staleness = max_staleness
+        self.is_ending = is_ending
         self.say = say
         self.update = 0
         self.rollbacks: list[str] = []
         self.good: dict[str, Any] = {}
         self.first_mix: list[float] | None = None
         """Share of every genre among the items recommended at the start."""
-        self._started: deque[Any] = deque()
-        """Started batches, the next update's first."""
+        self._ahead: deque[Callable[[], Rollouts]] = deque()
+        """Each waits for a batch that is sampled ahead and returns it, the next update's first."""
         self._update_stats: list[dict[str, float]] = []
         """Statistics of each update since the last check of the guard."""
 
@@ -133,6 +121,7 @@ class Controller:
 
         Raises:
             SeqRecError: the policy is beyond the guard's limits from the start.
+            KeyboardInterrupt: the run was told to end; its state is saved.
         """
         if not self.good:
             self.resume()
@@ -149,12 +138,15 @@ class Controller:
             self._publish()
             self._one_update()
             self.update += 1
-            if self.update % self.check_every and self.update < self.num_updates:
-                continue
-            if not self._check() and not self._roll_back():
+            is_checked = self.update % self.check_every == 0 or self.update == self.num_updates
+            if is_checked and not self._check() and not self._roll_back():
                 reason = f"stopped: {self.rollbacks[-1]}"
                 break
-            self.save()
+            is_ending = self.is_ending()
+            if is_checked or is_ending:
+                self.save()
+            if is_ending:
+                raise KeyboardInterrupt
         self.learner.load_state_dict(self.good["learner"])
         return Outcome(
             self.update,
@@ -169,9 +161,10 @@ class Controller:
 
     def _one_update(self) -> None:
         last = min(self.update + self.max_staleness, self.num_updates - 1)
-        for update in range(self.update + len(self._started), last + 1):
-            self._started.append(self.executor.start(self.source(update), update))
-        rollouts = self.executor.collect(self._started.popleft())
+        for update in range(self.update + len(self._ahead), last + 1):
+            started = self.executor.start(self.source(update), update)
+            self._ahead.append(partial(self.executor.collect, started))
+        rollouts = self._ahead.popleft()()
         counts: dict[str, Any] = {
             "slates": int(np.prod(rollouts.items.shape[:2])),
             "titles": len(np.unique(rollouts.items)),
@@ -240,7 +233,7 @@ class Controller:
 
     def _roll_back(self) -> bool:
         """Restore the last good weights; return True if training continues, more carefully."""
-        self._started.clear()
+        self._ahead.clear()
         with self.log.stage("roll back", self.update, "learner") as counts:
             counts["reason"] = self.rollbacks[-1]
             self.learner.roll_back(self.good["learner"], CAREFUL_LEARNING_RATE)
@@ -262,6 +255,8 @@ class Controller:
             "rollbacks": self.rollbacks,
             "first_mix": self.first_mix,
             "log": self.log.state_dict(),
+            "update_stats": self._update_stats,
+            "ahead": [pack_rollouts(collect(), self.log.started) for collect in self._ahead],
         }
         write_state(state, self.folder / STATE_FILE, keep_previous=True)
 
@@ -292,3 +287,7 @@ class Controller:
         self.rollbacks = state["rollbacks"]
         self.first_mix = state["first_mix"]
         self.log.load_state_dict(state["log"])
+        self._update_stats = state["update_stats"]
+        for update, packed in enumerate(state["ahead"], self.update):
+            rollouts = unpack_rollouts(packed, self.source(update), self.log.started)
+            self._ahead.append(partial(replace, rollouts))

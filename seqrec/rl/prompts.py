@@ -1,10 +1,10 @@
 """Prompts: histories cut inside the training part, with the interactions after the cut."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqrec.data.histories import Histories
 from seqrec.data.splits import TRAIN
@@ -34,6 +34,17 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.histories)
+
+
+@dataclass
+class HeldOutPrompts:
+    """Prompts of held-out users, and the metrics of a policy on them."""
+
+    prompts: Prompts
+    metric: Callable[[], float]
+    """Returns a ranking metric of the current policy."""
+    genres: Bool[np.ndarray, "I G"] | None = None
+    """Genres of every item, for the shift of their mix; None if they are unknown."""
 
 
 class PromptSource:

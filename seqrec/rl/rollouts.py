@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,29 @@ def build_slates(rollouts: Rollouts, device: torch.device) -> Slates:
     plans = None if rollouts.plans is None else torch.tensor(rollouts.plans).to(device)
     items, log_prob = (torch.tensor(part) for part in (rollouts.items, rollouts.log_prob))
     return Slates(items.to(device), log_prob.to(device), plans)
+
+
+def pack_rollouts(rollouts: Rollouts, since: float) -> dict[str, Any]:
+    """Return slates as tensors and numbers, without their prompts, which their update determines.
+
+    Args:
+        rollouts: prompts and slates.
+        since: the time from which that of the spans counts.
+    """
+    arrays = {"items": rollouts.items, "log_prob": rollouts.log_prob, "plans": rollouts.plans}
+    return {
+        **{key: None if one is None else torch.tensor(one) for key, one in arrays.items()},
+        "version": rollouts.version,
+        "spans": [[span.role, span.start - since, span.end - since] for span in rollouts.spans],
+    }
+
+
+def unpack_rollouts(packed: dict[str, Any], prompts: Prompts, since: float) -> Rollouts:
+    """Return the rollouts of ``pack_rollouts``, with their prompts and times since another."""
+    items, log_prob = (packed[key].numpy() for key in ("items", "log_prob"))
+    plans = None if packed["plans"] is None else packed["plans"].numpy()
+    spans = [Span(role, start + since, end + since) for role, start, end in packed["spans"]]
+    return Rollouts(prompts, items, log_prob, packed["version"], spans, plans)
 
 
 def select_prompts(prompts: Prompts, part: slice) -> Prompts:

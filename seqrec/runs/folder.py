@@ -1,6 +1,7 @@
 """A run folder: its configuration, and the checks that a run may start or resume in it."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -35,6 +36,11 @@ FREE_KEYS = frozenset(
     }
 )
 """Settings that may differ when a run is resumed."""
+FREE_EPOCHS = {
+    "trainer.max_epochs": " (only a run whose trainer.schedule is constant, without "
+    "epochs_without_dropout and refit, may get more epochs)"
+}
+"""Advice beside a setting that differs."""
 SEARCH_BLOCK = "search"
 """A block of searches, whose trials all have the same epochs and patience."""
 NAMED_BY_CONTENT = {
@@ -130,11 +136,32 @@ def check_finished(out: Path, config: dict[str, Any]) -> None:
     check_same(out / CONFIG_FILE, config, is_finished=True)
 
 
+def has_fewer_epochs(out: Path, config: dict[str, Any]) -> bool:
+    """Return whether ``out`` holds the run of a configuration, finished with fewer epochs."""
+    if not (out / METRICS_FILE).exists():
+        return False
+    try:
+        check_same(out / CONFIG_FILE, config, is_finished=False)
+        before = yaml.safe_load((out / CONFIG_FILE).read_text(encoding="utf-8"))
+    except SeqRecError:
+        return False
+    num_epochs = (before.get("trainer") or {}).get("max_epochs", 0)
+    return bool(num_epochs < config["trainer"]["max_epochs"])
+
+
+def reopen(out: Path, folder: Path) -> None:
+    """Copy a finished run to the folder in which it is worked on; ``out`` stays as it is."""
+    aside = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    shutil.copytree(out, aside)
+    (aside / METRICS_FILE).unlink()
+    aside.rename(folder)
+
+
 def check_same(file: Path, config: dict[str, Any], *, is_finished: bool) -> None:
     """Refuse to resume a run under another recipe or on other data.
 
     Models and files are compared by their fingerprints, not by their paths. Settings that do not
-    change the result may differ, and an unfinished run may get more epochs and other patience.
+    change the result may differ, and a run that goes on may get more epochs and other patience.
 
     Raises:
         SeqRecError: the key that differs.
@@ -161,7 +188,7 @@ def check_same(file: Path, config: dict[str, Any], *, is_finished: bool) -> None
         if key not in may_differ and old.get(key) != new.get(key):
             raise SeqRecError(
                 f"--resume: {key} differs from the run in {file.parent}; "
-                "give the same recipe and data, or --overwrite"
+                f"give the same recipe and data, or --overwrite{FREE_EPOCHS.get(key, '')}"
             )
 
 
@@ -173,7 +200,8 @@ def _is_setting(key: str) -> bool:
 def _may_grow(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Return True if only the number of epochs grows, on which no earlier epoch depends."""
     trainer = now["trainer"]
-    is_free = trainer["schedule"] == "constant" and not trainer["epochs_without_dropout"]
+    depends = trainer["epochs_without_dropout"] or trainer["refit"]
+    is_free = trainer["schedule"] == "constant" and not depends
     return is_free and trainer["max_epochs"] >= before["trainer"]["max_epochs"]
 
 

@@ -17,8 +17,22 @@ from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
 from seqrec.objectives.sft import SFTObjective
-from seqrec.outputs import METRICS_FILE, describe_os_error, lock_output, refuse_existing, swap_in
-from seqrec.runs.folder import check_finished, run_config, start_folder, unfinished
+from seqrec.outputs import (
+    METRICS_FILE,
+    describe_os_error,
+    lock_output,
+    refuse_existing,
+    settle_output,
+    swap_in,
+)
+from seqrec.runs.folder import (
+    check_finished,
+    has_fewer_epochs,
+    reopen,
+    run_config,
+    start_folder,
+    unfinished,
+)
 from seqrec.runs.processes import run_ranks, work_as_rank
 from seqrec.runs.result import RunResult, read_result
 from seqrec.training.callbacks import ShouldStop
@@ -51,7 +65,7 @@ def train_recipe(
         recipe: of the run.
         prepared: the data.
         out: the run folder.
-        resume: continue an interrupted run.
+        resume: continue an interrupted run, or a finished one with more epochs.
         overwrite: replace ``out``.
         should_stop: ends training early; needs one device and validation queries.
 
@@ -64,16 +78,23 @@ def train_recipe(
     partial_run = unfinished(out)
     recipe = resolve_lengths(recipe)
     config = describe_run(recipe, prepared)
-    if resume and not partial_run.exists():
-        check_finished(out, config)
-        return read_result(out)
-    refuse_existing(out, overwrite)
+    grows = False
+    if resume:
+        settle_output(out)
+        grows = has_fewer_epochs(out, config)
+        if not partial_run.exists() and not grows:
+            check_finished(out, config)
+            return read_result(out)
+    replaces = overwrite or grows
+    refuse_existing(out, replaces)
     trainer = recipe.trainer
     check_devices(trainer.accelerator, trainer.devices)
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
     try:
         with lock_output(out):
-            refuse_existing(out, overwrite)
+            refuse_existing(out, replaces)
+            if grows and not partial_run.exists():
+                reopen(out, partial_run)
             start_folder(partial_run, config, resume, overwrite)
             if trainer.refit is not None:
                 run_refit(objective, partial_run, should_stop)

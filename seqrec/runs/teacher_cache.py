@@ -186,16 +186,16 @@ def _write_shards(
         SeqRecError: too little space on the disk, or shards of another cache.
     """
     parts, k = get_parts_folder(out), header["k"]
-    there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
-    done = len(there)
-    left = largest - max_cache_bytes(done, sum(there), k)
-    free = free_bytes(parts)
-    if left > free:
-        raise SeqRecError(
-            f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-            "free some or lower --k"
-        )
     with lock_output(out):
+        there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
+        done = len(there)
+        left = largest - max_cache_bytes(done, sum(there), k)
+        free = free_bytes(parts)
+        if left > free:
+            raise SeqRecError(
+                f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+                "free some or lower --k"
+            )
         refuse_existing(out, overwrite)
         begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
         for number, shard in enumerate(_compute_shards(Teachers(teachers), stream, k, done), done):

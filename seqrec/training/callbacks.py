@@ -1,7 +1,5 @@
-"""Lightning callbacks of ``fit``: interrupts, averaged weights, dropout, early stops."""
+"""Lightning callbacks of ``fit``: averaged weights, dropout, early stops."""
 
-import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,61 +15,6 @@ EMA_STEPS = 8
 
 ShouldStop = Callable[[int, float], bool]
 """Takes an epoch, from 0, and its selection metric; True ends training."""
-
-
-ENDING_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
-"""Signals of schedulers and of closed terminals: a checkpoint is written, and the run ends."""
-
-
-class Interrupts(Callback):
-    """Ends a run before its next step if an interrupt was lost, and notes ``ENDING_SIGNALS``.
-
-    Python drops exceptions raised in a finalizer, including ``KeyboardInterrupt``.
-    """
-
-    def __init__(self) -> None:
-        self._is_interrupted = self._is_installed = self._is_ending = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        """Start to handle signals; only in the main thread, interrupts under Python's handler."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._is_installed = True
-        self._before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def is_ending(self) -> bool:
-        """Return True after a signal that ends the run."""
-        return self._is_ending
-
-    def _handle(self, *_: object) -> None:
-        self._is_interrupted = True
-        raise KeyboardInterrupt
-
-    def _handle_ending(self, *_: object) -> None:
-        self._is_ending = True
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Replace the handlers that Lightning has installed by then."""
-        for number, handler in self._before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, self._handle_ending)
-
-    def on_train_batch_start(
-        self, trainer: Trainer, module: LightningModule, batch: Any, index: int
-    ) -> None:
-        if self._is_interrupted:
-            raise KeyboardInterrupt
 
 
 class Patience(EarlyStopping):

@@ -16,7 +16,6 @@ from seqrec.errors import SeqRecError
 from seqrec.training.accounting import training_flops
 from seqrec.training.callbacks import (
     AveragedWeights,
-    Interrupts,
     Patience,
     ShouldStop,
     StopEarly,
@@ -34,6 +33,7 @@ from seqrec.training.checkpoints import (
     TimedCheckpoint,
 )
 from seqrec.training.epoch_log import EpochLog
+from seqrec.training.interrupts import Interrupts
 from seqrec.training.loaders import PackedLoader, Validation
 from seqrec.training.module import SELECTION, LearningModule
 from seqrec.training.state_files import read_newest_state, read_state

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -80,6 +81,33 @@ def test_an_interrupted_run_goes_on_to_the_same_end(world, trained, tmp_path, mo
     resumed = train(world, tmp_path / "out", resume=True)
     same = ("details", "validation", "num_steps")
     assert {key: resumed[key] for key in same} == {key: trained[key] for key in same}
+    weights = [
+        (folder / "model" / "model.safetensors").read_bytes()
+        for folder in (world[0] / "grpo", tmp_path / "out")
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_schedulers_signal_saves_the_update_at_work_and_ends_the_run(
+    world, trained, tmp_path, monkeypatch, name, capsys
+):
+    number = getattr(signal, name)
+    one_update, before = Controller._one_update, signal.getsignal(number)
+
+    def send(self):
+        if self.update == 4:
+            signal.raise_signal(number)
+        one_update(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Controller, "_one_update", send)
+        with pytest.raises(KeyboardInterrupt):
+            train(world, tmp_path / "out")
+    assert signal.getsignal(number) == before
+    resumed = train(world, tmp_path / "out", resume=True)
+    assert "continues from controller.pt, after update 5" in capsys.readouterr().err
+    assert resumed["details"] == trained["details"]
     weights = [
         (folder / "model" / "model.safetensors").read_bytes()
         for folder in (world[0] / "grpo", tmp_path / "out")

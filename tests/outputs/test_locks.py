@@ -1,10 +1,13 @@
 """Two writers of one output: the second is told who the first is."""
 
+import fcntl
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
+from filelock import FileLock
 
 import seqrec
 from seqrec.config.load import load_recipe
@@ -52,6 +55,41 @@ def test_a_name_of_a_process_that_runs_is_no_lock(tmp_path):
     (tmp_path / ".out.lock").write_text(f"process {os.getppid()} on here")
     with lock_output(tmp_path / "out"):
         pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_who_opened_the_file_before_its_holder_unlinked_it_locks_the_next_one(
+    tmp_path, monkeypatch
+):
+    file, plain = tmp_path / ".out.lock", fcntl.flock
+
+    def unlink_first(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", plain)
+        file.unlink()
+        plain(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", unlink_first)
+    with lock_output(tmp_path / "out"):
+        assert file.exists() and fcntl.flock is plain
+        with pytest.raises(SeqRecError, match="is writing it"), lock_output(tmp_path / "out"):
+            pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_file_of_the_next_writer_outlives_the_release_of_the_one_before(tmp_path, monkeypatch):
+    out, plain = tmp_path / "out", FileLock.release
+    with ExitStack() as next_writer:
+
+        def lock_before(lock, *more, **options):
+            monkeypatch.setattr(FileLock, "release", plain)
+            next_writer.enter_context(lock_output(out))
+            plain(lock, *more, **options)
+
+        with lock_output(out):
+            monkeypatch.setattr(FileLock, "release", lock_before)
+        assert os.listdir(tmp_path) == [".out.lock"]
+        with pytest.raises(SeqRecError, match="is writing it"), lock_output(out):
+            pass
     assert os.listdir(tmp_path) == []
 
 

@@ -13,7 +13,7 @@ from seqrec.config.load import load_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.outputs import new_file, new_folder, replacing
+from seqrec.outputs import new_file, new_folder, replacing, settle_output
 from seqrec.runs.recipe import train_recipe
 
 OWN = '{"catalog_fingerprint": "of an older folder"}'
@@ -54,6 +54,34 @@ def test_overwriting_replaces_everything_or_nothing(tmp_path, monkeypatch, can_e
         (folder / "new").write_text("new")
     assert contents(out) == {"new": b"new"}
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("killed_in", ["_exchange", "shutil.rmtree"])
+def test_after_a_kill_within_a_replacement_only_what_is_new_is_gone_on_with(
+    tmp_path, monkeypatch, killed_in
+):
+    out, partial = tmp_path / "out", tmp_path / "out.partial"
+    for folder in (out, partial):
+        folder.mkdir()
+        (folder / "name").write_text(folder.name)
+
+    def kill(*_, **__):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"seqrec.outputs.replacing.{killed_in}", kill)
+        with pytest.raises(SystemExit):
+            replacing.swap_in(partial, out)
+    is_replaced = killed_in == "shutil.rmtree"
+    assert (out / "name").read_text() == ("out.partial" if is_replaced else "out")
+    settle_output(out)
+    assert (
+        sorted(path.name for path in tmp_path.iterdir())
+        == ["out", "out.partial"][: 2 - is_replaced]
+    )
+    if not is_replaced:
+        replacing.swap_in(partial, out)
+    assert contents(out) == {"name": b"out.partial"}
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path):

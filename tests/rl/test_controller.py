@@ -18,12 +18,12 @@ from seqrec.losses.policy import (
 )
 from seqrec.models import SeqRecForNextItem
 from seqrec.rl.autoregressive import AutoregressiveSampler
-from seqrec.rl.controller import Controller, HeldOutPrompts
+from seqrec.rl.controller import Controller
 from seqrec.rl.executors import InProcess, split_prompts
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm, Learner, Reference
 from seqrec.rl.plackett_luce import PlackettLuceSampler
-from seqrec.rl.prompts import Prompts
+from seqrec.rl.prompts import HeldOutPrompts, Prompts
 from seqrec.rl.stage_log import EventLog, read_events
 from seqrec.rl.worker import RolloutWorker, Scorer
 from tests.conftest import small_config
@@ -207,6 +207,36 @@ def test_a_run_that_was_cut_goes_on_exactly(tmp_path):
     assert again.run() == outcome
     for key, value in whole.learner.weights().items():
         assert torch.equal(value, again.learner.weights()[key]), key
+
+
+@pytest.mark.parametrize("max_staleness", [0, 2])
+def test_a_run_that_is_told_to_end_is_saved_at_its_update_and_goes_on_exactly(
+    tmp_path, max_staleness
+):
+    """Between two checks of the guard, with batches that were sampled ahead."""
+    settings = {"num_updates": 8, "check_every": 4, "max_staleness": max_staleness}
+    whole = controller(tmp_path, **settings)
+    outcome = whole.run()
+    whole.executor.close()
+    (tmp_path / "cut").mkdir()
+    for last in (2, 5, 8):
+        cut = controller(tmp_path / "cut", **settings)
+        cut.is_ending = lambda cut=cut, last=last: cut.update == last
+        with pytest.raises(KeyboardInterrupt):
+            cut.run()
+        cut.executor.close()
+        assert cut.update == last
+    again = controller(tmp_path / "cut", **settings)
+    assert again.run() == outcome
+    again.executor.close()
+    for key, value in whole.learner.weights().items():
+        assert torch.equal(value, again.learner.weights()[key]), key
+    logs = [read_events(folder / "events.jsonl") for folder in (tmp_path, tmp_path / "cut")]
+    times = ("start", "end")
+    plain, resumed = ([{k: e[k] for k in e if k not in times} for e in log] for log in logs)
+    assert [e for e in resumed if e["stage"] != "publish"] == [
+        e for e in plain if e["stage"] != "publish"
+    ]
 
 
 def test_the_budget_stops_what_drifts_and_good_weights_are_kept(tmp_path):

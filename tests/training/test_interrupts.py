@@ -5,7 +5,7 @@ import signal
 import pytest
 from lightning import LightningModule, Trainer
 
-from seqrec.training.callbacks import Interrupts
+from seqrec.training.interrupts import Interrupts
 
 
 class InterruptedWhileFinalised:

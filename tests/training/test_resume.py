@@ -231,8 +231,33 @@ def test_a_run_is_resumed_by_content_not_by_spelling(data, tmp_path, monkeypatch
     more = ["trainer.checkpoint_minutes=5", "trainer.patience=20"]
     train("../run", *more, start="start/", data="data/", resume=True)
     assert weights(out) == weights(whole)
-    with pytest.raises(seqrec.SeqRecError, match="trainer.max_epochs differs"):
-        train("../run", "trainer.patience=20", data="data", epochs=4, resume=True)
+    for epochs in (1, 2):
+        with pytest.raises(seqrec.SeqRecError, match="max_epochs differs.*schedule is constant"):
+            train("../run", "trainer.patience=20", data="data", epochs=epochs, resume=True)
+    assert weights(out) == weights(whole)
+
+
+def test_a_finished_run_grows_by_epochs_and_stays_in_place_until_it_has(
+    data, whole_run, tmp_path, monkeypatch
+):
+    batches, out = ["data.batch_size=40"], tmp_path / "run"
+    shorter, longer = whole_run(*batches, "trainer.max_epochs=1"), whole_run(*batches)
+
+    def train(epochs, **options):
+        settings = [*SETTINGS, *batches, EVERY_STEP, f"trainer.max_epochs={epochs}"]
+        return seqrec.train("sft", data=data, out=out, overrides=settings, **options)
+
+    num_steps = train(1)["num_steps"]
+    for at_step in (num_steps + 1, num_steps + 2):
+        interrupt(lambda: train(3, resume=True), monkeypatch, at_step=at_step)
+        assert weights(out) == weights(shorter)
+        assert len(losses(out)) == 1
+    result = train(3, resume=True)
+    assert result["num_epochs"] == len(losses(longer)) == len(losses(out))
+    assert losses(out) == pytest.approx(losses(longer), rel=1e-6)
+    assert weights(out) == weights(longer)
+    assert train(3, resume=True)["validation"] == result["validation"]
+    assert [path.name for path in tmp_path.glob("*run*")] == ["run"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "both"])
