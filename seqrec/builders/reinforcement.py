@@ -7,30 +7,15 @@ from typing import Any
 
 import torch
 
+from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import (
-    AlgorithmConfig,
-    DrGRPOConfig,
-    GRPOConfig,
-    ReinforceConfig,
-    RLConfig,
-    RLOOConfig,
-    SlatesConfig,
-)
+from seqrec.config.rl import RLConfig, SlatesConfig
 from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, find_hits
-from seqrec.losses.policy import (
-    centred_advantages,
-    clipped_policy_gradient,
-    leave_one_out_advantages,
-    policy_gradient,
-    share_clipped,
-    standardized_advantages,
-)
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -60,31 +45,25 @@ def build_sampler(config: SlatesConfig, max_length: int, events: EventTokens | N
     return PlannedSampler(*size, events) if events else SAMPLERS[config.sampler](*size)
 
 
-def build_algorithm(config: AlgorithmConfig) -> Algorithm:
-    """Bind advantages, loss and passes of the algorithm that the settings name."""
-    match config:
-        case GRPOConfig() | DrGRPOConfig():
-            bounds: dict[str, Any] = {
-                "clip_low": config.clip_low,
-                "clip_high": config.clip_high,
-                "is_sequence_level": config.is_sequence_level,
-            }
-            return Algorithm(
-                standardized_advantages if config.name == "grpo" else centred_advantages,
-                partial(clipped_policy_gradient, **bounds),
-                config.ppo_epochs,
-                partial(share_clipped, **bounds),
-            )
-        case RLOOConfig():
-            return Algorithm(leave_one_out_advantages, _without_ratio)
-        case ReinforceConfig():
-            return Algorithm(torch.clone, _without_ratio)
+def check_policy(slates: SlatesConfig, start: Recommender, path: str) -> None:
+    """Refuse a start that cannot sample slates.
 
-
-def _without_ratio(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return policy_gradient(log_prob, advantages)
+    Raises:
+        SeqRecError: it reads events without planning, times, later items, or columns.
+    """
+    if slates.plan:
+        check_plans(start, path)
+    else:
+        check_reads_items(start, path, "objective rl")
+    config = start.model.config
+    if not config.causal:
+        raise SeqRecError(f"{START_KEY}: slates need a model that reads earlier items alone")
+    shares_rows = slates.sampler == "autoregressive" or slates.plan
+    if getattr(config.backbone_config, "relative_bias", False) and shares_rows:
+        raise SeqRecError(
+            f"{START_KEY}: its relative_bias counts columns, but several slates share a row; "
+            "set objective.slates.sampler=plackett_luce, without a plan"
+        )
 
 
 def check_plans(start: Recommender, path: str) -> None:

@@ -9,24 +9,38 @@ from typing import Any, Self
 
 import torch
 
-from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reinforcement import (
-    build_algorithm,
     build_executor,
     build_learner,
     build_sampler,
     build_source,
-    check_plans,
+    check_policy,
     ranking_metric,
 )
 from seqrec.builders.rewards import build_scorer, find_reward_folder
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import ModelRewardConfig, RLConfig
+from seqrec.config.rl import (
+    AlgorithmConfig,
+    DrGRPOConfig,
+    GRPOConfig,
+    ModelRewardConfig,
+    ReinforceConfig,
+    RLConfig,
+    RLOOConfig,
+)
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    leave_one_out_advantages,
+    policy_gradient,
+    share_clipped,
+    standardized_advantages,
+)
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.objectives.start import open_start
@@ -36,6 +50,7 @@ from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
 from seqrec.rl.controller import Controller, Outcome
 from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
+from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import HeldOutPrompts, PromptSource
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, read_events
@@ -76,25 +91,7 @@ class RLObjective(Objective):
 
     @classmethod
     def check_start(cls, recipe: Recipe, start: Recommender) -> None:
-        """Refuse a start that cannot sample slates.
-
-        Raises:
-            SeqRecError: it reads events without planning, times, later items, or columns.
-        """
-        slates, path = get_config(recipe).slates, recipe.model.from_pretrained
-        if slates.plan:
-            check_plans(start, str(path))
-        else:
-            check_reads_items(start, str(path), "objective rl")
-        config = start.model.config
-        if not config.causal:
-            raise SeqRecError(f"{START_KEY}: slates need a model that reads earlier items alone")
-        shares_rows = slates.sampler == "autoregressive" or slates.plan
-        if getattr(config.backbone_config, "relative_bias", False) and shares_rows:
-            raise SeqRecError(
-                f"{START_KEY}: its relative_bias counts columns, but several slates share a row; "
-                "set objective.slates.sampler=plackett_luce, without a plan"
-            )
+        check_policy(get_config(recipe).slates, start, str(recipe.model.from_pretrained))
 
     @classmethod
     def build(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> Self:
@@ -268,3 +265,30 @@ def get_config(recipe: Recipe) -> RLConfig:
     """Return the objective block, which must be that of RL."""
     assert recipe.objective.name == "rl"
     return recipe.objective
+
+
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
+    """Bind advantages, loss and passes of the algorithm that the settings name."""
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_sequence_level": config.is_sequence_level,
+            }
+            return Algorithm(
+                standardized_advantages if config.name == "grpo" else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.ppo_epochs,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)
