@@ -42,6 +42,7 @@ from seqrec.losses.policy import (
     standardized_advantages,
 )
 from seqrec.models.weights import folder_fingerprint
+from seqrec.objectives.frontier import measure_frontier
 from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
 from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker
@@ -235,7 +236,7 @@ class RLObjective(Objective):
         """Report the last good weights, which the controller left in the policy."""
         outcome, metric = self.outcome, self.selection_metric
         assert outcome is not None
-        events = read_events(folder / EVENTS_FILE)
+        events, reward = read_events(folder / EVENTS_FILE), self.make_scorer().reward
         first = next(event for event in events if event["stage"] == "guard")
         seconds = {stage: round(took, 2) for stage, took in stage_seconds(events).items()}
         return RunOutcome(
@@ -253,6 +254,7 @@ class RLObjective(Objective):
                 "reward_before": first["reward"],
                 "reward": outcome.reward,
                 "kl_nats": outcome.kl_nats,
+                **measure_frontier(self.recipe, self.prepared, self.source, reward, events, folder),
             },
             {"train_seconds": round(whole_seconds(events), 1), "stage_seconds": seconds},
         )

@@ -37,11 +37,11 @@ class PlackettLuceSampler(SlateSettings):
         self, model: SeqRecForNextItem, batch: PromptBatch, generator: torch.Generator | None
     ) -> Slates:
         num_slates, temperature = self.get_draw_settings(generator)
-        scores = _scores(model, batch, temperature)
+        scores = get_distribution(model, batch, temperature)
         return Slates(*draw_slates(scores, num_slates, self.slate_size, generator))
 
     def steps(self, model: SeqRecForNextItem, batch: PromptBatch, slates: Slates) -> list[Step]:
-        scores = _scores(model, batch, self.temperature)
+        scores = get_distribution(model, batch, self.temperature)
         return [Step.of(scores, slates.items.flatten(1), batch.seen)]
 
     def log_probs(self, steps: Sequence[Step], slates: Slates) -> Float[Tensor, "B G K"]:
@@ -52,7 +52,9 @@ class PlackettLuceSampler(SlateSettings):
         return steps
 
 
-def _scores(model: SeqRecForNextItem, batch: PromptBatch, temperature: float) -> CatalogScores:
+def get_distribution(
+    model: SeqRecForNextItem, batch: PromptBatch, temperature: float
+) -> CatalogScores:
     """Return the distribution after every history, without the items that it holds."""
     states = encode(model, batch, batch.input_ids.new_empty(len(batch), 1, 0))
     return model.catalog_scores(

@@ -24,6 +24,8 @@ class Reward(Protocol):
     """Scores slates; a larger score is better."""
 
     name: str
+    is_itemwise: bool
+    """The score of a slate is the mean of its items' scores."""
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         """Return a score for every slate of every history."""
@@ -34,6 +36,7 @@ class Hit:
     """The share of a slate's items among the user's next interactions."""
 
     name = "hit"
+    is_itemwise = True
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         pairs = zip(slates, prompts.later, strict=True)
@@ -44,6 +47,7 @@ class Rating:
     """The mean of the user's next ratings of a slate's items; 0 for items that do not follow."""
 
     name = "rating"
+    is_itemwise = True
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:
         if prompts.later_ratings is None:
@@ -63,6 +67,7 @@ class Diversity:
     """The ``diversity`` of a slate (``evaluation.beyond_accuracy``)."""
 
     name = "diversity"
+    is_itemwise = False
 
     def __init__(self, genres: Bool[np.ndarray, "I C"]) -> None:
         self._genres = genres
@@ -76,6 +81,7 @@ class Novelty:
     """The mean self-information of a slate's items, as a share of the rarest item's."""
 
     name = "novelty"
+    is_itemwise = True
 
     def __init__(self, item_counts: Int[np.ndarray, " I"]) -> None:
         information = self_information(item_counts)
@@ -89,6 +95,7 @@ class Freshness:
     """The mean over a slate's items of the share of the catalog that is older."""
 
     name = "freshness"
+    is_itemwise = True
 
     def __init__(self, years: Float[np.ndarray, " I"]) -> None:
         """Compute the shares; an item without a number has the median.
@@ -108,6 +115,7 @@ class Format:
     """The share of the planned feature values that a slate's items have."""
 
     name = "format"
+    is_itemwise = False
 
     def __init__(self, item_codes: Int[np.ndarray, "I P"]) -> None:
         """Set the features of the items.
@@ -135,6 +143,7 @@ class LearnedReward:
     def __init__(self, model: SeqRecForReward) -> None:
         self._model = model.eval()
         config = model.config
+        self.is_itemwise = config.liked is not None
         self._tokens = ItemTokens(
             config.item_blocks,
             pad_token_id=model.pad_token_id,
@@ -176,6 +185,9 @@ RewardFunction = Callable[[list[list[str]], list[list[list[str]]]], Sequence[Seq
 
 class FunctionReward:
     """A user's function, with a time limit."""
+
+    is_itemwise = False
+    """Unknown, as for any function."""
 
     def __init__(
         self, function: RewardFunction, item_ids: Sequence[str], name: str, max_seconds: float
@@ -231,6 +243,7 @@ class Mixture:
 
     def __init__(self, rewards: Sequence[tuple[float, Reward]]) -> None:
         self.rewards = list(rewards)
+        self.is_itemwise = all(reward.is_itemwise for _, reward in rewards)
         self.name = " + ".join(f"{weight:g} {reward.name}" for weight, reward in rewards)
 
     def score(self, prompts: Prompts, slates: SlateItems) -> SlateRewards:

@@ -58,6 +58,10 @@ def test_a_run_leaves_a_model_a_log_and_a_timeline(world, trained):
     events = read_events(folder / "grpo" / "events.jsonl")
     assert [e["update"] for e in events if e["stage"] == "guard"] == [0, 3, 6]
     assert (folder / "grpo" / "timeline.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "grpo" / "frontier.png").read_bytes().startswith(b"\x89PNG")
+    first, *others = trained["details"]["frontier"]
+    assert first["beta"] is None and len(others) > 5
+    assert first["top_reward"] == pytest.approx(trained["details"]["reward_before"], abs=1e-6)
     before, after, baseline = seqrec.evaluate([run, trained["out"], "popularity"], data=data)[
         "rows"
     ]
