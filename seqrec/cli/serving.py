@@ -116,7 +116,7 @@ ListsFile = Annotated[
     typer.Option(help="File to write, with --data or --histories: .parquet, .csv or .ndjson."),
 ]
 
-Kind = Annotated[str, typer.Option(help="Format: parquet, numpy or faiss.")]
+Kind = Annotated[str, typer.Option(help="Format: parquet, numpy, faiss or onnx.")]
 ExportFolder = Annotated[Path, typer.Option(help="Folder to write.")]
 ExportUsers = Annotated[
     Path | None, typer.Option(help="Prepared folder, to export its users' embeddings, too.")

@@ -13,10 +13,11 @@ from seqrec.builders.named_models import NamedModel, open_recommender
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import read_whole_histories
+from seqrec.jobs.export_onnx import export_onnx
 from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_output
 from seqrec.retrieval.export import faiss, numpy, parquet
 
-KINDS = ("parquet", "numpy", "faiss")
+KINDS = ("parquet", "numpy", "faiss", "onnx")
 MANIFEST_FILE = "manifest.json"
 MAX_SAMPLE_QUERIES = 1000
 RECALL_K = 10
@@ -34,14 +35,16 @@ def export(
     """Write the vectors of all items, and with ``data`` of all users.
 
     A user's vector encodes the whole history. Its product with an item's vector is the item's
-    score, except for the transition prior; ``scores_are_products`` is true without one.
+    score, except for the transition prior; ``scores_are_products`` is true without one. With
+    ``onnx`` the decoder itself: a model folder that ONNX Runtime computes, also without seqrec.
 
     Args:
         model: run or model folder.
         to: ``parquet``, ``numpy``, or ``faiss``: indexes of the items, one of each kind, and the
-            users' vectors as NumPy arrays.
+            users' vectors as NumPy arrays; ``onnx``: the decoder as a graph, with tables.
         out: folder.
-        data: prepared folder whose users are also exported.
+        data: prepared folder whose users are also exported; with ``onnx``: on whose histories the
+            graph is compared with the model, drawn ones if absent.
         overwrite: replace ``out``.
 
     Returns:
@@ -56,6 +59,8 @@ def export(
     refuse_existing(out, overwrite, (model, data))
     with reserve_output(out):
         prepared = PreparedData.open(data) if data is not None else None
+        if to == "onnx":
+            return export_onnx(open_recommender(model), prepared, out, overwrite)
         recommender = open_recommender(model, prepared)
         tables = {"items": (recommender.item_ids, recommender.item_embeddings())}
         if prepared is not None:

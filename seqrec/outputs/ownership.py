@@ -37,6 +37,14 @@ _MODEL = (
 _SEARCH = ("best.yaml", "study.db*", "trials.txt", "trials.png")
 _EVALUATION = ("per_user.parquet", "report.html")
 _EXPORT = ("ids.json", "vectors.npy", "index.faiss")
+_ONNX = (
+    "decoder.onnx*",
+    "item_vectors.npy",
+    "num_interactions.npy",
+    "titles.json",
+    "tokens.npy",
+    "transitions.npz",
+)
 _CACHE = ("part-[0-9]*.parquet", "[0-9]*.parquet")
 _UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*", ".*.replacing-*")
 _DEMO = ("log/ratings.csv", "log/movies.csv")
@@ -51,6 +59,7 @@ _OWN = (
     *_SEARCH,
     *_EVALUATION,
     *_EXPORT,
+    *_ONNX,
     *_CACHE,
     *_UNFINISHED,
     *_DESKTOP,

@@ -106,6 +106,12 @@ def export_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
     if not result["scores_are_products"]:
         lines.append("products of these vectors exclude the transition prior's share of the scores")
+    if parity := result.get("parity"):
+        lines.append(
+            f"logits of {parity['histories']:,} histories differ from PyTorch's by at most "
+            f"{parity['max_logit_difference']:.1e}; {parity['identical_lists']:,} of their lists "
+            "are identical"
+        )
     return lines + [
         f"recall@10 of {kind} against exact: {recall:.4f}"
         for kind, recall in result.get("recall_against_exact", {}).items()
