@@ -65,7 +65,7 @@ def load_language_model(
 
 
 def _load_config(found: LanguageSource) -> PreTrainedConfig:
-    files = {"gguf_file": found.gguf_file, "local_files_only": True}
+    files: dict[str, Any] = {"gguf_file": found.gguf_file, "local_files_only": True}
     return AutoConfig.from_pretrained(found.folder, trust_remote_code=False, **files)
 
 
@@ -73,7 +73,7 @@ def _load_weights(
     found: LanguageSource, config: PreTrainedConfig, named: str, dtype: torch.dtype
 ) -> PreTrainedModel:
     """Return the model with its own weights, every one of which must be there."""
-    load = AutoModelForCausalLM.from_pretrained
+    load: Any = AutoModelForCausalLM.from_pretrained
     files = {"gguf_file": found.gguf_file, "local_files_only": True, "use_safetensors": True}
     model, report = load(
         found.folder, trust_remote_code=False, dtype=dtype, output_loading_info=True, **files
@@ -101,7 +101,7 @@ def _load_tokenizer(found: LanguageSource, named: str) -> PreTrainedTokenizerFas
     """
     if found.gguf_file is None:
         return load_tokenizer(found.folder)
-    files = {"gguf_file": found.gguf_file, "local_files_only": True}
+    files: dict[str, Any] = {"gguf_file": found.gguf_file, "local_files_only": True}
     with refuse_unreadable(f"{named}: its tokenizer", FIX):
         tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=False, **files)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
