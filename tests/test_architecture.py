@@ -30,6 +30,7 @@ LOWER = {
     "losses": set(),
     "retrieval": set(),
     "reports": set(),
+    "search": set(),
     "tokens": {"data"},
     "models": {"losses", "tokens"},
     "ranking": {"seqrec", "arguments", "data", "tokens", "models", "retrieval"},
@@ -52,7 +53,7 @@ HOMES = {
     "typer": {"cli"},
     "yaml": {"config", "data", "runs"},
     "pydantic": {"config"},
-    "polars": {"data"},
+    "polars": {"data", "search"},
     "tokenizers": {"tokens"},
     "transformers": {"tokens", "models", "builders", "objectives", "verification"},
     "lightning": {"training"},
@@ -66,7 +67,7 @@ HOMES = {
     "peft": {"models"},
     "ray": {"rl"},
 }
-WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files"}
+WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}
 
 
 def room(file: Path) -> str:

@@ -7,7 +7,26 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.validation import validation_metrics
 
-STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.4, 8.0)
+STRENGTHS = (
+    0.0,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.8,
+    1.0,
+    1.3,
+    1.6,
+    2.0,
+    2.5,
+    3.2,
+    4.0,
+    5.0,
+    6.4,
+    8.0,
+)
 
 
 def choose_strength(

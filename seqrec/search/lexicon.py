@@ -1,0 +1,187 @@
+"""The words of a catalog: titles, values of its columns, people, years and lengths."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from seqrec.search.words import find_singular, normalise_phrase
+
+MAX_CATEGORIES = 200
+"""Largest number of values of a column that is a category, such as genres."""
+MIN_SHARED = 2
+"""Mean number of items of a category's value; columns of rarer values are names or texts."""
+MAX_VALUE_WORDS = 4
+YEAR_NAMES = ("year", "release_year", "released", "published", "publication_year")
+LENGTH_NAMES = ("runtime", "duration", "minutes", "length_minutes", "runtime_minutes")
+PEOPLE_NAMES = frozenset(
+    "actors cast stars director directors writer writers author authors artist artists creator "
+    "creators brand".split()
+)
+NOT_VALUES = ("item", "item_id", "title", "plot", "description", "summary", "poster", "url")
+ALIASES = {
+    "science fiction": "sci-fi",
+    "scifi": "sci-fi",
+    "sf": "sci-fi",
+    "children": "children's",
+    "kids": "children's",
+    "animated": "animation",
+    "cartoon": "animation",
+    "noir": "film-noir",
+    "romcom": "romance",
+    "romantic": "romance",
+    "docu": "documentary",
+    "biopic": "biography",
+    "whodunit": "mystery",
+    "scary movie": "horror",
+}
+"""Other names of common genres; one counts where the catalog has the genre."""
+ARTICLE_LAST = re.compile(r"^(?P<name>.*), (?P<article>The|A|An|Le|La|Les|Il|El|Der|Die|Das|L')$")
+IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)\s*")
+
+
+class Value(NamedTuple):
+    """A value of a column, as the column spells it."""
+
+    column: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What words of requests may refer to in one catalog."""
+
+    titles: dict[tuple[str, ...], list[int]]
+    """Rows of the items of every title, by its normalised words."""
+    values: dict[tuple[str, ...], Value]
+    """Values of columns that many items share."""
+    people: dict[tuple[str, ...], list[Value]]
+    """People of columns such as ``actors``; the column in which they stand most often first."""
+    year_column: str | None
+    length_column: str | None
+    items: pl.DataFrame
+    max_words: int
+    """Words of the longest name."""
+
+    @classmethod
+    def build(cls, items: pl.DataFrame) -> "Lexicon":
+        """Return the lexicon of an items table."""
+        titles = _list_titles(items)
+        values: dict[tuple[str, ...], Value] = {}
+        people: dict[tuple[str, ...], list[tuple[int, Value]]] = defaultdict(list)
+        for column in items.columns:
+            if column in NOT_VALUES or not _holds_words(items[column]):
+                continue
+            entries = _split_values(items[column])
+            if column.casefold() in PEOPLE_NAMES:
+                for text, count in entries.value_counts().iter_rows():
+                    key = normalise_phrase(IN_PARENTHESES.sub(" ", text))
+                    if len(key) > 1:
+                        people[key].append((count, Value(column, text)))
+            elif _is_category(entries):
+                values |= _list_categories(column, entries.unique().to_list())
+        names = [*titles, *values, *people]
+        return cls(
+            titles,
+            values,
+            {key: [value for _, value in sorted(found)[::-1]] for key, found in people.items()},
+            _find_number(items, YEAR_NAMES),
+            _find_number(items, LENGTH_NAMES),
+            items,
+            max(map(len, names), default=0),
+        )
+
+    @property
+    def titles_of_rows(self) -> list[str]:
+        """The display name of every item."""
+        ids = self.items["item_id"]
+        has_titles = "title" in self.items.columns
+        return (self.items["title"].fill_null(ids) if has_titles else ids).to_list()
+
+    def popularity_of(self, row: int) -> int:
+        """Return the number of an item's interactions; 0 where it is unknown."""
+        column = "num_interactions"
+        return int(self.items[column][row]) if column in self.items.columns else 0
+
+    def number_of(self, row: int, column: str) -> float | None:
+        """Return the number of an item in a column; None where it has none."""
+        value = self.items[column][row]
+        return None if value is None else float(value)
+
+
+def _list_titles(items: pl.DataFrame) -> dict[tuple[str, ...], list[int]]:
+    titles: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    if "title" not in items.columns:
+        return {}
+    for row, title in enumerate(items["title"].to_list()):
+        for name in list_names(title or ""):
+            key = normalise_phrase(name)
+            if key and row not in titles[key]:
+                titles[key].append(row)
+    return {key: rows for key, rows in titles.items() if rows}
+
+
+def list_names(title: str) -> list[str]:
+    """Return the spellings of a title: without its year, article first, and in parentheses."""
+    inner = [text for text in IN_PARENTHESES.findall(title) if not text.isdigit()]
+    names = [IN_PARENTHESES.sub(" ", title).strip(), *inner]
+    for name in list(names):
+        moved = ARTICLE_LAST.match(name)
+        if moved:
+            names += [f"{moved['article']} {moved['name']}", moved["name"]]
+        elif name.casefold().startswith("the "):
+            names.append(name[4:])
+    return [name for name in names if name]
+
+
+def _holds_words(cells: pl.Series) -> bool:
+    inner = cells.dtype.inner if isinstance(cells.dtype, pl.List) else cells.dtype
+    return inner == pl.String
+
+
+def _split_values(cells: pl.Series) -> pl.Series:
+    """Return all values of all items; entries of lists, or parts between ``|`` or commas."""
+    if isinstance(cells.dtype, pl.List):
+        return cells.explode().drop_nulls()
+    text = cells.drop_nulls()
+    for separator in ("|", ", "):
+        if text.str.contains(separator, literal=True).mean() or 0 > 0.1:
+            return text.str.split(separator).explode().str.strip_chars()
+    return text
+
+
+def _is_category(entries: pl.Series) -> bool:
+    number = entries.n_unique()
+    words = entries.str.count_matches(r"\S+").max() or 0
+    return (
+        number <= MAX_CATEGORIES
+        and len(entries) >= MIN_SHARED * number
+        and (
+            int(words) <= MAX_VALUE_WORDS  # type: ignore[arg-type]
+        )
+    )
+
+
+def _list_categories(column: str, texts: list[str]) -> dict[tuple[str, ...], Value]:
+    """Return the values of a category by their words, singular and plural, and by other names."""
+    found = {}
+    for text in texts:
+        key = normalise_phrase(text)
+        if not key or all(len(word) < 3 for word in key):
+            continue
+        for spelling in (key, (*key[:-1], find_singular(key[-1]))):
+            found[spelling] = Value(column, text)
+    for alias, name in ALIASES.items():
+        meant = found.get(normalise_phrase(name))
+        if meant is not None:
+            found.setdefault(normalise_phrase(alias), meant)
+    return found
+
+
+def _find_number(items: pl.DataFrame, names: tuple[str, ...]) -> str | None:
+    for column in items.columns:
+        if column.casefold() in names and items[column].dtype.is_numeric():
+            return column
+    return None
