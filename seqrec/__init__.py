@@ -54,6 +54,7 @@ _HOMES = {
     "export": "seqrec.jobs.export",
     "verify": "seqrec.jobs.verify",
     "fit": "seqrec.jobs.fit",
+    "serve": "seqrec.jobs.serve",
     "demo": "seqrec.jobs.demo",
 }
 

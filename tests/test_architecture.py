@@ -41,9 +41,12 @@ LOWER = {
     "rl": {"data", "tokens", "losses", "models", "evaluation", "training"},
 }
 LOWER["verification"] = {"data", "tokens", "models", "retrieval", "ranking"}
-LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports", "verification"} | {"config"}
-LOWER["objectives"] = {*LOWER} - {"baselines", "retrieval", "verification"}
-LOWER["runs"] = {*LOWER, "seqrec"} - {"baselines", "ranking", "retrieval", "rl", "verification"}
+LOWER["serving"] = {"seqrec", "data", "ranking"}
+UPPER = {"verification", "serving"}
+"""Rooms that only verbs use."""
+LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports"} - UPPER | {"config"}
+LOWER["objectives"] = {*LOWER} - {"baselines", "retrieval"} - UPPER
+LOWER["runs"] = {*LOWER, "seqrec"} - {"baselines", "ranking", "retrieval", "rl"} - UPPER
 LOWER["jobs"] = {*LOWER, "seqrec"} - {"losses", "models", "objectives", "rl", "training"}
 LOWER["__main__"] = {"cli"}
 LOWER["cli"] = {"config", "reports", "seqrec"}
@@ -52,8 +55,18 @@ LOWER["__init__"] = set(LOWER) - {"__init__"}
 HOMES = {
     "typer": {"cli"},
     "yaml": {"config", "data", "runs"},
+<<<<<<< HEAD
     "pydantic": {"config"},
     "polars": {"data", "search"},
+=======
+    "pydantic": {"config", "serving"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "prometheus_client": {"serving"},
+    "httpx": {"serving"},
+    "polars": {"data"},
+>>>>>>> 1400327 (seqrec serve: models behind HTTP, in batches of what waited while the last one ran)
     "tokenizers": {"tokens"},
     "transformers": {"tokens", "models", "builders", "objectives", "verification"},
     "lightning": {"training"},

@@ -62,7 +62,7 @@ def refused(capsys, *arguments):
 
 
 VERBS = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
-VERBS += ["export", "demo"]
+VERBS += ["export", "serve", "demo"]
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])

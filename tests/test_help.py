@@ -13,7 +13,7 @@ from seqrec.config.load import list_shipped_recipes
 
 COMMANDS = typer.main.get_command(seqrec.cli.app).commands
 ORDER = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
-ORDER += ["export", "verify", "demo"]
+ORDER += ["export", "verify", "serve", "demo"]
 HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "matplotlib", "numpy"}
 SHOW_HELP = """
 import contextlib, os, sys

@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 import seqrec
 from seqrec.cli.data import datasets, prepare
 from seqrec.cli.evaluation import evaluate
+from seqrec.cli.serve import serve
 from seqrec.cli.serving import export, recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
@@ -57,6 +58,7 @@ for _verb in (
     recommend,
     export,
     verify,
+    serve,
     demo,
 ):
     app.command()(results_alone(_verb))

@@ -47,9 +47,20 @@ class DemoDefaults(NamedTuple):
     out: Path = Path("runs/demo")
 
 
+class ServeDefaults(NamedTuple):
+    host: str = "127.0.0.1"
+    port: int = 8000
+    retrieval: str = "flat"
+    batch_size: int = 64
+    queue_size: int = 256
+    timeout: float = 5.0
+    max_body_kb: int = 256
+
+
 PREPARE = PrepareDefaults()
 PAIRS = PairsOptions()
 TUNE = TuneDefaults()
 EVALUATE = EvaluateDefaults()
 RECOMMEND = RecommendDefaults()
 DEMO = DemoDefaults()
+SERVE = ServeDefaults()

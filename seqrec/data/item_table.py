@@ -1,8 +1,9 @@
 """The catalog as a table: rows by id, and masks by conditions on its columns."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ MOSTLY = 0.9
 """Share of numbers in a text column that may be compared with numbers."""
 TOKENS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|\w+(?:\.\d+)?|\s+|.", re.DOTALL)
 """SQL in pieces: texts, quoted names, words and numbers, blanks, single signs."""
+RECENT = 32
+"""Conditions, and columns of groups, whose results a table keeps."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class ItemTable:
     def __len__(self) -> int:
         return len(self.items)
 
-    @property
+    @cached_property
     def titles(self) -> list[str]:
         """The display name of every item: its title, or its id where it has none."""
         ids = self.items["item_id"]
@@ -71,11 +74,23 @@ class ItemTable:
 
         A condition is an SQL expression on the item columns, such as ``year > 1990 AND title LIKE
         'A%'``. ``COLUMN contains 'VALUE'`` tests lists for an entry, and texts for a part. An item
-        for which the result is unknown (an empty cell) is not selected.
+        for which the result is unknown (an empty cell) is not selected. Equal conditions give one
+        mask, which cannot be written.
 
         Raises:
             SeqRecError: no condition, or one on unknown columns.
         """
+        return self._recent_masks(condition)
+
+    @cached_property
+    def _recent_masks(self) -> Callable[[str], Bool[np.ndarray, " I"]]:
+        return lru_cache(RECENT)(self._compute_mask)
+
+    @cached_property
+    def _recent_groups(self) -> Callable[[str], list[list[int]]]:
+        return lru_cache(RECENT)(self._number_groups)
+
+    def _compute_mask(self, condition: str) -> Bool[np.ndarray, " I"]:
         option = f"--where {condition}"
         try:
             expression = pl.sql_expr(self._rewrite_contains(condition))
@@ -90,7 +105,9 @@ class ItemTable:
             ) from error
         if mask.dtype != pl.Boolean:
             raise SeqRecError(f"{option}: gives {mask.dtype}, not true or false; compare with =, >")
-        return mask.fill_null(False).to_numpy()
+        selected = mask.fill_null(False).to_numpy().copy()
+        selected.flags.writeable = False
+        return selected
 
     def _evaluate(self, condition: pl.Expr) -> pl.Series:
         """Return the values of a condition; text that is mostly numbers compares with numbers."""
@@ -121,6 +138,11 @@ class ItemTable:
         inner = cells.dtype.inner if is_list else cells.dtype  # type: ignore[attr-defined]
         if inner.is_nested() or inner == pl.Object:
             raise SeqRecError(f"{option}: column {column!r} of the items holds {cells.dtype}")
+        return self._recent_groups(column)
+
+    def _number_groups(self, column: str) -> list[list[int]]:
+        cells = self.items[column]
+        is_list = isinstance(cells.dtype, pl.List)
         table = pl.DataFrame({"item": np.arange(len(cells)), "value": cells})
         pairs = (table.explode("value") if is_list else table).drop_nulls().unique()
         groups: list[list[int]] = [[] for _ in range(len(cells))]

@@ -19,6 +19,7 @@ from seqrec.outputs import locate_output, refuse_existing_file, reserve_output
 from seqrec.ranking.answer import answer_history, answer_similar
 from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
 
 
@@ -136,7 +137,8 @@ def recommend(
             return answer_similar(served, similar_to, k, options)
         if history is not None:
             history = check_history(history)
-            return answer_history(served, history, k, exclude_seen, options, reading, likelihood)
+            request = ListRequest(history, k, exclude_seen, options, reading)
+            return answer_history(served, request, likelihood)
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite
         )

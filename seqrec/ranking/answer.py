@@ -1,4 +1,4 @@
-"""The response for one history, and for one item: rows, unknown ids and features, likelihoods."""
+"""The responses for histories, and for one item: rows, unknown ids and features, likelihoods."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,46 +8,49 @@ from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError
 from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.recommender import Recommender
-from seqrec.ranking.served import Reading, Served
+from seqrec.ranking.request_batches import ListRequest, RankedRequest, rank_requests
+from seqrec.ranking.served import Served
 from seqrec.ranking.similar_items import rank_similar
 from seqrec.retrieval.exact import TopK
-from seqrec.tokens.events.requests import Event
+
+FALLBACK = "most watched in training"
 
 
 def answer_history(
-    served: Served,
-    history: Sequence[Event],
-    k: int | None,
-    exclude_seen: bool,
-    options: ListOptions,
-    reading: Reading,
-    likelihood: tuple[str, Any] | None,
+    served: Served, request: ListRequest, likelihood: tuple[str, Any] | None
 ) -> dict[str, Any]:
     """Return the recommendations for one history.
 
     Args:
         served: the model or baseline.
-        history: item ids or events, oldest first.
-        k: length of the list; None: the default.
-        exclude_seen: exclude the items of the history.
-        options: which items are listed, and in which order.
-        reading: conditions and plans.
+        request: the history and the rules of its list.
         likelihood: a learned feature and its value, whose probability each item gets.
+
+    Raises:
+        SeqRecError: a mistake in the request.
     """
-    given = served.read([list(history)], reading)
-    rules, notes = build_rules(options, k, exclude_seen, served.table, Asked(1, None))
-    ranked = served.rank(given.histories, rules)
-    rows = _list_rows(ranked, served.table)
+    (ranked,) = rank_requests(served, [request])
+    if isinstance(ranked, SeqRecError):
+        raise ranked
+    answer = describe_list(served, ranked)
     if likelihood is not None:
-        if not isinstance(served.ranker, Recommender):
-            raise SeqRecError(f"--likelihood: {served.ranker.name} has learned no features")
-        items = ranked.items[0].numpy()
-        (probabilities,) = served.ranker.compute_likelihood(
-            given.histories, [items[items >= 0]], *likelihood
-        )
-        for row, probability in zip(rows, probabilities, strict=True):
-            row["likelihood"] = probability
-    item_ids, titles = served.table.item_ids, served.table.titles
+        _add_likelihood(served, ranked, answer["recommendations"], likelihood)
+    return answer
+
+
+def answer_requests(
+    served: Served, requests: Sequence[ListRequest]
+) -> list[dict[str, Any] | SeqRecError]:
+    """Return the recommendations of every request, or the mistake in it."""
+    return [
+        ranked if isinstance(ranked, SeqRecError) else describe_list(served, ranked)
+        for ranked in rank_requests(served, requests)
+    ]
+
+
+def describe_list(served: Served, answer: RankedRequest) -> dict[str, Any]:
+    """Return a list with titles, and what of its request was not understood."""
+    given, item_ids, titles = answer.given, served.table.item_ids, served.table.titles
     is_answered = len(given.items[0]) or not isinstance(served.ranker, Recommender)
     return {
         "history": [
@@ -55,11 +58,11 @@ def answer_history(
         ],
         "unknown_items": given.unknown_items,
         "unknown_features": given.unknown_features,
-        "fallback": None if is_answered else "most watched in training",
+        "fallback": None if is_answered else FALLBACK,
         **({} if given.plans is None else {"plan": given.plans[0]}),
-        "notes": notes,
-        "k": rules.k,
-        "recommendations": rows,
+        "notes": answer.notes,
+        "k": answer.rules.k,
+        "recommendations": _list_rows(answer.ranked, served.table),
     }
 
 
@@ -83,6 +86,23 @@ def answer_similar(
         "k": rules.k,
         "recommendations": _list_rows(ranked, served.table),
     }
+
+
+def _add_likelihood(
+    served: Served,
+    answer: RankedRequest,
+    rows: Sequence[dict[str, Any]],
+    likelihood: tuple[str, Any],
+) -> None:
+    """Add the probability of a feature's value to every row of a list."""
+    if not isinstance(served.ranker, Recommender):
+        raise SeqRecError(f"--likelihood: {served.ranker.name} has learned no features")
+    items = answer.ranked.items[0].numpy()
+    (probabilities,) = served.ranker.compute_likelihood(
+        answer.given.histories, [items[items >= 0]], *likelihood
+    )
+    for row, probability in zip(rows, probabilities, strict=True):
+        row["likelihood"] = probability
 
 
 def _list_rows(ranked: TopK, table: ItemTable) -> list[dict[str, Any]]:

@@ -77,7 +77,9 @@ def build_rules(
             masks.append(~np.isin(np.arange(len(table)), lists))
     allowed = None
     if masks or only or excluded:
-        shared = np.logical_and.reduce(masks) if masks else None
+        shared = (
+            None if not masks else masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
+        )
         allowed = AllowedItems(len(table), shared, _intersect(only), excluded)
         if shared is not None and not shared.any():
             notes.append("no item of the catalog may be listed under these options")

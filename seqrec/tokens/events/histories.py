@@ -7,6 +7,8 @@ from typing import overload
 import numpy as np
 from jaxtyping import Int, Int64
 
+from seqrec.tokens.events.times import NO_TIME
+
 
 @dataclass(eq=False)
 class EventHistories(Sequence):
@@ -74,3 +76,36 @@ def map_items(
     if times is not None:
         times = [part[kept] for part, kept in zip(times, is_kept, strict=True)]
     return replace(histories, items=items, codes=codes, times=times)
+
+
+def join_histories(
+    parts: Sequence[Sequence[Int[np.ndarray, " T"]]],
+) -> Sequence[Int[np.ndarray, " T"]]:
+    """Return the histories of several requests as one sequence, with the events of all.
+
+    Args:
+        parts: histories of one model: all with event features, or all without.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    events = [part for part in parts if isinstance(part, EventHistories)]
+    items = [history for part in parts for history in part]
+    if not events:
+        return items
+    times = [one for part in events for one in part.times or _repeat_unknown(part)]
+    targets = [
+        np.full(len(part), NO_TIME) if part.target_times is None else part.target_times
+        for part in events
+    ]
+    return EventHistories(
+        items,
+        [codes for part in events for codes in part.codes],
+        np.concatenate([part.conditions for part in events]),
+        times,
+        np.concatenate(targets),
+    )
+
+
+def _repeat_unknown(part: EventHistories) -> list[Int64[np.ndarray, " T"]]:
+    """Return unknown times for every event."""
+    return [np.full(len(history), NO_TIME) for history in part.items]

@@ -1,0 +1,13 @@
+"""The server of ``seqrec serve``: models behind HTTP, ranked in batches."""
+
+from importlib.util import find_spec
+
+from seqrec.errors import SeqRecError
+
+PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "httpx")
+
+for _name in PACKAGES:
+    if find_spec(_name) is None:
+        raise SeqRecError(
+            f"serve: needs the package {_name}; install it with pip install 'seqrec[serve]'"
+        )

@@ -1,0 +1,62 @@
+"""The application: routes, refusals and layers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware import Middleware
+from fastapi.middleware.cors import CORSMiddleware
+
+import seqrec
+from seqrec.serving.access_log import AccessLog
+from seqrec.serving.context import Context
+from seqrec.serving.errors import add_error_handlers
+from seqrec.serving.guard import Guard
+from seqrec.serving.routes.catalog import build_catalog_routes
+from seqrec.serving.routes.lists import build_list_routes
+from seqrec.serving.routes.operations import build_operation_routes
+
+
+def build_app(context: Context) -> FastAPI:
+    """Return the application of a server; its models are loaded by the caller."""
+    settings = context.settings
+
+    @asynccontextmanager
+    async def run_engine(app: FastAPI) -> AsyncIterator[None]:
+        context.engine.start()
+        yield
+        context.engine.stop()
+
+    layers = [
+        Middleware(
+            AccessLog,
+            context.metrics,
+            lambda: context.state.is_draining,
+            writes_lines=settings.logs_requests,
+        ),
+        Middleware(Guard, settings),
+    ]
+    if settings.cors_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+        )
+        layers.insert(1, cors)
+    app = FastAPI(
+        title="seqrec",
+        version=seqrec.__version__,
+        description="Recommendations of sequential models.",
+        docs_url=None,
+        redoc_url=None,
+        middleware=layers,
+        lifespan=run_engine,
+        max_body_size=settings.max_body_kb * 1024,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    add_error_handlers(app)
+    app.include_router(build_list_routes(context))
+    app.include_router(build_catalog_routes(context))
+    app.include_router(build_operation_routes(context))
+    return app

@@ -1,0 +1,169 @@
+"""The bodies of requests."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
+
+from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.request_batches import ListRequest
+from seqrec.ranking.served import Reading
+from seqrec.serving.limits import (
+    MAX_EVENTS,
+    MAX_HISTORIES,
+    MAX_IDS,
+    MAX_K,
+    MAX_KEYS,
+    MAX_LETTERS,
+    MAX_RULES,
+)
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
+Whole = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
+Id = Text | Whole
+Scalar = Annotated[str, StringConstraints(max_length=MAX_LETTERS)] | bool | Whole | float | None
+Event = Id | Annotated[dict[Text, Scalar], Field(min_length=1, max_length=MAX_KEYS)]
+History = Annotated[list[Event], Field(max_length=MAX_EVENTS)]
+Ids = Annotated[list[Id], Field(max_length=MAX_IDS)]
+User = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LETTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+ListLength = Annotated[int, Field(ge=1, le=MAX_K, strict=True)]
+Features = Annotated[dict[Text, Scalar], Field(max_length=MAX_KEYS)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
+Where = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
+
+
+class Body(BaseModel):
+    """A body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Restricted(Body):
+    """Fields that choose the items of a list."""
+
+    model: ModelName | None = Field(
+        None, description="Name of the model; default: that of the user, or the first one."
+    )
+    k: ListLength | None = Field(
+        None, description="Length of the list; default: 10, with candidates all of them."
+    )
+    allow: Ids | None = Field(None, description="Items that may be listed.")
+    exclude: Ids | None = Field(None, description="Items that may not be listed.")
+    where: Where | None = Field(
+        None, description="Condition on the items' columns: genres contains 'Comedy'."
+    )
+
+
+class Histories(Body):
+    """Fields that give histories."""
+
+    history: History | None = Field(
+        None,
+        description="Item ids, or events such as {item_id: 318, rating: 5}, oldest first. With a "
+        "user and a store: the events since the last request.",
+    )
+    histories: Annotated[list[History], Field(min_length=1, max_length=MAX_HISTORIES)] | None = (
+        Field(None, description="Several histories, each of which gets a list.")
+    )
+    user: User | None = Field(
+        None,
+        description="Whose history it is: chooses the model of a split, and the stored events.",
+    )
+    features: Features = Field(
+        {}, description="Values of features that the recommended items will have: {rating: 5}."
+    )
+
+    @model_validator(mode="after")
+    def _check_histories(self) -> "Histories":
+        if (self.history is None) == (self.histories is None) and not (
+            self.history is None and self.user is not None
+        ):
+            raise ValueError("give history, or histories")
+        if self.histories is not None and self.user is not None:
+            raise ValueError("user: is of one history; leave it out, or give history")
+        return self
+
+    def list_histories(self) -> list[list[Any]]:
+        """Return the histories, with ids as they were given."""
+        return [self.history or []] if self.histories is None else self.histories
+
+
+class RecommendBody(Histories, Restricted):
+    """The body of ``POST /recommend``."""
+
+    exclude_seen: bool = Field(True, description="List no items of the history.")
+    candidates: Ids | None = Field(None, description="Rank exactly these items, also seen ones.")
+    mmr: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Diverse lists: weight of the score against similarity to earlier items."
+    )
+    max_per: Annotated[list[Text], Field(max_length=MAX_RULES)] = Field(
+        [], description="COLUMN:N: at most N items of each value of a column."
+    )
+    pin: Annotated[list[Id], Field(max_length=MAX_RULES)] = Field(
+        [], description="ITEM or ITEM:RANK: items that stand in every list."
+    )
+    plan: bool = Field(False, description="Predict features of the next item first.")
+
+    def build_requests(self, histories: list[list[Any]]) -> list[ListRequest]:
+        """Return the requests for lists after some histories."""
+        options = ListOptions(
+            for_one(self.allow),
+            for_one(self.exclude),
+            for_one(self.candidates),
+            self.where,
+            self.mmr,
+            self.max_per,
+            self.pin,
+        )
+        reading = Reading(self.features, self.plan)
+        return [
+            ListRequest(history, self.k, self.exclude_seen, options, reading)
+            for history in histories
+        ]
+
+
+class SimilarBody(Restricted):
+    """The body of ``POST /similar``."""
+
+    item_id: Id = Field(description="The item.")
+
+    @property
+    def options(self) -> ListOptions:
+        """The items that may be listed."""
+        return ListOptions(for_one(self.allow), for_one(self.exclude), where=self.where)
+
+
+class ScoreBody(Histories):
+    """The body of ``POST /score``."""
+
+    model: ModelName | None = Field(None, description="Name of the model.")
+    item_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_K)] = Field(
+        description="The items to score after each history."
+    )
+
+    def build_requests(self, histories: list[list[Any]]) -> list[ListRequest]:
+        """Return the requests that rank all of the items."""
+        options = ListOptions(candidates=for_one(self.item_ids))
+        reading = Reading(self.features, plan=False)
+        return [ListRequest(history, options=options, reading=reading) for history in histories]
+
+
+class ReloadBody(Body):
+    """The body of ``POST /admin/reload``."""
+
+    model: ModelName | None = Field(None, description="Name of the model; default: all.")
+
+
+def for_one(ids: list[str | int] | None) -> list[list[str | int]] | None:
+    """Return ids as those of one history, so that requests with other ids share a batch."""
+    return None if ids is None else [ids]
+
+
+def count_events(histories: list[list[Any]]) -> int:
+    """Return the number of events of some histories."""
+    return sum(map(len, histories))
+
+
+Answer = Mapping[str, Any]

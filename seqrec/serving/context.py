@@ -1,0 +1,52 @@
+"""What the routes of a server share."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seqrec.serving.access_log import LOG_FIELDS
+from seqrec.serving.engine import Engine
+from seqrec.serving.metrics import Metrics
+from seqrec.serving.served_models import ModelPool
+from seqrec.serving.settings import ServerSettings
+
+
+@dataclass
+class ServerState:
+    """The phases of a server."""
+
+    is_draining: bool = False
+    """It ends: load balancers are told, and connections close after their next answer."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The engine, the settings and the counters of a server."""
+
+    engine: Engine
+    settings: ServerSettings
+    metrics: Metrics
+    state: ServerState
+
+    @property
+    def pool(self) -> ModelPool:
+        return self.engine.pool
+
+
+class JsonResponse(Response):
+    """A response of plain values, as JSON in UTF-8."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+
+
+def log_fields(request: Request, fields: Mapping[str, Any]) -> None:
+    """Add fields to the log line of a request."""
+    request.scope.setdefault(LOG_FIELDS, {}).update(fields)

@@ -1,0 +1,83 @@
+"""The guard of a server: who may call it, and how slowly a body may arrive."""
+
+import asyncio
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seqrec.serving.errors import refuse
+from seqrec.serving.limits import BODY_SECONDS
+from seqrec.serving.settings import ServerSettings, is_loopback
+
+OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+"""Paths that need no token: those that load balancers ask for."""
+
+
+class BodyTooSlowError(Exception):
+    """The body of a request did not arrive in time."""
+
+
+class Guard:
+    """Refuses requests without the token, and those that another site's page sends.
+
+    A server without a token answers requests only that name this machine as their host, so that
+    a name which somebody else resolves to this machine leads nowhere.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._token = None if settings.token is None else settings.token.encode()
+        self._origins = settings.cors_origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refusal = self._find_refusal(scope)
+        if refusal is not None:
+            status, detail = refusal
+            headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+            await refuse(request, status, detail, headers)(scope, receive, send)
+            return
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+        is_read = False
+
+        async def receive_in_time() -> Message:
+            nonlocal is_read
+            if is_read:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise BodyTooSlowError from error
+            is_read = not message.get("more_body", False)
+            return message
+
+        try:
+            await self._app(scope, receive_in_time, send)
+        except BodyTooSlowError:
+            headers = {"connection": "close"}
+            answer = refuse(request, 408, "body: arrived too slowly; send it at once", headers)
+            await answer(scope, receive, send)
+
+    def _find_refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Return the status and the reason of a refusal; None for a request that may pass."""
+        headers = Headers(scope=scope)
+        if self._token is None:
+            if not is_loopback(urlsplit("//" + headers.get("host", "")).hostname or ""):
+                return 403, "host: this server has no token, and answers this machine only"
+        elif scope["path"] not in OPEN_PATHS:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            is_right = hmac.compare_digest(given.strip().encode(), self._token)
+            if scheme.lower() != "bearer" or not is_right:
+                return 401, "authorization: send the header Authorization: Bearer TOKEN"
+        origin = headers.get("origin")
+        is_own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        if not is_own and origin not in self._origins and "*" not in self._origins:
+            return 403, "origin: pages of other sites may not call this server; see --cors"
+        return None

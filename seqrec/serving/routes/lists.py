@@ -1,0 +1,84 @@
+"""``POST /recommend``, ``/similar`` and ``/score``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from seqrec.data.ids import get_id_text
+from seqrec.ranking.answer import answer_similar
+from seqrec.serving.answers import ERRORS, RecommendAnswer, ScoreAnswer, SimilarAnswer
+from seqrec.serving.bodies import Histories, RecommendBody, ScoreBody, SimilarBody
+from seqrec.serving.context import Context, JsonResponse, log_fields
+from seqrec.serving.served_models import LoadedModel, ModelSlot, hash_user
+
+
+def build_list_routes(context: Context) -> APIRouter:
+    """Return the routes that rank items."""
+    router = APIRouter(tags=["lists"], responses=ERRORS)
+    seconds = context.settings.timeout_seconds
+
+    def choose(request: Request, body: Histories, model: str | None) -> ModelSlot:
+        """Return the model that answers, and log it."""
+        slot = context.pool.get(model, body.user)
+        histories = body.list_histories()
+        fields: dict[str, Any] = {"model": slot.name, "histories": len(histories)}
+        if body.user is not None:
+            fields |= {"user": hash_user(body.user), "is_assigned": model is None}
+        if context.settings.logs_histories:
+            fields["history"] = histories
+        log_fields(request, fields)
+        return slot
+
+    @router.post("/recommend", response_model=RecommendAnswer)
+    async def recommend(body: RecommendBody, request: Request) -> Any:
+        """List the next items after each history."""
+        slot = choose(request, body, body.model)
+        requests = body.build_requests(body.list_histories())
+        return JsonResponse(await context.engine.run(slot, requests, _add_model, seconds))
+
+    @router.post("/similar", response_model=SimilarAnswer)
+    async def similar(body: SimilarBody, request: Request) -> Any:
+        """List the items that are most similar to one item."""
+        slot = context.pool.get(body.model, None)
+        log_fields(request, {"model": slot.name})
+
+        def answer(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            found = answer_similar(model.served, body.item_id, body.k, body.options)
+            return {"model": model.identity, **found}
+
+        return JsonResponse(await context.engine.run(slot, [], answer, seconds))
+
+    @router.post("/score", response_model=ScoreAnswer)
+    async def score(body: ScoreBody, request: Request) -> Any:
+        """Score given items after each history."""
+        slot = choose(request, body, body.model)
+        requests = body.build_requests(body.list_histories())
+        wanted = [get_id_text(item_id) for item_id in body.item_ids]
+
+        def answer(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            unknown = [item_id for item_id in wanted if item_id not in model.served.table]
+            return {
+                "model": model.identity,
+                "unknown_item_ids": unknown,
+                "lists": [_order_scores(ranked, wanted) for ranked in lists],
+            }
+
+        return JsonResponse(await context.engine.run(slot, requests, answer, seconds))
+
+    return router
+
+
+def _add_model(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"model": model.identity, "lists": lists}
+
+
+def _order_scores(ranked: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
+    """Return the scores of a list in the order in which its items were asked for."""
+    found = {row["item_id"]: row for row in ranked["recommendations"]}
+    rows = [found[item_id] for item_id in wanted if item_id in found]
+    return {
+        **{key: ranked[key] for key in ("unknown_items", "unknown_features", "fallback")},
+        "scores": [{key: row[key] for key in ("item_id", "title", "score")} for row in rows],
+    }

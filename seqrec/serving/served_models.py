@@ -1,0 +1,163 @@
+"""Models behind names: the one that answers now, and the next one beside it."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from seqrec.data.ids import get_id_text
+from seqrec.errors import SeqRecError
+from seqrec.ranking.recommender import Recommender
+from seqrec.ranking.request_batches import ListRequest, rank_requests
+from seqrec.ranking.served import Served
+from seqrec.serving.title_search import TitleSearch
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that answers requests; it never changes."""
+
+    name: str
+    served: Served
+    fingerprint: str
+    """The sha256 of the item vectors, as in exports, or of the catalog for a baseline."""
+    version: str
+    """A hash of everything that was loaded: equal versions answer equally."""
+    retrieval: str = "flat"
+    loaded_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """The fields that every answer holds."""
+        return {"name": self.name, "fingerprint": self.fingerprint, "version": self.version}
+
+    @cached_property
+    def title_search(self) -> TitleSearch:
+        """The search of items by title."""
+        items = self.served.table.items
+        counts = np.zeros(len(items), dtype=np.int64)
+        if "num_interactions" in items.columns:
+            counts = items["num_interactions"].to_numpy()
+        return TitleSearch(self.served.table.titles, counts)
+
+    @property
+    def max_length(self) -> int | None:
+        """Items of a history that the model reads; None for a baseline."""
+        ranker = self.served.ranker
+        return ranker.model.config.max_length if isinstance(ranker, Recommender) else None
+
+    def warm_up(self) -> None:
+        """Answer one request, and build what is built once."""
+        first = self.served.table.item_ids[:1]
+        rank_requests(self.served, [ListRequest(first), ListRequest([])])
+        self.title_search.find("a", 1)
+
+
+class ModelSlot:
+    """A name, and the model that answers under it."""
+
+    def __init__(self, name: str, weight: float, load: Callable[[], LoadedModel]) -> None:
+        """Store how to load the model; ``reload`` loads it.
+
+        Args:
+            name: the name that requests use.
+            weight: share of the users that are assigned to it.
+            load: returns the model of now, from its folder.
+        """
+        self.name = name
+        self.weight = weight
+        self._load = load
+        self._loading = threading.Lock()
+        self._current: LoadedModel | None = None
+
+    @property
+    def current(self) -> LoadedModel:
+        """The model that answers."""
+        assert self._current is not None, "not loaded yet"
+        return self._current
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._current is not None
+
+    def reload(self) -> LoadedModel:
+        """Load the model beside the one that answers, then let it answer.
+
+        Raises:
+            SeqRecError: it cannot be loaded; the old one still answers.
+        """
+        with self._loading:
+            model = self._load()
+            model.warm_up()
+            self._current = model
+        return model
+
+
+class ModelPool:
+    """The models of a server, and who answers whom."""
+
+    def __init__(self, slots: Sequence[ModelSlot]) -> None:
+        self.slots: Mapping[str, ModelSlot] = {slot.name: slot for slot in slots}
+        total = sum(slot.weight for slot in slots)
+        self._edges = np.cumsum([slot.weight / total for slot in slots])
+
+    @property
+    def first(self) -> ModelSlot:
+        """The model of requests that name neither a model nor a user."""
+        return next(iter(self.slots.values()))
+
+    @property
+    def is_loaded(self) -> bool:
+        return all(slot.is_loaded for slot in self.slots.values())
+
+    def get(self, name: str | None, user: str | None) -> ModelSlot:
+        """Return the model that a request names, or to which its user is assigned.
+
+        Raises:
+            SeqRecError: no model has this name.
+        """
+        if name is not None:
+            if name not in self.slots:
+                raise SeqRecError(f"model {name}: not served; choose from {', '.join(self.slots)}")
+            return self.slots[name]
+        return self.first if user is None else self.assign(user)
+
+    def assign(self, user: str) -> ModelSlot:
+        """Return the model of a user, by a hash of the id: the same in every process."""
+        digest = hashlib.sha256(b"seqrec-split:" + get_id_text(user).encode()).digest()
+        share = int.from_bytes(digest[:8]) / 2**64
+        number = int(np.searchsorted(self._edges, share, side="right"))
+        return list(self.slots.values())[min(number, len(self.slots) - 1)]
+
+
+def hash_user(user: str) -> str:
+    """Return a short hash of a user id, for the log."""
+    return hashlib.sha256(user.encode()).hexdigest()[:12]
+
+
+def describe(model: LoadedModel, slot: ModelSlot, *, is_default: bool) -> dict[str, Any]:
+    """Return what ``GET /models`` says about a model."""
+    ranker = model.served.ranker
+    return {
+        **model.identity,
+        "is_default": is_default,
+        "weight": slot.weight,
+        "num_items": len(model.served.table),
+        "max_length": model.max_length,
+        "features": list(model.served.columns),
+        "columns": [c for c in model.served.table.items.columns if c != "item"],
+        "retrieval": model.retrieval,
+        "loaded_at": model.loaded_at,
+        "kind": "model" if isinstance(ranker, Recommender) else "baseline",
+    }
+
+
+def elapsed_ms(since: float) -> float:
+    """Return the milliseconds since a time of ``time.perf_counter``."""
+    return round(1000 * (time.perf_counter() - since), 2)

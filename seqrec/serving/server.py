@@ -1,0 +1,102 @@
+"""The process: a socket, signals, and an end that answers what was accepted."""
+
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from seqrec.errors import SeqRecError
+from seqrec.serving.context import Context
+from seqrec.serving.limits import (
+    DRAIN_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEADER_BYTES,
+)
+from seqrec.serving.reloading import reload_all
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address.
+
+    Raises:
+        SeqRecError: the address is taken, or not one of this machine.
+    """
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise SeqRecError(
+            f"--host {host} --port {port}: {error.strerror}; choose another"
+        ) from error
+    return bound
+
+
+def format_url(bound: socket.socket) -> str:
+    """Return the address of a socket for browsers."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """A server that ends at SIGTERM without losing a request, and reloads at SIGHUP."""
+
+    def __init__(
+        self, config: uvicorn.Config, context: Context, say_started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._context = context
+        self._say_started = say_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._say_started()
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop accepting connections at the first signal, end at once at the second."""
+        self.force_exit = self.should_exit
+        self.should_exit = self._context.state.is_draining = True
+
+    def _reload(self, sig: int, frame: FrameType | None) -> None:
+        reload_all(self._context.pool, self._context.metrics)
+
+
+def run_server(
+    app: Any, bound: socket.socket, context: Context, say_started: Callable[[], None]
+) -> None:
+    """Answer requests until a signal ends it.
+
+    Args:
+        app: the application.
+        bound: the socket that it listens on.
+        context: what its routes share.
+        say_started: called once it listens.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        proxy_headers=False,
+    )
+    Server(config, context, say_started).run(sockets=[bound])
