@@ -120,7 +120,8 @@ class Batcher(Generic[P, R]):
         with self._changed:
             while not self._waiting and not self._is_stopped:
                 self._changed.wait()
-            batch, size = [], 0
+            batch: list[_Waiting[P, R]] = []
+            size = 0
             while self._waiting and (not batch or size + self._waiting[0].size <= self._batch_size):
                 work = self._waiting.popleft()
                 size += work.size

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from typing import Any
 
 from seqrec.errors import SeqRecError
 from seqrec.serving.metrics import Metrics
@@ -27,7 +28,7 @@ def reload_slot(slot: ModelSlot, pool: ModelPool, metrics: Metrics) -> LoadedMod
         raise
     metrics.count_reload(slot.name, succeeded=True)
     metrics.set_models([one.current.identity for one in pool.slots.values() if one.is_loaded])
-    fields = {"model": slot.name, "ms": elapsed_ms(started), **model.identity}
+    fields: dict[str, Any] = {"model": slot.name, "ms": elapsed_ms(started)} | model.identity
     logger.info("model loaded", extra={"fields": fields})
     return model
 

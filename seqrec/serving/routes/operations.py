@@ -37,10 +37,11 @@ def build_operation_routes(context: Context) -> APIRouter:
         return Response(context.metrics.format(), media_type="text/plain; version=0.0.4")
 
     @router.post("/admin/reload", response_model=ReloadAnswer)
-    async def reload(request: Request, body: ReloadBody = ReloadBody()) -> Any:  # noqa: B008
+    async def reload(request: Request, body: ReloadBody | None = None) -> Any:
         """Load models anew from their folders; the old ones answer until then, and on a failure."""
         pool = context.pool
-        chosen = [pool.get(body.model, None)] if body.model else list(pool.slots.values())
+        name = None if body is None else body.model
+        chosen = [pool.get(name, None)] if name else list(pool.slots.values())
         loaded = []
         for slot in chosen:
             try:
