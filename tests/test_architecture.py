@@ -55,18 +55,13 @@ LOWER["__init__"] = set(LOWER) - {"__init__"}
 HOMES = {
     "typer": {"cli"},
     "yaml": {"config", "data", "runs"},
-<<<<<<< HEAD
-    "pydantic": {"config"},
-    "polars": {"data", "search"},
-=======
     "pydantic": {"config", "serving"},
     "fastapi": {"serving"},
     "starlette": {"serving"},
     "uvicorn": {"serving"},
     "prometheus_client": {"serving"},
     "httpx": {"serving"},
-    "polars": {"data"},
->>>>>>> 1400327 (seqrec serve: models behind HTTP, in batches of what waited while the last one ran)
+    "polars": {"data", "search"},
     "tokenizers": {"tokens"},
     "transformers": {"tokens", "models", "builders", "objectives", "verification"},
     "lightning": {"training"},
