@@ -23,8 +23,8 @@ def reload_slot(slot: ModelSlot, pool: ModelPool, metrics: Metrics) -> LoadedMod
         model = slot.reload()
     except SeqRecError as error:
         metrics.count_reload(slot.name, succeeded=False)
-        fields = {"model": slot.name, "error": str(error)}
-        logger.error("model not loaded, the old one answers", extra={"fields": fields})
+        refusal = {"fields": {"model": slot.name, "error": str(error)}}
+        logger.error("model not loaded, the old one answers", extra=refusal)
         raise
     metrics.count_reload(slot.name, succeeded=True)
     metrics.set_models([one.current.identity for one in pool.slots.values() if one.is_loaded])
