@@ -141,7 +141,7 @@ def document_attention(
     outputs = []
     for bucket in buckets:
         rows = [part[bucket.positions].transpose(1, 2) for part in parts]
-        output = _attend(*rows, settings).transpose(1, 2)
+        output = _attend(rows[0], rows[1], rows[2], settings).transpose(1, 2)
         outputs.append(output.flatten(0, 1)[bucket.is_token])
     return torch.cat(outputs)[order][None], None
 
@@ -197,7 +197,7 @@ def _attend(
         key, value = (part.repeat_interleave(settings.groups, dim=1) for part in (key, value))
     length = query.shape[2]
     if settings.softcap is not None:
-        return _attend_capped(query, key, value, settings)
+        return _attend_capped(query, key, value, settings, settings.softcap)
     if settings.window is not None and length > settings.window:
         return _attend_in_window(query, key, value, settings, settings.window)
     return F.scaled_dot_product_attention(
@@ -227,8 +227,11 @@ def _attend_in_window(
     key, value = (torch.cat([part[:, :, :-1], part[:, :, 1:]], dim=3) for part in (key, value))
     row = torch.arange(window, device=query.device)[:, None]
     column = torch.arange(2 * window, device=query.device)
+    rows = [part.transpose(1, 2).flatten(0, 1) for part in (query[:, :, 1:], key, value)]
     later = F.scaled_dot_product_attention(
-        *(part.transpose(1, 2).flatten(0, 1) for part in (query[:, :, 1:], key, value)),
+        rows[0],
+        rows[1],
+        rows[2],
         attn_mask=(column > row) & (column <= row + window),
         dropout_p=dropout,
         scale=scale,
@@ -242,6 +245,7 @@ def _attend_capped(
     key: Float[Tensor, "n H L D"],
     value: Float[Tensor, "n H L D"],
     settings: _Settings,
+    cap: float,
 ) -> Float[Tensor, "n H L D"]:
     """Return attention with capped logits, for a number of queries at a time."""
     length = query.shape[2]
@@ -254,7 +258,7 @@ def _attend_capped(
         if settings.window is not None:
             allowed &= columns > rows[:, None] - settings.window
         logits = query[:, :, rows] @ key.transpose(2, 3) * scale
-        logits = settings.softcap * (logits / settings.softcap).tanh()
+        logits = cap * (logits / cap).tanh()
         weights = logits.float().masked_fill(~allowed, float("-inf")).softmax(dim=-1)
         return F.dropout(weights.to(value.dtype), settings.dropout) @ value
 
