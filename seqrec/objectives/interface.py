@@ -16,6 +16,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.objectives.model_folder import write_model_folder, write_weights
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult
+from seqrec.training.trackers import NO_TRACKER
 
 MODEL_FOLDER = "model"
 """The model folder inside a run folder."""
@@ -58,6 +59,8 @@ class Objective(ABC):
     """One line that says how validation was done."""
     notices: Sequence[str]
     """Lines that are printed before training."""
+    tracker = NO_TRACKER
+    """Repeats the log of the run; the first process sets it."""
 
     @classmethod
     @abstractmethod

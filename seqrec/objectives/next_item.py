@@ -177,6 +177,7 @@ class NextItemObjective(Objective):
                 num_scored=self.setup.num_scored,
                 should_stop=should_stop,
                 save_best=partial(self.save_best, folder / MODEL_FOLDER),
+                tracker=self.tracker,
             )
         self.model.use_sparse_gradients(False)
         return result

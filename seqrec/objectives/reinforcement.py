@@ -61,6 +61,7 @@ from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult, get_device
 from seqrec.training.interrupts import EndingSignals
 from seqrec.training.loaders import QueryLoader
+from seqrec.training.trackers import Tracker
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
@@ -191,7 +192,7 @@ class RLObjective(Objective):
                 max_rollbacks=guard.max_rollbacks,
             ),
             kl_coef=KLCoefficient(guard.kl_coef, guard.target_kl_nats),
-            log=EventLog(folder / EVENTS_FILE),
+            log=EventLog(folder / EVENTS_FILE, partial(_track, self.tracker)),
             folder=folder,
             num_updates=settings.num_updates,
             check_every=guard.check_every,
@@ -261,6 +262,13 @@ class RLObjective(Objective):
 
     def measure(self, folder: Path) -> dict[str, Any]:
         return {}
+
+
+def _track(tracker: Tracker, line: dict[str, Any]) -> None:
+    """Repeat the measurements of a stage, named after it."""
+    stage, named = line["stage"], ("stage", "role", "update", "start", "end")
+    values = {f"{stage}/{key}": value for key, value in line.items() if key not in named}
+    tracker.log(values, line["update"])
 
 
 def get_config(recipe: Recipe) -> RLConfig:

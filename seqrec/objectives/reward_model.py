@@ -87,6 +87,7 @@ class RewardModelObjective(Objective):
             num_scored=1 + head.up_proj.weight.numel() // width,
             should_stop=should_stop,
             save_best=partial(self.save_best, folder / MODEL_FOLDER),
+            tracker=self.tracker,
         )
 
     def after(self, folder: Path, fit: FitResult) -> RunOutcome:

@@ -35,6 +35,7 @@ _MODEL = (
     "vocab.json",
 )
 _SEARCH = ("best.yaml", "study.db*", "trials.txt", "trials.png")
+_TRACKERS = ("trackers.json", "events.out.tfevents.*", "hparams.yaml")
 _EVALUATION = ("per_user.parquet", "report.html")
 _EXPORT = ("ids.json", "vectors.npy", "index.faiss")
 _ONNX = (
@@ -57,6 +58,7 @@ _OWN = (
     *_RUN,
     *_MODEL,
     *_SEARCH,
+    *_TRACKERS,
     *_EVALUATION,
     *_EXPORT,
     *_ONNX,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,17 @@ class EventLog:
     The time between an interruption and the resumption does not count.
     """
 
-    def __init__(self, file: Path) -> None:
-        """Append to a file, or start a new one."""
+    def __init__(
+        self, file: Path, watch: Callable[[dict[str, Any]], None] = lambda line: None
+    ) -> None:
+        """Append to a file, or start a new one.
+
+        Args:
+            file: the log.
+            watch: takes every new line.
+        """
         self._file = file
+        self._watch = watch
         self.started = time.time()
 
     def state_dict(self) -> dict[str, Any]:
@@ -53,6 +61,7 @@ class EventLog:
         }
         with open(self._file, "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        self._watch(line)
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:

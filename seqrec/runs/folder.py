@@ -33,6 +33,7 @@ FREE_KEYS = frozenset(
         "trainer.accelerator",
         "trainer.devices",
         "trainer.checkpoint_minutes",
+        "trainer.tracker",
     }
 )
 """Settings that may differ when a run is resumed."""

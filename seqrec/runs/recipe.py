@@ -36,7 +36,8 @@ from seqrec.runs.folder import (
 from seqrec.runs.processes import run_ranks, work_as_rank
 from seqrec.runs.result import RunResult, read_result
 from seqrec.training.callbacks import ShouldStop
-from seqrec.training.fit import check_devices
+from seqrec.training.fit import FitResult, check_devices
+from seqrec.training.trackers import check_trackers, open_tracker
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "sft": SFTObjective,
@@ -89,6 +90,7 @@ def train_recipe(
     refuse_existing(out, replaces)
     trainer = recipe.trainer
     check_devices(trainer.accelerator, trainer.devices)
+    check_trackers(trainer.tracker)
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
     try:
         with lock_output(out):
@@ -134,8 +136,7 @@ def run_objective(
     started = time.perf_counter()
     for notice in objective.notices:
         print(notice, file=sys.stderr, flush=True)
-    objective.before()
-    fit = objective.fit(folder, should_stop)
+    fit = _fit(objective, folder, should_stop)
     outcome = objective.after(folder, fit)
     objective.save(folder / MODEL_FOLDER)
     details = {**outcome.details, **objective.measure(folder / MODEL_FOLDER)}
@@ -155,6 +156,22 @@ def run_objective(
     )
     result.write(folder)
     return result
+
+
+def _fit(objective: Objective, folder: Path, should_stop: ShouldStop | None) -> FitResult:
+    """Train under the trackers that the recipe names."""
+    settings = objective.recipe.model_dump()
+    run = folder.name.removesuffix(".partial")
+    tracker = open_tracker(objective.recipe.trainer.tracker, folder, run, settings)
+    objective.tracker = tracker
+    status = "failed"
+    try:
+        objective.before()
+        fit = objective.fit(folder, should_stop)
+        status = "success"
+    finally:
+        tracker.close(status)
+    return fit
 
 
 def run_refit(

@@ -15,6 +15,7 @@ from seqrec.errors import SeqRecError
 from seqrec.files import parse_json, read_text
 from seqrec.training.accounting import Counts, Flops, product_rate
 from seqrec.training.checkpoints import gather_processes
+from seqrec.training.trackers import NO_TRACKER, Tracker
 
 LOSS = "train/loss_nats"
 PROGRESS_SECONDS = 30
@@ -32,6 +33,7 @@ class EpochLog(Callback):
         monitor: str | None,
         count_flops: Callable[[Counts], Flops],
         dtype: torch.dtype,
+        tracker: Tracker = NO_TRACKER,
     ) -> None:
         """Start counting.
 
@@ -40,7 +42,9 @@ class EpochLog(Callback):
             monitor: metric that selects the best epoch; None without validation.
             count_flops: returns the operations of the counted steps.
             dtype: precision of the products in training.
+            tracker: repeats the lines.
         """
+        self.tracker = tracker
         self.file = file
         self.monitor = monitor
         self.count_flops = count_flops
@@ -156,6 +160,7 @@ class EpochLog(Callback):
     def _write(self, line: dict[str, Any]) -> None:
         with self.file.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        self.tracker.log(line, line["step"])
         validation = ""
         if self.monitor is not None:
             value = line[self.monitor]

@@ -37,6 +37,7 @@ from seqrec.training.interrupts import Interrupts
 from seqrec.training.loaders import PackedLoader, Validation
 from seqrec.training.module import SELECTION, LearningModule
 from seqrec.training.state_files import read_newest_state, read_state
+from seqrec.training.trackers import NO_TRACKER, Tracker
 
 LOG_FILE = "log.jsonl"
 
@@ -81,6 +82,7 @@ def fit(
     num_scored: int,
     should_stop: ShouldStop | None = None,
     save_best: SaveBest | None = None,
+    tracker: Tracker = NO_TRACKER,
 ) -> FitResult:
     """Train until the selection metric stops growing, and load the best weights into the model.
 
@@ -98,6 +100,7 @@ def fit(
         num_scored: items scored for a target, including itself.
         should_stop: ends training early; needs one device and validation queries.
         save_best: writes the weights of every epoch that is better than those before it.
+        tracker: repeats the log.
 
     Raises:
         SeqRecError: training diverged; the checkpoints are damaged or of another run.
@@ -114,7 +117,7 @@ def fit(
     )
     callbacks: list[Callback] = [
         interrupts,
-        EpochLog(folder / LOG_FILE, monitor, count_flops, module.products_dtype),
+        EpochLog(folder / LOG_FILE, monitor, count_flops, module.products_dtype, tracker),
         resume_state,
     ]
     if monitor is not None:
