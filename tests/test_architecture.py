@@ -75,6 +75,8 @@ HOMES = {
     "peft": {"models"},
     "ray": {"rl"},
     "mlflow": {"training"},
+    "jinja2": {"reports"},
+    "huggingface_hub": {"ranking", "reports"},
     "wandb": {"training"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}

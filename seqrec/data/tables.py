@@ -28,7 +28,7 @@ WHOLE_FLOAT = r"^(-?\d+)\.0$"
 
 def is_frame(value: Any) -> bool:
     """Test whether a value is a polars, pandas or Arrow frame, or another table with columns."""
-    return hasattr(type(value), "columns")
+    return any(hasattr(type(value), name) for name in ("columns", "column_names"))
 
 
 def check_table_file(file: Path, option: str) -> str:

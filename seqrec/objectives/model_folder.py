@@ -1,5 +1,6 @@
 """Writing a model folder: weights and configuration, the tokenizer, the items."""
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def write_model_folder(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_items(items, item_counts, folder / ITEMS_FILE)
+    share_weights(folder)
 
 
 def write_weights(
@@ -63,4 +65,15 @@ def write_weights(
     aside = folder / f"{WEIGHTS_FILE}.new"
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
     save_file(tensors, aside, metadata={"format": "pt"})
+    share_weights(folder, aside.name)
     aside.replace(folder / WEIGHTS_FILE)
+
+
+def share_weights(folder: Path, pattern: str = "*.safetensors") -> None:
+    """Give weights the mode of ``config.json``, which follows the user's umask.
+
+    The library of safetensors writes files that only their owner can read.
+    """
+    mode = stat.S_IMODE((folder / "config.json").stat().st_mode)
+    for file in folder.glob(pattern):
+        file.chmod(mode)

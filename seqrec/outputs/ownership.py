@@ -48,6 +48,8 @@ _ONNX = (
 )
 _CACHE = ("part-[0-9]*.parquet", "[0-9]*.parquet")
 _UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*", ".*.replacing-*")
+_CARD = "model/README.md"
+"""The model card; a README elsewhere is the user's."""
 _DEMO = ("log/ratings.csv", "log/movies.csv")
 _DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs*")
 """Files that file managers and network disks leave in every folder."""
@@ -110,4 +112,8 @@ def _is_own_name(file: Path, folder: Path) -> bool:
     if file.is_symlink():
         return False
     name = file.relative_to(folder).as_posix()
-    return name in _DEMO or any(fnmatchcase(file.name, pattern) for pattern in _OWN)
+    return (
+        name in _DEMO
+        or name.endswith(_CARD)
+        or any(fnmatchcase(file.name, pattern) for pattern in _OWN)
+    )

@@ -24,6 +24,7 @@ from seqrec.ranking.given_histories import (
     read_events,
     refuse_conditions,
 )
+from seqrec.ranking.hub import HubFolder
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
@@ -42,7 +43,7 @@ from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_finger
 logger = logging.getLogger(__name__)
 
 
-class Recommender(ModelRanker):
+class Recommender(ModelRanker, HubFolder):
     """Ranks and recommends with the model of a folder.
 
     Item ids are those of the log. Ids outside the catalog are skipped and counted in a log

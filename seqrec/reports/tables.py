@@ -1,9 +1,12 @@
 """Tables of results as aligned text and as HTML."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import zip_longest
 from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from seqrec.reports import html
 
 LARGE = 1000
 """Numbers from here on are shown without decimals."""
@@ -77,27 +80,16 @@ def text_table(rows: Rows) -> str:
     return "\n".join(lines)
 
 
-def html_table(rows: Rows) -> str:
+def html_table(rows: Rows) -> Markup:
     """An HTML table with the uncertainty of an estimate beneath it."""
     columns = list_columns(rows)
     numeric = {column for column in columns if _is_numeric(rows, column)}
-
-    def line(tag: str, values: Mapping[str, Any]) -> str:
-        cells = [
-            f"<{tag}{' class=number' if column in numeric else ''}>"
-            f"{_content(values.get(column))}</{tag}>"
-            for column in columns
-        ]
-        return f"<tr>{''.join(cells)}</tr>"
-
-    head = line("th", {column: column for column in columns})
-    body = "".join(line("td", row) for row in rows)
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+    cells = [{column: _content(row.get(column)) for column in columns} for row in rows]
+    return html.table(columns, numeric, cells)
 
 
-def _content(value: Any) -> str:
-    uncertainty = "".join(f"<small>{escape(line)}</small>" for line in _format_uncertainty(value))
-    return escape(cell(value)) + uncertainty
+def _content(value: Any) -> html.Cell:
+    return cell(value), _format_uncertainty(value)
 
 
 def _format_uncertainty(value: Any) -> list[str]:

@@ -23,6 +23,8 @@ from seqrec.models.weights import folder_fingerprint
 from seqrec.outputs import METRICS_FILE, find_foreign
 
 CONFIG_FILE = "config.yaml"
+PARTIAL = ".partial"
+"""End of the name of a folder that is worked on."""
 FINGERPRINT_OF = "fingerprint_of "
 """Start of a key of the provenance that a path follows."""
 FREE_KEYS = frozenset(
@@ -56,7 +58,12 @@ NAMED_BY_CONTENT = {
 
 def unfinished(out: Path) -> Path:
     """Return the folder in which a run is worked on until it is complete."""
-    return out.with_name(f"{out.name}.partial")
+    return out.with_name(f"{out.name}{PARTIAL}")
+
+
+def get_run_name(folder: Path) -> str:
+    """Return the name of the run in a folder, whether it is complete or not."""
+    return folder.name.removesuffix(PARTIAL)
 
 
 def run_config(

@@ -25,8 +25,10 @@ from seqrec.outputs import (
     settle_output,
     swap_in,
 )
+from seqrec.runs.card import describe_data, write_card
 from seqrec.runs.folder import (
     check_finished,
+    get_run_name,
     has_fewer_epochs,
     reopen,
     run_config,
@@ -155,14 +157,16 @@ def run_objective(
         wall_seconds=round(time.perf_counter() - started, 1),
     )
     result.write(folder)
+    name, data = get_run_name(folder), describe_data(objective.prepared)
+    write_card(folder / MODEL_FOLDER, name, objective.recipe, data, result)
     return result
 
 
 def _fit(objective: Objective, folder: Path, should_stop: ShouldStop | None) -> FitResult:
     """Train under the trackers that the recipe names."""
     settings = objective.recipe.model_dump()
-    run = folder.name.removesuffix(".partial")
-    tracker = open_tracker(objective.recipe.trainer.tracker, folder, run, settings)
+    names = objective.recipe.trainer.tracker
+    tracker = open_tracker(names, folder, get_run_name(folder), settings)
     objective.tracker = tracker
     status = "failed"
     try:

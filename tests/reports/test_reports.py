@@ -83,3 +83,25 @@ def test_plots_are_pictures_of_the_size_asked_for():
     assert size(plots.bars(names, [1, 2, 3], [(0, 2), (1, 3), (2, 4)], "x", "a"))[0] == 921
     value = float(np.float32(0.1))  # beside its interval in double precision
     assert size(plots.bars(["a", "b"], [value] * 2, [(0.1, 0.1)] * 2, "x", "a"))[0] == 921
+
+
+SCRIPT = "<script>alert('title')</script>"
+
+
+def test_a_title_is_text_wherever_a_page_may_show_it():
+    rows = [{SCRIPT: SCRIPT, "x": 1.0}]
+    parts = [
+        html.heading(SCRIPT),
+        html.note(SCRIPT),
+        html.warning(SCRIPT),
+        html.bullets([SCRIPT]),
+        html.image(b"", f'" onload="{SCRIPT}'),
+        html.preformatted(SCRIPT),
+        html.details(SCRIPT, html.wide(html_table(rows)), SCRIPT),
+        SCRIPT,
+    ]
+    page = html.page(SCRIPT, parts)
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == [] and "<script" not in page and 'onload="' not in page
+    assert page.count("&lt;script&gt;") == 13

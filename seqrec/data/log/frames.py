@@ -1,4 +1,4 @@
-"""polars, pandas and Arrow frames as lazy polars frames."""
+"""polars, pandas and Arrow frames, and datasets of Hugging Face, as lazy polars frames."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from seqrec.errors import SeqRecError
 
 
 def to_lazy_frame(source: Any) -> pl.LazyFrame:
-    """Return a polars, pandas or Arrow frame as a lazy polars frame.
+    """Return a polars, pandas or Arrow frame, or a ``datasets.Dataset``, as a lazy polars frame.
 
     Raises:
         SeqRecError: another object, or a frame that polars cannot hold.
@@ -23,6 +23,8 @@ def to_lazy_frame(source: Any) -> pl.LazyFrame:
             "a Spark frame is read from its files: write it with frame.write.parquet(FOLDER) and "
             "name the folder"
         )
+    if type(source).__module__.partition(".")[0] == "datasets":
+        source = _to_arrow(source)
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     if is_pandas and hasattr(source, "select_dtypes"):
         return _from_pandas(source).lazy()
@@ -34,6 +36,22 @@ def to_lazy_frame(source: Any) -> pl.LazyFrame:
         f"a {type(source).__name__} is no source: name a file or folder, or give a polars, "
         "pandas or Arrow frame"
     )
+
+
+def _to_arrow(source: Any) -> pa.Table:
+    """Return a ``datasets.Dataset`` as a table, in the order of its rows.
+
+    Raises:
+        SeqRecError: a dataset that is streamed, or a dictionary of splits.
+    """
+    if isinstance(source, dict):
+        names = ", ".join(map(repr, source))
+        raise SeqRecError(f"a {type(source).__name__} has several tables; give one of {names}")
+    if not hasattr(source, "num_rows"):
+        raise SeqRecError(
+            f"a {type(source).__name__} is streamed; load the dataset with streaming=False"
+        )
+    return source.with_format("arrow")[:]
 
 
 def _from_pandas(frame: Any) -> pl.DataFrame:

@@ -1,0 +1,61 @@
+"""The model card of a run: what its recipe, its data and its metrics say."""
+
+from pathlib import Path
+from typing import Any
+
+import seqrec
+from seqrec.config.recipe import Recipe
+from seqrec.config.yaml_text import dump_yaml
+from seqrec.data.known_datasets.descriptions import list_known_datasets
+from seqrec.data.prepared import PreparedData
+from seqrec.files import read_json_object
+from seqrec.reports.model_card import CARD_FILE, DataFacts, ModelFacts, format_model_card
+from seqrec.runs.result import RunResult
+
+COUNTED = ("users", "items", "interactions")
+
+
+def write_card(folder: Path, name: str, recipe: Recipe, data: DataFacts, result: RunResult) -> None:
+    """Write the card into a model folder; it names no path of this machine.
+
+    Args:
+        folder: the model folder.
+        name: of the run.
+        recipe: of the run.
+        data: the data that it was trained on.
+        result: of the run.
+    """
+    config = read_json_object(folder / "config.json", "train again")
+    model = ModelFacts(
+        name=name,
+        version=seqrec.__version__,
+        objective=result.objective,
+        tags=[result.objective],
+        num_parameters=result.num_parameters,
+        num_items=config.get("num_items"),
+        results=result.validation,
+        protocol=result.protocol,
+        settings=dump_yaml(_hide_folders(recipe.model_dump())),
+    )
+    (folder / CARD_FILE).write_text(format_model_card(model, data), encoding="utf-8")
+
+
+def describe_data(prepared: PreparedData) -> DataFacts:
+    """Return what a card states about prepared data: a known dataset's terms, or that none are."""
+    manifest = prepared.manifest
+    source = str(manifest.get("source", "a log"))
+    counts = ", ".join(f"{manifest['counts'][key]:,} {key}" for key in COUNTED)
+    for known in list_known_datasets():
+        if source == known.name:
+            return DataFacts(known.name, counts, known.licence, known.citation)
+    return DataFacts(Path(source).name or "a log", counts)
+
+
+def _hide_folders(value: Any) -> Any:
+    """Return settings with the last part of every absolute path."""
+    if isinstance(value, dict):
+        return {key: _hide_folders(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_hide_folders(one) for one in value]
+    is_path = isinstance(value, str) and Path(value).is_absolute()
+    return Path(value).name if is_path else value
