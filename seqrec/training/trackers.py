@@ -34,7 +34,8 @@ Build = Callable[[Path, str, str | None], Logger]
 class Tracker:
     """The loggers of a run, by the names of their trackers; it may have none."""
 
-    loggers: Mapping[str, Logger]
+    loggers: Mapping[str, Any]
+    """Lightning's ``Logger`` of each."""
 
     def log(self, values: Mapping[str, Any], step: int) -> None:
         """Repeat the finite numbers among values; texts and lists are left out.
@@ -104,7 +105,7 @@ def open_tracker(
     check_trackers(names)
     file = folder / RUN_IDS_FILE
     ids = read_json_object(file, "start again with --overwrite") if file.exists() else {}
-    loggers = {}
+    loggers: dict[str, Logger] = {}
     for name in dict.fromkeys(names):
         try:
             logger = BUILDERS[name](folder, run, ids.get(name))
