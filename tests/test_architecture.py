@@ -76,7 +76,7 @@ HOMES = {
     "ray": {"rl"},
     "mlflow": {"training"},
     "jinja2": {"reports"},
-    "huggingface_hub": {"ranking", "reports"},
+    "huggingface_hub": {"models", "ranking", "reports"},
     "wandb": {"training"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}
