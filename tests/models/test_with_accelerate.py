@@ -34,7 +34,7 @@ def test_a_loop_of_accelerate_lowers_the_loss_as_a_plain_loop_does(tmp_path):
                 loss.backward() if accelerator is None else accelerator.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
-                losses.append(float(loss))
+                losses.append(loss.item())
         return losses
 
     plain, accelerated = train(None), train(Accelerator(cpu=True))

@@ -1,10 +1,10 @@
 """The page of an evaluation, by what a reader finds in it."""
 
 import re
-from html import escape
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import escape
 
 from seqrec.reports.demo import demo_page
 from seqrec.reports.evaluation import evaluation_page
