@@ -42,6 +42,10 @@ class RecommendDefaults(NamedTuple):
     split: Literal["validation", "test", "all"] = "test"
 
 
+class ExportDefaults(NamedTuple):
+    keep: int = 2
+
+
 class DemoDefaults(NamedTuple):
     data: str = "movielens-100k"
     out: Path = Path("runs/demo")
@@ -62,5 +66,6 @@ PAIRS = PairsOptions()
 TUNE = TuneDefaults()
 EVALUATE = EvaluateDefaults()
 RECOMMEND = RecommendDefaults()
+EXPORT = ExportDefaults()
 DEMO = DemoDefaults()
 SERVE = ServeDefaults()

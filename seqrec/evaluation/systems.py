@@ -16,9 +16,11 @@ from seqrec.data.tables import is_frame
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.conditions import get_time_input
 from seqrec.evaluation.protocol import Queries
+from seqrec.ranking.item_stores import open_item_store
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
-from seqrec.retrieval.index import KINDS, build_index, recall_against_exact
+from seqrec.retrieval.index import KINDS, VectorIndex, build_index, recall_against_exact
+from seqrec.retrieval.stores.urls import is_store, mask_url
 
 EXACT = "exact"
 RETRIEVALS = (EXACT, *(f"faiss-{kind}" for kind in KINDS))
@@ -57,19 +59,31 @@ def rank_lists(
     time_input, facts = get_time_input(ranker), _measure_speed(queries, started)
     indexes = [name for name in retrieval if name != EXACT]
     if not isinstance(ranker, Recommender):
-        without = [f"{ranker.name}: has no vectors for {', '.join(indexes)} to index"]
+        without = [
+            f"{ranker.name}: has no vectors for {', '.join(map(mask_url, indexes))} to index"
+        ]
         notes = [*ranker.notes, *(without if indexes else [])]
         yield SystemLists(ranker.name, EXACT, seed, exact, facts, time_input, notes)
         return
     yield SystemLists(ranker.name, EXACT, seed, exact, facts, time_input, ranker.notes)
     for name in indexes:
-        kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
-        index = build_index(ranker.item_embeddings(), kind)
+        index, label = _open_index(ranker, name)
         started = time.perf_counter()
-        items = ranker.rank_by_index(index, queries.histories, k, exclude_seen=exclude_seen).items
+        items = ranker.rank_by_index(
+            index, queries.histories, k, exclude_seen=exclude_seen, is_rescored=is_store(name)
+        ).items
         facts = _measure_speed(queries, started)
         facts["recall_against_exact"] = recall_against_exact(items, exact)
-        yield SystemLists(ranker.name, name, seed, items, facts, time_input)
+        yield SystemLists(ranker.name, label, seed, items, facts, time_input)
+
+
+def _open_index(ranker: Recommender, name: str) -> tuple[VectorIndex, str]:
+    """Return the index of a search method, and its name in tables."""
+    if is_store(name):
+        store = open_item_store(ranker, name, "--retrieval")
+        return store, store.live.label
+    kind = next(kind for kind in KINDS if name == f"faiss-{kind}")
+    return build_index(ranker.item_embeddings(), kind), name
 
 
 def _measure_speed(queries: Queries, started: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from seqrec.evaluation.protocol import PER_QUERY, Split
 from seqrec.evaluation.systems import FRAME, RETRIEVALS
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
+from seqrec.retrieval.stores.urls import is_store, mask_url, parse_address
 from seqrec.runs.provenance import run_of
 
 
@@ -48,8 +49,13 @@ def check_options(
     if not ks or ks[0] < 1:
         raise SeqRecError(f"--k {ks[0] if ks else ''}: cut-offs are 1 or more")
     for name in retrieval:
-        if name not in RETRIEVALS:
-            raise SeqRecError(f"--retrieval {name}: choose from {', '.join(RETRIEVALS)}")
+        if is_store(name):
+            parse_address(name, "--retrieval")
+        elif name not in RETRIEVALS:
+            raise SeqRecError(
+                f"--retrieval {mask_url(name)}: choose from {', '.join(RETRIEVALS)}, or name a "
+                "store, such as lancedb:PATH"
+            )
     choices = [f"{name}@{cut_off}" for cut_off in ks for name in PER_QUERY]
     if metric not in choices:
         raise SeqRecError(f"--metric {metric}: choose from {', '.join(choices)}")

@@ -29,6 +29,7 @@ from seqrec.evaluation.conditions import (
 )
 from seqrec.evaluation.protocol import build_queries
 from seqrec.outputs import new_file
+from seqrec.ranking.item_stores import open_item_store
 from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.list_rules import Search, rank_by_rules, select_histories
 from seqrec.ranking.ranker import Ranker
@@ -36,6 +37,7 @@ from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading, Served, describe_unknown, serve_baseline
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index_folder import load_index
+from seqrec.retrieval.stores.urls import is_store, mask_url
 from seqrec.tokens.events.times import PAST_TIMES, TARGET_TIME
 
 logger = logging.getLogger(__name__)
@@ -72,11 +74,19 @@ def serve_model(
 
 
 def get_search(ranker: Ranker, index: str | Path | None) -> Search:
-    """Return the search function: exact, or by an index of the model."""
+    """Return the search function: exact, by an index of the model, or by a store's vectors.
+
+    Args:
+        ranker: the model.
+        index: folder of an exported index, or address of a store; None: exact.
+    """
     if index is None:
         return ranker.rank
     if not isinstance(ranker, Recommender):
-        raise SeqRecError(f"--index {index}: {ranker.name} has no vectors to search")
+        raise SeqRecError(f"--index {mask_url(str(index))}: {ranker.name} has no vectors to search")
+    if is_store(str(index)):
+        store = open_item_store(ranker, str(index), "--index")
+        return partial(ranker.rank_by_index, store, is_rescored=True)
     faiss_index = load_index(
         Path(index),
         catalog_fingerprint=ranker.catalog_fingerprint,

@@ -11,7 +11,7 @@ from seqrec.data.item_mapping import ItemMapping
 from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK, best_first
-from seqrec.retrieval.index import ItemIndex
+from seqrec.retrieval.index import VectorIndex
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories, map_items
 
@@ -59,27 +59,33 @@ class DataRecommender(Recommender):
         allowed: AllowedItems | None = None,
     ) -> TopK:
         """Return the lists of ``Ranker.rank``; ``allowed`` holds items of the model."""
-        mapped, candidates = self._map(histories), self._restrict(allowed)
+        mapped, candidates = self.model_histories(histories), self._restrict(allowed)
         ranked = self.own.rank(mapped, k, exclude_seen=exclude_seen, allowed=candidates)
         return self._answer(ranked, k)
 
     def rank_by_index(
         self,
-        index: ItemIndex,
+        index: VectorIndex,
         histories: Sequence[Int[np.ndarray, " T"]],
         k: int,
         *,
         exclude_seen: bool = True,
         allowed: AllowedItems | None = None,
+        is_rescored: bool = False,
     ) -> TopK:
-        mapped, candidates = self._map(histories), self._restrict(allowed)
+        mapped, candidates = self.model_histories(histories), self._restrict(allowed)
         ranked = self.own.rank_by_index(
-            index, mapped, k, exclude_seen=exclude_seen, allowed=candidates
+            index,
+            mapped,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=candidates,
+            is_rescored=is_rescored,
         )
         return self._answer(ranked, k)
 
     def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
-        planned = self.own.add_plans(self._map(histories))
+        planned = self.own.add_plans(self.model_histories(histories))
         if isinstance(histories, EventHistories):
             return replace(histories, conditions=planned.conditions)
         return planned
@@ -87,10 +93,11 @@ class DataRecommender(Recommender):
     def embed_histories(
         self, histories: Sequence[Int[np.ndarray, " T"]]
     ) -> Float[np.ndarray, "B D"]:
-        return self.own.embed_histories(self._map(histories))
+        return self.own.embed_histories(self.model_histories(histories))
 
-    def _map(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Sequence[Int[np.ndarray, " T"]]:
-        """Return the histories in items of the model."""
+    def model_histories(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Sequence[Int[np.ndarray, " T"]]:
         return map_items(histories, self.mapping.to_model)
 
     def _restrict(self, allowed: AllowedItems | None) -> AllowedItems | None:

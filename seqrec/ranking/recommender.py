@@ -31,7 +31,7 @@ from seqrec.ranking.ranker import ScoreTile
 from seqrec.ranking.served import Given, Reading, Served, describe_unknown
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
-from seqrec.retrieval.index import ItemIndex, search
+from seqrec.retrieval.index import VectorIndex
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import (
@@ -41,6 +41,10 @@ from seqrec.tokens.events.requests import (
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
+
+RESCORED_PER_LISTED = 10
+"""Items of an index per listed one that the model scores again."""
+MIN_RESCORED = 200
 
 
 class Recommender(ModelRanker, HubFolder):
@@ -197,6 +201,12 @@ class Recommender(ModelRanker, HubFolder):
             return items, list_keys(histories)
         return read_events(histories, items, self.table, self.events, conditions or {})
 
+    def model_histories(
+        self, histories: Sequence[Int[np.ndarray, " T"]]
+    ) -> Sequence[Int[np.ndarray, " T"]]:
+        """Return histories with the items of the model, whatever catalog they were read with."""
+        return histories
+
     def _known(self, histories: Any) -> Sequence[Int[np.ndarray, " T"]]:
         """Return histories as model inputs, and log what is skipped or unknown."""
         histories = list_histories(histories)
@@ -273,20 +283,37 @@ class Recommender(ModelRanker, HubFolder):
 
     def rank_by_index(
         self,
-        index: ItemIndex,
+        index: VectorIndex,
         histories: Sequence[Int[np.ndarray, " T"]],
         k: int,
         *,
         exclude_seen: bool = True,
         allowed: AllowedItems | None = None,
+        is_rescored: bool = False,
     ) -> TopK:
         """Return the lists of ``rank`` through an index of this model's item vectors.
 
-        Scores are products of vectors; a transition prior is ignored.
+        Scores are products of vectors, without a transition prior.
+
+        Args:
+            index: the index.
+            histories: items, oldest first.
+            k: length of the lists.
+            exclude_seen: exclude the items of the history.
+            allowed: items that the list of each history may hold; None: all.
+            is_rescored: where a transition prior adds to the products, fetch ten times as many
+                items, at least two hundred, and list the best of them by the model's scores.
         """
         k = min(k, self.num_items)
         vectors, seen = self.embed_histories(histories), histories if exclude_seen else None
-        ranked = search(index, vectors, k, seen=seen, allowed=allowed)
+        if is_rescored and not self.scores_are_products:
+            num_fetched = min(max(RESCORED_PER_LISTED * k, MIN_RESCORED), self.num_items)
+            fetched = index.search(vectors, num_fetched, seen=seen, allowed=allowed).items
+            candidates = [row[row >= 0].numpy() for row in fetched]
+            only = AllowedItems(self.num_items, only=candidates)
+            ranked = self.rank(histories, k, exclude_seen=exclude_seen, allowed=only)
+        else:
+            ranked = index.search(vectors, k, seen=seen, allowed=allowed)
         empty = [row for row, history in enumerate(histories) if not len(history)]
         if empty:
             left = None if allowed is None else allowed.select(empty)

@@ -102,7 +102,7 @@ def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def export_lines(result: Mapping[str, Any]) -> list[str]:
-    """The shapes of the exported tables and the recall of the indexes."""
+    """The shapes of the exported tables, the recall, and the version of a store."""
     lines = [f"{count:,} {name} x {result['width']}" for name, count in result["counts"].items()]
     if not result["scores_are_products"]:
         lines.append("products of these vectors exclude the transition prior's share of the scores")
@@ -112,10 +112,33 @@ def export_lines(result: Mapping[str, Any]) -> list[str]:
             f"{parity['max_logit_difference']:.1e}; {parity['identical_lists']:,} of their lists "
             "are identical"
         )
-    return lines + [
+    lines += [
         f"recall@10 of {kind} against exact: {recall:.4f}"
         for kind, recall in result.get("recall_against_exact", {}).items()
     ]
+    return lines + (_publication_lines(result) if "store" in result else [])
+
+
+def _publication_lines(result: Mapping[str, Any]) -> list[str]:
+    """The effect of an export on a store."""
+    queries = "users" if result["recall_of_users"] else "items as queries; name users by --data"
+    lines = [f"recall measured in the store with {result['recall_queries']:,} {queries}"]
+    written = f"{result['written']:,} rows written"
+    if result["resumed"]:
+        written += f", {result['resumed']:,} from an interrupted export"
+    if result["removed"]:
+        written += f", {result['removed']:,} removed"
+    lines.append(written)
+    if not result["has_flat"] and result["ann"] is None:
+        lines.append(f"{result['to']} has no exact search; its graph is built and read broadly")
+    if not result["switches_at_once"]:
+        lines.append(
+            f"{result['to']} has no atomic switch: readers look up the live version, then open it"
+        )
+    if result["dropped"]:
+        lines.append(f"dropped {', '.join(result['dropped'])}")
+    lines.append(f"live: version {result['version']} of {result['store']}")
+    return lines
 
 
 def _settings_lines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, isqrt
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -34,6 +34,20 @@ EXACT_QUERIES = 512
 """Number of queries that are scored exactly at once."""
 
 
+class VectorIndex(Protocol):
+    """Whatever finds the items of the largest inner product with a query."""
+
+    def search(
+        self,
+        queries: Float[np.ndarray, "B D"],
+        k: int,
+        *,
+        seen: Sequence[np.ndarray | Sequence[int]] | None = None,
+        allowed: AllowedItems | None = None,
+    ) -> TopK:
+        """Return the best ``k`` unseen and allowed items, or all if there are fewer."""
+
+
 @dataclass(frozen=True)
 class ItemIndex:
     """A FAISS index over all items; entry ``i`` is item ``i``."""
@@ -55,6 +69,17 @@ class ItemIndex:
         if self.kind == "hnsw":
             return {"links": HNSW_LINKS, "build_breadth": self.faiss_index.hnsw.efConstruction}
         return {"lists": self.faiss_index.nlist} if self.kind == "ivf" else {}
+
+    def search(
+        self,
+        queries: Float[np.ndarray, "B D"],
+        k: int,
+        *,
+        seen: Sequence[np.ndarray | Sequence[int]] | None = None,
+        allowed: AllowedItems | None = None,
+    ) -> TopK:
+        """Return the lists of the function ``search``."""
+        return search(self, queries, k, seen=seen, allowed=allowed)
 
 
 def build_index(vectors: Float[np.ndarray, "I D"], kind: str) -> ItemIndex:
