@@ -20,6 +20,7 @@ FILES = {
     "preference.json": None,
     "reinforcement.json": None,
     "distillation.json": None,
+    "stores.json": None,
     "engine.json": CATALOGS_FILE,
     "peers.json": PEERS_FILE,
 }
@@ -61,6 +62,8 @@ TITLES = {
     "serving": "Distillation: serving costs",
     "epochs": "Distillation: cost of an epoch",
     "memory": "Distillation: memory",
+    "store-lists": "Vector stores: lists of MovieLens-1M",
+    "store-million": "Vector stores: a million simulated titles",
     "screening": "Objectives, pairs and SFT shares on validation",
 }
 HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")

@@ -34,7 +34,7 @@ class LanceStore(Store):
     batch_rows = 65_536  # every batch is a fragment, and searches of many fragments are slow
 
     def __init__(self, address: Address, writes: bool) -> None:
-        os.environ.setdefault("LANCE_LOG", "error")  # it warns of every table that is new
+        os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every table that is new
         with needs_extra("lancedb"):
             import lancedb
         self.label, self.secret, self.name = address.label, address.secret, address.name

@@ -37,7 +37,7 @@ class MilvusStore(Store):
     kind = "milvus"
     measure = Measure.PRODUCT
     updates_at_once = False
-    ann_kinds = ("hnsw", "ivf")
+    ann_kinds = ("hnsw",)
 
     def __init__(self, address: Address, writes: bool) -> None:
         with needs_extra("milvus"):
@@ -133,10 +133,8 @@ class MilvusStore(Store):
             )
         if request.exclude:
             conditions.append(f"{ID} not in {_quote(request.exclude)}")
-        ann, parameters = Ann.from_settings(description.ann), {}
-        if ann is not None:
-            breadth = {"hnsw": {"ef": max(ann.search_breadth, request.k)}}
-            parameters = breadth.get(ann.kind, {"nprobe": ann.search_lists})
+        ann = Ann.from_settings(description.ann)
+        parameters = {} if ann is None else {"ef": max(ann.search_breadth, request.k)}
         (found,) = self.client.search(
             self._load(description.version),
             [request.vector.tolist()],
@@ -157,10 +155,8 @@ class MilvusStore(Store):
     def _plan_index(self, ann: Ann | None) -> Any:
         plan = self.client.prepare_index_params()
         kind, settings = "FLAT", {}
-        if ann is not None and ann.kind == "hnsw":
+        if ann is not None:
             kind, settings = "HNSW", {"M": ann.links, "efConstruction": ann.build_breadth}
-        elif ann is not None:
-            kind, settings = "IVF_FLAT", {"nlist": ann.lists}
         plan.add_index(VECTOR, index_type=kind, metric_type="IP", params=settings)
         return plan
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ class QdrantEdgeStore(Store):
     def insert(self, version: str, rows: pa.Table) -> None:
         edge, shard = self._edge, self._open(version)
         points = [
-            edge.Point(id, vector, dict(payload)) for id, vector, payload in list_points(rows)
+            edge.Point(id, vector, {name: _as_number(value) for name, value in payload.items()})
+            for id, vector, payload in list_points(rows)
         ]
         shard.update(edge.UpdateOperation.upsert_points(points))
         shard.flush()
@@ -107,7 +108,7 @@ class QdrantEdgeStore(Store):
             )
             if points:
                 vectors = np.array([point.vector for point in points], dtype=np.float32)
-                payloads = [point.payload for point in points]
+                payloads = [_restore_flags(point.payload, description) for point in points]
                 yield build_rows([one[ID] for one in payloads], vectors, payloads, schema)
             if offset is None:
                 return
@@ -115,7 +116,7 @@ class QdrantEdgeStore(Store):
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
         edge, ann = self._edge, Ann.from_settings(description.ann)
         conditions = [
-            edge.FieldCondition(column, match=edge.MatchValue(value))
+            edge.FieldCondition(column, match=edge.MatchValue(_as_number(value)))
             if not isinstance(value, float)
             else edge.FieldCondition(column, range=edge.RangeFloat(gte=value, lte=value))
             for column, value in request.where.items()
@@ -172,3 +173,16 @@ class QdrantEdgeStore(Store):
     def _describe(self, version: str) -> Description:
         text = (self.folder / version / DESCRIPTION).read_text(encoding="utf-8")
         return Description.from_json(text, self.label)
+
+
+def _as_number(value: Any) -> Any:
+    """Return 1 or 0 for a flag: filters of Edge's Python interface read True as 1."""
+    return int(value) if isinstance(value, bool) else value
+
+
+def _restore_flags(payload: Mapping[str, Any], description: Description) -> dict[str, Any]:
+    """Return a payload with its flags as such."""
+    return {
+        name: bool(value) if description.columns.get(name) == "flag" else value
+        for name, value in payload.items()
+    }

@@ -2,7 +2,7 @@
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from seqrec.errors import SeqRecError
 
@@ -94,6 +94,6 @@ def mask_url(url: str) -> str:
             for name, value in parse_qsl(split.query, keep_blank_values=True)
         ]
         query = urlencode(pairs, quote_via=quote, safe="/*")
-        return urlunsplit(split._replace(netloc=netloc, query=query))
+        return f"{split.scheme}://{netloc}{split.path}{query and '?'}{query}"
     except ValueError:
         return url.partition("://")[0] + "://***"
