@@ -58,10 +58,9 @@ def export(
     Args:
         model: run or model folder.
         to: files: ``parquet``, ``ndjson``, ``numpy``, or ``faiss`` (indexes of the items, one of
-            each kind, and the users' vectors as NumPy arrays), ``onnx`` (the decoder as a graph, with
-            tables); or a store: ``lancedb``,
-            ``pgvector``, ``qdrant``, ``milvus``, ``chroma``, ``duckdb``, or its address as
-            ``KIND:URL`` or ``postgresql://...``.
+            each kind, and the users' vectors as NumPy arrays), ``onnx`` (the decoder as a graph,
+            with tables); or a store: ``lancedb``, ``pgvector``, ``qdrant``, ``milvus``,
+            ``chroma``, ``duckdb``, or its address as ``KIND:URL`` or ``postgresql://...``.
         out: folder, for files.
         url: address of the store: a path, or as its client spells it.
         name: name of the table or collection in the store.
