@@ -1,7 +1,6 @@
 """Resolution of MODEL: a run or model folder, a baseline's name and settings, a ranker."""
 
 from collections.abc import Iterator
-from copy import copy
 from pathlib import Path
 
 from seqrec.baselines import NAMES, build_baseline, get_default_settings, parse_baseline_text
@@ -166,11 +165,7 @@ def open_rankers(
 ) -> Iterator[tuple[int, Ranker]]:
     """Yield the rankers that MODEL names with their seeds: one, or one per seed of a run."""
     folders = seed_folders(model)
-    if isinstance(model, Ranker):
-        model = copy(model)  # the evaluation may rename it and limit its memory
     if not folders:
         yield 0, open_ranker(model, data, histories)
     for seed, folder in folders.items():
-        recommender = open_recommender(folder, data)
-        recommender.name = folder.parent.name
-        yield seed, recommender
+        yield seed, open_recommender(folder, data).with_name(folder.parent.name)

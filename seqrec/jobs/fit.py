@@ -82,5 +82,5 @@ def fit(
         )
         seqrec.train(recipe, data=data, out=run, overrides=overrides)
         recommender = Recommender.from_pretrained(run)
-    recommender.folder, recommender.name = None, NAME
-    return recommender
+    recommender.folder = None  # which is removed
+    return recommender.with_name(NAME)

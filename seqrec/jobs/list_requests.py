@@ -62,14 +62,12 @@ def serve_model(
                 "--history, --histories, --similar-to, --data: name exactly one of them; only a "
                 "baseline needs --data beside"
             )
-        recommender = open_recommender(model)
-        recommender.limit_memory(memory_mb)
+        recommender = open_recommender(model).with_memory_limit(memory_mb)
         return replace(recommender.serve(), search=get_search(recommender, index))
     if data is None:
         raise SeqRecError(f"{_get_name(model)}: a baseline needs --data, which it is fitted to")
     prepared = PreparedData.open(data)
-    ranker = open_ranker(model, prepared, prepared.histories())
-    ranker.limit_memory(memory_mb)
+    ranker = open_ranker(model, prepared, prepared.histories()).with_memory_limit(memory_mb)
     return replace(serve_baseline(ranker, prepared.items()), search=get_search(ranker, index))
 
 
@@ -149,7 +147,7 @@ def list_for_data(
     ranker = open_ranker(model, prepared, prepared.histories(), lists_data_items=False)
     for note in ranker.notes:
         logger.warning(note)
-    ranker.limit_memory(memory_mb)
+    ranker = ranker.with_memory_limit(memory_mb)
     items = ranker.items if isinstance(ranker, Recommender) else prepared.items()
     table = ItemTable.build(items)
     numbers, histories = _select_histories(prepared, prepared.histories(), split, ranker)

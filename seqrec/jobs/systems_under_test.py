@@ -66,13 +66,12 @@ class SystemsUnderTest:
         """Rank with a model, with all its seeds, or with a baseline."""
         taken = {answer.system for answer in self.answers}
         for seed, ranker in open_rankers(model, self.prepared, self.histories):
-            ranker.limit_memory(memory_mb)
             source = get_model_text(model)
-            if ranker.is_refit:
-                ranker.name = f"{ranker.name} ({REFIT})"
+            name = f"{ranker.name} ({REFIT})" if ranker.is_refit else ranker.name
             self._refit.setdefault(ranker.is_refit, source)
             self._check_refit()
-            ranker.name = _get_free_name(ranker.name, source, taken)
+            ranker = ranker.with_memory_limit(memory_mb)
+            ranker = ranker.with_name(_get_free_name(name, source, taken))
             self.models[ranker.name] = source
             if isinstance(ranker, Recommender) or _is_random(source):
                 self._random.add(ranker.name)

@@ -46,8 +46,8 @@ def calibrate(
     prior = model.transition_prior
     if validation is not None and chooses_strength and has_open_strength(recipe, model):
         metric = recipe.trainer.selection_metric
-        with module.ranker.without_cold_items():
-            metrics = choose_strength(module.ranker, prior, validation, metric, module.ks)
+        ranker = module.ranker.without_cold_items()
+        metrics = choose_strength(ranker, prior, validation, metric, module.ks)
         set_strength(model, prior.strength)
     if prior is not None:
         details["prior_strength"] = prior.strength

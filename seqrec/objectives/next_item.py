@@ -3,7 +3,6 @@
 import sys
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -167,18 +166,20 @@ class NextItemObjective(Objective):
         shares_gpus = trainer.devices > 1 and trainer.accelerator != "cpu"
         is_nccl = shares_gpus and torch.cuda.is_available()  # which cannot add sparse gradients
         self.model.use_sparse_gradients(self.setup.use_sparse_gradients and not is_nccl)
-        with ranker.without_cold_items() if self.setup.fits_cold_items else nullcontext():
-            result = fit(
-                self.module,
-                self.setup.loader,
-                self.validation,
-                folder,
-                fit_settings(trainer),
-                num_scored=self.setup.num_scored,
-                should_stop=should_stop,
-                save_best=partial(self.save_best, folder / MODEL_FOLDER),
-                tracker=self.tracker,
-            )
+        if self.setup.fits_cold_items:
+            self.module.ranker = ranker.without_cold_items()
+        result = fit(
+            self.module,
+            self.setup.loader,
+            self.validation,
+            folder,
+            fit_settings(trainer),
+            num_scored=self.setup.num_scored,
+            should_stop=should_stop,
+            save_best=partial(self.save_best, folder / MODEL_FOLDER),
+            tracker=self.tracker,
+        )
+        self.module.ranker = ranker
         self.model.use_sparse_gradients(False)
         return result
 

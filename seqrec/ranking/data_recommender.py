@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -46,9 +47,11 @@ class DataRecommender(Recommender):
         self.events = events
         self.lists_data_items = lists_data_items
 
-    def limit_memory(self, memory_mb: float | None) -> None:
-        super().limit_memory(memory_mb)
-        self.own.limit_memory(memory_mb)
+    def with_memory_limit(self, memory_mb: float | None) -> Self:
+        limited = super().with_memory_limit(memory_mb)
+        if limited is not self:
+            limited.own = self.own.with_memory_limit(memory_mb)
+        return limited
 
     def rank(
         self,

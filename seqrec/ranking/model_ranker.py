@@ -1,8 +1,9 @@
 """A model in memory as a ranker: encodes histories and scores the catalog."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -55,14 +56,11 @@ class ModelRanker(Ranker):
         self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.backbone.config.hidden_size
 
-    @contextmanager
-    def without_cold_items(self) -> Iterator[None]:
-        """Within the context, rank only the items that occur in training."""
-        whole, self.num_items = self.num_items, self.model.num_learned
-        try:
-            yield
-        finally:
-            self.num_items = whole
+    def without_cold_items(self) -> Self:
+        """Return a ranker of the same model that ranks only the items that occur in training."""
+        learned = copy(self)
+        learned.num_items = self.model.num_learned
+        return learned
 
     def embed_histories(
         self, histories: Sequence[Int[np.ndarray, " T"]]
@@ -83,7 +81,7 @@ class ModelRanker(Ranker):
         return hashlib.sha256(self.item_vectors().tobytes()).hexdigest()
 
     def item_vectors(self) -> Float[np.ndarray, "I D"]:
-        return self.model.item_weight().detach().cpu().numpy()
+        return self._get_item_weight().detach().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
@@ -156,8 +154,13 @@ class ModelRanker(Ranker):
         """Return the model's scores after each history."""
         hidden, recent = self.encode(histories), self._recent_items(histories)
         num_items = self.model.config.num_items
-        scores = self.model.catalog_scores(hidden, recent, num_items=num_items)
+        weight = self._get_item_weight()
+        scores = self.model.catalog_scores(hidden, recent, num_items=num_items, item_weight=weight)
         return torch.inference_mode()(lambda start, stop: scores.logits(slice(start, stop)))
+
+    def _get_item_weight(self) -> Float[Tensor, "I D"]:
+        """Return the vector of every item."""
+        return self.model.item_weight()
 
     def _recent_items(
         self, histories: Sequence[Int[np.ndarray, " T"]]

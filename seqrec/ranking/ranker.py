@@ -6,6 +6,8 @@ validation, evaluation and serving agree.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,7 +26,11 @@ ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
 
 
 class Ranker(ABC):
-    """A system that scores the items of a catalog after a history."""
+    """A system that scores the items of a catalog after a history.
+
+    A ranker does not change once it is made, so several threads may rank with it. Other limits and
+    names belong to copies, which share the weights.
+    """
 
     name: str
     num_items: int
@@ -39,19 +45,27 @@ class Ranker(ABC):
     notes: Sequence[str] = ()
     """Caveats to print with its results."""
 
-    def limit_memory(self, memory_mb: float | None) -> None:
-        """Reduce tile and batch size until two arrays of scores fit into ``memory_mb`` MiB.
+    def with_name(self, name: str) -> Self:
+        """Return the same ranker under another name."""
+        renamed = copy(self)
+        renamed.name = name
+        return renamed
+
+    def with_memory_limit(self, memory_mb: float | None) -> Self:
+        """Return a ranker whose two arrays of scores fit into ``memory_mb`` MiB.
 
         Tiles shrink first, then batches, down to one history and a small tile. The ranked lists
-        do not change. None: no limit.
+        are the same. None: no limit.
         """
         if memory_mb is None:
-            return
+            return self
         if not 0 < memory_mb < float("inf"):
             raise SeqRecError(f"--memory-mb {memory_mb:g}: a number of MiB, more than 0")
         num_scores = int(min(memory_mb, MAX_MEMORY_MB) * 2**20 / (2 * SCORE_BYTES))
-        self.tile_items = min(max(num_scores // self.batch_size, MIN_TILE_ITEMS), TILE_ITEMS)
-        self.batch_size = min(max(num_scores // self.tile_items, 1), self.batch_size)
+        limited = copy(self)
+        limited.tile_items = min(max(num_scores // self.batch_size, MIN_TILE_ITEMS), TILE_ITEMS)
+        limited.batch_size = min(max(num_scores // limited.tile_items, 1), self.batch_size)
+        return limited
 
     @abstractmethod
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from seqrec.arguments import check_arguments
 from seqrec.data.catalog import catalog_fingerprint, read_model_items
@@ -54,6 +56,8 @@ class Recommender(ModelRanker, HubFolder):
     message; for a history without known items the most popular items of training are recommended.
     Histories may also hold events, as rows of the log: ``{"item_id": "318", "rating": 5}``;
     features and values that the model does not know are named in a log message.
+
+    The weights are those of the folder for good: item vectors and fingerprint are computed once.
     """
 
     fit = FitAttribute()
@@ -234,10 +238,7 @@ class Recommender(ModelRanker, HubFolder):
         scores = super().score_tiles(histories)
         if not is_empty.any():
             return scores
-        device = self.model.device
-        is_empty = is_empty[:, None].to(device)
-        counts = torch.from_numpy(self.items["num_interactions"].to_numpy().astype(np.float32))
-        counts = counts.to(device)
+        is_empty, counts = is_empty[:, None].to(self.model.device), self._popularity
         return lambda start, stop: torch.where(is_empty, counts[start:stop], scores(start, stop))
 
     def likelihood(
@@ -320,6 +321,24 @@ class Recommender(ModelRanker, HubFolder):
             fallback = self.rank([histories[row] for row in empty], k, allowed=left)
             ranked.items[empty], ranked.scores[empty] = fallback
         return ranked
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return super().fingerprint
+
+    def _get_item_weight(self) -> Float[Tensor, "I D"]:
+        return self._item_weight
+
+    @cached_property
+    def _item_weight(self) -> Float[Tensor, "I D"]:
+        with torch.no_grad():
+            return super()._get_item_weight()
+
+    @cached_property
+    def _popularity(self) -> Float[Tensor, " I"]:
+        """The number of training interactions of every item, as scores."""
+        counts = self.items["num_interactions"].to_numpy().astype(np.float32)
+        return torch.from_numpy(counts).to(self.model.device)
 
     def item_embeddings(self) -> Float[np.ndarray, "I D"]:
         """Return the vector of every item, in the order of ``item_ids``."""

@@ -133,19 +133,19 @@ def test_parts_of_different_models_are_refused(tmp_path, folder):
 @pytest.mark.parametrize("memory_mb", [0.001, 0.02, 1, 10_000])
 def test_lists_are_the_same_within_any_memory(recommender, memory_mb):
     plain = recommender.recommend(HISTORIES, k=7)
-    recommender.limit_memory(memory_mb)
-    held = 2 * 4 * recommender.batch_size * min(recommender.tile_items, recommender.num_items)
+    limited = recommender.with_memory_limit(memory_mb)
+    held = 2 * 4 * limited.batch_size * min(limited.tile_items, limited.num_items)
     assert held <= memory_mb * 2**20
-    found = recommender.recommend(HISTORIES, k=7)
+    found = limited.recommend(HISTORIES, k=7)
     assert [[i for i, _ in one] for one in found] == [[i for i, _ in one] for one in plain]
 
 
 def test_no_memory_at_all_is_refused(recommender):
     for broken in (float("nan"), float("inf"), -1):
         with pytest.raises(SeqRecError, match="a number of MiB"):
-            recommender.limit_memory(broken)
+            recommender.with_memory_limit(broken)
     with pytest.raises(SeqRecError, match="--memory-mb 0"):
-        recommender.limit_memory(0)
+        recommender.with_memory_limit(0)
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,7 @@ def scale_cold_items(
         set_scale(scale)
         return validation_metrics(ranker, validation, ks)
 
-    with ranker.without_cold_items():
-        best = validation_metrics(ranker, validation, ks)[selection_metric]
+    best = validation_metrics(ranker.without_cold_items(), validation, ks)[selection_metric]
     if ranker.model.config.cosine_scale is not None or not best:
         metrics = metrics_at(1.0)
         return Scaled(1.0, 1 - metrics[selection_metric] / best if best else 0.0, metrics)

@@ -123,8 +123,9 @@ def test_cold_items_take_as_many_places_as_validation_allows(
         scaled_by(model, fitted, scale)
         return validation_metrics(ranker, validation, KS)["ndcg@10"]
 
-    with ranker.without_cold_items():
-        left_out = value(1.0)
+    learned = ranker.without_cold_items()
+    scaled_by(model, fitted, 1.0)
+    left_out = validation_metrics(learned, validation, KS)["ndcg@10"]
     found = scale_cold_items(ranker, validation, "ndcg@10", KS, max_cost)
     now = [part.clone() for part in model.get_input_embeddings().proj_of_new.parameters()]
     for part, of_one in zip(now, fitted, strict=True):
@@ -152,8 +153,7 @@ def test_cold_items_are_left_out_until_they_are_learned(model, histories):
     ranker = ranker_of(model)
     hidden = ranker.encode(histories)
     scores = hidden @ model.item_weight().detach().T
-    with ranker.without_cold_items():
-        found = ranker.rank(histories, 10, exclude_seen=False)
+    found = ranker.without_cold_items().rank(histories, 10, exclude_seen=False)
     assert found.items.equal(scores[:, :NUM_MET].topk(10).indices)
     assert ranker.num_items == NUM_ITEMS
 
