@@ -15,7 +15,8 @@ Models = Annotated[
     list[str],
     typer.Argument(
         metavar="MODEL...",
-        help="Run or model folders, or baselines with --data; NAME=MODEL gives one a name.",
+        help="Run or model folders, links or files that point to them, or baselines with --data; "
+        "NAME=MODEL gives one a name.",
     ),
 ]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")]
@@ -29,7 +30,13 @@ Split = Annotated[
         metavar="NAME=WEIGHT", help="Share of the users that a model answers; repeatable."
     ),
 ]
-Retrieval = Annotated[str, typer.Option(help="Search: flat.")]
+Retrieval = Annotated[
+    str,
+    typer.Option(
+        metavar="flat|hnsw|PATH|STORE",
+        help="Exact search, an index, the folder of an exported one, or a store's address.",
+    ),
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(help="File with the bearer token; default: the variable SEQREC_TOKEN."),
@@ -38,6 +45,16 @@ BatchSize = Annotated[int, typer.Option(help="Histories that are ranked at once.
 QueueSize = Annotated[int, typer.Option(help="Histories that may wait; more get 429.")]
 Timeout = Annotated[float, typer.Option(help="Seconds after which a request gets 504.")]
 MaxBodyKb = Annotated[int, typer.Option(help="Largest body of a request, in KiB.")]
+UserStore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|postgresql://...",
+        help="Keep users' histories in a SQLite file or PostgreSQL; requests hold new events only.",
+    ),
+]
+Drain = Annotated[
+    float, typer.Option(help="Seconds between a signal to end and the last accepted connection.")
+]
 Cors = Annotated[
     list[str] | None,
     typer.Option(metavar="ORIGIN", help="Site whose pages may call this server; repeatable."),
@@ -62,6 +79,8 @@ def serve(
     queue_size: QueueSize = SERVE.queue_size,
     timeout: Timeout = SERVE.timeout,
     max_body_kb: MaxBodyKb = SERVE.max_body_kb,
+    user_store: UserStore = None,
+    drain: Drain = SERVE.drain,
     cors: Cors = None,
     access_log: AccessLog = True,
     log_histories: LogHistories = False,
@@ -79,6 +98,8 @@ def serve(
         queue_size=queue_size,
         timeout=timeout,
         max_body_kb=max_body_kb,
+        user_store=user_store,
+        drain=drain,
         cors=cors or (),
         access_log=access_log,
         log_histories=log_histories,

@@ -59,6 +59,7 @@ class ServeDefaults(NamedTuple):
     queue_size: int = 256
     timeout: float = 5.0
     max_body_kb: int = 256
+    drain: float = 1.0
 
 
 PREPARE = PrepareDefaults()

@@ -1,6 +1,5 @@
 """``seqrec serve``: models behind HTTP."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,19 +8,19 @@ from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import NamedModel
 from seqrec.config.defaults import SERVE
 from seqrec.errors import SeqRecError
-from seqrec.jobs.list_requests import serve_model
+from seqrec.jobs.served_folders import load_model, look_at_pointer
 from seqrec.ranking.ranker import Ranker
-from seqrec.ranking.recommender import Recommender
-from seqrec.ranking.served import Served
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
 from seqrec.serving.log_lines import log_json_lines
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.reloading import reload_slot
-from seqrec.serving.served_models import LoadedModel, ModelPool, ModelSlot
+from seqrec.serving.served_models import ModelPool, ModelSlot
 from seqrec.serving.server import format_url, open_socket, run_server
 from seqrec.serving.settings import ServerSettings, read_token
+from seqrec.serving.user_stores.opening import open_user_store
+from seqrec.serving.users import UserHistories
 
 
 @check_arguments
@@ -38,6 +37,8 @@ def serve(
     queue_size: int = SERVE.queue_size,
     timeout: float = SERVE.timeout,
     max_body_kb: int = SERVE.max_body_kb,
+    user_store: str | None = None,
+    drain: float = SERVE.drain,
     cors: Sequence[str] = (),
     access_log: bool = True,
     log_histories: bool = False,
@@ -45,20 +46,27 @@ def serve(
 ) -> None:
     """Answer requests for recommendations over HTTP until a signal ends it.
 
+    Models are loaded anew at SIGHUP, at ``POST /admin/reload``, and when a pointer moves: a link to
+    a folder, or a file whose first line is the path of one.
+
     Args:
-        models: run or model folders, baselines (with ``data``), rankers in memory; ``NAME=MODEL``
-            gives one a name.
+        models: run or model folders, pointers to them, baselines (with ``data``), rankers in
+            memory; ``NAME=MODEL`` gives one a name.
         port: port to listen on; 0: any free one.
         host: address to listen on; one that other machines reach needs a token.
         data: prepared folder that baselines are fitted to.
         split: weights of the models, by name, by which users are assigned to them.
-        retrieval: ``flat``.
+        retrieval: ``flat`` (exact), ``hnsw`` (an index built at the start), the folder of an
+            exported index, or the address of a store that the model was exported to.
         token_file: file with the bearer token that requests must carry; default: the environment
             variable ``SEQREC_TOKEN``.
         batch_size: histories that are ranked at once.
         queue_size: histories that may wait; more are refused.
         timeout: seconds after which a request is given up.
         max_body_kb: largest body of a request, in KiB.
+        user_store: keeps the histories of users, so that requests hold new events only: the path
+            of a SQLite file, or a ``postgresql://`` URL.
+        drain: seconds between a signal to end and the last connection that is accepted.
         cors: origins of other sites whose pages may call this server.
         access_log: write a line for every request.
         log_histories: write histories into these lines.
@@ -78,18 +86,20 @@ def serve(
         tuple(cors),
         access_log,
         log_histories,
+        drain,
     )
     settings.check()
     listed = [models] if isinstance(models, str | Path | Ranker) else list(models)
     pool = ModelPool(_build_slots(listed, data, split or {}, retrieval))
     log_json_lines()
+    users = None if user_store is None else UserHistories(open_user_store(user_store))
     metrics = Metrics()
     bound = open_socket(host, port)
     with bound:
         for slot in pool.slots.values():
             reload_slot(slot, pool, metrics)
         engine = Engine(pool, metrics, batch_size=batch_size, queue_size=queue_size)
-        context = Context(engine, settings, metrics, ServerState())
+        context = Context(engine, settings, metrics, ServerState(), users)
         address = f"{', '.join(pool.slots)} on {format_url(bound)}"
         run_server(build_app(context), bound, context, partial(say, address))
 
@@ -115,7 +125,12 @@ def _build_slots(
     if any(not 0 <= weight < float("inf") for weight in weights) or not sum(weights):
         raise SeqRecError("--split: weights are numbers from 0, one of them more than 0")
     return [
-        ModelSlot(name, weight, partial(load_model, name, model, data, retrieval))
+        ModelSlot(
+            name,
+            weight,
+            partial(load_model, name, model, data, retrieval),
+            partial(look_at_pointer, model),
+        )
         for (name, model), weight in zip(named, weights, strict=True)
     ]
 
@@ -131,35 +146,3 @@ def _name_model(model: NamedModel) -> tuple[str, NamedModel]:
     if not path.exists():
         return str(model).partition(":")[0], model
     return path.parent.name if path.name == "model" else path.name, model
-
-
-def load_model(
-    name: str, model: NamedModel, data: str | Path | None, retrieval: str
-) -> LoadedModel:
-    """Return a model that is ready to answer."""
-    is_folder = not isinstance(model, Ranker) and Path(model).exists()
-    served = serve_model(model, None if is_folder else data, None, None)
-    return LoadedModel(name, served, _get_fingerprint(served), _get_version(served), retrieval)
-
-
-def _get_fingerprint(served: Served) -> str:
-    """Return the fingerprint of a model's item vectors; for a baseline, of its catalog."""
-    if isinstance(served.ranker, Recommender):
-        return served.ranker.fingerprint
-    joined = "\n".join(served.table.item_ids)
-    return hashlib.sha256(joined.encode()).hexdigest()
-
-
-def _get_version(served: Served) -> str:
-    """Return a hash of the files of a model folder, or of a baseline's name and catalog."""
-    digest, ranker = hashlib.sha256(), served.ranker
-    folder = ranker.folder if isinstance(ranker, Recommender) else None
-    if folder is None:
-        digest.update(f"{ranker.name} {_get_fingerprint(served)}".encode())
-        return digest.hexdigest()[:12]
-    for file in sorted(folder.iterdir()):
-        if file.is_file():
-            digest.update(file.name.encode())
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()[:12]

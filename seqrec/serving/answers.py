@@ -126,6 +126,13 @@ class StatusAnswer(BaseModel):
     status: str
 
 
+class UserAnswer(BaseModel):
+    """The answer of ``GET /users/{user}``."""
+
+    user: str
+    history: list[Any] = Field(description="Stored events, oldest first.")
+
+
 class ErrorAnswer(BaseModel):
     """The answer to a request that is refused."""
 
@@ -138,6 +145,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "A mistake in the request.",
         401: "The bearer token is missing or wrong.",
+        404: "No such path, or nothing stored.",
         403: "The request comes from another site.",
         408: "The body arrived too slowly.",
         413: "The body is too large.",

@@ -15,6 +15,7 @@ from seqrec.serving.guard import Guard
 from seqrec.serving.routes.catalog import build_catalog_routes
 from seqrec.serving.routes.lists import build_list_routes
 from seqrec.serving.routes.operations import build_operation_routes
+from seqrec.serving.routes.users import build_user_routes
 
 
 def build_app(context: Context) -> FastAPI:
@@ -26,6 +27,8 @@ def build_app(context: Context) -> FastAPI:
         context.engine.start()
         yield
         context.engine.stop()
+        if context.users is not None:
+            context.users.close()
 
     layers = [
         Middleware(
@@ -58,5 +61,6 @@ def build_app(context: Context) -> FastAPI:
     add_error_handlers(app)
     app.include_router(build_list_routes(context))
     app.include_router(build_catalog_routes(context))
+    app.include_router(build_user_routes(context))
     app.include_router(build_operation_routes(context))
     return app

@@ -1,6 +1,5 @@
 """The bodies of requests."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints,
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
+from seqrec.serving.conditions import check_condition
 from seqrec.serving.limits import (
     MAX_EVENTS,
     MAX_HISTORIES,
@@ -32,6 +32,7 @@ ListLength = Annotated[int, Field(ge=1, le=MAX_K, strict=True)]
 Features = Annotated[dict[Text, Scalar], Field(max_length=MAX_KEYS)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
 Where = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
+"""Checked by ``check_condition`` where it is used."""
 
 
 class Body(BaseModel):
@@ -54,6 +55,15 @@ class Restricted(Body):
     where: Where | None = Field(
         None, description="Condition on the items' columns: genres contains 'Comedy'."
     )
+
+    @property
+    def condition(self) -> str | None:
+        """The condition, which compares columns with values only.
+
+        Raises:
+            SeqRecError: it does more.
+        """
+        return None if self.where is None else check_condition(self.where)
 
 
 class Histories(Body):
@@ -112,7 +122,7 @@ class RecommendBody(Histories, Restricted):
             for_one(self.allow),
             for_one(self.exclude),
             for_one(self.candidates),
-            self.where,
+            self.condition,
             self.mmr,
             self.max_per,
             self.pin,
@@ -132,7 +142,7 @@ class SimilarBody(Restricted):
     @property
     def options(self) -> ListOptions:
         """The items that may be listed."""
-        return ListOptions(for_one(self.allow), for_one(self.exclude), where=self.where)
+        return ListOptions(for_one(self.allow), for_one(self.exclude), where=self.condition)
 
 
 class ScoreBody(Histories):
@@ -159,11 +169,3 @@ class ReloadBody(Body):
 def for_one(ids: list[str | int] | None) -> list[list[str | int]] | None:
     """Return ids as those of one history, so that requests with other ids share a batch."""
     return None if ids is None else [ids]
-
-
-def count_events(histories: list[list[Any]]) -> int:
-    """Return the number of events of some histories."""
-    return sum(map(len, histories))
-
-
-Answer = Mapping[str, Any]

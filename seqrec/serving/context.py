@@ -13,6 +13,7 @@ from seqrec.serving.engine import Engine
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.served_models import ModelPool
 from seqrec.serving.settings import ServerSettings
+from seqrec.serving.users import UserHistories
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Context:
     settings: ServerSettings
     metrics: Metrics
     state: ServerState
+    users: UserHistories | None = None
+    """Stored histories; None: requests hold whole ones."""
 
     @property
     def pool(self) -> ModelPool:

@@ -12,6 +12,7 @@ from seqrec.errors import SeqRecError, shorten
 from seqrec.serving.access_log import REQUEST_ID
 from seqrec.serving.batcher import DeadlinePassedError, QueueFullError, StoppedError
 from seqrec.serving.context import JsonResponse
+from seqrec.serving.users import StoreFailedError
 
 RETRY_SECONDS = 1
 DETAIL_LETTERS = 300
@@ -36,6 +37,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(QueueFullError, _refuse_load)
     app.add_exception_handler(DeadlinePassedError, _refuse_late)
     app.add_exception_handler(StoppedError, _refuse_stopped)
+    app.add_exception_handler(StoreFailedError, _refuse_without_store)
 
 
 async def _refuse_mistake(request: Request, error: Exception) -> JsonResponse:
@@ -63,6 +65,11 @@ async def _refuse_late(request: Request, error: Exception) -> JsonResponse:
 
 async def _refuse_stopped(request: Request, error: Exception) -> JsonResponse:
     return refuse(request, 503, "the server ends", {"retry-after": str(RETRY_SECONDS)})
+
+
+async def _refuse_without_store(request: Request, error: Exception) -> JsonResponse:
+    headers = {"retry-after": str(RETRY_SECONDS)}
+    return refuse(request, 503, "user: stored histories cannot be reached; see the log", headers)
 
 
 def _describe(errors: Sequence[Any]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -69,7 +69,7 @@ class Guard:
         """Return the status and the reason of a refusal; None for a request that may pass."""
         headers = Headers(scope=scope)
         if self._token is None:
-            if not is_loopback(urlsplit("//" + headers.get("host", "")).hostname or ""):
+            if not is_loopback(_parse_url("//" + headers.get("host", "")).hostname or ""):
                 return 403, "host: this server has no token, and answers this machine only"
         elif scope["path"] not in OPEN_PATHS:
             scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -77,7 +77,15 @@ class Guard:
             if scheme.lower() != "bearer" or not is_right:
                 return 401, "authorization: send the header Authorization: Bearer TOKEN"
         origin = headers.get("origin")
-        is_own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        is_own = origin is None or _parse_url(origin).netloc == headers.get("host")
         if not is_own and origin not in self._origins and "*" not in self._origins:
             return 403, "origin: pages of other sites may not call this server; see --cors"
         return None
+
+
+def _parse_url(text: str) -> SplitResult:
+    """Return the parts of a URL; none of text that is no URL."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from seqrec.errors import SeqRecError
@@ -33,14 +34,29 @@ def reload_slot(slot: ModelSlot, pool: ModelPool, metrics: Metrics) -> LoadedMod
     return model
 
 
-def reload_all(pool: ModelPool, metrics: Metrics) -> None:
-    """Load all models anew in a thread of its own; those that cannot be loaded stay as they are."""
+def reload_all(
+    pool: ModelPool, metrics: Metrics, chosen: Sequence[ModelSlot] | None = None
+) -> None:
+    """Load models anew in a thread of its own; those that cannot be loaded stay as they are.
+
+    Args:
+        pool: all models.
+        metrics: counts the reloads.
+        chosen: the models to load; None: all.
+    """
 
     def run() -> None:
-        for slot in pool.slots.values():
+        for slot in pool.slots.values() if chosen is None else chosen:
             try:
                 reload_slot(slot, pool, metrics)
             except SeqRecError:
                 continue  # logged
 
     threading.Thread(target=run, name="seqrec-reload", daemon=True).start()
+
+
+def watch_pointers(pool: ModelPool, metrics: Metrics) -> None:
+    """Load the models whose pointers have moved since the last look."""
+    moved = [slot for slot in pool.slots.values() if slot.has_moved()]
+    if moved:
+        reload_all(pool, metrics, moved)

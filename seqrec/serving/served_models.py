@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -62,14 +62,23 @@ class LoadedModel:
 class ModelSlot:
     """A name, and the model that answers under it."""
 
-    def __init__(self, name: str, weight: float, load: Callable[[], LoadedModel]) -> None:
+    def __init__(
+        self,
+        name: str,
+        weight: float,
+        load: Callable[[], LoadedModel],
+        look: Callable[[], Hashable] = lambda: None,
+    ) -> None:
         """Store how to load the model; ``reload`` loads it.
 
         Args:
             name: the name that requests use.
             weight: share of the users that are assigned to it.
             load: returns the model of now, from its folder.
+            look: returns where its pointer points now; None if it has none.
         """
+        self._look = look
+        self._seen = look()
         self.name = name
         self.weight = weight
         self._load = load
@@ -85,6 +94,11 @@ class ModelSlot:
     @property
     def is_loaded(self) -> bool:
         return self._current is not None
+
+    def has_moved(self) -> bool:
+        """Return True if the pointer has moved since the last look."""
+        before, self._seen = self._seen, self._look()
+        return before != self._seen
 
     def reload(self) -> LoadedModel:
         """Load the model beside the one that answers, then let it answer.

@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -17,11 +18,14 @@ from seqrec.serving.limits import (
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
 )
-from seqrec.serving.reloading import reload_all
+from seqrec.serving.protocol import TimedProtocol
+from seqrec.serving.reloading import reload_all, watch_pointers
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+POINTER_TICKS = 10
+"""Tenths of a second between two looks at pointers."""
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -59,6 +63,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._context = context
         self._say_started = say_started
+        self._leaves_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -66,9 +71,23 @@ class Server(uvicorn.Server):
         signal.signal(signal.SIGHUP, self._reload)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop accepting connections at the first signal, end at once at the second."""
-        self.force_exit = self.should_exit
-        self.should_exit = self._context.state.is_draining = True
+        """Begin to end at the first signal; end at once at the second."""
+        self.force_exit = self.should_exit = self._context.state.is_draining
+        self._context.state.is_draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Accept no more connections some time after the end began.
+
+        Until then each answer closes its connection, so that none is closed on which a client
+        has just sent a request.
+        """
+        if self._context.state.is_draining:
+            if self._leaves_at is None:
+                self._leaves_at = time.monotonic() + self._context.settings.drain_seconds
+            self.should_exit |= time.monotonic() >= self._leaves_at
+        elif counter % POINTER_TICKS == 0:
+            watch_pointers(self._context.pool, self._context.metrics)
+        return await super().on_tick(counter)
 
     def _reload(self, sig: int, frame: FrameType | None) -> None:
         reload_all(self._context.pool, self._context.metrics)
@@ -87,7 +106,7 @@ def run_server(
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -34,6 +34,8 @@ class ServerSettings:
     logs_requests: bool = True
     logs_histories: bool = False
     """Write the histories of requests into the log."""
+    drain_seconds: float = 1.0
+    """Time between a signal to end and the last connection that is accepted."""
 
     def check(self) -> None:
         """Refuse settings that cannot hold.
@@ -49,6 +51,8 @@ class ServerSettings:
                 raise SeqRecError(f"{option} {getattr(self, name)}: 1 to {1 << 20}")
         if not 0 < self.timeout_seconds <= 3600:
             raise SeqRecError(f"--timeout {self.timeout_seconds:g}: seconds, up to 3600")
+        if not 0 <= self.drain_seconds <= 600:
+            raise SeqRecError(f"--drain {self.drain_seconds:g}: seconds, up to 600")
         for origin in self.cors_origins:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise SeqRecError(f"--cors {origin}: an origin such as https://example.org")

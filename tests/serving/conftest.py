@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from seqrec.jobs.serve import load_model
+from seqrec.jobs.served_folders import load_model
 from seqrec.ranking.recommender import Recommender
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
@@ -52,8 +52,8 @@ def build_context(slots, **settings) -> Context:
     return Context(engine, checked, metrics, ServerState())
 
 
-def slot_for(folder, name="film", weight=1.0) -> ModelSlot:
-    return ModelSlot(name, weight, partial(load_model, name, folder, None, "flat"))
+def slot_for(folder, name="film", weight=1.0, retrieval="flat") -> ModelSlot:
+    return ModelSlot(name, weight, partial(load_model, name, folder, None, retrieval))
 
 
 @pytest.fixture

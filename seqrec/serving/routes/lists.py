@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from seqrec.data.ids import get_id_text
+from seqrec.errors import SeqRecError
 from seqrec.ranking.answer import answer_similar
 from seqrec.serving.answers import ERRORS, RecommendAnswer, ScoreAnswer, SimilarAnswer
 from seqrec.serving.bodies import Histories, RecommendBody, ScoreBody, SimilarBody
@@ -19,23 +20,29 @@ def build_list_routes(context: Context) -> APIRouter:
     router = APIRouter(tags=["lists"], responses=ERRORS)
     seconds = context.settings.timeout_seconds
 
-    def choose(request: Request, body: Histories, model: str | None) -> ModelSlot:
-        """Return the model that answers, and log it."""
+    async def choose(
+        request: Request, body: Histories, model: str | None
+    ) -> tuple[ModelSlot, list[list[Any]]]:
+        """Return the model that answers and the whole histories, and log both."""
         slot = context.pool.get(model, body.user)
         histories = body.list_histories()
+        if body.user is not None and context.users is not None:
+            histories = [await context.users.add(body.user, histories[0])]
+        elif body.history is None and body.histories is None:
+            raise SeqRecError("history: this server stores none; send the whole history")
         fields: dict[str, Any] = {"model": slot.name, "histories": len(histories)}
         if body.user is not None:
             fields |= {"user": hash_user(body.user), "is_assigned": model is None}
         if context.settings.logs_histories:
             fields["history"] = histories
         log_fields(request, fields)
-        return slot
+        return slot, histories
 
     @router.post("/recommend", response_model=RecommendAnswer)
     async def recommend(body: RecommendBody, request: Request) -> Any:
         """List the next items after each history."""
-        slot = choose(request, body, body.model)
-        requests = body.build_requests(body.list_histories())
+        slot, histories = await choose(request, body, body.model)
+        requests = body.build_requests(histories)
         return JsonResponse(await context.engine.run(slot, requests, _add_model, seconds))
 
     @router.post("/similar", response_model=SimilarAnswer)
@@ -53,8 +60,8 @@ def build_list_routes(context: Context) -> APIRouter:
     @router.post("/score", response_model=ScoreAnswer)
     async def score(body: ScoreBody, request: Request) -> Any:
         """Score given items after each history."""
-        slot = choose(request, body, body.model)
-        requests = body.build_requests(body.list_histories())
+        slot, histories = await choose(request, body, body.model)
+        requests = body.build_requests(histories)
         wanted = [get_id_text(item_id) for item_id in body.item_ids]
 
         def answer(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Loading of the models of ``seqrec serve``, also behind pointers."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from seqrec.builders.named_models import NamedModel
+from seqrec.errors import SeqRecError
+from seqrec.files import read_text
+from seqrec.jobs.list_requests import get_search, serve_model
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.recommender import Recommender
+from seqrec.ranking.served import Served
+from seqrec.retrieval.index import build_index
+from seqrec.serving.served_models import LoadedModel
+
+FLAT, HNSW = "flat", "hnsw"
+MAX_POINTER_BYTES = 1 << 16
+VERSION_LETTERS = 12
+
+
+def load_model(
+    name: str, model: NamedModel, data: str | Path | None, retrieval: str
+) -> LoadedModel:
+    """Return a model that is ready to answer.
+
+    Args:
+        name: its name in requests.
+        model: a folder, a pointer to one, a baseline's name, or a ranker in memory.
+        data: prepared folder that a baseline is fitted to.
+        retrieval: ``flat``, ``hnsw``, the folder of an exported index or the address of a store.
+    """
+    is_folder = not isinstance(model, Ranker) and Path(model).exists()
+    if is_folder:
+        model = follow_pointer(Path(str(model)))
+    served = serve_model(model, None if is_folder else data, None, None)
+    if retrieval == HNSW and isinstance(served.ranker, Recommender):
+        index = build_index(served.ranker.item_embeddings(), HNSW)
+        served = replace(served, search=partial(served.ranker.rank_by_index, index))
+    elif retrieval != FLAT and isinstance(served.ranker, Recommender):
+        served = replace(served, search=get_search(served.ranker, retrieval))
+    else:
+        retrieval = FLAT
+    kind = retrieval if retrieval in (FLAT, HNSW) else "store"
+    return LoadedModel(name, served, _get_fingerprint(served), _get_version(served), kind)
+
+
+def follow_pointer(path: Path) -> Path:
+    """Return the folder that a pointer names: the path itself, or the first line of a file.
+
+    Raises:
+        SeqRecError: a file that names no folder.
+    """
+    if path.is_dir():
+        return path
+    lines = read_text(path, "name a folder", MAX_POINTER_BYTES).splitlines()
+    folder = path.parent / lines[0].strip() if lines and lines[0].strip() else path
+    if not folder.is_dir():
+        raise SeqRecError(f"{path}: its first line names no folder; write the path of a model")
+    return folder
+
+
+def look_at_pointer(model: NamedModel) -> tuple[str, int] | None:
+    """Return where a link or a file points now; None for what is no pointer, or broken."""
+    if isinstance(model, Ranker):
+        return None
+    path = Path(model)
+    if path.is_dir() and not path.is_symlink():
+        return None
+    try:
+        folder = follow_pointer(path).resolve(strict=True)
+        return str(folder), folder.stat().st_ino
+    except (SeqRecError, OSError):
+        return None
+
+
+def _get_fingerprint(served: Served) -> str:
+    """Return the fingerprint of a model's item vectors; for a baseline, of its catalog."""
+    if isinstance(served.ranker, Recommender):
+        return served.ranker.fingerprint
+    joined = "\n".join(served.table.item_ids)
+    return hashlib.sha256(joined.encode()).hexdigest()
+
+
+def _get_version(served: Served) -> str:
+    """Return a hash of the files of a model folder, or of a ranker's name and vectors."""
+    digest, ranker = hashlib.sha256(), served.ranker
+    folder = ranker.folder if isinstance(ranker, Recommender) else None
+    if folder is None:
+        digest.update(f"{ranker.name} {_get_fingerprint(served)}".encode())
+        return digest.hexdigest()[:VERSION_LETTERS]
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            digest.update(file.name.encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:VERSION_LETTERS]

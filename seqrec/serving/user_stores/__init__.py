@@ -1,0 +1,1 @@
+"""Stores of users' histories, so that clients send new events only."""
