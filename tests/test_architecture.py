@@ -70,7 +70,7 @@ HOMES = {
     "onnxruntime": {"onnx"},
     "lancedb": {"retrieval"},
     "duckdb": {"retrieval"},
-    "psycopg": {"retrieval"},
+    "psycopg": {"retrieval", "serving"},
     "pgvector": {"retrieval"},
     "qdrant_client": {"retrieval"},
     "qdrant_edge": {"retrieval"},
