@@ -14,6 +14,7 @@ from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import model_folder
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.models.unchanged import read_unchanged
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
@@ -55,10 +56,13 @@ def open_same_items(model: str | Path, data: PreparedData) -> Recommender:
     Raises:
         SeqRecError: model and data differ in their set of items.
     """
-    recommender = Recommender.from_pretrained(model)
+    folder = model_folder(model)
+    recommender, tokenizer = read_unchanged(
+        folder, lambda: (Recommender.from_pretrained(folder), load_tokenizer(folder))
+    )
     if recommender.catalog_fingerprint == data.catalog_fingerprint:
         return recommender
-    return reorder_items(recommender, load_tokenizer(model_folder(model)), data)
+    return reorder_items(recommender, tokenizer, data)
 
 
 def open_item_recommender(model: str | Path, data: PreparedData, reader: str) -> Recommender:

@@ -25,6 +25,7 @@ from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
+from seqrec.models.unchanged import read_unchanged
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.item_blocks import OneTokenItems, event_block_size
 from seqrec.tokens.tokenizer import load_tokenizer
@@ -94,7 +95,9 @@ def open_trained(
             ``check_start`` refuses, or keys of the recipe that contradict it.
     """
     folder = model_folder(str(recipe.model.from_pretrained), START_KEY)
-    start, tokenizer = Recommender.from_pretrained(folder), load_tokenizer(folder)
+    start, tokenizer = read_unchanged(
+        folder, lambda: (Recommender.from_pretrained(folder), load_tokenizer(folder))
+    )
     check_strict(start, f"{START_KEY}={recipe.model.from_pretrained}")
     check_start(recipe, start)
     check_keys(recipe.model, start.model.config)

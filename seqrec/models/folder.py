@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
+from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY, read_weights, weight_files
 from seqrec.models.weights_check import (
     check_fields,
@@ -37,6 +39,8 @@ M = TypeVar("M", SeqRecForNextItem, SeqRecForReward)
 def load_model(folder: Path) -> SeqRecForNextItem:
     """Return the model of a folder, in evaluation mode; nothing in the folder is executed.
 
+    A folder that another process replaces meanwhile is read whole, the old one or the new one.
+
     Raises:
         SeqRecError: no such folder, a file that is missing or broken, or weights whose names or
             shapes differ from ``config.json``.
@@ -50,6 +54,10 @@ def load_reward_model(folder: Path) -> SeqRecForReward:
 
 
 def _load(folder: Path, kind: type[M], fix: str) -> M:
+    return read_unchanged(folder, partial(_read, folder, kind, fix))
+
+
+def _read(folder: Path, kind: type[M], fix: str) -> M:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise SeqRecError(f"{folder}: not a model folder, {config_file.name} is missing")

@@ -1,5 +1,6 @@
 """Writing a model folder: weights and configuration, the tokenizer, the items."""
 
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ def write_model_folder(
     items: Any,
     item_counts: Int[np.ndarray, " I"],
 ) -> None:
-    """Write everything that recommending needs to a folder.
+    """Write everything that recommending needs to a folder, each file by one rename.
 
     Args:
         folder: is made if it is missing.
@@ -34,10 +35,16 @@ def write_model_folder(
         item_counts: training interactions of every item.
     """
     disable_progress_bar()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_items(items, item_counts, folder / ITEMS_FILE)
-    share_weights(folder)
+    aside = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    write_items(items, item_counts, aside / ITEMS_FILE)
+    share_weights(aside)
+    folder.mkdir(exist_ok=True)
+    for file in sorted(aside.iterdir()):
+        file.replace(folder / file.name)
+    aside.rmdir()
 
 
 def write_weights(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError, refuse_unreadable
 from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.fit_attribute import FitAttribute
@@ -88,13 +89,16 @@ class Recommender(ModelRanker, HubFolder):
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
         """Return the recommender of a model folder or run folder.
 
+        If another process replaces the folder meanwhile, it is that of the old one or of the new
+        one, whole.
+
         Raises:
             SeqRecError: a file is missing or broken, or items, tokenizer and weights do not
                 belong together.
         """
         folder = model_folder(folder)
         with refuse_unreadable(str(folder), COPY):
-            return cls._open(folder)
+            return read_unchanged(folder, partial(cls._open, folder))
 
     @classmethod
     def _open(cls, folder: Path) -> "Recommender":

@@ -94,6 +94,10 @@ def train_recipe(
     check_devices(trainer.accelerator, trainer.devices)
     check_trackers(trainer.tracker)
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared)
+    if describe_run(recipe, prepared) != config:
+        raise SeqRecError(
+            "a model or file of the recipe was replaced while it was read; start again"
+        )
     try:
         with lock_output(out):
             refuse_existing(out, replaces)

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import shutil
+import threading
+import time
 
 import pytest
 import torch
@@ -11,7 +14,9 @@ from transformers import AutoTokenizer
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import load_model
+from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import WEIGHTS_FILE, folder_fingerprint
+from seqrec.outputs import new_folder
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.tokenizer import load_tokenizer, tokenizer_fingerprint
 from tests.conftest import save_small_model, small_config
@@ -116,3 +121,59 @@ def test_truncation_keeps_the_items_that_the_recommender_reads(folder):
     ((item_id, score),) = recommender.recommend([history], k=1, exclude_seen=False)[0]
     assert recommender.item_ids[int(logits.argmax())] == item_id
     assert float(logits.max()) == pytest.approx(score, abs=1e-5)
+
+
+def test_a_folder_that_another_process_replaces_is_read_whole(tmp_path):
+    """Two models of other widths and catalogs take turns; each answer is that of one of them."""
+    texts, answers = {}, {}
+    for name, width in (("one", 32), ("two", 16)):
+        config = small_config()
+        config.backbone_config.hidden_size = width
+        model = SeqRecForNextItem(config)
+        folder = save_small_model(tmp_path / name)
+        model.config.catalog_fingerprint = load_model(folder).config.catalog_fingerprint
+        model.config.tokenizer_fingerprint = load_model(folder).config.tokenizer_fingerprint
+        model.save_pretrained(folder)
+        (folder / "manifest.json").write_text('{"catalog_fingerprint": ""}')
+        answers[width] = Recommender.from_pretrained(folder).recommend([["t1"]])
+        texts[name] = folder
+    out, is_over, replaced = tmp_path / "out", threading.Event(), []
+    shutil.copytree(texts["one"], out)
+
+    def replace():
+        while not is_over.is_set():
+            for folder in (texts["two"], texts["one"]):
+                with new_folder(out, overwrite=True) as aside:
+                    shutil.copytree(folder, aside, dirs_exist_ok=True)
+                replaced.append(folder)
+                time.sleep(0.03)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        widths = []
+        for _ in range(30):
+            recommender = Recommender.from_pretrained(out)
+            widths.append(recommender.width)
+            assert recommender.recommend([["t1"]]) == answers[recommender.width]
+    finally:
+        is_over.set()
+        thread.join()
+    assert set(widths) == {16, 32} and len(replaced) > 10
+
+
+def test_a_file_that_is_replaced_while_others_are_read_starts_the_reading_again(folder):
+    reads = []
+
+    def read():
+        reads.append((folder / "config.json").read_text())
+        if len(reads) < 3:
+            (folder / "new").write_text(f"{len(reads)}")
+            (folder / "new").replace(folder / "config.json")
+        if len(reads) == 2:
+            raise SeqRecError("a mixture")
+        return reads[-1]
+
+    assert read_unchanged(folder, read) == "2" and reads[1:] == ["1", "2"]
+    with pytest.raises(SeqRecError, match="of its own"):
+        read_unchanged(folder, lambda: (_ for _ in ()).throw(SeqRecError("an error of its own")))
