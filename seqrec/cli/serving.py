@@ -125,8 +125,9 @@ Kind = Annotated[
     str,
     typer.Option(
         metavar="KIND|STORE",
-        help="Files: parquet, ndjson, numpy, faiss or onnx. Stores: lancedb, pgvector, qdrant, "
-        "milvus, chroma or duckdb with --url, or an address such as postgresql://host/db.",
+        help="Files: parquet, ndjson, numpy, faiss, faiss-flat (the exact index alone) or onnx. "
+        "Stores: lancedb, pgvector, qdrant, milvus, chroma or duckdb with --url, or an address "
+        "such as postgresql://host/db.",
     ),
 ]
 ExportFolder = Annotated[Path | None, typer.Option(help="Folder to write, for files.")]

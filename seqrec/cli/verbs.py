@@ -95,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.filename or 'a stream or file'}: {error.strerror or error}")
     except MemoryError:
         _fail("too little memory; give more, or lower batch sizes and --memory-mb")
+    except RecursionError:
+        _fail("an option or file is nested too deeply; flatten it")
     except RuntimeError as error:
         if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise

@@ -1,7 +1,9 @@
 """``seqrec export`` to files: Parquet, NDJSON, NumPy arrays or FAISS indexes."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from seqrec.outputs import new_folder
 from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.export import faiss, ndjson, numpy, parquet
 
-KINDS = ("parquet", "numpy", "faiss", "ndjson")
+FLAT_ALONE = "faiss-flat"
+KINDS = ("parquet", "numpy", "faiss", FLAT_ALONE, "ndjson")
 ROW_KINDS = ("parquet", "ndjson")
 """Files of rows, with more columns than vectors."""
 METRIC = "inner_product"
@@ -78,6 +81,8 @@ def export_files(
                     k=RECALL_K,
                     catalog_fingerprint=recommender.catalog_fingerprint,
                     model_fingerprint=recommender.fingerprint,
+                    kinds=("flat",) if to == FLAT_ALONE else faiss.KINDS,
+                    say=partial(print, file=sys.stderr, flush=True),
                 )
         (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return {"out": str(out), **manifest}

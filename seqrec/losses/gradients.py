@@ -60,5 +60,9 @@ class HeadGradients:
 
 
 def scaled_by(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors times a factor, without a copy where it is 1, as at a graph's end."""
-    return tensors if factor == 1 else tuple(tensor * factor for tensor in tensors)
+    """Return the tensors times a factor, without a copy where it is 1, as at a graph's end.
+
+    On a GPU they are copied: to look at the factor would stop the queue of its kernels.
+    """
+    is_known_one = factor.device.type == "cpu" and factor == 1
+    return tensors if is_known_one else tuple(tensor * factor for tensor in tensors)

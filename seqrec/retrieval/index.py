@@ -6,7 +6,7 @@ norm its recall is far lower at the same breadth, so the graph uses the inner pr
 (Morozov and Babenko 2018, "Non-metric similarity graphs").
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, isqrt
@@ -29,6 +29,8 @@ HNSW_BUILD_BREADTH = 200
 HNSW_SEARCH_BREADTH = 256
 IVF_TRAINING_ITEMS_PER_LIST = 39
 IVF_SEARCHED_SHARE = 1 / 4
+ADDED_ITEMS = 20_000
+"""Items that are added to an index at once."""
 BREADTH_PER_FETCHED = 2
 EXACT_QUERIES = 512
 """Number of queries that are scored exactly at once."""
@@ -82,11 +84,20 @@ class ItemIndex:
         return search(self, queries, k, seen=seen, allowed=allowed)
 
 
-def build_index(vectors: Float[np.ndarray, "I D"], kind: str) -> ItemIndex:
+def build_index(
+    vectors: Float[np.ndarray, "I D"],
+    kind: str,
+    report: Callable[[int], None] = lambda num_added: None,
+) -> ItemIndex:
     """Return an index of ``kind`` over the vectors of all items.
 
     ``flat`` compares with every item, ``hnsw`` walks a graph of neighbours, ``ivf`` reads the
     nearest of about ``sqrt(I)`` lists.
+
+    Args:
+        vectors: vector of each item.
+        kind: one of ``KINDS``.
+        report: called with the number of items added so far.
     """
     if kind not in KINDS:
         raise SeqRecError(f"index kind {kind!r} is unknown: choose from {', '.join(KINDS)}")
@@ -108,7 +119,9 @@ def build_index(vectors: Float[np.ndarray, "I D"], kind: str) -> ItemIndex:
         index.train(vectors)
     else:
         index = faiss.IndexFlatIP(width)
-    index.add(vectors)
+    for start in range(0, num_items, ADDED_ITEMS):
+        index.add(vectors[start : start + ADDED_ITEMS])
+        report(index.ntotal)
     return ItemIndex(kind, index)
 
 

@@ -101,9 +101,7 @@ class EpochLog(Callback):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         self._loss = self._loss + outputs["loss"].detach()
-        useful = int((batch.documents > 0).sum())
-        here = Counts(1, batch.documents.numel(), useful, batch.num_targets)
-        self._counts = self._counts.plus(here)
+        self._counts = self._counts.plus(module.batch_counts)  # type: ignore[arg-type]
         now = time.perf_counter()
         if now - self._reported_at > PROGRESS_SECONDS and trainer.is_global_zero:
             self._reported_at = now

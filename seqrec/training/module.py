@@ -14,6 +14,7 @@ from seqrec.evaluation.protocol import Queries, find_hits
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.training.accounting import Counts
 from seqrec.training.optimizers import LazyAdamW, clip_gradients
 
 Model = SeqRecForNextItem | SeqRecForReward
@@ -70,6 +71,16 @@ class LearningModule(LightningModule):
         self.products_dtype = dtype
         self.gradient_clip = gradient_clip
         self.tolerance: Tolerance | None = None
+        self.batch_counts = Counts()
+        """Counts of the batch that is trained on."""
+
+    def on_before_batch_transfer(self, batch: Any, index: int) -> Any:
+        """Count on the CPU: a number that is read from a GPU stops the queue of its kernels."""
+        if self.trainer.training:
+            documents = batch.documents
+            useful = int((documents > 0).sum())
+            self.batch_counts = Counts(1, documents.numel(), useful, batch.num_targets)
+        return batch
 
     def configure_optimizers(self) -> Any:
         return self.build_optimizers(self.model)

@@ -1,6 +1,7 @@
 """Export to FAISS: ``NAME/{flat,hnsw,ivf}``, and the ids of their rows in ``NAME/ids.json``."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from seqrec.retrieval.exact import TILE_ITEMS, top_k_by_product
 from seqrec.retrieval.export.ids import read_ids, write_ids
 from seqrec.retrieval.index import KINDS, ItemIndex, build_index, recall_against_exact, search
 from seqrec.retrieval.index_folder import load_index, save_index
+
+SECONDS_BETWEEN_LINES = 5.0
 
 
 def write(
@@ -23,8 +26,10 @@ def write(
     k: int,
     catalog_fingerprint: str,
     model_fingerprint: str,
+    kinds: Sequence[str] = KINDS,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, float]:
-    """Write one inner-product index of every kind, readable by plain FAISS.
+    """Write one inner-product index of each kind, readable by plain FAISS.
 
     Args:
         folder: parent of the new folder ``name``.
@@ -35,6 +40,8 @@ def write(
         k: length of the lists for the recall.
         catalog_fingerprint: stored in every index and checked when it is loaded.
         model_fingerprint: stored and checked likewise.
+        kinds: kinds of indexes, in the order in which they are built.
+        say: called with a line about each index, and about the progress of long ones.
 
     Returns:
         The recall@k of each kind against exact search.
@@ -46,8 +53,10 @@ def write(
         torch.as_tensor(queries), torch.as_tensor(vectors), k, tile_items=TILE_ITEMS
     )
     recalls = {}
-    for kind in KINDS:
-        index = build_index(vectors, kind)
+    for kind in kinds:
+        started = time.perf_counter()
+        index = build_index(vectors, kind, _progress(kind, len(ids), say))
+        seconds = time.perf_counter() - started
         (target / kind).mkdir()
         save_index(
             index,
@@ -56,7 +65,23 @@ def write(
             model_fingerprint=model_fingerprint,
         )
         recalls[kind] = recall_against_exact(search(index, queries, k).items, exact.items)
+        built = f"{kind}: {len(ids):,} {name} in {seconds:.1f} s"
+        say(f"{built}, recall@{k} against exact search {recalls[kind]:.3f}")
     return recalls
+
+
+def _progress(kind: str, num_all: int, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Return a function that says how much of an index is built, every few seconds."""
+    said_at = time.perf_counter()
+
+    def report(num_added: int) -> None:
+        nonlocal said_at
+        now = time.perf_counter()
+        if num_added < num_all and now - said_at > SECONDS_BETWEEN_LINES:
+            said_at = now
+            say(f"{kind}: {num_added / num_all:.0%} of {num_all:,} vectors are added")
+
+    return report
 
 
 def read(
