@@ -20,6 +20,7 @@ NAMES = (
     "catalogs",
     "ranking",
     "prepare",
+    "resources",
     "stream",
     "reinforce",
     "quality",

@@ -33,6 +33,7 @@ TITLES = {
     "catalogs": "Catalogs",
     "ranking": "Ranking",
     "prepare": "Preparing a log",
+    "resources": "Time and memory of verbs over users and items",
     "stream": "Streaming",
     "quality": "Time to quality",
     "lazy": "Lazy AdamW against AdamW",

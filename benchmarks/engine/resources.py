@@ -1,0 +1,104 @@
+"""Time and memory of verbs over the numbers of users and of items: both stay at most linear.
+
+The log of each size is drawn, every item at least once; a small model of its catalog is trained on
+few users. A verb runs in a fresh process, whose imports do not count.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.engine.machine import forget_peak, memory_mb, peak_memory_mb
+from benchmarks.engine.measure import in_fresh_process
+from benchmarks.engine.prepared import FOLDER
+from benchmarks.engine.rows import Row, at_most, row
+
+NAME = Path(__file__).stem
+VERBS = ("prepare", "evaluate", "recommend", "export numpy", "export faiss-flat", "export faiss")
+LENGTH = 16
+SMALL = 2**11
+"""Users or items where the other number grows."""
+SIZES = [2**power for power in range(12, 17)]
+QUICK_SIZES = [2**9, 2**10]
+SLOPE = at_most(1.15)
+"""Slope of time and memory in logarithms, fitted over the largest sizes: 1 is linear."""
+FITTED = 3
+SETTINGS = (
+    "data.max_length=16",
+    "data.batch_size=256",
+    "model.hidden_size=32",
+    "model.num_hidden_layers=1",
+    "objective.loss={name: sampled_softmax, num_negatives: 32}",
+    "trainer.max_epochs=1",
+    "trainer.selection_metric=ndcg@10",
+)
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """Slopes of seconds and of MiB above those of the start, by verb."""
+    sizes = QUICK_SIZES if quick else SIZES
+    for growing in ("users", "items"):
+        found: dict[str, list[dict[str, Any]]] = {verb: [] for verb in VERBS}
+        for size in sizes:
+            counts = {"users": SMALL, "items": SMALL, growing: size}
+            with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+                for verb in VERBS:
+                    found[verb].append(in_fresh_process(NAME, verb=verb, folder=folder, **counts))
+        for verb, runs in found.items():
+            yield from _slopes(verb, growing, sizes, runs)
+
+
+def _slopes(verb: str, growing: str, sizes: list[int], runs: list[dict[str, Any]]) -> Iterator[Row]:
+    for what, unit in (("seconds", "s"), ("mb", "MB")):
+        values = [max(run[what], 1e-3) for run in runs]
+        slope = np.polyfit(np.log(sizes[-FITTED:]), np.log(values[-FITTED:]), 1)[0]
+        shown = ", ".join(f"{value:.3g}" for value in values)
+        yield row(
+            NAME,
+            f"{verb}, slope of {'time' if unit == 's' else 'memory'} over {growing}",
+            [float(slope)],
+            "",
+            target=SLOPE,
+            note=f"{shown} {unit} for {sizes[0]:,} to {sizes[-1]:,} {growing}, doubled",
+        )
+
+
+def probe(verb: str, folder: str, users: int, items: int) -> dict[str, Any]:
+    """Run a verb on the log of these sizes, which is made first if it is missing."""
+    import seqrec
+    import seqrec.jobs.recommend  # noqa: F401
+
+    work = Path(folder)
+    if verb == VERBS[0]:
+        _write_log(work / "log.csv", users, items)
+        _write_log(work / "few.csv", -(-items // LENGTH), items)
+        seqrec.prepare(work / "few.csv", out=work / "few")
+        seqrec.train("sft", data=work / "few", out=work / "run", overrides=list(SETTINGS))
+    out, data, run = work / "out", work / "data", work / "run" / "model"
+    to = verb.partition(" ")[2]
+    calls = {
+        "prepare": lambda: seqrec.prepare(work / "log.csv", out=data),
+        "evaluate": lambda: seqrec.evaluate([run], data=data),
+        "recommend": lambda: seqrec.recommend(run, data=data, k=10, out=work / "lists.parquet"),
+    }
+    forget_peak()
+    before, started = memory_mb(), time.perf_counter()
+    calls.get(verb, lambda: seqrec.export(run, to=to, data=data, out=out))()
+    seconds = time.perf_counter() - started
+    shutil.rmtree(out, ignore_errors=True)
+    return {"seconds": seconds, "mb": peak_memory_mb() - before}
+
+
+def _write_log(file: Path, users: int, items: int) -> None:
+    """Write ``LENGTH`` interactions a user; every item is in one at least."""
+    generator = np.random.default_rng([users, items])
+    drawn = generator.integers(0, items, users * LENGTH)
+    places = generator.permutation(len(drawn))[:items]
+    drawn[places] = np.arange(len(places))
+    rows = (f"u{n // LENGTH},i{item},{n}" for n, item in enumerate(drawn))
+    file.write_text("user,item,time\n" + "\n".join(rows) + "\n", encoding="utf-8")
