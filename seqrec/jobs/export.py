@@ -59,7 +59,8 @@ def export(
         model: run or model folder.
         to: files: ``parquet``, ``ndjson``, ``numpy``, or ``faiss`` (indexes of the items, one of
             each kind, and the users' vectors as NumPy arrays), ``faiss-flat`` (the exact index
-            alone, which is built at once), ``onnx`` (the decoder as a graph, with tables); or a store: ``lancedb``, ``pgvector``, ``qdrant``, ``milvus``,
+            alone, which is built at once), ``onnx`` (the decoder as a graph, with tables); or a
+            store: ``lancedb``, ``pgvector``, ``qdrant``, ``milvus``,
             ``chroma``, ``duckdb``, or its address as ``KIND:URL`` or ``postgresql://...``.
         out: folder, for files.
         url: address of the store: a path, or as its client spells it.
