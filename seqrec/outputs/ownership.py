@@ -24,7 +24,10 @@ _CONFIG_FILE = "config.yaml"
 _PROVENANCE = re.compile(r"^provenance:", re.MULTILINE)
 
 _PREPARED = ("interactions.parquet", "items.parquet", "users.parquet")
-_RUN = (_CONFIG_FILE, "log.jsonl", "events.jsonl", "timeline.png", "controller*.pt*", "*.ckpt*")
+_RUN = (
+    *(_CONFIG_FILE, "log.jsonl", "events.jsonl", "timeline.png", "frontier.png"),
+    *("controller*.pt*", "*.ckpt*"),
+)
 _MODEL = (
     "generation_config.json",
     "model*.safetensors",
@@ -37,7 +40,7 @@ _MODEL = (
 _SEARCH = ("best.yaml", "study.db*", "trials.txt", "trials.png")
 _TRACKERS = ("trackers.json", "events.out.tfevents.*", "hparams.yaml")
 _EVALUATION = ("per_user.parquet", "report.html")
-_EXPORT = ("ids.json", "vectors.npy", "index.faiss")
+_EXPORT = ("ids.json", "vectors.npy", "index.faiss", "items.ndjson", "users.ndjson")
 _ONNX = (
     "decoder.onnx*",
     "item_vectors.npy",

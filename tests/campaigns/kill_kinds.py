@@ -223,6 +223,8 @@ KINDS = {
     "recommend": _written(_recommend, ".parquet"),
     "export, numpy": _written(partial(_export, to="numpy")),
     "export, parquet": _written(partial(_export, to="parquet")),
+    "export, ndjson": _written(partial(_export, to="ndjson")),
+    "export, onnx": _written(partial(_export, to="onnx")),
     "export, faiss": _written(partial(_export, to="faiss")),
     "evaluate": Kind(_evaluate, read_evaluation),
 }
