@@ -224,7 +224,6 @@ KINDS = {
     "export, numpy": _written(partial(_export, to="numpy")),
     "export, parquet": _written(partial(_export, to="parquet")),
     "export, ndjson": _written(partial(_export, to="ndjson")),
-    "export, onnx": _written(partial(_export, to="onnx")),
     "export, faiss": _written(partial(_export, to="faiss")),
     "evaluate": Kind(_evaluate, read_evaluation),
 }
