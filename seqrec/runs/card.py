@@ -7,7 +7,6 @@ import seqrec
 from seqrec.config.recipe import Recipe
 from seqrec.config.yaml_text import dump_yaml
 from seqrec.data.known_datasets.descriptions import list_known_datasets
-from seqrec.data.prepared import PreparedData
 from seqrec.files import read_json_object
 from seqrec.reports.model_card import CARD_FILE, DataFacts, ModelFacts, format_model_card
 from seqrec.runs.result import RunResult
@@ -40,9 +39,15 @@ def write_card(folder: Path, name: str, recipe: Recipe, data: DataFacts, result:
     (folder / CARD_FILE).write_text(format_model_card(model, data), encoding="utf-8")
 
 
-def describe_data(prepared: PreparedData) -> DataFacts:
-    """Return what a card states about prepared data: a known dataset's terms, or that none are."""
-    manifest = prepared.manifest
+def describe_data(data: Any) -> DataFacts:
+    """Return what a card states about data: a known dataset's terms, or that none are known.
+
+    Args:
+        data: a prepared folder, or other data with a path.
+    """
+    manifest = getattr(data, "manifest", None)
+    if manifest is None:
+        return DataFacts(Path(data.path).name, "texts")
     source = str(manifest.get("source", "a log"))
     counts = ", ".join(f"{manifest['counts'][key]:,} {key}" for key in COUNTED)
     for known in list_known_datasets():

@@ -1,17 +1,14 @@
 """Properties of decoders: step by step as at once, and as another implementation."""
 
-from typing import Any
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from transformers import DynamicCache, LlamaModel, PreTrainedModel
+from transformers import LlamaModel, PreTrainedModel
 
 from seqrec.errors import SeqRecError
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.llama_weights import from_llama, to_llama
 from seqrec.verification.findings import DoesNotApply, Measured
-from seqrec.verification.next_item import NextItemSubject
 from seqrec.verification.states import FLOAT_BOUND
 from seqrec.verification.subject import Subject
 
@@ -21,20 +18,10 @@ NUM_ROWS, NUM_STEPS, MOST_TOKENS = 4, 8, 64
 @torch.inference_mode()
 def check_cache(subject: Subject) -> Measured:
     """Compare states of the last tokens, decoded one by one with a cache, with a full pass's."""
-    if not isinstance(subject, NextItemSubject):
-        raise DoesNotApply("a reward model scores whole histories; it does not decode")
-    config = subject.model.config
-    if not config.causal:
-        raise DoesNotApply("every position reads the whole history, so no state can be kept")
-    if config.tokens_per_position > 1:
-        raise DoesNotApply("the tokens of an event share a position, so none is decoded alone")
-    tokens = _draw_tokens(subject, min(config.max_tokens, MOST_TOKENS))
+    tokens = _draw_tokens(subject, MOST_TOKENS)
     num_steps = min(NUM_STEPS, tokens.shape[1] - 1)
-    full = subject.model.hidden_states(tokens)
-    is_native = all(isinstance(one, SeqRecDecoder) for one in subject.decoders())
-    decode = _decode_natively if is_native else _decode_by_transformers
-    found = decode(subject.model, tokens, num_steps)
-    expected = full[:, -num_steps:]
+    found = subject.decode(tokens, num_steps)
+    expected = subject.full_states(tokens)[:, -num_steps:]
     difference = float((found - expected).abs().max() / expected.abs().max())
     return Measured(difference, FLOAT_BOUND, f"{NUM_ROWS} rows, {num_steps} steps")
 
@@ -83,38 +70,6 @@ def _convert_twice(decoder: PreTrainedModel) -> tuple[PreTrainedModel, PreTraine
 
 def _draw_tokens(subject: Subject, num_tokens: int) -> Int[Tensor, "B T"]:
     """Return rows of tokens of histories, all of one length."""
-    most = subject.model.config.max_length
-    histories = subject.draw_paths([most + 1] * NUM_ROWS, ()).serving
+    histories = subject.draw_paths([subject.longest + 1] * NUM_ROWS, ()).serving
     length = min(num_tokens, *(len(one["input_ids"]) for one in histories))
     return torch.stack([torch.from_numpy(one["input_ids"][-length:]) for one in histories])
-
-
-def _decode_natively(
-    model: Any, tokens: Int[Tensor, "B T"], num_steps: int
-) -> Float[Tensor, "B S D"]:
-    """Decode with the cache of the native decoder: of the inputs of every block."""
-    batch, length = tokens.shape
-    allowed = torch.ones(length, length, dtype=torch.bool).tril().expand(batch, -1, -1)
-    positions = torch.arange(length).expand(batch, -1)
-    cache: list[Any] = []
-    start, states = length - num_steps, []
-    written = tokens.clone()
-    written[:, start:] = tokens[:, :1]  # read by no earlier position
-    for place in [start - 1, *range(start, length)]:
-        written[:, place] = tokens[:, place]
-        here = torch.full((batch, 1), place)
-        states.append(model.states_under(written, allowed, positions, here, cache))
-    return torch.cat(states[1:], dim=1)
-
-
-def _decode_by_transformers(
-    model: Any, tokens: Int[Tensor, "B T"], num_steps: int
-) -> Float[Tensor, "B S D"]:
-    """Decode with the cache of transformers: of keys and values."""
-    cache, states = DynamicCache(), []
-    start = tokens.shape[1] - num_steps
-    for part in [tokens[:, :start], *tokens[:, start:].split(1, dim=1)]:
-        vectors = model.get_input_embeddings()(part)
-        output = model.backbone(inputs_embeds=vectors, past_key_values=cache, use_cache=True)
-        states.append(model.scale_vectors(output.last_hidden_state))
-    return torch.cat(states[1:], dim=1)

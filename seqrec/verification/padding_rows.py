@@ -1,13 +1,8 @@
 """The property that rows of tables beyond the catalog are never answered."""
 
-from typing import Any
-
-import numpy as np
 import torch
-from torch import Tensor
 
 from seqrec.verification.findings import Measured
-from seqrec.verification.next_item import NextItemSubject
 from seqrec.verification.subject import Subject
 
 NUM_HISTORIES = 16
@@ -24,14 +19,14 @@ def check_padding_rows(subject: Subject) -> Measured:
     bit, and the rows get their values back.
     """
     histories = subject.draw_paths([min(subject.longest, 20)] * NUM_HISTORIES, ()).serving
-    padding = _list_padding(subject)
+    padding = subject.padding_rows()
     before = subject.scores(histories)
     kept = [rows.clone() for rows in padding]
     try:
         for rows in padding:
             rows.fill_(HUGE)
         after = subject.scores(histories)
-        num_outside = _count_outside(subject)
+        num_outside = subject.count_outside()
     finally:
         for rows, values in zip(padding, kept, strict=True):
             rows.copy_(values)
@@ -41,23 +36,3 @@ def check_padding_rows(subject: Subject) -> Measured:
     if num_outside or num_changed:
         note += f"; {num_outside} answers outside the catalog, {num_changed} scores changed"
     return Measured(num_outside + num_changed, 0, note)
-
-
-def _list_padding(subject: Subject) -> list[Tensor]:
-    """Return views of all rows of padding."""
-    num_words, num_items = len(subject.tokenizer), len(subject.table)
-    tables: list[Any] = [one.get_input_embeddings().weight for one in subject.decoders()]
-    views = [table.data[num_words:] for table in tables]
-    return views + [table.data[num_items:] for table in subject.item_tables()]
-
-
-def _count_outside(subject: Subject) -> int:
-    """Return the answers outside the catalog, and the items that whole lists lack."""
-    if not isinstance(subject, NextItemSubject):
-        return 0
-    num_items = len(subject.table)
-    drawn = subject.generator.integers(num_items, size=(NUM_HISTORIES, 5))
-    ranked = subject.recommender.rank(list(drawn), num_items + 64, exclude_seen=False)
-    expected = np.arange(num_items)
-    wrong = [np.setxor1d(items, expected) for items in ranked.items.numpy()]
-    return sum(len(items) for items in wrong)

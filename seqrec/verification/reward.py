@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from seqrec.data.catalog import read_model_items
 from seqrec.data.item_table import ItemTable
@@ -19,15 +19,19 @@ from seqrec.tokens.streams.rated_packing import pack_prompts, pack_rated
 from seqrec.tokens.streams.ratings import START, rating_rows
 from seqrec.tokens.streams.windows import training_windows
 from seqrec.tokens.tokenizer import ItemTokens, history_text, load_tokenizer
+from seqrec.verification.findings import DoesNotApply
 from seqrec.verification.rows import History, Rows, lay_out, split_rows
 from seqrec.verification.subject import Paths, Subject
 
 MISSING_SHARE = 0.1
 NUM_CANDIDATES = 256
+SCORES_WHOLE = "a reward model scores whole histories; it does not decode"
 
 
 class RewardSubject(Subject):
     """A reward model; its histories hold ratings, and it scores candidates."""
+
+    table: ItemTable
 
     def __init__(self, folder: Path, generator: np.random.Generator) -> None:
         self.folder = folder
@@ -85,8 +89,9 @@ class RewardSubject(Subject):
         words = history_text(self.table.item_ids[item] for item in read.tolist())
         return f"{self.tokenizer.pad_token} {words}"
 
-    def load(self, folder: Path) -> PreTrainedModel:
-        return load_reward_model(folder)
+    def load(self, folder: Path) -> dict[str, PreTrainedModel]:
+        plain = AutoModel.from_pretrained(folder, trust_remote_code=False)
+        return {"seqrec": load_reward_model(folder), "AutoModel": plain.eval()}
 
     def states(self, model: Any, rows: Rows) -> Float[Tensor, "B T D"]:
         return model.hidden_states(documents=rows.documents, **rows.inputs)
@@ -102,9 +107,24 @@ class RewardSubject(Subject):
         states = self.end_states(rows)[:, None].expand(-1, number, -1)
         return self.model.mean_logits(states, candidates).numpy()
 
+    def full_states(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        raise DoesNotApply(SCORES_WHOLE)
+
+    def decode(self, tokens: Int[Tensor, "B T"], num_steps: int) -> Float[Tensor, "B S D"]:
+        raise DoesNotApply(SCORES_WHOLE)
+
     def decoders(self) -> list[PreTrainedModel]:
         return [member.backbone for member in self.model.members()]
 
-    def item_tables(self) -> list[Tensor]:
+    def padding_rows(self) -> list[Tensor]:
+        tables: list[Any] = [one.get_input_embeddings() for one in self.decoders()]
         heads = [member.items for member in self.model.members()]
-        return [head.table.weight for head in heads if isinstance(head, UntiedCatalogHead)]
+        own = [head.table for head in heads if isinstance(head, UntiedCatalogHead)]
+        return [
+            *(table.weight.data[len(self.tokenizer) :] for table in tables),
+            *(table.weight.data[len(self.table) :] for table in own),
+        ]
+
+    def count_outside(self) -> int:
+        """Return 0: a reward model lists nothing."""
+        return 0

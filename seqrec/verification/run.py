@@ -9,11 +9,12 @@ import numpy as np
 
 from seqrec.errors import SeqRecError, first_line
 from seqrec.files import read_json_object
-from seqrec.models.configuration import SeqRecRewardConfig
+from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.folder import model_folder
 from seqrec.verification.decoding import check_against_llama, check_cache
 from seqrec.verification.files import check_fingerprints, check_index, check_saving
 from seqrec.verification.findings import DoesNotApply, Finding, Measured
+from seqrec.verification.language import LanguageSubject
 from seqrec.verification.next_item import NextItemSubject
 from seqrec.verification.padding_rows import check_padding_rows
 from seqrec.verification.reward import RewardSubject
@@ -27,6 +28,11 @@ from seqrec.verification.subject import Subject
 from seqrec.verification.tokens import check_histories, check_texts
 
 FINGERPRINTS = "fingerprints"
+KINDS: dict[str, Callable[[Path, np.random.Generator], Subject]] = {
+    SeqRecConfig.model_type: NextItemSubject,
+    SeqRecRewardConfig.model_type: RewardSubject,
+}
+"""The kinds of models with a catalog, by the type in their configuration."""
 
 
 def list_properties(num_drawn: int, index: Path | None) -> dict[str, Callable[[Any], Measured]]:
@@ -75,7 +81,7 @@ def verify_folder(
     folder = model_folder(model)
     config = read_json_object(folder / "config.json", "name the model/ folder of a run")
     properties = list_properties(num_drawn, index)
-    fingerprints = Finding.judge(FINGERPRINTS, check_fingerprints(folder, config))
+    fingerprints = _check_fingerprints(folder, config)
     if fingerprints.result == "failed":
         reason = "the files of the folder do not belong together"
         skipped = [Finding.without_measurement(name, "not run", reason) for name in properties]
@@ -87,9 +93,15 @@ def verify_folder(
 
 def open_subject(folder: Path, model_type: str, generator: np.random.Generator) -> Subject:
     """Return the loaded model of a folder."""
-    if model_type == SeqRecRewardConfig.model_type:
-        return RewardSubject(folder, generator)
-    return NextItemSubject(folder, generator)
+    return KINDS.get(model_type, LanguageSubject)(folder, generator)
+
+
+def _check_fingerprints(folder: Path, config: dict[str, Any]) -> Finding:
+    """Return whether the files of a folder belong together; a language model has no catalog."""
+    if config.get("model_type") not in KINDS:
+        reason = "a language model has no catalog, and records no fingerprints"
+        return Finding.without_measurement(FINGERPRINTS, "does not apply", reason)
+    return Finding.judge(FINGERPRINTS, check_fingerprints(folder, config))
 
 
 def _measure(name: str, measure: Callable[[Any], Measured], subject: Subject) -> Finding:

@@ -20,16 +20,13 @@ FLOAT_BOUND = 1e-5
 """Largest difference of float32 states, relative to the largest value."""
 BFLOAT16_BOUND = 0.03
 """Root mean square of the difference between bfloat16 and float32, relative to the states'."""
-NUM_HISTORIES = 24
-SHORT = 40
-"""Most events of all drawn histories but one, which is as long as the model reads."""
 BATCH = 64
 
 
 @torch.inference_mode()
 def check_packing(subject: Subject) -> Measured:
     """Compare states of histories in shared rows with those of each history alone."""
-    histories = _draw(subject)
+    histories = _draw(subject, subject.num_drawn, has_longest=True)
     lengths = np.array([len(one["input_ids"]) for one in histories])
     width = int(2 * lengths.max())
     rows = pack_rows(lengths, width)
@@ -49,7 +46,7 @@ def check_packing(subject: Subject) -> Measured:
 @torch.inference_mode()
 def check_padding_side(subject: Subject) -> Measured:
     """Compare states of histories padded on the left, and on the right, with unpadded ones."""
-    histories = _draw(subject)
+    histories = _draw(subject, subject.num_drawn)
     alone = _states_alone(subject, histories)
     width = max(len(one["input_ids"]) for one in histories)
     single = [[number] for number in range(len(histories))]
@@ -62,7 +59,7 @@ def check_padding_side(subject: Subject) -> Measured:
 @torch.inference_mode()
 def check_precision(subject: Subject) -> Measured:
     """Compare states under autocast to bfloat16, as training may use it, with float32's."""
-    histories = _draw(subject)
+    histories = _draw(subject, subject.num_drawn)
     width = max(len(one["input_ids"]) for one in histories)
     rows = lay_out(histories, [[n] for n in range(len(histories))], subject.fills, width=width)
     exact = np.concatenate(_states(subject, rows))
@@ -82,11 +79,12 @@ def check_batch_size(subject: Subject) -> Measured:
     return Measured(difference, FLOAT_BOUND, f"scores of {together.shape[1]:,} items")
 
 
-def _draw(subject: Subject, number: int = NUM_HISTORIES) -> list[History]:
-    """Return inputs of random histories, the first as long as the model reads."""
-    most = min(subject.longest, SHORT)
+def _draw(subject: Subject, number: int, *, has_longest: bool = False) -> list[History]:
+    """Return inputs of random short histories; the first may be as long as the model reads."""
+    most = min(subject.longest, subject.short)
     lengths = subject.generator.integers(1, most + 1, number).tolist()
-    return subject.draw_paths([subject.longest, *lengths[1:]], ()).serving
+    first = subject.longest if has_longest else most
+    return subject.draw_paths([first, *lengths[1:]], ()).serving
 
 
 def _states(subject: Subject, rows: Rows) -> list[np.ndarray]:

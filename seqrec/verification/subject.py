@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqrec.data.item_table import ItemTable
+from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.item_blocks import ItemBlocks
 from seqrec.verification.rows import History, Rows
 
@@ -31,25 +32,32 @@ class Subject(ABC):
     folder: Path
     model: Any
     tokenizer: PreTrainedTokenizerFast
-    blocks: ItemBlocks
-    """The tokens of the catalog's items."""
-    table: ItemTable
     fills: dict[str, int]
     """The value of padding positions of each input."""
     generator: np.random.Generator
+    blocks: ItemBlocks | None = None
+    """The tokens of the catalog's items; None without a catalog."""
+    table: ItemTable | None = None
+    """The catalog."""
+    num_drawn = 24
+    """Random histories whose states are compared."""
+    short = 40
+    """Most events, or words, of a short random history."""
+    recommender: Recommender | None = None
+    """The model as ranker; None for models that do not rank a catalog."""
 
     @abstractmethod
     def draw_paths(self, lengths: Sequence[int], unknown_ids: Sequence[str]) -> Paths:
         """Return the inputs of random histories.
 
         Args:
-            lengths: events of each history.
+            lengths: events, or words, of each history.
             unknown_ids: ids that the catalog lacks, which requests may hold.
         """
 
     @abstractmethod
-    def load(self, folder: Path) -> PreTrainedModel:
-        """Return the model of a folder, as every verb loads it."""
+    def load(self, folder: Path) -> dict[str, PreTrainedModel]:
+        """Return the model of a folder, as each way to load it gives it."""
 
     @abstractmethod
     def states(self, model: Any, rows: Rows) -> Float[Tensor, "B T D"]:
@@ -61,17 +69,33 @@ class Subject(ABC):
 
     @abstractmethod
     def scores(self, histories: Sequence[History]) -> Float[np.ndarray, "B I"]:
-        """Return the scores of items after histories that are encoded as one batch."""
+        """Return the scores of items, or words, after histories that are encoded as one batch."""
+
+    @abstractmethod
+    def full_states(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Return the states of rows of one history each, all of one length, by one pass."""
+
+    @abstractmethod
+    def decode(self, tokens: Int[Tensor, "B T"], num_steps: int) -> Float[Tensor, "B S D"]:
+        """Return the states of the last tokens, decoded one by one with a cache.
+
+        Raises:
+            DoesNotApply: the model does not decode.
+        """
 
     @abstractmethod
     def decoders(self) -> list[PreTrainedModel]:
         """Return the decoders: one, or one per member of an ensemble."""
 
     @abstractmethod
-    def item_tables(self) -> list[Tensor]:
-        """Return the weights with a row per item beside those of the decoders' embeddings."""
+    def padding_rows(self) -> list[Tensor]:
+        """Return views of the rows of all tables that stand for no word and no item."""
+
+    @abstractmethod
+    def count_outside(self) -> int:
+        """Return the number of answers that are no item, or no word."""
 
     @property
     def longest(self) -> int:
-        """The number of events that the model reads."""
+        """The number of events, or words, that the model reads."""
         return self.model.config.max_length

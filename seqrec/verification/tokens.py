@@ -8,7 +8,7 @@ import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from seqrec.tokens.tokenizer import decode_item_token, item_token
-from seqrec.verification.findings import Measured
+from seqrec.verification.findings import DoesNotApply, Measured
 from seqrec.verification.subject import Subject
 from seqrec.verification.texts import draw_texts
 
@@ -18,7 +18,10 @@ BATCH = 64
 
 def check_histories(subject: Subject, num_histories: int) -> Measured:
     """Count histories whose tokens differ between training, serving and plain ``AutoTokenizer``."""
-    unknown = [text for text in _draw(subject, num_histories // 4) if text not in subject.table]
+    table = subject.table
+    if table is None:
+        raise DoesNotApply("a language model reads texts alone")
+    unknown = [text for text in _draw(subject, num_histories // 4) if text not in table]
     longest = subject.longest
     lengths = subject.generator.integers(1, longest + 3, num_histories).tolist()
     paths = subject.draw_paths(lengths, unknown)
@@ -57,7 +60,7 @@ def check_texts(subject: Subject, num_texts: int) -> Measured:
         batched += encode(texts[start : start + BATCH])["input_ids"]
     opened = subject.tokenizer(texts, add_special_tokens=False)["input_ids"]
     for text, as_id, in_batch, by_seqrec in zip(texts, words, batched, opened, strict=True):
-        if not _is_right(subject, plain, text, as_id):
+        if subject.table is not None and not _is_right(subject, plain, text, as_id):
             way = "as an id"
         elif not in_batch == by_seqrec == encode(text)["input_ids"]:
             way = "as text"
@@ -72,14 +75,16 @@ def _is_right(
     subject: Subject, plain: PreTrainedTokenizerBase, text: str, tokens: Sequence[int]
 ) -> bool:
     """Return whether the token of a text as an id is its item's, or no item's and none special."""
+    table, blocks = subject.table, subject.blocks
+    assert table is not None and blocks is not None
     if decode_item_token(item_token(text)) != text:
         return False
-    if text in subject.table:
-        item = np.array([subject.table.get_row(text, "id")])
-        return list(tokens) == subject.blocks.encode(item).ravel().tolist()
+    if text in table:
+        item = np.array([table.get_row(text, "id")])
+        return list(tokens) == blocks.encode(item).ravel().tolist()
     special = set(plain.all_special_ids) - {plain.unk_token_id}
-    first = subject.blocks.first_token
-    is_item = [first <= token < first + len(subject.table) for token in tokens]
+    first = blocks.first_token
+    is_item = [first <= token < first + len(table) for token in tokens]
     return not special & set(tokens) and not any(is_item)
 
 
@@ -89,7 +94,7 @@ def _draw(subject: Subject, number: int) -> list[str]:
 
 def _list_lookalikes(subject: Subject) -> list[str]:
     """Return spellings of special tokens and of item tokens, and parts of them."""
-    item_id = subject.table.item_ids[0]
+    item_id = "318" if subject.table is None else subject.table.item_ids[0]
     special = list(subject.tokenizer.all_special_tokens)
     items = [item_id, item_token(item_id), item_token(item_token(item_id)), "<item:", "<item:>"]
     return [*special, *items, *(text.strip("<>") for text in special)]
