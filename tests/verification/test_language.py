@@ -17,6 +17,7 @@ from transformers import (
 
 import seqrec
 from seqrec.models.growth import grow_vocabulary
+from seqrec.verification import language
 from tests.verification.conftest import write_next_item
 
 SIZES = {
