@@ -6,7 +6,9 @@ from importlib.resources import files
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-TASK = "sequential-recommendation"
+RECOMMENDS = "sequential-recommendation"
+GENERATES = "text-generation"
+"""Tasks of models with a catalog, and of language models."""
 CARD_FILE = "README.md"
 
 
@@ -47,7 +49,7 @@ class ModelFacts:
     settings: str
     """The resolved recipe, in YAML."""
     base_model: str | None = None
-    """Name on a model hub of the model that it started from."""
+    """Name on a model hub of the language model that it started from."""
 
 
 def format_model_card(model: ModelFacts, data: DataFacts) -> str:
@@ -55,9 +57,11 @@ def format_model_card(model: ModelFacts, data: DataFacts) -> str:
 
     The licence in the metadata is that of the data: ``other``, by name, where it is known.
     """
+    has_items = model.num_items is not None
+    task = RECOMMENDS if has_items else GENERATES
     results = [
         EvalResult(
-            task_type=TASK,
+            task_type=task,
             dataset_type=data.name,
             dataset_name=data.name,
             dataset_split="validation",
@@ -68,8 +72,8 @@ def format_model_card(model: ModelFacts, data: DataFacts) -> str:
     ]
     is_known = data.licence is not None
     card = ModelCardData(
-        library_name="seqrec",
-        tags=[TASK, "recommendation", *model.tags],
+        library_name="seqrec" if has_items else "transformers",
+        tags=[task, "seqrec", *model.tags],
         license="other" if is_known else None,
         license_name=f"{data.name}-terms" if is_known else None,
         datasets=[data.name] if is_known else None,
@@ -86,7 +90,7 @@ def format_model_card(model: ModelFacts, data: DataFacts) -> str:
         objective=model.objective,
         num_parameters=f"{model.num_parameters:,}",
         num_items=None if model.num_items is None else f"{model.num_items:,}",
-        has_items=model.num_items is not None,
+        has_items=has_items,
         repository=f"USER/{model.name}",
         data=data.text,
         results=dict(model.results),

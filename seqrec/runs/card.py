@@ -1,5 +1,6 @@
 """The model card of a run: what its recipe, its data and its metrics say."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqrec.files import read_json_object
 from seqrec.reports.model_card import CARD_FILE, DataFacts, ModelFacts, format_model_card
 from seqrec.runs.result import RunResult
 
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 COUNTED = ("users", "items", "interactions")
 
 
@@ -35,6 +37,7 @@ def write_card(folder: Path, name: str, recipe: Recipe, data: DataFacts, result:
         results=result.validation,
         protocol=result.protocol,
         settings=dump_yaml(_hide_folders(recipe.model_dump())),
+        base_model=get_hub_name(getattr(recipe.model, "backbone", None)),
     )
     (folder / CARD_FILE).write_text(format_model_card(model, data), encoding="utf-8")
 
@@ -54,6 +57,12 @@ def describe_data(data: Any) -> DataFacts:
         if source == known.name:
             return DataFacts(known.name, counts, known.licence, known.citation)
     return DataFacts(Path(source).name or "a log", counts)
+
+
+def get_hub_name(backbone: Any) -> str | None:
+    """Return the name of a backbone on a model hub; None for a folder, a file or a package."""
+    is_name = isinstance(backbone, str) and HUB_NAME.fullmatch(backbone) is not None
+    return backbone if is_name and not Path(backbone).exists() else None
 
 
 def _hide_folders(value: Any) -> Any:

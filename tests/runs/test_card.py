@@ -13,6 +13,7 @@ from seqrec.data.known_datasets.descriptions import list_known_datasets
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.reports.model_card import DataFacts, ModelFacts, format_model_card
+from seqrec.runs.card import get_hub_name
 from tests.conftest import save_small_model
 
 QUICK = ["data.max_length=10", "model.hidden_size=16", "trainer.max_epochs=1"]
@@ -58,7 +59,17 @@ def test_a_card_without_validation_or_catalog_says_so():
     model = ModelFacts("m", "1", "text_sft", [], 5, None, {}, "none", "a: 1")
     text = format_model_card(model, DataFacts("chats", "7 chats"))
     assert "No validation part" in text and "AutoModelForCausalLM" in text
-    assert "items.parquet" not in text and ModelCard(text).data.eval_results is None
+    card = ModelCard(text)
+    assert "items.parquet" not in text and card.data.eval_results is None
+    assert (card.data.library_name, card.data.tags[0]) == ("transformers", "text-generation")
+
+
+def test_a_base_model_is_named_if_a_hub_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my" / "model").mkdir(parents=True)
+    assert get_hub_name("org/some-model_1.5") == "org/some-model_1.5"
+    for other in ("my/model", "/abs/model", "./model", "package-name", "a/b/c", "x/m.gguf/y", None):
+        assert get_hub_name(other) is None, other
 
 
 class FakeHub:
