@@ -42,6 +42,7 @@ SETTINGS = (
 def measure(quick: bool) -> Iterator[Row]:
     """Slopes of seconds and of MiB above those of the start, by verb."""
     sizes = QUICK_SIZES if quick else SIZES
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for growing in ("users", "items"):
         found: dict[str, list[dict[str, Any]]] = {verb: [] for verb in VERBS}
         for size in sizes:
