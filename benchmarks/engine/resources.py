@@ -1,13 +1,13 @@
 """Time and memory of verbs over the numbers of users and of items: both stay at most linear.
 
 The log of each size is drawn, every item at least once; a small model of its catalog is trained on
-few users. A verb runs in a fresh process, whose imports do not count.
+few users. The verbs of a size run one after the other in a fresh process; its imports do not count.
 """
 
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ VERBS = ("prepare", "evaluate", "recommend", "export numpy", "export faiss-flat"
 LENGTH = 16
 SMALL = 2**11
 """Users or items where the other number grows."""
-SIZES = [2**power for power in range(12, 17)]
+SIZES = [2**power for power in range(12, 16)]
 QUICK_SIZES = [2**9, 2**10]
 SLOPE = at_most(1.15)
 """Slope of time and memory in logarithms, fitted over the largest sizes: 1 is linear."""
@@ -44,14 +44,13 @@ def measure(quick: bool) -> Iterator[Row]:
     sizes = QUICK_SIZES if quick else SIZES
     FOLDER.mkdir(parents=True, exist_ok=True)
     for growing in ("users", "items"):
-        found: dict[str, list[dict[str, Any]]] = {verb: [] for verb in VERBS}
+        runs = []
         for size in sizes:
             counts = {"users": SMALL, "items": SMALL, growing: size}
             with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-                for verb in VERBS:
-                    found[verb].append(in_fresh_process(NAME, verb=verb, folder=folder, **counts))
-        for verb, runs in found.items():
-            yield from _slopes(verb, growing, sizes, runs)
+                runs.append(in_fresh_process(NAME, folder=folder, **counts))
+        for verb in VERBS:
+            yield from _slopes(verb, growing, sizes, [run[verb] for run in runs])
 
 
 def _slopes(verb: str, growing: str, sizes: list[int], runs: list[dict[str, Any]]) -> Iterator[Row]:
@@ -69,29 +68,34 @@ def _slopes(verb: str, growing: str, sizes: list[int], runs: list[dict[str, Any]
         )
 
 
-def probe(verb: str, folder: str, users: int, items: int) -> dict[str, Any]:
-    """Run a verb on the log of these sizes, which is made first if it is missing."""
+def probe(folder: str, users: int, items: int) -> dict[str, Any]:
+    """Run every verb on a log of these sizes."""
     import seqrec
     import seqrec.jobs.recommend  # noqa: F401
 
     work = Path(folder)
-    if verb == VERBS[0]:
-        _write_log(work / "log.csv", users, items)
-        _write_log(work / "few.csv", -(-items // LENGTH), items)
-        seqrec.prepare(work / "few.csv", out=work / "few")
-        seqrec.train("sft", data=work / "few", out=work / "run", overrides=list(SETTINGS))
-    out, data, run = work / "out", work / "data", work / "run" / "model"
-    to = verb.partition(" ")[2]
-    calls = {
+    _write_log(work / "log.csv", users, items)
+    _write_log(work / "few.csv", -(-items // LENGTH), items)
+    seqrec.prepare(work / "few.csv", out=work / "few")
+    seqrec.train("sft", data=work / "few", out=work / "run", overrides=list(SETTINGS))
+    data, run = work / "data", work / "run" / "model"
+    calls: dict[str, Callable[[], Any]] = {
         "prepare": lambda: seqrec.prepare(work / "log.csv", out=data),
         "evaluate": lambda: seqrec.evaluate([run], data=data),
         "recommend": lambda: seqrec.recommend(run, data=data, k=10, out=work / "lists.parquet"),
     }
+    for verb in VERBS[len(calls) :]:
+        to = verb.partition(" ")[2]
+        calls[verb] = partial(seqrec.export, run, to=to, data=data, out=work / to)
+    return {verb: _measure_call(calls[verb]) for verb in VERBS}
+
+
+def _measure_call(call: Callable[[], Any]) -> dict[str, float]:
+    """Return the seconds of a call, and the MiB that it needed above those before it."""
     forget_peak()
     before, started = memory_mb(), time.perf_counter()
-    calls.get(verb, lambda: seqrec.export(run, to=to, data=data, out=out))()
+    call()
     seconds = time.perf_counter() - started
-    shutil.rmtree(out, ignore_errors=True)
     return {"seconds": seconds, "mb": peak_memory_mb() - before}
 
 

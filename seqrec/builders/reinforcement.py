@@ -116,9 +116,10 @@ def build_source(
     )
     longest, slate_size = source.get_max_seen(), settings.slates.slate_size
     if num_items - longest < slate_size:
+        fix = "lower it" if longest < num_items else "name data with more items"
         raise SeqRecError(
             f"objective.slates.slate_size {slate_size}: a user has seen {longest} of "
-            f"{num_items} items, which leaves fewer; lower it"
+            f"{num_items} items, which leaves fewer; {fix}"
         )
     if max_length <= slate_size:
         raise SeqRecError(
