@@ -33,7 +33,7 @@ LOWER = {
     "search": set(),
     "tokens": {"data"},
     "models": {"losses", "tokens"},
-    "ranking": {"seqrec", "arguments", "data", "tokens", "models", "retrieval"},
+    "ranking": {"seqrec", "arguments", "data", "tokens", "models", "retrieval", "search"},
     "baselines": {"data", "ranking"},
     "onnx": {"tokens", "models", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},

@@ -36,6 +36,13 @@ Histories = Annotated[
         help="Log of new users (user, item, time, in any format of prepare), to recommend for them."
     ),
 ]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        help="A request in words, alone or with --history: it may name items, genres, people, "
+        "years and lengths, and say what items should be about."
+    ),
+]
 SimilarTo = Annotated[
     str | None, typer.Option(metavar="ITEM", help="List the items most similar to this one.")
 ]
@@ -177,6 +184,7 @@ def recommend(
     model: Model,
     history: History = None,
     histories: Histories = None,
+    text: Text = None,
     similar_to: SimilarTo = None,
     data: AllUsers = None,
     split: HistorySplit = RECOMMEND.split,
@@ -208,6 +216,7 @@ def recommend(
         model,
         history=None if history is None else parse_history(history),
         histories=histories,
+        text=text,
         similar_to=similar_to,
         data=data,
         split=split,

@@ -42,6 +42,12 @@ def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[st
     return joined.to_series().to_list()
 
 
+def find_text_columns(items: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return those of the named columns that the items have, and that hold something."""
+    columns = [name for name in names if name in items.columns]
+    return [name for name in columns if items[name].null_count() < len(items)]
+
+
 def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:
     """Return a matrix of items and genres, True where an item has a genre; None without genres.
 

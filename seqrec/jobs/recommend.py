@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import NamedModel
+from seqrec.builders.text_search import build_text_search
 from seqrec.config.defaults import RECOMMEND
 from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
@@ -29,6 +30,7 @@ def recommend(
     *,
     history: Sequence[Any] | None = None,
     histories: Any = None,
+    text: str | None = None,
     similar_to: Any = None,
     data: str | Path | None = None,
     split: WhichHistories = RECOMMEND.split,
@@ -62,6 +64,10 @@ def recommend(
             new users need no retraining.
         histories: histories of several new users: a log (a file or frame of interactions), or as
             in ``Recommender.recommend``.
+        text: a request in words, such as ``a comedy from the 90s like Heat, not too sad``, with a
+            ``history`` or without: items that it names follow the history, values of columns,
+            years and lengths become conditions, and the rest is compared with the items' texts.
+            The result holds what was understood.
         similar_to: an item id, to list the most similar items.
         data: prepared folder, to recommend for its users, or to fit a baseline to.
         split: with ``data``: histories before the ``validation`` or ``test`` targets, or ``all``
@@ -97,6 +103,8 @@ def recommend(
     Raises:
         SeqRecError: a mistake in options, model, histories, data or output.
     """
+    if text is not None and history is None:
+        history = []
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
         raise SeqRecError("--history, --histories, --similar-to, --data: name exactly one of them")
@@ -106,6 +114,10 @@ def recommend(
         check_table_file(out, "--out")
         reads = (model, data, index, histories, users, allow, exclude, candidates)
         refuse_existing_file(out, overwrite, reads)
+    if text is not None and (index is not None or likelihood is not None):
+        raise SeqRecError(
+            "--text: its scores are no product of vectors; leave out --index and --likelihood"
+        )
     if likelihood is not None and history is None:
         raise SeqRecError("--likelihood goes with --history")
     options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
@@ -138,6 +150,8 @@ def recommend(
         if history is not None:
             history = check_history(history)
             request = ListRequest(history, k, exclude_seen, options, reading)
+            if text is not None:
+                return build_text_search(served).answer(text, request)
             return answer_history(served, request, likelihood)
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite

@@ -1,6 +1,8 @@
 """Text vectors from any encoder in the format of transformers."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,14 @@ class TextEncoder:
                 f"text encoder {name}: cannot be loaded: {reason}; name a folder, or a package "
                 f"that contains one, such as {PACKAGE} once it is installed"
             ) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of the weights and the vocabulary."""
+        digest = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:

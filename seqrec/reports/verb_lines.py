@@ -89,7 +89,8 @@ def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
         counts = _count_lines({name: result[name] for name in names})
         return [*counts, *result["notes"], result["time_input"]]
     recommendations = result["recommendations"]
-    notes = [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
+    notes = [f"understood: {result['understood']}"] if "understood" in result else []
+    notes += [f"plan: {name}={value}" for name, value in result.get("plan", {}).items()]
     if unknown := result.get("unknown_items"):
         notes.append(f"skipped {len(unknown)} ids outside the catalog, {unknown[0]!r} first")
     if features := result.get("unknown_features"):

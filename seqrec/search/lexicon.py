@@ -11,7 +11,7 @@ from seqrec.search.words import find_singular, normalise_phrase
 
 MAX_CATEGORIES = 200
 """Largest number of values of a column that is a category, such as genres."""
-MIN_SHARED = 2
+MIN_SHARED = 1.5
 """Mean number of items of a category's value; columns of rarer values are names or texts."""
 MAX_VALUE_WORDS = 4
 YEAR_NAMES = ("year", "release_year", "released", "published", "publication_year")

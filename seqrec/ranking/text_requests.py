@@ -1,0 +1,133 @@
+"""Answers to requests in words: what was understood, a list under it, and how it was widened."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from seqrec.data.id_lists import read_id_lists
+from seqrec.errors import SeqRecError
+from seqrec.ranking.answer import answer_history
+from seqrec.ranking.list_options import DEFAULT_K, ListOptions
+from seqrec.ranking.request_batches import ListRequest
+from seqrec.ranking.served import Served
+from seqrec.ranking.text_fusion import WEIGHT, TextFusion
+from seqrec.search.compile import compile_request
+from seqrec.search.lexicon import Lexicon
+from seqrec.search.reading import Condition, RequestReading, join_conditions
+
+Encode = Callable[[Sequence[str]], Float[np.ndarray, "N F"]]
+"""Returns a vector of length 1 per text, zeros for an empty one."""
+
+NOTHING = ListRequest([])
+
+
+@dataclass
+class TextSearch:
+    """Answers requests in words over the catalog of a model or baseline."""
+
+    served: Served
+    encode: Encode
+    item_texts: Sequence[str]
+    """What the soft words of a request are compared with."""
+    weight: float = WEIGHT
+
+    def __post_init__(self) -> None:
+        self.lexicon = Lexicon.build(self.served.table.items)
+        self._vectors: Float[np.ndarray, "I F"] | None = None
+
+    def compile(
+        self, text: str, previous: RequestReading | None = None, shown: Sequence[str] = ()
+    ) -> RequestReading:
+        """Return the reading of a request; arguments as those of ``answer``."""
+        rows, _ = self.served.table.find(shown)
+        return compile_request(text, self.lexicon, previous, rows.tolist())
+
+    def answer(
+        self,
+        text: str,
+        asked: ListRequest = NOTHING,
+        previous: RequestReading | None = None,
+        shown: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Return the list of ``answer_history`` with the reading of the request.
+
+        Items that the request names follow the history. Conditions filter the catalog; soft words
+        add to the scores. Where fewer than ``k`` items fulfil all conditions, those that do come
+        first, and the list is filled without one condition after the other, the last one first;
+        what is excluded stays excluded.
+
+        Args:
+            text: the request.
+            asked: the history and the options of the list.
+            previous: the reading of the turn before.
+            shown: ids of the items that were answered to it.
+        """
+        request = self.compile(text, previous, shown)
+        served, wanted = self._with_soft_words(request.text), asked.k or DEFAULT_K
+        whole = [*asked.history, *request.items]
+        levels = [list(request.conditions)]
+        while any(not one.is_excluded for one in levels[-1]):
+            levels.append(_drop_last(levels[-1]))
+        found: dict[str, Any] = {}
+        listed: list[dict[str, Any]] = []
+        for conditions in levels:
+            before = [row["item_id"] for row in listed]
+            narrowed = self._narrow(asked.options, request, conditions, before)
+            part = replace(asked, history=whole, k=wanted - len(listed), options=narrowed)
+            answer = answer_history(served, part, None)
+            for row in answer["recommendations"]:
+                dropped = [one for one in request.conditions if one not in conditions]
+                more = {"without": join_conditions(dropped)} if dropped else {}
+                listed.append({**row, "rank": len(listed) + 1, **more})
+            found = found or answer
+            if len(listed) >= wanted:
+                break
+        fitting = sum("without" not in row for row in listed)
+        notes = [*found["notes"], *request.notes]
+        if fitting < min(wanted, len(listed)):
+            number = f"only {fitting}" if fitting else "none"
+            notes.append(f"{number} of the items fulfil {request.where}; others fulfil a part")
+        return {
+            **found,
+            "k": wanted,
+            "notes": [note for note in notes if not note.startswith("no item of the catalog")],
+            "request": request.to_dict(),
+            "understood": request.describe(),
+            "recommendations": listed,
+        }
+
+    def _narrow(
+        self,
+        options: ListOptions,
+        request: RequestReading,
+        conditions: Sequence[Condition],
+        listed: Sequence[str],
+    ) -> ListOptions:
+        """Return the options with some conditions of the request."""
+        parts = [part for part in (options.where, join_conditions(conditions)) if part]
+        where = " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts)
+        without = [*request.excluded_items, *request.items, *listed]
+        if options.exclude is not None:
+            ids = read_id_lists(options.exclude, "--exclude").shared
+            if ids is None:
+                raise SeqRecError("--exclude: lists per user go without --text; give items alone")
+            without += ids
+        return replace(options, where=where or None, exclude=without or None)
+
+    def _with_soft_words(self, text: str) -> Served:
+        """Return the system with scores for the words of a request that are no condition."""
+        if not text:
+            return self.served
+        if self._vectors is None:
+            self._vectors = self.encode(self.item_texts)
+        fusion = TextFusion(self.served.ranker, self._vectors, self.encode([text])[0], self.weight)
+        return replace(self.served, ranker=fusion, search=fusion.rank)
+
+
+def _drop_last(conditions: Sequence[Condition]) -> list[Condition]:
+    """Return the conditions without the last one that is no exclusion."""
+    last = max(number for number, one in enumerate(conditions) if not one.is_excluded)
+    return [one for number, one in enumerate(conditions) if number != last]

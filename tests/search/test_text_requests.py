@@ -1,0 +1,116 @@
+"""Requests in words over a ranker: conditions hold, soft words add, short lists are filled."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from seqrec.errors import SeqRecError
+from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.ranker import Ranker
+from seqrec.ranking.request_batches import ListRequest
+from seqrec.ranking.served import serve_baseline
+from seqrec.ranking.text_fusion import TextFusion
+from seqrec.ranking.text_requests import TextSearch
+
+TITLES = ["Heat (1995)", "Toy Story (1995)", "Big (1988)", "Airplane! (1980)", "Alien (1979)"]
+GENRES = [["Crime"], ["Comedy"], ["Comedy"], ["Comedy"], ["Horror"]]
+YEARS = [1995, 1995, 1988, 1980, 1979]
+
+
+class Descending(Ranker):
+    """Scores items by their place: the first one best."""
+
+    name = "descending"
+    num_items = len(TITLES)
+
+    def score_tiles(self, histories):
+        scores = -torch.arange(self.num_items, dtype=torch.float32)
+        return lambda start, stop: scores[start:stop].expand(len(histories), -1)
+
+
+def encode(texts):
+    """One dimension says whether a text is about space, the other whether it is about toys."""
+    vectors = np.array([["space" in text, "toy" in text] for text in texts], dtype=np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+
+
+@pytest.fixture
+def search():
+    items = pl.DataFrame(
+        {"item_id": list("abcde"), "title": TITLES, "genres": GENRES, "year": YEARS}
+    )
+    texts = ["city", "toy", "toy", "plane", "space"]
+    return TextSearch(serve_baseline(Descending(), items), encode, texts)
+
+
+def ask(search, text, k, options=None):
+    return search.answer(text, ListRequest([], k, options=options or ListOptions()))
+
+
+def list_ids(answer):
+    return [row["item_id"] for row in answer["recommendations"]]
+
+
+def test_conditions_filter_and_named_items_are_read_and_not_listed(search):
+    answer = ask(search, "a comedy like Toy Story (1995)", 2)
+    assert list_ids(answer) == ["c", "d"]
+    assert [item["item_id"] for item in answer["history"]] == ["b"]
+    assert answer["request"]["where"] == "genres contains 'Comedy'"
+    assert "without" not in answer["recommendations"][0] and not answer["notes"]
+
+
+def test_soft_words_add_to_the_scores(search):
+    assert list_ids(ask(search, "please", 3)) == ["a", "b", "c"]
+    assert list_ids(ask(search, "set in space", 2)) == ["e", "a"]
+    assert list_ids(ask(search, "toy", 2)) == ["b", "c"]
+
+
+def test_a_fused_score_is_the_sum(search):
+    fused = TextFusion(Descending(), encode(search.item_texts), encode(["space"])[0], weight=2.5)
+    history = [np.array([0])]
+    wanted = [0.0, -1.0, -2.0, -3.0, -4.0 + 2.5]
+    assert fused.score_tiles(history)(0, 5)[0].tolist() == wanted
+    assert fused.score_tiles(history)(3, 5)[0].tolist() == wanted[3:]
+
+
+def test_after_an_empty_history_the_logarithm_of_counts_is_added():
+    class Counts(Descending):
+        def score_tiles(self, histories):
+            counts = torch.tensor([100.0, 50.0, 10.0, 1.0, 0.0])
+            return lambda start, stop: counts[start:stop].expand(len(histories), -1)
+
+    fused = TextFusion(Counts(), np.zeros((5, 2), np.float32), np.zeros(2, np.float32))
+    found = fused.score_tiles([np.array([], dtype=np.int64), np.array([1])])(0, 5)
+    np.testing.assert_allclose(found[0], np.log1p([100, 50, 10, 1, 0]), rtol=1e-6)
+    assert found[1].tolist() == [100, 50, 10, 1, 0]
+
+
+def test_a_short_list_is_filled_without_the_last_condition_and_exclusions_stay(search):
+    answer = ask(search, "a comedy before 1985, not horror", 4)
+    rows = answer["recommendations"]
+    assert [(row["item_id"], row.get("without")) for row in rows] == [
+        ("d", None),
+        ("b", "year < 1985"),
+        ("c", "year < 1985"),
+        ("a", "genres contains 'Comedy' AND year < 1985"),
+    ]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+    assert answer["notes"] == [
+        "only 1 of the items fulfil genres contains 'Comedy' AND year < 1985 AND "
+        "NOT (genres contains 'Horror'); others fulfil a part"
+    ]
+
+
+def test_options_of_the_list_hold_beside_the_request(search):
+    options = ListOptions(where="year > 1980", exclude=["b"])
+    assert list_ids(ask(search, "comedy", 5, options)) == ["c", "a"]
+    with pytest.raises(SeqRecError, match="per user"):
+        ask(search, "comedy", 5, ListOptions(exclude={"user": ["b"]}))
+
+
+def test_a_conversation_goes_on(search):
+    first = ask(search, "a comedy", 2)
+    previous = search.compile("a comedy")
+    answer = search.answer("not that one", ListRequest([], 2), previous, list_ids(first))
+    assert list_ids(answer) == ["c", "d"]
