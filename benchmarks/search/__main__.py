@@ -60,7 +60,7 @@ def main() -> None:
     ranks: dict[float, list[tuple[float, float, float]]] = {weight: [] for weight in weights}
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        histories = [queries.histories[row] for row in batch]
+        histories = [np.asarray(queries.histories[row]) for row in batch]
         with torch.inference_mode():
             scores = recommender.score_tiles(histories)(0, recommender.num_items)
         for weight in weights:
@@ -71,6 +71,7 @@ def main() -> None:
                 recommender.num_items,
                 K,
                 seen=SeenItems.from_lists(histories),
+                tile_items=recommender.tile_items,
             ).items.tolist()
             for row, listed, tag in zip(batch, found, asked[start:], strict=False):
                 ranks[weight].append(_judge(listed, targets[row], has_tag[tag]))
