@@ -1,0 +1,1 @@
+"""Measurements of ``seqrec serve``, with the load from another process."""
