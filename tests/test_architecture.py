@@ -83,7 +83,7 @@ HOMES = {
     "peft": {"models"},
     "ray": {"rl"},
     "mlflow": {"training"},
-    "jinja2": {"reports"},
+    "jinja2": {"reports", "serving"},
     "huggingface_hub": {"models", "ranking", "reports"},
     "wandb": {"training"},
 }

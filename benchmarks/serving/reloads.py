@@ -30,7 +30,8 @@ def measure(quick: bool) -> Iterator[Row]:
         copies = [Path(folder) / name for name in ("a", "b")]
         for place, copy in enumerate(copies):
             shutil.copytree(run / "model", copy)
-            (copy / "README.md").write_text(f"copy {place}\n", encoding="utf-8")  # of another version
+            note = copy / "README.md"  # which gives the copies other versions
+            note.write_text(f"copy {place}\n", encoding="utf-8")
         pointer = Path(folder) / "current"
         pointer.symlink_to(copies[0])
         log = Path(folder) / "log"

@@ -1,5 +1,6 @@
 """``seqrec demo``: every stage on MovieLens-100K, in minutes on a laptop."""
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ def demo(
     say(stages.line())
     for name in ("prepared", RUN, "evaluation", "export", REPORT_FILE):
         say(f"{name:12s} {out / name}")
+    serving = f"seqrec serve {shlex.quote(str(out / RUN))}"
+    say(f"{'serve it':12s} {serving}")
     return {
         "data": data,
         "table": table,
@@ -111,6 +114,7 @@ def demo(
         "comparisons": result["comparisons"],
         "seconds": stages.seconds,
         "report": str(report),
+        "serve": serving,
         "out": str(out),
     }
 

@@ -78,7 +78,7 @@ class ModelRanker(Ranker):
     @property
     def fingerprint(self) -> str:
         """The sha256 of the item vectors, which ties an index to this model."""
-        return hashlib.sha256(self.item_vectors().tobytes()).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.item_vectors()).data).hexdigest()
 
     def item_vectors(self) -> Float[np.ndarray, "I D"]:
         return self._get_item_weight().detach().cpu().numpy()

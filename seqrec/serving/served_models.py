@@ -18,6 +18,9 @@ from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.ranking.served import Served
 from seqrec.serving.title_search import TitleSearch
 
+SEARCHED_AT_ONCE = 1_000_000
+"""Largest catalog whose titles are indexed before a model answers; larger ones at first use."""
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -56,7 +59,8 @@ class LoadedModel:
         """Answer one request, and build what is built once."""
         first = self.served.table.item_ids[:1]
         rank_requests(self.served, [ListRequest(first), ListRequest([])])
-        self.title_search.find("a", 1)
+        if len(self.served.table) <= SEARCHED_AT_ONCE:
+            self.title_search.find("a", 1)
 
 
 class ModelSlot:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -11,6 +12,9 @@ from jaxtyping import Int
 
 FUZZY_CANDIDATES = 100
 """Titles with trigrams of the query whose spelling is compared."""
+MAX_SECONDS = 0.25
+"""Time of a search, after which it finds nothing: words that nearly all titles share."""
+STEPS_BETWEEN_LOOKS = 10_000
 LEAST_SIMILARITY = 0.7
 """Least ``rate_spelling`` of a title that is found."""
 
@@ -82,9 +86,17 @@ class TitleSearch:
         return [item for _, item in similar]
 
     def _select(self, table: str, match: str, limit: int, order: str) -> list[int]:
+        """Return the items that match; none if the search takes too long."""
         query = f"SELECT rowid FROM {table} WHERE {table} MATCH ? ORDER BY {order} LIMIT ?"
         with self._lock:
-            rows = self._database.execute(query, (match, limit)).fetchall()
+            deadline = time.monotonic() + MAX_SECONDS
+            self._database.set_progress_handler(
+                lambda: time.monotonic() > deadline, STEPS_BETWEEN_LOOKS
+            )
+            try:
+                rows = self._database.execute(query, (match, limit)).fetchall()
+            except sqlite3.OperationalError:  # interrupted, or no word that the index knows
+                return []
         return [self._items[rowid - 1] for (rowid,) in rows]
 
 

@@ -123,3 +123,12 @@ def test_a_mistake_is_answered_with_one_line(client, path, body, status, line):
     answer = response.json()
     assert answer["detail"].startswith(line) and "\n" not in answer["detail"]
     assert answer["request_id"] == response.headers["x-request-id"]
+
+
+def test_the_page_of_the_interface_needs_no_other_site_and_shows_every_route(client):
+    page = client.get("/docs")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "<script" not in page.text and "http" not in page.text.replace("http-equiv", "")
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in page.text
+    assert "genres contains" in page.text

@@ -5,12 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from seqrec.errors import SeqRecError
 from seqrec.serving.answers import ERRORS, ReloadAnswer, StatusAnswer
 from seqrec.serving.bodies import ReloadBody
 from seqrec.serving.context import Context, JsonResponse
+from seqrec.serving.docs_page import POLICY, format_docs
 from seqrec.serving.errors import refuse
 from seqrec.serving.reloading import reload_slot
 
@@ -35,6 +36,12 @@ def build_operation_routes(context: Context) -> APIRouter:
     async def metrics() -> Any:
         """Show the counters in the text format of Prometheus."""
         return Response(context.metrics.format(), media_type="text/plain; version=0.0.4")
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Any:
+        """Show the interface as a page."""
+        page = format_docs(request.app.openapi())
+        return HTMLResponse(page, headers={"content-security-policy": POLICY})
 
     @router.post("/admin/reload", response_model=ReloadAnswer)
     async def reload(request: Request, body: ReloadBody | None = None) -> Any:
