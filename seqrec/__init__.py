@@ -47,6 +47,7 @@ _HOMES = {
     "prepare": "seqrec.jobs.prepare",
     "train": "seqrec.jobs.train",
     "tune": "seqrec.jobs.tune",
+    "extend": "seqrec.jobs.extend",
     "pairs": "seqrec.jobs.pairs",
     "cache": "seqrec.jobs.cache",
     "evaluate": "seqrec.jobs.evaluate",

@@ -12,8 +12,8 @@ import seqrec.cli
 from seqrec.config.load import list_shipped_recipes
 
 COMMANDS = typer.main.get_command(seqrec.cli.app).commands
-ORDER = ["datasets", "prepare", "train", "tune", "pairs", "cache", "evaluate", "recommend"]
-ORDER += ["export", "verify", "serve", "demo"]
+ORDER = ["datasets", "prepare", "train", "tune", "extend", "pairs", "cache", "evaluate"]
+ORDER += ["recommend", "export", "verify", "serve", "demo"]
 HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "matplotlib", "numpy"}
 SHOW_HELP = """
 import contextlib, os, sys

@@ -115,6 +115,7 @@ def decoder_config(
     return SeqRecDecoderConfig(
         block=config.block,
         vocab_size=pad_size(vocab_size),
+        num_tokens=vocab_size,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_hidden_layers=config.num_hidden_layers,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from seqrec.data.catalog import with_counts
+from seqrec.data.catalog import catalog_fingerprint, with_counts
 from seqrec.data.item_mapping import ItemMapping
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
@@ -20,7 +20,8 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.data_recommender import DataRecommender
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.event_tokens import EventTokens
-from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer, get_words, tokenizer_fingerprint
+from seqrec.tokens.growth import replace_items
+from seqrec.tokens.tokenizer import ItemTokens, get_words, tokenizer_fingerprint
 
 
 def match_items(
@@ -89,12 +90,10 @@ def carry_over(
     """
     item_ids = data.items()["item_id"].to_list()
     mapping = ItemMapping.between(recommender.item_ids, item_ids)
-    grammar = recommender.events.grammar if recommender.events else None
-    new_tokenizer = build_tokenizer(item_ids, grammar.words if grammar else ())
-    new_tokenizer.model_max_length = tokenizer.model_max_length
+    new_tokenizer = replace_items(tokenizer, recommender.item_ids, item_ids)
     vocabulary = tokenizer.get_vocab()
     tokens = [vocabulary.get(word, -1) for word in get_words(new_tokenizer)]
-    config = _adapt_config(recommender.model.config, new_tokenizer, item_ids, data)
+    config = adapt_config(recommender.model.config, new_tokenizer, item_ids)
     with torch.random.fork_rng(devices=[]):
         model = carry_rows(
             recommender.model, torch.from_numpy(mapping.to_model), torch.tensor(tokens), config
@@ -102,21 +101,19 @@ def carry_over(
     return CarriedModel(model, new_tokenizer, mapping)
 
 
-def _adapt_config(
-    config: SeqRecConfig,
-    tokenizer: PreTrainedTokenizerFast,
-    item_ids: list[str],
-    data: PreparedData,
+def adapt_config(
+    config: SeqRecConfig, tokenizer: PreTrainedTokenizerFast, item_ids: list[str]
 ) -> SeqRecConfig:
-    """Return the configuration of the same model over the catalog of the data."""
+    """Return the configuration of the same model over another catalog."""
     adapted = copy.deepcopy(config)
     backbone = adapted.backbone_config
     member = backbone.member_config if isinstance(backbone, EnsembleConfig) else backbone
     member.vocab_size = pad_size(len(tokenizer))  # type: ignore[union-attr]
+    member.num_tokens = len(tokenizer)  # type: ignore[union-attr]
     adapted.num_items = len(item_ids)
     adapted.padded_num_items = pad_size(len(item_ids))
     adapted.first_item_token = ItemTokens.of(tokenizer, item_ids).blocks.first_token
-    adapted.catalog_fingerprint = data.catalog_fingerprint
+    adapted.catalog_fingerprint = catalog_fingerprint(item_ids)
     adapted.tokenizer_fingerprint = tokenizer_fingerprint(tokenizer)
     return adapted
 

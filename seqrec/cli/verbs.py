@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 import seqrec
 from seqrec.cli.data import datasets, prepare
 from seqrec.cli.evaluation import evaluate
+from seqrec.cli.extension import extend
 from seqrec.cli.serve import serve
 from seqrec.cli.serving import export, recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
@@ -52,6 +53,7 @@ for _verb in (
     prepare,
     train,
     tune,
+    extend,
     pairs,
     cache,
     evaluate,

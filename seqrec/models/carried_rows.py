@@ -12,6 +12,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.start_rows import StartRows
 from seqrec.models.transition_prior.counts import TransitionPrior
 
 
@@ -52,18 +53,18 @@ def carry_rows(
             "num_edges": len(edges.target),
         }
     carried = SeqRecForNextItem(config)
-    names = {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
-    by_row = {names[id(table)] for table, _ in _get_tables(model, items, tokens)}
+    by_row = {id(table) for table, _ in _get_tables(model, items, tokens)}
     weights = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name not in by_row and not name.startswith("transition_prior.")
+        name: tensor.detach()
+        for name, tensor in model.state_dict(keep_vars=True).items()
+        if id(tensor) not in by_row and not name.startswith("transition_prior.")
     }
     carried.load_state_dict(weights, strict=False)
     pairs = zip(_get_tables(model, items, tokens), _get_tables(carried, items, tokens), strict=True)
     for (old, rows), (new, _) in pairs:
         known = (rows >= 0).nonzero().squeeze(1)
         new[known] = old[rows[known]]
+        new[len(rows) :] = 0  # padding
     embedding = carried.get_input_embeddings()
     if isinstance(embedding, ContentEmbedding):
         embedding.has_row[items < 0] = False
@@ -77,11 +78,7 @@ def _get_tables(
     model: SeqRecForNextItem, items: Int[Tensor, " J"], tokens: Int[Tensor, " W"]
 ) -> Iterator[tuple[Tensor, Int[Tensor, " S"]]]:
     """Yield the tensors with a row for each token or item, and the rows to carry over."""
-    backbone = model.backbone
-    decoders: list[Any] = (
-        backbone.decoders() if isinstance(backbone, EnsembleDecoder) else [backbone]
-    )
-    for decoder in decoders:
+    for decoder in _get_decoders(model):
         yield decoder.get_input_embeddings().weight, tokens
     embedding = model.get_input_embeddings()
     if isinstance(embedding, ContentEmbedding):
@@ -91,10 +88,34 @@ def _get_tables(
         yield model.head.table.weight, items
 
 
+def _get_decoders(model: SeqRecForNextItem) -> list[Any]:
+    """Return the members of an ensemble, or the only decoder."""
+    backbone = model.backbone
+    return backbone.decoders() if isinstance(backbone, EnsembleDecoder) else [backbone]
+
+
+@torch.no_grad()
+def start_items(model: SeqRecForNextItem, num_old: int, start: StartRows) -> None:
+    """Set the rows of a catalog's last items in every table of item vectors.
+
+    Args:
+        model: a model without content, whose new items follow the old ones.
+        num_old: number of the old items.
+        start: from the rows of all old items to those of the new ones, table by table.
+    """
+    first, num_items = model.config.first_item_token, model.config.num_items
+    tables = [one.get_input_embeddings().weight[first:] for one in _get_decoders(model)]
+    if isinstance(model.head, UntiedCatalogHead):
+        tables.append(model.head.table.weight)
+    for table in tables:
+        table[num_old:num_items] = start(table[:num_old]).to(table)
+
+
 def carry_edges(prior: TransitionPrior, items: Int[Tensor, " J"]) -> Edges:
     """Return the transitions between the items that the other catalog also holds.
 
-    New items have no transitions, and the popularity of an item that never occurred.
+    New items have no transitions, and the popularity of an item that never occurred. Popularity is
+    shared out anew if items are dropped; else it stays, and with it the scores of all old items.
 
     Args:
         prior: the prior.
@@ -114,7 +135,7 @@ def carry_edges(prior: TransitionPrior, items: Int[Tensor, " J"]) -> Edges:
     leaving[known] = (prior.leaving - lost).clamp_min(0)[items[known]]
     popularity = prior.popularity.min().repeat(len(items))
     popularity[known] = prior.popularity[items[known]]
-    if len(known) < max(len(items), len(prior.leaving)):
+    if len(known) < len(prior.leaving):
         popularity /= popularity.sum()
     counts = torch.bincount(source, minlength=len(items))
     return Edges(

@@ -39,6 +39,8 @@ class SeqRecDecoderConfig(PreTrainedConfig):
     time_bias: Literal["past_times", "target_time"] | None = None
     """Learned attention bias for every head and time gap. Gaps are counted up to the query's event
     (``past_times``) or up to the item to be predicted (``target_time``). None: no such bias."""
+    num_tokens: int | None = None
+    """Tokens of the tokenizer: rows of the embedding without padding. None: not recorded."""
 
 
 class SeqRecConfig(PreTrainedConfig):

@@ -1,4 +1,4 @@
-"""Rows that new words of a vocabulary start from: at random, from their text."""
+"""Rows that new words or items start from: at random, from their text, from other rows."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 StartRows = Callable[[Float[Tensor, "V D"]], Float[Tensor, "W D"]]
 """From the rows of the old words in a table to a row for each new word. Tables are the input
-embedding, and an untied head."""
+embedding, and an untied head. For items alone the rows are those of the old items."""
 
 
 def random_rows(num_words: int) -> StartRows:
@@ -26,11 +26,11 @@ def random_rows(num_words: int) -> StartRows:
 
 
 def mean_rows(texts: Sequence[Sequence[int]]) -> StartRows:
-    """Return rows that are the means of the rows of a text's tokens.
+    """Return rows that are the means of old rows: of a text's tokens, or of an item's neighbours.
 
     Args:
-        texts: tokens of the text of each new word. A word without any starts from the mean of
-            all old rows.
+        texts: the old rows that each new word starts from; without any, it starts from the mean
+            of all old rows.
     """
 
     def average(table: Float[Tensor, "V D"]) -> Float[Tensor, "W D"]:
@@ -39,3 +39,33 @@ def mean_rows(texts: Sequence[Sequence[int]]) -> StartRows:
         return torch.stack(rows) if rows else table.new_empty(0, table.shape[1])
 
     return average
+
+
+def mapped_rows(vectors: Float[Tensor, "W F"], anchors: StartRows) -> StartRows:
+    """Return vectors of another model, mapped into the space of the table by least squares.
+
+    The map is affine. It is fitted where both sides have something to say of a word: from its
+    vector to its anchor row, such as the mean of its text, over all words whose vector is not 0.
+    Mapped rows keep what of the vectors the map explains, and are scaled, unit by unit, to the
+    spread of the anchors, which a regression shrinks. A word with the vector 0 starts from its
+    anchor.
+
+    Args:
+        vectors: a vector for each new word, 0 for a word that the other model lacks.
+        anchors: the rows that the map is fitted to.
+    """
+
+    def map_into(table: Float[Tensor, "V D"]) -> Float[Tensor, "W D"]:
+        targets = anchors(table).double()
+        is_known = vectors.any(dim=1)
+        known, wanted = vectors[is_known].double(), targets[is_known]
+        if len(known) < 2:
+            return targets.float()
+        centred = known - known.mean(dim=0)
+        solution = torch.linalg.lstsq(centred, wanted - wanted.mean(dim=0), driver="gelsd").solution
+        fitted = centred @ solution
+        scale = wanted.std(dim=0) / fitted.std(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+        targets[is_known] = wanted.mean(dim=0) + fitted * scale
+        return targets.float()
+
+    return map_into

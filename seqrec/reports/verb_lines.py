@@ -142,6 +142,14 @@ def _publication_lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def extension_lines(result: Mapping[str, Any]) -> list[str]:
+    """The number of new items, where their vectors come from, and the known items of the file."""
+    return [
+        f"{result['new']:,} new items, vectors from {result['rows']}; {result['known']:,} of the "
+        f"file were known; the catalog has {result['items']:,}"
+    ]
+
+
 def _settings_lines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
     """The name and settings of each baseline that has any, as an argument of ``evaluate``."""
     return [

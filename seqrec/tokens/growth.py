@@ -6,14 +6,15 @@ in decoded answers, and ``encode_plain_text`` finds them where it leaves special
 """
 
 import copy
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tokenizers import AddedToken, models
+from tokenizers import AddedToken, Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError
-from seqrec.tokens.tokenizer import build_word_tokenizer, get_words
+from seqrec.tokens.tokenizer import build_word_tokenizer, get_words, item_token
 
 
 class GrownTokenizer(NamedTuple):
@@ -55,6 +56,34 @@ def grow_tokenizer(tokenizer: PreTrainedTokenizerFast, words: Sequence[str]) -> 
             f"{len(vocabulary) - 1:,}, so that new words cannot follow them; name another tokenizer"
         )
     return GrownTokenizer(grown, first_token, new)
+
+
+def replace_items(
+    tokenizer: PreTrainedTokenizerFast, old_ids: Sequence[str], item_ids: Sequence[str]
+) -> PreTrainedTokenizerFast:
+    """Return a copy of a tokenizer whose block of items is that of another catalog.
+
+    Words before the items keep their tokens; words after them follow the new items.
+
+    Args:
+        tokenizer: of items, or a language model's that was grown by items.
+        old_ids: its items.
+        item_ids: items of the other catalog, in order.
+    """
+    words = get_words(tokenizer)
+    first_token = tokenizer.get_vocab()[item_token(old_ids[0])]
+    before, after = words[:first_token], words[first_token + len(old_ids) :]
+    block = [*map(item_token, item_ids), *after]
+    if isinstance(tokenizer.backend_tokenizer.model, models.WordLevel):
+        replaced = build_word_tokenizer([*before, *block])
+        replaced.model_max_length = tokenizer.model_max_length
+        return replaced
+    replaced, kept = copy.deepcopy(tokenizer), set(before)
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["added_tokens"] = [one for one in state["added_tokens"] if one["content"] in kept]
+    replaced._tokenizer = Tokenizer.from_str(json.dumps(state))  # type: ignore[assignment]
+    replaced.add_tokens([AddedToken(word, normalized=False, special=False) for word in block])
+    return replaced
 
 
 def check_words(words: Sequence[str]) -> None:
