@@ -1,6 +1,7 @@
 """``seqrec extend``: new items get rows; old rows and scores stay, in every kind of model."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -160,11 +161,12 @@ def test_an_extended_model_extends_again_and_goes_on_training(plain, data, tmp_p
     log = pl.DataFrame(
         {"user_id": ["a", "a", "a", "b", "b", "b"], "item_id": ["3", "40", "new>1"] * 2}
     ).with_columns(timestamp=pl.int_range(1_000, 1_006), rating=pl.lit(4.0))
-    seqrec.prepare(log, append=True, to=data)
+    later = shutil.copytree(data, tmp_path / "later")
+    seqrec.prepare(log, append=True, to=later)
     settings = ["trainer.max_epochs=1", "trainer.accelerator=cpu"]
     run = seqrec.train(
         "sft",
-        data=data,
+        data=later,
         out=tmp_path / "run",
         overrides=[*settings, f"model.from_pretrained={second}"],
     )["out"]
