@@ -2,12 +2,16 @@
 
 from functools import partial
 
+from seqrec.config.data import ReplayConfig
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
+from seqrec.data.split_dates import parse_date
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.log import event_blocks
+from seqrec.tokens.events.times import TIME_COLUMN
 from seqrec.tokens.streams.log import PackedStream
+from seqrec.tokens.streams.replay import Replay
 from seqrec.tokens.streams.windows import training_windows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -35,6 +39,10 @@ def build_stream(
     """
     data = recipe.data
     columns = [weight] if weight else []
+    replay = None
+    if data.replay is not None:
+        columns.append(TIME_COLUMN)
+        replay = build_replay(data.replay, recipe.trainer.seed)
     blocks = prepared.blocks(columns)
     if events is not None:
         blocks = event_blocks(prepared, events.grammar, *columns)
@@ -54,4 +62,15 @@ def build_stream(
         num_ranks=recipe.trainer.devices,
         events=events,
         has_sources=has_sources,
+        replay=replay,
     )
+
+
+def build_replay(config: ReplayConfig, seed: int) -> Replay:
+    """Return which windows of a grown log are trained on.
+
+    Raises:
+        SeqRecError: ``since`` is no date.
+    """
+    since = parse_date(config.since, "data.replay.since").timestamp()
+    return Replay(round(since * 1e6), config.share, seed)

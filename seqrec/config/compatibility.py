@@ -250,6 +250,18 @@ REFIT_RULES = (
     ),
 )
 
+REPLAY_RULES = (
+    Rule(
+        lambda at: at.data.replay is not None and not at.starts_pretrained,
+        "data.replay: a new model has seen no old days; name model.from_pretrained, or leave it "
+        "out",
+    ),
+    Rule(
+        lambda at: at.data.replay is not None and not at.objective.reads_windows,
+        "data.replay goes with objective sft or distillation, not {objective.name}",
+    ),
+)
+
 SIZE_RULES = (
     Rule(
         lambda at: at.model.num_members > 1 and at.objective.sampled_loss is not None,
@@ -270,6 +282,7 @@ RULES = (
     *TARGET_RULES,
     *EVENT_RULES,
     *REFIT_RULES,
+    *REPLAY_RULES,
     *SIZE_RULES,
 )
 """All rules; a recipe that breaks several is refused by the first."""

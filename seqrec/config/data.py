@@ -9,6 +9,14 @@ from seqrec.config.events import EventsConfig
 from seqrec.config.limits import MAX_ITEMS, MAX_ROWS, MAX_STORED
 
 
+class ReplayConfig(Block):
+    since: str
+    """First time of the new days, such as 2024-03-01 or 2024-03-01T12:00, in UTC without a zone.
+    Windows whose last target is as late are trained on."""
+    share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the other windows that is trained on beside them, so that nothing is forgotten."""
+
+
 class DataConfig(Block):
     max_length: int = Field(default=200, gt=0, le=MAX_ITEMS)
     """Longest stretch of a history that the model reads at once, in items; packed rows have this
@@ -25,6 +33,10 @@ class DataConfig(Block):
     held."""
     events: EventsConfig | None = None
     """Event features that the model reads as tokens around each item; null: items only."""
+
+    replay: ReplayConfig | None = None
+    """Go on training with the new days of a grown log, beside a share of the old ones; needs
+    model.from_pretrained. null: train on all days."""
 
     pairs: str | None = None
     """Pairs file written by seqrec pairs, for objective preference; null: none."""

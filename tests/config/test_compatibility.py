@@ -15,6 +15,12 @@ SAMPLED = "objective.loss={name: gbce}"
 START = "model.from_pretrained=x"
 
 BROKEN = [
+    ("sft", ["data.replay={since: 2024-03-01}"], "data.replay: a new model has seen no old days"),
+    (
+        "dpo",
+        ["model.from_pretrained=run", "data.pairs=p", "data.replay={since: 2024-03-01}"],
+        "data.replay goes with objective sft or distillation, not preference",
+    ),
     ("sft", ["data.pairs=x"], "data.pairs goes with objective preference, not sft"),
     (
         "distill",

@@ -23,6 +23,7 @@ from seqrec.tokens.streams.event_packing import pack_events
 from seqrec.tokens.streams.examples import Examples, is_part_start, shorten_log
 from seqrec.tokens.streams.packing import pack_batch
 from seqrec.tokens.streams.placement import SHORTEST_LONG_ROW, fit_row_length, pack_rows
+from seqrec.tokens.streams.replay import Replay
 from seqrec.tokens.streams.windows import Windows
 from seqrec.tokens.tokenizer import ItemTokens
 
@@ -55,6 +56,7 @@ class PackedStream:
         num_ranks: int = 1,
         events: EventTokens | None = None,
         has_sources: bool = False,
+        replay: Replay | None = None,
     ) -> None:
         """Survey the log in one pass; none of it stays in memory.
 
@@ -73,9 +75,11 @@ class PackedStream:
             num_ranks: processes that train together.
             events: event tokens of a grammar, whose columns come with the log; None: items alone.
             has_sources: give batches the row of the log at every position.
+            replay: which windows are trained on, by the times of the log; None: all.
 
         Raises:
-            SeqRecError: no training targets, or a weight that is missing or negative.
+            SeqRecError: no training targets, none of the new days, or a weight that is missing or
+                negative.
         """
         self.blocks = blocks
         self.tokens = tokens
@@ -88,6 +92,7 @@ class PackedStream:
         self.rank = rank
         self.num_ranks = num_ranks
         self.has_sources = has_sources
+        self.replay = replay
         self.item_counts = np.zeros(tokens.num_items, dtype=np.int64)
         """Training interactions of every item."""
         self.num_targets = 0
@@ -98,7 +103,7 @@ class PackedStream:
         self.row_length = self.row_items * (tokens if events is None else events).block_size
         """Positions of a row."""
         self._packed_rows = np.zeros(len(blocks), dtype=np.int64)
-        largest_weight = 0.0
+        largest_weight, latest = 0.0, 0
         for block in range(len(blocks)):
             histories = blocks.read([block])
             in_training = histories.split == TRAIN
@@ -112,6 +117,13 @@ class PackedStream:
             self.num_targets += int((windows.lengths - windows.num_context).sum())
             self._packed_rows[block] = len(pack_rows(examples.windows.lengths, self.row_items))
             self._count_events(histories, examples)
+            if replay is not None:
+                latest = max(latest, histories.columns[TIME_COLUMN][in_training].max(initial=0))
+        if replay is not None and latest < replay.since:
+            raise SeqRecError(
+                "data.replay.since: no interaction of the training part is as late; name an "
+                "earlier date"
+            )
         if not self._packed_rows.any():
             raise SeqRecError(
                 "nothing to train on: no user has two interactions in the training part"
@@ -236,6 +248,8 @@ class PackedStream:
             before = np.cumsum(counts) - counts
             rows = np.arange(counts.sum()) + np.repeat(first[blocks] - before, counts)
         windows = self.build_windows(starts, ends)
+        if self.replay is not None:
+            windows = self.replay.choose(windows, histories.items, histories.columns[TIME_COLUMN])
         weight = self._label_weight(histories)
         return Examples(histories.items, weight, windows, codes, targets, rows, times)
 
