@@ -38,6 +38,7 @@ def test_the_commands_of_the_page_run_in_order(tmp_path, monkeypatch, capsys):
         item_id=pl.lit("new"), timestamp=START + 61 * DAY + pl.int_range(5)
     )
     today.write_csv(tmp_path / "today.csv")
+    (tmp_path / "new.csv").write_text("item_id,title,neighbours\nnew,New,t03|t04\nnewer,,t05\n")
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL):
         for command in block.splitlines():
@@ -45,6 +46,7 @@ def test_the_commands_of_the_page_run_in_order(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "appended 5 rows of today.csv, 1 new items" in printed
     assert "1 of 21 items of data/prepared/mine are unknown to monday: 'new'" in printed
+    assert "2 new items, vectors from neighbours; 0 of the file were known" in printed
     assert "mean and standard deviation over 2 windows" in printed
     assert PreparedData.open("data/prepared/mine").num_items == 21
     lists = pl.read_parquet("lists.parquet")
