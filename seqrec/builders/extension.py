@@ -1,16 +1,16 @@
 """Models over a larger catalog: new items get rows, and nothing else of the model changes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.other_catalog import adapt_config
 from seqrec.data.item_columns import item_texts
+from seqrec.data.new_items import read_id_lists
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.carried_rows import carry_rows, start_items
@@ -38,7 +38,7 @@ class TextSource(NamedTuple):
     columns: Sequence[str]
     """Columns of the items that are read, one after the other."""
 
-    def encode(self, items: pl.DataFrame, rows: Int[np.ndarray, " S"]) -> Float[np.ndarray, "S F"]:
+    def encode(self, items: Any, rows: Int[np.ndarray, " S"]) -> Float[np.ndarray, "S F"]:
         """Return the vectors of some of the items."""
         texts = item_texts(items, list(self.columns), "--columns")
         return TextEncoder.from_pretrained(self.encoder).encode([texts[row] or "" for row in rows])
@@ -46,7 +46,7 @@ class TextSource(NamedTuple):
 
 def extend_model(
     recommender: Recommender,
-    items: pl.DataFrame,
+    items: Any,
     rows: str,
     source: TextSource,
 ) -> tuple[SeqRecForNextItem, PreTrainedTokenizerFast]:
@@ -112,9 +112,7 @@ def choose_rows(recommender: Recommender, has_neighbours: bool, named: str | Non
     return named
 
 
-def _build_start(
-    recommender: Recommender, items: pl.DataFrame, rows: str, source: TextSource
-) -> StartRows:
+def _build_start(recommender: Recommender, items: Any, rows: str, source: TextSource) -> StartRows:
     """Return the start of the new items' rows from those of the old ones."""
     num_old = recommender.num_items
     if rows == "random":
@@ -132,17 +130,13 @@ def _build_start(
     return mean_rows([near if has else [] for near, has in pairs])
 
 
-def _find_named(recommender: Recommender, new: pl.DataFrame) -> list[list[int]]:
+def _find_named(recommender: Recommender, new: Any) -> list[list[int]]:
     """Return the named neighbours of new items.
 
     Raises:
         SeqRecError: an item with no neighbour that the model knows.
     """
-    cells = new[NEIGHBOURS]
-    if cells.dtype == pl.List:
-        named = cells.cast(pl.List(pl.String)).fill_null([]).to_list()
-    else:
-        named = [cell.replace("|", " ").split() for cell in cells.cast(pl.String).fill_null("")]
+    named = read_id_lists(new[NEIGHBOURS])
     found = [recommender.table.find(ids)[0].tolist() for ids in named]
     for item_id, ids, rows in zip(new["item_id"], named, found, strict=True):
         if not rows:
@@ -154,7 +148,7 @@ def _find_named(recommender: Recommender, new: pl.DataFrame) -> list[list[int]]:
 
 
 def _read_content(
-    recommender: Recommender, items: pl.DataFrame, source: TextSource
+    recommender: Recommender, items: Any, source: TextSource
 ) -> Float[np.ndarray, "W F"]:
     """Return the content of the new items, from the encoder of the model's own.
 

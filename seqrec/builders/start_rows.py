@@ -1,9 +1,9 @@
 """Rows that the items of a language model start from, by the name of their source."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from transformers import PreTrainedTokenizerFast
 
@@ -20,7 +20,7 @@ TEXT, RANDOM = "text", "random"
 def build_start_rows(
     source: str,
     tokenizer: PreTrainedTokenizerFast,
-    items: pl.DataFrame,
+    items: Any,
     columns: Sequence[str],
     key: str,
 ) -> StartRows:

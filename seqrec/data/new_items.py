@@ -6,6 +6,13 @@ from seqrec.data.log.item_file import ItemFile
 from seqrec.errors import SeqRecError
 
 
+def read_id_lists(cells: pl.Series) -> list[list[str]]:
+    """Return lists of ids: a column of lists, or of texts with ids between ``|`` or blanks."""
+    if cells.dtype == pl.List:
+        return cells.cast(pl.List(pl.String)).fill_null([]).to_list()
+    return [cell.replace("|", " ").split() for cell in cells.cast(pl.String).fill_null("")]
+
+
 def add_new_items(items: pl.DataFrame, file: ItemFile) -> pl.DataFrame:
     """Return a catalog with the items of a file that it lacks, after its own.
 

@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-from transformers import PreTrainedTokenizerFast
-
 from seqrec.models import SeqRecForNextItem
 from seqrec.objectives.model_folder import write_model_folder
 
 
 def write_extended(
-    folder: Path, model: SeqRecForNextItem, tokenizer: PreTrainedTokenizerFast, items: pl.DataFrame
+    folder: Path, model: SeqRecForNextItem, tokenizer: Any, items: Any
 ) -> dict[str, Any]:
     """Write the model over a larger catalog and return its sizes and fingerprints."""
     write_model_folder(folder, model, tokenizer, items, items["num_interactions"].to_numpy())
