@@ -19,6 +19,8 @@ RATIOS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
 MAX_CELLS = 1 << 22
 """Most rewards of prompts and items that are held at once."""
 RECALL_K = 10
+MIN_KL_NATS = 1e-3
+"""Divergence below which a gain is compared with next to nothing."""
 
 
 class FrontierPoint(NamedTuple):
@@ -91,8 +93,10 @@ def share_of_frontier(
 ) -> float | None:
     """Return the gain of a policy's top reward as a share of the frontier's at the same KL.
 
-    None where the frontier has no gain.
+    None where the frontier has no gain, or where the policy has hardly moved.
     """
+    if kl_nats < MIN_KL_NATS:
+        return None
     kl, rewards = [point.kl_nats for point in points], [point.top_reward for point in points]
     gain = float(np.interp(kl_nats, kl, rewards)) - rewards[0]
     return (reward - rewards[0]) / gain if gain > 0 else None

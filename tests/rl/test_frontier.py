@@ -98,3 +98,4 @@ def test_a_share_is_of_the_gain_at_the_same_divergence():
     assert share_of_frontier(points, 0.55, 0.1) == pytest.approx(0.5)
     assert share_of_frontier(points, 0.6, 9.0) == pytest.approx(0.5)
     assert share_of_frontier([points[0], points[0]], 0.6, 0.1) is None
+    assert share_of_frontier(points, 0.6, 1e-5) is None
