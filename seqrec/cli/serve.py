@@ -23,7 +23,10 @@ Port = Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")]
 Host = Annotated[
     str, typer.Option(help="Address to listen on; beyond this machine a token is needed.")
 ]
-Data = Annotated[Path | None, typer.Option(help="Prepared folder that baselines are fitted to.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Prepared folder: baselines are fitted to it, the page shows its users."),
+]
 Split = Annotated[
     list[str] | None,
     typer.Option(
@@ -36,6 +39,12 @@ Retrieval = Annotated[
         metavar="flat|hnsw|PATH|STORE",
         help="Exact search, an index, the folder of an exported one, or a store's address.",
     ),
+]
+Engine = Annotated[
+    str, typer.Option(help="What computes the models: torch, or onnx, faster on a CPU.")
+]
+Evaluation = Annotated[
+    Path | None, typer.Option(help="Folder of seqrec evaluate --out, whose table the page shows.")
 ]
 TokenFile = Annotated[
     Path | None,
@@ -74,6 +83,8 @@ def serve(
     data: Data = None,
     split: Split = None,
     retrieval: Retrieval = SERVE.retrieval,
+    engine: Engine = SERVE.engine,
+    evaluation: Evaluation = None,
     token_file: TokenFile = None,
     batch_size: BatchSize = SERVE.batch_size,
     queue_size: QueueSize = SERVE.queue_size,
@@ -93,6 +104,8 @@ def serve(
         data=data,
         split=dict(_parse_weight(text) for text in split or ()),
         retrieval=retrieval,
+        engine=engine,
+        evaluation=evaluation,
         token_file=token_file,
         batch_size=batch_size,
         queue_size=queue_size,

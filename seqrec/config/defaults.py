@@ -60,6 +60,7 @@ class ServeDefaults(NamedTuple):
     host: str = "127.0.0.1"
     port: int = 8000
     retrieval: str = "flat"
+    engine: Literal["torch", "onnx"] = "torch"
     batch_size: int = 64
     queue_size: int = 256
     timeout: float = 5.0

@@ -13,10 +13,10 @@ from seqrec.data.transitions import Transitions, count_transitions
 class Followed(NamedTuple):
     """How often one item followed another in training."""
 
-    count: float
+    weight: float
     """A whole number of times, or a sum of weights that fall with the distance."""
     share: float
-    """The count, relative to everything that followed the first item."""
+    """The weight, relative to everything that followed the first item."""
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ class CountedTransitions:
         edge = first + np.searchsorted(self.transitions.target[first:end], target)
         if edge == end or self.transitions.target[edge] != target:
             return None
-        count = float(self.transitions.weight[edge])
-        return Followed(count, count / max(float(self.transitions.leaving[source]), count))
+        weight = float(self.transitions.weight[edge])
+        return Followed(weight, weight / max(float(self.transitions.leaving[source]), weight))

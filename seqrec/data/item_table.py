@@ -124,6 +124,17 @@ class ItemTable:
             ]
             return self.items.with_columns(numeric).with_columns(selected)["is selected"]
 
+    def count_values(self, column: str) -> list[tuple[str, int]]:
+        """Return the entries of a column of lists of text with their counts, most frequent first.
+
+        Nothing if there is no such column.
+        """
+        cells = self.items[column] if column in self.items.columns else pl.Series(dtype=pl.Null)
+        if cells.dtype != pl.List(pl.String):
+            return []
+        counts = cells.explode().drop_nulls().value_counts(sort=True, name="count")
+        return list(counts.sort("count", column, descending=[True, False]).iter_rows())
+
     def get_groups(self, column: str, option: str) -> list[list[int]]:
         """Return the values of every item, numbered; the entries of a list are one value each.
 

@@ -7,14 +7,17 @@ from pathlib import Path
 from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import NamedModel
 from seqrec.config.defaults import SERVE
+from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.jobs.served_folders import load_model, look_at_pointer
+from seqrec.jobs.page_evaluation import read_evaluation
+from seqrec.jobs.served_folders import Engines, load_model, look_at_pointer
 from seqrec.ranking.ranker import Ranker
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
 from seqrec.serving.log_lines import log_json_lines
 from seqrec.serving.metrics import Metrics
+from seqrec.serving.page_sources import PageSources
 from seqrec.serving.reloading import reload_slot
 from seqrec.serving.served_models import ModelPool, ModelSlot
 from seqrec.serving.server import format_url, open_socket, run_server
@@ -32,6 +35,8 @@ def serve(
     data: str | Path | None = None,
     split: Mapping[str, float] | None = None,
     retrieval: str = SERVE.retrieval,
+    engine: Engines = SERVE.engine,
+    evaluation: str | Path | None = None,
     token_file: str | Path | None = None,
     batch_size: int = SERVE.batch_size,
     queue_size: int = SERVE.queue_size,
@@ -54,10 +59,12 @@ def serve(
             memory; ``NAME=MODEL`` gives one a name.
         port: port to listen on; 0: any free one.
         host: address to listen on; one that other machines reach needs a token.
-        data: prepared folder that baselines are fitted to.
+        data: prepared folder that baselines are fitted to, and whose users the page shows.
         split: weights of the models, by name, by which users are assigned to them.
         retrieval: ``flat`` (exact), ``hnsw`` (an index built at the start), the folder of an
             exported index, or the address of a store that the model was exported to.
+        engine: what computes the models of folders: ``torch``, or ``onnx``, which needs no export.
+        evaluation: folder of ``evaluate``, whose table the page shows.
         token_file: file with the bearer token that requests must carry; default: the environment
             variable ``SEQREC_TOKEN``.
         batch_size: histories that are ranked at once.
@@ -90,7 +97,11 @@ def serve(
     )
     settings.check()
     listed = [models] if isinstance(models, str | Path | Ranker) else list(models)
-    pool = ModelPool(_build_slots(listed, data, split or {}, retrieval))
+    pool = ModelPool(_build_slots(listed, data, split or {}, retrieval, engine))
+    sources = PageSources(
+        None if data is None else PreparedData.open(data),
+        None if evaluation is None else read_evaluation(Path(evaluation)),
+    )
     log_json_lines()
     users = None if user_store is None else UserHistories(open_user_store(user_store))
     metrics = Metrics()
@@ -98,8 +109,9 @@ def serve(
     with bound:
         for slot in pool.slots.values():
             reload_slot(slot, pool, metrics)
-        engine = Engine(pool, metrics, batch_size=batch_size, queue_size=queue_size)
-        context = Context(engine, settings, metrics, ServerState(), users)
+        sources.warm_up()
+        queue = Engine(pool, metrics, batch_size=batch_size, queue_size=queue_size)
+        context = Context(queue, settings, metrics, ServerState(), users, sources)
         address = f"{', '.join(pool.slots)} on {format_url(bound)}"
         run_server(build_app(context), bound, context, partial(say, address))
 
@@ -109,6 +121,7 @@ def _build_slots(
     data: str | Path | None,
     split: Mapping[str, float],
     retrieval: str,
+    engine: Engines,
 ) -> list[ModelSlot]:
     """Return the models by name, not loaded yet."""
     if not models:
@@ -128,7 +141,7 @@ def _build_slots(
         ModelSlot(
             name,
             weight,
-            partial(load_model, name, model, data, retrieval),
+            partial(load_model, name, model, data, retrieval, engine),
             partial(look_at_pointer, model),
         )
         for (name, model), weight in zip(named, weights, strict=True)

@@ -4,11 +4,14 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from seqrec.builders.named_models import NamedModel
+from seqrec.config.defaults import SERVE
 from seqrec.errors import SeqRecError
 from seqrec.files import read_text
 from seqrec.jobs.list_requests import get_search, serve_model
+from seqrec.onnx.folder import open_onnx
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Served
@@ -19,9 +22,16 @@ FLAT, HNSW = "flat", "hnsw"
 MAX_POINTER_BYTES = 1 << 16
 VERSION_LETTERS = 12
 
+Engines = Literal["torch", "onnx"]
+"""What computes a model: PyTorch, or ONNX Runtime."""
+
 
 def load_model(
-    name: str, model: NamedModel, data: str | Path | None, retrieval: str
+    name: str,
+    model: NamedModel,
+    data: str | Path | None,
+    retrieval: str,
+    engine: Engines = SERVE.engine,
 ) -> LoadedModel:
     """Return a model that is ready to answer.
 
@@ -30,10 +40,12 @@ def load_model(
         model: a folder, a pointer to one, a baseline's name, or a ranker in memory.
         data: prepared folder that a baseline is fitted to.
         retrieval: ``flat``, ``hnsw``, the folder of an exported index or the address of a store.
+        engine: what computes the models of folders.
     """
     is_folder = not isinstance(model, Ranker) and Path(model).exists()
     if is_folder:
-        model = follow_pointer(Path(str(model)))
+        folder = follow_pointer(Path(str(model)))
+        model = open_onnx(folder) if engine == "onnx" else folder
     served = serve_model(model, None if is_folder else data, None, None)
     if retrieval == HNSW and isinstance(served.ranker, Recommender):
         index = build_index(served.ranker.item_embeddings(), HNSW)

@@ -13,8 +13,10 @@ from seqrec.serving.context import Context
 from seqrec.serving.errors import add_error_handlers
 from seqrec.serving.guard import Guard
 from seqrec.serving.routes.catalog import build_catalog_routes
+from seqrec.serving.routes.evidence import build_evidence_routes
 from seqrec.serving.routes.lists import build_list_routes
 from seqrec.serving.routes.operations import build_operation_routes
+from seqrec.serving.routes.page import build_page_routes
 from seqrec.serving.routes.users import build_user_routes
 
 
@@ -60,7 +62,9 @@ def build_app(context: Context) -> FastAPI:
     )
     add_error_handlers(app)
     app.include_router(build_list_routes(context))
+    app.include_router(build_evidence_routes(context))
     app.include_router(build_catalog_routes(context))
     app.include_router(build_user_routes(context))
     app.include_router(build_operation_routes(context))
+    app.include_router(build_page_routes(context))
     return app

@@ -10,6 +10,7 @@ from seqrec.ranking.served import Reading
 from seqrec.serving.conditions import check_condition
 from seqrec.serving.limits import (
     MAX_EVENTS,
+    MAX_EXPLAINED,
     MAX_HISTORIES,
     MAX_IDS,
     MAX_K,
@@ -158,6 +159,17 @@ class ScoreBody(Histories):
         options = ListOptions(candidates=for_one(self.item_ids))
         reading = Reading(self.features, plan=False)
         return [ListRequest(history, options=options, reading=reading) for history in histories]
+
+
+class ExplainBody(Body):
+    """The body of ``POST /explain``."""
+
+    model: ModelName | None = Field(None, description="Name of the model; default: the first one.")
+    history: History = Field(description="Item ids, or events, oldest first.")
+    item_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_EXPLAINED)] = Field(
+        description="The items to explain."
+    )
+    features: Features = Field({}, description="As in /recommend.")
 
 
 class ReloadBody(Body):

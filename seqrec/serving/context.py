@@ -11,6 +11,7 @@ from starlette.responses import Response
 from seqrec.serving.access_log import LOG_FIELDS
 from seqrec.serving.engine import Engine
 from seqrec.serving.metrics import Metrics
+from seqrec.serving.page_sources import PageSources
 from seqrec.serving.served_models import ModelPool
 from seqrec.serving.settings import ServerSettings
 from seqrec.serving.users import UserHistories
@@ -34,6 +35,7 @@ class Context:
     state: ServerState
     users: UserHistories | None = None
     """Stored histories; None: requests hold whole ones."""
+    sources: PageSources = PageSources()
 
     @property
     def pool(self) -> ModelPool:

@@ -10,10 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seqrec.serving.errors import refuse
 from seqrec.serving.limits import BODY_SECONDS
+from seqrec.serving.page_files import PAGE_FILES
 from seqrec.serving.settings import ServerSettings, is_loopback
 
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
-"""Paths that need no token: those that load balancers ask for."""
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", *PAGE_FILES})
+"""Paths that need no token: those that load balancers ask for, and the page, which asks for it."""
 
 
 class BodyTooSlowError(Exception):

@@ -10,6 +10,8 @@ MAX_LETTERS = 512
 MAX_K = 1000
 MAX_IDS = 10_000
 """Ids of an allow-, exclude- or candidate list."""
+MAX_EXPLAINED = 50
+"""Items of a request for evidence."""
 MAX_RULES = 16
 """Caps, and pins."""
 MAX_HEADER_BYTES = 16 * 1024

@@ -12,6 +12,7 @@ from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
 from seqrec.serving.metrics import Metrics
+from seqrec.serving.page_sources import PageSources
 from seqrec.serving.reloading import reload_slot
 from seqrec.serving.served_models import ModelPool, ModelSlot
 from seqrec.serving.settings import ServerSettings
@@ -19,6 +20,7 @@ from tests.conftest import save_small_model
 
 TITLES = [f"Film {item}" for item in range(100)]
 TITLES[7], TITLES[8] = "Amélie (2001)", "<script>alert(1)</script>"
+NO_SOURCES = PageSources()
 
 
 def save_titled_model(folder):
@@ -43,13 +45,13 @@ def recommender(folder):
     return Recommender.from_pretrained(folder)
 
 
-def build_context(slots, **settings) -> Context:
+def build_context(slots, *, sources=NO_SOURCES, **settings) -> Context:
     """Return a server's context with loaded models."""
     pool, metrics, checked = ModelPool(slots), Metrics(), ServerSettings(**settings)
     for slot in slots:
         reload_slot(slot, pool, metrics)
     engine = Engine(pool, metrics, batch_size=checked.batch_size, queue_size=checked.queue_size)
-    return Context(engine, checked, metrics, ServerState())
+    return Context(engine, checked, metrics, ServerState(), sources=sources)
 
 
 def slot_for(folder, name="film", weight=1.0, retrieval="flat") -> ModelSlot:
