@@ -24,7 +24,7 @@ demo: $(VENV)/installed
 # Serves what the demo made, which it makes first if it is missing: make serve PORT=8080
 serve: $(VENV)/installed-serve
 	test -d runs/demo/sft || $(VENV)/bin/seqrec demo
-	$(VENV)/bin/seqrec serve runs/demo/sft --port $(PORT)
+	$(VENV)/bin/seqrec serve runs/demo/sft transitions --port $(PORT) --data runs/demo/prepared --evaluation runs/demo/evaluation
 
 test: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal --durations=10

@@ -321,7 +321,7 @@ def test_the_demo_on_a_simulated_world(capsys, tmp_path):
     assert "http" not in page
     assert "ndcg@10, sft against popularity: +" in shown and ": sft wins" in shown
     assert "looks into the future" in shown and "Holm" in shown
-    assert f"seqrec serve {out / 'sft'}" in shown
+    assert f"seqrec serve {out / 'sft'} transitions --data {out / 'prepared'}" in shown
     assert refused(capsys, "demo", "--data", "simulated", "--out", out).endswith("add --overwrite")
 
 

@@ -105,7 +105,8 @@ def demo(
     say(stages.line())
     for name in ("prepared", RUN, "evaluation", "export", REPORT_FILE):
         say(f"{name:12s} {out / name}")
-    serving = f"seqrec serve {shlex.quote(str(out / RUN))}"
+    run, prepared, judged = (shlex.quote(str(out / n)) for n in (RUN, "prepared", "evaluation"))
+    serving = f"seqrec serve {run} transitions --data {prepared} --evaluation {judged}"
     say(f"{'serve it':12s} {serving}")
     return {
         "data": data,

@@ -129,7 +129,8 @@ def test_a_history_is_built_by_keys_and_clicks_and_the_lists_follow(page, ranker
     assert listed(page) == expected_titles(film, [])
     assert page.texts(".notes") == ["Most watched in training."]
     page.press("/", "film 4")
-    page.wait("document.querySelectorAll('#found [aria-selected]').length > 3")
+    is_film_4 = "(span) => span.innerText.startsWith('Film 4')"
+    page.wait(f"[...document.querySelectorAll('#found span')].filter({is_film_4}).length > 3")
     page.press("ArrowDown", "ArrowDown", "ArrowUp", "Enter")
     wait_for_history(page, 1)
     second = page.texts("#history li span")[0]
@@ -166,8 +167,8 @@ def test_titles_are_text_and_never_markup(page, address):
     page.wait("document.querySelector('.evidence tbody th')")
     page.click("#search")
     page.press("script")
-    page.wait("document.querySelector('#found [aria-selected]')")
-    assert page.texts("#found li span")[0] == TITLES[8]
+    page.wait("document.querySelector('#found span')?.innerText.startsWith('<script>')")
+    assert page.texts("#found span")[0] == TITLES[8]
     page.press("Escape")
     assert page.run("return [document.title, document.scripts.length, document.images.length]") == [
         "seqrec",
@@ -217,14 +218,14 @@ def test_why_a_title_is_there_is_the_evidence_of_the_library(page, rankers, addr
     item = film.titles.index(listed(page)[0])
     (found,) = find_evidence(film.serve(), history, np.array([item]), Reading({}, plan=False))
     strongest = max(found.titles, key=lambda one: one.without.factor)
-    assert page.texts(".reason")[0] == (
-        f"{strongest.without.factor:.2f}× as likely because of {film.titles[strongest.title]}"
-    )
+    factor = strongest.without.factor
+    reason = f"{factor:.2f}× as likely because of {film.titles[strongest.title]}"
+    assert page.texts(".reason")[0] == (reason if factor > 1.02 else "")
     page.click(".why")
     page.wait("document.querySelector('.evidence tbody th')")
     rows = page.run(
         "return [...document.querySelectorAll('.evidence tbody tr')].map((tr) => "
-        "[...tr.children].map((cell) => cell.innerText))"
+        "[...tr.children].map((cell) => cell.innerText.trim()))"
     )
     assert len(rows) == 3
     by_title = {film.titles[one.title]: one for one in found.titles}
@@ -239,10 +240,11 @@ def test_why_a_title_is_there_is_the_evidence_of_the_library(page, rankers, addr
 
 def test_a_user_of_the_data_is_shown_with_hits(page, rankers, address):
     page.click("#user")
-    page.press("user 3", "Enter")
+    page.press("user 3")
+    page.click("#user-form button")
     page.wait("!document.getElementById('user-view').hidden")
     page.wait("!document.body.classList.contains('is-busy')")
-    assert page.texts("#next li span") == ["t2"]
+    assert page.texts("#next li span:first-child") == ["t2"]
     assert page.texts("#cut-note") == ["11 titles of 12. What came next is held out."]
     link = f"{address}/#user={quote('user 3')}&at=4&a=film"
     visit(page, link)
@@ -257,15 +259,17 @@ def test_a_user_of_the_data_is_shown_with_hits(page, rankers, address):
     page.click(".title")  # one more title, and the history is nobody's
     wait_for_history(page, 5)
     assert page.run("return location.hash").startswith("#h=t3,t4,t5,t6,")
-    visit(page, f"{address}/#user=nobody")
-    assert page.texts("#status") == ["User nobody is not in the data."]
+    page.open(f"{address}/#user=nobody")
+    page.wait("document.getElementById('status').innerText === 'User nobody is not in the data.'")
 
 
 def test_the_evaluation_is_a_table(page):
     page.click("#show-evaluation")
-    assert page.texts("#evaluation tbody tr") == [
-        "film\t0.2185\n0.1919 to 0.2439",
-        "<b>other</b>\t0.1000",
+    assert page.texts("#evaluation tbody :is(th, td)") == [
+        "film",
+        "0.2185\n0.1919 to 0.2439",
+        "<b>other</b>",
+        "0.1000",
     ]
     page.press("Escape")
     assert page.run("return document.getElementById('evaluation').open") is False
@@ -292,8 +296,8 @@ def test_it_fits_a_phone_and_both_colours(page, address):
         backgrounds.append(page.run("return getComputedStyle(document.body).backgroundColor"))
         for width in (1360, 390, 320):
             page.resize(width, 844, is_phone=width < 500)
-            widths = page.run("return [document.documentElement.scrollWidth, innerWidth]")
-            assert widths == [width, width]
+            wide, window = page.run("return [document.documentElement.scrollWidth, innerWidth]")
+            assert wide <= window == width
             page.screenshot(SCREENSHOTS / f"{scheme}-{width}.png")
     light, dark = (sum(map(int, text[4:-1].split(","))) for text in backgrounds)
     assert light > 700 and dark < 100
