@@ -66,7 +66,7 @@ function rankCell(title, rank) {
 }
 
 function legend(counting, rest) {
-  const parts = ["Each line leaves one watched title out and asks the model again: how many times as likely the title makes this one, and its rank without it."];
+  const parts = ["Each line leaves one watched title out and asks the model again: how many times as likely the title makes this one, and its rank among all unwatched titles with and without it."];
   if (counting) {
     parts.push(`“Followed it” is how often this title was among the next ${times(counting.max_steps, "title")} in training, and its share of them.`);
   }
