@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from seqrec.builders.other_catalog import carry_over, describe_other_catalog
 from seqrec.config.load import with_settings
 from seqrec.config.model import OVER_PRETRAINED, ModelConfig
 from seqrec.config.recipe import Recipe
+from seqrec.data.checksums import file_sha256
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
@@ -26,6 +28,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
 from seqrec.models.unchanged import read_unchanged
+from seqrec.models.weights import folder_fingerprint
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.item_blocks import OneTokenItems, event_block_size
 from seqrec.tokens.tokenizer import load_tokenizer
@@ -247,3 +250,18 @@ def with_dropout(model: SeqRecForNextItem, settings: ModelConfig) -> SeqRecForNe
     changed = SeqRecForNextItem(config)
     changed.load_state_dict(model.state_dict())
     return changed
+
+
+def named_sources(recipe: Recipe) -> dict[str, str]:
+    """Return fingerprints of the models and files that the model and data blocks name."""
+    sources = {}
+    if recipe.model.from_pretrained is not None:
+        folder = model_folder(recipe.model.from_pretrained, START_KEY)
+        sources["start_fingerprint"] = folder_fingerprint(folder)
+    for key in ("pairs", "labels"):
+        path = getattr(recipe.data, key)
+        if path is not None:
+            if not Path(path).is_file():
+                raise SeqRecError(f"data.{key}={path}: no such file")
+            sources[f"{key}_fingerprint"] = file_sha256(Path(path))
+    return sources

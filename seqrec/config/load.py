@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from seqrec.config.overrides import parse_override, set_key
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
+from seqrec.config.text_recipe import TextRecipe
 from seqrec.config.yaml_text import dump_yaml, read_yaml
 from seqrec.errors import SeqRecError, quote
 
@@ -26,7 +27,7 @@ def list_shipped_recipes() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Any:
     """Load a recipe by name or file, with ``key.path=value`` overrides.
 
     Raises:
@@ -36,7 +37,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     return parse_recipe(_read(name_or_path, overrides), name_or_path)
 
 
-def load_recipe_of_seed(name_or_path: str | Path, overrides: Sequence[str], seed: int) -> Recipe:
+def load_recipe_of_seed(name_or_path: str | Path, overrides: Sequence[str], seed: int) -> Any:
     """``load_recipe`` for one of several seeds, which replaces ``{seed}`` in overrides."""
     own = [one.replace(SEED_FIELD, str(seed)) for one in overrides]
     return load_recipe(name_or_path, [*own, f"trainer.seed={seed}"])
@@ -77,17 +78,27 @@ def with_settings(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return parse_recipe(settings, "with " + ", ".join(f"{k}={quote(v)}" for k, v in values.items()))
 
 
-def parse_recipe(settings: dict[str, Any], name: str | Path) -> Recipe:
-    """Validate the blocks of a recipe.
+def parse_recipe(settings: dict[str, Any], name: str | Path) -> Any:
+    """Validate the blocks of a recipe: a ``Recipe``, or a ``TextRecipe`` by its objective.
 
     Raises:
         SeqRecError: unknown key, value out of range, settings that exclude each other.
     """
     parts = {key: settings[key] for key in settings if key not in EXTRA_KEYS}
+    schema = _schema(parts)
     try:
-        return Recipe.model_validate(parts)
+        return schema.model_validate(parts)
     except ValidationError as error:
-        raise SeqRecError(f"recipe {name}: {_format_first_error(error)}") from error
+        raise SeqRecError(f"recipe {name}: {_format_first_error(error, schema)}") from error
+
+
+def _schema(settings: Mapping[str, Any]) -> type[Recipe] | type[TextRecipe]:
+    """Return the recipe that has an objective of this name."""
+    objective = settings.get("objective")
+    name = objective.get("name") if isinstance(objective, dict) else None
+    members = get_args(TextRecipe.model_fields["objective"].annotation)
+    names = {one for member in members for one in get_args(_get_name_type(member))}
+    return TextRecipe if name in names else Recipe
 
 
 def format_yaml(settings: Mapping[str, Any]) -> str:
@@ -125,20 +136,21 @@ def _check_value(settings: dict[str, Any], key: str, value: Any, where: str) -> 
     """
     tried = copy.deepcopy({name: settings[name] for name in settings if name not in EXTRA_KEYS})
     set_key(tried, key, value, f"{where}: {key}")
+    schema = _schema(tried)
     try:
-        Recipe.model_validate(tried)
+        schema.model_validate(tried)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(_path_and_siblings(first["loc"])[0])
+        path = ".".join(_path_and_siblings(first["loc"], schema)[0])
         is_unknown = first["type"] == "extra_forbidden" and f"{key}.".startswith(f"{path}.")
         if is_unknown or f"{path}.".startswith(f"{key}."):
-            raise SeqRecError(f"{where}: {_format_first_error(error)}") from error
+            raise SeqRecError(f"{where}: {_format_first_error(error, schema)}") from error
 
 
-def _format_first_error(error: ValidationError) -> str:
+def _format_first_error(error: ValidationError, schema: Any) -> str:
     """The first error as ``key: cause``; for an unknown key, with the closest known one."""
     first = error.errors()[0]
-    path, known = _path_and_siblings(first["loc"])
+    path, known = _path_and_siblings(first["loc"], schema)
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], known, n=1)
@@ -157,12 +169,12 @@ def _format_first_error(error: ValidationError) -> str:
     return f"{key}: {reason[0].lower()}{reason[1:]}{value}" if key else reason
 
 
-def _path_and_siblings(location: tuple[str | int, ...]) -> tuple[list[str], list[str]]:
+def _path_and_siblings(location: tuple[str | int, ...], schema: Any) -> tuple[list[str], list[str]]:
     """The key's path as written in a recipe, and the known keys of its block.
 
     The location of a pydantic error also contains the chosen member of a union.
     """
-    block: Any = Recipe
+    block: Any = schema
     path = []
     for part in map(str, location):
         members = [member for member in get_args(block) if hasattr(member, "model_fields")]

@@ -1,18 +1,19 @@
 """The files and folders that a recipe names."""
 
 from seqrec.config.recipe import Recipe
+from seqrec.config.text_recipe import TextRecipe
 
 PATH_KEYS = {
-    "data": ("pairs", "labels"),
-    "model": ("from_pretrained",),
-    "objective": ("reference", "cache", "teachers"),
+    "data": ("pairs", "labels", "validation"),
+    "model": ("from_pretrained", "backbone", "adapter"),
+    "objective": ("reference", "cache", "teachers", "teacher"),
 }
 """Keys of each block that hold a path, or a list of paths."""
 REWARD_KEY = "path"
 """The key of a reward that holds a path."""
 
 
-def list_recipe_paths(recipe: Recipe) -> list[str]:
+def list_recipe_paths(recipe: Recipe | TextRecipe) -> list[str]:
     """Return every path in a recipe: models, pairs, labels, caches, rewards, a text encoder."""
     blocks = recipe.model_dump()
     values = [blocks[block].get(key) for block, keys in PATH_KEYS.items() for key in keys]

@@ -1,6 +1,6 @@
 """The ``trainer`` block: optimizer, epochs, selection."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -15,7 +15,7 @@ from seqrec.config.limits import (
 )
 
 
-def _spell_out(precision: Any) -> Any:
+def spell_out(precision: Any) -> Any:
     return "bfloat16" if precision == "bf16" else precision
 
 
@@ -27,6 +27,8 @@ def _as_list(names: Any) -> Any:
 
 
 class TrainerConfig(Block):
+    selection_mode: ClassVar[str] = "max"
+
     max_epochs: int = Field(default=100, gt=0, le=MAX_EPOCHS)
     """Largest number of passes over the training windows."""
     patience: int = Field(default=10, gt=0, le=MAX_EPOCHS)
@@ -65,7 +67,7 @@ class TrainerConfig(Block):
     whichever the machine has."""
     devices: int = Field(default=1, gt=0, le=MAX_PROCESSES)
     """Number of processes that share every batch, each on a GPU or on a part of the CPU."""
-    precision: Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(_spell_out)] = (
+    precision: Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(spell_out)] = (
         "auto"
     )
     """Number format of matrix products in training; auto: bfloat16 if the device supports it;

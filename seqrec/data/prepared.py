@@ -91,6 +91,15 @@ class PreparedData:
         return self.manifest["files"][INTERACTIONS_FILE]["sha256"]
 
     @property
+    def provenance(self) -> dict[str, str]:
+        """The path and the fingerprints, for the provenance of a run."""
+        return {
+            "data": str(self.path),
+            "data_fingerprint": self.fingerprint,
+            "catalog_fingerprint": self.catalog_fingerprint,
+        }
+
+    @property
     def split_by(self) -> str:
         """The split, in the syntax of ``--split-by``."""
         return self.manifest["options"]["split_by"]

@@ -10,7 +10,6 @@ from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import SEED_PREFIX, seed_folders
 from seqrec.config.given_overrides import Overrides, format_overrides
 from seqrec.config.load import load_recipe, load_recipe_of_seed
-from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.outputs import (
     METRICS_FILE,
@@ -22,7 +21,7 @@ from seqrec.outputs import (
 from seqrec.runs.folder import unfinished
 from seqrec.runs.inputs import list_reads
 from seqrec.runs.random_state import keep_random_state
-from seqrec.runs.recipe import train_recipe
+from seqrec.runs.recipe import open_data, train_recipe
 from seqrec.runs.seeds import check_seeds, over_seeds, seeds_folder
 
 
@@ -46,7 +45,7 @@ def train(
 
     Args:
         recipe: a shipped recipe's name or a YAML file.
-        data: prepared folder.
+        data: prepared folder; for recipes on text a file, folder or pattern of examples.
         out: the run folder.
         overrides: settings as ``key.path=value``, or a mapping such as
             ``{"trainer.max_epochs": 3}`` or ``{"trainer": {"max_epochs": 3}}``.
@@ -72,7 +71,7 @@ def train(
         settings = load_recipe(recipe, texts)
         if overwrite or not resume:
             refuse_existing(out, overwrite, list_reads(recipe, data, [settings]))
-        prepared = PreparedData.open(data)
+        prepared = open_data(settings, data)
         return train_recipe(settings, prepared, out, resume=resume, overwrite=overwrite)
 
 
@@ -90,7 +89,7 @@ def _train_seeds(
     if overwrite:
         named = [load_recipe_of_seed(recipe, overrides, seed) for seed in seeds]
         refuse_existing(out, overwrite, list_reads(recipe, data, named))
-    prepared = PreparedData.open(data)
+    prepared = open_data(load_recipe_of_seed(recipe, overrides, seeds[0]), data)
     try:
         with lock_output(out), seeds_folder(out, resume, overwrite) as folder:
             if resume:

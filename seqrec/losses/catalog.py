@@ -131,7 +131,9 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         softmax = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = HeadGradients(softmax) if needs_gradient else None
+        gradients = 
+            HeadGradients(softmax, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
+        
         loss = share.new_zeros(())
         for rows in softmax.chunks(chunk_size):
             chunk = softmax.chunk(rows, labels[rows])
@@ -146,5 +148,5 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0])
-        return hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1]), None, None, None, None
+        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0], ctx.dtypes)
+        return hidden, item_weight, None, None, None, None

@@ -223,7 +223,9 @@ class _CatalogDivergence(torch.autograd.Function):
         teacher_logits = [CatalogSoftmax(teacher, form.temperature) for teacher in teachers]
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = HeadGradients(student) if needs_gradient else None
+        gradients = 
+            HeadGradients(student, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
+        
         num_arrays = NUM_ARRAYS[form.kind] + (len(teachers) > 1)
         for rows in student.chunks(form.chunk_size, num_models=2, num_arrays=num_arrays):
             ours, theirs = student.logits(rows), mean_logits(teacher_logits, rows)
@@ -248,6 +250,5 @@ class _CatalogDivergence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0])
-        towards = hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1])
-        return *towards, None, None, None, None, None
+        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0], ctx.dtypes)
+        return hidden, item_weight, None, None, None, None, None

@@ -15,11 +15,20 @@ class HeadGradients:
     Probabilities are never formed: their normalizers scale the smaller factors.
     """
 
-    def __init__(self, softmax: CatalogSoftmax) -> None:
+    def __init__(self, softmax: CatalogSoftmax, *, has_items: bool = True) -> None:
+        """Start from 0.
+
+        Args:
+            softmax: of the rows.
+            has_items: whether the item vectors have a gradient; without it a product and its
+                memory are saved.
+        """
         self.softmax = softmax
         self.hidden = torch.zeros_like(softmax.hidden, dtype=softmax.sum_dtype)
-        self.item_weight = torch.zeros_like(softmax.item_weight, dtype=softmax.sum_dtype)
-        self._tile_buffer = torch.empty_like(softmax.item_weight[softmax.tiles[0]])
+        self.item_weight: Tensor | None = None
+        if has_items:
+            self.item_weight = torch.zeros_like(softmax.item_weight, dtype=softmax.sum_dtype)
+            self._tile_buffer = torch.empty_like(softmax.item_weight[softmax.tiles[0]])
 
     def add(
         self, rows: slice, tiles: Sequence[Float[Tensor, "C _"]], scale: Float[Tensor, "C 1"]
@@ -30,6 +39,8 @@ class HeadGradients:
         towards = self.hidden[rows]
         for tile, gradient in zip(softmax.tiles, tiles, strict=True):
             towards += torch.mm(gradient, softmax.item_weight[tile])
+            if self.item_weight is None:
+                continue
             into = self.item_weight[tile]
             if is_whole:
                 into.addmm_(gradient.T, scaled)
@@ -44,6 +55,8 @@ class HeadGradients:
         softmax, gradient = self.softmax, gradient[:, :, None]
         hidden = softmax.hidden[rows].to(softmax.sum_dtype)
         self.hidden[rows] += (softmax.item_weight[items] * gradient).sum(dim=1)
+        if self.item_weight is None:
+            return
         from_items = (hidden[:, None] * gradient).flatten(0, 1)
         self.item_weight.index_add_(0, items.flatten(), from_items)
 
@@ -59,10 +72,19 @@ class HeadGradients:
         self.add_at_items(chunk.rows, labels, upstream)
 
 
-def scaled_by(tensors: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
+def scaled_by(
+    tensors: tuple[Tensor | None, ...], factor: Tensor, dtypes: tuple[torch.dtype, ...]
+) -> tuple[Tensor | None, ...]:
     """Return the tensors times a factor, without a copy where it is 1, as at a graph's end.
 
     On a GPU they are copied: to look at the factor would stop the queue of its kernels.
+
+    Args:
+        tensors: gradients; None stays None.
+        factor: the upstream gradient.
+        dtypes: the precision of each result.
     """
     is_known_one = factor.device.type == "cpu" and factor == 1
-    return tensors if is_known_one else tuple(tensor * factor for tensor in tensors)
+    scaled = tensors if is_known_one else [one if one is None else one * factor for one in tensors]
+    pairs = zip(scaled, dtypes, strict=True)
+    return tuple(None if one is None else one.to(dtype) for one, dtype in pairs)

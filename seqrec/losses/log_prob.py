@@ -83,7 +83,7 @@ class _CatalogLogProb(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, ...]:
         softmax, items = _again(ctx), ctx.saved_tensors[2]
-        gradients = HeadGradients(softmax)
+        gradients = HeadGradients(softmax, has_items=ctx.needs_input_grad[1])
         for rows, chunk in _scored(ctx, softmax, items, _labelled):
             gradients.add_log_prob(chunk, items[rows], upstream[0][rows])
         return _towards_inputs(ctx, gradients)
@@ -113,7 +113,7 @@ class _SeparatedLogits(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, ...]:
         softmax, items = _again(ctx), ctx.saved_tensors[2]
-        gradients = HeadGradients(softmax)
+        gradients = HeadGradients(softmax, has_items=ctx.needs_input_grad[1])
         for rows, chunk in _scored(ctx, softmax, items, _separated):
             gradients.add(rows, chunk.exponentials, upstream[1][rows] / chunk.normalizer)
             gradients.add_at_items(rows, items[rows], upstream[0][rows])
@@ -177,5 +177,6 @@ def _scored(
 def _towards_inputs(ctx: Any, gradients: HeadGradients) -> tuple[Tensor | None, ...]:
     """Return the gradients of the inputs, in their precision."""
     hidden, item_weight, _ = ctx.saved_tensors
-    towards = gradients.hidden.to(hidden.dtype), gradients.item_weight.to(item_weight.dtype)
-    return *towards, None, None, None
+    rows = gradients.item_weight
+    towards = None if rows is None else rows.to(item_weight.dtype)
+    return gradients.hidden.to(hidden.dtype), towards, None, None, None

@@ -124,7 +124,9 @@ class _TopKDivergence(torch.autograd.Function):
     ) -> Tensor:
         student = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = HeadGradients(student) if needs_gradient else None
+        gradients = 
+            HeadGradients(student, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
+        
         loss = row_share.new_zeros(())
         for rows in student.chunks(chunk_size, num_models=2, num_arrays=1):
             part = TopKDistribution(*(of_all[rows] for of_all in teacher))
@@ -143,6 +145,5 @@ class _TopKDivergence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0])
-        towards = hidden.to(ctx.dtypes[0]), item_weight.to(ctx.dtypes[1])
-        return *towards, None, None, None, None, None, None
+        hidden, item_weight = scaled_by(ctx.saved_tensors, gradients[0], ctx.dtypes)
+        return hidden, item_weight, None, None, None, None, None, None

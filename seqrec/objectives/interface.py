@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from seqrec.builders.pretrained import named_sources, resolve_lengths
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.objectives.model_folder import write_model_folder, write_weights
@@ -37,7 +38,6 @@ class RunOutcome(NamedTuple):
     """Time and throughput of training."""
 
 
-@dataclass
 class Objective(ABC):
     """A recipe's model together with everything that trains and judges it.
 
@@ -46,13 +46,11 @@ class Objective(ABC):
     that resumes calls the same: ``fit`` continues from the state that its folder holds.
     """
 
-    recipe: Recipe
-    prepared: PreparedData
+    recipe: Any
+    prepared: Any
+    """The data, of ``open_data``."""
     model: Any
     """The model that is trained, a ``PreTrainedModel``."""
-    tokenizer: PreTrainedTokenizerFast
-    item_counts: Int[np.ndarray, " I"]
-    """Training interactions of every item."""
     selection_metric: str
     """The validation metric that chooses the final weights."""
     protocol: str
@@ -64,22 +62,49 @@ class Objective(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, recipe: Recipe, prepared: PreparedData, rank: int = 0) -> Self:
+    def open_data(cls, path: str | Path) -> Any:
+        """Open the data that ``--data`` names; it has a path and a provenance.
+
+        Raises:
+            SeqRecError: no such data.
+        """
+
+    @classmethod
+    @abstractmethod
+    def resolve(cls, recipe: Any) -> Any:
+        """Return the recipe with the settings that follow from the models that it names.
+
+        Raises:
+            SeqRecError: a missing model, or one that excludes a setting.
+        """
+
+    @classmethod
+    @abstractmethod
+    def get_named_sources(cls, recipe: Any) -> dict[str, Any]:
+        """Return fingerprints of the models and files that the model and data blocks name.
+
+        Raises:
+            SeqRecError: there is no such model or file.
+        """
+
+    @classmethod
+    @abstractmethod
+    def get_sources(cls, recipe: Any) -> dict[str, Any]:
+        """Return fingerprints of the models and files that the objective block names."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, recipe: Any, prepared: Any, rank: int = 0) -> Self:
         """Build everything that one of the run's processes needs; nothing is written.
 
         Args:
             recipe: of this objective.
-            prepared: the data.
+            prepared: the data, of ``open_data``.
             rank: which of the processes this is.
 
         Raises:
             SeqRecError: a mistake in the recipe, the data or the models that it names.
         """
-
-    @classmethod
-    @abstractmethod
-    def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
-        """Return fingerprints of the models and files that the objective block names."""
 
     @abstractmethod
     def before(self) -> None:
@@ -99,6 +124,10 @@ class Objective(ABC):
         """Choose the final weights and calibrate the model, which is saved next."""
 
     @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model as it is to a model folder."""
+
+    @abstractmethod
     def measure(self, folder: Path) -> dict[str, Any]:
         """Return further details, measured on the final model and its saved folder."""
 
@@ -110,6 +139,33 @@ class Objective(ABC):
         """
         raise NotImplementedError(f"objective {self.recipe.objective.name} has no refit")
 
+
+@dataclass
+class CatalogObjective(Objective):
+    """An objective on the interactions of a prepared folder; its model answers with items."""
+
+    recipe: Recipe
+    prepared: PreparedData
+    model: Any
+    tokenizer: PreTrainedTokenizerFast
+    item_counts: Int[np.ndarray, " I"]
+    """Training interactions of every item."""
+    selection_metric: str
+    protocol: str
+    notices: Sequence[str]
+
+    @classmethod
+    def open_data(cls, path: str | Path) -> PreparedData:
+        return PreparedData.open(path)
+
+    @classmethod
+    def resolve(cls, recipe: Recipe) -> Recipe:
+        return resolve_lengths(recipe)
+
+    @classmethod
+    def get_named_sources(cls, recipe: Recipe) -> dict[str, Any]:
+        return named_sources(recipe)
+
     def save_best(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         """Write the best weights so far, with which an unfinished run can be used."""
         write_weights(
@@ -117,7 +173,6 @@ class Objective(ABC):
         )
 
     def save(self, folder: Path) -> None:
-        """Write the model as it is to a model folder."""
         self.model.eval()
         write_model_folder(
             folder, self.model, self.tokenizer, self.prepared.items(), self.item_counts

@@ -23,12 +23,12 @@ from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import model_folder
 from seqrec.objectives.calibration import calibrate, has_open_strength, set_strength
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
-from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
+from seqrec.objectives.interface import MODEL_FOLDER, CatalogObjective, RunOutcome
 from seqrec.objectives.start import Start, open_start
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.log import event_blocks
-from seqrec.training.accounting import training_dtype
+from seqrec.training.accounting import training_dtype, training_flops
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, fit, get_device
@@ -71,7 +71,7 @@ class TrainingSetup(NamedTuple):
 
 
 @dataclass
-class NextItemObjective(Objective):
+class NextItemObjective(CatalogObjective):
     """A next-item model that is trained in epochs; subclasses give it batches and a loss."""
 
     setup: TrainingSetup
@@ -174,7 +174,12 @@ class NextItemObjective(Objective):
             self.validation,
             folder,
             fit_settings(trainer),
-            num_scored=self.setup.num_scored,
+            count_flops=partial(
+                training_flops,
+                self.model,
+                row_length=self.setup.loader.stream.row_length,
+                num_scored=self.setup.num_scored,
+            ),
             should_stop=should_stop,
             save_best=partial(self.save_best, folder / MODEL_FOLDER),
             tracker=self.tracker,

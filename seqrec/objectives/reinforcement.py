@@ -43,7 +43,7 @@ from seqrec.losses.policy import (
 )
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.frontier import measure_frontier
-from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
+from seqrec.objectives.interface import MODEL_FOLDER, CatalogObjective, RunOutcome
 from seqrec.objectives.start import open_start
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -70,7 +70,7 @@ RATING_REWARDS = ("rating", "model")
 
 
 @dataclass
-class RLObjective(Objective):
+class RLObjective(CatalogObjective):
     """Trains a policy, starting from a trained model, on the rewards of its own slates."""
 
     source: PromptSource

@@ -15,9 +15,9 @@ from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.evaluation.likes import auc_difference, like_metrics
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
-from seqrec.objectives.interface import MODEL_FOLDER, Objective, RunOutcome
+from seqrec.objectives.interface import MODEL_FOLDER, CatalogObjective, RunOutcome
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
-from seqrec.training.accounting import training_dtype
+from seqrec.training.accounting import training_dtype, training_flops
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
 from seqrec.training.fit import LOG_FILE, FitResult, fit
@@ -28,7 +28,7 @@ BOOTSTRAP_SEED = 0
 
 
 @dataclass
-class RewardModelObjective(Objective):
+class RewardModelObjective(CatalogObjective):
     """Trains a reward model on ratings of the log, or on labelled slates."""
 
     module: RewardModule
@@ -84,7 +84,12 @@ class RewardModelObjective(Objective):
             self.validation,
             folder,
             fit_settings(self.recipe.trainer),
-            num_scored=1 + head.up_proj.weight.numel() // width,
+            count_flops=partial(
+                training_flops,
+                self.model,
+                row_length=self.loader.stream.row_length,
+                num_scored=1 + head.up_proj.weight.numel() // width,
+            ),
             should_stop=should_stop,
             save_best=partial(self.save_best, folder / MODEL_FOLDER),
             tracker=self.tracker,

@@ -11,15 +11,11 @@ from typing import Any
 import yaml
 
 import seqrec
-from seqrec.builders.pretrained import START_KEY
 from seqrec.config.load import parse_recipe
 from seqrec.config.recipe import Recipe
+from seqrec.config.text_recipe import TextRecipe
 from seqrec.config.yaml_text import dump_yaml
-from seqrec.data.checksums import file_sha256
-from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
-from seqrec.models.folder import model_folder
-from seqrec.models.weights import folder_fingerprint
 from seqrec.outputs import METRICS_FILE, find_foreign
 
 CONFIG_FILE = "config.yaml"
@@ -48,7 +44,11 @@ SEARCH_BLOCK = "search"
 """A block of searches, whose trials all have the same epochs and patience."""
 NAMED_BY_CONTENT = {
     "model.from_pretrained": "start_fingerprint",
+    "model.backbone": "backbone_fingerprint",
+    "model.adapter": "adapter_fingerprint",
     "data.pairs": "pairs_fingerprint",
+    "data.validation": "validation_fingerprint",
+    "objective.teacher": "teacher_fingerprint",
     "data.labels": "labels_fingerprint",
     "objective.reference": "reference_fingerprint",
     "objective.cache": "cache",
@@ -67,43 +67,22 @@ def get_run_name(folder: Path) -> str:
 
 
 def run_config(
-    recipe: Recipe, prepared: PreparedData, sources: Mapping[str, Any]
+    recipe: Recipe | TextRecipe, data: Mapping[str, Any], sources: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return every setting of a run and the fingerprints of its inputs; itself a recipe.
 
     Args:
         recipe: of the run.
-        prepared: the data.
-        sources: fingerprints of the models and files that the objective block names.
-
-    Raises:
-        SeqRecError: a model or file that the recipe names does not exist.
+        data: path and fingerprints of the data.
+        sources: fingerprints of the models and files that the recipe names.
     """
     provenance = {
         "version": seqrec.__version__,
         "commit": commit(),
-        "data": str(prepared.path),
-        "data_fingerprint": prepared.fingerprint,
-        "catalog_fingerprint": prepared.catalog_fingerprint,
-        **_named_sources(recipe),
+        **data,
         **sources,
     }
     return {**recipe.model_dump(), "provenance": provenance}
-
-
-def _named_sources(recipe: Recipe) -> dict[str, str]:
-    """Fingerprints of the models and files that the model and data blocks name."""
-    sources = {}
-    if recipe.model.from_pretrained is not None:
-        folder = model_folder(recipe.model.from_pretrained, START_KEY)
-        sources["start_fingerprint"] = folder_fingerprint(folder)
-    for key in ("pairs", "labels"):
-        path = getattr(recipe.data, key)
-        if path is not None:
-            if not Path(path).is_file():
-                raise SeqRecError(f"data.{key}={path}: no such file")
-            sources[f"{key}_fingerprint"] = file_sha256(Path(path))
-    return sources
 
 
 def start_folder(folder: Path, config: dict[str, Any], resume: bool, overwrite: bool) -> None:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seqrec.builders.pretrained import resolve_lengths
-from seqrec.config.load import with_settings
+from seqrec.config.load import parse_recipe, with_settings
 from seqrec.config.recipe import Recipe
-from seqrec.data.prepared import PreparedData
+from seqrec.config.text_recipe import TextRecipe
 from seqrec.errors import SeqRecError
 from seqrec.objectives.distillation import DistillationObjective
 from seqrec.objectives.interface import MODEL_FOLDER, Objective
@@ -17,6 +16,9 @@ from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
 from seqrec.objectives.sft import SFTObjective
+from seqrec.objectives.text_distillation import TextDistillationObjective
+from seqrec.objectives.text_preference import TextPreferenceObjective
+from seqrec.objectives.text_sft import TextSFTObjective
 from seqrec.outputs import (
     METRICS_FILE,
     describe_os_error,
@@ -47,6 +49,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "distillation": DistillationObjective,
     "reward_model": RewardModelObjective,
     "rl": RLObjective,
+    "text_sft": TextSFTObjective,
+    "text_preference": TextPreferenceObjective,
+    "text_distillation": TextDistillationObjective,
 }
 """The implementation of each ``objective.name``."""
 STRICT_FOLDER = "strict"
@@ -54,8 +59,8 @@ STRICT_FOLDER = "strict"
 
 
 def train_recipe(
-    recipe: Recipe,
-    prepared: PreparedData,
+    recipe: Recipe | TextRecipe,
+    prepared: Any,
     out: Path,
     *,
     resume: bool,
@@ -66,7 +71,7 @@ def train_recipe(
 
     Args:
         recipe: of the run.
-        prepared: the data.
+        prepared: the data, of ``open_data``.
         out: the run folder.
         resume: continue an interrupted run, or a finished one with more epochs.
         overwrite: replace ``out``.
@@ -79,7 +84,7 @@ def train_recipe(
         SeqRecError: a mistake in the recipe, the data or the folders.
     """
     partial_run = unfinished(out)
-    recipe = resolve_lengths(recipe)
+    recipe = OBJECTIVES[recipe.objective.name].resolve(recipe)
     config = describe_run(recipe, prepared)
     grows = False
     if resume:
@@ -124,9 +129,20 @@ def train_recipe(
     return read_result(out)
 
 
-def describe_run(recipe: Recipe, prepared: PreparedData) -> dict[str, Any]:
+def open_data(recipe: Recipe | TextRecipe, path: str | Path) -> Any:
+    """Open the data that the recipe's objective reads.
+
+    Raises:
+        SeqRecError: no such data, or data of another kind.
+    """
+    return OBJECTIVES[recipe.objective.name].open_data(path)
+
+
+def describe_run(recipe: Recipe | TextRecipe, prepared: Any) -> dict[str, Any]:
     """Return every setting of the run and the fingerprints of its inputs; itself a recipe."""
-    return run_config(recipe, prepared, OBJECTIVES[recipe.objective.name].get_sources(recipe))
+    objective = OBJECTIVES[recipe.objective.name]
+    sources = {**objective.get_named_sources(recipe), **objective.get_sources(recipe)}
+    return run_config(recipe, prepared.provenance, sources)
 
 
 def run_objective(
@@ -212,8 +228,8 @@ def run_refit(
 
 def _train_as_rank(rank: int, arguments: dict[str, Any]) -> None:
     """Run one of the processes that ``train_recipe`` starts for several devices."""
-    recipe = Recipe.model_validate(arguments["recipe"])
-    prepared = PreparedData.open(arguments["data"])
+    recipe = parse_recipe(arguments["recipe"], "of the run")
+    prepared = open_data(recipe, arguments["data"])
     objective = OBJECTIVES[recipe.objective.name].build(recipe, prepared, rank)
     folder = Path(arguments["folder"])
     if rank:

@@ -107,12 +107,12 @@ def gather_processes(value: Any) -> list[Any]:
 class EpochCheckpoint(ModelCheckpoint):
     """Saves one file, ``NAME.ckpt``: the best epoch by a metric, or the last one."""
 
-    def __init__(self, folder: Path, name: str, monitor: str | None) -> None:
+    def __init__(self, folder: Path, name: str, monitor: str | None, mode: str = "max") -> None:
         super().__init__(
             dirpath=folder,
             filename=name,
             monitor=monitor,
-            mode="max",
+            mode=mode,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )

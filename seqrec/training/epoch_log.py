@@ -34,6 +34,8 @@ class EpochLog(Callback):
         count_flops: Callable[[Counts], Flops],
         dtype: torch.dtype,
         tracker: Tracker = NO_TRACKER,
+        *,
+        mode: str = "max",
     ) -> None:
         """Start counting.
 
@@ -43,8 +45,10 @@ class EpochLog(Callback):
             count_flops: returns the operations of the counted steps.
             dtype: precision of the products in training.
             tracker: repeats the lines.
+            mode: ``max`` if the largest metric is the best, else ``min``.
         """
         self.tracker = tracker
+        self.sign = 1.0 if mode == "max" else -1.0
         self.file = file
         self.monitor = monitor
         self.count_flops = count_flops
@@ -83,7 +87,9 @@ class EpochLog(Callback):
         aside.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         aside.replace(self.file)
         if self.monitor is not None:
-            self.best = max((line[self.monitor] for line in lines), default=float("-inf"))
+            self.best = max(
+                (self.sign * line[self.monitor] for line in lines), default=float("-inf")
+            )
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._start_clock()
@@ -162,8 +168,10 @@ class EpochLog(Callback):
         validation = ""
         if self.monitor is not None:
             value = line[self.monitor]
-            validation = f"  {self.monitor} {value:.4f}{' *' if value > self.best else '  '}"
-            self.best = max(self.best, value)
+            validation = (
+                f"  {self.monitor} {value:.4f}{' *' if self.sign * value > self.best else '  '}"
+            )
+            self.best = max(self.best, self.sign * value)
         gflops = line["decoder_gflops"] + line["head_gflops"]
         gflops_per_second = gflops / line["train_seconds"]
         print(

@@ -2,8 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seqrec.errors import SeqRecError
-from seqrec.training.accounting import training_flops
+from seqrec.training.accounting import Counts, Flops
 from seqrec.training.callbacks import (
     AveragedWeights,
     Patience,
@@ -60,6 +60,8 @@ class FitSettings:
     """Decay of averaged weights; None: weights are not averaged."""
     epochs_without_dropout: int
     """Number of epochs at the end of ``max_epochs`` that train without dropout."""
+    selection_mode: str
+    """``max`` if the largest selection metric is the best, else ``min``."""
 
 
 class FitResult(NamedTuple):
@@ -79,10 +81,11 @@ def fit(
     folder: Path,
     settings: FitSettings,
     *,
-    num_scored: int,
+    count_flops: Callable[[Counts], Flops],
     should_stop: ShouldStop | None = None,
     save_best: SaveBest | None = None,
     tracker: Tracker = NO_TRACKER,
+    more_callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train until the selection metric stops growing, and load the best weights into the model.
 
@@ -97,10 +100,11 @@ def fit(
         validation: batches that select the epoch.
         folder: folder of the log and the checkpoints.
         settings: settings of the Trainer.
-        num_scored: items scored for a target, including itself.
+        count_flops: returns the operations of the counted steps.
         should_stop: ends training early; needs one device and validation queries.
         save_best: writes the weights of every epoch that is better than those before it.
         tracker: repeats the log.
+        more_callbacks: of this objective alone.
 
     Raises:
         SeqRecError: training diverged; the checkpoints are damaged or of another run.
@@ -112,12 +116,17 @@ def fit(
     loader.batches_per_step = settings.accumulate_batches
     found = read_newest_state(checkpoints / LAST, CHECKPOINT_KEYS)
     interrupts, resume_state = Interrupts(), ResumeState(loader)
-    count_flops = partial(
-        training_flops, module.model, row_length=loader.stream.row_length, num_scored=num_scored
-    )
     callbacks: list[Callback] = [
         interrupts,
-        EpochLog(folder / LOG_FILE, monitor, count_flops, module.products_dtype, tracker),
+        EpochLog(
+            folder / LOG_FILE,
+            monitor,
+            count_flops,
+            module.products_dtype,
+            tracker,
+            mode=settings.selection_mode,
+        ),
+        *more_callbacks,
         resume_state,
     ]
     if monitor is not None:
@@ -160,8 +169,8 @@ def _build_selection(
 ) -> list[Callback]:
     """Return the callbacks that select the best epoch by validation and end training."""
     callbacks: list[Callback] = [
-        Patience(monitor, mode="max", patience=settings.patience),
-        EpochCheckpoint(checkpoints, "best", monitor),
+        Patience(monitor, mode=settings.selection_mode, patience=settings.patience),
+        EpochCheckpoint(checkpoints, "best", monitor, settings.selection_mode),
     ]
     if should_stop is not None:
         callbacks.append(StopEarly(f"val/{settings.selection_metric}", should_stop))

@@ -1,0 +1,85 @@
+"""The language model of a recipe on text: loaded, with its adapter, ready for packed texts."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from seqrec.builders.tuning import apply_tuning
+from seqrec.config.text import LanguageModelConfig
+from seqrec.config.text_recipe import TextRecipe
+from seqrec.data.checksums import file_sha256
+from seqrec.models.adapters import ADAPTER_WEIGHTS, load_adapter, merge_adapter
+from seqrec.models.language_model import load_language_model
+from seqrec.models.language_source import find_language_source
+from seqrec.models.segments import use_segments
+from seqrec.models.word_head import check_word_head
+from seqrec.training.accounting import training_dtype
+
+BACKBONE_KEY = "model.backbone"
+
+
+class TunedModel(NamedTuple):
+    """A language model and the parts of it that are trained."""
+
+    model: Any
+    """The model, with an adapter around it for LoRA."""
+    tokenizer: PreTrainedTokenizerFast
+
+
+def open_tuned(recipe: TextRecipe) -> TunedModel:
+    """Load the language model of a recipe for training on packed texts.
+
+    Raises:
+        SeqRecError: no such model or adapter, or a model that cannot read packed texts.
+    """
+    config = recipe.model
+    base, tokenizer = load_language_model(config.backbone, dtype=weights_dtype(recipe))
+    if config.adapter is not None:
+        base = merge_adapter(load_adapter(base, Path(config.adapter)))
+    prepare_for_texts(base)
+    if config.gradient_checkpointing:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return TunedModel(apply_tuning(base, config.tuning), tokenizer)
+
+
+def prepare_for_texts(model: Any) -> None:
+    """Let a causal language model read packed texts.
+
+    Raises:
+        SeqRecError: a model of another kind.
+    """
+    check_word_head(model)
+    use_segments(model)
+
+
+def weights_dtype(recipe: TextRecipe) -> torch.dtype:
+    """Return the precision of the backbone's weights."""
+    config: LanguageModelConfig = recipe.model
+    if config.dtype != "auto":
+        return getattr(torch, config.dtype)
+    if config.tuning.name == "full":
+        return torch.float32
+    return training_dtype(recipe.trainer.precision, recipe.trainer.accelerator)
+
+
+def source_fingerprint(source: str) -> str:
+    """Return the sha256 of the configuration and weights of a language model.
+
+    Raises:
+        SeqRecError: no such model.
+    """
+    found = find_language_source(source)
+    folder, whole = Path(found.folder), hashlib.sha256()
+    names = [found.gguf_file] if found.gguf_file else ["config.json", "*.safetensors"]
+    for file in sorted(file for name in names for file in folder.glob(name)):
+        whole.update(file_sha256(file).encode())
+    return whole.hexdigest()
+
+
+def adapter_fingerprint(folder: str) -> str | None:
+    """Return the sha256 of an adapter's weights; None if they are missing."""
+    file = Path(folder) / ADAPTER_WEIGHTS
+    return file_sha256(file) if file.is_file() else None

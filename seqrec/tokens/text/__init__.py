@@ -1,0 +1,1 @@
+"""Text for language models: chats and answers as tokens, and which of them are learned."""

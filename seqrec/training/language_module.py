@@ -1,0 +1,123 @@
+"""Lightning module of a language model: validation by loss and perplexity, small checkpoints."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqrec.errors import SeqRecError
+from seqrec.training.accounting import Counts, Flops
+from seqrec.training.module import LearningModule
+
+ValidationSums = Callable[[Any, Any], dict[str, tuple[float, float]]]
+"""Returns sum and count of each metric of a model on a batch."""
+PERPLEXITY_KEY = "loss_nats"
+
+
+class LanguageModule(LearningModule):
+    """A causal language model with the loss of its texts.
+
+    Checkpoints hold the weights that are trained, and no others.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batch_loss: Any,
+        optimizers: Any,
+        validation_sums: ValidationSums,
+        *,
+        has_perplexity: bool,
+        dtype: torch.dtype,
+        gradient_clip: float,
+    ) -> None:
+        """Set the parts that the Trainer calls.
+
+        Args:
+            model: the trained model.
+            batch_loss: returns the loss of the model on a batch.
+            optimizers: builds optimizer and schedule, in Lightning's form.
+            validation_sums: returns sums and counts of metrics on a batch; ``loss_nats`` is one.
+            has_perplexity: whether the loss is the cross-entropy of tokens.
+            dtype: precision of the products in training and validation.
+            gradient_clip: largest norm of the gradient.
+        """
+        super().__init__(model, batch_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
+        self.validation_sums = validation_sums
+        self.has_perplexity = has_perplexity
+        self.sums: dict[str, list[tuple[float, float]]] = {}
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        dtype = self.products_dtype
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            for key, pair in self.validation_sums(self.model, batch).items():
+                self.sums.setdefault(key, []).append(pair)
+
+    def on_validation_epoch_end(self) -> None:
+        values = {f"val/{key}": mean(pairs) for key, pairs in self.sums.items()}
+        self.sums = {}
+        if self.has_perplexity:
+            values["val/perplexity"] = math.exp(min(values[f"val/{PERPLEXITY_KEY}"], 700))
+        self.log_dict(values)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the trained weights."""
+        trained = self._trained()
+        whole = super().state_dict(*args, **kwargs)
+        return {name: weight for name, weight in whole.items() if name in trained}
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Load the trained weights.
+
+        Raises:
+            SeqRecError: they are those of another model.
+        """
+        if set(state) != self._trained():
+            raise SeqRecError("a checkpoint of another run; start again with --overwrite")
+        return super().load_state_dict(state, strict=False, assign=assign)
+
+    def _trained(self) -> set[str]:
+        return {name for name, weight in self.named_parameters() if weight.requires_grad}
+
+
+def mean(pairs: list[tuple[float, float]]) -> float:
+    """Return the mean of a metric of which parts have a sum and a count."""
+    total = sum(count for _, count in pairs)
+    return sum(part for part, _ in pairs) / total if total else 0.0
+
+
+class TextValidation:
+    """The batches of validation, as tensors."""
+
+    def __init__(self, batches: Callable[[], Any], num_batches: int, num_queries: int) -> None:
+        self.batches = batches
+        self.num_batches = num_batches
+        self.num_queries = num_queries
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Any:
+        yield from self.batches()
+
+
+def language_flops(model: Any, counts: Counts) -> Flops:
+    """Return the operations of the matrix products in the counted steps.
+
+    A weight takes two for each position forward and two for the gradient of its input; a trained
+    one two more. The word head takes them for each target. Attention is left out, which is small
+    for texts of some hundred tokens.
+    """
+    head = model.get_output_embeddings().weight
+    tables = {id(head), id(model.get_input_embeddings().weight)}
+    matrices = [one for one in model.parameters() if one.ndim == 2 and id(one) not in tables]
+    per_position = sum((6 if one.requires_grad else 4) * one.numel() for one in matrices)
+    per_target = (6 if head.requires_grad else 4) * head.numel()
+    return Flops(counts.positions * per_position, counts.targets * per_target)
+
+
+def count_sums(metrics: dict[str, Tensor]) -> dict[str, tuple[float, float]]:
+    """Return sum and count of each metric's values."""
+    return {key: (float(values.sum()), float(len(values))) for key, values in metrics.items()}
