@@ -1,106 +1,56 @@
-"""Tiny random language models of every family that tests run, with tokenizers of a few words."""
-
-from pathlib import Path
-from typing import Any
+"""A tiny language model with a tokenizer of bytes and a chat template, for tests."""
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.decoders import ByteLevel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-WORDS = [
-    "I liked it very much, something lighter? The user watched a film about the sea.",
-    "Toy Story 1995, GoldenEye, Four Rooms, Get Shorty, Copycat, Babe, Seven, Braveheart",
-]
-SIZES: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 2048,
-    "initializer_range": 0.1,
-}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "llama": {"model_type": "llama", **SIZES},
-    "qwen3": {"model_type": "qwen3", "head_dim": 8, **SIZES},
-    "gemma3": {
-        "model_type": "gemma3_text",
-        "head_dim": 8,
-        "sliding_window": 8,
-        "layer_types": ["sliding_attention", "full_attention"],
-        **SIZES,
-    },
-    "mistral": {"model_type": "mistral", "head_dim": 8, "sliding_window": 8, **SIZES},
-    "gpt2": {
-        "model_type": "gpt2",
-        "n_embd": 32,
-        "n_layer": 2,
-        "n_head": 4,
-        "n_positions": 2048,
-        "initializer_range": 0.1,
-        "resid_pdrop": 0.0,
-        "embd_pdrop": 0.0,
-        "attn_pdrop": 0.0,
-    },
-    "smollm": {"model_type": "llama", "tie_word_embeddings": True, "rope_theta": 1e5, **SIZES},
-}
-"""Configurations of the families, without the vocabulary."""
-SPECIAL = {
-    "llama": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    "qwen3": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
-    "gemma3": {
-        "bos_token": "<bos>",
-        "eos_token": "<eos>",
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-    },
-    "mistral": {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
-    "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
-    "smollm": {
-        "bos_token": "<|im_start|>",
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|im_end|>",
-        "unk_token": "<|endoftext|>",
-    },
-}
-"""Special tokens as the families have them: some lack padding, some an unknown token."""
-STARTS_WITH_BOS = ("llama", "gemma3", "mistral")
-"""Families whose tokenizers put the first special token before every text."""
+CHATML = (
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SPECIALS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>")
+SPECIALS += ("<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>")
 
 
-def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer with the special tokens of a family."""
-    special = SPECIAL[family]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=list(dict.fromkeys(special.values())),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(WORDS, trainer)
-    if family in STARTS_WITH_BOS:
-        bos = special["bos_token"]
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", special_tokens=[(bos, backend.token_to_id(bos))]
+def build_byte_tokenizer(template=CHATML, end="<|im_end|>"):
+    """A tokenizer whose tokens are bytes and special tokens, without merges."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = {letter: number for number, letter in enumerate(letters)}
+    core = Tokenizer(models.BPE(vocab=words, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token=end, pad_token=end)
+    others = [one for one in SPECIALS if one != end]
+    tokenizer.add_special_tokens({"additional_special_tokens": others})
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def tiny_llama(seed=0, *, width=32, tied=True):
+    """A Llama of random weights over bytes and special tokens."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=320,
+            hidden_size=width,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            tie_word_embeddings=tied,
+            initializer_range=0.2,
+            bos_token_id=None,
+            eos_token_id=None,
         )
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    ).eval()
 
 
-def tiny_model(family: str, vocab_size: int = 320) -> PreTrainedModel:
-    """Return a language model of a family with random weights, in evaluation mode."""
-    settings = FAMILIES[family]
-    fields = {name: value for name, value in settings.items() if name != "model_type"}
-    config = AutoConfig.for_model(settings["model_type"], vocab_size=vocab_size, **fields)
-    return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
-
-
-def save_tiny(folder: Path, family: str = "smollm", **save: Any) -> Path:
-    """Write a tiny model of a family and its tokenizer as transformers does."""
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer(family)
-    tiny_model(family, len(tokenizer)).save_pretrained(folder, **save)
-    tokenizer.save_pretrained(folder)
+def save_tiny_llama(folder, seed=0, *, width=32):
+    """Write a model folder of a tiny Llama."""
+    tiny_llama(seed, width=width).save_pretrained(folder)
+    build_byte_tokenizer().save_pretrained(folder)
     return folder

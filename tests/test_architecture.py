@@ -15,6 +15,7 @@ import seqrec
 from seqrec.config.objective import DivergenceConfig, LossConfig, PreferenceLossConfig, SFTConfig
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import AlgorithmConfig
+from seqrec.config.text_recipe import TextRecipe
 
 ROOT = Path(seqrec.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -237,7 +238,10 @@ def test_nothing_asks_which_objective_it_has():
     """Differences between objectives are methods and properties of theirs."""
     from seqrec.runs.recipe import OBJECTIVES
 
-    unions = get_args(Recipe.model_fields["objective"].annotation)
+    recipes = Recipe, TextRecipe
+    unions = [
+        one for recipe in recipes for one in get_args(recipe.model_fields["objective"].annotation)
+    ]
     classes = {one.__name__ for one in (*unions, *OBJECTIVES.values())}
     assert len(classes) == 2 * len(OBJECTIVES)
     for file in FILES:

@@ -12,6 +12,7 @@ from torch import nn
 
 from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.config.recipe import Recipe
+from seqrec.config.text_recipe import TextRecipe
 from seqrec.config.transition_prior import TransitionPriorConfig
 from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
@@ -224,7 +225,9 @@ def count_items(prepared: PreparedData) -> Int[np.ndarray, " I"]:
     return counts
 
 
-def build_optimizers(recipe: Recipe, num_batches: int, model: nn.Module) -> dict[str, Any]:
+def build_optimizers(
+    recipe: Recipe | TextRecipe, num_batches: int, model: nn.Module
+) -> dict[str, Any]:
     """Return optimizer and schedule in the format of Lightning."""
     trainer = recipe.trainer
     total_steps = math.ceil(num_batches / trainer.accumulate_batches) * trainer.max_epochs

@@ -13,7 +13,11 @@ DryRun = Annotated[
 
 PreparedFolder = Annotated[Path, typer.Option(help="Prepared folder, written by seqrec prepare.")]
 TrainingData = Annotated[
-    Path | None, typer.Option(help="Prepared folder, written by seqrec prepare.")
+    Path | None,
+    typer.Option(
+        help="Prepared folder, written by seqrec prepare; for text recipes a file, folder or "
+        "pattern of examples (.jsonl, .ndjson, .parquet)."
+    ),
 ]
 """``PreparedFolder``, where ``--dry-run`` does without it."""
 
@@ -21,7 +25,8 @@ Recipe = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE",
-        help="Name of a shipped recipe (sft, distill, dpo, reward-model, grpo), or a YAML file.",
+        help="Name of a shipped recipe (sft, distill, dpo, reward-model, grpo; text-sft, text-dpo, "
+        "text-kto, text-distill for language models), or a YAML file.",
     ),
 ]
 Overrides = Annotated[

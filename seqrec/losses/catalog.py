@@ -131,9 +131,9 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         softmax = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = 
+        gradients = (
             HeadGradients(softmax, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
-        
+        )
         loss = share.new_zeros(())
         for rows in softmax.chunks(chunk_size):
             chunk = softmax.chunk(rows, labels[rows])

@@ -223,9 +223,9 @@ class _CatalogDivergence(torch.autograd.Function):
         teacher_logits = [CatalogSoftmax(teacher, form.temperature) for teacher in teachers]
         values = row_share.new_zeros(len(hidden))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = 
+        gradients = (
             HeadGradients(student, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
-        
+        )
         num_arrays = NUM_ARRAYS[form.kind] + (len(teachers) > 1)
         for rows in student.chunks(form.chunk_size, num_models=2, num_arrays=num_arrays):
             ours, theirs = student.logits(rows), mean_logits(teacher_logits, rows)

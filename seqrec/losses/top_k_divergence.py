@@ -124,9 +124,9 @@ class _TopKDivergence(torch.autograd.Function):
     ) -> Tensor:
         student = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = 
+        gradients = (
             HeadGradients(student, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
-        
+        )
         loss = row_share.new_zeros(())
         for rows in student.chunks(chunk_size, num_models=2, num_arrays=1):
             part = TopKDistribution(*(of_all[rows] for of_all in teacher))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seqrec.config.text import TextTrainerConfig
 from seqrec.config.trainer import TrainerConfig
 from seqrec.training.fit import FitSettings
 from seqrec.training.module import SELECTION
@@ -20,7 +21,7 @@ ACCOUNTS = (
 """Costs of an epoch; a run reports the median over its epochs."""
 
 
-def fit_settings(trainer: TrainerConfig) -> FitSettings:
+def fit_settings(trainer: TrainerConfig | TextTrainerConfig) -> FitSettings:
     """The settings of the Trainer that the recipe's trainer block holds."""
     return FitSettings(
         **{field.name: getattr(trainer, field.name) for field in fields(FitSettings)}

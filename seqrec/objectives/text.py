@@ -242,7 +242,7 @@ class TextObjective(Objective):
 
         return Samples(
             prompt,
-            lambda tokens: self.tokenizer.decode(tokens, skip_special_tokens=True),
+            lambda tokens: str(self.tokenizer.decode(tokens, skip_special_tokens=True)),
             steps=trainer.sample_steps,
             max_tokens=trainer.sample_tokens,
             end_token_id=int(self.tokenizer.eos_token_id),  # type: ignore[arg-type]

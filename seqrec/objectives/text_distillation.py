@@ -55,12 +55,11 @@ class TextDistillationObjective(TextObjective):
             fill_cache(recipe, cache, teacher, train, len(tokenizer))
             loss: Any = partial(cached_text_distillation_loss, cache=cache, **shared)
         else:
-            is_mixture = isinstance(config.loss, JensenShannonConfig)
             loss = partial(
                 text_distillation_loss,
                 teacher=teacher,
                 kind=config.loss.name,
-                share=config.loss.share if is_mixture else 0.5,
+                share=config.loss.share if isinstance(config.loss, JensenShannonConfig) else 0.5,
                 temperature=config.loss.temperature,
                 **shared,
             )

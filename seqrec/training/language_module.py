@@ -62,7 +62,7 @@ class LanguageModule(LearningModule):
             values["val/perplexity"] = math.exp(min(values[f"val/{PERPLEXITY_KEY}"], 700))
         self.log_dict(values)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the trained weights."""
         trained = self._trained()
         whole = super().state_dict(*args, **kwargs)

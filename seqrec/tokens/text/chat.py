@@ -126,7 +126,7 @@ class ChatFormat:
 
     def _render(self, messages: list[Message], name: str, **options: Any) -> str:
         try:
-            return self.tokenizer.apply_chat_template(messages, tokenize=False, **options)
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **options))
         except Exception as error:  # a template may raise any
             raise SeqRecError(
                 f"{name}: the chat template of {self.where} refuses it: {first_line(error)}"

@@ -87,7 +87,9 @@ class TextEncoder:
                 return self._leave_out("too_long")
             self.counts["truncated"] += 1
             example = TextExample(*(part[: self.max_length] for part in example))
-        return example if example.num_learned else self._leave_out("nothing_learned")
+        if not example.num_learned:
+            return self._leave_out("nothing_learned")
+        return example
 
     def encode_pair(
         self, record: Mapping[str, Any], name: str, *, is_labelled: bool = False
@@ -147,8 +149,10 @@ class TextEncoder:
             for reason, count in sorted(self.counts.items())
         ]
 
-    def _leave_out(self, reason: str) -> None:
+    def _leave_out(self, reason: str) -> Any:
+        """Count an example that is left out; return None in its place."""
         self.counts[reason] += 1
+        return None
 
     def _render(self, record: Mapping[str, Any], name: str) -> Rendered | None:
         if record.get("messages") is not None:
