@@ -14,7 +14,7 @@ from seqrec.config.limits import (
     MAX_ROWS,
     MAX_STEPS,
 )
-from seqrec.config.trainer import spell_out
+from seqrec.config.trainer import TrackerName, as_list, spell_out
 from seqrec.config.tuning import FullTuning, LoraTuning
 
 Precision = Annotated[Literal["auto", "float32", "bfloat16"], BeforeValidator(spell_out)]
@@ -86,5 +86,7 @@ class TextTrainerConfig(Block):
     """Steps between two samples of the model's answers, which are printed; 0: none."""
     sample_tokens: int = Field(default=60, gt=0, le=MAX_ITEMS)
     """Longest sample, in tokens."""
+    tracker: Annotated[list[TrackerName], BeforeValidator(as_list)] = []
+    """Experiment trackers that repeat the log of the run, one or a list."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of new weights, of dropout and of the order of the data."""

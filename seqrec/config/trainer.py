@@ -22,7 +22,7 @@ def spell_out(precision: Any) -> Any:
 TrackerName = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 
 
-def _as_list(names: Any) -> Any:
+def as_list(names: Any) -> Any:
     return [names] if isinstance(names, str) else names or []
 
 
@@ -74,7 +74,7 @@ class TrainerConfig(Block):
     bf16 is another name of bfloat16."""
     checkpoint_minutes: float = Field(default=10, gt=0, le=1e6)
     """Minutes between two checkpoints within an epoch."""
-    tracker: Annotated[list[TrackerName], BeforeValidator(_as_list)] = []
+    tracker: Annotated[list[TrackerName], BeforeValidator(as_list)] = []
     """Experiment trackers that repeat the log of the run: tensorboard, mlflow, wandb, one or a
     list."""
     seed: int = Field(default=0, ge=0, lt=2**32)

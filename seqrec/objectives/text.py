@@ -197,6 +197,7 @@ class TextObjective(Objective):
             fit_settings(trainer),
             count_flops=partial(language_flops, self.model),
             should_stop=should_stop,
+            tracker=self.tracker,
             more_callbacks=[self._build_samples()] if trainer.sample_steps else [],
         )
 
