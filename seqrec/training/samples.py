@@ -45,7 +45,8 @@ class Samples(Callback):
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         step = trainer.global_step
-        if not self.steps or step == self._last or step % self.steps or not trainer.is_global_zero:
+        is_due = self.steps and step and step != self._last and step % self.steps == 0
+        if not is_due or not trainer.is_global_zero:
             return
         self._last = step
         prompt = self.prompts(step // self.steps - 1)
