@@ -187,7 +187,7 @@ def _is_setting(key: str) -> bool:
 def _may_grow(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Return True if only the number of epochs grows, on which no earlier epoch depends."""
     trainer = now["trainer"]
-    depends = trainer["epochs_without_dropout"] or trainer["refit"]
+    depends = trainer.get("epochs_without_dropout") or trainer.get("refit")
     is_free = trainer["schedule"] == "constant" and not depends
     return is_free and trainer["max_epochs"] >= before["trainer"]["max_epochs"]
 
