@@ -21,6 +21,7 @@ FILES = {
     "reinforcement.json": None,
     "distillation.json": None,
     "stores.json": None,
+    "serving.json": None,
     "engine.json": CATALOGS_FILE,
     "peers.json": PEERS_FILE,
 }
@@ -65,6 +66,11 @@ TITLES = {
     "memory": "Distillation: memory",
     "store-lists": "Vector stores: lists of MovieLens-1M",
     "store-million": "Vector stores: a million simulated titles",
+    "throughput": "Server: requests a second",
+    "sizes": "Server: latency by size of the catalog",
+    "endurance": "Server: a long load, every answer checked",
+    "reloads": "Server: reloads under load",
+    "ends": "Server: SIGTERM under load",
     "screening": "Objectives, pairs and SFT shares on validation",
 }
 HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")

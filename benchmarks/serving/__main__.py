@@ -8,7 +8,7 @@ from importlib import import_module
 
 from benchmarks.engine.__main__ import parse_options, run
 
-NAMES = ("throughput", "catalogs", "endurance", "reloads", "ends")
+NAMES = ("throughput", "sizes", "endurance", "reloads", "ends")
 MODULE = "benchmarks.serving"
 
 

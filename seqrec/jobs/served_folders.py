@@ -49,7 +49,8 @@ def load_model(
     served = serve_model(model, None if is_folder else data, None, None)
     if retrieval == HNSW and isinstance(served.ranker, Recommender):
         index = build_index(served.ranker.item_embeddings(), HNSW)
-        served = replace(served, search=partial(served.ranker.rank_by_index, index))
+        search = partial(served.ranker.rank_by_index, index, is_rescored=True)
+        served = replace(served, search=search)
     elif retrieval != FLAT and isinstance(served.ranker, Recommender):
         served = replace(served, search=get_search(served.ranker, retrieval))
     else:
