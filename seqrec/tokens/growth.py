@@ -63,7 +63,8 @@ def replace_items(
 ) -> PreTrainedTokenizerFast:
     """Return a copy of a tokenizer whose block of items is that of another catalog.
 
-    Words before the items keep their tokens; words after them follow the new items.
+    Words before the items keep their tokens; words after them follow the new items. Spaces before
+    new items are treated as before old ones.
 
     Args:
         tokenizer: of items, or a language model's that was grown by items.
@@ -80,9 +81,12 @@ def replace_items(
         return replaced
     replaced, kept = copy.deepcopy(tokenizer), set(before)
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    state["added_tokens"] = [one for one in state["added_tokens"] if one["content"] in kept]
+    added = {one["content"]: one for one in state["added_tokens"]}
+    like = added[item_token(old_ids[0])]
+    state["added_tokens"] = [one for word, one in added.items() if word in kept]
     replaced._tokenizer = Tokenizer.from_str(json.dumps(state))  # type: ignore[assignment]
-    replaced.add_tokens([AddedToken(word, normalized=False, special=False) for word in block])
+    settings = {key: like[key] for key in ("lstrip", "rstrip", "single_word", "normalized")}
+    replaced.add_tokens([AddedToken(word, special=False, **settings) for word in block])
     return replaced
 
 

@@ -10,12 +10,16 @@ import torch
 from transformers import BertConfig, BertModel
 
 import seqrec
+from seqrec.data.catalog import catalog_fingerprint, write_items
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.models import SeqRecForNextItem
 from seqrec.models.weights import read_weights
 from seqrec.ranking.recommender import Recommender
-from seqrec.tokens.tokenizer import load_tokenizer
-from tests.tiny_language_models import byte_tokenizer
+from seqrec.tokens.growth import grow_tokenizer
+from seqrec.tokens.tokenizer import item_token, load_tokenizer, tokenizer_fingerprint
+from tests.conftest import small_config
+from tests.tiny_language_models import byte_tokenizer, tiny_config
 
 QUICK = [
     "data.max_length=12",
@@ -112,6 +116,45 @@ def test_old_rows_and_scores_stay_and_new_items_have_scores(run, encoder, tmp_pa
     assert all(len(one) == 5 for one in lists)
     counts = [one.recommend([[]], k=3) for one in (old, new)]
     assert counts[0] == counts[1]
+
+
+def test_a_model_over_a_language_models_decoder_grows_with_its_tokenizer(tmp_path):
+    ids = [f"t{item}" for item in range(60)]
+    tokenizer = grow_tokenizer(byte_tokenizer(), list(map(item_token, ids))).tokenizer
+    tokenizer = grow_tokenizer(tokenizer, ["<mood:calm>"]).tokenizer
+    tokenizer.unk_token = "<|im_start|>"
+    backbone = tiny_config("gemma3", vocab_size=320)
+    config = small_config(
+        backbone_config=backbone,
+        num_items=60,
+        padded_num_items=64,
+        first_item_token=259,
+        catalog_fingerprint=catalog_fingerprint(ids),
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+    )
+    SeqRecForNextItem(config).save_pretrained(tmp_path / "old")
+    tokenizer.save_pretrained(tmp_path / "old")
+    items = pl.DataFrame({"item": range(60), "item_id": ids})
+    write_items(items, np.arange(60), tmp_path / "old" / "items.parquet")
+    new = pl.DataFrame({"item_id": ["t3", "n1", "n2"], "neighbours": ["", "t3|t4", "t5"]})
+    result = seqrec.extend(tmp_path / "old", items=new, out=tmp_path / "new")
+    assert (result["new"], result["tokens"]) == (2, 322)
+    first, second = (Recommender.from_pretrained(tmp_path / name) for name in ("old", "new"))
+    known, _ = first.known_items([["t3", "t9"], ["t59"]])
+    scores = [one.score_tiles(known)(0, 60).numpy() for one in (first, second)]
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
+    vectors = second.item_embeddings()
+    assert np.array_equal(vectors[:60], first.item_embeddings())
+    np.testing.assert_allclose(vectors[60], vectors[3:5].mean(axis=0), atol=1e-6)
+    grown = load_tokenizer(tmp_path / "new")
+    text = "calm <item:n2>, <mood:calm>"
+    words = grown.convert_ids_to_tokens(grown(text)["input_ids"])
+    assert words[-1] == "<mood:calm>" and "<item:n2>" in words
+    assert grown.decode(grown(text)["input_ids"]) == text
+    rows = [read_weights(one.folder)["backbone.embed_tokens.weight"] for one in (first, second)]
+    moods = [one.get_vocab()["<mood:calm>"] for one in (tokenizer, grown)]
+    assert moods == [319, 321] and torch.equal(rows[0][319], rows[1][321])
+    assert second.model.config.backbone_config.num_tokens == 322
 
 
 def test_items_with_named_neighbours_start_from_their_mean(plain, tmp_path):
