@@ -3,8 +3,6 @@
 Screenshots are left in ``build/screenshots``.
 """
 
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,19 +10,23 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import uvicorn
 
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.ranking.evidence import find_evidence
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading
-from seqrec.serving.app import build_app
 from seqrec.serving.page_sources import PageSources
-from seqrec.serving.server import format_url, open_socket
-from tests.serving.conftest import build_context, save_titled_model, slot_for
+from tests.serving.browsing import (
+    expected_titles,
+    listed,
+    run_in_thread,
+    visit,
+    wait_for_history,
+)
+from tests.serving.conftest import save_titled_model, slot_for
 from tests.serving.test_page import simulate_log
-from tests.serving.webdriver import Browser, find_programs, open_browser
+from tests.serving.webdriver import find_programs, open_browser
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 TITLES = {
@@ -37,20 +39,6 @@ EVALUATION = {
     "rows": [["film", "0.2185 (0.1919 to 0.2439)"], ["<b>other</b>", "0.1000"]],
     "notes": ["leave-one-out test; 943 queries"],
 }
-
-
-@contextmanager
-def run_in_thread(slots, **settings):
-    """The address of a server that answers in this process."""
-    context = build_context(slots, **settings)
-    bound = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(build_app(context), log_config=None, ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    with bound:
-        thread.start()
-        yield format_url(bound)
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -100,28 +88,6 @@ def page(browser, address):
     yield browser
     errors = [line for line in browser.log() if "log/user?id=nobody" not in line]
     assert not errors
-
-
-def visit(browser: Browser, url: str) -> None:
-    """Open an address anew and wait for its lists and reasons."""
-    browser.open("about:blank")
-    browser.open(url)
-    browser.wait("document.body.dataset.explained")
-
-
-def wait_for_history(browser: Browser, length: int) -> None:
-    browser.wait(f"document.querySelectorAll('#history li').length === {length}")
-    browser.wait("!document.body.classList.contains('is-busy')")
-
-
-def listed(browser: Browser, column: int = 0) -> list[str]:
-    return browser.texts(f".column:nth-child({column + 1}) .title")
-
-
-def expected_titles(ranker: Recommender, history, **rules) -> list[str]:
-    (pairs,) = ranker.recommend([history], k=10, **rules)
-    titles = dict(zip(ranker.item_ids, ranker.titles, strict=True))
-    return [titles[item_id] for item_id, _ in pairs]
 
 
 def test_a_history_is_built_by_keys_and_clicks_and_the_lists_follow(page, rankers, address):
