@@ -41,7 +41,7 @@ Retrieval = Annotated[
     ),
 ]
 Engine = Annotated[
-    str, typer.Option(help="What computes the models: torch, or onnx, faster on a CPU.")
+    str, typer.Option(help="What computes the models: torch, or onnx, faster for short histories.")
 ]
 Evaluation = Annotated[
     Path | None, typer.Option(help="Folder of seqrec evaluate --out, whose table the page shows.")
