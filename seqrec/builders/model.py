@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from seqrec.config.model import ContentConfig, ModelConfig
 from seqrec.config.recipe import Recipe
@@ -21,7 +22,6 @@ from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig, EnsembleDecoder
 from seqrec.models.growth import pad_size
-from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import association_vectors
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.models.transition_prior.kinds import build_transition_prior
@@ -60,16 +60,31 @@ def build_model(
     catalog_fingerprint: str,
     tokenizer_fingerprint: str,
     grammar: Grammar | None = None,
+    language_model: PreTrainedModel | None = None,
 ) -> SeqRecForNextItem:
-    """Return a model with random weights from torch's generator and its initial data."""
+    """Return a model with random weights from torch's generator and its initial data.
+
+    Args:
+        config: the ``model`` block.
+        tokens: of the items.
+        initial: data of catalog and log.
+        vocab_size: tokens of the tokenizer.
+        max_length: items or events of a history.
+        catalog_fingerprint: of the items.
+        tokenizer_fingerprint: of the tokenizer.
+        grammar: of the events; None: items only.
+        language_model: whose decoder is used; it has the tokens. None: a native decoder.
+    """
     num_features = len(grammar.features) if grammar else 0
     is_spread = config.event_vectors == "each"
     block_size = event_block_size(tokens.block_size, num_features) if is_spread else 1
-    backbone: SeqRecDecoderConfig | EnsembleConfig = decoder_config(
+    backbone: PreTrainedConfig = decoder_config(
         config, tokens, vocab_size=vocab_size, max_length=max_length * block_size
     )
     if config.num_members > 1:
         backbone = EnsembleConfig(member_config=backbone, num_members=config.num_members)
+    if language_model is not None:
+        backbone = language_model.base_model.config  # type: ignore[assignment]
     initial = initial or InitialData(None, None, None, np.zeros(tokens.num_items, np.int64))
     transition_prior = content = None
     if config.content is not None and initial.content is not None:
@@ -78,28 +93,35 @@ def build_model(
         transition_prior = prior_settings(
             config.transition_prior, num_edges=len(initial.transitions.target)
         )
-    model = SeqRecForNextItem(
-        SeqRecConfig(
-            backbone_config=backbone,
-            head=config.head,
-            causal=config.causal,
-            cosine_scale=config.cosine_scale,
-            num_items=tokens.num_items,
-            padded_num_items=pad_size(tokens.num_items),
-            first_item_token=tokens.blocks.first_token,
-            max_length=max_length,
-            catalog_fingerprint=catalog_fingerprint,
-            tokenizer_fingerprint=tokenizer_fingerprint,
-            content=content,
-            transition_prior=transition_prior,
-            events=grammar.to_dict() if grammar and grammar.features else None,
-            event_vectors=config.event_vectors,
-        )
+    model_config = SeqRecConfig(
+        backbone_config=backbone,
+        head=config.head,
+        causal=config.causal,
+        cosine_scale=config.cosine_scale,
+        num_items=tokens.num_items,
+        padded_num_items=pad_size(tokens.num_items),
+        first_item_token=tokens.blocks.first_token,
+        max_length=max_length,
+        catalog_fingerprint=catalog_fingerprint,
+        tokenizer_fingerprint=tokenizer_fingerprint,
+        content=content,
+        transition_prior=transition_prior,
+        events=grammar.to_dict() if grammar and grammar.features else None,
+        event_vectors=config.event_vectors,
+        head_size=config.head_size,
+        word_head=config.word_head,
     )
+    if language_model is None:
+        model = SeqRecForNextItem(model_config)
+    else:
+        model = SeqRecForNextItem.over(model_config, language_model)
     item_counts = torch.from_numpy(initial.item_counts)
     embedding = model.get_input_embeddings()
     if initial.neighbours is not None:
-        load_start_vectors(model, tokens, initial.neighbours, config.initializer_range)
+        rows: Any = embedding.weight
+        is_new = language_model is None
+        std = config.initializer_range if is_new else float(rows.detach().std())
+        load_start_vectors(model, tokens, initial.neighbours, std)
     if isinstance(embedding, ContentEmbedding) and initial.content is not None:
         embedding.load_content(torch.from_numpy(initial.content), item_counts)
     if model.transition_prior is not None and initial.transitions is not None:
@@ -160,8 +182,7 @@ def load_start_vectors(
     first = tokens.blocks.first_token
     embeddings: list[Any] = [decoder.get_input_embeddings() for decoder in decoders]
     tables = [table.weight[first : first + tokens.num_items] for table in embeddings]
-    if isinstance(model.head, UntiedCatalogHead):
-        tables.append(model.head.table.weight[: tokens.num_items])
+    tables += [table.weight[: tokens.num_items] for table in model.head.tables]
     edges = neighbours.first_edge, neighbours.target, neighbours.weight
     with torch.no_grad():
         for table in tables:

@@ -12,7 +12,6 @@ from seqrec.config.recipe import Recipe
 from seqrec.evaluation.rating_baselines import RatedLog
 from seqrec.models import SeqRecForReward, SeqRecRewardConfig
 from seqrec.models.growth import pad_size
-from seqrec.models.heads import UntiedCatalogHead
 from seqrec.models.initial import rating_vectors
 from seqrec.models.reward import RewardMember
 from seqrec.tokens.streams.ratings import FIRST_LEVEL
@@ -36,7 +35,7 @@ def build_reward_model(
     model = SeqRecForReward(
         SeqRecRewardConfig(
             backbone_config=decoder,
-            head=config.head,
+            head=config.head,  # type: ignore[arg-type]
             intermediate_size=config.intermediate_size,
             dropout=config.dropout,
             num_items=tokens.num_items,
@@ -64,8 +63,7 @@ def _set_vectors(member: RewardMember, rated: RatedLog, tokens: ItemTokens, std:
     first, num_items = tokens.blocks.first_token, tokens.num_items
     embedding: Any = member.backbone.get_input_embeddings()
     tables = [embedding.weight[first : first + num_items]]
-    if isinstance(member.items, UntiedCatalogHead):
-        tables.append(member.items.table.weight[:num_items])
+    tables += [table.weight[:num_items] for table in member.items.tables]
     is_rated = torch.from_numpy(np.unique(rated.items))
     for table in tables:
         vectors = rating_vectors(rated.items, rated.users, rated.ratings, num_items, table.shape[1])

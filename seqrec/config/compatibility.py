@@ -9,7 +9,14 @@ from seqrec.config.model import ModelConfig
 from seqrec.config.objective_config import ObjectiveConfig
 from seqrec.config.trainer import TrainerConfig
 
-NEXT_ITEM_KEYS = ("from_pretrained", "causal", "cosine_scale", "content", "transition_prior")
+NEXT_ITEM_KEYS = (
+    "from_pretrained",
+    "backbone",
+    "causal",
+    "cosine_scale",
+    "content",
+    "transition_prior",
+)
 """Keys of the model block that have no effect on a reward model."""
 EPOCH_KEYS = {
     "data": ("windows", "stride", "batch_size"),
@@ -227,6 +234,15 @@ EVENT_RULES = (
         ),
         "objective.events_share: no feature of data.events is learned; set is_learned: true for "
         "one, or leave it out",
+    ),
+    Rule(
+        lambda at: bool(at.learned_features) and at.model.head == "projected",
+        "data.events: feature {learned_feature} cannot be learned with model.head projected, whose "
+        "states are narrower than tokens; set is_learned: false",
+    ),
+    Rule(
+        lambda at: at.model.head == "projected" and at.objective.predicts_likes,
+        "model.head projected goes with next-item models, not {objective.name}",
     ),
     Rule(
         lambda at: at.model.time_bias is not None and not at.objective.reads_events,

@@ -12,6 +12,7 @@ from pydantic import (
 from seqrec.config.block import Block
 from seqrec.config.limits import MAX_FACTOR, MAX_LAYERS, MAX_WIDTH
 from seqrec.config.transition_prior import TransitionPriorConfig
+from seqrec.config.tuning import FullTuning, TuningConfig
 
 
 class ContentConfig(Block):
@@ -30,6 +31,27 @@ class ContentConfig(Block):
     cosine_scale, they are not scaled."""
 
 
+NATIVE_KEYS = (
+    "block",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "dropout",
+    "item_dropout",
+    "relative_bias",
+    "time_bias",
+    "gated_residual",
+    "causal",
+    "num_members",
+    "initializer_range",
+    "event_vectors",
+    "content",
+)
+"""Keys of decoders that seqrec builds itself, which a language model brings along or lacks."""
+LANGUAGE_KEYS = ("backbone_weights", "tuning", "word_head")
+"""Keys that describe the use of a language model."""
+
 OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")
 """Keys that may be set beside ``from_pretrained``."""
 
@@ -38,6 +60,18 @@ class ModelConfig(Block):
     from_pretrained: str | None = None
     """Run or model folder to start from; it sets all other keys of this block except dropout and
     item_dropout. null: train from random weights."""
+    backbone: str | None = None
+    """Language model whose decoder reads the histories: a folder in Hugging Face format, a GGUF
+    file, an installed package that carries one, or a name on the hub. Its tokenizer gets a token
+    for every item. null: a decoder of the keys from block on."""
+    backbone_weights: Literal["pretrained", "random"] = "pretrained"
+    """Weights that the language model starts from: its own, or random ones for a comparison of the
+    same size."""
+    tuning: TuningConfig = FullTuning()
+    """Weights of the language model that are trained: name full, frozen (only heads and the rows of
+    items), or lora (low-rank updates, heads and the rows of items)."""
+    word_head: bool = False
+    """Keep the head of the language model that answers in words, beside that of items."""
     block: Literal["sasrec", "llama", "hstu"] = "llama"
     """Type of the decoder blocks: sasrec (pre-norm), llama, or hstu (attention without softmax)."""
     hidden_size: int = Field(default=64, gt=0, le=MAX_WIDTH)
@@ -67,8 +101,11 @@ class ModelConfig(Block):
     num_members: int = Field(default=1, gt=0, le=MAX_LAYERS)
     """Number of decoders trained independently from different random weights; their predictions are
     averaged."""
-    head: Literal["tied", "untied"] = "tied"
-    """Output embeddings of the items: tied to the input embeddings, or a table of their own."""
+    head: Literal["tied", "untied", "projected"] = "tied"
+    """Output embeddings of the items: tied to the input embeddings, a table of their own, or a
+    table that is head_size wide, to which the states are projected."""
+    head_size: int | None = Field(default=None, gt=0, le=MAX_WIDTH)
+    """Width of the item vectors of head projected, which retrieval systems then hold."""
     cosine_scale: float | None = Field(default=None, gt=0, le=MAX_FACTOR)
     """Score items by this factor (the inverse softmax temperature) times the cosine; null: by the
     product, in which popular items gain from the length of their vectors."""
@@ -77,10 +114,10 @@ class ModelConfig(Block):
     event_vectors: Literal["each", "sum"] = "each"
     """Input of data.events. each: every token of an event has a position. sum: an event has one
     position, with the sum of its tokens' vectors; features then cannot be learned."""
-    initial_vectors: Literal["random", "associations", "ratings"] = "random"
+    initial_vectors: Literal["random", "associations", "ratings", "text"] = "random"
     """Initial item vectors: random; associations, from items that are near each other in training
-    histories; or ratings, from the training users' ratings, for a reward model (unrated items get
-    random ones)."""
+    histories; ratings, from the training users' ratings, for a reward model (unrated items get
+    random ones); or text, the mean of the words of the title, for a language model."""
 
     content: ContentConfig | None = None
     """Add a text embedding of each item's content to its vector, so that items without training
@@ -93,6 +130,8 @@ class ModelConfig(Block):
         """The block; with ``from_pretrained`` only the keys that were set, as others have no
         effect."""
         whole = dump(self)
+        if self.backbone is not None:
+            return {key: value for key, value in whole.items() if key not in NATIVE_KEYS}
         if self.from_pretrained is None:
             return whole
         return {key: value for key, value in whole.items() if key in self.model_fields_set}
@@ -104,6 +143,33 @@ class ModelConfig(Block):
                 f"hidden_size {self.hidden_size} must be a multiple of twice "
                 f"num_attention_heads {self.num_attention_heads}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_backbone(self) -> "ModelConfig":
+        if self.backbone is None:
+            for key in LANGUAGE_KEYS:
+                if key in self.model_fields_set and self.from_pretrained is None:
+                    raise ValueError(f"{key} goes with model.backbone; name a language model")
+            if self.initial_vectors == "text":
+                raise ValueError("initial_vectors text goes with model.backbone")
+            return self
+        if self.from_pretrained is not None:
+            raise ValueError("backbone starts a new model, and from_pretrained goes on with one")
+        for key in NATIVE_KEYS:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(
+                    f"{key} goes with decoders of seqrec's own, not with backbone "
+                    f"{self.backbone}; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_head(self) -> "ModelConfig":
+        if (self.head == "projected") != (self.head_size is not None):
+            raise ValueError("head projected and head_size go together")
+        if self.head == "projected" and (self.word_head or self.num_members > 1):
+            raise ValueError("head projected goes with word_head false and num_members 1")
         return self
 
     @model_validator(mode="after")

@@ -50,9 +50,9 @@ class SeqRecConfig(PreTrainedConfig):
     sub_configs = {"backbone_config": AutoConfig}
 
     backbone_config: dict | PreTrainedConfig
-    head: Literal["tied", "untied"]
+    head: Literal["tied", "untied", "projected"]
     """``tied``: the catalog head scores with the items' token embeddings; ``untied``: with rows of
-    its own."""
+    its own; ``projected``: with rows of its own that are narrower than the decoder."""
     causal: bool
     """A position attends to earlier positions only (true) or to the whole history (false)."""
     cosine_scale: float | None
@@ -75,10 +75,20 @@ class SeqRecConfig(PreTrainedConfig):
     event_vectors: Literal["each", "sum"] = "each"
     """``each``: every token of an event has a position; ``sum``: an event has one position, whose
     input is the sum of the vectors of its tokens."""
+    head_size: int | None = None
+    """Width of the item vectors of a ``projected`` head."""
+    word_head: bool = False
+    """The model also has the head that answers with tokens (``word_weight``)."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _build_config(self.backbone_config)
         super().__post_init__(**kwargs)
+
+    @property
+    def state_width(self) -> int:
+        """Width of states and item vectors, whose products are scores."""
+        assert isinstance(self.backbone_config, PreTrainedConfig)
+        return self.head_size or self.backbone_config.hidden_size
 
     @property
     def tokens_per_event(self) -> int:

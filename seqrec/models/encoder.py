@@ -10,6 +10,11 @@ from transformers import AutoModel, PreTrainedModel
 
 from seqrec.models.configuration import SeqRecConfig, padding_token
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.document_attention import (
+    attends_by_document,
+    flatten_documents,
+    use_document_attention,
+)
 from seqrec.models.documents import (
     additive_mask,
     document_mask,
@@ -18,6 +23,7 @@ from seqrec.models.documents import (
     mask_dtype,
 )
 from seqrec.models.ensemble import EnsembleDecoder
+from seqrec.models.heads import build_head, read_rows
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
@@ -33,6 +39,10 @@ class HistoryEncoder(PreTrainedModel):
     With ``event_vectors: sum`` the tokens of an event share a position. Rows then hold whole
     events, and all tokens of an event have its state.
 
+    States have the width of the catalog head's item vectors: a product of both is a score. A
+    language model attends within documents (``models/document_attention.py``), without a dense
+    mask; states of padding are then 0.
+
     A model with a time bias also takes ``times``: the time of the event at each position and the
     time up to which gaps are counted there, in microseconds since 1970, ``NO_TIME`` where
     unknown. Without ``times`` all times are unknown.
@@ -47,6 +57,9 @@ class HistoryEncoder(PreTrainedModel):
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
         self.backbone = AutoModel.from_config(config.backbone_config)
+        if config.causal and not isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+            use_document_attention(self.backbone)
+        self._add_head()
         if config.content is not None:
             tokens = self.get_input_embeddings()
             self.set_input_embeddings(
@@ -57,6 +70,17 @@ class HistoryEncoder(PreTrainedModel):
                     **config.content,
                 )
             )
+
+    def _add_head(self) -> None:
+        config = self.config
+        self.head = build_head(
+            config.head,
+            num_items=config.num_items,
+            padded_num_items=config.padded_num_items,
+            first_item_token=config.first_item_token,
+            hidden_size=config.backbone_config.hidden_size,  # type: ignore[union-attr]
+            head_size=config.head_size,
+        )
 
     @property
     def pad_token_id(self) -> int:
@@ -71,12 +95,16 @@ class HistoryEncoder(PreTrainedModel):
 
     def token_vectors(self, tokens: Int[Tensor, " S"]) -> Float[Tensor, "S D"]:
         """Return the output vectors of tokens: a state's product with one is the token's logit."""
-        return self.scale_vectors(self.get_input_embeddings()(tokens))
+        return self.scale_vectors(read_rows(self.get_input_embeddings(), tokens))
 
     def scale_vectors(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
         """Normalise vectors so that products are ``cosine_scale`` times cosines, if it is set."""
         scale = self.config.cosine_scale
         return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
+
+    def _read_out(self, states: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape W"]:
+        """Return a decoder's states as the head reads them."""
+        return self.scale_vectors(self.head.project(states))
 
     def hidden_states(
         self,
@@ -133,9 +161,9 @@ class HistoryEncoder(PreTrainedModel):
         inputs = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             output = self.backbone(**inputs, query_positions=query_positions, cache=cache)
-            return self.scale_vectors(output.last_hidden_state)
+            return self._read_out(output.last_hidden_state)
         states = self.backbone(**inputs).last_hidden_state
-        return self.scale_vectors(at_positions(states, query_positions))
+        return self._read_out(at_positions(states, query_positions))
 
     def _decode(
         self,
@@ -152,6 +180,8 @@ class HistoryEncoder(PreTrainedModel):
             more["inputs_embeds"] = self._sum_event_tokens(input_ids)
             documents = documents[:, ::size]
             times = None if times is None else times[:, size - 1 :: size]
+        if attends_by_document(self.backbone):
+            return self._decode_flat(documents, **more)
         if self.config.time_bias is not None and times is not None:
             more["gaps"] = gap_buckets(times)
         output = self.backbone(
@@ -163,7 +193,17 @@ class HistoryEncoder(PreTrainedModel):
             position_ids=document_positions(documents),
             **more,
         )
-        return self.scale_vectors(output.last_hidden_state)
+        return self._read_out(output.last_hidden_state)
+
+    def _decode_flat(
+        self, documents: Int[Tensor, "B P"], **inputs: Tensor
+    ) -> Float[Tensor, "B P W"]:
+        """Return the states of positions, computed in one row without padding."""
+        flat = flatten_documents(documents, self.backbone)
+        rows = {name: part.flatten(0, 1)[flat.positions][None] for name, part in inputs.items()}
+        states = self._read_out(self.backbone(**rows, **flat.arguments).last_hidden_state[0])
+        whole = states.new_zeros(documents.numel(), states.shape[1])
+        return whole.index_copy(0, flat.positions, states).unflatten(0, documents.shape)
 
     def _sum_event_tokens(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B P D"]:
         """Return the sum of the token vectors of every event.

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from seqrec.losses.bias import ExcludedItems, LogitBias, Rows
@@ -14,10 +16,11 @@ from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.document_attention import use_document_attention
 from seqrec.models.documents import last_positions
 from seqrec.models.encoder import HistoryEncoder
 from seqrec.models.ensemble import EnsembleDecoder
-from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
+from seqrec.models.heads import CatalogHead
 from seqrec.models.transition_prior.counts import TransitionPrior
 from seqrec.models.transition_prior.kinds import build_transition_prior
 from seqrec.models.transition_prior.recent_items import last_items, last_items_after
@@ -42,12 +45,10 @@ class SeqRecForNextItem(HistoryEncoder):
 
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
-        self.head: TiedCatalogHead | UntiedCatalogHead
-        if config.head == "tied":
-            self.head = TiedCatalogHead(config.num_items, config.first_item_token)
-        else:
-            width = self.backbone.config.hidden_size
-            self.head = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
+        self.word_head: nn.Linear | None = None
+        if config.word_head and not getattr(config.backbone_config, "tie_word_embeddings", True):
+            width, num_tokens = self.backbone.config.hidden_size, self.backbone.config.vocab_size
+            self.word_head = nn.Linear(width, num_tokens, bias=False)
         self.transition_prior: TransitionPrior | None = None
         if config.transition_prior is not None:
             self.transition_prior = build_transition_prior(
@@ -55,9 +56,42 @@ class SeqRecForNextItem(HistoryEncoder):
             )
         self.post_init()
 
+    @classmethod
+    def over(cls, config: SeqRecConfig, language_model: PreTrainedModel) -> Self:
+        """Return a model over the decoder of a language model, which it shares; heads are new.
+
+        Args:
+            config: its ``backbone_config`` is that of the decoder.
+            language_model: with its word head, which is kept if ``config`` has one.
+        """
+        with torch.device("meta"):  # a second decoder takes no memory
+            model = cls(config)
+        model.backbone = language_model.base_model
+        use_document_attention(model.backbone)
+        model._add_head()
+        model.head.init_weights(model.backbone.config.initializer_range)
+        if model.word_head is not None:
+            model.word_head = language_model.get_output_embeddings()  # type: ignore[assignment]
+        if config.transition_prior is not None:
+            model.transition_prior = build_transition_prior(
+                config.num_items, config.transition_prior
+            )
+        return model
+
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, UntiedCatalogHead):
-            nn.init.normal_(module.table.weight, std=self.backbone.config.initializer_range)
+        if isinstance(module, CatalogHead):
+            module.init_weights(self.backbone.config.initializer_range)
+
+    def word_weight(self) -> Float[Tensor, "V D"]:
+        """Return the vector of every token, padding included, of a model with a word head.
+
+        A decoder's state has a token's logit as its product with it. States are those of
+        ``hidden_states``: a word head goes with heads that do not project them.
+        """
+        if not self.config.word_head:
+            raise ValueError("the model answers with items alone; set word_head in its config")
+        tokens: Any = self.get_input_embeddings() if self.word_head is None else self.word_head
+        return tokens.weight
 
     def item_weight(self) -> Float[Tensor, "I D"]:
         """Return the vector of every item; a hidden state's product with it is the score."""
@@ -178,10 +212,7 @@ class SeqRecForNextItem(HistoryEncoder):
 
     def use_sparse_gradients(self, is_sparse: bool) -> None:
         """Set whether lookups of tokens and items give sparse gradients, of the read rows only."""
-        tables = [self.get_input_embeddings()]
-        if isinstance(self.head, UntiedCatalogHead):
-            tables.append(self.head.table)
-        for table in tables:
+        for table in [self.get_input_embeddings(), *self.head.tables]:
             if isinstance(table, nn.Embedding):
                 table.sparse = is_sparse
 

@@ -17,7 +17,7 @@ from seqrec.models.documents import (
     find_document_ends,
     mask_dtype,
 )
-from seqrec.models.heads import TiedCatalogHead, UntiedCatalogHead
+from seqrec.models.heads import build_head
 from seqrec.models.native.blocks import Dropout
 from seqrec.models.native.decoder import SeqRecDecoder
 
@@ -73,11 +73,13 @@ class RewardMember(nn.Module):
         self.backbone = SeqRecDecoder(config.backbone_config)  # type: ignore[arg-type]
         width = self.backbone.config.hidden_size
         self.embed_ratings = nn.Embedding(config.num_rating_rows, width)
-        self.items: TiedCatalogHead | UntiedCatalogHead
-        if config.head == "tied":
-            self.items = TiedCatalogHead(config.num_items, config.first_item_token)
-        else:
-            self.items = UntiedCatalogHead(config.num_items, config.padded_num_items, width)
+        self.items = build_head(
+            config.head,
+            num_items=config.num_items,
+            padded_num_items=config.padded_num_items,
+            first_item_token=config.first_item_token,
+            hidden_size=width,
+        )
         self.head = RewardHead(config.num_items, width, config.intermediate_size, config.dropout)
 
     def hidden_states(

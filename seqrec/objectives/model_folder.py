@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from seqrec.data.catalog import write_items
 from seqrec.models.folder import ITEMS_FILE
+from seqrec.models.plain_weights import plain_weights
 from seqrec.models.weights import WEIGHTS_FILE
 
 
@@ -37,7 +38,7 @@ def write_model_folder(
     disable_progress_bar()
     aside = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside)
+    model.save_pretrained(aside, state_dict=plain_weights(model, model.state_dict()))
     tokenizer.save_pretrained(aside)
     write_items(items, item_counts, aside / ITEMS_FILE)
     share_weights(aside)
@@ -70,7 +71,8 @@ def write_weights(
         tokenizer.save_pretrained(folder)
         write_items(items, item_counts, folder / ITEMS_FILE)
     aside = folder / f"{WEIGHTS_FILE}.new"
-    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    plain = plain_weights(model, weights)
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in plain.items()}
     save_file(tensors, aside, metadata={"format": "pt"})
     share_weights(folder, aside.name)
     aside.replace(folder / WEIGHTS_FILE)

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqrec.builders.grammar import fit_coder
+from seqrec.builders.language import open_backbone, tune
 from seqrec.builders.model import build_initial_data, build_model
 from seqrec.builders.pretrained import START_KEY, open_trained
 from seqrec.config.recipe import Recipe
@@ -31,6 +32,8 @@ class Start(NamedTuple):
     coder: EventCoder | None
     """Codes event features and times; None if the model reads items alone."""
     events: EventTokens | None
+    language_model: PreTrainedModel | None = None
+    """The model of ``model.backbone``, which has a token for every item."""
 
     def get_model(
         self, recipe: Recipe, prepared: PreparedData, item_counts: Int[np.ndarray, " I"]
@@ -38,7 +41,7 @@ class Start(NamedTuple):
         """Return the trained model, or a new one with random weights."""
         if self.trained is not None:
             return self.trained
-        return build_model(
+        model = build_model(
             recipe.model,
             self.tokens,
             build_initial_data(recipe.model, prepared, item_counts),
@@ -47,7 +50,11 @@ class Start(NamedTuple):
             catalog_fingerprint=prepared.catalog_fingerprint,
             tokenizer_fingerprint=tokenizer_fingerprint(self.tokenizer),
             grammar=self.coder.grammar if self.coder else None,
+            language_model=self.language_model,
         )
+        if self.language_model is not None:
+            tune(model, recipe.model, len(self.tokenizer))
+        return model
 
 
 def open_start(
@@ -67,13 +74,17 @@ def open_start(
     """
     items = prepared.items()
     item_ids = items["item_id"].to_list()
-    trained = None
+    trained = language_model = None
     if recipe.model.from_pretrained is not None:
         trained, tokenizer = open_trained(recipe, prepared, check_start)
         coder = model_coder(trained.config, items, START_KEY)
     else:
         coder = fit_coder(recipe.data.events, recipe.model.time_bias, prepared)
-        tokenizer = build_tokenizer(item_ids, coder.grammar.words if coder else ())
+        words = coder.grammar.words if coder else ()
+        if recipe.model.backbone is None:
+            tokenizer = build_tokenizer(item_ids, words)
+        else:
+            language_model, tokenizer = open_backbone(recipe, items, words)
     tokens = ItemTokens.of(tokenizer, item_ids)
     events = EventTokens.of(tokenizer, tokens, coder) if coder else None
     if trained is None:
@@ -81,4 +92,4 @@ def open_start(
         tokenizer.model_max_length = recipe.data.max_length * block_size
     if coder is not None:
         check_times(prepared, coder.grammar)
-    return Start(trained, tokenizer, tokens, coder, events)
+    return Start(trained, tokenizer, tokens, coder, events, language_model)

@@ -54,7 +54,7 @@ class ModelRanker(Ranker):
         self.num_items = model.config.num_items
         self.is_refit = bool(getattr(model.config, "refit", False))
         self.encoded_positions = ENCODED_POSITIONS
-        self.width: int = model.backbone.config.hidden_size
+        self.width: int = model.config.state_width
 
     def without_cold_items(self) -> Self:
         """Return a ranker of the same model that ranks only the items that occur in training."""

@@ -61,15 +61,15 @@ def training_flops(
     table_weights = [part for table in tables for part in table.parameters() if part.ndim == 2]
     weights -= sum(part.numel() for part in table_weights)
     config = model.backbone.config
-    num_members, shared = 1, 1
+    num_members, shared, width = 1, 1, config.hidden_size
     if isinstance(model, SeqRecForReward):
         num_members = model.config.num_members
     else:
-        shared = model.config.tokens_per_position
+        shared, width = model.config.tokens_per_position, model.config.state_width
     attention = 12 * config.num_hidden_layers * config.hidden_size * row_length // shared
     return Flops(
         decoder=num_members * counts.positions // shared * (6 * weights + attention),
-        head=num_members * counts.targets * 6 * num_scored * config.hidden_size,
+        head=num_members * counts.targets * 6 * num_scored * width,
     )
 
 

@@ -1,0 +1,87 @@
+"""Language models as decoders of histories, from recipe fields: ``model.backbone``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from seqrec.builders.tuning import apply_tuning
+from seqrec.config.model import ModelConfig
+from seqrec.config.recipe import Recipe
+from seqrec.config.tuning import FrozenTuning, LoraTuning
+from seqrec.data.item_columns import item_texts
+from seqrec.errors import SeqRecError
+from seqrec.models.adapters import add_lora
+from seqrec.models.growth import grow_vocabulary
+from seqrec.models.language_model import LanguageModel, load_language_model
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.start_rows import StartRows, mean_rows, random_rows
+from seqrec.tokens.history_tokenizer import as_history_tokenizer, missing_special_tokens
+from seqrec.tokens.tokenizer import item_token
+
+BACKBONE_KEY = "model.backbone"
+NO_LAYERS = "dummy-target-modules"
+"""The name by which peft adds updates to no layer, only to rows of the vocabulary."""
+
+
+def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageModel:
+    """Return the language model of a recipe with a token for every item, and its tokenizer.
+
+    Args:
+        recipe: names the model.
+        items: table of the catalog.
+        words: words of the event grammar, which follow the items.
+
+    Raises:
+        SeqRecError: no such model, or histories that are longer than it reads.
+    """
+    config = recipe.model
+    assert config.backbone is not None
+    has_weights = config.backbone_weights == "pretrained"
+    model, tokenizer = load_language_model(config.backbone, has_weights=has_weights)
+    _check_length(recipe, model.config.get_text_config(decoder=True))
+    item_words = list(map(item_token, items["item_id"].to_list()))
+    special = missing_special_tokens(tokenizer)
+    new = [*special, *item_words, *words]
+    start: StartRows = random_rows(len(new))
+    if config.initial_vectors == "text":
+        texts = item_texts(items, ["title"], "model.initial_vectors")
+        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        start = mean_rows([[]] * len(special) + encoded + [[]] * len(words))
+    grown = grow_vocabulary(model, tokenizer, new, start).tokenizer
+    return LanguageModel(model, as_history_tokenizer(grown, set(new)))
+
+
+def _check_length(recipe: Recipe, config: Any) -> None:
+    """Refuse histories that are longer than the language model reads."""
+    positions = getattr(config, "max_position_embeddings", None)
+    events = recipe.data.events
+    length = recipe.data.max_length * (1 + (events.num_features if events else 0))
+    if positions is not None and length > positions:
+        raise SeqRecError(
+            f"data.max_length={recipe.data.max_length}: takes {length:,} positions, and "
+            f"{BACKBONE_KEY} {recipe.model.backbone} reads {positions:,}; lower it"
+        )
+
+
+def tune(model: SeqRecForNextItem, config: ModelConfig, num_tokens: int) -> Any:
+    """Set which weights of a model over a language model are trained; heads always are.
+
+    Args:
+        model: is changed.
+        config: the ``model`` block.
+        num_tokens: tokens of the tokenizer; from the first item on, all are new.
+
+    Returns:
+        The adapter of the decoder, as a ``peft.PeftModel``; None if it has none.
+    """
+    new = range(model.config.first_item_token, num_tokens)
+    reads_rows = config.head == "tied"
+    adapter = None
+    match config.tuning:
+        case LoraTuning():
+            adapter = apply_tuning(model.backbone, config.tuning, new)
+        case FrozenTuning() if reads_rows:
+            settings: dict[str, Any] = {"rank": 1, "alpha": 1.0, "target_modules": NO_LAYERS}
+            adapter = add_lora(model.backbone, trainable_rows=new, **settings)
+        case FrozenTuning():
+            apply_tuning(model.backbone, config.tuning)
+    return adapter
