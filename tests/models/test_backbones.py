@@ -15,7 +15,7 @@ from seqrec.errors import SeqRecError
 from seqrec.models.plain_weights import plain_weights
 from seqrec.objectives.model_folder import write_model_folder
 from seqrec.tokens.tokenizer import ItemTokens, history_text, tokenizer_fingerprint
-from tests.language import FAMILIES, save_tiny
+from tests.families import FAMILIES, save_tiny
 
 ITEM_IDS = [f"t {n}🙂" for n in range(30)]
 ITEMS = pl.DataFrame(

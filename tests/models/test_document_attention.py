@@ -11,7 +11,7 @@ from seqrec.models.document_attention import (
     flatten_documents,
     use_document_attention,
 )
-from tests.language import FAMILIES, SIZES, tiny_model
+from tests.families import FAMILIES, SIZES, tiny_model
 
 DOCUMENTS = torch.tensor([[1] * 21 + [2] * 3 + [3] * 20 + [0] * 4, [1] * 1 + [5] * 47])
 GEMMA2 = {

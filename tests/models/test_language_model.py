@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from seqrec.errors import SeqRecError
 from seqrec.models import language_model, language_source
 from seqrec.models.language_model import load_language_model
-from tests.language import FAMILIES, WORDS, save_tiny
+from tests.families import FAMILIES, WORDS, save_tiny
 
 
 @pytest.mark.parametrize("family", FAMILIES)
