@@ -1,4 +1,4 @@
-"""Which weights of a language model a recipe trains: all, none, or low-rank updates."""
+"""Weights of a language model that a recipe trains: all, none, or low-rank updates."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from seqrec.data.transitions import Transitions, count_transitions
 
 
 class Followed(NamedTuple):
-    """How often one item followed another in training."""
+    """Counts of the items that followed each item in training."""
 
     weight: float
     """A whole number of times, or a sum of weights that fall with the distance."""

@@ -1,4 +1,4 @@
-"""What the users of a prepared folder watched, looked up by their ids."""
+"""Histories of the users of a prepared folder, looked up by their ids."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

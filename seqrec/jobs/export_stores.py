@@ -33,7 +33,7 @@ FILTERED_COLUMN = "genres"
 
 
 class StoreOptions(NamedTuple):
-    """What is written to a store, and how."""
+    """The content of an export to a store, and its settings."""
 
     payload: Sequence[str]
     keep: int

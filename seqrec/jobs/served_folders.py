@@ -23,7 +23,7 @@ MAX_POINTER_BYTES = 1 << 16
 VERSION_LETTERS = 12
 
 Engines = Literal["torch", "onnx"]
-"""What computes a model: PyTorch, or ONNX Runtime."""
+"""The library that computes a model: PyTorch, or ONNX Runtime."""
 
 
 def load_model(

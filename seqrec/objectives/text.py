@@ -55,7 +55,7 @@ class TextSetup(NamedTuple):
 
 
 class Batching(NamedTuple):
-    """How records of text become batches."""
+    """The way from records of text to batches."""
 
     encode: Callable[[Any, str], Any]
     """Returns a record's example, or None."""

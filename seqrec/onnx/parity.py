@@ -22,7 +22,7 @@ FIRST_TIME = 1_000_000_000
 
 
 class Parity(NamedTuple):
-    """How far two rankers agree."""
+    """The agreement of two rankers."""
 
     histories: int
     max_logit_difference: float

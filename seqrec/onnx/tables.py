@@ -1,4 +1,4 @@
-"""What a program without seqrec needs beside the graph: ids, tokens, vectors, the prior's edges."""
+"""Tables for a program without seqrec beside the graph: ids, tokens, vectors, the prior's edges."""
 
 import json
 from pathlib import Path

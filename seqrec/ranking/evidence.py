@@ -21,24 +21,23 @@ MAX_LEFT_OUT = 50
 
 
 class Without(NamedTuple):
-    """What becomes of an item when one title is left out of the history."""
+    """The change of an item's score when one title is left out of the history."""
 
     rank: int
     factor: float | None
-    """How much more likely the title makes the item: its probability after the history, over
-    that after the history without the title. None if the system gives no probabilities, or if
-    nothing is left of the history."""
+    """The item's probability after the history, over that after the history without the title.
+    None if the system gives no probabilities, or if nothing is left of the history."""
 
 
 @dataclass(frozen=True)
 class TitleEvidence:
-    """What one title of a history says about an item."""
+    """Evidence of one title of a history for an item."""
 
     title: int
     """The title, a row of the catalog."""
     without: Without
     followed: Followed | None
-    """How often the item followed the title in training; None if never, or if it is unknown."""
+    """Times that the item followed the title in training; None if never, or if it is unknown."""
     cosine: float | None
     """Similarity of their vectors; None for a system without vectors."""
 

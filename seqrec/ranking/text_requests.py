@@ -31,7 +31,7 @@ class TextSearch:
     served: Served
     encode: Encode
     item_texts: Sequence[str]
-    """What the soft words of a request are compared with."""
+    """Texts that the soft words of a request are compared with."""
     weight: float = WEIGHT
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What words of requests may refer to in one catalog."""
+    """Names and values of one catalog that words of requests may refer to."""
 
     titles: dict[tuple[str, ...], list[int]]
     """Rows of the items of every title, by its normalised words."""

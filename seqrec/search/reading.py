@@ -1,4 +1,4 @@
-"""What a request was understood as: items, conditions on columns, and the rest of its words."""
+"""The reading of a request: items, conditions on columns, and the rest of its words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class RequestReading:
     text: str = ""
     """The words that are no condition, for a text encoder; empty if none is left."""
     notes: tuple[str, ...] = ()
-    """What was not understood, or could not be applied."""
+    """Words that were not understood, or could not be applied."""
     titles: tuple[str, ...] = field(default=(), compare=False)
     """Display names of ``items``."""
 

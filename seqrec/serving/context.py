@@ -1,4 +1,4 @@
-"""What the routes of a server share."""
+"""State that the routes of a server share."""
 
 import json
 from collections.abc import Mapping

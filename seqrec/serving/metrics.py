@@ -16,7 +16,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """What ``GET /metrics`` shows."""
+    """The numbers that ``GET /metrics`` shows."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()

@@ -6,14 +6,14 @@ from seqrec.serving.answers import Item, ModelIdentity
 
 
 class FollowedAnswer(BaseModel):
-    """How often an item followed a title in training."""
+    """Counts of an item after a title in training."""
 
     weight: float = Field(description="Times, or with is_weighted a sum of weights.")
     share: float = Field(description="Relative to everything that followed the title.")
 
 
 class TitleEvidenceAnswer(Item):
-    """What a title of the history says about an item."""
+    """Evidence of a title of the history for an item."""
 
     rank_without: int = Field(description="Rank of the item without this title.")
     factor: float | None = Field(
@@ -33,7 +33,7 @@ class EvidenceAnswer(Item):
 
 
 class CountingAnswer(BaseModel):
-    """How transitions were counted."""
+    """The way in which transitions were counted."""
 
     max_steps: int = Field(description="Largest distance, in items, that counts.")
     is_weighted: bool

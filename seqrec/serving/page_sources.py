@@ -1,4 +1,4 @@
-"""What the page shows beside the models' lists: users of a log, counts, an evaluation."""
+"""Data that the page shows beside the models' lists: users of a log, counts, an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

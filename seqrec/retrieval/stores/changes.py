@@ -10,7 +10,7 @@ from seqrec.retrieval.stores.columns import ID, list_payloads, list_vectors
 
 
 class Changes(NamedTuple):
-    """What must be done to stored rows so that they equal an export's."""
+    """Changes of stored rows after which they equal an export's."""
 
     rows: pa.Table
     """New rows and rows with another vector or column."""

@@ -14,7 +14,7 @@ METADATA_KEY = "seqrec"
 
 @dataclass(frozen=True)
 class Description:
-    """What a version of a table of items holds, and the model that its vectors belong to."""
+    """Description of a version of a table of items, and of the model that its vectors belong to."""
 
     version: str
     """Name of the version; later versions have larger names."""

@@ -20,7 +20,7 @@ class Address(NamedTuple):
 
     kind: str
     url: str
-    """As the store's client spells it."""
+    """Spelled as the store's client expects it."""
     name: str = DEFAULT_NAME
 
     @property

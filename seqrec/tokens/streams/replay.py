@@ -12,7 +12,7 @@ _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 @dataclass(frozen=True)
 class Replay:
-    """Which windows of a log are trained on."""
+    """The windows of a log that are trained on."""
 
     since: int
     """The first time of the new days, in microseconds since 1970."""

@@ -17,7 +17,7 @@ BuildBatch = Callable[[Sequence[Any], Sequence[int], Callable[[int], Any]], Any]
 
 
 class TextIndex(NamedTuple):
-    """Where the examples of text files are, and their sizes."""
+    """Places of the examples of text files, and their sizes."""
 
     places: Int[np.ndarray, "E 3"]
     lengths: Int[np.ndarray, " E"]
