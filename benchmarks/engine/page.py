@@ -71,6 +71,7 @@ TITLES = {
     "endurance": "Server: a long load, every answer checked",
     "reloads": "Server: reloads under load",
     "ends": "Server: SIGTERM under load",
+    "store-million-ann": "Vector stores: a million simulated titles under an index",
     "screening": "Objectives, pairs and SFT shares on validation",
 }
 HEAD = ("work", "system", "value", "ratio", "target", "met", "spread", "note")

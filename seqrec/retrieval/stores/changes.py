@@ -1,6 +1,6 @@
 """Rows that differ between an export and what a store holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class Changes(NamedTuple):
     """Some item that both have has another vector."""
 
 
-def find_changes(rows: pa.Table, stored: Sequence[pa.Table]) -> Changes:
+def find_changes(rows: pa.Table, stored: Iterable[pa.Table]) -> Changes:
     """Return the changes from the stored rows to the export's.
 
     Args:

@@ -65,9 +65,10 @@ class ChromaStore(Store):
 
     def get_live(self) -> str | None:
         try:
-            return (self._get(self.name).metadata or {}).get(LIVE)
+            pointer = self._get(self.name)
         except self._missing:
             return None
+        return self.check_own((pointer.metadata or {}).get(LIVE))
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         ann = Ann.from_settings(description.ann) or Ann("hnsw", links=64)

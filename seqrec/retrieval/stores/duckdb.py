@@ -58,10 +58,12 @@ class DuckStore(Store):
 
     def get_live(self) -> str | None:
         rows = self.connection.execute(
-            "SELECT comment FROM duckdb_views() WHERE view_name = ? AND schema_name = 'main'",
+            "SELECT comment FROM duckdb_views() WHERE view_name = $1 AND schema_name = 'main' "
+            "UNION ALL SELECT comment FROM duckdb_tables() WHERE table_name = $1 "
+            "AND schema_name = 'main'",
             [self.name],
         ).fetchall()
-        return rows[0][0] if rows else None
+        return self.check_own(rows[0][0]) if rows else None
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         table = self._table(description.version)
@@ -102,10 +104,9 @@ class DuckStore(Store):
         (found,) = [one for one in self.list_versions() if one.name == version]
         schema = build_schema(found.description.columns, found.description.width)
         with self.connection.cursor() as cursor:
-            rows = cursor.sql(f"SELECT * FROM {self._table(version)}")
-            batches = list(rows.to_arrow_reader(READ_ROWS)) if rows is not None else []
-        for batch in batches:
-            yield pa.Table.from_batches([batch]).cast(schema)
+            rows: Any = cursor.sql(f"SELECT * FROM {self._table(version)}")
+            for batch in rows.to_arrow_reader(READ_ROWS):
+                yield pa.Table.from_batches([batch]).cast(schema)
 
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
         conditions: list[str] = []

@@ -5,6 +5,7 @@ filled, checked, and then published. Stores differ in how they switch: a tag, a 
 pointer.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from seqrec.retrieval.stores.retries import call_with_retries
 from seqrec.retrieval.stores.scores import Measure
 
 T = TypeVar("T")
+
+VERSION = re.compile(r"\d{20}")
+"""Names of versions: the time of the export, to the microsecond."""
 
 Where = Mapping[str, str | int | float | bool]
 """Conditions that all hold: a column equals a value, or a list holds it."""
@@ -79,6 +83,8 @@ class Store(ABC):
     ann_kinds: ClassVar[Sequence[str]] = ()
     """Kinds of approximate indexes that it has."""
     batch_rows: ClassVar[int] = 4096
+    name: str
+    """Name of the table."""
     label: str
     """Kind, address without passwords, and name, for messages."""
     secret: str | None = None
@@ -123,6 +129,19 @@ class Store(ABC):
     @abstractmethod
     def drop(self, version: str) -> None:
         """Remove a version that is not live."""
+
+    def check_own(self, version: str | None) -> str:
+        """Return a version's name from what is live; refuse what others have made.
+
+        Raises:
+            SeqRecError: no name of a version.
+        """
+        if version is None or not VERSION.fullmatch(version):
+            raise SeqRecError(
+                f"{self.label}: {self.name!r} is there already, and is no export of seqrec; choose "
+                "another --name"
+            )
+        return version
 
     def check_rows(self, rows: pa.Table) -> None:
         """Refuse rows that this store cannot hold."""

@@ -55,6 +55,8 @@ class LanceStore(Store):
     def create(self, description: Description, schema: pa.Schema) -> None:
         described = schema.field(ID).with_metadata({METADATA_KEY: description.to_json()})
         schema = schema.set(0, described)
+        if self._exists():
+            self._describe(self._open())  # refuses to overwrite what others have made
         table = self.database.create_table(self.name, schema=schema, mode="overwrite")
         table.tags.create(description.version, table.version)
 

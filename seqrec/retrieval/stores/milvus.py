@@ -75,8 +75,8 @@ class MilvusStore(Store):
         prefix = f"{self.name}__"
         for name in self.client.list_collections():
             if name.startswith(prefix) and self.name in self._list_aliases(name):
-                return name.removeprefix(prefix)
-        return None
+                return self.check_own(name.removeprefix(prefix))
+        return self.check_own(None) if self.client.has_collection(self.name) else None
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         kinds, name = self._pymilvus.DataType, self._collection(description.version)

@@ -87,15 +87,11 @@ class PostgresStore(Store):
 
     def get_live(self) -> str | None:
         rows = self._fetch(
-            "SELECT relkind, obj_description(oid, 'pg_class') FROM pg_class "
+            "SELECT obj_description(oid, 'pg_class') FROM pg_class "
             "WHERE relname = %s AND pg_table_is_visible(oid)",
             [self.name],
         )
-        if rows and rows[0][0] != "v":
-            raise SeqRecError(
-                f"{self.label}: is a table, not a view of seqrec; choose another --name"
-            )
-        return rows[0][1] if rows else None
+        return self.check_own(rows[0][0]) if rows else None
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         table = self._table(description.version)

@@ -84,7 +84,7 @@ def publish_rows(
         description, resumed = _fill(store, rows, description, versions, progress)
         written, removed = len(rows) - resumed, 0
     progress("reading back")
-    _compare(store, rows, description)
+    store.attempt(partial(_compare, store, rows, description))
     progress("measuring the recall")
     recall = measure(LiveStore(store, description))
     _check_recall(store, description, recall)
@@ -108,7 +108,7 @@ def _plan_changes(
     fixed = ("width", "columns", "ann", "scores_are_products")
     if any(getattr(published, name) != getattr(description, name) for name in fixed):
         return None
-    changes = find_changes(rows, store.attempt(lambda: list(store.read(published.version))))
+    changes = store.attempt(lambda: find_changes(rows, store.read(published.version)))
     return None if changes.has_changed_vectors and not store.updates_at_once else changes
 
 
@@ -124,12 +124,8 @@ def _fill(
     missing = rows
     if same:
         description = newest_first(same)[0].description
-        batches = store.attempt(lambda: list(store.read(description.version)))
-        present = pa.chunked_array([batch[ID] for batch in batches], type=pa.string())
-        is_missing = np.isin(
-            rows[ID].to_numpy(), present.to_numpy(), invert=True, assume_unique=True
-        )
-        missing = rows.filter(pa.array(is_missing))
+        present = store.attempt(lambda: _read_ids(store, description.version))
+        missing = rows.filter(pa.array([id not in present for id in rows[ID].to_pylist()]))
     else:
         store.attempt(lambda: store.create(description, rows.schema))
     num_present, last = len(rows) - len(missing), time.monotonic()
@@ -146,11 +142,15 @@ def _fill(
     return description, num_present
 
 
+def _read_ids(store: Store, version: str) -> set[str]:
+    return {id for batch in store.read(version) for id in batch[ID].to_pylist()}
+
+
 def _compare(store: Store, rows: pa.Table, description: Description) -> None:
     """Refuse a version that differs from what was written."""
     row_by_id = {id: row for row, id in enumerate(rows[ID].to_pylist())}
     is_read = np.zeros(len(rows), dtype=bool)
-    for batch in store.attempt(lambda: list(store.read(description.version))):
+    for batch in store.read(description.version):
         ids = batch[ID].to_pylist()
         places = [row_by_id.get(id, -1) for id in ids]
         if -1 in places:

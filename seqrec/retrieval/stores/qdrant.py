@@ -42,7 +42,9 @@ class QdrantStore(Store):
         self.client = (
             QdrantClient(":memory:")
             if in_memory
-            else QdrantClient(url=address.url, api_key=key, timeout=TIMEOUT_SECONDS)
+            else QdrantClient(
+                url=address.url, api_key=key, timeout=TIMEOUT_SECONDS, check_compatibility=False
+            )
         )
 
     def close(self) -> None:
@@ -65,8 +67,8 @@ class QdrantStore(Store):
     def get_live(self) -> str | None:
         for alias in self.client.get_aliases().aliases:
             if alias.alias_name == self.name:
-                return alias.collection_name.removeprefix(f"{self.name}__")
-        return None
+                return self.check_own(alias.collection_name.removeprefix(f"{self.name}__"))
+        return self.check_own(None) if self.client.collection_exists(self.name) else None
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         models, ann = self._models, Ann.from_settings(description.ann)

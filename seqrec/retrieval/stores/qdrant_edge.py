@@ -39,7 +39,8 @@ class QdrantEdgeStore(Store):
         with needs_extra("qdrant"):
             import qdrant_edge
         self.label, self.secret = address.label, address.secret
-        self.folder, self._edge = Path(address.url) / address.name, qdrant_edge
+        self.name, self._edge = address.name, qdrant_edge
+        self.folder = Path(address.url) / address.name
         self._opened: tuple[str, Any] | None = None
 
     def close(self) -> None:
@@ -53,7 +54,7 @@ class QdrantEdgeStore(Store):
 
     def get_live(self) -> str | None:
         file = self.folder / LIVE
-        return file.read_text(encoding="utf-8") if file.exists() else None
+        return self.check_own(file.read_text(encoding="utf-8")) if file.exists() else None
 
     def create(self, description: Description, schema: pa.Schema) -> None:
         edge, ann = self._edge, Ann.from_settings(description.ann)
