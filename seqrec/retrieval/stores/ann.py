@@ -32,7 +32,7 @@ class Ann:
     lists: int = 0
     """Number of lists; 0: the square root of the number of items."""
     search_lists: int = 0
-    """Lists that are read by a search; 0: half of them."""
+    """Lists that are read by a search; 0: three quarters of them."""
 
     @classmethod
     def parse(cls, text: str) -> "Ann":
@@ -69,7 +69,7 @@ class Ann:
     def resolve(self, num_items: int) -> "Ann":
         """Return the settings with the number of lists that suits a catalog."""
         lists = self.lists or max(1, round(num_items**0.5))
-        return replace(self, lists=lists, search_lists=self.search_lists or max(1, lists // 2))
+        return replace(self, lists=lists, search_lists=self.search_lists or -(-3 * lists // 4))
 
 
 def check_kind(ann: Ann | None, label: str, kinds: Sequence[str]) -> None:

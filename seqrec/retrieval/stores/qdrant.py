@@ -12,15 +12,13 @@ from seqrec.retrieval.stores.columns import ID, build_rows, build_schema
 from seqrec.retrieval.stores.description import METADATA_KEY, Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
-from seqrec.retrieval.stores.qdrant_points import get_point_ids, list_points
+from seqrec.retrieval.stores.qdrant_points import INDEXES, get_point_ids, list_points
 from seqrec.retrieval.stores.scores import Measure
 from seqrec.retrieval.stores.urls import Address
 
 API_KEY = "QDRANT_API_KEY"
 READ_ROWS = 4000
 TIMEOUT_SECONDS = 60
-INDEXES = {"text": "keyword", "texts": "keyword", "integer": "integer", "number": "float"}
-"""Payload index of each type of column, which filtered searches need."""
 
 
 class QdrantStore(Store):

@@ -14,7 +14,7 @@ from seqrec.retrieval.stores.columns import ID, build_rows, build_schema
 from seqrec.retrieval.stores.description import Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
-from seqrec.retrieval.stores.qdrant_points import get_point_ids, list_points
+from seqrec.retrieval.stores.qdrant_points import INDEXES, get_point_ids, list_points
 from seqrec.retrieval.stores.scores import Measure
 from seqrec.retrieval.stores.urls import Address
 
@@ -71,6 +71,10 @@ class QdrantEdgeStore(Store):
         (folder / SHARD).mkdir(parents=True)
         config = edge.EdgeConfig(vectors=vectors, optimizers=optimizers)
         shard = edge.EdgeShard.create(str(folder / SHARD), config)
+        for column, type in description.columns.items():
+            if type in INDEXES:  # the graph gets links for filters by columns that have an index
+                kind = getattr(edge.PayloadSchemaType, INDEXES[type].capitalize())
+                shard.update(edge.UpdateOperation.create_field_index(column, kind))
         self._opened = description.version, shard
         self._write(description)
 

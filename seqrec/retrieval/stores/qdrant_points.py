@@ -11,6 +11,9 @@ from seqrec.retrieval.stores.columns import ID, list_payloads, list_vectors
 NAMESPACE = uuid.UUID("7b2f6a52-7d0e-5d0b-9a53-5f2f4a0c6a11")
 """Namespace of point ids: version 5 UUIDs of item ids."""
 
+INDEXES = {"text": "keyword", "texts": "keyword", "integer": "integer", "number": "float"}
+"""Payload index of each type of column, which filtered searches need."""
+
 
 def get_point_id(item_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, item_id))

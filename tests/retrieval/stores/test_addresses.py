@@ -99,7 +99,7 @@ def fail_always():
 
 def test_settings_of_indexes_are_checked():
     assert Ann.parse("hnsw:search_breadth=90,links=8") == Ann("hnsw", links=8, search_breadth=90)
-    assert Ann.parse("ivf").resolve(10_000) == Ann("ivf", lists=100, search_lists=50)
+    assert Ann.parse("ivf").resolve(10_000) == Ann("ivf", lists=100, search_lists=75)
     for text in ("flat", "hnsw:lists=3", "ivf:lists=0", "hnsw:links=x", "hnsw:links"):
         with pytest.raises(SeqRecError, match=f"--ann {text}: "):
             Ann.parse(text)
