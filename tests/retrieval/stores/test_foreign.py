@@ -38,7 +38,8 @@ def test_a_table_or_view_of_duckdb_stays(tmp_path, kind):
 
 
 def test_a_collection_of_chroma_stays(tmp_path):
-    client = chromadb.PersistentClient(str(tmp_path / "db"))
+    settings = chromadb.config.Settings(anonymized_telemetry=False)
+    client = chromadb.PersistentClient(str(tmp_path / "db"), settings=settings)
     collection = client.create_collection("items", embedding_function=None)
     collection.add(ids=["theirs"], embeddings=[[1.0, 2.0]])
     refuse_to_publish(f"chroma:{tmp_path / 'db'}")
