@@ -40,6 +40,7 @@ class MilvusStore(Store):
     ann_kinds = ("hnsw",)
 
     def __init__(self, address: Address, writes: bool) -> None:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it prints that a server is slow
         with needs_extra("milvus"):
             import pymilvus
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs errors that it raises
