@@ -201,7 +201,9 @@ class PostgresStore(Store):
         if self._searched == f"{description.version} {k}":
             return
         ann = Ann.from_settings(description.ann)
-        self._execute("SET enable_indexscan = " + ("off" if ann is None else "on"))
+        searches, scans = ("off", "on") if ann is None else ("on", "off")
+        self._execute(f"SET enable_indexscan = {searches}")
+        self._execute(f"SET enable_seqscan = {scans}")  # or small tables never use their index
         if ann is not None and ann.kind == "hnsw":
             breadth = min(max(ann.search_breadth, k), MOST_BREADTH)
             self._execute(f"SET hnsw.ef_search = {breadth}")
