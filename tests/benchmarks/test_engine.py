@@ -19,6 +19,7 @@ from benchmarks.preference import later
 from benchmarks.preference.later import RECALL, Judged, by_seed, mean_of, verdicts
 from benchmarks.quality import __main__ as quality
 from benchmarks.reinforcement import __main__ as reinforcement
+from benchmarks.serving import __main__ as serving
 from benchmarks.stores import __main__ as stores
 from seqrec.config.load import load_recipe
 from seqrec.evaluation.significance import holm, paired_randomization
@@ -36,7 +37,8 @@ def test_every_recipe_of_the_benchmarks_is_one(file):
 
 def test_every_measurement_has_a_title_on_the_page():
     names = {*quality.NAMES, *preference.NAMES, *distillation.NAMES, *TABLES, "wanted"}
-    names |= {*stores.NAMES, *reinforcement.NAMES, *engine.NAMES, *peers.MEASUREMENTS}
+    names |= {*serving.NAMES, *stores.NAMES}
+    names |= {*reinforcement.NAMES, *engine.NAMES, *peers.MEASUREMENTS}
     assert names == {*TITLES}
 
 
