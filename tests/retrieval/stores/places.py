@@ -28,9 +28,6 @@ def use_whole_chroma() -> None:
     sys.modules[marker.__name__] = marker
 
 
-use_whole_chroma()
-
-
 @contextmanager
 def serve_lancedb(folder: Path) -> Iterator[str]:
     yield f"lancedb:{folder / 'lance'}"
