@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
+from seqrec.builders.start_rows import build_start_rows
 from seqrec.builders.tuning import apply_tuning
 from seqrec.config.model import ModelConfig
 from seqrec.config.recipe import Recipe
 from seqrec.config.tuning import FrozenTuning, LoraTuning
-from seqrec.data.item_columns import item_texts
 from seqrec.errors import SeqRecError
 from seqrec.models.adapters import add_lora
 from seqrec.models.growth import grow_vocabulary
 from seqrec.models.language_model import LanguageModel, load_language_model
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.start_rows import StartRows, mean_rows, random_rows
+from seqrec.models.start_rows import StartRows, join_rows, mean_rows, random_rows
 from seqrec.tokens.history_tokenizer import as_history_tokenizer, missing_special_tokens
 from seqrec.tokens.tokenizer import item_token
 
 BACKBONE_KEY = "model.backbone"
+SOURCE_KEY = "model.initial_vectors"
+SOURCES = ("text", "model")
+"""Initial vectors of items that come from words or from another model."""
 NO_LAYERS = "dummy-target-modules"
 """The name by which peft adds updates to no layer, only to rows of the vocabulary."""
 
@@ -42,10 +45,10 @@ def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageM
     special = missing_special_tokens(tokenizer)
     new = [*special, *item_words, *words]
     start: StartRows = random_rows(len(new))
-    if config.initial_vectors == "text":
-        texts = item_texts(items, ["title"], "model.initial_vectors")
-        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        start = mean_rows([[]] * len(special) + encoded + [[]] * len(words))
+    if config.initial_vectors in SOURCES:
+        source = config.initial_vectors_of or config.initial_vectors
+        of_items = build_start_rows(source, tokenizer, items, ["title"], SOURCE_KEY)
+        start = join_rows(mean_rows([[]] * len(special)), of_items, mean_rows([[]] * len(words)))
     grown = grow_vocabulary(model, tokenizer, new, start).tokenizer
     return LanguageModel(model, as_history_tokenizer(grown, set(new)))
 

@@ -114,10 +114,14 @@ class ModelConfig(Block):
     event_vectors: Literal["each", "sum"] = "each"
     """Input of data.events. each: every token of an event has a position. sum: an event has one
     position, with the sum of its tokens' vectors; features then cannot be learned."""
-    initial_vectors: Literal["random", "associations", "ratings", "text"] = "random"
+    initial_vectors: Literal["random", "associations", "ratings", "text", "model"] = "random"
     """Initial item vectors: random; associations, from items that are near each other in training
     histories; ratings, from the training users' ratings, for a reward model (unrated items get
-    random ones); or text, the mean of the words of the title, for a language model."""
+    random ones); for a language model also text, the mean of the words of the title, or model, the
+    vectors of initial_vectors_of."""
+    initial_vectors_of: str | None = None
+    """Run or model folder whose item vectors start those of a language model, through a
+    least-squares map that is fitted to the means of the titles' words."""
 
     content: ContentConfig | None = None
     """Add a text embedding of each item's content to its vector, so that items without training
@@ -151,8 +155,8 @@ class ModelConfig(Block):
             for key in LANGUAGE_KEYS:
                 if key in self.model_fields_set and self.from_pretrained is None:
                     raise ValueError(f"{key} goes with model.backbone; name a language model")
-            if self.initial_vectors == "text":
-                raise ValueError("initial_vectors text goes with model.backbone")
+            if self.initial_vectors in ("text", "model"):
+                raise ValueError(f"initial_vectors {self.initial_vectors} goes with model.backbone")
             return self
         if self.from_pretrained is not None:
             raise ValueError("backbone starts a new model, and from_pretrained goes on with one")
@@ -162,6 +166,12 @@ class ModelConfig(Block):
                     f"{key} goes with decoders of seqrec's own, not with backbone "
                     f"{self.backbone}; leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "ModelConfig":
+        if (self.initial_vectors == "model") != (self.initial_vectors_of is not None):
+            raise ValueError("initial_vectors model and initial_vectors_of go together")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from seqrec.config.text_recipe import TextRecipe
 
 PATH_KEYS = {
     "data": ("pairs", "labels", "validation"),
-    "model": ("from_pretrained", "backbone", "adapter"),
+    "model": ("from_pretrained", "backbone", "adapter", "initial_vectors_of"),
     "objective": ("reference", "cache", "teachers", "teacher"),
 }
 """Keys of each block that hold a path, or a list of paths."""

@@ -69,3 +69,12 @@ def mapped_rows(vectors: Float[Tensor, "W F"], anchors: StartRows) -> StartRows:
         return targets.float()
 
     return map_into
+
+
+def join_rows(*parts: StartRows) -> StartRows:
+    """Return the rows of several kinds of words, one kind after the other."""
+
+    def join(table: Float[Tensor, "V D"]) -> Float[Tensor, "W D"]:
+        return torch.cat([part(table).to(table.device) for part in parts])
+
+    return join

@@ -179,3 +179,29 @@ def test_histories_longer_than_the_model_reads_are_refused(tmp_path):
     recipe = load_recipe("sft", [f"model.backbone={save_tiny(tmp_path)}", "data.max_length=3000"])
     with pytest.raises(SeqRecError, match="takes 3,000 positions, and model.backbone .* 2,048"):
         open_backbone(recipe, ITEMS, ())
+
+
+def test_items_start_from_their_words_or_from_the_vectors_of_another_model(tmp_path, monkeypatch):
+    base = save_tiny(tmp_path / "base", "llama")
+    words, tokenizer, _ = build(base, "model.initial_vectors=text")
+    first = words.config.first_item_token
+    table = words.get_input_embeddings().weight
+    tokens = tokenizer("Toy Story 7", add_special_tokens=False)["input_ids"]
+    torch.testing.assert_close(table[first + 7], table[tokens].mean(dim=0))
+
+    class Other:
+        item_ids = ITEM_IDS[::-1]
+
+        def item_vectors(self):
+            return (table[first : first + 30].detach().numpy()[::-1] * 3 + 1).copy()
+
+    monkeypatch.setattr(
+        "seqrec.builders.start_rows.Recommender.from_pretrained", lambda folder: Other()
+    )
+    settings = ("model.initial_vectors=model", "model.initial_vectors_of=other")
+    mapped = build(base, *settings)[0].get_input_embeddings().weight
+    torch.testing.assert_close(
+        mapped[first : first + 30], table[first : first + 30], atol=1e-4, rtol=1e-3
+    )
+    with pytest.raises(SeqRecError, match="initial_vectors_of go together"):
+        build(base, "model.initial_vectors=model")
