@@ -256,6 +256,7 @@ def test_recommend_for_a_history_exact_and_through_an_exported_index(
     )
     assert code == 0 and "recall@10 of hnsw against exact" in shown
     index = tmp_path / "export" / "items" / "flat"
+    capsys.readouterr()
     found = json.loads(call(capsys, *arguments, "--index", index)[1])
     assert [r["item_id"] for r in found["recommendations"]] == [
         r["item_id"] for r in exact["recommendations"]

@@ -41,6 +41,7 @@ TITLES = {
     "ml-1m": "The best recipe of MovieLens-1M A beside tuned baselines",
     "beauty": "The best recipe of Beauty beside tuned baselines",
     "later": "Global-time splits",
+    "growing": "A catalog that grows, and a week of new data",
     "cold": "Cold-start items",
     "ablations": "Ablations",
     "rectools-softmax": "Training, full softmax, beside RecTools",

@@ -98,7 +98,7 @@ def _schema(settings: Mapping[str, Any]) -> type[Recipe] | type[TextRecipe]:
     name = objective.get("name") if isinstance(objective, dict) else None
     members = get_args(TextRecipe.model_fields["objective"].annotation)
     names = {one for member in members for one in get_args(_get_name_type(member))}
-    return TextRecipe if name in names else Recipe
+    return TextRecipe if isinstance(name, str) and name in names else Recipe
 
 
 def format_yaml(settings: Mapping[str, Any]) -> str:

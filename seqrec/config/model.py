@@ -137,7 +137,7 @@ class ModelConfig(Block):
         if self.backbone is not None:
             return {key: value for key, value in whole.items() if key not in NATIVE_KEYS}
         if self.from_pretrained is None:
-            return whole
+            return {key: value for key, value in whole.items() if key not in LANGUAGE_KEYS}
         return {key: value for key, value in whole.items() if key in self.model_fields_set}
 
     @model_validator(mode="after")
@@ -153,7 +153,7 @@ class ModelConfig(Block):
     def _check_backbone(self) -> "ModelConfig":
         if self.backbone is None:
             for key in LANGUAGE_KEYS:
-                if key in self.model_fields_set and self.from_pretrained is None:
+                if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key} goes with model.backbone; name a language model")
             if self.initial_vectors in ("text", "model"):
                 raise ValueError(f"initial_vectors {self.initial_vectors} goes with model.backbone")

@@ -126,7 +126,7 @@ class _Part(NamedTuple):
         num_items = model.num_learned
         scores = get_distribution(model, batch, 1.0)
         log_prob = scores.logits(slice(0, num_items)).double().log_softmax(dim=1).cpu()
-        slates = np.broadcast_to(np.arange(num_items)[:, None], (len(prompts), num_items, 1))
+        slates = np.tile(np.arange(num_items)[:, None], (len(prompts), 1, 1))
         rewards = torch.from_numpy(compute_rewards(reward, prompts, slates))
         mean = (log_prob.exp() * rewards).sum(dim=1, keepdim=True)
         spread = (log_prob.exp() * (rewards - mean) ** 2).sum(dim=1).sqrt()

@@ -186,16 +186,9 @@ def _write_shards(
         SeqRecError: too little space on the disk, or shards of another cache.
     """
     parts, k = get_parts_folder(out), header["k"]
+    _count_shards(parts, header, out, largest)  # before a folder is made for the lock
     with lock_output(out):
-        there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
-        done = len(there)
-        left = largest - max_cache_bytes(done, sum(there), k)
-        free = free_bytes(parts)
-        if left > free:
-            raise SeqRecError(
-                f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
-                "free some or lower --k"
-            )
+        done = _count_shards(parts, header, out, largest)
         refuse_existing(out, overwrite)
         begin_parts(parts, CACHE_FILE, header, overwrite=overwrite)
         for number, shard in enumerate(_compute_shards(Teachers(teachers), stream, k, done), done):
@@ -204,6 +197,23 @@ def _write_shards(
             aside.replace(parts / shard_name(number))
         swap_in(parts, out)
     return done
+
+
+def _count_shards(parts: Path, header: dict[str, Any], out: Path, largest: int) -> int:
+    """Return the number of shards that an earlier run had written.
+
+    Raises:
+        SeqRecError: too little space on the disk for the others.
+    """
+    there = count_shard_rows(parts) if has_header(parts, CACHE_FILE, header) else []
+    left = largest - max_cache_bytes(len(there), sum(there), header["k"])
+    free = free_bytes(parts)
+    if left > free:
+        raise SeqRecError(
+            f"--out {out}: needs up to {left / 1e6:,.0f} MB, {free / 1e6:,.0f} are free; "
+            "free some or lower --k"
+        )
+    return len(there)
 
 
 @torch.no_grad()

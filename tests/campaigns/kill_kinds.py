@@ -183,6 +183,13 @@ def _export(call: Call, to: str) -> None:
     seqrec.export(world / "start", data=data, out=call.out, to=to, overwrite=True)
 
 
+def _extend(call: Call) -> None:
+    import seqrec
+
+    items = call.world / f"items-{call.version}.csv"
+    seqrec.extend(call.world / "start", items=items, out=call.out, rows="random", overwrite=True)
+
+
 def _evaluate(call: Call) -> None:
     import seqrec
 
@@ -225,6 +232,7 @@ KINDS = {
     "export, parquet": _written(partial(_export, to="parquet")),
     "export, ndjson": _written(partial(_export, to="ndjson")),
     "export, faiss": _written(partial(_export, to="faiss")),
+    "extend": _written(_extend),
     "evaluate": Kind(_evaluate, read_evaluation),
 }
 """Every verb that writes, with every objective."""
@@ -245,5 +253,7 @@ def build_world(folder: Path) -> None:
     seqrec.train("sft", data=folder / "data", out=folder / "start", overrides=settings)
     seqrec.pairs(data=folder / "data", out=folder / "pairs.parquet", source="ratings")
     seqrec.cache(folder / "start", data=folder / "data", out=folder / "cache", k=5)
+    for version in range(2):
+        (folder / f"items-{version}.csv").write_text(f"item_id,title\nnew,Title {version}\n")
     space = "search: {trainer.learning_rate: {low: 0.001, high: 0.1, log: true}}\n"
     (folder / "space.yaml").write_text(space)

@@ -44,7 +44,7 @@ BROKEN = [
     ("sft", ["data.labels=x"], "data.labels goes with objective reward_model, not sft"),
     *(
         ("reward-model", [f"model.{key}={value}"], f"model.{key} goes with other objectives, not")
-        for key, value in zip(NEXT_ITEM_KEYS, ["x", "false", "20", "{}", "{}"], strict=True)
+        for key, value in zip(NEXT_ITEM_KEYS, ["x", "y", "false", "20", "{}", "{}"], strict=True)
     ),
     ("reward-model", ["model.initial_vectors=associations"], "associations does not go with"),
     ("sft", ["model.initial_vectors=ratings"], "ratings does not go with sft"),

@@ -87,6 +87,10 @@ READS = {
         ("recommend popularity --data data", "run/items.parquet"),
     ],
     "export": [("export run --to numpy", "run"), ("export run --to numpy --data data", "data")],
+    "extend": [
+        ("extend run --items items.csv", "run"),
+        ("extend run --items items.csv", "items.csv"),
+    ],
     "demo": [("demo --data simulated", "source")],
 }
 """Commands of every verb that writes, and an output that each must refuse to replace."""
