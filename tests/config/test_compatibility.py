@@ -90,6 +90,16 @@ BROKEN = [
         [LEARNED, "model.event_vectors=sum"],
         "feature rating cannot be learned with model.event_vectors sum",
     ),
+    (
+        "sft",
+        [LEARNED, "model.head=projected", "model.head_size=8"],
+        "feature rating cannot be learned with model.head projected",
+    ),
+    (
+        "reward-model",
+        ["model.head=projected", "model.head_size=8"],
+        "model.head projected goes with next-item models, not reward_model",
+    ),
     ("sft", [READ, "objective.events_share=0.5"], "events_share: no feature of data.events is"),
     ("distill", ["model.time_bias=past_times"], "time_bias goes with objective sft, not distill"),
     (
