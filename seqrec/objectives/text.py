@@ -174,9 +174,10 @@ class TextObjective(Objective):
         """Forget the counts of reading all examples once; batches read them again."""
         self.counts = dict(self.encoder.counts)
 
-    def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
-        trainer, held = self.recipe.trainer, self.held_out
-        module = LanguageModule(
+    def build_module(self) -> LanguageModule:
+        """Return the model with its loss and its optimizer, as the Trainer drives them."""
+        trainer = self.recipe.trainer
+        return LanguageModule(
             self.model,
             self.setup.batch_loss,
             partial(build_optimizers, self.recipe, self.train.num_batches),
@@ -185,6 +186,10 @@ class TextObjective(Objective):
             dtype=training_dtype(trainer.precision, trainer.accelerator),
             gradient_clip=trainer.gradient_clip,
         )
+
+    def fit(self, folder: Path, should_stop: ShouldStop | None = None) -> FitResult:
+        trainer, held = self.recipe.trainer, self.held_out
+        module = self.build_module()
         num_held = len(held.index.lengths)
         validation = TextValidation(
             lambda: map(as_tensors, held.in_order()), held.num_batches, num_held

