@@ -19,9 +19,13 @@ from seqrec.runs.evaluation_folder import (
     read_system,
     shared_metrics,
 )
+from tests.language import save_tiny_llama
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-COMPARE = next(file for file in NOTEBOOKS if file.name == "compare_two_runs.ipynb")
+COMPARE, FINE_TUNE = (
+    next(file for file in NOTEBOOKS if file.stem == name)
+    for name in ("compare_two_runs", "fine_tune_on_chats")
+)
 QUICK = ["data.max_length=10", "model.hidden_size=16", "data.batch_size=16"]
 
 
@@ -105,6 +109,22 @@ def test_a_run_beside_itself_and_a_baseline_need_no_second_run(root, kernel):
         kernel, COMPARE, ROOT=str(root), FIRST="all", SECOND="all", **named
     )
     assert "popularity: no run folder" in baseline and num_pictures == 4
+
+
+def test_a_language_model_is_tuned_on_chats_and_answers_from_its_folder(kernel, tmp_path):
+    backbone, out = save_tiny_llama(tmp_path / "tiny"), tmp_path / "chats"
+    text, _ = ran(
+        kernel,
+        FINE_TUNE,
+        BACKBONE=str(backbone),
+        NUM_CHATS=20,
+        EPOCHS=2,
+        OUT=str(out),
+        MAX_TOKENS=3,
+    )
+    assert "20 chats, the first:" in text and "Heat (1995), directed by Michael Mann." in text
+    assert text.count("before:") == text.count("after:") == 2
+    assert "'perplexity':" in text and (out / "adapter").is_dir()
 
 
 def test_a_system_read_again_has_the_evaluations_means(root):

@@ -1,4 +1,4 @@
-"""DPO by LoRA on two pairs, whose texts have about 210 tokens: seconds of a step and peak memory."""
+"""DPO by LoRA on two pairs, whose texts have about 210 tokens: the time of a step."""
 
 from collections.abc import Iterator
 from pathlib import Path

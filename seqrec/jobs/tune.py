@@ -78,6 +78,11 @@ def tune(
     """
     texts = format_overrides(overrides)
     settings = load_recipe(recipe, texts)
+    if not isinstance(settings, Recipe):
+        raise SeqRecError(
+            "tune: searches over recipes for prepared data; run seqrec train with each setting of "
+            "a text recipe"
+        )
     space = load_search(recipe, texts, search)
     load_optuna("tune")
     out = locate_output(out)
