@@ -53,7 +53,8 @@ def test_other_losses_raise_the_chosen_answers(backbone, tmp_path, loss, capsys)
         for n, one in enumerate(COLOURS * 6)
     ]
     data = write_lines(tmp_path / "pairs.jsonl", pairs)
-    result = train("text-dpo", data, tmp_path / "out", backbone, **{"objective.loss": loss})
+    changes = {"objective.loss": loss, "trainer.learning_rate": 0.005, "trainer.max_epochs": 6}
+    result = train("text-dpo", data, tmp_path / "out", backbone, **changes)
     assert result["validation"]["pair_accuracy"] > 0.9
     lines = [json.loads(line) for line in open(f"{result['run']}/log.jsonl", encoding="utf-8")]
     assert lines[-1]["val/loss_nats"] < lines[0]["val/loss_nats"]
