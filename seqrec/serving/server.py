@@ -24,6 +24,8 @@ from seqrec.serving.reloading import reload_all, watch_pointers
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+LAST_SECONDS = 0.25
+"""Time before the end in which connections that are queued are accepted, and no others."""
 POINTER_TICKS = 10
 """Tenths of a second between two looks at pointers."""
 
@@ -58,9 +60,14 @@ class Server(uvicorn.Server):
     """A server that ends at SIGTERM without losing a request, and reloads at SIGHUP."""
 
     def __init__(
-        self, config: uvicorn.Config, context: Context, say_started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        bound: socket.socket,
+        context: Context,
+        say_started: Callable[[], None],
     ) -> None:
         super().__init__(config)
+        self._bound = bound
         self._context = context
         self._say_started = say_started
         self._leaves_at: float | None = None
@@ -79,12 +86,16 @@ class Server(uvicorn.Server):
         """Accept no more connections some time after the end began.
 
         Until then each answer closes its connection, so that none is closed on which a client
-        has just sent a request.
+        has just sent a request. Shortly before, the system stops to queue new connections: those
+        that it queued would be reset with the socket.
         """
         if self._context.state.is_draining:
             if self._leaves_at is None:
                 self._leaves_at = time.monotonic() + self._context.settings.drain_seconds
-            self.should_exit |= time.monotonic() >= self._leaves_at
+            left = self._leaves_at - time.monotonic()
+            if left < LAST_SECONDS:
+                self._bound.listen(0)
+            self.should_exit |= left <= 0
         elif counter % POINTER_TICKS == 0:
             watch_pointers(self._context.pool, self._context.metrics)
         return await super().on_tick(counter)
@@ -118,4 +129,4 @@ def run_server(
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         proxy_headers=False,
     )
-    Server(config, context, say_started).run(sockets=[bound])
+    Server(config, bound, context, say_started).run(sockets=[bound])
