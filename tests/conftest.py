@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: one thread per process, a seeded generator, a small model."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,15 @@ def save_small_model(folder: Path, item_ids: list[str] | None = None) -> Path:
     )
     write_items(items, np.arange(100), folder / "items.parquet")
     return folder
+
+
+@pytest.fixture
+def default_signals():
+    """Signals act as in a terminal: a test run that ignores SIGHUP (nohup) hands that on."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)

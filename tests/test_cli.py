@@ -256,7 +256,6 @@ def test_recommend_for_a_history_exact_and_through_an_exported_index(
     )
     assert code == 0 and "recall@10 of hnsw against exact" in shown
     index = tmp_path / "export" / "items" / "flat"
-    capsys.readouterr()
     found = json.loads(call(capsys, *arguments, "--index", index)[1])
     assert [r["item_id"] for r in found["recommendations"]] == [
         r["item_id"] for r in exact["recommendations"]
@@ -474,6 +473,7 @@ def test_a_teacher_of_another_catalog_and_a_foreign_index_are_refused(
     seqrec.train("sft", data=prepared, out=tmp_path / "second", overrides=overrides)
     seqrec.export(tmp_path / "second", to="faiss", out=tmp_path / "export")
     index = tmp_path / "export" / "items" / "flat"
+    capsys.readouterr()
     line = refused(capsys, "recommend", run, "--history", "a", "--index", index)
     assert "another model" in line
 

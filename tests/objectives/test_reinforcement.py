@@ -92,6 +92,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(world, trained, tmp_path, mo
     assert weights[0] == weights[1]
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_schedulers_signal_saves_the_update_at_work_and_ends_the_run(
     world, trained, tmp_path, monkeypatch, name, capsys

@@ -132,6 +132,7 @@ def test_kills_at_the_ends_of_all_epochs_cost_nothing(
     assert result["best_epoch"] == json.loads((whole / "metrics.json").read_text())["best_epoch"]
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_schedulers_signal_writes_a_checkpoint_and_ends_the_run(
     data, whole_run, tmp_path, monkeypatch, name, capsys
