@@ -14,6 +14,8 @@ MAX_CATEGORIES = 200
 MIN_SHARED = 1.5
 """Mean number of items of a category's value; columns of rarer values are names or texts."""
 MAX_VALUE_WORDS = 4
+MOSTLY = 0.9
+"""Share of numbers in a text column that is read as numbers."""
 YEAR_NAMES = ("year", "release_year", "released", "published", "publication_year")
 LENGTH_NAMES = ("runtime", "duration", "minutes", "length_minutes", "runtime_minutes")
 PEOPLE_NAMES = frozenset(
@@ -108,7 +110,10 @@ class Lexicon:
     def number_of(self, row: int, column: str) -> float | None:
         """Return the number of an item in a column; None where it has none."""
         value = self.items[column][row]
-        return None if value is None else float(value)
+        try:
+            return None if value is None else float(value)
+        except ValueError:
+            return None
 
 
 def _list_titles(items: pl.DataFrame) -> dict[tuple[str, ...], list[int]]:
@@ -181,7 +186,13 @@ def _list_categories(column: str, texts: list[str]) -> dict[tuple[str, ...], Val
 
 
 def _find_number(items: pl.DataFrame, names: tuple[str, ...]) -> str | None:
+    """Return the column of such a name that holds numbers, or text that is mostly numbers."""
     for column in items.columns:
-        if column.casefold() in names and items[column].dtype.is_numeric():
+        if column.casefold() not in names:
+            continue
+        cells = items[column]
+        if cells.dtype == pl.String:
+            cells = cells.cast(pl.Float64, strict=False)
+        if cells.dtype.is_numeric() and cells.count() >= MOSTLY * items[column].count() > 0:
             return column
     return None

@@ -159,6 +159,18 @@ def test_odd_requests_give_a_reading_that_can_be_executed(text, lexicon):
     assert len(reading.text) <= 2_000
 
 
+def test_years_that_are_kept_as_text_are_years(lexicon):
+    items = lexicon.items.with_columns(release_year=pl.col("year").cast(pl.String)).drop("year")
+    reading = read("a comedy from the 90s, older than Toy Story (1995)", Lexicon.build(items))
+    assert reading.where == (
+        "genres contains 'Comedy' AND release_year >= 1990 AND release_year <= 1999 AND "
+        "release_year < 1995"
+    )
+    assert not ItemTable.build(items).select_where(reading.where).any()
+    other = read("a comedy since the 80s", Lexicon.build(items)).where
+    assert ItemTable.build(items).select_where(other).sum() == 3
+
+
 def test_quotes_in_values_are_escaped():
     condition = Condition("title", "contains", "O'Brien' OR '1'='1")
     table = ItemTable.build(pl.DataFrame({"item_id": ["1"], "title": ["O'Brien"]}))
