@@ -18,7 +18,7 @@ ANSWER_SECONDS = 20.0
 
 @dataclass
 class Outcome:
-    """What became of the requests of a load."""
+    """The outcome of the requests of a load."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: int = 0

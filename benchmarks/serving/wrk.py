@@ -30,7 +30,7 @@ end
 
 @dataclass(frozen=True)
 class Figures:
-    """What wrk measured."""
+    """The figures of a run of wrk."""
 
     per_second: float
     p50_ms: float

@@ -40,9 +40,7 @@ Retrieval = Annotated[
         help="Exact search, an index, the folder of an exported one, or a store's address.",
     ),
 ]
-Engine = Annotated[
-    str, typer.Option(help="What computes the models: torch, or onnx, faster for short histories.")
-]
+Engine = Annotated[str, typer.Option(help="Library that computes the models: torch or onnx.")]
 Evaluation = Annotated[
     Path | None, typer.Option(help="Folder of seqrec evaluate --out, whose table the page shows.")
 ]

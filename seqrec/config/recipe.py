@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
-from seqrec.config.compatibility import Blocks, find_conflict
+from seqrec.config.blocks import Blocks
+from seqrec.config.compatibility import find_conflict
 from seqrec.config.data import DataConfig
 from seqrec.config.model import ModelConfig
 from seqrec.config.objective import (

@@ -54,14 +54,13 @@ from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import HeldOutPrompts, PromptSource
 from seqrec.rl.sampler import Sampler
-from seqrec.rl.stage_log import EventLog, read_events
+from seqrec.rl.stage_log import EventLog, log_stage, read_events
 from seqrec.rl.worker import Scorer
 from seqrec.tokens.events.log import event_blocks
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult, get_device
 from seqrec.training.interrupts import EndingSignals
 from seqrec.training.loaders import QueryLoader
-from seqrec.training.trackers import Tracker
 
 EVENTS_FILE = "events.jsonl"
 TIMELINE_FILE = "timeline.png"
@@ -192,7 +191,7 @@ class RLObjective(CatalogObjective):
                 max_rollbacks=guard.max_rollbacks,
             ),
             kl_coef=KLCoefficient(guard.kl_coef, guard.target_kl_nats),
-            log=EventLog(folder / EVENTS_FILE, partial(_track, self.tracker)),
+            log=EventLog(folder / EVENTS_FILE, partial(log_stage, self.tracker)),
             folder=folder,
             num_updates=settings.num_updates,
             check_every=guard.check_every,
@@ -262,13 +261,6 @@ class RLObjective(CatalogObjective):
 
     def measure(self, folder: Path) -> dict[str, Any]:
         return {}
-
-
-def _track(tracker: Tracker, line: dict[str, Any]) -> None:
-    """Repeat the measurements of a stage, named after it."""
-    stage, named = line["stage"], ("stage", "role", "update", "start", "end")
-    values = {f"{stage}/{key}": value for key, value in line.items() if key not in named}
-    tracker.log(values, line["update"])
 
 
 def get_config(recipe: Recipe) -> RLConfig:

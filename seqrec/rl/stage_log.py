@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from seqrec.training.trackers import Tracker
+
 
 class EventLog:
     """``events.jsonl``: stage, role, update, start and end in seconds of the run.
@@ -75,3 +77,10 @@ def read_events(file: Path) -> list[dict[str, Any]]:
             if number < len(lines) - 1:
                 raise
     return events
+
+
+def log_stage(tracker: Tracker, line: dict[str, Any]) -> None:
+    """Repeat the measurements of a stage, named after it."""
+    stage, named = line["stage"], ("stage", "role", "update", "start", "end")
+    values = {f"{stage}/{key}": value for key, value in line.items() if key not in named}
+    tracker.log(values, line["update"])

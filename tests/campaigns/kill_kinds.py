@@ -37,7 +37,7 @@ class Kind:
     suffix: str = ""
     """The end of the output's name."""
     has_resume: bool = False
-    """Whether an interrupted run continues with ``resume`` alone."""
+    """An interrupted run continues with ``resume`` alone."""
 
 
 def read_files(out: Path, left_out: tuple[str, ...] = ()) -> Content:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from seqrec.config.compatibility import EPOCH_KEYS, NEXT_ITEM_KEYS, RULES, Blocks
+from seqrec.config.blocks import Blocks
+from seqrec.config.compatibility import EPOCH_KEYS, NEXT_ITEM_KEYS, RULES
 from seqrec.config.load import load_recipe
 from seqrec.config.recipe import Recipe
 from seqrec.errors import SeqRecError

@@ -17,6 +17,10 @@ from seqrec.serving.reloading import reload_slot
 from seqrec.serving.served_models import ModelPool, ModelSlot
 from seqrec.serving.settings import ServerSettings
 from tests.conftest import save_small_model
+from tests.serving.webdriver import find_programs
+
+# The page is driven where a browser is installed (Debian: chromium, chromium-driver).
+collect_ignore = [] if find_programs() else ["test_page_in_a_browser.py"]
 
 TITLES = [f"Film {item}" for item in range(100)]
 TITLES[7], TITLES[8] = "Amélie (2001)", "<script>alert(1)</script>"

@@ -1,4 +1,4 @@
-"""What the page asks the server for, against the library and the log."""
+"""Answers to the requests of the page, against the library and the log."""
 
 import re
 from pathlib import Path

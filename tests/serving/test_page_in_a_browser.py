@@ -44,8 +44,7 @@ EVALUATION = {
 @pytest.fixture(scope="module")
 def browser():
     programs = find_programs()
-    if programs is None:
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    assert programs is not None
     with open_browser(*programs) as opened:
         yield opened
 

@@ -80,7 +80,7 @@ class Browser:
         file.write_bytes(base64.b64decode(self.send("GET", "/screenshot")))
 
     def log(self) -> list[str]:
-        """What the page wrote to its console since the last call."""
+        """Lines that the page wrote to its console since the last call."""
         return [entry["message"] for entry in self.send("POST", "/se/log", {"type": "browser"})]
 
     def devtools(self, command: str, **parameters: Any) -> Any:

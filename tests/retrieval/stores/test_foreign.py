@@ -1,4 +1,4 @@
-"""What others keep in a store stays as it is; damaged files are one line."""
+"""Tables of others in a store stay as they are; damaged files are one line."""
 
 import chromadb
 import duckdb
