@@ -23,11 +23,10 @@ from seqrec.ranking.feature_predictions import describe_plans, plan_features, va
 from seqrec.ranking.fit_attribute import FitAttribute
 from seqrec.ranking.given_histories import (
     list_histories,
-    list_keys,
-    read_events,
-    refuse_conditions,
 )
+from seqrec.ranking.history_reading import find_items, read_given
 from seqrec.ranking.hub import HubFolder
+from seqrec.ranking.index_lists import rank_by_index
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
@@ -39,15 +38,10 @@ from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import (
     Event,
-    get_item_id,
 )
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
-
-RESCORED_PER_LISTED = 10
-"""Items of an index per listed one that the model scores again."""
-MIN_RESCORED = 200
 
 
 class Recommender(ModelRanker, HubFolder):
@@ -178,36 +172,7 @@ class Recommender(ModelRanker, HubFolder):
         return Served(self, self.table, columns, self._read_given, self.rank)
 
     def _read_given(self, histories: list[list[Event]], reading: Reading) -> Given:
-        """Return histories of ids or events as model inputs."""
-        items, unknown = self.known_items(histories)
-        known, unknown_features = self.known_events(histories, items, reading.conditions)
-        plans = None
-        if reading.plan:
-            known = self.add_plans(known)
-            plans = self.get_plans(known)
-        return Given(items, known, unknown, unknown_features, plans)
-
-    def known_items(
-        self, histories: Sequence[Sequence[Event]]
-    ) -> tuple[list[Int[np.ndarray, " T"]], list[str]]:
-        """Return histories of ids or events as items, and the ids that are not in the catalog."""
-        found = [
-            self.table.find([one if isinstance(one, str) else get_item_id(one) for one in history])
-            for history in histories
-        ]
-        return [items for items, _ in found], [item_id for _, ids in found for item_id in ids]
-
-    def known_events(
-        self,
-        histories: Sequence[Sequence[Event]],
-        items: Sequence[Int[np.ndarray, " T"]],
-        conditions: Mapping[str, Any] | None = None,
-    ) -> tuple[Sequence[Int[np.ndarray, " T"]], list[str]]:
-        """Return histories with their event features; see ``read_events``."""
-        if self.events is None:
-            refuse_conditions(self.name, conditions or {})
-            return items, list_keys(histories)
-        return read_events(histories, items, self.table, self.events, conditions or {})
+        return read_given(self, self.table, histories, reading, self.add_plans)
 
     def model_histories(
         self, histories: Sequence[Int[np.ndarray, " T"]]
@@ -264,7 +229,7 @@ class Recommender(ModelRanker, HubFolder):
             SeqRecError: an item, feature or value that the model does not know, or a feature
                 that it has not learned.
         """
-        items, unknown = self.known_items(list_histories(item_ids))
+        items, unknown = find_items(self.table, list_histories(item_ids))
         if unknown:
             raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
         return self.compute_likelihood(self._known(histories), items, name, value)
@@ -296,35 +261,16 @@ class Recommender(ModelRanker, HubFolder):
         allowed: AllowedItems | None = None,
         is_rescored: bool = False,
     ) -> TopK:
-        """Return the lists of ``rank`` through an index of this model's item vectors.
-
-        Scores are products of vectors, without a transition prior.
-
-        Args:
-            index: the index.
-            histories: items, oldest first.
-            k: length of the lists.
-            exclude_seen: exclude the items of the history.
-            allowed: items that the list of each history may hold; None: all.
-            is_rescored: where a transition prior adds to the products, fetch ten times as many
-                items, at least two hundred, and list the best of them by the model's scores.
-        """
-        k = min(k, self.num_items)
-        vectors, seen = self.embed_histories(histories), histories if exclude_seen else None
-        if is_rescored and not self.scores_are_products:
-            num_fetched = min(max(RESCORED_PER_LISTED * k, MIN_RESCORED), self.num_items)
-            fetched = index.search(vectors, num_fetched, seen=seen, allowed=allowed).items
-            candidates = [row[row >= 0].numpy() for row in fetched]
-            only = AllowedItems(self.num_items, only=candidates)
-            ranked = self.rank(histories, k, exclude_seen=exclude_seen, allowed=only)
-        else:
-            ranked = index.search(vectors, k, seen=seen, allowed=allowed)
-        empty = [row for row, history in enumerate(histories) if not len(history)]
-        if empty:
-            left = None if allowed is None else allowed.select(empty)
-            fallback = self.rank([histories[row] for row in empty], k, allowed=left)
-            ranked.items[empty], ranked.scores[empty] = fallback
-        return ranked
+        """Return the lists of ``rank`` through an index; see ``index_lists.rank_by_index``."""
+        return rank_by_index(
+            self,
+            index,
+            histories,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+            is_rescored=is_rescored,
+        )
 
     @cached_property
     def fingerprint(self) -> str:

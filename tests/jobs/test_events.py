@@ -19,6 +19,8 @@ from seqrec.config.load import parse_recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.ranking.given_histories import read_events
+from seqrec.ranking.history_reading import find_items
 
 QUICK = ["data.max_length=12", "model.hidden_size=16", "trainer.max_epochs=1"]
 RATING = "{name: rating, column: rating, is_learned: true}"
@@ -323,8 +325,8 @@ def test_events_that_are_summed_are_read_as_text(summed):
     rows = [["t03", {"item_id": "t05", "rating": 4}], ["t11"]]
     config = json.loads((summed / "run" / "model" / "config.json").read_text())
     assert config["backbone_config"]["max_position_embeddings"] == 12
-    items, _ = rec.known_items(rows)
-    histories, _ = rec.known_events(rows, items)
+    items, _ = find_items(rec.table, rows)
+    histories, _ = read_events(rows, items, rec.table, rec.events, {})
     events = rec.events.flatten(histories, 12)
     tokenizer = AutoTokenizer.from_pretrained(summed / "run" / "model")
     words = tokenizer.convert_ids_to_tokens(
@@ -354,8 +356,8 @@ def test_a_sum_may_be_said_again_where_training_goes_on(summed, tmp_path):
 def test_strange_values_of_a_history_are_named_or_left_open(made):
     rec = seqrec.Recommender.from_pretrained(made / "run")
     huge = [{"item_id": "t03", "rating": 10**400}]
-    items, _ = rec.known_items([huge])
-    _, unknown = rec.known_events([huge], items)
+    items, _ = find_items(rec.table, [huge])
+    _, unknown = read_events([huge], items, rec.table, rec.events, {})
     assert unknown == [f"rating={10**400}"]
     assert rec.likelihood([["t03"]], [[]], "rating", 5) == [[]]
 

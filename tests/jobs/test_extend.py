@@ -15,6 +15,7 @@ from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.weights import read_weights
+from seqrec.ranking.history_reading import find_items
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.growth import grow_tokenizer
 from seqrec.tokens.tokenizer import item_token, load_tokenizer, tokenizer_fingerprint
@@ -107,7 +108,7 @@ def test_old_rows_and_scores_stay_and_new_items_have_scores(run, encoder, tmp_pa
         elif not name.endswith(".first_edge"):
             assert torch.equal(weight, after[name]), name
     for histories in ([["0", "3"]], HISTORIES[:2]):
-        known, _ = old.known_items(histories)
+        known, _ = find_items(old.table, histories)
         scores = [one.score_tiles(known)(0, NUM_OLD).numpy() for one in (old, new)]
         np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
         wide = new.score_tiles(known)(0, 32)
@@ -140,7 +141,7 @@ def test_a_model_over_a_language_models_decoder_grows_with_its_tokenizer(tmp_pat
     result = seqrec.extend(tmp_path / "old", items=new, out=tmp_path / "new")
     assert (result["new"], result["tokens"]) == (2, 322)
     first, second = (Recommender.from_pretrained(tmp_path / name) for name in ("old", "new"))
-    known, _ = first.known_items([["t3", "t9"], ["t59"]])
+    known, _ = find_items(first.table, [["t3", "t9"], ["t59"]])
     scores = [one.score_tiles(known)(0, 60).numpy() for one in (first, second)]
     np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
     vectors = second.item_embeddings()

@@ -7,6 +7,7 @@ import pytest
 import seqrec
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
+from seqrec.ranking.history_reading import find_items
 from seqrec.rl.stage_log import read_events
 from tests.objectives.test_reinforcement import QUICK, SMALL
 
@@ -47,7 +48,7 @@ def test_a_policy_that_plans_learns_and_still_plans(world, tmp_path):
     config = json.loads((tmp_path / "rl" / "model" / "config.json").read_text())
     assert config["events"]["features"][0]["name"] == "next_genre"
     rec = seqrec.Recommender.from_pretrained(tmp_path / "rl")
-    assert rec.get_plans(rec.add_plans(rec.known_items([["t01", "t02"]])[0]))[0]
+    assert rec.get_plans(rec.add_plans(find_items(rec.table, [["t01", "t02"]])[0]))[0]
 
 
 def test_a_run_that_plans_repeats(world, tmp_path):

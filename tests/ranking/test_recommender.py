@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seqrec.errors import SeqRecError
+from seqrec.ranking.history_reading import find_items
 from seqrec.ranking.recommender import Recommender
 from seqrec.retrieval.index import build_index
 from seqrec.tokens.tokenizer import history_text
@@ -92,7 +93,7 @@ def test_a_batch_gives_what_each_history_gives_alone(recommender):
 
 
 def test_a_flat_index_gives_the_exact_lists(recommender):
-    histories, _ = recommender.known_items(HISTORIES)
+    histories, _ = find_items(recommender.table, HISTORIES)
     index = build_index(recommender.item_embeddings(), "flat")
     by_index = recommender.rank_by_index(index, histories, 10)
     assert torch.equal(by_index.items, recommender.rank(histories, 10).items)

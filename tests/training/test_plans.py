@@ -9,6 +9,8 @@ import seqrec
 import seqrec.cli
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.ranking.given_histories import read_events
+from seqrec.ranking.history_reading import find_items
 from tests.conftest import save_small_model
 from tests.training.test_events import QUICK
 
@@ -46,7 +48,7 @@ def side_of(lists):
 def test_a_model_says_what_comes_next_and_recommends_given_that(taking_turns):
     rec = seqrec.Recommender.from_pretrained(taking_turns / "run")
     histories = [["t03", "t08"], ["t11"], ["t20", "t13", "t02", "t17"], []]
-    planned = rec.add_plans(rec.known_items(histories)[0])
+    planned = rec.add_plans(find_items(rec.table, histories)[0])
     odd, even = {"next_genre": "Odd"}, {"next_genre": "Even"}
     assert rec.get_plans(planned) == [odd, even, even, {}]
     found = rec.recommend(histories, k=8, plan=True)
@@ -101,8 +103,10 @@ def test_plans_are_made_with_the_times_that_the_model_reads(taking_turns, tmp_pa
         (found,) = rec.recommend([timed], k=5, plan=True)
         beside, _ = rec.recommend([timed, ["t11"]], k=5, plan=True)
         assert [item_id for item_id, _ in beside] == [item_id for item_id, _ in found]
-        items, _ = rec.known_items([timed])
-        (plan,) = rec.get_plans(rec.add_plans(rec.known_events([timed], items)[0]))
+        items, _ = find_items(rec.table, [timed])
+        (plan,) = rec.get_plans(
+            rec.add_plans(read_events([timed], items, rec.table, rec.events, {})[0])
+        )
         (asked,) = rec.recommend([timed], k=5, conditions=plan)
         assert [item_id for item_id, _ in asked] == [item_id for item_id, _ in found]
         plans.add(plan["next_genre"])
