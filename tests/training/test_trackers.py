@@ -12,8 +12,7 @@ import seqrec
 from seqrec.config.load import load_recipe
 from seqrec.data.simulation.worlds import first_order_world
 from seqrec.errors import SeqRecError
-from seqrec.objectives.reinforcement import _track
-from seqrec.rl.stage_log import EventLog
+from seqrec.rl.stage_log import EventLog, log_stage
 from seqrec.training import trackers
 from seqrec.training.trackers import Tracker, check_trackers, open_tracker
 
@@ -77,7 +76,7 @@ def test_a_resumed_run_goes_on_in_the_same_run_of_a_tracker(here):
 
 def test_a_stage_of_reinforcement_learning_is_logged_by_its_name(here):
     tracker = open_tracker(["tensorboard"], here, "rl", {})
-    log = EventLog(here / "events.jsonl", partial(_track, tracker))
+    log = EventLog(here / "events.jsonl", partial(log_stage, tracker))
     with log.stage("guard", 5) as counts:
         counts |= {"kl_nats": 0.25, "is_good": True, "reason": "within limits"}
     tracker.close("success")
