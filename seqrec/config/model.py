@@ -189,12 +189,6 @@ class ModelConfig(Block):
         return self
 
     @model_validator(mode="after")
-    def _check_members(self) -> "ModelConfig":
-        if self.num_members > 1 and (self.content is not None or self.cosine_scale is not None):
-            raise ValueError("num_members goes neither with content nor with cosine_scale")
-        return self
-
-    @model_validator(mode="after")
     def _check_gates(self) -> "ModelConfig":
         if self.gated_residual and self.block == "hstu":
             raise ValueError("gated_residual goes with block sasrec or llama, not with hstu")

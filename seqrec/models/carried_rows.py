@@ -78,10 +78,12 @@ def _get_tables(
     model: SeqRecForNextItem, items: Int[Tensor, " J"], tokens: Int[Tensor, " W"]
 ) -> Iterator[tuple[Tensor, Int[Tensor, " S"]]]:
     """Yield the tensors with a row for each token or item, and the rows to carry over."""
-    for decoder in _get_decoders(model):
-        yield decoder.get_input_embeddings().weight, tokens
     embedding = model.get_input_embeddings()
-    if isinstance(embedding, ContentEmbedding):
+    if not isinstance(embedding, ContentEmbedding):
+        for decoder in _get_decoders(model):
+            yield decoder.get_input_embeddings().weight, tokens
+    else:
+        yield embedding.weight, tokens
         yield embedding.content, items
         yield embedding.has_row, items
     if isinstance(model.head, UntiedCatalogHead):

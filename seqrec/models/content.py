@@ -10,8 +10,8 @@ class ContentEmbedding(nn.Module):
     """Embedding whose item vectors are row plus projected content, or content only.
 
     ``proj`` is trained with the model and projects the content that is added to a row. A
-    cold-start item has no row: its vector is ``proj_of_new`` of its content, which is zero until
-    ``learn_cold_items`` has fitted it.
+    cold-start item has no row: its vector is ``proj_of_new`` of its content, which is zero from
+    ``load_content`` until ``learn_cold_items`` has fitted it.
     """
 
     content: Float[Tensor, "I F"]
@@ -19,7 +19,7 @@ class ContentEmbedding(nn.Module):
 
     def __init__(
         self,
-        weight: nn.Parameter,
+        weight: Tensor,
         *,
         num_items: int,
         first_item_token: int,
@@ -35,18 +35,18 @@ class ContentEmbedding(nn.Module):
         """
         super().__init__()
         self.items = slice(first_item_token, first_item_token + num_items)
-        self.weight = weight
+        self.weight = nn.Parameter(weight.detach())
         self.proj = nn.Linear(content_width, weight.shape[1], bias=False)
         self.proj_of_new = nn.Linear(content_width, weight.shape[1])
-        for part in self.proj_of_new.parameters():
-            nn.init.zeros_(part)
         self.register_buffer("content", torch.zeros(num_items, content_width))
         self.register_buffer("has_row", torch.ones(num_items, dtype=torch.bool))
 
     def load_content(self, content: Float[Tensor, "I F"], item_counts: Int[Tensor, " I"]) -> None:
-        """Set the content of the items, and which of them occur in training."""
+        """Set the content of a new model's items, and which of them occur in training."""
         self.content.copy_(content)
         self.has_row.copy_(item_counts > 0)
+        for part in self.proj_of_new.parameters():
+            nn.init.zeros_(part)
 
     @property
     def num_met(self) -> int:

@@ -98,13 +98,25 @@ class HistoryEncoder(PreTrainedModel):
         return self.scale_vectors(read_rows(self.get_input_embeddings(), tokens))
 
     def scale_vectors(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
-        """Normalise vectors so that products are ``cosine_scale`` times cosines, if it is set."""
-        scale = self.config.cosine_scale
-        return vectors if scale is None else F.normalize(vectors, dim=-1) * scale**0.5
+        """Normalise vectors so that products are ``cosine_scale`` times cosines, if it is set.
 
-    def _read_out(self, states: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape W"]:
-        """Return a decoder's states as the head reads them."""
-        return self.scale_vectors(self.head.project(states))
+        The vectors of every ensemble member are normalised by themselves.
+        """
+        scale = self.config.cosine_scale
+        if scale is None:
+            return vectors
+        members = vectors.unflatten(-1, (self.num_members, -1))
+        return F.normalize(members, dim=-1).flatten(-2) * scale**0.5
+
+    def read_out(self, states: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape W"]:
+        """Return a decoder's states as the head reads them: a product with a vector is a score."""
+        scaled = self.scale_vectors(self.head.project(states))
+        return scaled if self.config.cosine_scale is None else scaled / self.num_members
+
+    @property
+    def num_members(self) -> int:
+        """Members of an ensemble, whose scores are averaged; 1 for a single decoder."""
+        return getattr(self.config.backbone_config, "num_members", 1)
 
     def hidden_states(
         self,
@@ -161,9 +173,9 @@ class HistoryEncoder(PreTrainedModel):
         inputs = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
         if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
             output = self.backbone(**inputs, query_positions=query_positions, cache=cache)
-            return self._read_out(output.last_hidden_state)
+            return self.read_out(output.last_hidden_state)
         states = self.backbone(**inputs).last_hidden_state
-        return self._read_out(at_positions(states, query_positions))
+        return self.read_out(at_positions(states, query_positions))
 
     def _decode(
         self,
@@ -193,7 +205,7 @@ class HistoryEncoder(PreTrainedModel):
             position_ids=document_positions(documents),
             **more,
         )
-        return self._read_out(output.last_hidden_state)
+        return self.read_out(output.last_hidden_state)
 
     def _decode_flat(
         self, documents: Int[Tensor, "B P"], **inputs: Tensor
@@ -201,7 +213,7 @@ class HistoryEncoder(PreTrainedModel):
         """Return the states of positions, computed in one row without padding."""
         flat = flatten_documents(documents, self.backbone)
         rows = {name: part.flatten(0, 1)[flat.positions][None] for name, part in inputs.items()}
-        states = self._read_out(self.backbone(**rows, **flat.arguments).last_hidden_state[0])
+        states = self.read_out(self.backbone(**rows, **flat.arguments).last_hidden_state[0])
         whole = states.new_zeros(documents.numel(), states.shape[1])
         return whole.index_copy(0, flat.positions, states).unflatten(0, documents.shape)
 

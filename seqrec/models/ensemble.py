@@ -1,6 +1,7 @@
 """Several decoders with the interface of one wide decoder."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -83,14 +84,25 @@ class EnsembleDecoder(PreTrainedModel):
         super().__init__(config)
         members = range(config.num_members)
         self.members = nn.ModuleList(AutoModel.from_config(config.member_config) for _ in members)
+        self.embed_tokens: nn.Module | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Do nothing: the members have initialised their own weights."""
+        """Initialise what is not a member's as a member would; members have done their own."""
+        self.decoders()[0]._init_weights(module)
 
     def get_input_embeddings(self) -> nn.Module:
+        if self.embed_tokens is not None:
+            return self.embed_tokens
         tables = [member.get_input_embeddings() for member in self.decoders()]
         return SideBySide(tables)  # type: ignore[arg-type]
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Set one wide embedding, of which every member reads its own columns."""
+        self.embed_tokens = value
+        width = self.config.hidden_size // len(self.members)
+        for number, member in enumerate(self.decoders()):
+            member.set_input_embeddings(Columns(value, slice(number * width, (number + 1) * width)))
 
     def decoders(self) -> list[PreTrainedModel]:
         """Return the members."""
@@ -109,6 +121,8 @@ class EnsembleDecoder(PreTrainedModel):
         if cache is not None and not cache:
             cache.extend([] for _ in self.members)
         own: Sequence[Tensor | None] = [None] * len(self.members)
+        if inputs_embeds is None and self.embed_tokens is not None:
+            input_ids, inputs_embeds = None, self.embed_tokens(input_ids)
         if inputs_embeds is not None:
             own = inputs_embeds.chunk(len(self.members), dim=-1)
         states = [
@@ -139,3 +153,21 @@ class SideBySide(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
         return torch.cat([table(tokens) for table in self._tables], dim=-1)
+
+
+class Columns(nn.Module):
+    """Some columns of a wide embedding, without weights of its own."""
+
+    def __init__(self, table: nn.Module, columns: slice) -> None:
+        super().__init__()
+        self._table = (table,)  # a tuple is not registered: the ensemble owns it
+        self._columns = columns
+
+    @property
+    def weight(self) -> Float[Tensor, "V D"]:
+        """The columns of the rows, a view."""
+        table: Any = self._table[0]
+        return table.weight[:, self._columns]
+
+    def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
+        return self._table[0](tokens)[..., self._columns]

@@ -19,7 +19,6 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.document_attention import use_document_attention
 from seqrec.models.documents import last_positions
 from seqrec.models.encoder import HistoryEncoder
-from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.heads import CatalogHead
 from seqrec.models.transition_prior.counts import TransitionPrior
 from seqrec.models.transition_prior.kinds import build_transition_prior
@@ -201,9 +200,9 @@ class SeqRecForNextItem(HistoryEncoder):
 
     def per_member(self, scores: CatalogScores) -> list[CatalogScores]:
         """Return the scores of every ensemble member; a model without members is its only one."""
-        if not isinstance(self.backbone, EnsembleDecoder):
+        number = self.num_members
+        if number == 1:
             return [scores]
-        number = self.backbone.config.num_members
         states, vectors = (whole.chunk(number, dim=1) for whole in scores[:2])
         return [
             scores._replace(hidden=number * state, item_weight=own)

@@ -73,10 +73,13 @@ def set_strength(model: SeqRecForNextItem, strength: float) -> None:
 def _fit_cold_items(
     recipe: Recipe, module: TrainingModule, loader: PackedLoader, validation: QueryLoader | None
 ) -> Calibration:
-    """Fit the vectors of items that training never met, and scale them on validation."""
+    """Fit the vectors of items that training never met, and scale them on validation.
+
+    They are fitted also where training has met all items: later ones come with ``extend``.
+    """
     model = module.model
     embedding = model.get_input_embeddings()
-    if not isinstance(embedding, ContentEmbedding) or embedding.has_row.all():
+    if not isinstance(embedding, ContentEmbedding):
         return Calibration({}, {})
     settings = recipe.model.content or ContentConfig()
     torch.manual_seed(recipe.trainer.seed)
@@ -86,6 +89,8 @@ def _fit_cold_items(
         row_dropout=settings.row_dropout,
         content_dropout=settings.content_dropout,
     )
+    if embedding.has_row.all():
+        return Calibration({}, {})
     details: dict[str, Any] = {"number": int((~embedding.has_row).sum())}
     if validation is None:
         return Calibration({"cold_items": details}, {})

@@ -43,7 +43,7 @@ class HistoryGraph(nn.Module):
         self.tokens_per_position = model.config.tokens_per_position
         self.is_causal = model.config.causal
         self.reads_times = model.config.time_bias is not None
-        self.scale_vectors = model.scale_vectors
+        self.read_out = model.read_out
         self.register_buffer("edges", torch.tensor(EDGES), persistent=False)
 
     def forward(
@@ -72,7 +72,7 @@ class HistoryGraph(nn.Module):
         if self.reads_times and times is not None:
             more["gaps"] = self._find_gaps(times[:, size - 1 :: size])
         last = is_token.sum(dim=1, keepdim=True) - 1
-        return self.scale_vectors(self._decode(vectors, allowed, columns, last, more))
+        return self.read_out(self._decode(vectors, allowed, columns, last, more))
 
     def _decode(
         self,

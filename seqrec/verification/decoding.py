@@ -40,7 +40,9 @@ def check_against_llama(subject: Subject) -> Measured:
         other, again = _convert_twice(decoder)
         weights = decoder.state_dict()
         kept = again.state_dict()
-        num_changed += sum(not torch.equal(kept[name], weights[name]) for name in kept)
+        num_changed += sum(
+            not torch.equal(kept[name], weights[name]) for name in kept if name in weights
+        )
         vectors = decoder.get_input_embeddings()(_draw_tokens(subject, MOST_TOKENS))
         states, expected = (
             model.eval()(inputs_embeds=vectors).last_hidden_state for model in (other, decoder)

@@ -84,7 +84,7 @@ class NextItemSubject(Subject):
         if all(isinstance(decoder, SeqRecDecoder) for decoder in self.decoders()):
             return decode_natively(self.model, tokens, num_steps)
         states = decode_by_transformers(self.model.backbone, tokens, num_steps)
-        return self.model.scale_vectors(states)
+        return self.model.read_out(states)
 
     def decoders(self) -> list[PreTrainedModel]:
         backbone = self.model.backbone

@@ -62,10 +62,14 @@ def log(tmp_path, generator):
     return folder
 
 
-def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, encoder, tmp_path):
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(
+    members, log, encoder, tmp_path
+):
     data = seqrec.prepare(log, out=tmp_path / "data")["out"]
     overrides = [
         f"model.content={{encoder: {encoder}, max_cost: 0.2}}",
+        f"model.num_members={members}",
         "model.hidden_size=16",
         "data.max_length=10",
         "data.batch_size=4",
@@ -88,6 +92,38 @@ def test_a_title_that_training_never_met_is_recommended_to_whom_it_suits(log, en
     baseline = f"nearest-text:encoder={encoder},columns=genres"
     cold = seqrec.evaluate([tmp_path / "run", baseline], data=data, only="cold", k=2)
     assert cold["counts"]["queries"] == 2
+
+
+def test_a_title_that_comes_after_training_is_recommended_to_whom_it_suits(log, encoder, tmp_path):
+    """Training meets every title; what content says of later ones is learned all the same."""
+    ratings = pl.read_csv(log / "ratings.csv").filter(~pl.col("movieId").str.ends_with(str(NEW)))
+    ratings.write_csv(tmp_path / "log.csv")
+    films = pl.read_csv(log / "movies.csv")
+    is_new = pl.col("movieId").str.ends_with(str(NEW))
+    data = seqrec.prepare(tmp_path / "log.csv", items=films.filter(~is_new), out=tmp_path / "data")
+    run = seqrec.train(
+        "sft",
+        data=data["out"],
+        out=tmp_path / "run",
+        overrides=[
+            f"model.content={{encoder: {encoder}}}",
+            "model.hidden_size=16",
+            "data.max_length=10",
+            "data.batch_size=4",
+            "trainer.learning_rate=0.01",
+            "trainer.max_epochs=8",
+        ],
+    )
+    assert "cold_items" not in run["details"]
+    films.filter(is_new).rename({"movieId": "item_id"}).write_csv(tmp_path / "new.csv")
+    extended = seqrec.extend(
+        run["run"], items=tmp_path / "new.csv", out=tmp_path / "extended", encoder=encoder
+    )
+    rec = seqrec.Recommender.from_pretrained(extended["out"])
+    for genre in (0, 1):
+        (found,) = rec.recommend([[film(genre, number) for number in range(8)]], k=20)
+        places = [item_id for item_id, _ in found]
+        assert places.index(film(genre, NEW)) < places.index(film(1 - genre, NEW))
 
 
 def test_titles_that_nobody_watched_are_left_out_until_content_speaks_for_them(

@@ -38,6 +38,10 @@ KINDS = {
     "an ensemble": ["model.num_members=2"],
     "events": ["data.events={features: [{name: rating, column: rating, place: after}]}"],
     "content": ["model.content={encoder: ENCODER, columns: [title]}"],
+    "members with content": [
+        "model.num_members=2",
+        "model.content={encoder: ENCODER, columns: [title]}",
+    ],
 }
 NUM_OLD = 30
 HISTORIES = [["0", "3", "7"], ["12"], []]

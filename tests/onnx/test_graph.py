@@ -21,7 +21,8 @@ from tests.tokens.conftest import feature
 def build_model(kind: str) -> SeqRecForNextItem:
     """A model of one kind with random weights, biases included."""
     block = kind if kind in ("sasrec", "hstu") else "llama"
-    config = small_config(block, "untied" if kind == "sasrec" else "tied")
+    heads = {"sasrec": "untied", "projected": "projected"}
+    config = small_config(block, heads.get(kind, "tied"))
     backbone = config.backbone_config
     backbone.num_hidden_layers, backbone.relative_bias = 1, kind in ("llama", "hstu")
     if kind == "llama":
@@ -33,8 +34,13 @@ def build_model(kind: str) -> SeqRecForNextItem:
     if kind == "ensemble of time biases":
         backbone.time_bias = "target_time"
         config.backbone_config = EnsembleConfig(member_config=backbone, num_members=2)
-    if kind == "content":
+    if kind in ("content", "members with content"):
         config.content = {"content_width": 5}
+    if kind == "members with content":
+        config.cosine_scale = 20.0
+        config.backbone_config = EnsembleConfig(member_config=backbone, num_members=2)
+    if kind == "projected":
+        config.head_size = 8
     if kind == "sums":
         grammar = Grammar((feature("rating"), feature("wanted", place="before")))
         config.events, config.event_vectors = grammar.to_dict(), "sum"
@@ -58,6 +64,8 @@ KINDS = [
     "hstu",
     "ensemble of time biases",
     "content",
+    "members with content",
+    "projected",
     "sums",
     "transformers' Llama",
 ]

@@ -47,7 +47,8 @@ def to_llama(decoder: SeqRecDecoder) -> LlamaModel:
         )
     )
     weights = decoder.state_dict()
-    renamed = {name: weights[name] for name in ("embed_tokens.weight", "norm.weight")}
+    tokens: Any = decoder.get_input_embeddings()
+    renamed = {"embed_tokens.weight": tokens.weight.detach(), "norm.weight": weights["norm.weight"]}
     for layer in range(config.num_hidden_layers):
         for ours, theirs in _SAME.items():
             renamed[f"layers.{layer}.{theirs}.weight"] = weights[f"layers.{layer}.{ours}.weight"]
