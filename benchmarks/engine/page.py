@@ -41,6 +41,7 @@ TITLES = {
     "lazy": "Lazy AdamW against AdamW",
     "ml-1m": "The best recipe of MovieLens-1M A beside tuned baselines",
     "beauty": "The best recipe of Beauty beside tuned baselines",
+    "counted": "Baselines that count transitions",
     "later": "Global-time splits",
     "growing": "A catalog that grows, and a week of new data",
     "cold": "Cold-start items",
