@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from seqrec.models.given_items import score_given_items
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.ranker import Ranker, ScoreTile
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -157,6 +158,14 @@ class ModelRanker(Ranker):
         weight = self._get_item_weight()
         scores = self.model.catalog_scores(hidden, recent, num_items=num_items, item_weight=weight)
         return torch.inference_mode()(lambda start, stop: scores.logits(slice(start, stop)))
+
+    @torch.inference_mode()
+    def score_items(
+        self, histories: Sequence[Int[np.ndarray, " T"]], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        hidden, recent = self.encode(histories), self._recent_items(histories)
+        weight = self._get_item_weight()
+        return score_given_items(self.model, hidden, recent, items.to(hidden.device), weight)
 
     def _get_item_weight(self) -> Float[Tensor, "I D"]:
         """Return the vector of every item."""

@@ -16,11 +16,15 @@ from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.retrieval.allowed_items import AllowedItems
-from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, top_k
+from seqrec.retrieval.exact import TILE_ITEMS, SeenItems, TopK, best_first, top_k
 
 MIN_TILE_ITEMS = 1024
 MAX_MEMORY_MB = 1 << 30
 SCORE_BYTES = 4
+FEW_SHARE = 8
+"""Lists of candidates shorter than the catalog by this factor are scored by themselves."""
+GIVEN_AT_ONCE = 1 << 16
+"""Scores of given items that are computed at once."""
 
 ScoreTile = Callable[[int, int], Float[Tensor, "B tile"]]
 
@@ -71,6 +75,21 @@ class Ranker(ABC):
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return a function from a range of items, ``start`` to ``stop``, to their scores."""
 
+    def score_items(
+        self, histories: Sequence[Int[np.ndarray, " T"]], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        """Return the scores of given items, other ones after every history.
+
+        Equal to those of ``score_tiles``, up to the rounding of sums in another order.
+        """
+        score_tile, found = self.score_tiles(histories), torch.empty(items.shape)
+        for start in range(0, self.num_items, self.tile_items):
+            stop = min(start + self.tile_items, self.num_items)
+            is_here = (items >= start) & (items < stop)
+            tile = score_tile(start, stop).cpu().float()
+            found = tile.gather(1, (items - start).where(is_here, 0)).where(is_here, found)
+        return found
+
     def item_vectors(self) -> Float[np.ndarray, "I D"] | None:
         """Return a vector for every item, close for similar items; None if it has none."""
         return None
@@ -96,6 +115,11 @@ class Ranker(ABC):
             fewer items are unseen and allowed.
         """
         k = min(k, self.num_items)
+        if allowed is not None and allowed.only is not None:
+            longest = max(map(len, allowed.only), default=0)
+            if FEW_SHARE * longest <= self.num_items:
+                candidates = allowed.list_items(histories if exclude_seen else None)
+                return self.rank_items(histories, k, candidates)
         batches = []
         for start in range(0, len(histories), self.batch_size):
             batch = histories[start : start + self.batch_size]
@@ -119,3 +143,32 @@ class Ranker(ABC):
             torch.cat([batch.items.cpu() for batch in batches]),
             torch.cat([batch.scores.cpu() for batch in batches]),
         )
+
+    def rank_items(
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        k: int,
+        candidates: Sequence[Int[np.ndarray, " C"]],
+    ) -> TopK:
+        """Return the best of some items for each history, by their scores alone.
+
+        Args:
+            histories: items, oldest first; each may be empty.
+            k: length of the lists.
+            candidates: the items of every history, without repetition.
+        """
+        num_items = max(map(len, candidates), default=0)
+        items = torch.full((len(candidates), num_items), -1)
+        for row, listed in enumerate(candidates):
+            items[row, : len(listed)] = torch.from_numpy(listed)
+        scores = torch.full(items.shape, -torch.inf)
+        num_rows = min(max(GIVEN_AT_ONCE // max(num_items, 1), 1), self.batch_size)
+        for start in range(0, len(items) if num_items else 0, num_rows):
+            rows = slice(start, start + num_rows)
+            found = self.score_items(histories[rows], items[rows].clamp_min(0))
+            if found.isnan().any():
+                raise SeqRecError(
+                    "NaN among the scores: the model is broken, use another checkpoint"
+                )
+            scores[rows] = found.cpu().float().masked_fill(items[rows] < 0, -torch.inf)
+        return best_first(items, scores, k)

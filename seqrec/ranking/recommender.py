@@ -21,9 +21,7 @@ from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.fit_attribute import FitAttribute
-from seqrec.ranking.given_histories import (
-    list_histories,
-)
+from seqrec.ranking.given_histories import list_histories
 from seqrec.ranking.history_reading import find_items, read_given
 from seqrec.ranking.hub import HubFolder
 from seqrec.ranking.index_lists import rank_by_index
@@ -36,9 +34,7 @@ from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import VectorIndex
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
-from seqrec.tokens.events.requests import (
-    Event,
-)
+from seqrec.tokens.events.requests import Event
 from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -209,6 +205,15 @@ class Recommender(ModelRanker, HubFolder):
             return scores
         is_empty, counts = is_empty[:, None].to(self.model.device), self._popularity
         return lambda start, stop: torch.where(is_empty, counts[start:stop], scores(start, stop))
+
+    def score_items(
+        self, histories: Sequence[Int[np.ndarray, " T"]], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        """Return the model's scores; for empty histories the item counts of the training data."""
+        scores = super().score_items(histories, items)
+        is_empty = torch.tensor([[len(history) == 0] for history in histories])
+        counts = self._popularity[items.to(scores.device)]
+        return torch.where(is_empty.to(scores.device), counts, scores)
 
     def likelihood(
         self,

@@ -41,6 +41,24 @@ class AllowedItems:
             joined.append(items if self.shared is None else items[self.shared[items]])
         return joined
 
+    def list_items(self, seen: Sequence[np.ndarray | Sequence[int]] | None) -> list[Items]:
+        """Return the items of every list in order, for histories with a list each.
+
+        Args:
+            seen: items that may not be listed either, of every history; None: none.
+        """
+        listed = []
+        for row, items in enumerate(self.only or ()):
+            unlisted = [] if seen is None else [np.asarray(seen[row], dtype=np.int64)]
+            if self.excluded is not None:
+                unlisted.append(self.excluded[row])
+            items = np.unique(items)
+            items = items[(items >= 0) & (items < self.num_items)]
+            if unlisted:
+                items = np.setdiff1d(items, np.concatenate(unlisted), assume_unique=False)
+            listed.append(items if self.shared is None else items[self.shared[items]])
+        return listed
+
     def get_mask(self, num_rows: int, start: int, stop: int) -> Bool[Tensor, "B tile"]:
         """Return a mask of the items ``start`` to ``stop - 1``, True where one is allowed."""
         shape = (num_rows, stop - start)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from seqrec.errors import SeqRecError
 
-PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "httpx")
+PACKAGES = ("fastapi", "httptools", "httpx", "orjson", "prometheus_client", "uvicorn", "uvloop")
 
 for _name in PACKAGES:
     if find_spec(_name) is None:

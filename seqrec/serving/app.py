@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 import seqrec
 from seqrec.serving.access_log import AccessLog
+from seqrec.serving.admission import Admission
 from seqrec.serving.context import Context
 from seqrec.serving.errors import add_error_handlers
 from seqrec.serving.guard import Guard
@@ -28,11 +29,12 @@ def build_app(context: Context) -> FastAPI:
     async def run_engine(app: FastAPI) -> AsyncIterator[None]:
         context.engine.start()
         yield
-        context.engine.stop()
+        await context.engine.stop()
         if context.users is not None:
             context.users.close()
 
     layers = [
+        Middleware(Admission, context.engine, context.metrics, settings.timeout_seconds),
         Middleware(
             AccessLog,
             context.metrics,
@@ -48,7 +50,7 @@ def build_app(context: Context) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-request-id"],
         )
-        layers.insert(1, cors)
+        layers.insert(2, cors)
     app = FastAPI(
         title="seqrec",
         version=seqrec.__version__,

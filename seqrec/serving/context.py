@@ -1,10 +1,10 @@
 """State that the routes of a server share."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -48,8 +48,7 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return orjson.dumps(content)
 
 
 def log_fields(request: Request, fields: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ class Engine:
         metrics.watch_queue(lambda: self._batcher.depth)
         self.start = self._batcher.start
         self.stop = self._batcher.stop
+        self.can_answer = self._batcher.can_answer
 
     async def run(
         self, slot: ModelSlot, requests: Sequence[ListRequest], finish: Finish, seconds: float

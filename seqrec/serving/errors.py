@@ -10,11 +10,11 @@ from starlette.requests import Request
 
 from seqrec.errors import SeqRecError, shorten
 from seqrec.serving.access_log import REQUEST_ID
+from seqrec.serving.admission import RETRY_SECONDS
 from seqrec.serving.batcher import DeadlinePassedError, QueueFullError, StoppedError
 from seqrec.serving.context import JsonResponse
 from seqrec.serving.users import StoreFailedError
 
-RETRY_SECONDS = 1
 DETAIL_LETTERS = 300
 
 
@@ -78,7 +78,7 @@ def _describe(errors: Sequence[Any]) -> str:
     place = ".".join(str(part) for part in first["loc"][1:] if not _is_type_name(part))
     if first["type"] == "json_invalid":
         return f"body: not JSON: {first.get('ctx', {}).get('error', '')}"
-    if first["type"] == "model_attributes_type":
+    if first["type"] in ("model_attributes_type", "model_type") and not place:
         return "body: send a JSON object, with content-type: application/json"
     message = first["msg"].removeprefix("Value error, ")
     return f"{place or 'body'}: {message[:1].lower()}{message[1:]}"

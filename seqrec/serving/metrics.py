@@ -24,6 +24,9 @@ class Metrics:
         self._requests = Counter(
             "seqrec_requests", "Answered requests.", ["route", "status"], registry=registry
         )
+        self._refusals = Counter(
+            "seqrec_refusals", "Requests refused unread under load.", registry=registry
+        )
         self._seconds = Histogram(
             "seqrec_request_seconds",
             "Seconds from the headers of a request to the end of its answer.",
@@ -56,6 +59,10 @@ class Metrics:
         """Count an answered request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def count_refusal(self) -> None:
+        """Count a request that was refused unread; it is not among the answered ones."""
+        self._refusals.inc()
 
     def count_batch(self, histories: int, seconds: float) -> None:
         """Count a batch of histories."""

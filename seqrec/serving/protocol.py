@@ -1,20 +1,26 @@
-"""Connections whose requests must arrive in time."""
+"""Connections whose requests must arrive in time, with headers of a bounded size."""
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from seqrec.serving.limits import HEADER_SECONDS
+from seqrec.serving.limits import HEADER_SECONDS, MAX_HEADER_BYTES
 
 
-class TimedProtocol(H11Protocol):
-    """Closes a connection whose headers take too long to arrive.
+class TimedProtocol(HttpToolsProtocol):
+    """Closes a connection whose headers are too large, or take too long to arrive.
 
-    uvicorn itself limits only the time between two requests.
+    uvicorn itself limits only the time between two requests, and httptools nothing.
     """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _reads_headers = False
+    _num_header_bytes = 0
+    """Bytes of the headers that are complete."""
+    _num_received = 0
+    """Bytes received since the headers began that are being read."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -24,7 +30,11 @@ class TimedProtocol(H11Protocol):
         is_between = self.cycle is None or self.cycle.response_complete
         if is_between and self._header_timer is None:
             self._start_timer()
+        before = self._num_received if self._reads_headers else 0
         super().data_received(data)
+        self._num_received = before + len(data)
+        if self._reads_headers and self._num_received > MAX_HEADER_BYTES:
+            self.send_400_response("Headers too large.")
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timer()
 
@@ -32,9 +42,35 @@ class TimedProtocol(H11Protocol):
         self._stop_timer()
         super().connection_lost(exc)
 
+    def on_message_begin(self) -> None:
+        self._reads_headers, self._num_header_bytes = True, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count_header(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_header(name + value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._reads_headers = False
+        super().on_headers_complete()
+
     def on_response_complete(self) -> None:
         self._stop_timer()
         super().on_response_complete()
+
+    def _count_header(self, part: bytes) -> None:
+        """Count a part of the headers.
+
+        Raises:
+            HttpParserError: all of them are too large, which is answered with 400.
+        """
+        self._num_header_bytes += len(part)
+        if self._num_header_bytes > MAX_HEADER_BYTES:
+            raise httptools.HttpParserError("headers too large")
 
     def _start_timer(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)

@@ -88,6 +88,7 @@ class ModelSlot:
         self._load = load
         self._loading = threading.Lock()
         self._current: LoadedModel | None = None
+        self.num_loads = 0
 
     @property
     def current(self) -> LoadedModel:
@@ -114,6 +115,7 @@ class ModelSlot:
             model = self._load()
             model.warm_up()
             self._current = model
+            self.num_loads += 1
         return model
 
 

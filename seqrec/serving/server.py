@@ -1,5 +1,6 @@
 """The process: a socket, signals, and an end that answers what was accepted."""
 
+import gc
 import logging
 import signal
 import socket
@@ -16,7 +17,6 @@ from seqrec.serving.limits import (
     DRAIN_SECONDS,
     KEEP_ALIVE_SECONDS,
     MAX_CONNECTIONS,
-    MAX_HEADER_BYTES,
 )
 from seqrec.serving.protocol import TimedProtocol
 from seqrec.serving.reloading import reload_all, watch_pointers
@@ -71,9 +71,11 @@ class Server(uvicorn.Server):
         self._context = context
         self._say_started = say_started
         self._leaves_at: float | None = None
+        self._num_settled = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._settle_memory()
         self._say_started()
         signal.signal(signal.SIGHUP, self._reload)
 
@@ -98,7 +100,21 @@ class Server(uvicorn.Server):
             self.should_exit |= left <= 0
         elif counter % POINTER_TICKS == 0:
             watch_pointers(self._context.pool, self._context.metrics)
+            self._settle_memory()
         return await super().on_tick(counter)
+
+    def _settle_memory(self) -> None:
+        """Free what loaded models have replaced, and let later collections pass over the rest.
+
+        A collection that visits a catalog and all packages takes a tenth of a second or more, and
+        requests would bring it about time and again.
+        """
+        num_loads = sum(slot.num_loads for slot in self._context.pool.slots.values())
+        if num_loads != self._num_settled:
+            self._num_settled = num_loads
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
 
     def _reload(self, sig: int, frame: FrameType | None) -> None:
         reload_all(self._context.pool, self._context.metrics)
@@ -118,6 +134,7 @@ def run_server(
     config = uvicorn.Config(
         app,
         http=TimedProtocol,
+        loop="uvloop",
         ws="none",
         log_config=None,
         access_log=False,
@@ -126,7 +143,6 @@ def run_server(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         proxy_headers=False,
     )
     Server(config, bound, context, say_started).run(sockets=[bound])

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -11,6 +12,8 @@ from seqrec.serving.batcher import (
     QueueFullError,
     StoppedError,
 )
+
+IN_THE_THREAD = -1.0
 
 
 class Recorder:
@@ -30,7 +33,8 @@ class Recorder:
 
 async def start(recorder, first=0, **sizes):
     """Start a batcher whose thread computes a first batch, and return both."""
-    batcher = Batcher(recorder.answer, **{"batch_size": 4, "queue_size": 6} | sizes)
+    settings = {"batch_size": 4, "queue_size": 6, "quick_seconds": IN_THE_THREAD} | sizes
+    batcher = Batcher(recorder.answer, **settings)
     batcher.start()
     running = asyncio.create_task(batcher.submit(first, 1, 10))
     await asyncio.to_thread(recorder.has_begun.wait, 10)
@@ -46,7 +50,7 @@ def test_what_waits_during_a_batch_is_the_next_one():
         assert batcher.depth == 5
         recorder.may_run.set()
         assert await asyncio.gather(running, *waiting) == [0, 4, 8, 12, 16, 20]
-        batcher.stop()
+        await batcher.stop()
         assert recorder.batches == [[0], [2, 4, 6, 8], [10]]
 
     asyncio.run(run())
@@ -61,7 +65,7 @@ def test_work_counts_by_its_size_and_large_work_runs_alone():
         await asyncio.sleep(0)
         recorder.may_run.set()
         await asyncio.gather(running, *waiting)
-        batcher.stop()
+        await batcher.stop()
         assert recorder.batches == [[0], [2], [4], [6], [8]]
 
     asyncio.run(run())
@@ -78,7 +82,7 @@ def test_a_full_queue_refuses_and_takes_again_once_it_is_shorter():
         recorder.may_run.set()
         await asyncio.gather(running, *waiting)
         assert await batcher.submit(6, 1, 10) == 12
-        batcher.stop()
+        await batcher.stop()
 
     asyncio.run(run())
 
@@ -92,7 +96,7 @@ def test_late_work_is_given_up_and_not_computed():
         recorder.may_run.set()
         await running
         assert await batcher.submit(4, 1, 10) == 8
-        batcher.stop()
+        await batcher.stop()
         assert recorder.batches == [[0], [4]]
 
     asyncio.run(run())
@@ -108,7 +112,7 @@ def test_an_error_reaches_its_own_submitter_only():
             *(batcher.submit(n, 1, 10) for n in (2, 3, 4)), return_exceptions=True
         )
         assert found[0] == 4 and found[2] == 8 and isinstance(found[1], ValueError)
-        batcher.stop()
+        await batcher.stop()
 
     asyncio.run(run())
 
@@ -120,9 +124,57 @@ def test_the_end_answers_what_waits_and_refuses_the_rest():
         waiting = asyncio.create_task(batcher.submit(2, 1, 10))
         await asyncio.sleep(0)
         recorder.may_run.set()
-        await asyncio.to_thread(batcher.stop)
+        await batcher.stop()
         assert await asyncio.gather(running, waiting) == [0, 4]
         with pytest.raises(StoppedError):
             await batcher.submit(4, 1, 10)
+
+    asyncio.run(run())
+
+
+def test_quick_batches_run_in_the_loop_and_hold_what_has_arrived_together():
+    threads, batches = [], []
+
+    def answer(numbers):
+        threads.append(threading.current_thread())
+        batches.append(list(numbers))
+        time.sleep(max(numbers))
+        return numbers
+
+    async def run():
+        batcher = Batcher(answer, batch_size=4, queue_size=16, quick_seconds=0.02)
+        batcher.start()
+        waiting = [asyncio.create_task(batcher.submit(0, 1, 10)) for _ in range(6)]
+        await asyncio.gather(*waiting)
+        assert batches == [[0] * 4, [0] * 2]
+        await batcher.submit(0.2, 1, 10)
+        await batcher.submit(0, 1, 10)
+        await batcher.stop()
+
+    asyncio.run(run())
+    main = threading.current_thread()
+    assert [one is main for one in threads] == [True, True, True, False]
+
+
+def test_work_that_would_be_late_is_refused_at_once():
+    async def run():
+        batcher = Batcher(
+            lambda numbers: [time.sleep(0.1)] * len(numbers),
+            batch_size=2,
+            queue_size=100,
+            quick_seconds=IN_THE_THREAD,
+        )
+        batcher.start()
+        for _ in range(8):  # after these it knows that a batch takes 0.1 s
+            await batcher.submit(0, 1, 10)
+        assert batcher.can_answer(0, 0.01)  # an idle one tries
+        in_time = [asyncio.create_task(batcher.submit(n, 1, 1.0)) for n in range(6)]
+        await asyncio.sleep(0)
+        assert batcher.can_answer(6, 10) and not batcher.can_answer(6, 0.7)
+        with pytest.raises(QueueFullError):
+            await batcher.submit(6, 1, 0.7)
+        assert not batcher.can_answer(102, 1000)
+        await asyncio.gather(*in_time)
+        await batcher.stop()
 
     asyncio.run(run())

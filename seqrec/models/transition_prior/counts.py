@@ -94,6 +94,12 @@ class TransitionPrior(nn.Module):
         """
 
     @abstractmethod
+    def logits_at(
+        self, last_items: Int[Tensor, "B S"], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        """Return ``logits`` of some items, other ones for every history."""
+
+    @abstractmethod
     def edge_values(self, weight: Float[Tensor, " E"]) -> Float[Tensor, " E"]:
         """Return what edges of some counts add to the score of their target."""
 
@@ -137,6 +143,25 @@ class TransitionPrior(nn.Module):
             matrix[source, self.target] = self.edge_values(self.weight).to(dtype)
             self._matrices[dtype] = key, matrix
         return self._matrices[dtype][1]
+
+    def values_at(
+        self, source: Int[Tensor, "B S"], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B S C"]:
+        """Return the edge values from every source to every item; 0 where there is no edge."""
+        sources, targets = torch.broadcast_tensors(source[:, :, None], items[:, None, :])
+        if self.is_dense:
+            return self.whole_matrix(self.weight.dtype)[sources, targets]
+        if not len(self.target):
+            return self.weight.new_zeros(targets.shape)
+        low, end = self.first_edge[sources], self.first_edge[sources + 1]
+        high, last = end, len(self.target) - 1
+        while bool((low < high).any()):
+            middle = (low + high) // 2
+            is_below = (self.target[middle.clamp_max(last)] < targets) & (middle < high)
+            low, high = torch.where(is_below, middle + 1, low), torch.where(is_below, high, middle)
+        edge = low.clamp_max(last)
+        is_edge = (low < end) & (self.target[edge] == targets)
+        return self.edge_values(self.weight[edge]) * is_edge
 
     def find_edge(self, source: Int[Tensor, "*shape"], item: int) -> Int[Tensor, "*shape"]:
         """Return every source's first edge to ``item`` or a later one, by bisection."""

@@ -61,6 +61,23 @@ class TransitionMean(TransitionPrior):
     ) -> Float[Tensor, "B tile"]:
         return self.probabilities(last_items, start, stop, labels).log_().mul_(self.strength)
 
+    def logits_at(
+        self, last_items: Int[Tensor, "B S"], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        source, step_weight = last_items.clamp_min(0), self.step_weights(last_items)
+        share = step_weight / (self.leaving[source] + self.smoothing)
+        popularity_share = (share * self.smoothing).sum(dim=1) + 1 - step_weight.sum(dim=1)
+        total = (share[:, :, None] * self.values_at(source, items)).sum(dim=1)
+        total = total + popularity_share[:, None] * self.popularity[items]
+        return total.log_().mul_(self.strength)
+
+    def step_weights(self, last_items: Int[Tensor, "B S"]) -> Float[Tensor, "B S"]:
+        """Return the weight of every step; they sum to 1, to 0 after an empty history."""
+        steps = torch.arange(self.num_recent, device=last_items.device)
+        weight = self.query_decay**steps * (last_items >= 0)
+        has_any = (last_items >= 0).any(dim=1, keepdim=True)
+        return weight / weight.sum(dim=1, keepdim=True).where(has_any, 1)
+
     def probabilities(
         self,
         last_items: Int[Tensor, "B S"],
@@ -73,11 +90,7 @@ class TransitionMean(TransitionPrior):
         Under autocast to bfloat16, dense rows of transitions have its precision.
         """
         source = last_items.clamp_min(0)
-        steps = torch.arange(self.num_recent, device=source.device)
-        own = self.own_transitions(last_items)
-        step_weight = self.query_decay**steps * (last_items >= 0)
-        has_any = (last_items >= 0).any(dim=1, keepdim=True)
-        step_weight = step_weight / step_weight.sum(dim=1, keepdim=True).where(has_any, 1)
+        own, step_weight = self.own_transitions(last_items), self.step_weights(last_items)
         leaving = self.leaving[source]
         if labels is not None:
             leaving = (leaving - own * (labels >= 0)[:, None]).clamp_min(0)

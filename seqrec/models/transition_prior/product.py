@@ -85,9 +85,21 @@ class TransitionProduct(TransitionPrior):
                 self._leave_out(total, last_items, share, labels)
         else:
             total = self._sum_edges(last_items, share, start, stop, labels)
-        is_empty = (last_items < 0).all(dim=1, keepdim=True)
-        factor = torch.where(is_empty, 1.0, -self.popularity_penalty).to(total.dtype)
+        factor = self._popularity_factor(last_items).to(total.dtype)
         return total.addcmul_(factor, log_popularity).mul_(self.strength)
+
+    def logits_at(
+        self, last_items: Int[Tensor, "B S"], items: Int[Tensor, "B C"]
+    ) -> Float[Tensor, "B C"]:
+        source, share = last_items.clamp_min(0), self.kernel_weights(last_items)
+        total = (share[:, :, None] * self.values_at(source, items)).sum(dim=1)
+        factor = self._popularity_factor(last_items).to(total.dtype)
+        return total.addcmul_(factor, self.popularity[items].log()).mul_(self.strength)
+
+    def _popularity_factor(self, last_items: Int[Tensor, "B S"]) -> Float[Tensor, "B 1"]:
+        """Return the factor of the log of popularity: 1 after an empty history."""
+        is_empty = (last_items < 0).all(dim=1, keepdim=True)
+        return torch.where(is_empty, 1.0, -self.popularity_penalty)
 
     def kernel_weights(self, last_items: Int[Tensor, "B S"]) -> Float[Tensor, "B S"]:
         """Return the weight of every history item; they sum to 1, to 0 for an empty history."""

@@ -13,6 +13,7 @@ from seqrec.ranking.evidence import Evidence, find_evidence, get_prior_counts
 from seqrec.ranking.served import Reading, Served
 from seqrec.serving.answers import ERRORS
 from seqrec.serving.bodies import ExplainBody
+from seqrec.serving.body_route import BodyRoute
 from seqrec.serving.context import Context, JsonResponse, log_fields
 from seqrec.serving.page_answers import ExplainAnswer
 from seqrec.serving.served_models import LoadedModel
@@ -20,7 +21,7 @@ from seqrec.serving.served_models import LoadedModel
 
 def build_evidence_routes(context: Context) -> APIRouter:
     """Return the route that explains lists."""
-    router = APIRouter(tags=["lists"], responses=ERRORS)
+    router = APIRouter(tags=["lists"], responses=ERRORS, route_class=BodyRoute)
 
     @router.post("/explain", response_model=ExplainAnswer)
     async def explain(body: ExplainBody, request: Request) -> Any:

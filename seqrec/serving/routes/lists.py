@@ -11,13 +11,14 @@ from seqrec.errors import SeqRecError
 from seqrec.ranking.answer import answer_similar
 from seqrec.serving.answers import ERRORS, RecommendAnswer, ScoreAnswer, SimilarAnswer
 from seqrec.serving.bodies import Histories, RecommendBody, ScoreBody, SimilarBody
+from seqrec.serving.body_route import BodyRoute
 from seqrec.serving.context import Context, JsonResponse, log_fields
 from seqrec.serving.served_models import LoadedModel, ModelSlot, hash_user
 
 
 def build_list_routes(context: Context) -> APIRouter:
     """Return the routes that rank items."""
-    router = APIRouter(tags=["lists"], responses=ERRORS)
+    router = APIRouter(tags=["lists"], responses=ERRORS, route_class=BodyRoute)
     seconds = context.settings.timeout_seconds
 
     async def choose(

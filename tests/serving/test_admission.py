@@ -1,0 +1,61 @@
+"""Requests refused unread, while others are answered."""
+
+import asyncio
+import logging
+import threading
+
+import httpx
+import pytest
+
+from seqrec.serving import engine as engine_module
+from seqrec.serving.app import build_app
+from tests.serving.conftest import build_context, slot_for
+
+BODY = {"history": ["t1"]}
+
+
+@pytest.fixture
+def held_model(monkeypatch):
+    """An event until which ranking waits."""
+    may_rank, rank = threading.Event(), engine_module.rank_requests
+
+    def rank_when_allowed(served, requests):
+        assert may_rank.wait(10)
+        return rank(served, requests)
+
+    monkeypatch.setattr(engine_module, "rank_requests", rank_when_allowed)
+    monkeypatch.setattr("seqrec.serving.batcher.QUICK_SECONDS", -1.0)
+    return may_rank
+
+
+def test_what_cannot_be_answered_in_time_is_refused_unread(folder, held_model, caplog):
+    caplog.set_level(logging.WARNING, "seqrec.access")
+    context = build_context([slot_for(folder)], batch_size=1, queue_size=2, token="t" * 20)
+    app = build_app(context)
+    transport = httpx.ASGITransport(app)
+
+    async def run():
+        own = {"authorization": "Bearer " + "t" * 20}
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            ask = client.post
+            first = []
+            for _ in range(3):  # one is computed, two wait
+                first.append(asyncio.create_task(ask("/recommend", json=BODY, headers=own)))
+                await asyncio.sleep(0.02)
+            refused = [await ask(path, content=b"no JSON") for path in ("/recommend", "/score")]
+            assert all(one.status_code == 429 for one in refused)
+            assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+            assert "come back later" in refused[0].json()["detail"]
+            assert (await client.get("/health/live")).status_code == 200
+            shown = (await client.get("/metrics", headers=own)).text
+            assert "seqrec_refusals_total 2.0" in shown
+            held_model.set()
+            assert [one.status_code for one in await asyncio.gather(*first)] == [200] * 3
+            assert (await ask("/recommend", json=BODY, headers=own)).status_code == 200
+
+    asyncio.run(run())
+    lines = [record.fields for record in caplog.records if record.message == "requests refused"]
+    assert lines == [{"status": 429, "requests": 1, "admitted": 3}]
