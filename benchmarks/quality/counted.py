@@ -16,5 +16,7 @@ def measure(quick: bool) -> Iterator[Row]:
     """A table a data set."""
     for data in DATA:
         options = ("--against", COUNTED[0])
-        result = judged(f"{NAME}-{data}", [], prepared(data), *options, baselines=COUNTED, quick=quick)
+        result = judged(
+            f"{NAME}-{data}", [], prepared(data), *options, baselines=COUNTED, quick=quick
+        )
         yield from rows_of(NAME, data, result, {})
