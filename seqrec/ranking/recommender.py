@@ -19,6 +19,7 @@ from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_fold
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY
+from seqrec.ranking.explained import explain_lists, list_explained
 from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
 from seqrec.ranking.fit_attribute import FitAttribute
 from seqrec.ranking.given_histories import list_histories
@@ -128,6 +129,7 @@ class Recommender(ModelRanker, HubFolder):
         mmr: float | None = None,
         max_per: Sequence[str] = (),
         pin: Mapping[Any, Any] | Sequence[Any] = (),
+        explain: bool = False,
     ) -> Any:
         """Return the ``k`` best items of every history as ``(item_id, score)``, best first.
 
@@ -150,6 +152,7 @@ class Recommender(ModelRanker, HubFolder):
             mmr: weight of the score against similarity to items listed before.
             max_per: ``COLUMN:N``: at most N items of each value of a column.
             pin: items that stand in every list.
+            explain: return ``(item_id, score, explanation)``, for histories in a list.
 
         Raises:
             SeqRecError: events out of order, a condition that the model does not know, or no
@@ -158,9 +161,10 @@ class Recommender(ModelRanker, HubFolder):
         if k < 1:
             raise SeqRecError(f"k is {k}: at least 1")
         options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
-        return self.serve().recommend(
-            histories, k, exclude_seen, options, Reading(conditions or {}, plan)
-        )
+        served, reading = self.serve(), Reading(conditions or {}, plan)
+        histories = list_explained(histories) if explain else histories
+        lists = served.recommend(histories, k, exclude_seen, options, reading)
+        return explain_lists(served, histories, lists, reading) if explain else lists
 
     def serve(self) -> Served:
         """Return the recommender with its catalog, to list items under rules."""

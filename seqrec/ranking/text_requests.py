@@ -66,7 +66,7 @@ class TextSearch:
             shown: ids of the items that were answered to it.
         """
         request = self.compile(text, previous, shown)
-        served, wanted = self._with_soft_words(request.text), asked.k or DEFAULT_K
+        served, wanted = self.with_soft_words(request.text), asked.k or DEFAULT_K
         whole = [*asked.history, *request.items]
         levels = [list(request.conditions)]
         while any(not one.is_excluded for one in levels[-1]):
@@ -117,7 +117,7 @@ class TextSearch:
             without += ids
         return replace(options, where=where or None, exclude=without or None)
 
-    def _with_soft_words(self, text: str) -> Served:
+    def with_soft_words(self, text: str) -> Served:
         """Return the system with scores for the words of a request that are no condition."""
         if not text:
             return self.served

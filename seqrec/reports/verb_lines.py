@@ -99,7 +99,21 @@ def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
         notes.append(f"no known item in the history; fallback: {result['fallback']}")
     if len(recommendations) < result["k"]:
         notes.append(f"only {len(recommendations)} items can be listed")
-    return [text_table(recommendations), *notes, *result["notes"]]
+    if wording := result.get("wording"):
+        notes.append(
+            f"{wording['by_model']} sentences by {wording['model']}, {wording['by_template']} by "
+            f"template, after {wording['drafts']} drafts"
+        )
+    why = [
+        f"{row['rank']}. {row['explanation']['sentence']}"
+        for row in recommendations
+        if "explanation" in row
+    ]
+    rows = [
+        {name: value for name, value in row.items() if name != "explanation"}
+        for row in recommendations
+    ]
+    return [text_table(rows), *why, *notes, *result["notes"]]
 
 
 def export_lines(result: Mapping[str, Any]) -> list[str]:

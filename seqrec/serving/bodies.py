@@ -1,6 +1,6 @@
 """The bodies of requests."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
 
@@ -17,6 +17,7 @@ from seqrec.serving.limits import (
     MAX_KEYS,
     MAX_LETTERS,
     MAX_RULES,
+    MAX_SENTENCES,
 )
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
@@ -170,6 +171,17 @@ class ExplainBody(Body):
         description="The items to explain."
     )
     features: Features = Field({}, description="As in /recommend.")
+    sentences: bool = Field(
+        False,
+        description=f"Also choose the titles that led to each item, and say so; at most "
+        f"{MAX_SENTENCES} items.",
+    )
+
+    @model_validator(mode="after")
+    def _limit_sentences(self) -> Self:
+        if self.sentences and len(self.item_ids) > MAX_SENTENCES:
+            raise ValueError(f"sentences: at most {MAX_SENTENCES} items")
+        return self
 
 
 class ReloadBody(Body):

@@ -12,6 +12,8 @@ MAX_IDS = 10_000
 """Ids of an allow-, exclude- or candidate list."""
 MAX_EXPLAINED = 50
 """Items of a request for evidence."""
+MAX_SENTENCES = 10
+"""The same with sentences, for which many shortened histories are ranked."""
 MAX_RULES = 16
 """Caps, and pins."""
 MAX_HEADER_BYTES = 16 * 1024

@@ -24,12 +24,37 @@ class TitleEvidenceAnswer(Item):
     cosine: float | None = Field(description="Similarity of the vectors of item and title.")
 
 
+class CauseAnswer(Item):
+    """A title of the history without which the item would stand lower."""
+
+    rank_without: int = Field(description="Rank of the item without this title.")
+    factor: float | None
+    followed: dict[str, int] | None = Field(
+        description="Of the users who watched the title, how many times one went on to the item."
+    )
+    shared: dict[str, list[str]] = Field(description="Values in common, by column.")
+    is_asked: bool
+
+
+class ExplanationAnswer(BaseModel):
+    """Why an item is listed, in a sentence, and the facts that it holds."""
+
+    sentence: str
+    source: str
+    rank: int
+    rank_without: int = Field(description="Rank without all titles of because.")
+    rank_alone: int = Field(description="Rank after the titles of because alone.")
+    wishes: list[str]
+    because: list[CauseAnswer]
+
+
 class EvidenceAnswer(Item):
     """Why an item is listed."""
 
     score: float
     rank: int = Field(description="Among all items that are not in the history.")
     titles: list[TitleEvidenceAnswer]
+    explanation: ExplanationAnswer | None = Field(description="With sentences alone.")
 
 
 class CountingAnswer(BaseModel):

@@ -13,9 +13,11 @@ import numpy as np
 
 from seqrec.data.ids import get_id_text
 from seqrec.errors import SeqRecError
+from seqrec.explanations.attributes import Attributes
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.ranking.served import Served
+from seqrec.search.lexicon import Lexicon
 from seqrec.serving.title_search import TitleSearch
 
 SEARCHED_AT_ONCE = 1_000_000
@@ -48,6 +50,11 @@ class LoadedModel:
         if "num_interactions" in items.columns:
             counts = items["num_interactions"].to_numpy()
         return TitleSearch(self.served.table.titles, counts)
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """The attributes of the items that explanations name."""
+        return Attributes(Lexicon.build(self.served.table.items))
 
     @property
     def max_length(self) -> int | None:

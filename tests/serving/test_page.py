@@ -12,6 +12,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.jobs.page_evaluation import read_evaluation
 from seqrec.jobs.served_folders import load_model
 from seqrec.ranking.evidence import find_evidence
+from seqrec.ranking.explained import Explainer
 from seqrec.ranking.served import Reading
 from seqrec.serving.page_files import FOLDER, PAGE_FILES, POLICY
 from seqrec.serving.page_sources import PageSources
@@ -121,6 +122,22 @@ def test_evidence_is_that_of_the_library(folder, recommender, open_client, prepa
     followed = answer["items"][0]["titles"][1]["followed"]
     assert followed["weight"] == pairs and 0 < followed["share"] <= 1
     assert answer["items"][1]["titles"][0]["followed"] is None
+    assert answer["items"][0]["explanation"] is None
+
+
+def test_sentences_are_those_of_the_library(folder, recommender, open_client):
+    client = open_client([slot_for(folder)])
+    history, wanted = ["t3", "t4", "t7"], ["t5", "t90"]
+    body = {"history": history, "item_ids": wanted, "sentences": True}
+    answer = client.post("/explain", json=body).json()
+    items, reading = np.array([5, 90]), Reading({}, plan=False)
+    expected = Explainer(recommender.serve()).explain(history, items, reading)
+    for found, own in zip(answer["items"], expected, strict=True):
+        why = found["explanation"]
+        assert why["sentence"] == own.sentence
+        assert [one["title"] for one in why["because"]] == [one.title for one in own.facts.causes]
+    many = {**body, "item_ids": ["t5"] * 11}
+    assert client.post("/explain", json=many).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from seqrec.data.counted_transitions import CountedTransitions
 from seqrec.data.ids import get_id_text
 from seqrec.ranking.evidence import Evidence, find_evidence, get_prior_counts
+from seqrec.ranking.explained import Explainer
 from seqrec.ranking.served import Reading, Served
 from seqrec.serving.answers import ERRORS
 from seqrec.serving.bodies import ExplainBody
@@ -37,11 +38,17 @@ def build_evidence_routes(context: Context) -> APIRouter:
             reading = Reading(body.features, plan=False)
             history: list[Any] = list(body.history)
             found = find_evidence(served, history, items, reading, counts)
+            words: list[Any] = [None] * len(found)
+            if body.sentences:
+                explainer = Explainer(served, counted, attributes=model.attributes)
+                explained = explainer.explain_evidence(found, history, reading)
+                words = [one.to_dict() for one in explained]
+            pairs = zip(found, words, strict=True)
             return {
                 "model": model.identity,
                 "unknown_item_ids": unknown,
                 "counting": _describe_counts(counts),
-                "items": [_describe(served, one) for one in found],
+                "items": [_describe(served, one) | {"explanation": why} for one, why in pairs],
             }
 
         seconds = context.settings.timeout_seconds

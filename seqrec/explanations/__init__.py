@@ -1,0 +1,1 @@
+"""Explanations in words: facts, a sentence by template or by a language model, and its check."""

@@ -1,0 +1,75 @@
+"""Answers of a language model to messages: the most likely one, or seeded draws."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from seqrec.models.language_model import LanguageModel, load_language_model
+from seqrec.tokens.text.chat import ChatFormat
+
+MAX_TOKENS = 80
+TEMPERATURE = 0.7
+TOP_K = 50
+PROMPT_END = "\nAnswer: "
+"""What a model without a chat template reads before its answer."""
+
+
+class Writer:
+    """Writes short answers with a causal language model.
+
+    A model without a chat template reads the messages as paragraphs, and ``Answer:`` at the end.
+    """
+
+    def __init__(self, language_model: LanguageModel, name: str, max_tokens: int) -> None:
+        """Set the model.
+
+        Args:
+            language_model: with its tokenizer.
+            name: the model in messages.
+            max_tokens: longest answer.
+        """
+        self.model, self.tokenizer = language_model
+        self.name = name
+        self.max_tokens = max_tokens
+        has_template = bool(self.tokenizer.chat_template)
+        self._chat = ChatFormat(self.tokenizer, name) if has_template else None
+
+    @classmethod
+    def open(cls, source: Any, max_tokens: int = MAX_TOKENS) -> "Writer":
+        """Return the writer of a model's folder, GGUF file, package, or name on a hub.
+
+        Raises:
+            SeqRecError: the model cannot be loaded.
+        """
+        return cls(load_language_model(source), str(source), max_tokens)
+
+    @torch.inference_mode()
+    def __call__(self, messages: Sequence[dict[str, str]], attempt: int = 0) -> str:
+        """Return an answer; attempts after the first are drawn, each from its own seed.
+
+        Raises:
+            SeqRecError: the chat template refuses the messages.
+        """
+        tokens = self.tokenizer(self._render(messages), add_special_tokens=False)["input_ids"]
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        if limit is not None:
+            tokens = tokens[-max(limit - self.max_tokens, 1) :]
+        given = torch.tensor([tokens], device=self.model.device)
+        drawn = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(attempt)
+            found = self.model.generate(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                max_new_tokens=self.max_tokens,
+                pad_token_id=self.tokenizer.eos_token_id,
+                **(drawn if attempt else {"do_sample": False}),
+            )
+        answer = self.tokenizer.decode(found[0, len(tokens) :], skip_special_tokens=True)
+        return str(answer).strip()
+
+    def _render(self, messages: Sequence[dict[str, str]]) -> str:
+        if self._chat is not None:
+            return self._chat.prompt(messages, self.name)
+        return "\n\n".join(message["content"] for message in messages) + PROMPT_END
