@@ -59,7 +59,8 @@ class Writer:
         drawn = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(attempt)
-            found = self.model.generate(
+            generate: Any = self.model.generate
+            found = generate(
                 input_ids=given,
                 attention_mask=torch.ones_like(given),
                 max_new_tokens=self.max_tokens,
