@@ -62,6 +62,10 @@ class Explainer:
         if attributes is not None:
             self.attributes = attributes
 
+    def with_counts(self, counted: CountedTransitions | None) -> "Explainer":
+        """Return the same with counts of transitions."""
+        return Explainer(self.served, counted, self.wording, self.attributes)
+
     @cached_property
     def attributes(self) -> Attributes:
         """The attributes of the catalog's items."""

@@ -13,11 +13,10 @@ import numpy as np
 
 from seqrec.data.ids import get_id_text
 from seqrec.errors import SeqRecError
-from seqrec.explanations.attributes import Attributes
+from seqrec.ranking.explained import Explainer
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.ranking.served import Served
-from seqrec.search.lexicon import Lexicon
 from seqrec.serving.title_search import TitleSearch
 
 SEARCHED_AT_ONCE = 1_000_000
@@ -52,9 +51,9 @@ class LoadedModel:
         return TitleSearch(self.served.table.titles, counts)
 
     @cached_property
-    def attributes(self) -> Attributes:
-        """The attributes of the items that explanations name."""
-        return Attributes(Lexicon.build(self.served.table.items))
+    def explainer(self) -> Explainer:
+        """Explanations without counts of a log."""
+        return Explainer(self.served)
 
     @property
     def max_length(self) -> int | None:

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from seqrec.data.counted_transitions import CountedTransitions
 from seqrec.data.ids import get_id_text
 from seqrec.ranking.evidence import Evidence, find_evidence, get_prior_counts
-from seqrec.ranking.explained import Explainer
 from seqrec.ranking.served import Reading, Served
 from seqrec.serving.answers import ERRORS
 from seqrec.serving.bodies import ExplainBody
@@ -40,7 +39,7 @@ def build_evidence_routes(context: Context) -> APIRouter:
             found = find_evidence(served, history, items, reading, counts)
             words: list[Any] = [None] * len(found)
             if body.sentences:
-                explainer = Explainer(served, counted, attributes=model.attributes)
+                explainer = model.explainer.with_counts(counted)
                 explained = explainer.explain_evidence(found, history, reading)
                 words = [one.to_dict() for one in explained]
             pairs = zip(found, words, strict=True)
