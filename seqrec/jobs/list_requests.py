@@ -1,7 +1,7 @@
 """Lists for many histories: of a log of new users, or of the users of a prepared folder."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -63,7 +63,9 @@ def serve_model(
                 "baseline needs --data beside"
             )
         recommender = open_recommender(model).with_memory_limit(memory_mb)
-        return replace(recommender.serve(), search=get_search(recommender, index))
+        search_by = open_search(recommender, index)
+        served = replace(recommender.serve(), search_by=search_by)
+        return served.with_ranker(recommender)
     if data is None:
         raise SeqRecError(f"{_get_name(model)}: a baseline needs --data, which it is fitted to")
     prepared = PreparedData.open(data)
@@ -72,19 +74,24 @@ def serve_model(
 
 
 def get_search(ranker: Ranker, index: str | Path | None) -> Search:
-    """Return the search function: exact, by an index of the model, or by a store's vectors.
+    """Return the search function of ``open_search`` for the ranker itself."""
+    return open_search(ranker, index)(ranker)
+
+
+def open_search(ranker: Ranker, index: str | Path | None) -> Callable[[Any], Search]:
+    """Return from copies of a ranker to their search: exact, by an index, or by a store's vectors.
 
     Args:
         ranker: the model.
         index: folder of an exported index, or address of a store; None: exact.
     """
     if index is None:
-        return ranker.rank
+        return lambda copied: copied.rank
     if not isinstance(ranker, Recommender):
         raise SeqRecError(f"--index {mask_url(str(index))}: {ranker.name} has no vectors to search")
     if is_store(str(index)):
         store = open_item_store(ranker, str(index), "--index")
-        return partial(ranker.rank_by_index, store, is_rescored=True)
+        return lambda copied: partial(copied.rank_by_index, store, is_rescored=True)
     faiss_index = load_index(
         Path(index),
         catalog_fingerprint=ranker.catalog_fingerprint,
@@ -92,7 +99,7 @@ def get_search(ranker: Ranker, index: str | Path | None) -> Search:
     )
     if not ranker.scores_are_products:
         logger.warning("lists of %s through an index exclude its transition prior", ranker.name)
-    return partial(ranker.rank_by_index, faiss_index)
+    return lambda copied: partial(copied.rank_by_index, faiss_index)
 
 
 def list_for_histories(

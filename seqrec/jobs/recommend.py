@@ -7,7 +7,7 @@ from typing import Any, get_args
 from seqrec.arguments import check_arguments
 from seqrec.builders.explainer import build_explainer
 from seqrec.builders.named_models import NamedModel
-from seqrec.builders.text_search import build_text_search
+from seqrec.builders.text_search import build_text_search, get_query_token
 from seqrec.config.defaults import RECOMMEND
 from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
@@ -26,6 +26,7 @@ from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
+from seqrec.ranking.word_lists import list_by_words
 
 
 @check_arguments
@@ -113,7 +114,7 @@ def recommend(
     Raises:
         SeqRecError: a mistake in options, model, histories, data or output.
     """
-    if text is not None and history is None:
+    if text is not None and history is None and histories is None:
         history = []
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
@@ -124,10 +125,8 @@ def recommend(
         check_table_file(out, "--out")
         reads = (model, data, index, histories, users, allow, exclude, candidates)
         refuse_existing_file(out, overwrite, reads)
-    if text is not None and (index is not None or likelihood is not None):
-        raise SeqRecError(
-            "--text: its scores are no product of vectors; leave out --index and --likelihood"
-        )
+    if text is not None and likelihood is not None:
+        raise SeqRecError("--text: goes without --likelihood")
     if likelihood is not None and history is None:
         raise SeqRecError("--likelihood goes with --history")
     explain = explain or explain_with is not None
@@ -159,6 +158,11 @@ def recommend(
     with reserve_output(target):
         has_counts = explain and not is_baseline(model)
         served = serve_model(model, None if has_counts else data, memory_mb, index)
+        if text is not None and index is not None and get_query_token(served.ranker) is None:
+            raise SeqRecError(
+                "--text: the scores of a model without a query token are no product of vectors; "
+                "leave out --index, or train it with seqrec train search"
+            )
         if similar_to is not None:
             return answer_similar(served, similar_to, k, options)
         if history is not None:
@@ -174,6 +178,9 @@ def recommend(
             if search is not None:
                 return search.answer(text or "", request)
             return answer_history(served, request, likelihood)
+        if text is not None:
+            asked = ListRequest([], k, exclude_seen, options, reading)
+            return list_by_words(build_text_search(served), text, histories, asked)
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite
         )

@@ -27,6 +27,7 @@ from seqrec.models.heads import build_head, read_rows
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
+from seqrec.models.query_token import PlacedRequests, QueryToken, lay_out_requests
 
 
 class HistoryEncoder(PreTrainedModel):
@@ -70,6 +71,19 @@ class HistoryEncoder(PreTrainedModel):
                     **config.content,
                 )
             )
+        self.query_token: QueryToken | None = None
+        if config.query_token is not None:
+            self.add_query_token(config.query_token)
+
+    def add_query_token(self, settings: dict[str, Any]) -> None:
+        """Give the model a query token with random weights.
+
+        Args:
+            settings: see ``SeqRecConfig.query_token``.
+        """
+        width = self.config.backbone_config.hidden_size  # type: ignore[union-attr]
+        self.config.query_token = settings
+        self.query_token = QueryToken(settings["width"], width)
 
     def _add_head(self) -> None:
         config = self.config
@@ -176,6 +190,35 @@ class HistoryEncoder(PreTrainedModel):
             return self.read_out(output.last_hidden_state)
         states = self.backbone(**inputs).last_hidden_state
         return self.read_out(at_positions(states, query_positions))
+
+    def states_with_requests(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        documents: Int[Tensor, "B T"],
+        placed: PlacedRequests,
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "M D"]]:
+        """Return the hidden states of all positions of packed histories, and of requests in them.
+
+        States of positions are those without the requests, up to rounding.
+
+        Args:
+            input_ids: tokens.
+            documents: document ids.
+            placed: requests of a model with a query token, over a native causal decoder.
+        """
+        assert self.query_token is not None
+        layout, length = lay_out_requests(documents, placed), documents.shape[1]
+        tokens = self.get_input_embeddings()(input_ids)
+        added = tokens.new_zeros(len(tokens), layout.num_slots, tokens.shape[2])
+        vectors = self.query_token(placed.vectors).to(tokens.dtype)
+        added = added.index_put((placed.rows, layout.slots), vectors)
+        output = self.backbone(
+            inputs_embeds=torch.cat([tokens, added], dim=1),
+            attention_mask=additive_mask(layout.allowed, mask_dtype(self.dtype, documents.device)),
+            position_ids=layout.positions,
+        )
+        states = self.read_out(output.last_hidden_state)
+        return states[:, :length], states[placed.rows, length + layout.slots]
 
     def _decode(
         self,

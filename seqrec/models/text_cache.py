@@ -10,13 +10,22 @@ from jaxtyping import Float
 
 from seqrec.models.text_encoder import TextEncoder
 
+BLOCK = 512
+"""Texts whose vectors share a file: what was encoded before an interruption stays."""
+
 
 def encode_cached(encoder: TextEncoder, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
-    """Return ``encoder.encode(texts)``, from the user's cache folder if it is there.
+    """Return ``encoder.encode(texts)``, from the user's cache folder as far as it is there.
 
     The folder is ``seqrec`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``; where it cannot be written,
     nothing is kept.
     """
+    starts = range(0, len(texts), BLOCK)
+    blocks = [_encode_block(encoder, texts[start : start + BLOCK]) for start in starts]
+    return np.concatenate([np.empty((0, encoder.width), dtype=np.float32), *blocks])
+
+
+def _encode_block(encoder: TextEncoder, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
     key = hashlib.sha256(encoder.fingerprint.encode())
     for text in texts:
         key.update(hashlib.sha256(text.encode()).digest())

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +80,20 @@ class TextEncoder:
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return what a model keeps of the encoder of its requests.
+
+        Args:
+            name: under which it was opened.
+        """
+        pooling = {**asdict(self.pooling), "kinds": list(self.pooling.kinds)}
+        return {
+            "encoder": name,
+            "fingerprint": self.fingerprint,
+            "pooling": pooling,
+            "width": self.width,
+        }
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:

@@ -64,6 +64,8 @@ class TrainingSetup(NamedTuple):
     after training."""
     check_model: Callable[[SeqRecForNextItem], None] | None = None
     """Refuses a model that these batches cannot train."""
+    prepare_model: Callable[[SeqRecForNextItem], None] | None = None
+    """Adds parts to the model that only this objective trains."""
     details: dict[str, Any] = {}
     """For ``metrics.json``."""
     notices: tuple[str, ...] = ()
@@ -115,6 +117,8 @@ class NextItemObjective(CatalogObjective):
             set_strength(model, setup.prior_strength)
         if setup.check_model is not None:
             setup.check_model(model)
+        if setup.prepare_model is not None:
+            setup.prepare_model(model)
         grammar = start.coder.grammar if start.coder else None
         validation = QueryLoader(
             event_blocks(prepared, grammar) if grammar else prepared.blocks(),

@@ -51,7 +51,10 @@ def answer_requests(
 def describe_list(served: Served, answer: RankedRequest) -> dict[str, Any]:
     """Return a list with titles, and what of its request was not understood."""
     given, item_ids, titles = answer.given, served.table.item_ids, served.table.titles
-    is_answered = len(given.items[0]) or not isinstance(served.ranker, Recommender)
+    ranker = served.ranker
+    is_answered = (
+        len(given.items[0]) > 0 or not isinstance(ranker, Recommender) or ranker.request is not None
+    )
     return {
         "history": [
             {"item_id": item_ids[item], "title": titles[item]} for item in given.items[0].tolist()

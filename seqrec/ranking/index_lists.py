@@ -44,7 +44,10 @@ def rank_by_index(
     """
     k = min(k, ranker.num_items)
     is_given = is_rescored and allowed is not None and allowed.only is not None
-    is_searched = np.array([len(history) > 0 and not is_given for history in histories], dtype=bool)
+    is_asking = ranker.request is not None
+    is_searched = np.array(
+        [(is_asking or len(history) > 0) and not is_given for history in histories], dtype=bool
+    )
     ranked = TopK(torch.full((len(histories), k), -1), torch.full((len(histories), k), -torch.inf))
     for rows, is_by_index in (
         (np.flatnonzero(is_searched), True),

@@ -13,6 +13,8 @@ from torch import Tensor
 from seqrec.models.given_items import score_given_items
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.ranker import Ranker, ScoreTile
+from seqrec.ranking.request_states import encode_with_requests
+from seqrec.retrieval.exact import TopK
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.streams.packing import pack_inputs
@@ -28,6 +30,8 @@ from seqrec.tokens.tokenizer import ItemTokens
 
 ENCODED_POSITIONS = 2048
 """Positions that are encoded at once; on a CPU, these stay in its caches."""
+ENCODED_REQUESTS = 256
+"""Histories with a request each that are ranked at once."""
 
 
 class ModelRanker(Ranker):
@@ -56,6 +60,20 @@ class ModelRanker(Ranker):
         self.is_refit = bool(getattr(model.config, "refit", False))
         self.encoded_positions = ENCODED_POSITIONS
         self.width: int = model.config.state_width
+        self.request: Float[Tensor, "*B F"] | None = None
+        """The vector of the request that follows every history, or of one for each; None: there is
+        none."""
+
+    def with_request(self, vector: Float[np.ndarray, " F"]) -> Self:
+        """Return a ranker of the same model whose histories are followed by a request.
+
+        Args:
+            vector: of the request's words, by the encoder of the model's query token; the zero
+                vector of a text without words equals no request.
+        """
+        asking = copy(self)
+        asking.request = torch.from_numpy(vector).to(self.model.device) if vector.any() else None
+        return asking
 
     def without_cold_items(self) -> Self:
         """Return a ranker of the same model that ranks only the items that occur in training."""
@@ -89,9 +107,14 @@ class ModelRanker(Ranker):
         """Return the hidden state after each history; its products with item vectors are scores.
 
         Long histories are cut to the model's maximum length. An empty history is read as a single
-        unknown item.
+        unknown item, or as the request alone.
         """
         max_length = self.model.config.max_length
+        if self.request is not None:
+            vectors = self.request.expand(len(histories), -1)
+            return encode_with_requests(
+                self.model, self.tokens, histories, vectors, self.encoded_positions
+            )
         if self.events is None:
             unknown = np.array([-1])
             recent = [history[-max_length:] for history in histories]
@@ -112,6 +135,21 @@ class ModelRanker(Ranker):
         ]
         order = torch.from_numpy(np.argsort([history for row in rows for history in row]))
         return torch.cat(states)[order.to(self.model.device)]
+
+    def rank_with_requests(
+        self,
+        histories: Sequence[Int[np.ndarray, " T"]],
+        vectors: Float[np.ndarray, "Q F"],
+        k: int,
+    ) -> TopK:
+        """Return the ``k`` best unseen items after each history and its own request."""
+        size = min(self.batch_size, ENCODED_REQUESTS)
+        found = []
+        for start in range(0, len(histories), size):
+            batch, asking = histories[start : start + size], copy(self)
+            asking.request = torch.from_numpy(vectors[start : start + size]).to(self.model.device)
+            found.append(asking.rank(batch, k))
+        return TopK(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     @property
     def block_size(self) -> int:

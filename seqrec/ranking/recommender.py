@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+import seqrec
 from seqrec.arguments import check_arguments
-from seqrec.data.catalog import catalog_fingerprint, read_model_items
 from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError, refuse_unreadable
-from seqrec.models.folder import ITEMS_FILE, load_model, model_coder, model_folder
+from seqrec.models.folder import model_folder
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY
@@ -27,6 +27,7 @@ from seqrec.ranking.history_reading import find_items, read_given
 from seqrec.ranking.hub import HubFolder
 from seqrec.ranking.index_lists import rank_by_index
 from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.model_parts import read_parts
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.ranking.served import Given, Reading, Served, describe_unknown
@@ -36,7 +37,7 @@ from seqrec.retrieval.index import VectorIndex
 from seqrec.tokens.events.event_tokens import EventTokens
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import Event
-from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_fingerprint
+from seqrec.tokens.tokenizer import ItemTokens
 
 logger = logging.getLogger(__name__)
 
@@ -93,32 +94,17 @@ class Recommender(ModelRanker, HubFolder):
 
     @classmethod
     def _open(cls, folder: Path) -> "Recommender":
-        model = load_model(folder)
-        items = read_model_items(folder / ITEMS_FILE)
-        item_ids = items["item_id"].to_list()
-        fingerprint = catalog_fingerprint(item_ids)
-        if fingerprint != model.config.catalog_fingerprint:
-            raise SeqRecError(f"{folder / ITEMS_FILE}: not the catalog of the model's training")
-        tokenizer = load_tokenizer(folder)
-        if tokenizer_fingerprint(tokenizer) != model.config.tokenizer_fingerprint:
-            raise SeqRecError(f"{folder}: not the tokenizer that the model was trained with")
+        parts = read_parts(folder)
         name = folder.parent.name if folder.name == "model" else folder.name
-        tokens = ItemTokens.of(tokenizer, item_ids)
-        if tokens.blocks != model.config.item_blocks:
-            raise SeqRecError(
-                f"{folder}: config.json has {model.config.item_blocks}, its tokenizer "
-                f"{tokens.blocks}; copy the whole folder of one model"
-            )
-        coder = model_coder(model.config, items, str(folder / ITEMS_FILE))
-        events = EventTokens.of(tokenizer, tokens, coder) if coder else None
-        return cls(name, model, tokens, items, fingerprint, events, folder)
+        return cls(name, *parts, folder)
 
     @check_arguments
     def recommend(
         self,
-        histories: Any,
+        histories: Any = None,
         k: int = 10,
         *,
+        text: str | None = None,
         exclude_seen: bool = True,
         conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
@@ -140,6 +126,8 @@ class Recommender(ModelRanker, HubFolder):
                 series; a mapping from users to them, which gives a mapping; or a frame of
                 interactions, which gives a frame with its names and types of users and items.
             k: length of the lists.
+            text: a request in words, as in ``seqrec.recommend``; the histories are a list then, of
+                one empty history if absent.
             exclude_seen: exclude the items of the history.
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
                 features that the model's grammar places before the item.
@@ -161,6 +149,12 @@ class Recommender(ModelRanker, HubFolder):
         if k < 1:
             raise SeqRecError(f"k is {k}: at least 1")
         options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
+        if text is not None:
+            if explain:
+                raise SeqRecError("explain goes without text; seqrec.recommend explains both")
+            more = {**vars(options), "conditions": conditions, "plan": plan, "text": text}
+            given = [[]] if histories is None else histories
+            return seqrec.recommend(self, histories=given, k=k, exclude_seen=exclude_seen, **more)
         served, reading = self.serve(), Reading(conditions or {}, plan)
         histories = list_explained(histories) if explain else histories
         lists = served.recommend(histories, k, exclude_seen, options, reading)
@@ -202,10 +196,10 @@ class Recommender(ModelRanker, HubFolder):
         return describe_plans(self.events, histories)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
-        """Return the model's scores; for empty histories the item counts of the training data."""
+        """Return the model's scores; for empty histories without a request the item counts."""
         is_empty = torch.tensor([len(history) == 0 for history in histories])
         scores = super().score_tiles(histories)
-        if not is_empty.any():
+        if self.request is not None or not is_empty.any():
             return scores
         is_empty, counts = is_empty[:, None].to(self.model.device), self._popularity
         return lambda start, stop: torch.where(is_empty, counts[start:stop], scores(start, stop))

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Int
@@ -56,6 +56,13 @@ class Served:
     """Columns of a log that events of histories may hold."""
     read: Callable[[list[list[Event]], Reading], Given]
     search: Search
+    search_by: Callable[[Any], Search] | None = None
+    """Returns the search of a copy of the ranker; None: exact."""
+
+    def with_ranker(self, ranker: Ranker) -> Self:
+        """Return the same catalog with a copy of the ranker, searched as it is."""
+        search = ranker.rank if self.search_by is None else self.search_by(ranker)
+        return replace(self, ranker=ranker, search=search)
 
     def rank(self, histories: Sequence[Int[np.ndarray, " T"]], rules: ListRules) -> TopK:
         """Return the lists that the rules give."""

@@ -11,6 +11,7 @@ from seqrec.data.id_lists import read_id_lists
 from seqrec.errors import SeqRecError
 from seqrec.ranking.answer import answer_history
 from seqrec.ranking.list_options import DEFAULT_K, ListOptions
+from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Served
 from seqrec.ranking.text_fusion import WEIGHT, TextFusion
@@ -31,8 +32,11 @@ class TextSearch:
     served: Served
     encode: Encode
     item_texts: Sequence[str]
-    """Texts that the soft words of a request are compared with."""
+    """Texts that the soft words of a request are compared with; a query token reads none."""
     weight: float = WEIGHT
+    has_query_token: bool = False
+    """The ranker is a model that reads soft words itself; else they add the similarity of the texts
+    to its scores."""
 
     def __post_init__(self) -> None:
         self.lexicon = Lexicon.build(self.served.table.items)
@@ -121,6 +125,9 @@ class TextSearch:
         """Return the system with scores for the words of a request that are no condition."""
         if not text:
             return self.served
+        if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
+            asking = self.served.ranker.with_request(self.encode([text])[0])
+            return self.served.with_ranker(asking)
         if self._vectors is None:
             self._vectors = self.encode(self.item_texts)
         fusion = TextFusion(self.served.ranker, self._vectors, self.encode([text])[0], self.weight)

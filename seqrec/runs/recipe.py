@@ -15,6 +15,7 @@ from seqrec.objectives.interface import MODEL_FOLDER, Objective
 from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
+from seqrec.objectives.search import SearchObjective
 from seqrec.objectives.sft import SFTObjective
 from seqrec.objectives.text_distillation import TextDistillationObjective
 from seqrec.objectives.text_preference import TextPreferenceObjective
@@ -48,6 +49,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "preference": PreferenceObjective,
     "distillation": DistillationObjective,
     "reward_model": RewardModelObjective,
+    "search": SearchObjective,
     "rl": RLObjective,
     "text_sft": TextSFTObjective,
     "text_preference": TextPreferenceObjective,

@@ -40,6 +40,11 @@ BROKEN = [
     ),
     ("dpo", ["data.stride=10"], "go with objective sft or distillation, not preference"),
     ("reward-model", ["data.windows=last"], "go with objective sft or distillation, not reward"),
+    (
+        "sft",
+        ["trainer.selection_metric=request_ndcg@10"],
+        "request_ndcg@10 goes with objective search, not sft",
+    ),
     ("sft", ["trainer.selection_metric=auc"], "auc does not go with objective sft"),
     ("reward-model", ["trainer.selection_metric=ndcg@10"], "auc and reward_model go together"),
     ("sft", ["data.labels=x"], "data.labels goes with objective reward_model, not sft"),

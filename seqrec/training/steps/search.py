@@ -1,0 +1,175 @@
+"""Training of the query token: next items after a history and a request that describes them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqrec.evaluation.metrics import ndcg, recall
+from seqrec.evaluation.protocol import Queries, find_hits
+from seqrec.losses.catalog import catalog_cross_entropy
+from seqrec.losses.softmax import CatalogScores
+from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.query_token import NO_HISTORY, PlacedRequests
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.training.steps.targets import TargetPositions
+from seqrec.training.tensors import PackedTensors
+
+LIST_LENGTH = 10
+
+
+class RequestVectors(NamedTuple):
+    """Requests that describe items, as vectors."""
+
+    vectors: Float[Tensor, "N F"]
+    of_item: Int[Tensor, "I R"]
+    """Rows of ``vectors`` for every item; -1 where it has fewer requests."""
+
+    def draw(self, items: Int[Tensor, " M"]) -> Float[Tensor, "M F"]:
+        """Return the vector of a request of each item, drawn from torch's generator.
+
+        Args:
+            items: each has a request.
+        """
+        rows = self.of_item.to(items.device)[items]
+        drawn = torch.rand(len(items), device=items.device) * (rows >= 0).sum(dim=1)
+        return self.vectors.to(items.device)[rows.gather(1, drawn.long()[:, None]).squeeze(1)]
+
+    def has_some(self, items: Int[Tensor, " M"]) -> Tensor:
+        """Return whether each item has a request."""
+        return self.of_item.to(items.device)[items, 0] >= 0
+
+
+class PlacedTargets(NamedTuple):
+    """Requests in packed histories, and what they ask for."""
+
+    placed: PlacedRequests
+    positions: Int[Tensor, " M"]
+    """The flat position of every request's history; of one without a history, its own."""
+    labels: Int[Tensor, " M"]
+    weight: Float[Tensor, " M"]
+
+
+def search_loss(
+    model: SeqRecForNextItem,
+    batch: PackedTensors,
+    *,
+    requests: RequestVectors,
+    request_share: float,
+    alone_share: float,
+    chunk_size: int | None = None,
+) -> Float[Tensor, ""]:
+    """The mean of two losses in nats: of next items without a request, and with one.
+
+    Every position is learned without a request, and a random share of them once more with a
+    request that describes its next item.
+
+    Args:
+        model: the trained model, with a query token.
+        batch: packed histories.
+        requests: of the items.
+        request_share: share of the positions that a request follows.
+        alone_share: share of these requests that read no history.
+        chunk_size: positions scored at once.
+    """
+    targets = TargetPositions.of(batch.labels, batch.label_weight)
+    asked = place_requests(batch, targets, requests, request_share, alone_share)
+    hidden, states = model.states_with_requests(batch.input_ids, batch.documents, asked.placed)
+    weight = model.item_weight()
+    recent = model.recent_items(batch.input_ids, batch.documents)
+    of_requests = None
+    if recent is not None:
+        recent = recent.flatten(0, 1)
+        is_alone = asked.placed.columns == NO_HISTORY
+        of_requests = recent[asked.positions].masked_fill(is_alone[:, None], -1)
+        recent = recent[targets.positions]
+    plain = model.catalog_scores(
+        hidden.flatten(0, 1)[targets.positions], recent, labels=targets.labels, item_weight=weight
+    )
+    asking = model.catalog_scores(states, of_requests, labels=asked.labels, item_weight=weight)
+    loss = _cross_entropy(plain, targets.labels, targets.weight, batch.total_weight, chunk_size)
+    if not len(asked.labels):
+        return loss
+    return (loss + _cross_entropy(asking, asked.labels, asked.weight, None, chunk_size)) / 2
+
+
+def place_requests(
+    batch: PackedTensors,
+    targets: TargetPositions,
+    requests: RequestVectors,
+    request_share: float,
+    alone_share: float,
+) -> PlacedTargets:
+    """Return requests for the next items at some of the positions, row by row."""
+    device = targets.labels.device
+    is_asked = torch.rand(len(targets.labels), device=device) < request_share
+    chosen = (is_asked & requests.has_some(targets.labels)).nonzero().squeeze(1)
+    positions, labels = targets.positions[chosen], targets.labels[chosen]
+    length = batch.input_ids.shape[1]
+    rows = positions.div(length, rounding_mode="floor")
+    is_alone = torch.rand(len(chosen), device=device) < alone_share
+    columns = (positions % length).masked_fill(is_alone, NO_HISTORY)
+    placed = PlacedRequests(requests.draw(labels), rows, columns)
+    return PlacedTargets(placed, positions, labels, targets.weight[chosen])
+
+
+def _cross_entropy(
+    scores: CatalogScores,
+    labels: Int[Tensor, " N"],
+    label_weight: Float[Tensor, " N"],
+    total_weight: float | None,
+    chunk_size: int | None,
+) -> Float[Tensor, ""]:
+    return catalog_cross_entropy(
+        scores.hidden,
+        scores.item_weight,
+        labels,
+        label_weight=label_weight,
+        total_weight=total_weight,
+        logit_bias=scores.logit_bias,
+        chunk_size=chunk_size,
+    )
+
+
+class AskedQueries(NamedTuple):
+    """Queries of validation, each with a request for its target."""
+
+    queries: Queries
+    vectors: Float[np.ndarray, "Q F"]
+
+
+class RequestMetrics:
+    """Recall and NDCG of targets that synthesised requests describe, by the name of the part."""
+
+    def __init__(
+        self,
+        parts: dict[str, AskedQueries],
+        ranker: Callable[[SeqRecForNextItem], ModelRanker],
+    ) -> None:
+        """Set the sources.
+
+        Args:
+            parts: queries and requests by name.
+            ranker: returns the ranker of the model.
+        """
+        self.parts = parts
+        self.ranker = ranker
+
+    def __call__(self, model: SeqRecForNextItem) -> dict[str, float]:
+        """Return ``NAME_recall@10`` and ``NAME_ndcg@10`` of every part that has queries."""
+        is_training = model.training
+        model.eval()
+        metrics = {}
+        for name, part in self.parts.items():
+            ranked = self.ranker(model).rank_with_requests(
+                part.queries.histories, part.vectors, LIST_LENGTH
+            )
+            hits, num_targets = find_hits(ranked.items, part.queries.targets)
+            for metric in (recall, ndcg):
+                values = metric(hits, num_targets, LIST_LENGTH)
+                metrics[f"{name}_{metric.__name__}@{LIST_LENGTH}"] = float(values.mean())
+        model.train(is_training)
+        return metrics

@@ -1,0 +1,113 @@
+"""The query token: requests in packed rows equal requests alone, and change nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from seqrec.models import SeqRecForNextItem
+from seqrec.models.content import add_content
+from seqrec.models.query_token import PlacedRequests
+from seqrec.ranking.model_ranker import ModelRanker
+from seqrec.ranking.request_states import encode_with_requests
+from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
+from tests.conftest import small_config
+
+SETTINGS = {"encoder": "none", "fingerprint": "0", "pooling": {}, "width": 6}
+ITEM_IDS = [f"t{item}" for item in range(100)]
+TOKENS = ItemTokens.of(build_tokenizer(ITEM_IDS), ITEM_IDS)
+HISTORIES = [np.array([3, 1, 4, 1, 5]), np.array([9, 2]), np.array([6]), np.array([5, 3, 5])]
+
+
+@pytest.fixture(params=["sasrec", "llama", "hstu"])
+def model(request):
+    model = SeqRecForNextItem(small_config(request.param))
+    model.add_query_token(SETTINGS)
+    return model.eval()
+
+
+def encode(model, histories, vectors):
+    return encode_with_requests(model, TOKENS, histories, vectors, 2048)
+
+
+def pack():
+    """Two histories in each of two rows, as training packs them, with padding at the end."""
+    tokens = TOKENS.blocks.encode
+    rows, documents = np.zeros((2, 9), np.int64), np.zeros((2, 9), np.int64)
+    for row, pair in enumerate((HISTORIES[:2], HISTORIES[2:])):
+        start = 0
+        for number, history in enumerate(pair, 1):
+            part = slice(start, start + len(history))
+            rows[row, part], documents[row, part] = tokens(history)[:, 0], number
+            start += len(history)
+    return torch.from_numpy(rows), torch.from_numpy(documents)
+
+
+def test_requests_in_packed_rows_have_the_states_of_requests_alone(model):
+    vectors = torch.randn(5, 6)
+    input_ids, documents = pack()
+    placed = PlacedRequests(vectors, torch.tensor([0, 0, 0, 1, 1]), torch.tensor([4, 6, 2, 3, -1]))
+    hidden, states = model.states_with_requests(input_ids, documents, placed)
+    prefixes = [HISTORIES[0], HISTORIES[1], HISTORIES[0][:3], HISTORIES[3], np.array([], int)]
+    torch.testing.assert_close(states, encode(model, prefixes, vectors), rtol=1e-4, atol=1e-5)
+    plain = model.hidden_states(input_ids, documents)
+    is_item = documents > 0
+    torch.testing.assert_close(hidden[is_item], plain[is_item], rtol=1e-4, atol=1e-5)
+
+
+def test_a_request_alone_equals_one_among_others_and_differs_from_none(model):
+    vectors = torch.randn(4, 6)
+    together = encode(model, HISTORIES, vectors)
+    for number, history in enumerate(HISTORIES):
+        alone = encode(model, [history], vectors[number : number + 1])
+        torch.testing.assert_close(alone[0], together[number], rtol=1e-4, atol=1e-5)
+    plain = ModelRanker("plain", model, TOKENS).encode(HISTORIES)
+    assert (plain - together).abs().max() > 1e-2
+
+
+def test_a_whole_history_is_read_beside_a_request(model):
+    """The request takes no place of the history: its first item still counts."""
+    longest = np.arange(model.config.max_length)
+    other = longest.copy()
+    other[0] = 50
+    vector = torch.randn(1, 6)
+    first, second = (encode(model, [one], vector) for one in (longest, other))
+    assert (first - second).abs().max() > 1e-6
+    longer = np.concatenate([[7, 8], longest])
+    torch.testing.assert_close(encode(model, [longer], vector), first)
+
+
+def test_a_request_of_zero_words_equals_no_request(model):
+    ranker = ModelRanker("plain", model, TOKENS)
+    asking = ranker.with_request(np.zeros(6, np.float32))
+    assert torch.equal(asking.encode(HISTORIES), ranker.encode(HISTORIES))
+    vector = np.ones(6, np.float32)
+    assert not torch.equal(ranker.with_request(vector).encode(HISTORIES), ranker.encode(HISTORIES))
+    assert ranker.request is None  # a copy asks, not the ranker
+
+
+def test_lists_for_requests_of_their_own_equal_lists_for_one(model):
+    ranker, vectors = ModelRanker("plain", model, TOKENS), np.random.randn(4, 6).astype(np.float32)
+    ranked = ranker.rank_with_requests(HISTORIES, vectors, 5)
+    for number, history in enumerate(HISTORIES):
+        alone = ranker.with_request(vectors[number]).rank([history], 5)
+        assert torch.equal(ranked.items[number], alone.items[0])
+
+
+@pytest.mark.parametrize("has_content", [False, True])
+def test_parts_of_search_leave_histories_without_a_request_bit_identical(has_content):
+    model = SeqRecForNextItem(small_config("sasrec")).eval()
+    ranker = ModelRanker("plain", model, TOKENS)
+    before = ranker.score_tiles(HISTORIES)(0, 100)
+    model.add_query_token(SETTINGS)
+    if has_content:
+        add_content(model, torch.randn(100, 6))
+    assert torch.equal(ranker.score_tiles(HISTORIES)(0, 100), before)
+    assert model.num_learned == 100
+
+
+def test_a_saved_model_reads_requests_as_before(model, tmp_path):
+    vectors = torch.randn(4, 6)
+    model.save_pretrained(tmp_path)
+    again = SeqRecForNextItem.from_pretrained(tmp_path).eval()
+    assert again.config.query_token == SETTINGS
+    assert torch.equal(encode(again, HISTORIES, vectors), encode(model, HISTORIES, vectors))
