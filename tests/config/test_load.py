@@ -144,7 +144,7 @@ def test_overrides_reach_their_keys():
         ("model.hidden_size=65", "hidden_size 65 must be a multiple of twice"),
         (
             "objective.name=magic",
-            "objective.name: choose from .*, distillation, rl, reward_model, not 'magic'",
+            "objective.name: choose from .*, distillation, rl, reward_model, search, not 'magic'",
         ),
         ("objective.loss.temperature=2", "objective.loss.temperature: unknown key"),
         ("optimizer.name=adam", "optimizer: unknown key; known here: data, model"),
