@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -27,9 +28,18 @@ class ExcludedItems:
     ) -> None:
         """Change logits in place: only the numbers of excluded items are touched."""
         add_bias(logits, self.other_bias, rows, tile, temperature)
-        items = self.items[rows]
-        row, column = ((items >= tile.start) & (items < tile.stop)).nonzero(as_tuple=True)
-        logits[row, items[row, column] - tile.start] = MASKED_LOGIT
+        mask_items(logits, self.items[rows], tile)
+
+
+def mask_items(logits: Float[Tensor, "C tile"], items: Int[Tensor, "C S"], tile: slice) -> None:
+    """Lower the logits of some items of every row, in place; items outside the tile do not count.
+
+    No item is looked for, as the host would wait for the number of those found.
+    """
+    is_here = (items >= tile.start) & (items < tile.stop)
+    kept = torch.full_like(items, torch.inf, dtype=logits.dtype)
+    source = kept.masked_fill(is_here, MASKED_LOGIT)
+    logits.scatter_reduce_(1, (items - tile.start).where(is_here, 0), source, "amin")
 
 
 LogitBias = Callable[[Rows, slice], Float[Tensor, "C tile"]] | ExcludedItems

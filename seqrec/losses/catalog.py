@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses.bias import LogitBias
+from seqrec.losses.bias import LogitBias, Rows
 from seqrec.losses.gradients import HeadGradients, scaled_by
 from seqrec.losses.softmax import CatalogScores, CatalogSoftmax
 
@@ -22,6 +22,7 @@ def catalog_cross_entropy(
     label_weight: Float[Tensor, "N *K"] | None = None,
     total_weight: float | None = None,
     logit_bias: LogitBias | None = None,
+    all_rows_count: bool = False,
     chunk_size: int | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
@@ -41,6 +42,7 @@ def catalog_cross_entropy(
         total_weight: divisor of the weighted sum, where these rows are a part of a batch; the
             weights' own sum if absent.
         logit_bias: added to the logits of the rows that are not dropped, counted from 0.
+        all_rows_count: no row is to be dropped; rows that are would be found by a wait for the GPU.
         chunk_size: rows of ``hidden`` scored at once; chosen by the catalog's size if absent.
         label_smoothing: share of each label that is spread evenly over the catalog, as in
             ``F.cross_entropy``; needs that no logit is biased.
@@ -51,7 +53,9 @@ def catalog_cross_entropy(
     Source: Wijmans et al. 2024, arXiv:2411.09009, for the idea of never holding the logits. We
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
-    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
+    rows, share = counted_rows(
+        labels, label_weight, total_weight, hidden.dtype, all_rows_count=all_rows_count
+    )
     counted = _as_matrix(labels[rows].where(share > 0, 0))
     share = _as_matrix(share)
     loss = _CatalogCrossEntropy.apply(
@@ -83,18 +87,24 @@ def counted_rows(
     label_weight: Float[Tensor, "N *K"] | None,
     total_weight: float | None,
     dtype: torch.dtype,
-) -> tuple[Int[Tensor, " M"], Float[Tensor, "M *K"]]:
-    """Return the rows that a loss counts, and their labels' share in it, in float32 or better."""
+    *,
+    all_rows_count: bool = False,
+) -> tuple[Rows, Float[Tensor, "M *K"]]:
+    """Return the rows that a loss counts, and their labels' share in it, in float32 or better.
+
+    Where all rows count they are not looked for: the host would wait for their number.
+    """
     dtype = torch.promote_types(dtype, torch.float32)
     counted = labels != IGNORE_INDEX
     if label_weight is not None:
         counted = counted & (label_weight > 0)
-    rows = _as_matrix(counted).any(dim=1).nonzero().squeeze(1)
+    rows: Rows = slice(None)
+    if not all_rows_count:
+        rows = _as_matrix(counted).any(dim=1).nonzero().squeeze(1)
     weight = counted[rows].to(dtype)
     if label_weight is not None:
         weight = weight * label_weight[rows].to(dtype)
-    total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
-    return rows, weight / total.clamp_min(torch.finfo(weight.dtype).tiny)
+    return rows, weight / _divisor(weight, total_weight)
 
 
 def share_of_rows(
@@ -107,8 +117,13 @@ def share_of_rows(
     weight = torch.ones(len(hidden), dtype=dtype, device=hidden.device)
     if row_weight is not None:
         weight = row_weight.to(dtype)
-    total = weight.sum() if total_weight is None else weight.new_tensor(total_weight)
-    return weight / total.clamp_min(torch.finfo(dtype).tiny)
+    return weight / _divisor(weight, total_weight)
+
+
+def _divisor(weight: Tensor, total_weight: float | None) -> Tensor | float:
+    """Return the divisor of a weighted sum, above 0: a number, or the weights' own sum."""
+    tiny = torch.finfo(weight.dtype).tiny
+    return weight.sum().clamp_min(tiny) if total_weight is None else max(total_weight, tiny)
 
 
 def _as_matrix(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seqrec.losses.host import read_on_host
 from seqrec.losses.softmax import CatalogSoftmax, Chunk
 
 
@@ -75,16 +76,14 @@ class HeadGradients:
 def scaled_by(
     tensors: tuple[Tensor | None, ...], factor: Tensor, dtypes: tuple[torch.dtype, ...]
 ) -> tuple[Tensor | None, ...]:
-    """Return the tensors times a factor, without a copy where it is 1, as at a graph's end.
-
-    On a GPU they are copied: to look at the factor would stop the queue of its kernels.
+    """Return the tensors times a factor, without a copy where the host knows that it is 1.
 
     Args:
         tensors: gradients; None stays None.
         factor: the upstream gradient.
         dtypes: the precision of each result.
     """
-    is_known_one = factor.device.type == "cpu" and factor == 1
-    scaled = tensors if is_known_one else [one if one is None else one * factor for one in tensors]
+    is_one = read_on_host(factor) == 1
+    scaled = tensors if is_one else [one if one is None else one * factor for one in tensors]
     pairs = zip(scaled, dtypes, strict=True)
     return tuple(None if one is None else one.to(dtype) for one, dtype in pairs)

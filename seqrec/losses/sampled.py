@@ -29,6 +29,7 @@ def sampled_softmax(
     log_q: bool,
     label_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
+    all_rows_count: bool = False,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the label against itself and the negatives.
 
@@ -49,6 +50,7 @@ def sampled_softmax(
         label_weight: weight of each row, not negative; all equal if absent.
         total_weight: divisor of the weighted sum, if these rows are a part of a batch; the weights'
             own sum if absent.
+        all_rows_count: no row is to be dropped; rows that are would be found by a wait for the GPU.
 
     Returns:
         The weighted mean loss in nats; 0 if no row counts.
@@ -60,7 +62,7 @@ def sampled_softmax(
     """
     log_count = negatives.log_count
     importance = torch.exp(-log_count) if log_q else torch.ones_like(log_count)
-    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight, all_rows_count)
     return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, _softmax_terms)
 
 
@@ -73,6 +75,7 @@ def binary_cross_entropy(
     *,
     label_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
+    all_rows_count: bool = False,
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of the label as positive and every negative as negative.
 
@@ -85,7 +88,7 @@ def binary_cross_entropy(
         ours are shared.
     """
     importance = torch.ones_like(negatives.log_count)
-    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight, all_rows_count)
     compute_terms = partial(_binary_terms, beta=1.0)
     return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, compute_terms)
 
@@ -101,6 +104,7 @@ def gbce(
     t: float,
     label_weight: Float[Tensor, " N"] | None = None,
     total_weight: float | None = None,
+    all_rows_count: bool = False,
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy in which the label's ``sigmoid(p)`` is raised to the power ``beta``.
 
@@ -121,7 +125,7 @@ def gbce(
     alpha = len(negative) / (num_items - 1) if num_items > 1 else 1.0
     beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)
     importance = torch.ones_like(negatives.log_count)
-    vectors, weights = (hidden, positive, negative), (label_weight, total_weight)
+    vectors, weights = (hidden, positive, negative), (label_weight, total_weight, all_rows_count)
     compute_terms = partial(_binary_terms, beta=beta)
     return _sampled_loss(*vectors, labels, negatives.items, importance, *weights, compute_terms)
 
@@ -180,11 +184,14 @@ def _sampled_loss(
     importance: Tensor,
     label_weight: Tensor | None,
     total_weight: float | None,
+    all_rows_count: bool,
     compute_terms: _ComputeTerms,
 ) -> Tensor:
     """Return the weighted sum of a loss over the rows that count."""
-    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype)
-    if len(rows) < len(labels):
+    rows, share = counted_rows(
+        labels, label_weight, total_weight, hidden.dtype, all_rows_count=all_rows_count
+    )
+    if not isinstance(rows, slice) and len(rows) < len(labels):
         hidden, positive, labels = (
             tensor.index_select(0, rows) for tensor in (hidden, positive, labels)
         )

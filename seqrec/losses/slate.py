@@ -6,6 +6,7 @@ from torch import Tensor
 
 from seqrec.losses.bias import ExcludedItems
 from seqrec.losses.divergence import catalog_divergence
+from seqrec.losses.host import read_on_host
 from seqrec.losses.log_prob import separated_logits
 from seqrec.losses.softmax import CatalogScores, CatalogSoftmax
 
@@ -69,13 +70,15 @@ def slates_within_rows(
 def _different(items: Int[Tensor, "N L"]) -> tuple[Int[Tensor, "N U"], Int[Tensor, "N L"]]:
     """Return the first column of each different item of a row, and the number of every item.
 
-    Rows with fewer different items than others are padded with ``L``.
+    Rows with fewer different items than others are padded with ``L``; on a GPU ``U`` is ``L``.
     """
     ordered, order = items.sort(dim=1, stable=True)
     is_new = torch.ones_like(items)
     is_new[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).long()
     numbers = is_new.cumsum(dim=1) - 1
-    width = int(numbers.amax()) + 1 if items.numel() else 0
+    width = items.shape[1]
+    if items.numel() and (largest := read_on_host(numbers.amax())) is not None:
+        width = int(largest) + 1
     first = torch.full((len(items), width), items.shape[1], device=items.device)
     first = first.scatter_reduce(1, numbers, order, "amin")
     return first, torch.empty_like(items).scatter_(1, order, numbers)

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.losses.bias import MASKED_LOGIT, LogitBias, Rows, add_bias
+from seqrec.losses.bias import LogitBias, Rows, add_bias, mask_items
 from seqrec.losses.chunks import chunk_rows, maximum_over_items, row_sums, sum_over_items
+from seqrec.losses.host import read_on_host
 
 TILE_ITEMS = 2**17
 HELD_BYTES = 2**28
@@ -74,7 +75,7 @@ class CatalogSoftmax:
     Logits have the precision of the products; normalizers and sums are float32 or better. A
     softmax is the same whatever number is subtracted from a row's logits. The row's maximum, which
     keeps exponentials finite, costs two passes over the chunk; where no logit can be large
-    (Cauchy-Schwarz), nothing is subtracted.
+    (Cauchy-Schwarz), nothing is subtracted on a CPU.
     """
 
     def __init__(self, scores: CatalogScores, temperature: float = 1.0) -> None:
@@ -91,7 +92,9 @@ class CatalogSoftmax:
         self.tiles = [slice(start, min(start + TILE_ITEMS, num_items)) for start in starts]
         has_range = torch.finfo(self.dtype).max >= torch.finfo(torch.bfloat16).max
         largest = largest_norm(hidden) * largest_norm(scores.item_weight) / temperature
-        self.is_safe = self.logit_bias is None and has_range and bool(largest < SAFE_LOGIT)
+        largest_logit = read_on_host(largest)
+        is_small = largest_logit is not None and largest_logit < SAFE_LOGIT
+        self.is_safe = self.logit_bias is None and has_range and is_small
         self._buffers: list[Tensor] = []
 
     def chunks(
@@ -167,8 +170,7 @@ class CatalogSoftmax:
         """
         logits = self.at_items(tiles, items)
         for tile, of_tile in zip(self.tiles, tiles, strict=True):
-            row, column = ((items >= tile.start) & (items < tile.stop)).nonzero(as_tuple=True)
-            of_tile[row, items[row, column] - tile.start] = MASKED_LOGIT
+            mask_items(of_tile, items, tile)
         shift = self.shift(tiles)
         exponentials = [tile.exp_() for tile in tiles]
         normalizer = self.sums(exponentials).clamp_min(torch.finfo(self.sum_dtype).tiny)

@@ -54,9 +54,8 @@ def history_rows(
     model: SeqRecForNextItem, batch: PromptBatch, layout: Layout
 ) -> Int[Tensor, "R L"]:
     """Return rows with the histories' tokens at their positions, and padding elsewhere."""
-    columns = torch.arange(batch.input_ids.shape[1], device=batch.input_ids.device)
     input_ids = torch.full_like(layout.positions, model.pad_token_id)
-    input_ids.view(-1)[layout.history] = batch.input_ids[columns < batch.lengths[:, None]]
+    input_ids.view(-1)[layout.history] = batch.tokens
     return input_ids
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.losses.policy import is_informative
@@ -55,6 +56,12 @@ class Reference:
     def steps(self, batch: PromptBatch, slates: Slates) -> list[Step]:
         """Return the reference's distributions for the slates."""
         return self.sampler.steps(self.model, batch, slates)
+
+
+def read_together(numbers: dict[str, Float[Tensor, ""]]) -> dict[str, float]:
+    """Return numbers of a device by name; the host waits for it once."""
+    values = torch.stack([value.float() for value in numbers.values()]).tolist()
+    return dict(zip(numbers, values, strict=True))
 
 
 class Learner:
@@ -113,11 +120,9 @@ class Learner:
         batch = self.sampler.tokenize(self.model, rollouts.prompts)
         slates = build_slates(rollouts, device)
         old = slates.log_prob
-        reward_tensor = torch.tensor(rewards, device=device, dtype=torch.float32)
+        reward_tensor = move_data_to_device(torch.tensor(rewards, dtype=torch.float32), device)
         advantages = self.algorithm.advantages(reward_tensor)
-        stats: dict[str, float] = {
-            "informative_group_share": float(is_informative(reward_tensor).float().mean())
-        }
+        stats = {"informative_group_share": is_informative(reward_tensor).float().mean()}
         with self._autocast():
             reference_steps = self.reference.steps(batch, slates)
         self.model.train(False)  # dropout would make old and new probabilities differ
@@ -132,17 +137,17 @@ class Learner:
                     deficits = [entropy_deficit(step.scores, step.excluded_items) for step in first]
                     loss = loss + self.entropy_bonus * torch.stack(deficits).sum()
                 if number == 0:
-                    stats["kl_nats"] = float(kl.detach())
-                    stats["entropy_nats"] = sum(float(entropy(step.scores)) for step in first)
+                    stats["kl_nats"] = kl.detach()
+                    stats["entropy_nats"] = torch.stack([entropy(s.scores) for s in first]).sum()
             self.optimizer.zero_grad()
             loss.backward()
             norm = clip_gradients(self.model, self.gradient_clip)
             self.optimizer.step()
         if self.algorithm.clipped is not None:
-            stats["clipped"] = float(self.algorithm.clipped(log_prob.detach(), old, advantages))
-        stats["gradient_norm"] = float(norm)
+            stats["clipped"] = self.algorithm.clipped(log_prob.detach(), old, advantages)
+        stats["gradient_norm"] = norm
         self.version += 1
-        return stats
+        return read_together(stats)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Int
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
@@ -23,6 +24,10 @@ class PromptBatch:
     lengths: Int[Tensor, " B"]
     seen: Int[Tensor, "B S"]
     """Items of the history, which are excluded; -1 pads rows with fewer."""
+    tokens: Int[Tensor, " N"]
+    """The tokens of all histories, one history after the other."""
+    sizes: list[int]
+    """``lengths`` in the memory of the host."""
 
     @classmethod
     def of(
@@ -61,8 +66,10 @@ class PromptBatch:
         for row, (tokens, seen_items) in enumerate(zip(read, known, strict=True)):
             input_ids[row, : len(tokens)] = torch.tensor(tokens)
             seen[row, : len(seen_items)] = torch.tensor(seen_items)
-        lengths = torch.tensor([len(tokens) for tokens in read])
-        return cls(input_ids.to(device), lengths.to(device), seen.to(device))
+        sizes = [len(tokens) for tokens in read]
+        tokens = torch.from_numpy(np.concatenate(read)).long()
+        parts = input_ids, torch.tensor(sizes), seen, tokens
+        return cls(*(parts if device is None else move_data_to_device(parts, device)), sizes)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -71,8 +78,8 @@ class PromptBatch:
         """Return the rows of the batch with branches behind each history, built once per shape."""
         shape = num_branches, num_tokens
         if shape not in self._layouts:
-            layout = Layout.of(self.lengths.tolist(), *shape)
-            self._layouts[shape] = layout.to(self.input_ids.device)
+            layout = Layout.of(self.sizes, *shape)
+            self._layouts[shape] = move_data_to_device(layout, self.input_ids.device)
         return self._layouts[shape]
 
     @cached_property

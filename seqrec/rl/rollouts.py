@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.rl.prompts import Prompts
@@ -41,9 +42,9 @@ class Rollouts:
 
 def build_slates(rollouts: Rollouts, device: torch.device) -> Slates:
     """Return the slates as tensors."""
-    plans = None if rollouts.plans is None else torch.tensor(rollouts.plans).to(device)
-    items, log_prob = (torch.tensor(part) for part in (rollouts.items, rollouts.log_prob))
-    return Slates(items.to(device), log_prob.to(device), plans)
+    arrays = (rollouts.items, rollouts.log_prob, rollouts.plans)
+    parts = [None if part is None else torch.tensor(part) for part in arrays]
+    return Slates(*move_data_to_device(parts, device))
 
 
 def pack_rollouts(rollouts: Rollouts, since: float) -> dict[str, Any]:

@@ -73,7 +73,3 @@ class Layout(NamedTuple):
         branches = ends[:, None] + np.arange(behind)
         parts = history_positions, branches, positions, allowed, query_positions, slots
         return cls(*map(torch.from_numpy, parts))
-
-    def to(self, device: torch.device) -> "Layout":
-        """Return the layout on a device."""
-        return Layout(*(part.to(device) for part in self))

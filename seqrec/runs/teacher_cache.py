@@ -227,12 +227,13 @@ def _compute_shards(
         for start in range(0, len(batch.input_ids), FORWARD_ROWS):
             rows = slice(start, start + FORWARD_ROWS)
             part = batch._replace(
+                targets=None,
                 **{
                     name: getattr(batch, name)[rows]
                     for name in ("input_ids", "documents", "labels", "label_weight", "sources")
-                }
+                },
             )
-            learned = TargetPositions.of(part.labels, part.label_weight)
+            learned = TargetPositions.of(part)
             assert part.sources is not None
             num_items = teachers.models[0].config.num_items
             scores = teachers.scores(part, learned.positions, learned.labels, num_items)

@@ -33,6 +33,8 @@ class PackedBatch(NamedTuple, Generic[Array]):
     times: Int64[Array, "B T 2"] | None = None
     """The time of every position's event, and the time to which gaps are counted there, in
     microseconds since 1970; for models with a time bias."""
+    targets: Int[Array, " N"] | None = None
+    """The places, in the flattened rows, of labels that count; None: not looked for yet."""
 
     @property
     def num_targets(self) -> int:
@@ -68,6 +70,8 @@ class PairBatch(NamedTuple, Generic[Array]):
     pair_weight: Float[Array, " P"]
     total_pair_weight: float
     """The weight of the pairs of all processes, divided by the number of processes."""
+    targets: Int[Array, " M"] | None = None
+    """The places, in the flattened rows, of labels that count; None: not looked for yet."""
 
     @property
     def num_targets(self) -> int:
@@ -77,7 +81,7 @@ class PairBatch(NamedTuple, Generic[Array]):
     @property
     def histories(self) -> PackedBatch[Array]:
         """The histories alone, as supervised training reads them."""
-        return PackedBatch(*self[:5])
+        return PackedBatch(*self[:5], targets=self.targets)
 
 
 class RewardBatch(NamedTuple, Generic[Array]):

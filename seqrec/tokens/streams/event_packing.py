@@ -59,4 +59,5 @@ def pack_events(
         pack_blocks(learned, placement.slot, shape, ignore_index),
         float((learned != ignore_index).sum()),
         times=times,
+        targets=label_weight.ravel().nonzero()[0],
     )

@@ -64,7 +64,15 @@ def pack_batch(
         sources = np.full(shape, -1, dtype=np.int64)
         sources.flat[placement.slot] = examples.rows[placement.source]
         sources = sources.repeat(size, axis=1)
-    return PackedBatch(input_ids, documents, labels, label_weight, total_weight, sources=sources)
+    return PackedBatch(
+        input_ids,
+        documents,
+        labels,
+        label_weight,
+        total_weight,
+        sources=sources,
+        targets=label_weight.ravel().nonzero()[0],
+    )
 
 
 def pack_labels(

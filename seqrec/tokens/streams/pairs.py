@@ -143,6 +143,7 @@ class PairStream(WindowStream):
             pairs=self.chosen[places],
             pair_weight=weight,
             total_pair_weight=float(weight.sum()),
+            targets=label_weight.ravel().nonzero()[0],
         )
 
     def _candidates(

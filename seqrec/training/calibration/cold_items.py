@@ -71,7 +71,7 @@ def learn_cold_items(
         known = model.item_weight()[:num_met]
     for batch in islice(batches, NUM_STEPS):
         here = move_data_to_device(batch, device)
-        targets = TargetPositions.of(here.labels, here.label_weight)
+        targets = TargetPositions.of(here)
         if not len(targets.positions):
             continue
         drawn = torch.randperm(len(targets.positions))[:NUM_TARGETS].to(device)

@@ -49,7 +49,7 @@ def top_k_loss(
         divergence: divergence from a top-k distribution.
         sft_share: share of the cross-entropy of the next items.
     """
-    learned = TargetPositions.of(batch.labels, batch.label_weight)
+    learned = TargetPositions.of(batch)
     assert batch.sources is not None
     teacher = reader(batch.sources.flatten()[learned.positions])
     item_weight = model.item_weight()

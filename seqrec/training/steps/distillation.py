@@ -122,7 +122,7 @@ def distillation_loss(
     Source: Hinton et al. 2015, arXiv:1503.02531; Agarwal et al. 2024, arXiv:2306.13649, for
         continued histories; Romero et al. 2015, arXiv:1412.6550, for hidden states.
     """
-    learned = TargetPositions.of(batch.labels, batch.label_weight)
+    learned = TargetPositions.of(batch)
     item_weight, num_items = model.item_weight(), model.num_learned
     student = read_scores(model, batch, learned.positions, learned.labels, item_weight=item_weight)
     teacher_scores = teachers.scores(batch, learned.positions, learned.labels, num_items)

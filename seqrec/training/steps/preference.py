@@ -68,7 +68,7 @@ def preference_loss(
     pair_loss = (batch.pair_weight * losses).sum() / max(batch.total_pair_weight, 1e-12)
     if not sft_share:
         return pair_loss
-    targets = TargetPositions.of(batch.labels, batch.label_weight)
+    targets = TargetPositions.of(batch)
     scores = scores_at(
         model,
         batch.histories,
@@ -84,6 +84,7 @@ def preference_loss(
         label_weight=targets.weight,
         total_weight=batch.total_weight,
         logit_bias=scores.logit_bias,
+        all_rows_count=True,
     )
     return (1 - sft_share) * pair_loss + sft_share * item_loss
 

@@ -27,6 +27,7 @@ class CatalogLoss(Protocol):
         label_weight: Tensor,
         total_weight: float,
         logit_bias: LogitBias | None,
+        all_rows_count: bool,
     ) -> Tensor: ...
 
 
@@ -43,6 +44,7 @@ class SampledLoss(Protocol):
         *,
         label_weight: Tensor,
         total_weight: float,
+        all_rows_count: bool,
     ) -> Tensor: ...
 
 
@@ -95,13 +97,12 @@ def sft_loss(
         target_decay: weight of a next item relative to the one before it; the weights sum to 1.
         events: block size and loss of event features.
     """
-    labels, label_weight = batch.labels, batch.label_weight
-    if num_targets > 1:
-        labels, label_weight = next_targets(batch, num_targets, target_decay, events.block_size)
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
-    targets = TargetPositions.of(labels, label_weight)
-    following = targets.labels if num_targets == 1 else targets.labels[:, 0]
-    scores = scores_at(model, batch, hidden, targets.positions, following)
+    targets = TargetPositions.of(batch)
+    scores = scores_at(model, batch, hidden, targets.positions, targets.labels)
+    if num_targets > 1:
+        several = next_targets(batch, num_targets, target_decay, events.block_size)
+        targets = targets.with_labels(*several)
     losses = [
         loss(
             member.hidden,
@@ -110,6 +111,7 @@ def sft_loss(
             label_weight=targets.weight,
             total_weight=batch.total_weight,
             logit_bias=member.logit_bias,
+            all_rows_count=True,
         )
         for member in model.per_member(scores)
     ]
@@ -148,16 +150,16 @@ def sampled_sft_loss(
 ) -> Float[Tensor, ""]:
     """``sft_loss`` with sampled negatives; rows of other items get no gradient."""
     hidden = model.hidden_states(batch.input_ids, batch.documents, batch.times).flatten(0, 1)
-    learned = (batch.labels != IGNORE_INDEX).flatten().nonzero().squeeze(1)
-    labels = batch.labels.flatten()[learned]
-    negatives = sampler.draw(labels, model.num_learned)
+    targets = TargetPositions.of(batch)
+    negatives = sampler.draw(targets.labels, model.num_learned)
     item_loss = loss(
-        hidden[learned],
-        model.item_vectors(labels),
+        hidden[targets.positions],
+        model.item_vectors(targets.labels),
         model.item_vectors(negatives.items),
-        labels,
+        targets.labels,
         negatives,
-        label_weight=batch.label_weight.flatten()[learned],
+        label_weight=targets.weight,
         total_weight=batch.total_weight,
+        all_rows_count=True,
     )
     return events.add_to(item_loss, model, hidden, batch)

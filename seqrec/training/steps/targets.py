@@ -8,7 +8,7 @@ from torch import Tensor
 from seqrec.losses.catalog import IGNORE_INDEX
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.training.tensors import PackedTensors
+from seqrec.training.tensors import PackedTensors, PairTensors
 
 
 class TargetPositions(NamedTuple):
@@ -20,14 +20,20 @@ class TargetPositions(NamedTuple):
     weight: Float[Tensor, "N *K"]
 
     @classmethod
-    def of(
-        cls, labels: Int[Tensor, "B T *K"], label_weight: Float[Tensor, "B T *K"]
+    def of(cls, batch: PackedTensors | PairTensors) -> "TargetPositions":
+        """Return the targets of a batch and their next items."""
+        labels, weight = batch.labels.flatten(), batch.label_weight.flatten()
+        positions = batch.targets
+        if positions is None:
+            positions = ((labels != IGNORE_INDEX) & (weight > 0)).nonzero().squeeze(1)
+        return cls(positions, labels[positions], weight[positions])
+
+    def with_labels(
+        self, labels: Int[Tensor, "B T K"], label_weight: Float[Tensor, "B T K"]
     ) -> "TargetPositions":
-        labels, label_weight = labels.flatten(0, 1), label_weight.flatten(0, 1)
-        is_target = (labels != IGNORE_INDEX) & (label_weight > 0)
-        is_target = is_target if is_target.ndim == 1 else is_target.any(dim=1)
-        positions = is_target.nonzero().squeeze(1)
-        return cls(positions, labels[positions], label_weight[positions])
+        """Return the same positions with several labels each."""
+        parts = (part.flatten(0, 1)[self.positions] for part in (labels, label_weight))
+        return TargetPositions(self.positions, *parts)
 
 
 def scores_at(

@@ -37,5 +37,6 @@ def text_loss(
         batch.labels,
         label_weight=batch.label_weight,
         total_weight=batch.total_weight,
+        all_rows_count=True,
         chunk_size=chunk_size,
     )

@@ -1,0 +1,12 @@
+"""Numbers that the host may look at without a wait for a device."""
+
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+def read_on_host(number: Shaped[Tensor, ""]) -> float | None:
+    """Return a number that is in the host's memory; None on a GPU.
+
+    To look at one there would stop the queue of its kernels until all before it have run.
+    """
+    return float(number.detach().double().numpy()) if number.device.type == "cpu" else None
