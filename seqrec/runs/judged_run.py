@@ -1,5 +1,6 @@
 """A run folder that is read again: its results and its log, checked before anything uses them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 53
 
 
+def _is_duration(value: object) -> bool:
+    return _is_number(value) and 0 <= float(value) < math.inf  # type: ignore[arg-type]
+
+
 def _are_metrics(value: object) -> bool:
     return isinstance(value, dict) and all(_is_number(one) for one in value.values())
 
@@ -36,7 +41,7 @@ METRICS: dict[str, Callable[[object], bool]] = {
     "num_epochs": _is_count,
     "num_parameters": _is_count,
     "costs": lambda value: isinstance(value, dict),
-    "costs.train_seconds": _is_number,
+    "costs.train_seconds": _is_duration,
 }
 """Checks of the entries of a log line that reports read."""
 LINE: dict[str, Callable[[object], bool]] = {"epoch": _is_count, LOSS: _is_number}
@@ -84,6 +89,8 @@ def _check(
     for name, is_right in expected.items():
         value: Any = entries
         for part in name.split("."):
-            value = value.get(part)
+            if part not in value:
+                raise SeqRecError(f"{where}: {name} is missing; {FIX}")
+            value = value[part]
         if not is_right(value):
             raise SeqRecError(f"{where}: {name} is {quote(value)}; {FIX}")

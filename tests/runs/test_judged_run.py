@@ -51,10 +51,10 @@ def test_a_log_that_was_cut_ends_with_its_last_whole_line(run):
     ("line", "named"),
     [
         ("[1]", "log.jsonl: line 4: is no JSON object"),
-        ("{}", "log.jsonl: line 4: epoch is None"),
+        ("{}", "log.jsonl: line 4: epoch is missing"),
         ('{"epoch": "3"}', "log.jsonl: line 4: epoch is '3'"),
         ('{"epoch": 3, "train/loss_nats": "low"}', "train/loss_nats is 'low'"),
-        ('{"epoch": 3, "train/loss_nats": 1}', "val/ndcg@10 is None"),
+        ('{"epoch": 3, "train/loss_nats": 1}', "val/ndcg@10 is missing"),
     ],
 )
 def test_a_line_of_another_kind_is_named(run, line, named):
@@ -73,6 +73,22 @@ def test_metrics_of_another_kind_are_named(run, key, value):
     with pytest.raises(SeqRecError, match=f"metrics.json: {key}") as mistake:
         read_seed_run(0, run)
     assert len(str(mistake.value)) < 1000
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_metrics_that_are_missing_are_named(run, key):
+    metrics = {name: value for name, value in METRICS.items() if name != key}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(SeqRecError, match=f"metrics.json: {key} is missing"):
+        trained_models({"m": run})
+
+
+@pytest.mark.parametrize("seconds", ["Infinity", "-1", "NaN", "1e999"])
+def test_a_duration_that_is_none_is_named(run, seconds):
+    text = json.dumps(METRICS).replace("1.5", seconds)
+    (run / "metrics.json").write_text(text)
+    with pytest.raises(SeqRecError, match="metrics.json: costs.train_seconds is "):
+        trained_models({"m": run})
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"[" * 5000, b"{"])
