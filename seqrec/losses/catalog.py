@@ -53,9 +53,7 @@ def catalog_cross_entropy(
     Source: Wijmans et al. 2024, arXiv:2411.09009, for the idea of never holding the logits. We
         chunk rows and form the gradient in the forward pass; no filter, no fused kernel.
     """
-    rows, share = counted_rows(
-        labels, label_weight, total_weight, hidden.dtype, all_rows_count=all_rows_count
-    )
+    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype, all_rows_count)
     counted = _as_matrix(labels[rows].where(share > 0, 0))
     share = _as_matrix(share)
     loss = _CatalogCrossEntropy.apply(
@@ -87,8 +85,7 @@ def counted_rows(
     label_weight: Float[Tensor, "N *K"] | None,
     total_weight: float | None,
     dtype: torch.dtype,
-    *,
-    all_rows_count: bool = False,
+    all_rows_count: bool,
 ) -> tuple[Rows, Float[Tensor, "M *K"]]:
     """Return the rows that a loss counts, and their labels' share in it, in float32 or better.
 

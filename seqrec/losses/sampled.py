@@ -188,13 +188,9 @@ def _sampled_loss(
     compute_terms: _ComputeTerms,
 ) -> Tensor:
     """Return the weighted sum of a loss over the rows that count."""
-    rows, share = counted_rows(
-        labels, label_weight, total_weight, hidden.dtype, all_rows_count=all_rows_count
-    )
-    if not isinstance(rows, slice) and len(rows) < len(labels):
-        hidden, positive, labels = (
-            tensor.index_select(0, rows) for tensor in (hidden, positive, labels)
-        )
+    rows, share = counted_rows(labels, label_weight, total_weight, hidden.dtype, all_rows_count)
+    if len(share) < len(labels):
+        hidden, positive, labels = (tensor[rows] for tensor in (hidden, positive, labels))
     return _SampledLoss.apply(
         hidden, positive, negative, labels, items, importance, share, compute_terms
     )

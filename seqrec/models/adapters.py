@@ -19,6 +19,8 @@ from seqrec.models.weights import PICKLED
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+PLACEHOLDER = "README.md"
+"""A form of a model card, which ``peft`` writes unfilled."""
 BASE_KEY = "base_fingerprint"
 """Key of the metadata of an adapter's weights: the fingerprint of the model it was trained on."""
 SAMPLED_VALUES = 1024
@@ -80,6 +82,7 @@ def save_adapter(model: Any, folder: Path) -> None:
     The metadata of its weights hold the fingerprint of the model below it.
     """
     model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / PLACEHOLDER).unlink(missing_ok=True)
     file = folder / ADAPTER_WEIGHTS
     aside = file.with_name(f"{file.name}.new")
     metadata = {"format": "pt", BASE_KEY: weights_fingerprint(model)}

@@ -36,6 +36,9 @@ _MODEL = (
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
+    "chat_template.jinja",
+    "adapter_config.json",
+    "adapter_model.safetensors",
 )
 _SEARCH = ("best.yaml", "study.db*", "trials.txt", "trials.png")
 _TRACKERS = ("trackers.json", "events.out.tfevents.*", "hparams.yaml")
@@ -51,8 +54,11 @@ _ONNX = (
 )
 _CACHE = ("part-[0-9]*.parquet", "[0-9]*.parquet")
 _UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*", ".*.replacing-*")
-_CARD = "model/README.md"
-"""The model card; a README elsewhere is the user's."""
+_CARD = "README.md"
+_CARD_FOLDER = "model"
+_CARD_MARK = re.compile(r"\A---\n(.*\n)*?library_name: seqrec\n")
+"""The model card, in a run or with this mark; another README is the user's."""
+_CARD_LETTERS = 1 << 14
 _DEMO = ("log/ratings.csv", "log/movies.csv")
 _DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs*")
 """Files that file managers and network disks leave in every folder."""
@@ -116,7 +122,14 @@ def _is_own_name(file: Path, folder: Path) -> bool:
         return False
     name = file.relative_to(folder).as_posix()
     return (
-        name in _DEMO
-        or name.endswith(_CARD)
-        or any(fnmatchcase(file.name, pattern) for pattern in _OWN)
+        name in _DEMO or _is_card(file) or any(fnmatchcase(file.name, pattern) for pattern in _OWN)
     )
+
+
+def _is_card(file: Path) -> bool:
+    if file.name != _CARD:
+        return False
+    if file.parent.name == _CARD_FOLDER:
+        return True
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        return _CARD_MARK.match(opened.read(_CARD_LETTERS)) is not None

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from jaxtyping import Float
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.losses.policy import is_informative
@@ -18,6 +17,7 @@ from seqrec.rl.rollouts import Rollouts, Weights, build_slates
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.slates import Slates, Step, mean_kl
 from seqrec.training.optimizers import clip_gradients
+from seqrec.training.tensors import queue_copy
 
 Advantages = Callable[[Float[Tensor, "B G"]], Float[Tensor, "B G"]]
 
@@ -120,7 +120,7 @@ class Learner:
         batch = self.sampler.tokenize(self.model, rollouts.prompts)
         slates = build_slates(rollouts, device)
         old = slates.log_prob
-        reward_tensor = move_data_to_device(torch.tensor(rewards, dtype=torch.float32), device)
+        reward_tensor = queue_copy(torch.tensor(rewards, dtype=torch.float32), device)
         advantages = self.algorithm.advantages(reward_tensor)
         stats = {"informative_group_share": is_informative(reward_tensor).float().mean()}
         with self._autocast():

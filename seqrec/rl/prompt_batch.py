@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Int
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.shared_prefix import Layout
 from seqrec.tokens.item_blocks import ItemBlocks
+from seqrec.training.tensors import queue_copy
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class PromptBatch:
         sizes = [len(tokens) for tokens in read]
         tokens = torch.from_numpy(np.concatenate(read)).long()
         parts = input_ids, torch.tensor(sizes), seen, tokens
-        return cls(*(parts if device is None else move_data_to_device(parts, device)), sizes)
+        there = torch.device("cpu") if device is None else device
+        return cls(*(queue_copy(part, there) for part in parts), sizes)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -78,8 +79,9 @@ class PromptBatch:
         """Return the rows of the batch with branches behind each history, built once per shape."""
         shape = num_branches, num_tokens
         if shape not in self._layouts:
-            layout = Layout.of(self.sizes, *shape)
-            self._layouts[shape] = move_data_to_device(layout, self.input_ids.device)
+            device = self.input_ids.device
+            parts = (queue_copy(part, device) for part in Layout.of(self.sizes, *shape))
+            self._layouts[shape] = Layout(*parts)
         return self._layouts[shape]
 
     @cached_property

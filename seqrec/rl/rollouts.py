@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from seqrec.rl.prompts import Prompts
 from seqrec.rl.slates import Slates
+from seqrec.training.tensors import queue_copy
 
 Weights = dict[str, Tensor]
 
@@ -43,8 +43,8 @@ class Rollouts:
 def build_slates(rollouts: Rollouts, device: torch.device) -> Slates:
     """Return the slates as tensors."""
     arrays = (rollouts.items, rollouts.log_prob, rollouts.plans)
-    parts = [None if part is None else torch.tensor(part) for part in arrays]
-    return Slates(*move_data_to_device(parts, device))
+    parts = (None if part is None else queue_copy(torch.tensor(part), device) for part in arrays)
+    return Slates(*parts)
 
 
 def pack_rollouts(rollouts: Rollouts, since: float) -> dict[str, Any]:

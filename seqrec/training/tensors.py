@@ -33,9 +33,14 @@ def as_tensors(batch: Any) -> Any:
     return type(batch)(*parts)
 
 
+def queue_copy(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on a device; the host does not wait for a copy to a GPU."""
+    return tensor.to(device, non_blocking=device.type not in ("cpu", "mps"))
+
+
 def move_batch(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on a device."""
-    parts: Any = (part.to(device) if isinstance(part, Tensor) else part for part in batch)
+    parts: Any = (queue_copy(part, device) if isinstance(part, Tensor) else part for part in batch)
     return type(batch)(*parts)
 
 

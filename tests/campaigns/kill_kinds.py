@@ -38,6 +38,10 @@ class Kind:
     """The end of the output's name."""
     has_resume: bool = False
     """An interrupted run continues with ``resume`` alone."""
+    grows: bool = False
+    """There is an output before the verb, which it changes."""
+    versions: bool = False
+    """What is written stays unseen until it is whole: reading finds nothing until then."""
 
 
 def read_files(out: Path, left_out: tuple[str, ...] = ()) -> Content:

@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tests.campaigns.kill_kinds import KINDS, Call, Content, build_world
+from tests.campaigns.kill_kinds import KINDS as FOLDERS
+from tests.campaigns.kill_kinds import Call, Content, build_world
+from tests.campaigns.kill_places import PLACES, build_places
 from tests.campaigns.runner import Verdict, main
 
+KINDS = FOLDERS | PLACES
 KILLED = 137
 SECONDS = 120
 _SERVER = multiprocessing.get_context("forkserver")
@@ -51,8 +54,12 @@ def _count_places(kill_at: int) -> list[str]:
     import polars as pl
 
     from seqrec.outputs import replacing
+    from seqrec.retrieval.stores.duckdb import DuckStore
+    from seqrec.retrieval.stores.interface import Store
+    from seqrec.retrieval.stores.lancedb import LanceStore
     from seqrec.rl.controller import Controller
     from seqrec.runs.search import Search
+    from seqrec.serving.user_stores.sqlite import SqliteStore
     from seqrec.training.epoch_log import EpochLog
     from seqrec.training.module import LearningModule
 
@@ -66,9 +73,15 @@ def _count_places(kill_at: int) -> list[str]:
     places += [(Path, name) for name in files]
     places += [(os, "fsync"), (shutil, "rmtree"), (replacing, "_exchange"), (np, "save")]
     places += [(pl.DataFrame, "write_parquet")]
+    places += [(store, name) for store in (LanceStore, DuckStore) for name in _methods(Store)]
+    places += [(SqliteStore, name) for name in ("add", "close")]
     for owner, name in places:
         setattr(owner, name, _stop_before(getattr(owner, name), name, calls, kill_at))
     return calls
+
+
+def _methods(interface: type) -> list[str]:
+    return sorted(interface.__abstractmethods__)  # type: ignore[attr-defined]
 
 
 def _stop_before(
@@ -109,10 +122,11 @@ def _run(kind: str, call: Call, kill_at: int = 0) -> dict[str, Any]:
 def world() -> Path:
     """Return the folder of the world, built once in a process of its own."""
     folder = Path(tempfile.mkdtemp(prefix="campaign-world-"))
-    process = _SERVER.Process(target=build_world, args=(folder,))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    for build in (build_world, build_places):
+        process = _SERVER.Process(target=build, args=(folder,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
     return folder
 
 
@@ -128,7 +142,7 @@ def whole(kind: str, version: int = 0) -> tuple[Path, int]:
 def judge(generator: np.random.Generator, folder: Path) -> Verdict:
     """Kill a verb once or twice, let it end, and compare with the run that nothing killed."""
     kind = str(generator.choice([*KINDS]))
-    has_old = bool(generator.integers(2))
+    has_old = bool(generator.integers(2)) or KINDS[kind].grows
     (new, places), read = whole(kind), KINDS[kind].read
     expected = read(new)
     out, known = folder / f"out {kind}{KINDS[kind].suffix}", [expected]
@@ -136,6 +150,8 @@ def judge(generator: np.random.Generator, folder: Path) -> Verdict:
         old, _ = whole(kind, 1)
         (shutil.copyfile if old.is_file() else shutil.copytree)(old, out)
         known.append(read(old))
+    if KINDS[kind].versions and not (has_old and known[-1]):
+        known.append({})
     killed_at: list[int] = []
     kills = int(generator.integers(1, 3))
     for number in range(kills + 1):
@@ -148,6 +164,9 @@ def judge(generator: np.random.Generator, folder: Path) -> Verdict:
     if left or read(out) != expected:
         different = [key for key in expected if read(out).get(key) != expected[key]]
         what = f"another {different}" if different else f"left {left}"
+        again = folder / f"again {kind}{KINDS[kind].suffix}"
+        _run(kind, Call(world(), again))
+        what += "" if read(again) == expected else "; whole runs differ, too"
         return Verdict(kind, "wrong", f"killed at {killed_at}, old {has_old}: {what}")
     return Verdict(kind, "right")
 

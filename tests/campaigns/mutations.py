@@ -37,6 +37,17 @@ SHARES = {
     "item file": 5,
     "history": 7,
     "recommendations": 5,
+    "texts": 4,
+    "language model": 4,
+    "request in words": 3,
+    "condition": 3,
+    "store": 3,
+    "store's address": 2,
+    "onnx": 3,
+    "new items": 3,
+    "served settings": 3,
+    "pointer or token": 2,
+    "user store": 2,
 }
 """How often each kind is drawn."""
 

@@ -29,6 +29,7 @@ from seqrec.reports.trained_models import model_parts
 from seqrec.runs.evaluation_folder import check_same_queries, read_system, shared_metrics
 from seqrec.runs.history import trained_models
 from seqrec.runs.provenance import selection_of, trained_elsewhere
+from tests.campaigns.language_subjects import LanguageSubjects
 from tests.campaigns.mutators import (
     hostile,
     mutate_bytes,
@@ -39,6 +40,7 @@ from tests.campaigns.mutators import (
     rewrite_json,
     rewrite_table,
 )
+from tests.campaigns.place_subjects import PlaceSubjects
 from tests.campaigns.watchdog import MAX_LETTERS, Subject
 from tests.campaigns.world import World
 
@@ -284,7 +286,8 @@ class Subjects:
 
 def build_subjects(world: World) -> dict[str, Subject]:
     """Return the subjects by the kind of their input."""
-    return Subjects(world).by_kind()
+    parts = (Subjects(world), LanguageSubjects(world), PlaceSubjects(world))
+    return {kind: subject for part in parts for kind, subject in part.by_kind().items()}
 
 
 def call(arguments: list[str]) -> None:

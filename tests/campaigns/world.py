@@ -1,5 +1,6 @@
 """A small world for campaigns: a log, prepared data, a run and everything made from it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import polars as pl
 
 import seqrec
+from seqrec.serving.user_stores.opening import open_user_store
+from tests.language import save_tiny_llama
 
 NUM_USERS, NUM_ITEMS = 40, 12
 SMALL = [
@@ -19,6 +22,15 @@ SMALL = [
     "trainer.warmup_steps=1",
     "trainer.precision=float32",
 ]
+TEXT = {
+    "data.row_length": 128,
+    "data.max_length": 100,
+    "trainer.max_epochs": 1,
+    "trainer.precision": "float32",
+    "trainer.warmup_steps": 0,
+    "trainer.sample_steps": 0,
+    "model.tuning": {"name": "lora", "rank": 2, "alpha": 4.0},
+}
 RATING = "data.events={features: [{name: rating, column: rating}]}"
 
 
@@ -37,6 +49,12 @@ class World:
     teacher_cache: Path
     lists: Path
     evaluation: Path
+    texts: Path
+    language: Path
+    text_run: Path
+    onnx: Path
+    stores: Path
+    users: Path
 
 
 def build_world(folder: Path) -> World:
@@ -44,7 +62,7 @@ def build_world(folder: Path) -> World:
     tables = ("items", "pairs", "reference_cache", "lists")
     paths = {name: folder / name for name in World.__annotations__}
     paths |= {name: folder / f"{name}.parquet" for name in tables}
-    world = World(**paths | {"log": folder / "log.csv"})
+    world = World(**paths | {"log": folder / "log.csv", "texts": folder / "texts.jsonl"})
     generator = np.random.default_rng(0)
     rows = [
         {"user_id": f"u{user}", "item_id": f"i{item}", "rating": int(generator.integers(1, 6)),
@@ -67,4 +85,25 @@ def build_world(folder: Path) -> World:
     seqrec.cache(world.run, data=world.data, out=world.teacher_cache, k=3)
     seqrec.recommend(world.run, data=world.data, out=world.lists, k=5)
     seqrec.evaluate([world.run, "popularity"], data=world.data, out=world.evaluation)
+    seqrec.export(world.run, to="onnx", out=world.onnx)
+    world.stores.mkdir()
+    for kind in ("lancedb", "duckdb"):
+        seqrec.export(world.run, to=kind, url=str(world.stores / kind))
+    store = open_user_store(str(world.users))
+    store.add("u1", ["i1", {"item_id": "i2", "rating": 3}])
+    store.close()
+    _teach_language(world)
     return world
+
+
+def _teach_language(world: World) -> None:
+    """Write texts and a tiny language model, and train an adapter on it."""
+    lines = [json.dumps({"text": f"a film about the sea, part {n}"}) + "\n" for n in range(12)]
+    world.texts.write_text("".join(lines), encoding="utf-8")
+    save_tiny_llama(world.language)
+    seqrec.train(
+        "text-sft",
+        data=world.texts,
+        out=world.text_run,
+        overrides=TEXT | {"model.backbone": str(world.language)},
+    )

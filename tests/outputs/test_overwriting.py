@@ -8,9 +8,12 @@ import typer.main
 from seqrec.cli import app
 from seqrec.errors import SeqRecError
 from seqrec.outputs import find_foreign
-from tests.campaigns.kill_kinds import KINDS, Call, build_world
+from tests.campaigns.kill_kinds import KINDS as FOLDERS
+from tests.campaigns.kill_kinds import Call, build_world
+from tests.campaigns.kill_places import PLACES, build_places
 
-RECIPES = {"sft", "dpo", "distill", "reward-model", "grpo"}
+KINDS = FOLDERS | {kind: PLACES[kind] for kind in ("export, onnx", "text-sft")}
+RECIPES = {"sft", "dpo", "distill", "reward-model", "grpo", "text-sft"}
 LEFT_OUT = {"sft, one epoch", "sft, averaged weights", "distill, cached", "grpo, sampled ahead"}
 """Kinds whose files are those of others."""
 OTHERS = ("notes.txt", "model/README", "deep/ratings.csv", "README.md", "report.pdf")
@@ -25,6 +28,7 @@ def get_verb(kind: str) -> str:
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     build_world(folder)
+    build_places(folder)
     return folder
 
 
