@@ -21,6 +21,7 @@ NAMES = (
     "ranking",
     "prepare",
     "resources",
+    "extremes",
     "stream",
     "reinforce",
     "quality",

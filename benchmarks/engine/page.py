@@ -36,6 +36,7 @@ TITLES = {
     "ranking": "Ranking",
     "prepare": "Preparing a log",
     "resources": "Time and memory of verbs over users and items",
+    "extremes": "Extreme inputs",
     "stream": "Streaming",
     "quality": "Time to quality",
     "lazy": "Lazy AdamW against AdamW",

@@ -87,10 +87,10 @@ def probe(folder: str, users: int, items: int) -> dict[str, Any]:
     for verb in VERBS[len(calls) :]:
         to = verb.partition(" ")[2]
         calls[verb] = partial(seqrec.export, run, to=to, data=data, out=work / to)
-    return {verb: _measure_call(calls[verb]) for verb in VERBS}
+    return {verb: measure_call(calls[verb]) for verb in VERBS}
 
 
-def _measure_call(call: Callable[[], Any]) -> dict[str, float]:
+def measure_call(call: Callable[[], Any]) -> dict[str, float]:
     """Return the seconds of a call, and the MiB that it needed above those before it."""
     forget_peak()
     before, started = memory_mb(), time.perf_counter()
