@@ -62,7 +62,7 @@ def run(
     is_quick: bool,
     module: str = "benchmarks.engine",
 ) -> int:
-    """Measure one after the other and keep the rows of each as soon as it is done.
+    """Measure one after the other and keep each row as soon as it is there.
 
     What fails, or lacks its data, has a row that says so.
 
@@ -77,8 +77,8 @@ def run(
         for row in _all_rows(measure(is_quick), name, module):
             print(f"  {row}", flush=True)
             rows.append(row)
+            write_rows(folder / f"{results}.json", name, rows)
         num_failed += sum(row.note.startswith("failed") for row in rows)
-        write_rows(folder / f"{results}.json", name, rows)
     write_plots(folder)
     if not is_quick:
         write_page(folder, Path(__file__).parents[1] / "README.md")
