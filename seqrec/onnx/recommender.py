@@ -55,7 +55,9 @@ class OnnxRecommender(Recommender):
             ):
                 stop += 1
             rows = order[start:stop]
-            (states[rows],) = self.session.run(None, _pad(tokens, rows, self.tokens.pad_token_id))
+            with refuse_unreadable(f"{self.name}: the graph", "export again"):
+                inputs = _pad(tokens, rows, self.tokens.pad_token_id)
+                (states[rows],) = self.session.run(None, inputs)
             start = stop
         return torch.from_numpy(states)
 

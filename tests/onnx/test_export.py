@@ -175,3 +175,14 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(SeqRecError, match="--to onnx: .* is in memory alone; name its folder"):
         seqrec.export(recommender, to="onnx", out=tmp_path / "export")
     assert not (tmp_path / "export").exists()
+
+
+def test_a_graph_that_fails_while_it_runs_is_one_line(exported):
+    class Broken:
+        def run(self, names, inputs):
+            raise RuntimeError("no such shape\nat node 7")
+
+    recommender = open_onnx(exported / "export")
+    recommender.session = Broken()
+    with pytest.raises(SeqRecError, match="the graph: cannot be read: no such shape; export again"):
+        recommender.recommend([["t1"]], k=2)
