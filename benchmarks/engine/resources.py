@@ -28,6 +28,7 @@ QUICK_SIZES = [2**9, 2**10]
 SLOPE = at_most(1.15)
 """Slope of time and memory in logarithms, fitted over the largest sizes: 1 is linear."""
 FITTED = 3
+REPEATS, LONG_SECONDS = 2, 10.0
 SETTINGS = (
     "data.max_length=16",
     "data.batch_size=256",
@@ -79,15 +80,28 @@ def probe(folder: str, users: int, items: int) -> dict[str, Any]:
     seqrec.prepare(work / "few.csv", out=work / "few")
     seqrec.train("sft", data=work / "few", out=work / "run", overrides=list(SETTINGS))
     data, run = work / "data", work / "run" / "model"
+    lists = work / "lists.parquet"
     calls: dict[str, Callable[[], Any]] = {
-        "prepare": lambda: seqrec.prepare(work / "log.csv", out=data),
+        "prepare": lambda: seqrec.prepare(work / "log.csv", out=data, overwrite=True),
         "evaluate": lambda: seqrec.evaluate([run], data=data),
-        "recommend": lambda: seqrec.recommend(run, data=data, k=10, out=work / "lists.parquet"),
+        "recommend": lambda: seqrec.recommend(run, data=data, k=10, out=lists, overwrite=True),
     }
     for verb in VERBS[len(calls) :]:
         to = verb.partition(" ")[2]
-        calls[verb] = partial(seqrec.export, run, to=to, data=data, out=work / to)
-    return {verb: measure_call(calls[verb]) for verb in VERBS}
+        calls[verb] = partial(seqrec.export, run, to=to, data=data, out=work / to, overwrite=True)
+    return {verb: measure_shortest(calls[verb]) for verb in VERBS}
+
+
+def measure_shortest(call: Callable[[], Any]) -> dict[str, float]:
+    """Return ``measure_call`` with the shortest time of a few; a long call is made once.
+
+    A disk that stalls for seconds is no cost of a verb.
+    """
+    first = measure_call(call)
+    if first["seconds"] > LONG_SECONDS:
+        return first
+    others = [measure_call(call)["seconds"] for _ in range(REPEATS)]
+    return first | {"seconds": min(first["seconds"], *others)}
 
 
 def measure_call(call: Callable[[], Any]) -> dict[str, float]:
