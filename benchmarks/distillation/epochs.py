@@ -95,7 +95,7 @@ def probe(recipe: str, data: str, teacher: str) -> dict[str, Any]:
     dtype = training_dtype("auto", "cpu")
     started = time.perf_counter()
     for batch in objective.setup.loader:
-        learned = TargetPositions.of(batch.labels, batch.label_weight)
+        learned = TargetPositions.of(batch)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             (scores,) = teachers.scores(batch, learned.positions, learned.labels)
             softmax = CatalogSoftmax(scores)

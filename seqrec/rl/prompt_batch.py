@@ -66,11 +66,15 @@ class PromptBatch:
         for row, (tokens, seen_items) in enumerate(zip(read, known, strict=True)):
             input_ids[row, : len(tokens)] = torch.tensor(tokens)
             seen[row, : len(seen_items)] = torch.tensor(seen_items)
-        sizes = [len(tokens) for tokens in read]
-        tokens = torch.from_numpy(np.concatenate(read)).long()
-        parts = input_ids, torch.tensor(sizes), seen, tokens
         there = torch.device("cpu") if device is None else device
-        return cls(*(queue_copy(part, there) for part in parts), sizes)
+        sizes = [len(tokens) for tokens in read]
+        return cls(
+            input_ids=queue_copy(input_ids, there),
+            lengths=queue_copy(torch.tensor(sizes), there),
+            seen=queue_copy(seen, there),
+            tokens=queue_copy(torch.from_numpy(np.concatenate(read)).long(), there),
+            sizes=sizes,
+        )
 
     def __len__(self) -> int:
         return len(self.input_ids)

@@ -42,9 +42,9 @@ class Rollouts:
 
 def build_slates(rollouts: Rollouts, device: torch.device) -> Slates:
     """Return the slates as tensors."""
-    arrays = (rollouts.items, rollouts.log_prob, rollouts.plans)
-    parts = (None if part is None else queue_copy(torch.tensor(part), device) for part in arrays)
-    return Slates(*parts)
+    items, log_prob = (torch.tensor(part) for part in (rollouts.items, rollouts.log_prob))
+    plans = None if rollouts.plans is None else queue_copy(torch.tensor(rollouts.plans), device)
+    return Slates(queue_copy(items, device), queue_copy(log_prob, device), plans)
 
 
 def pack_rollouts(rollouts: Rollouts, since: float) -> dict[str, Any]:

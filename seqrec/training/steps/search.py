@@ -75,7 +75,7 @@ def search_loss(
         alone_share: share of these requests that read no history.
         chunk_size: positions scored at once.
     """
-    targets = TargetPositions.of(batch.labels, batch.label_weight)
+    targets = TargetPositions.of(batch)
     asked = place_requests(batch, targets, requests, request_share, alone_share)
     hidden, states = model.states_with_requests(batch.input_ids, batch.documents, asked.placed)
     weight = model.item_weight()
