@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import seqrec
+from seqrec.config.mixed import MixedRecipe
 from seqrec.config.objective import DivergenceConfig, LossConfig, PreferenceLossConfig, SFTConfig
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import AlgorithmConfig
@@ -246,10 +247,9 @@ def test_nothing_asks_which_objective_it_has():
     """Differences between objectives are methods and properties of theirs."""
     from seqrec.runs.recipe import OBJECTIVES
 
-    recipes = Recipe, TextRecipe
-    unions = [
-        one for recipe in recipes for one in get_args(recipe.model_fields["objective"].annotation)
-    ]
+    recipes = Recipe, TextRecipe, MixedRecipe
+    annotations = [recipe.model_fields["objective"].annotation for recipe in recipes]
+    unions = [one for annotation in annotations for one in get_args(annotation) or (annotation,)]
     classes = {one.__name__ for one in (*unions, *OBJECTIVES.values())}
     assert len(classes) == 2 * len(OBJECTIVES)
     for file in FILES:

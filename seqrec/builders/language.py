@@ -50,7 +50,7 @@ def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageM
         of_items = build_start_rows(source, tokenizer, items, ["title"], SOURCE_KEY)
         start = join_rows(mean_rows([[]] * len(special)), of_items, mean_rows([[]] * len(words)))
     grown = grow_vocabulary(model, tokenizer, new, start).tokenizer
-    return LanguageModel(model, as_history_tokenizer(grown, set(new)))
+    return LanguageModel(model, as_history_tokenizer(grown))
 
 
 def _check_length(recipe: Recipe, config: Any) -> None:

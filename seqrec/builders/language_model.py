@@ -1,6 +1,7 @@
 """The language model of a recipe on text: loaded, with its adapter, ready for packed texts."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from seqrec.config.text import LanguageModelConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.checksums import file_sha256
 from seqrec.models.adapters import ADAPTER_WEIGHTS, load_adapter, merge_adapter
-from seqrec.models.language_model import load_language_model
+from seqrec.models.language_model import LanguageModel, load_language_model
 from seqrec.models.language_source import find_language_source
 from seqrec.models.segments import use_segments
 from seqrec.models.word_head import check_word_head
@@ -35,14 +36,43 @@ def open_tuned(recipe: TextRecipe) -> TunedModel:
     Raises:
         SeqRecError: no such model or adapter, or a model that cannot read packed texts.
     """
+    base, tokenizer = open_base(recipe)
+    return TunedModel(make_trainable(recipe.model, base), tokenizer)
+
+
+def open_base(recipe: TextRecipe) -> LanguageModel:
+    """Load the language model of a recipe, with its adapter merged.
+
+    Raises:
+        SeqRecError: no such model or adapter.
+    """
     config = recipe.model
     base, tokenizer = load_language_model(config.backbone, dtype=weights_dtype(recipe))
     if config.adapter is not None:
         base = merge_adapter(load_adapter(base, Path(config.adapter)))
+    return LanguageModel(base, tokenizer)
+
+
+def make_trainable(
+    config: LanguageModelConfig, base: Any, trainable_rows: Sequence[int] = ()
+) -> Any:
+    """Let a language model read packed texts, and set which of its weights are trained.
+
+    Args:
+        config: the ``model`` block.
+        base: is changed.
+        trainable_rows: rows of the vocabulary that ``lora`` trains whole.
+
+    Returns:
+        The model, with an adapter around it for LoRA.
+
+    Raises:
+        SeqRecError: a model that cannot read packed texts, or has no such layers.
+    """
     prepare_for_texts(base)
     if config.gradient_checkpointing:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return TunedModel(apply_tuning(base, config.tuning), tokenizer)
+    return apply_tuning(base, config.tuning, trainable_rows)
 
 
 def prepare_for_texts(model: Any) -> None:

@@ -1,7 +1,6 @@
 """``model.from_pretrained``: training that starts from a run or model folder."""
 
 import copy
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
+from seqrec.models.two_heads import read_fields
 from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import folder_fingerprint
 from seqrec.ranking.recommender import Recommender
@@ -64,10 +64,10 @@ def resolve_lengths(recipe: Recipe) -> Recipe:
         return with_settings(recipe, {"data.max_length": num_events})
     if path is None:
         return recipe
-    file = model_folder(path, START_KEY) / "config.json"
+    folder = model_folder(path, START_KEY)
     try:
-        longest = int(json.loads(file.read_text(encoding="utf-8"))["max_length"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        longest = int(read_fields(folder)["max_length"])
+    except (SeqRecError, ValueError, KeyError, TypeError) as error:
         raise SeqRecError(
             f"{START_KEY} {path}: config.json is not that of a seqrec model"
         ) from error

@@ -26,7 +26,7 @@ Recipe = Annotated[
     typer.Argument(
         metavar="RECIPE",
         help="Name of a shipped recipe (sft, distill, dpo, reward-model, grpo, search, text-sft, "
-        "text-dpo, text-kto, text-distill), or a YAML file.",
+        "text-dpo, text-kto, text-distill, mixed-sft), or a YAML file.",
     ),
 ]
 Overrides = Annotated[

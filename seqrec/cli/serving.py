@@ -43,6 +43,13 @@ Text = Annotated[
         "years and lengths, and say what items should be about."
     ),
 ]
+Words = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TOKENS",
+        help="With --text, and a model of mixed-sft: answer in words, at most this many tokens.",
+    ),
+]
 SimilarTo = Annotated[
     str | None, typer.Option(metavar="ITEM", help="List the items most similar to this one.")
 ]
@@ -201,6 +208,7 @@ def recommend(
     history: History = None,
     histories: Histories = None,
     text: Text = None,
+    words: Words = None,
     similar_to: SimilarTo = None,
     data: AllUsers = None,
     split: HistorySplit = RECOMMEND.split,
@@ -235,6 +243,7 @@ def recommend(
         history=None if history is None else parse_history(history),
         histories=histories,
         text=text,
+        words=words,
         similar_to=similar_to,
         data=data,
         split=split,

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from seqrec.config.mixed import MixedRecipe
 from seqrec.config.overrides import parse_override, set_key
 from seqrec.config.recipe import Recipe
 from seqrec.config.search import RECIPE_SPACE, Range, SearchSpace, parse_space
@@ -96,9 +97,14 @@ def _schema(settings: Mapping[str, Any]) -> type[Recipe] | type[TextRecipe]:
     """Return the recipe that has an objective of this name."""
     objective = settings.get("objective")
     name = objective.get("name") if isinstance(objective, dict) else None
-    members = get_args(TextRecipe.model_fields["objective"].annotation)
-    names = {one for member in members for one in get_args(_get_name_type(member))}
-    return TextRecipe if isinstance(name, str) and name in names else Recipe
+    for schema in (TextRecipe, MixedRecipe):
+        union = schema.model_fields["objective"].annotation
+        members = get_args(union) or (union,)
+        if isinstance(name, str) and name in {
+            one for member in members for one in get_args(_get_name_type(member))
+        }:
+            return schema
+    return Recipe
 
 
 def format_yaml(settings: Mapping[str, Any]) -> str:

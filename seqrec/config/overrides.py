@@ -6,6 +6,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from seqrec.config.mixed import MixedRecipe
 from seqrec.config.recipe import Recipe
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.config.yaml_text import parse_yaml
@@ -55,7 +56,7 @@ def set_key(settings: dict[str, Any], key: str, value: Any, where: str) -> None:
 
 def _is_text(key: str) -> bool:
     """Test whether a key of a recipe holds text, in any block that its path may lead to."""
-    types: list[Any] = [Recipe, TextRecipe]
+    types: list[Any] = [Recipe, TextRecipe, MixedRecipe]
     for part in key.split("."):
         blocks = [block for one in types for block in _members(one) if _has_field(block, part)]
         types = [block.model_fields[part].annotation for block in blocks]

@@ -4,7 +4,7 @@ from seqrec.config.recipe import Recipe
 from seqrec.config.text_recipe import TextRecipe
 
 PATH_KEYS = {
-    "data": ("pairs", "labels", "validation"),
+    "data": ("pairs", "labels", "validation", "catalog"),
     "model": ("from_pretrained", "backbone", "adapter", "initial_vectors_of"),
     "objective": ("reference", "cache", "teachers", "teacher"),
 }

@@ -19,11 +19,12 @@ from seqrec.jobs.list_requests import (
     serve_model,
 )
 from seqrec.outputs import locate_output, refuse_existing_file, reserve_output
-from seqrec.ranking.answer import answer_history, answer_similar
+from seqrec.ranking.answer import answer_history, answer_in_words, answer_similar, answer_text
 from seqrec.ranking.explained import explain_rows
 from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
 from seqrec.ranking.word_lists import list_by_words
@@ -36,6 +37,7 @@ def recommend(
     history: Sequence[Any] | None = None,
     histories: Any = None,
     text: str | None = None,
+    words: int | None = None,
     similar_to: Any = None,
     data: str | Path | None = None,
     split: WhichHistories = RECOMMEND.split,
@@ -74,7 +76,10 @@ def recommend(
         text: a request in words, such as ``a comedy from the 90s like Heat, not too sad``, with a
             ``history`` or without: items that it names follow the history, values of columns,
             years and lengths become conditions, and the rest is compared with the items' texts.
-            The result holds what was understood.
+            The result holds what was understood. A model with both heads, of ``mixed-sft``,
+            reads the request itself; in it items stand as ``<item:ID>``.
+        words: answer a ``text`` in words of this many tokens at most, by a model with both heads;
+            None: a list.
         similar_to: an item id, to list the most similar items.
         data: prepared folder, to recommend for its users, or to fit a baseline to.
         split: with ``data``: histories before the ``validation`` or ``test`` targets, or ``all``
@@ -107,8 +112,9 @@ def recommend(
         overwrite: replace ``out``.
 
     Returns:
-        The list of a history or of similar items. With ``out``: the path of the file, counts, and
-        the times that the model read, which a Parquet file also records. With ``histories`` and
+        The list of a history or of similar items, or the ``answer`` in words. With ``out``: the
+        path of the file, counts, and the times that the model read, which a Parquet file also
+        records. With ``histories`` and
         no ``out``: a frame for a log, else as ``Recommender.recommend``.
 
     Raises:
@@ -116,6 +122,8 @@ def recommend(
     """
     if text is not None and history is None and histories is None:
         history = []
+    if words is not None and (text is None or words < 1):
+        raise SeqRecError("--words: goes with --text, and is the length of an answer, at least 1")
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
         raise SeqRecError("--history, --histories, --similar-to, --data: name exactly one of them")
@@ -168,6 +176,10 @@ def recommend(
         if history is not None:
             history = check_history(history)
             request = ListRequest(history, k, exclude_seen, options, reading)
+            if text is not None and _reads_text(served.ranker, words, explain):
+                if words is not None:
+                    return answer_in_words(served.ranker, text, history, words)
+                return answer_text(served.ranker, text, request)
             search = None if text is None else build_text_search(served)
             if explain:
                 explainer = build_explainer(served, data, explain_with)
@@ -184,6 +196,23 @@ def recommend(
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite
         )
+
+
+def _reads_text(ranker: Any, words: int | None, explain: bool) -> bool:
+    """Return whether a model reads a request itself, because it has a word head.
+
+    Raises:
+        SeqRecError: an answer in words of another system, or an explanation of this one's.
+    """
+    if not isinstance(ranker, Recommender) or not ranker.reads_texts:
+        if words is not None:
+            raise SeqRecError(
+                f"--words: {ranker.name} reads items alone; name a run of seqrec train mixed-sft"
+            )
+        return False
+    if explain:
+        raise SeqRecError(f"--explain: {ranker.name} reads texts itself; leave --text out")
+    return True
 
 
 def _check_options(

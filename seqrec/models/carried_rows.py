@@ -53,6 +53,7 @@ def carry_rows(
             "num_edges": len(edges.target),
         }
     carried = SeqRecForNextItem(config)
+    carried.word_settings = model.word_settings
     by_row = {id(table) for table, _ in _get_tables(model, items, tokens)}
     weights = {
         name: tensor.detach()
@@ -88,6 +89,8 @@ def _get_tables(
         yield embedding.has_row, items
     if isinstance(model.head, UntiedCatalogHead):
         yield model.head.table.weight, items
+    if model.word_head is not None:
+        yield model.word_head.weight, tokens
 
 
 def _get_decoders(model: SeqRecForNextItem) -> list[Any]:
@@ -109,6 +112,8 @@ def start_items(model: SeqRecForNextItem, num_old: int, start: StartRows) -> Non
     tables = [one.get_input_embeddings().weight[first:] for one in _get_decoders(model)]
     if isinstance(model.head, UntiedCatalogHead):
         tables.append(model.head.table.weight)
+    if model.word_head is not None:
+        tables.append(model.word_head.weight[first:])
     for table in tables:
         table[num_old:num_items] = start(table[:num_old]).to(table)
 

@@ -14,6 +14,14 @@ from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
+from seqrec.models.two_heads import (
+    HEAD_FILE,
+    has_two_heads,
+    name_weights,
+    read_fields,
+    read_generation_settings,
+    read_head_config,
+)
 from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY, read_weights, weight_files
 from seqrec.models.weights_check import (
@@ -66,13 +74,18 @@ def _read(folder: Path, kind: type[M], fix: str) -> M:
         logger.warning("%s: is not finished; its best epoch so far is used", folder.parent)
     fields = read_json_object(config_file, COPY)
     refuse_own_code(fields, config_file)
+    is_both = kind is SeqRecForNextItem and has_two_heads(folder)
     found, expected = fields.get("model_type"), MODEL_TYPES[kind]
-    if found != expected:
+    if found != expected and not is_both:
         raise SeqRecError(f"{config_file}: model_type is {quote(found)}, not {expected!r}; {fix}")
     weights = read_weights(folder)
     check_sizes(fields, weights, config_file)
     with refuse_unreadable(f"{config_file}: as a model", COPY):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if is_both:
+            config = read_head_config(folder, config)
+            check_sizes(read_fields(folder), weights, folder / HEAD_FILE)
+            weights = name_weights(folder, config, weights)
         use_float32(config)
         check_fields(config, str(config_file))
         check_item_tokens(config, config_file)
@@ -81,6 +94,8 @@ def _read(folder: Path, kind: type[M], fix: str) -> M:
         with torch.random.fork_rng(devices=[]):  # the random weights are replaced below
             model = kind(config)
         model.load_state_dict(weights)
+        if is_both:
+            model.word_settings = read_generation_settings(folder)
     return model.eval()
 
 

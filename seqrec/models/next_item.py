@@ -45,6 +45,8 @@ class SeqRecForNextItem(HistoryEncoder):
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
         self.word_head: nn.Linear | None = None
+        self.word_settings: Any = None
+        """How the language model that it is over generates text."""
         if config.word_head and not getattr(config.backbone_config, "tie_word_embeddings", True):
             width, num_tokens = self.backbone.config.hidden_size, self.backbone.config.vocab_size
             self.word_head = nn.Linear(width, num_tokens, bias=False)
@@ -66,6 +68,7 @@ class SeqRecForNextItem(HistoryEncoder):
         with torch.device("meta"):  # a second decoder takes no memory
             model = cls(config)
         model.backbone = language_model.base_model
+        model.word_settings = language_model.generation_config
         use_document_attention(model.backbone)
         model._add_head()
         model.head.init_weights(model.backbone.config.initializer_range)

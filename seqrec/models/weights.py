@@ -87,7 +87,8 @@ def folder_fingerprint(folder: Path) -> str:
         SeqRecError: a file is missing.
     """
     whole = hashlib.sha256()
-    for file in (folder / "config.json", *weight_files(folder)):
+    beside = sorted(folder.glob("catalog_head.*"))
+    for file in (folder / "config.json", *weight_files(folder), *beside):
         try:
             with file.open("rb") as opened:
                 whole.update(hashlib.file_digest(opened, "sha256").digest())

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from seqrec.data.catalog import write_items
 from seqrec.models.folder import ITEMS_FILE
 from seqrec.models.plain_weights import plain_weights
+from seqrec.models.two_heads import write_two_heads
 from seqrec.models.weights import WEIGHTS_FILE
 
 
@@ -38,7 +39,12 @@ def write_model_folder(
     disable_progress_bar()
     aside = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside, state_dict=plain_weights(model, model.state_dict()))
+    plain = plain_weights(model, model.state_dict())
+    if getattr(model.config, "word_head", False):
+        aside.mkdir()
+        write_two_heads(aside, model, plain, tokenizer)  # type: ignore[arg-type]
+    else:
+        model.save_pretrained(aside, state_dict=plain)
     tokenizer.save_pretrained(aside)
     write_items(items, item_counts, aside / ITEMS_FILE)
     share_weights(aside)

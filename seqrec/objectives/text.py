@@ -48,10 +48,13 @@ class TextSetup(NamedTuple):
     batch_loss: Callable[[Any, Any], Any]
     validation_sums: Callable[[Any, Any], dict[str, tuple[float, float]]]
     """Returns sum and count of each validation metric on a batch; ``loss_nats`` is one."""
-    has_perplexity: bool
+    perplexity_of: str | None
+    """The metric that is the cross-entropy of tokens, whose exponential is the perplexity."""
     references: Sequence[TextReference | None] = ()
     """The log-probabilities of the start, for training and for validation, where the loss has a
     reference."""
+    take_epoch_metrics: Callable[[], dict[str, float]] = dict
+    """Returns further metrics of the training batches of an epoch, and starts to count again."""
 
 
 class Batching(NamedTuple):
@@ -72,6 +75,8 @@ class TextObjective(Objective):
     prepared: TextFiles
     model: Any
     tokenizer: PreTrainedTokenizerFast
+    opened: Any
+    """What ``open_model`` gave, model and tokenizer among it."""
     encoder: TextEncoder
     train: TextStream
     held_out: TextStream
@@ -86,9 +91,27 @@ class TextObjective(Objective):
         """Return how records become batches."""
 
     @classmethod
+    def open_model(cls, recipe: TextRecipe) -> Any:
+        """Return the model that is trained, and its tokenizer.
+
+        Raises:
+            SeqRecError: no such model, or one that cannot be trained so.
+        """
+        return open_tuned(recipe)
+
+    @classmethod
+    def open_records(cls, recipe: TextRecipe, files: TextFiles) -> Any:
+        """Return the records of some files, or more of them.
+
+        Raises:
+            SeqRecError: a mistake in what the data block names.
+        """
+        return files
+
+    @classmethod
     @abstractmethod
     def build_setup(
-        cls, recipe: TextRecipe, model: Any, tokenizer: Any, train: TextStream, held: TextStream
+        cls, recipe: TextRecipe, opened: Any, train: TextStream, held: TextStream
     ) -> TextSetup:
         """Return the loss and the validation metrics.
 
@@ -122,7 +145,8 @@ class TextObjective(Objective):
     def build(cls, recipe: TextRecipe, prepared: TextFiles, rank: int = 0) -> Self:
         data, trainer = recipe.data, recipe.trainer
         torch.manual_seed(trainer.seed)
-        model, tokenizer = open_tuned(recipe)
+        opened = cls.open_model(recipe)
+        model, tokenizer = opened.model, opened.tokenizer
         limit = getattr(model.config, "max_position_embeddings", None)
         if limit is not None and data.max_length > limit and "max_length" in data.model_fields_set:
             raise SeqRecError(
@@ -132,8 +156,9 @@ class TextObjective(Objective):
         max_length = min(data.max_length, limit or data.max_length)
         encoder = TextEncoder(tokenizer, where, max_length, data.too_long)
         batching = cls.get_batching(recipe, encoder)
-        index = TextIndex.build(prepared, batching.encode, batching.measure)
-        held_files = prepared
+        records = cls.open_records(recipe, prepared)
+        index = TextIndex.build(records, batching.encode, batching.measure)
+        held_files = records
         if data.validation is None:
             index, held = index.split(data.held_out_share, trainer.seed)
         else:
@@ -151,7 +176,7 @@ class TextObjective(Objective):
             batch_size=data.batch_size,
             seed=trainer.seed,
         )
-        train, held_out = build_stream(prepared, index), build_stream(held_files, held)
+        train, held_out = build_stream(records, index), build_stream(held_files, held)
         tokens = (
             f"{int(index.lengths.sum()):,} tokens, {int(index.weights.sum()):,} of them learned"
         )
@@ -161,10 +186,11 @@ class TextObjective(Objective):
             prepared,
             model,
             tokenizer,
+            opened,
             encoder,
             train,
             held_out,
-            cls.build_setup(recipe, model, tokenizer, train, held_out),
+            cls.build_setup(recipe, opened, train, held_out),
             trainer.selection_metric,
             f"{len(held.lengths):,} held-out examples",
             [*notices, *lines],
@@ -182,7 +208,8 @@ class TextObjective(Objective):
             self.setup.batch_loss,
             partial(build_optimizers, self.recipe, self.train.num_batches),
             self.setup.validation_sums,
-            has_perplexity=self.setup.has_perplexity,
+            perplexity_of=self.setup.perplexity_of,
+            take_epoch_metrics=self.setup.take_epoch_metrics,
             dtype=training_dtype(trainer.precision, trainer.accelerator),
             gradient_clip=trainer.gradient_clip,
         )
@@ -236,6 +263,10 @@ class TextObjective(Objective):
     def measure(self, folder: Path) -> dict[str, Any]:
         return {}
 
+    def get_prompt(self, record: Any, name: str) -> list[int] | None:
+        """Return what the model continues in a sample of a record; None for nothing."""
+        return self.encoder.prompt_tokens(record, name)
+
     def _build_samples(self) -> Samples:
         held, trainer = self.held_out, self.recipe.trainer
         stream = held if len(held.index.lengths) else self.train
@@ -243,7 +274,7 @@ class TextObjective(Objective):
 
         def prompt(number: int) -> list[int]:
             record, name = stream.example(int(order[number % len(order)]))
-            tokens = self.encoder.prompt_tokens(record, name) or [self.tokenizer.eos_token_id]
+            tokens = self.get_prompt(record, name) or [self.tokenizer.eos_token_id]
             return tokens[: self.encoder.max_length - 1]
 
         return Samples(

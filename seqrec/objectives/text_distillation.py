@@ -17,6 +17,7 @@ from seqrec.tokens.text.examples import TextEncoder
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.accounting import training_dtype
 from seqrec.training.fit import get_device
+from seqrec.training.language_module import LOSS_KEY
 from seqrec.training.steps.text_distillation import (
     TextTopK,
     cached_text_distillation_loss,
@@ -38,21 +39,24 @@ class TextDistillationObjective(TextObjective):
 
     @classmethod
     def build_setup(
-        cls, recipe: TextRecipe, model: Any, tokenizer: Any, train: TextStream, held: TextStream
+        cls, recipe: TextRecipe, opened: Any, train: TextStream, held: TextStream
     ) -> TextSetup:
         config = get_config(recipe)
         teacher, words = load_language_model(config.teacher, dtype=weights_dtype(recipe))
-        if words.get_vocab() != tokenizer.get_vocab():
+        if words.get_vocab() != opened.tokenizer.get_vocab():
             raise SeqRecError(
                 f"objective.teacher {config.teacher}: has another vocabulary than model.backbone; "
                 "use a teacher of the same family"
             )
         prepare_for_texts(teacher)
         teacher.requires_grad_(False)
-        shared: dict[str, Any] = {"num_words": len(tokenizer), "label_share": config.sft_share}
+        shared: dict[str, Any] = {
+            "num_words": len(opened.tokenizer),
+            "label_share": config.sft_share,
+        }
         if config.top_k is not None:
             cache = TextTopK(config.top_k)
-            fill_cache(recipe, cache, teacher, train, len(tokenizer))
+            fill_cache(recipe, cache, teacher, train, len(opened.tokenizer))
             loss: Any = partial(cached_text_distillation_loss, cache=cache, **shared)
         else:
             loss = partial(
@@ -63,7 +67,7 @@ class TextDistillationObjective(TextObjective):
                 temperature=config.loss.temperature,
                 **shared,
             )
-        return TextSetup(loss, sum_losses, has_perplexity=True)
+        return TextSetup(loss, sum_losses, perplexity_of=LOSS_KEY)
 
 
 def fill_cache(

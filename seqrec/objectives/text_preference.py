@@ -42,7 +42,7 @@ class TextPreferenceObjective(TextObjective):
 
     @classmethod
     def build_setup(
-        cls, recipe: TextRecipe, model: Any, tokenizer: Any, train: TextStream, held: TextStream
+        cls, recipe: TextRecipe, opened: Any, train: TextStream, held: TextStream
     ) -> TextSetup:
         config = get_config(recipe)
         loss = build_preference_loss(config.loss)
@@ -60,7 +60,7 @@ class TextPreferenceObjective(TextObjective):
             return count_sums({"loss_nats": losses, **metrics})
 
         batch_loss = partial(text_preference_loss, loss=loss, reference=references[0])
-        return TextSetup(batch_loss, sums, has_perplexity=False, references=references)
+        return TextSetup(batch_loss, sums, perplexity_of=None, references=references)
 
     def before(self) -> None:
         """Compute the reference's log-probabilities, which are those of the start."""

@@ -9,6 +9,7 @@ from seqrec.objectives.text import Batching, TextObjective, TextSetup
 from seqrec.tokens.text.batches import batch_texts
 from seqrec.tokens.text.examples import TextEncoder, TextExample
 from seqrec.tokens.text.stream import TextStream
+from seqrec.training.language_module import LOSS_KEY
 from seqrec.training.steps.text import text_loss
 
 
@@ -21,11 +22,11 @@ class TextSFTObjective(TextObjective):
 
     @classmethod
     def build_setup(
-        cls, recipe: TextRecipe, model: Any, tokenizer: Any, train: TextStream, held: TextStream
+        cls, recipe: TextRecipe, opened: Any, train: TextStream, held: TextStream
     ) -> TextSetup:
         config = get_config(recipe)
         return TextSetup(
-            partial(text_loss, chunk_size=config.chunk_size), sum_losses, has_perplexity=True
+            partial(text_loss, chunk_size=config.chunk_size), sum_losses, perplexity_of=LOSS_KEY
         )
 
 
@@ -45,7 +46,7 @@ def text_batching(encoder: TextEncoder) -> Batching:
 def sum_losses(model: Any, batch: Any) -> dict[str, tuple[float, float]]:
     """Return the weighted sum of the negative log-likelihoods of a batch, and their weight."""
     loss = text_loss(model, batch)
-    return {"loss_nats": (float(loss) * batch.total_weight, batch.total_weight)}
+    return {LOSS_KEY: (float(loss) * batch.total_weight, batch.total_weight)}
 
 
 def _measure(example: TextExample) -> tuple[int, float]:

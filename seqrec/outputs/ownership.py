@@ -17,6 +17,7 @@ _HEADERS = {
     "made_of.json": ("catalog_fingerprint",),
     "index.json": ("catalog_fingerprint",),
     "config.json": ("catalog_fingerprint",),
+    "catalog_head.json": ("catalog_fingerprint",),
 }
 """Files that only one program writes under these names with these keys."""
 
@@ -31,6 +32,7 @@ _RUN = (
 _MODEL = (
     "generation_config.json",
     "model*.safetensors",
+    "catalog_head.safetensors",
     "model.safetensors.index.json",
     "tokenizer*.json",
     "special_tokens_map.json",

@@ -69,6 +69,35 @@ def describe_list(served: Served, answer: RankedRequest) -> dict[str, Any]:
     }
 
 
+def answer_text(served: Recommender, text: str, request: ListRequest) -> dict[str, Any]:
+    """Return the recommendations that a model with both heads gives to a request in words.
+
+    Args:
+        served: the model.
+        text: the request, which the model reads itself.
+        request: the history and the rules of the list.
+
+    Raises:
+        SeqRecError: a mistake in the request.
+    """
+    return {**answer_history(served.serve_texts([text]), request, None), "text": text}
+
+
+def answer_in_words(
+    served: Recommender, text: str, history: Sequence[Any], max_tokens: int
+) -> dict[str, Any]:
+    """Return the answer in words that a model with both heads gives to a request.
+
+    Args:
+        served: the model.
+        text: the request.
+        history: of the user.
+        max_tokens: longest answer.
+    """
+    (answer,) = served.generate(text, [list(history)], max_tokens=max_tokens)
+    return {"text": text, "answer": answer, "shown": served.show_titles(answer)}
+
+
 def answer_similar(
     served: Served, item_id: Any, k: int | None, options: ListOptions
 ) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from seqrec.errors import SeqRecError
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.tokens.events.histories import EventHistories
+from seqrec.tokens.text.prompts import Prompts
 
 POOL_FACTOR = 10
 """Items per position of a list among which a diverse list is chosen."""
@@ -125,7 +126,7 @@ def select_histories(
     """Return some of the histories, with their events."""
     if len(rows) == len(histories):
         return histories
-    if isinstance(histories, EventHistories):
+    if isinstance(histories, EventHistories | Prompts):
         return histories.at(rows)
     return [histories[row] for row in rows]
 

@@ -31,6 +31,7 @@ from seqrec.ranking.model_parts import read_parts
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.ranking.served import Given, Reading, Served, describe_unknown
+from seqrec.ranking.text_answers import AnswersTexts
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import VectorIndex
@@ -42,7 +43,7 @@ from seqrec.tokens.tokenizer import ItemTokens
 logger = logging.getLogger(__name__)
 
 
-class Recommender(ModelRanker, HubFolder):
+class Recommender(AnswersTexts, ModelRanker, HubFolder):
     """Ranks and recommends with the model of a folder.
 
     Item ids are those of the log. Ids outside the catalog are skipped and counted in a log
@@ -104,7 +105,7 @@ class Recommender(ModelRanker, HubFolder):
         histories: Any = None,
         k: int = 10,
         *,
-        text: str | None = None,
+        text: Any = None,
         exclude_seen: bool = True,
         conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
@@ -125,10 +126,13 @@ class Recommender(ModelRanker, HubFolder):
             histories: ids or events of each history, oldest first: lists, generators, arrays or
                 series; a mapping from users to them, which gives a mapping; or a frame of
                 interactions, which gives a frame with its names and types of users and items.
+                May be left out beside a text.
             k: length of the lists.
             text: a request in words, as in ``seqrec.recommend``; the histories are a list then, of
-                one empty history if absent.
-            exclude_seen: exclude the items of the history.
+                one empty history if absent. A model with both heads reads it itself: it names
+                items as ``<item:ID>``, and may be the messages of a conversation, or a request for
+                each history. The list is what the assistant would name first.
+            exclude_seen: exclude the items of the history, and those that a request names.
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
                 features that the model's grammar places before the item.
             plan: predict the features of the next item first, and use them as conditions.
@@ -149,13 +153,16 @@ class Recommender(ModelRanker, HubFolder):
         if k < 1:
             raise SeqRecError(f"k is {k}: at least 1")
         options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
+        reading = Reading(conditions or {}, plan)
         if text is not None:
             if explain:
                 raise SeqRecError("explain goes without text; seqrec.recommend explains both")
+            if self.reads_texts:
+                return self.recommend_for_text(text, histories, k, exclude_seen, options, reading)
             more = {**vars(options), "conditions": conditions, "plan": plan, "text": text}
             given = [[]] if histories is None else histories
             return seqrec.recommend(self, histories=given, k=k, exclude_seen=exclude_seen, **more)
-        served, reading = self.serve(), Reading(conditions or {}, plan)
+        served = self.serve()
         histories = list_explained(histories) if explain else histories
         lists = served.recommend(histories, k, exclude_seen, options, reading)
         return explain_lists(served, histories, lists, reading) if explain else lists

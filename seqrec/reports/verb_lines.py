@@ -84,6 +84,8 @@ def evaluation_lines(
 
 def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
     """The list for one history or item with notes, or the counts of a file of lists."""
+    if "shown" in result:
+        return [result["shown"]]
     if "recommendations" not in result:
         names = ("users", "rows", "lists_cut_short")
         counts = _count_lines({name: result[name] for name in names})

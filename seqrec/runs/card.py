@@ -8,7 +8,7 @@ import seqrec
 from seqrec.config.recipe import Recipe
 from seqrec.config.yaml_text import dump_yaml
 from seqrec.data.known_datasets.descriptions import list_known_datasets
-from seqrec.files import read_json_object
+from seqrec.models.two_heads import read_fields
 from seqrec.reports.model_card import CARD_FILE, DataFacts, ModelFacts, format_model_card
 from seqrec.runs.result import RunResult
 
@@ -26,7 +26,7 @@ def write_card(folder: Path, name: str, recipe: Recipe, data: DataFacts, result:
         data: the data that it was trained on.
         result: of the run.
     """
-    config = read_json_object(folder / "config.json", "train again")
+    config = read_fields(folder)
     model = ModelFacts(
         name=name,
         version=seqrec.__version__,

@@ -12,6 +12,7 @@ from seqrec.config.text_recipe import TextRecipe
 from seqrec.errors import SeqRecError
 from seqrec.objectives.distillation import DistillationObjective
 from seqrec.objectives.interface import MODEL_FOLDER, Objective
+from seqrec.objectives.mixed_sft import MixedSFTObjective
 from seqrec.objectives.preference import PreferenceObjective
 from seqrec.objectives.reinforcement import RLObjective
 from seqrec.objectives.reward_model import RewardModelObjective
@@ -54,6 +55,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "text_sft": TextSFTObjective,
     "text_preference": TextPreferenceObjective,
     "text_distillation": TextDistillationObjective,
+    "mixed_sft": MixedSFTObjective,
 }
 """The implementation of each ``objective.name``."""
 STRICT_FOLDER = "strict"

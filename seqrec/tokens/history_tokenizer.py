@@ -1,12 +1,14 @@
-"""Language models' tokenizers that read histories of items."""
+"""Language models' tokenizers that read histories of items, and texts with items."""
 
 import copy
-import json
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.tokens.tokenizer import PAD_TOKEN, UNKNOWN_TOKEN
+
+LONE_SPACE = r"\A \z"
+"""A stretch of text between two added tokens that is one space and nothing else."""
 
 
 def missing_special_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -16,27 +18,25 @@ def missing_special_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     return [word for word, is_there in both if not is_there]
 
 
-def as_history_tokenizer(
-    tokenizer: PreTrainedTokenizerFast, words: set[str]
-) -> PreTrainedTokenizerFast:
-    """Return a copy of a grown tokenizer for which spaces before the new words are no tokens.
+def as_history_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Return a copy of a grown tokenizer for which the space between two items is no token.
 
     Then ``tokenizer(history_text(item_ids), add_special_tokens=False)`` gives the tokens of the
     items alone, as training and serving read them, also for ``AutoTokenizer`` without seqrec. The
     start token that some families put before a text is no part of a history. Text around items
-    keeps its tokens, except for a space before an item. An id outside the catalog is text here,
-    and the unknown token in training and serving.
+    keeps its tokens, spaces and line breaks before an item included, so that what stands before an
+    item is encoded as if the text ended there. An id outside the catalog is text here, and the
+    unknown token in training and serving.
 
     Args:
-        tokenizer: has the words, and ``missing_special_tokens`` among them.
-        words: the new ones.
+        tokenizer: has the items, and ``missing_special_tokens`` among its words.
     """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    for token in state["added_tokens"]:
-        if token["content"] in words:
-            token["lstrip"] = True
     changed = copy.deepcopy(tokenizer)
-    changed._tokenizer = Tokenizer.from_str(json.dumps(state))  # type: ignore[assignment]
+    backend = changed.backend_tokenizer
+    own = [] if backend.normalizer is None else [backend.normalizer]
+    if not any(LONE_SPACE in repr(one) for one in own):
+        rule = normalizers.Replace(Regex(LONE_SPACE), "")
+        backend.normalizer = normalizers.Sequence([rule, *own])
     if changed.pad_token_id is None:
         changed.pad_token = PAD_TOKEN
     if changed.unk_token_id is None:

@@ -144,6 +144,7 @@ class EpochLog(Callback):
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             LOSS: loss,
+            **module.take_epoch_metrics(),  # type: ignore[operator]
             **{key: float(value) for key, value in trainer.callback_metrics.items()},
             "train_seconds": round(seconds, 3),
             "tokens_per_second": round(counts.useful / seconds),

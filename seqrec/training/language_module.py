@@ -13,7 +13,7 @@ from seqrec.training.module import LearningModule
 
 ValidationSums = Callable[[Any, Any], dict[str, tuple[float, float]]]
 """Returns sum and count of each metric of a model on a batch."""
-PERPLEXITY_KEY = "loss_nats"
+LOSS_KEY = "loss_nats"
 
 
 class LanguageModule(LearningModule):
@@ -29,7 +29,8 @@ class LanguageModule(LearningModule):
         optimizers: Any,
         validation_sums: ValidationSums,
         *,
-        has_perplexity: bool,
+        perplexity_of: str | None,
+        take_epoch_metrics: Callable[[], dict[str, float]] = dict,
         dtype: torch.dtype,
         gradient_clip: float,
     ) -> None:
@@ -40,13 +41,15 @@ class LanguageModule(LearningModule):
             batch_loss: returns the loss of the model on a batch.
             optimizers: builds optimizer and schedule, in Lightning's form.
             validation_sums: returns sums and counts of metrics on a batch; ``loss_nats`` is one.
-            has_perplexity: whether the loss is the cross-entropy of tokens.
+            perplexity_of: the metric that is the cross-entropy of tokens; None: none is.
+            take_epoch_metrics: returns further metrics of an epoch's training batches.
             dtype: precision of the products in training and validation.
             gradient_clip: largest norm of the gradient.
         """
         super().__init__(model, batch_loss, optimizers, dtype=dtype, gradient_clip=gradient_clip)
         self.validation_sums = validation_sums
-        self.has_perplexity = has_perplexity
+        self.perplexity_of = perplexity_of
+        self.epoch_metrics = take_epoch_metrics
         self.sums: dict[str, list[tuple[float, float]]] = {}
 
     def validation_step(self, batch: Any, _: int) -> None:
@@ -58,9 +61,13 @@ class LanguageModule(LearningModule):
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{key}": mean(pairs) for key, pairs in self.sums.items()}
         self.sums = {}
-        if self.has_perplexity:
-            values["val/perplexity"] = math.exp(min(values[f"val/{PERPLEXITY_KEY}"], 700))
+        loss = values.get(f"val/{self.perplexity_of}")
+        if loss is not None:
+            values["val/perplexity"] = math.exp(min(loss, 700))
         self.log_dict(values)
+
+    def take_epoch_metrics(self) -> dict[str, float]:
+        return {f"train/{key}": value for key, value in self.epoch_metrics().items()}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the trained weights."""

@@ -82,6 +82,10 @@ class LearningModule(LightningModule):
             self.batch_counts = Counts(1, documents.numel(), useful, batch.num_targets)
         return batch
 
+    def take_epoch_metrics(self) -> dict[str, float]:
+        """Return metrics of this epoch's training batches beside their loss."""
+        return {}
+
     def configure_optimizers(self) -> Any:
         return self.build_optimizers(self.model)
 

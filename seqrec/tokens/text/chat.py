@@ -2,9 +2,11 @@
 
 The template is rendered twice, with the messages and with a marker in place of each: the text
 around the markers is the template's own, whatever it does with roles. So the assistant's words are
-found in every template, also where it marks no generation.
+found in every template, also where it marks no generation, and special tokens that a message
+spells are told from the template's own.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError, first_line, quote
 
-ASSISTANT = "assistant"
-ROLES = ("system", "developer", "user", ASSISTANT, "tool")
+ASSISTANT, USER = "assistant", "user"
+ROLES = ("system", "developer", USER, ASSISTANT, "tool")
 MARKER, MARKER_END = "\ue000", "\ue001"
 """Letters of the private use area, around the number of a message."""
 
@@ -34,6 +36,8 @@ class Rendered(NamedTuple):
     text: str
     spans: list[Span]
     """The assistant's words with the token that ends each turn, in order."""
+    spelled: list[tuple[int, int]] = []
+    """Ranges in which a message spells a special token: letters, which must not become it."""
 
 
 class ChatFormat:
@@ -57,11 +61,20 @@ class ChatFormat:
         self.tokenizer = tokenizer
         self.where = where
         added = tokenizer.added_tokens_decoder.values()
-        self.specials = sorted({token.content for token in added if token.special}, key=len)
+        specials = {token.content for token in added if token.special}
+        self.specials = sorted(specials | set(tokenizer.all_special_tokens), key=len)
+        self._spellings = re.compile("|".join(map(re.escape, reversed(self.specials))))
 
-    def prompt(self, messages: Sequence[Message], name: str) -> str:
-        """Return a conversation up to the place where the assistant begins."""
-        return self._render(list(messages), name, add_generation_prompt=True)
+    def prompt(self, messages: Sequence[Message], name: str) -> Rendered:
+        """Return a conversation up to the place where the assistant begins; nothing is learned.
+
+        Raises:
+            SeqRecError: as of ``render``.
+        """
+        plain = [_check_message(message, name) for message in messages]
+        begins = {"add_generation_prompt": True}
+        text = self._render(plain, name, **begins)
+        return Rendered(text, [], self._find_spelled(text, self._find(text, plain, name, **begins)))
 
     def render(self, messages: Sequence[Message], name: str, *, num_given: int = 0) -> Rendered:
         """Return a conversation and the assistant's spans in it.
@@ -82,15 +95,25 @@ class ChatFormat:
             weight = _weight(message, name)
             if message["role"] == ASSISTANT and weight > 0 and number >= num_given:
                 spans.append(Span(start, self._after_end_token(text, end), weight))
-        return Rendered(text, spans)
+        return Rendered(text, spans, self._find_spelled(text, places))
+
+    def _find_spelled(self, text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the ranges in the contents of messages that spell a special token, in order."""
+        return [
+            found.span()
+            for start, end in sorted(places)
+            for found in self._spellings.finditer(text, start, end)
+        ]
 
     def _find(
-        self, text: str, messages: Sequence[dict[str, str]], name: str
+        self, text: str, messages: Sequence[dict[str, str]], name: str, **options: Any
     ) -> list[tuple[int, int]]:
         """Return where the content of every message begins and ends in the rendered text."""
         markers = [f"{MARKER}{number}{MARKER_END}" for number in range(len(messages))]
         pairs = zip(messages, markers, strict=True)
-        marked = self._render([{**message, "content": mark} for message, mark in pairs], name)
+        marked = self._render(
+            [{**message, "content": mark} for message, mark in pairs], name, **options
+        )
         for message, mark in zip(messages, markers, strict=True):
             if marked.count(mark) != 1:
                 raise SeqRecError(

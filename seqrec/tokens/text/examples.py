@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.errors import SeqRecError, quote
-from seqrec.tokens.text.chat import ASSISTANT, ChatFormat, Rendered, Span
+from seqrec.tokens.text.chat import ASSISTANT, USER, ChatFormat, Message, Rendered, Span
+from seqrec.tokens.text.spelling import encode_rendered
 
 KEYS = "messages, prompt and completion, or text"
 
@@ -133,13 +134,30 @@ class TextEncoder:
     def prompt_tokens(self, record: Mapping[str, Any], name: str) -> list[int] | None:
         """Return what a record says before its first learned token, to be continued."""
         if isinstance(record.get("prompt"), list):
-            text = self.chat.prompt(record["prompt"], name)
-        else:
-            rendered = self._render(record, name)
-            if rendered is None or not rendered.spans or not rendered.spans[0].start:
-                return None
-            text = rendered.text[: rendered.spans[0].start]
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            return self.request_tokens(record["prompt"], name)
+        rendered = self._render(record, name)
+        if rendered is None or not rendered.spans or not rendered.spans[0].start:
+            return None
+        end = rendered.spans[0].start
+        spelled = [part for part in rendered.spelled if part[1] <= end]
+        return encode_rendered(self.tokenizer, rendered.text[:end], spelled).tokens.tolist()
+
+    def request_tokens(self, request: str | Sequence[Message], name: str) -> list[int]:
+        """Return the tokens of a request that the assistant is to answer.
+
+        Args:
+            request: the messages of a conversation, or a text: one message of the user if the
+                model has a chat template, else it is read as it is.
+            name: the request in messages.
+
+        Raises:
+            SeqRecError: messages of another form, or a role that the template lacks.
+        """
+        if isinstance(request, str) and not self.tokenizer.chat_template:
+            return encode_rendered(self.tokenizer, self._with_start(request), []).tokens.tolist()
+        messages = [{"role": USER, "content": request}] if isinstance(request, str) else request
+        rendered = self.chat.prompt(messages, name)
+        return encode_rendered(self.tokenizer, rendered.text, rendered.spelled).tokens.tolist()
 
     def describe_counts(self) -> list[str]:
         """Return lines about what was truncated and left out, and the limit."""
@@ -189,15 +207,12 @@ class TextEncoder:
 
     def _tokenize(self, rendered: Rendered) -> TextExample:
         """Return the tokens of a text; those within a span are learned."""
-        coded = self.tokenizer(
-            rendered.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        places = np.array(coded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+        tokens, places = encode_rendered(self.tokenizer, rendered.text, rendered.spelled)
         weight = np.zeros(len(places), dtype=np.float32)
         for start, end, value in rendered.spans:
             is_within = (places[:, 0] >= start) & (places[:, 1] <= end)
             weight[is_within & (places[:, 1] > places[:, 0])] = value
-        return TextExample(np.array(coded["input_ids"], dtype=np.int64), weight)
+        return TextExample(tokens, weight)
 
 
 LENGTH_REASONS = ("truncated", "too_long", "nothing_learned")
