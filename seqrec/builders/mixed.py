@@ -151,6 +151,7 @@ def _open_own(recipe: MixedRecipe, folder: Path, catalog: PreparedData | None) -
         )
     tokenizer = load_tokenizer(folder)
     config.max_length = recipe.data.history_length
-    words = as_language_model(start.model, tokenizer).to(weights_dtype(recipe))
+    words: Any = as_language_model(start.model, tokenizer)
+    words = words.to(weights_dtype(recipe))
     counts = start.items["num_interactions"].to_numpy()
     return _Whole(words, start.model, tokenizer, start.items, counts)

@@ -65,4 +65,4 @@ class MixedRecipe(TextRecipe):
 
     data: MixedDataConfig = MixedDataConfig()
     model: MixedModelConfig
-    objective: MixedSFTConfig
+    objective: MixedSFTConfig  # type: ignore[assignment]

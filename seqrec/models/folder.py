@@ -94,7 +94,7 @@ def _read(folder: Path, kind: type[M], fix: str) -> M:
         with torch.random.fork_rng(devices=[]):  # the random weights are replaced below
             model = kind(config)
         model.load_state_dict(weights)
-        if is_both:
+        if is_both and isinstance(model, SeqRecForNextItem):
             model.word_settings = read_generation_settings(folder)
     return model.eval()
 

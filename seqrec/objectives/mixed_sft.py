@@ -96,7 +96,7 @@ class MixedSFTObjective(TextObjective):
     ) -> TextSetup:
         config, model = get_config(recipe), opened.config
         tally = Tally()
-        shared = {
+        shared: dict[str, Any] = {
             "vocabulary": Vocabulary(
                 model.first_item_token, model.num_items, len(opened.tokenizer)
             ),
