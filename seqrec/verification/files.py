@@ -85,7 +85,7 @@ def check_saving(subject: Subject) -> Measured:
     disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="seqrec-") as name:
         folder = Path(name)
-        subject.model.save_pretrained(folder)
+        subject.save(folder)
         subject.tokenizer.save_pretrained(folder)
         loaded = subject.load(folder)
         saved = load_tokenizer(folder)

@@ -11,6 +11,7 @@ from seqrec.errors import SeqRecError, first_line
 from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig, SeqRecRewardConfig
 from seqrec.models.folder import model_folder
+from seqrec.models.two_heads import has_two_heads, read_fields
 from seqrec.verification.decoding import check_against_llama, check_cache
 from seqrec.verification.files import check_fingerprints, check_index, check_saving
 from seqrec.verification.findings import DoesNotApply, Finding, Measured
@@ -26,11 +27,15 @@ from seqrec.verification.states import (
 )
 from seqrec.verification.subject import Subject
 from seqrec.verification.tokens import check_histories, check_texts
+from seqrec.verification.two_heads import TwoHeadSubject
 
 FINGERPRINTS = "fingerprints"
+TWO_HEADS = "two heads"
+"""The kind of a language model's folder with a catalog head beside it."""
 KINDS: dict[str, Callable[[Path, np.random.Generator], Subject]] = {
     SeqRecConfig.model_type: NextItemSubject,
     SeqRecRewardConfig.model_type: RewardSubject,
+    TWO_HEADS: TwoHeadSubject,
 }
 """The kinds of models with a catalog, by the type in their configuration."""
 
@@ -80,6 +85,8 @@ def verify_folder(
     """
     folder = model_folder(model)
     config = read_json_object(folder / "config.json", "name the model/ folder of a run")
+    if has_two_heads(folder):
+        config = {**read_fields(folder), "model_type": TWO_HEADS}
     properties = list_properties(num_drawn, index)
     fingerprints = _check_fingerprints(folder, config)
     if fingerprints.result == "failed":
@@ -87,6 +94,7 @@ def verify_folder(
         skipped = [Finding.without_measurement(name, "not run", reason) for name in properties]
         return Verification(folder, [fingerprints, *skipped])
     subject = open_subject(folder, str(config.get("model_type")), np.random.default_rng(seed))
+    properties |= subject.more_properties(num_drawn)
     found = [_measure(name, measure, subject) for name, measure in properties.items()]
     return Verification(folder, [fingerprints, *found])
 

@@ -1,7 +1,7 @@
 """The interface of a model under verification, whatever its kind."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from seqrec.data.item_table import ItemTable
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.item_blocks import ItemBlocks
+from seqrec.verification.findings import Measured
 from seqrec.verification.rows import History, Rows
 
 
@@ -58,6 +59,18 @@ class Subject(ABC):
     @abstractmethod
     def load(self, folder: Path) -> dict[str, PreTrainedModel]:
         """Return the model of a folder, as each way to load it gives it."""
+
+    def save(self, folder: Path) -> None:
+        """Write the model to an empty folder, without its tokenizer."""
+        self.model.save_pretrained(folder)
+
+    def more_properties(self, num_drawn: int) -> dict[str, Callable[[Any], Measured]]:
+        """Return the measurements of properties that this kind of model has beside all others.
+
+        Args:
+            num_drawn: random histories.
+        """
+        return {}
 
     @abstractmethod
     def states(self, model: Any, rows: Rows) -> Float[Tensor, "B T D"]:
