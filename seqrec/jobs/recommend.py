@@ -176,10 +176,11 @@ def recommend(
         if history is not None:
             history = check_history(history)
             request = ListRequest(history, k, exclude_seen, options, reading)
-            if text is not None and _reads_text(served.ranker, words, explain):
+            reader = None if text is None else _find_reader(served.ranker, words, explain)
+            if text is not None and reader is not None:
                 if words is not None:
-                    return answer_in_words(served.ranker, text, history, words)
-                return answer_text(served.ranker, text, request)
+                    return answer_in_words(reader, text, history, words)
+                return answer_text(reader, text, request)
             search = None if text is None else build_text_search(served)
             if explain:
                 explainer = build_explainer(served, data, explain_with)
@@ -198,8 +199,8 @@ def recommend(
         )
 
 
-def _reads_text(ranker: Any, words: int | None, explain: bool) -> bool:
-    """Return whether a model reads a request itself, because it has a word head.
+def _find_reader(ranker: Any, words: int | None, explain: bool) -> Recommender | None:
+    """Return the model if it reads a request itself, because it has a word head.
 
     Raises:
         SeqRecError: an answer in words of another system, or an explanation of this one's.
@@ -209,10 +210,10 @@ def _reads_text(ranker: Any, words: int | None, explain: bool) -> bool:
             raise SeqRecError(
                 f"--words: {ranker.name} reads items alone; name a run of seqrec train mixed-sft"
             )
-        return False
+        return None
     if explain:
         raise SeqRecError(f"--explain: {ranker.name} reads texts itself; leave --text out")
-    return True
+    return ranker
 
 
 def _check_options(
