@@ -14,9 +14,10 @@ from typer.exceptions import TyperException
 import seqrec
 from seqrec.cli.data import datasets, prepare
 from seqrec.cli.evaluation import evaluate
+from seqrec.cli.export import export
 from seqrec.cli.extension import extend
 from seqrec.cli.serve import serve
-from seqrec.cli.serving import export, recommend
+from seqrec.cli.serving import recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
 from seqrec.cli.training_data import cache, pairs

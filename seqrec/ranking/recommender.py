@@ -20,15 +20,14 @@ from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.unchanged import read_unchanged
 from seqrec.models.weights import COPY
 from seqrec.ranking.explained import explain_lists, list_explained
-from seqrec.ranking.feature_predictions import describe_plans, plan_features, value_likelihoods
+from seqrec.ranking.feature_answers import PredictsFeatures
 from seqrec.ranking.fit_attribute import FitAttribute
 from seqrec.ranking.given_histories import list_histories
-from seqrec.ranking.history_reading import find_items, read_given
+from seqrec.ranking.history_reading import read_given
 from seqrec.ranking.hub import HubFolder
 from seqrec.ranking.index_lists import rank_by_index
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.model_parts import read_parts
-from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import ScoreTile
 from seqrec.ranking.served import Given, Reading, Served, describe_unknown
 from seqrec.ranking.text_answers import AnswersTexts
@@ -36,14 +35,13 @@ from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index import VectorIndex
 from seqrec.tokens.events.event_tokens import EventTokens
-from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import Event
 from seqrec.tokens.tokenizer import ItemTokens
 
 logger = logging.getLogger(__name__)
 
 
-class Recommender(AnswersTexts, ModelRanker, HubFolder):
+class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
     """Ranks and recommends with the model of a folder.
 
     Item ids are those of the log. Ids outside the catalog are skipped and counted in a log
@@ -189,19 +187,6 @@ class Recommender(AnswersTexts, ModelRanker, HubFolder):
             logger.warning(note)
         return given.histories
 
-    def add_plans(self, histories: Sequence[Int[np.ndarray, " T"]]) -> EventHistories:
-        """Return the histories with the predicted features of the next item as conditions.
-
-        Raises:
-            SeqRecError: the model has no feature that it can plan with.
-        """
-        return plan_features(self, histories)
-
-    def get_plans(self, histories: EventHistories) -> list[dict[str, str]]:
-        """Return the values that ``add_plans`` set for every history, by feature name."""
-        assert self.events is not None
-        return describe_plans(self.events, histories)
-
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return the model's scores; for empty histories without a request the item counts."""
         is_empty = torch.tensor([len(history) == 0 for history in histories])
@@ -219,40 +204,6 @@ class Recommender(AnswersTexts, ModelRanker, HubFolder):
         is_empty = torch.tensor([[len(history) == 0] for history in histories])
         counts = self._popularity[items.to(scores.device)]
         return torch.where(is_empty.to(scores.device), counts, scores)
-
-    def likelihood(
-        self,
-        histories: Sequence[Sequence[Event]],
-        item_ids: Sequence[Sequence[str]],
-        name: str,
-        value: Any,
-    ) -> list[list[float]]:
-        """Return the probability of a feature's value for items that come next.
-
-        Args:
-            histories: ids or events, oldest first.
-            item_ids: candidate next items of every history.
-            name: a learned feature that follows its item, or the column that it is read from.
-            value: a value of the feature, such as 5 for ``rating``.
-
-        Raises:
-            SeqRecError: an item, feature or value that the model does not know, or a feature
-                that it has not learned.
-        """
-        items, unknown = find_items(self.table, list_histories(item_ids))
-        if unknown:
-            raise SeqRecError(f"likelihood: {unknown[0]!r} is not in the catalog")
-        return self.compute_likelihood(self._known(histories), items, name, value)
-
-    def compute_likelihood(
-        self,
-        histories: Sequence[Int[np.ndarray, " T"]],
-        items: Sequence[Int[np.ndarray, " K"]],
-        name: str,
-        value: Any,
-    ) -> list[list[float]]:
-        """Return ``likelihood`` for histories and candidates as items; conditions are ignored."""
-        return value_likelihoods(self, histories, items, name, value)
 
     def embed(self, histories: Sequence[Sequence[Event]]) -> Float[np.ndarray, "B D"]:
         """Return the vector of every history; its product with an item vector is the score.
