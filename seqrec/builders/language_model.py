@@ -13,9 +13,11 @@ from seqrec.config.text import LanguageModelConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.checksums import file_sha256
 from seqrec.models.adapters import ADAPTER_WEIGHTS, load_adapter, merge_adapter
+from seqrec.models.folder import model_folder
 from seqrec.models.language_model import LanguageModel, load_language_model
 from seqrec.models.language_source import find_language_source
 from seqrec.models.segments import use_segments
+from seqrec.models.two_heads import read_fields
 from seqrec.models.word_head import check_word_head
 from seqrec.training.accounting import training_dtype
 
@@ -113,3 +115,15 @@ def adapter_fingerprint(folder: str) -> str | None:
     """Return the sha256 of an adapter's weights; None if they are missing."""
     file = Path(folder) / ADAPTER_WEIGHTS
     return file_sha256(file) if file.is_file() else None
+
+
+def find_own_folder(source: str) -> Path | None:
+    """Return the model folder of a run or model of seqrec; None for other language models."""
+    if not Path(source).is_dir():
+        return None
+    folder = Path(source)
+    if not (folder / "config.json").is_file() and (folder / "model").is_dir():
+        folder = model_folder(source, BACKBONE_KEY)
+    if not (folder / "config.json").is_file():
+        return None
+    return folder if "catalog_fingerprint" in read_fields(folder) else None

@@ -7,18 +7,23 @@ import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from seqrec.builders.language_model import BACKBONE_KEY, make_trainable, open_base, weights_dtype
+from seqrec.builders.language_model import (
+    BACKBONE_KEY,
+    find_own_folder,
+    make_trainable,
+    open_base,
+    weights_dtype,
+)
 from seqrec.builders.model import count_items
 from seqrec.builders.start_rows import build_start_rows
 from seqrec.config.mixed import MixedModelConfig, MixedRecipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models.configuration import SeqRecConfig
-from seqrec.models.folder import model_folder
 from seqrec.models.growth import grow_vocabulary, pad_size
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.start_rows import join_rows, mean_rows
-from seqrec.models.two_heads import as_language_model, read_fields
+from seqrec.models.two_heads import as_language_model
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.history_tokenizer import as_history_tokenizer, missing_special_tokens
 from seqrec.tokens.tokenizer import ItemTokens, item_token, load_tokenizer, tokenizer_fingerprint
@@ -26,7 +31,7 @@ from seqrec.tokens.tokenizer import ItemTokens, item_token, load_tokenizer, toke
 CATALOG_KEY = "data.catalog"
 GIVEN_KEYS = ("head", "head_size", "initial_vectors", "initial_vectors_of", "adapter")
 """Keys of the model block that a model with items brings along."""
-UNREAD = ("events", "content", "transition_prior", "cosine_scale")
+UNREAD = ("events", "content", "transition_prior", "cosine_scale", "query_token")
 """Parts of next-item models that texts have no place for."""
 
 
@@ -74,18 +79,6 @@ def open_mixed(recipe: MixedRecipe) -> MixedModel:
     trained = make_trainable(recipe.model, whole.words, range(first, first + number))
     whole.words.catalog_head = head.requires_grad_(True)
     return MixedModel(trained, whole.tokenizer, whole.model.config, whole.items, whole.item_counts)
-
-
-def find_own_folder(source: str) -> Path | None:
-    """Return the model folder of a run or model of seqrec; None for other language models."""
-    if not Path(source).is_dir():
-        return None
-    folder = Path(source)
-    if not (folder / "config.json").is_file() and (folder / "model").is_dir():
-        folder = model_folder(source, BACKBONE_KEY)
-    if not (folder / "config.json").is_file():
-        return None
-    return folder if "catalog_fingerprint" in read_fields(folder) else None
 
 
 def _grow(recipe: MixedRecipe, catalog: PreparedData | None) -> _Whole:

@@ -23,7 +23,7 @@ from seqrec.ranking.answer import answer_history, answer_in_words, answer_simila
 from seqrec.ranking.explained import explain_rows
 from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.given_histories import check_history
-from seqrec.ranking.list_options import ListOptions
+from seqrec.ranking.list_options import DEFAULT_K, ListOptions
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
@@ -122,7 +122,7 @@ def recommend(
     """
     if text is not None and history is None and histories is None:
         history = []
-    if words is not None and (text is None or words < 1):
+    if words is not None and (text is None or histories is not None or words < 1):
         raise SeqRecError("--words: goes with --text, and is the length of an answer, at least 1")
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
@@ -192,6 +192,11 @@ def recommend(
                 return search.answer(text or "", request)
             return answer_history(served, request, likelihood)
         if text is not None:
+            reader = _find_reader(served.ranker, words, explain)
+            if reader is not None:
+                return reader.recommend_for_text(
+                    text, histories, k or DEFAULT_K, exclude_seen, options, reading
+                )
             asked = ListRequest([], k, exclude_seen, options, reading)
             return list_by_words(build_text_search(served), text, histories, asked)
         return list_for_histories(

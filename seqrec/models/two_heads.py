@@ -2,7 +2,7 @@
 
 Their folder is a language model's own, which ``AutoModelForCausalLM`` reads without seqrec: the
 catalog head lies beside it, its settings in one file, and its weights in another unless they are
-rows of the vocabulary.
+rows of the vocabulary; so do other parts of a next-item model, such as a transition prior.
 """
 
 import copy
@@ -31,7 +31,7 @@ from seqrec.models.weights import COPY, WEIGHTS_FILE
 HEAD_FILE = "catalog_head.json"
 HEAD_WEIGHTS = "catalog_head.safetensors"
 GENERATION_FILE = "generation_config.json"
-DECODER, HEAD, WORD_HEAD = "backbone.", "head.", "word_head."
+DECODER, WORD_HEAD = "backbone.", "word_head."
 """Parts of a next-item model, as names of its weights begin."""
 
 
@@ -109,7 +109,9 @@ def write_two_heads(
     config: Any = copy.deepcopy(model.config.backbone_config)
     names = WordNames.of(config)
     plain = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    of_head = {name: weight for name, weight in plain.items() if name.startswith(HEAD)}
+    of_head = {
+        name: weight for name, weight in plain.items() if not name.startswith((DECODER, WORD_HEAD))
+    }
     of_words = {}
     for name, weight in plain.items():
         for own, theirs in ((DECODER, names.decoder), (WORD_HEAD, names.head)):
@@ -172,11 +174,12 @@ def name_weights(
                 named[WORD_HEAD + name.removeprefix(names.head)] = weight
         else:
             named[DECODER + name.removeprefix(names.decoder)] = weight
-    if config.head == "tied":
-        return named
     file = folder / HEAD_WEIGHTS
+    if config.head == "tied" and not file.is_file():
+        return named
     try:
-        named |= {name: weight.float() for name, weight in load_file(file).items()}
+        for name, weight in load_file(file).items():
+            named[name] = weight.float() if weight.is_floating_point() else weight
     except Exception as error:  # of safetensors, by the place of the damage
         raise SeqRecError(f"{file}: is missing, broken or cut short; {COPY}") from error
     return named

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.builders.mixed import MixedModel, find_own_folder, open_mixed
+from seqrec.builders.language_model import find_own_folder
+from seqrec.builders.mixed import MixedModel, open_mixed
 from seqrec.config.mixed import MixedRecipe, MixedSFTConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.mixed_records import MixedRecords
@@ -59,6 +60,10 @@ class MixedSFTObjective(TextObjective):
         return open_mixed(get_recipe(recipe))
 
     @classmethod
+    def describe_left_out(cls, recipe: TextRecipe) -> list[str]:
+        return []
+
+    @classmethod
     def open_records(cls, recipe: TextRecipe, files: TextFiles) -> Any:
         data = get_recipe(recipe).data
         if not data.histories_share:
@@ -79,7 +84,7 @@ class MixedSFTObjective(TextObjective):
         words, length = encoder.tokenizer.get_vocab(), get_recipe(recipe).data.history_length
 
         def encode(record: Any, name: str) -> TextExample | None:
-            if HISTORY in record:
+            if record.get(HISTORY) is not None:
                 return encode_history(record[HISTORY], words, length, name)
             check_items(record, words, name)
             return encoder.encode(record, name)
@@ -110,7 +115,7 @@ class MixedSFTObjective(TextObjective):
         )
 
     def get_prompt(self, record: Any, name: str) -> list[int] | None:
-        if HISTORY not in record:
+        if record.get(HISTORY) is None:
             return super().get_prompt(record, name)
         words, length = self.tokenizer.get_vocab(), get_recipe(self.recipe).data.history_length
         example = encode_history(record[HISTORY], words, length, name)

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from seqrec.builders.language_model import (
     BACKBONE_KEY,
     adapter_fingerprint,
+    find_own_folder,
     open_tuned,
     source_fingerprint,
 )
@@ -100,6 +101,17 @@ class TextObjective(Objective):
         return open_tuned(recipe)
 
     @classmethod
+    def describe_left_out(cls, recipe: TextRecipe) -> list[str]:
+        """Return lines about parts of the backbone that the trained model does not have."""
+        folder = find_own_folder(recipe.model.backbone)
+        if folder is None:
+            return []
+        return [
+            f"{BACKBONE_KEY} {recipe.model.backbone}: its catalog head is left out; mixed-sft "
+            "trains both heads"
+        ]
+
+    @classmethod
     def open_records(cls, recipe: TextRecipe, files: TextFiles) -> Any:
         """Return the records of some files, or more of them.
 
@@ -180,6 +192,7 @@ class TextObjective(Objective):
         tokens = (
             f"{int(index.lengths.sum()):,} tokens, {int(index.weights.sum()):,} of them learned"
         )
+        left = cls.describe_left_out(recipe)
         notices = [f"{len(index.lengths):,} examples: {tokens}; {train.num_batches:,} batches"]
         return cls(
             recipe,
@@ -193,7 +206,7 @@ class TextObjective(Objective):
             cls.build_setup(recipe, opened, train, held_out),
             trainer.selection_metric,
             f"{len(held.lengths):,} held-out examples",
-            [*notices, *lines],
+            [*left, *notices, *lines],
         )
 
     def before(self) -> None:

@@ -27,8 +27,9 @@ class AnswersTexts:
 
     @property
     def reads_texts(self) -> bool:
-        """True for a model with both heads."""
-        return bool(getattr(self.model.config, "word_head", False))
+        """True for a model with both heads; one with a query token reads requests by that."""
+        config = self.model.config
+        return bool(config.word_head) and config.query_token is None
 
     @cached_property
     def texts(self) -> TextReader:
@@ -62,10 +63,9 @@ class AnswersTexts:
         reading: Reading,
     ) -> Any:
         """Return lists for requests in words; see ``Recommender.recommend``."""
-        requests, are_several = list_requests(text)
+        requests, _ = list_requests(text)
         given = [[] for _ in requests] if histories is None else histories
-        lists = self.serve_texts(requests).recommend(given, k, exclude_seen, options, reading)
-        return lists if are_several or histories is not None else lists[0]
+        return self.serve_texts(requests).recommend(given, k, exclude_seen, options, reading)
 
     @check_arguments
     def generate(self, text: Any, histories: Any = None, *, max_tokens: int = 60) -> Any:

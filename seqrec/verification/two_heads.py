@@ -77,7 +77,7 @@ def check_catalog_head(subject: TwoHeadSubject) -> Measured:
     vectors = head(plain.get_input_embeddings().weight)
     number = len(subject.recommender.item_ids)
     for request in requests:
-        lists = subject.recommender.recommend(text=request, k=number, exclude_seen=False)
+        (lists,) = subject.recommender.recommend(text=request, k=number, exclude_seen=False)
         rows, unknown = subject.recommender.table.find([item_id for item_id, _ in lists])
         if unknown or len(set(rows.tolist())) < number:
             return Measured(number - len(set(rows.tolist())), 0, "items that a list lacks")

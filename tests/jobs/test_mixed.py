@@ -8,6 +8,8 @@ import sys
 
 import polars as pl
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 import seqrec
 from seqrec import Recommender
@@ -117,7 +119,7 @@ def test_items_are_recommended_for_texts_histories_and_both(run):
     for item in range(NUM_ITEMS):
         for kind in range(len(KINDS)):
             text, wanted = asks(item, kind), best(item, kind)
-            ((first, _), *rest) = recommender.recommend(text=text, k=5, exclude_seen=False)
+            (((first, _), *_),) = recommender.recommend(text=text, k=5, exclude_seen=False)
             assert first == f"t{wanted}"
             assert recommender.generate(text)[:-1] == f"<item:t{wanted}>"
             assert recommender.generate(text)[-1] in LETTERS
@@ -135,7 +137,7 @@ def test_items_are_recommended_for_texts_histories_and_both(run):
     for found, text in zip(both, texts, strict=True):
         (ids, scores), (expected, by_hand) = (
             zip(*one, strict=True)
-            for one in (found, recommender.recommend(text=text, k=3, exclude=["t2"]))
+            for one in (found, *recommender.recommend(text=text, k=3, exclude=["t2"]))
         )
         assert ids == expected and scores == pytest.approx(by_hand, abs=1e-4)
     assert recommender.generate(asks(0, 0), [["t1"], []])[1] == recommender.generate(asks(0, 0))
@@ -260,7 +262,7 @@ def test_models_and_catalogs_that_do_not_go_together_are_refused(world, run, tmp
             )
     items = Recommender.from_pretrained(tmp_path / "items")
     with pytest.raises(SeqRecError, match="reads items alone; name a run of seqrec train mixed"):
-        items.recommend(text="hm")
+        items.generate("hm")
     with pytest.raises(SeqRecError, match="reads items alone"):
         seqrec.recommend(tmp_path / "items", text="hm", words=4)
 
@@ -276,5 +278,51 @@ def test_a_model_without_chat_template_reads_texts_as_they_are(world, tmp_path):
     changes = {"model.backbone": str(base), "trainer.max_epochs": 6}
     run = train(world, tmp_path / "run", data, **changes)
     recommender = Recommender.from_pretrained(run["run"])
-    assert recommender.recommend(text="after <item:t3>: ", k=1)[0][0] == "t4"
+    assert recommender.recommend(text="after <item:t3>: ", k=1)[0][0][0] == "t4"
     assert recommender.generate("after <item:t3>: ") == "<item:t4>"
+
+
+def test_item_recipes_with_a_word_head_write_the_same_folder(world, tmp_path):
+    items = seqrec.train(
+        "sft",
+        data=world / "data",
+        out=tmp_path / "items",
+        overrides={
+            "model.backbone": str(world / "base"),
+            "model.word_head": True,
+            "data.max_length": 5,
+            "trainer.max_epochs": 1,
+        },
+    )
+    folder = tmp_path / "items" / "model"
+    plain = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)
+    table = plain.get_output_embeddings().weight
+    recommender = Recommender.from_pretrained(items["run"])
+    first = recommender.model.config.first_item_token
+    vectors = torch.from_numpy(recommender.item_embeddings())
+    assert torch.equal(table[first : first + NUM_ITEMS], vectors)
+    assert len(recommender.recommend([["t1"]], k=3)[0]) == 3
+    found = seqrec.evaluate(items["run"], data=world / "data", out=tmp_path / "metrics")
+    assert found["rows"]
+    overrides = {key: value for key, value in QUICK.items() if key != "model.initial_vectors"}
+    overrides |= {"model.backbone": items["run"], "trainer.max_epochs": 1}
+    mixed = seqrec.train(
+        "mixed-sft", data=world / "few.jsonl", out=tmp_path / "mixed", overrides=overrides
+    )
+    assert Recommender.from_pretrained(mixed["run"]).generate("x") is not None
+    again = seqrec.train(
+        "sft",
+        data=world / "data",
+        out=tmp_path / "again",
+        overrides={"model.from_pretrained": mixed["run"], "trainer.max_epochs": 1},
+    )
+    assert (tmp_path / "again" / "model" / HEAD_FILE).is_file()
+    assert Recommender.from_pretrained(again["run"]).generate("x") is not None
+
+
+def test_a_text_recipe_says_that_it_leaves_the_catalog_head_out(run, world, tmp_path, capsys):
+    overrides = {key: value for key, value in QUICK.items() if key != "model.initial_vectors"}
+    overrides |= {"model.backbone": run["run"], "trainer.max_epochs": 1}
+    seqrec.train("text-sft", data=world / "few.jsonl", out=tmp_path / "out", overrides=overrides)
+    assert "its catalog head is left out; mixed-sft trains both" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model" / HEAD_FILE).is_file()

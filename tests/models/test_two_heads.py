@@ -75,10 +75,10 @@ def test_new_items_get_rows_in_every_table_and_old_ones_stay(family, head, tmp_p
     np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
     text = f"I liked {item_token('n 1')} and {item_token('t3')}"
     assert second.texts.tokenizer(text)["input_ids"].count(start + 30) == 1
-    ids = [item_id for item_id, _ in second.recommend(text=text, k=32)]
+    ids = [item_id for item_id, _ in second.recommend(text=text, k=32)[0]]
     assert len(ids) == 30 and not {"n 1", "t3"} & set(ids)
     own = f"I liked {item_token('t3')}"
-    lists = [dict(one.recommend(text=own, k=32)) for one in (first, second)]
+    lists = [dict(one.recommend(text=own, k=32)[0]) for one in (first, second)]
     for item_id, score in lists[0].items():
         assert lists[1][item_id] == pytest.approx(score, abs=1e-5)
     assert seqrec.verify(tmp_path / "new", histories=20)["passed"]
