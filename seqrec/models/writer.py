@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from seqrec.models.language_model import LanguageModel, load_language_model
-from seqrec.tokens.text.chat import ChatFormat
+from seqrec.tokens.text.chat import ChatFormat, Rendered
+from seqrec.tokens.text.spelling import encode_rendered
 
 MAX_TOKENS = 80
 TEMPERATURE = 0.7
@@ -51,7 +52,7 @@ class Writer:
         Raises:
             SeqRecError: the chat template refuses the messages.
         """
-        tokens = self.tokenizer(self._render(messages), add_special_tokens=False)["input_ids"]
+        tokens = self._encode(messages)
         limit = getattr(self.model.config, "max_position_embeddings", None)
         if limit is not None:
             tokens = tokens[-max(limit - self.max_tokens, 1) :]
@@ -70,7 +71,11 @@ class Writer:
         answer = self.tokenizer.decode(found[0, len(tokens) :], skip_special_tokens=True)
         return str(answer).strip()
 
-    def _render(self, messages: Sequence[dict[str, str]]) -> str:
+    def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Return messages as tokens; special tokens that a message spells are letters."""
         if self._chat is not None:
-            return self._chat.prompt(messages, self.name)
-        return "\n\n".join(message["content"] for message in messages) + PROMPT_END
+            rendered = self._chat.prompt(messages, self.name)
+        else:
+            whole = "\n\n".join(message["content"] for message in messages)
+            rendered = Rendered(whole + PROMPT_END, [])
+        return encode_rendered(self.tokenizer, rendered.text, rendered.spelled).tokens.tolist()
