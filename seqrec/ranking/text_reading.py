@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError, quote
@@ -46,14 +45,14 @@ class TextReader:
         self.name = name
         self.model = model
         self.table = table
-        self.tokenizer: PreTrainedTokenizerFast = load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(folder)
         self.limit: int = (
             getattr(model.config.backbone_config, "max_position_embeddings", None) or 1 << 30
         )
         self.encoder = TextEncoder(self.tokenizer, name, self.limit, "truncate")
 
     @cached_property
-    def words(self) -> PreTrainedModel:
+    def words(self) -> Any:
         """The causal language model, which shares the weights."""
         return as_language_model(self.model, self.tokenizer)
 
@@ -119,7 +118,7 @@ class TextReader:
         answers = []
         for row in prompts.tokens:
             tokens = torch.tensor([row], device=self.model.device)
-            found = self.words.generate(  # type: ignore[operator]
+            found = self.words.generate(
                 input_ids=tokens,
                 attention_mask=torch.ones_like(tokens),
                 max_new_tokens=min(max_tokens, self.limit - len(row)),
