@@ -322,7 +322,7 @@ def test_item_recipes_with_a_word_head_write_the_same_folder(world, tmp_path):
 
 def test_a_text_recipe_says_that_it_leaves_the_catalog_head_out(run, world, tmp_path, capsys):
     overrides = {key: value for key, value in QUICK.items() if key != "model.initial_vectors"}
-    overrides |= {"model.backbone": run["run"], "trainer.max_epochs": 1}
+    overrides |= {"model.backbone": run["model"], "trainer.max_epochs": 1}
     seqrec.train("text-sft", data=world / "few.jsonl", out=tmp_path / "out", overrides=overrides)
     assert "its catalog head is left out; mixed-sft trains both" in capsys.readouterr().err
     assert not (tmp_path / "out" / "model" / HEAD_FILE).is_file()
