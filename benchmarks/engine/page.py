@@ -72,6 +72,7 @@ TITLES = {
     "sft": "Language models: SFT by LoRA, beside TRL",
     "dpo": "Language models: DPO by LoRA, beside TRL",
     "full": "Language models: SFT of all weights, beside TRL",
+    "items": "Language models: histories of MovieLens-1M",
     "store-lists": "Vector stores: lists of MovieLens-1M",
     "store-million": "Vector stores: a million simulated titles",
     "throughput": "Server: requests a second",

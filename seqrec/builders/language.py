@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqrec.builders.start_rows import build_start_rows
-from seqrec.builders.tuning import apply_tuning
+from seqrec.builders.tuning import apply_tuning, weights_dtype
 from seqrec.config.model import ModelConfig
 from seqrec.config.recipe import Recipe
 from seqrec.config.tuning import FrozenTuning, LoraTuning
@@ -39,7 +39,8 @@ def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageM
     config = recipe.model
     assert config.backbone is not None
     has_weights = config.backbone_weights == "pretrained"
-    model, tokenizer = load_language_model(config.backbone, has_weights=has_weights)
+    dtype = weights_dtype(config.tuning, recipe.trainer.precision, recipe.trainer.accelerator)
+    model, tokenizer = load_language_model(config.backbone, dtype=dtype, has_weights=has_weights)
     _check_length(recipe, model.config.get_text_config(decoder=True))
     item_words = list(map(item_token, items["item_id"].to_list()))
     special = missing_special_tokens(tokenizer)

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.tuning import apply_tuning
+from seqrec.builders.tuning import weights_dtype as tuned_dtype
 from seqrec.config.text import LanguageModelConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.checksums import file_sha256
@@ -19,7 +20,6 @@ from seqrec.models.language_source import find_language_source
 from seqrec.models.segments import use_segments
 from seqrec.models.two_heads import read_fields
 from seqrec.models.word_head import check_word_head
-from seqrec.training.accounting import training_dtype
 
 BACKBONE_KEY = "model.backbone"
 
@@ -92,9 +92,7 @@ def weights_dtype(recipe: TextRecipe) -> torch.dtype:
     config: LanguageModelConfig = recipe.model
     if config.dtype != "auto":
         return getattr(torch, config.dtype)
-    if config.tuning.name == "full":
-        return torch.float32
-    return training_dtype(recipe.trainer.precision, recipe.trainer.accelerator)
+    return tuned_dtype(config.tuning, recipe.trainer.precision, recipe.trainer.accelerator)
 
 
 def source_fingerprint(source: str) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from seqrec.config.tuning import FrozenTuning, FullTuning, LoraTuning, TuningConfig
 from seqrec.models.adapters import add_lora
+from seqrec.training.accounting import training_dtype
 
 
 def apply_tuning(
@@ -39,3 +41,18 @@ def apply_tuning(
             return model.requires_grad_(False)
         case FullTuning():
             return model.requires_grad_(True)
+
+
+def weights_dtype(tuning: TuningConfig, precision: str, accelerator: str) -> torch.dtype:
+    """Return the precision in which a language model's own weights are held in training.
+
+    Weights that are trained stay float32. Frozen ones are held as products read them, in half the
+    memory and without a cast in every step.
+
+    Args:
+        tuning: the ``tuning`` block.
+        precision: ``trainer.precision``.
+        accelerator: ``trainer.accelerator``.
+    """
+    is_trained = isinstance(tuning, FullTuning)
+    return torch.float32 if is_trained else training_dtype(precision, accelerator)

@@ -204,7 +204,7 @@ class NextItemObjective(CatalogObjective):
         lines = read_log(folder / LOG_FILE)
         best_epoch = self._choose_weights(lines, fit)
         self.model.eval()
-        self.model.to(get_device(trainer.accelerator))  # from which Lightning took it
+        self.model.to(get_device(trainer.accelerator), torch.float32)  # Lightning took it away
         if self.chosen_strength is not None:
             set_strength(self.model, self.chosen_strength)
         calibration = calibrate(

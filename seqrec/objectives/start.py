@@ -14,7 +14,7 @@ from seqrec.builders.pretrained import START_KEY, open_trained
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.folder import model_coder
+from seqrec.models.folder import model_coder, use_float32
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.coder import EventCoder
 from seqrec.tokens.events.event_tokens import EventTokens
@@ -54,6 +54,7 @@ class Start(NamedTuple):
         )
         if self.language_model is not None:
             tune(model, recipe.model, len(self.tokenizer))
+            use_float32(model.config)
         return model
 
 
