@@ -1,15 +1,21 @@
 """Language models as decoders of histories, from recipe fields: ``model.backbone``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from seqrec.builders.start_rows import build_start_rows
 from seqrec.builders.tuning import apply_tuning, weights_dtype
-from seqrec.config.model import ModelConfig
 from seqrec.config.recipe import Recipe
-from seqrec.config.tuning import FrozenTuning, LoraTuning
+from seqrec.config.tuning import FrozenTuning, LoraTuning, TuningConfig
 from seqrec.errors import SeqRecError
-from seqrec.models.adapters import add_lora
+from seqrec.models.adapters import (
+    CATALOG_KEY,
+    add_lora,
+    load_adapter,
+    merge_adapter,
+    read_facts,
+)
 from seqrec.models.growth import grow_vocabulary
 from seqrec.models.language_model import LanguageModel, load_language_model
 from seqrec.models.next_item import SeqRecForNextItem
@@ -25,16 +31,23 @@ NO_LAYERS = "dummy-target-modules"
 """The name by which peft adds updates to no layer, only to rows of the vocabulary."""
 
 
-def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageModel:
+ADAPTER_KEY = "model.adapter"
+
+
+def open_backbone(
+    recipe: Recipe, items: Any, words: Sequence[str], catalog_fingerprint: str
+) -> LanguageModel:
     """Return the language model of a recipe with a token for every item, and its tokenizer.
 
     Args:
         recipe: names the model.
         items: table of the catalog.
         words: words of the event grammar, which follow the items.
+        catalog_fingerprint: of the items.
 
     Raises:
-        SeqRecError: no such model, or histories that are longer than it reads.
+        SeqRecError: no such model, histories that are longer than it reads, an adapter of another
+            base or of other items.
     """
     config = recipe.model
     assert config.backbone is not None
@@ -42,6 +55,11 @@ def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageM
     dtype = weights_dtype(config.tuning, recipe.trainer.precision, recipe.trainer.accelerator)
     model, tokenizer = load_language_model(config.backbone, dtype=dtype, has_weights=has_weights)
     _check_length(recipe, model.config.get_text_config(decoder=True))
+    catalog = None
+    if config.adapter is not None:
+        catalog = read_facts(Path(config.adapter)).get(CATALOG_KEY)
+        if catalog is None:
+            merge_adapter(load_adapter(model, Path(config.adapter)))
     item_words = list(map(item_token, items["item_id"].to_list()))
     special = missing_special_tokens(tokenizer)
     new = [*special, *item_words, *words]
@@ -51,6 +69,13 @@ def open_backbone(recipe: Recipe, items: Any, words: Sequence[str]) -> LanguageM
         of_items = build_start_rows(source, tokenizer, items, ["title"], SOURCE_KEY)
         start = join_rows(mean_rows([[]] * len(special)), of_items, mean_rows([[]] * len(words)))
     grown = grow_vocabulary(model, tokenizer, new, start).tokenizer
+    if config.adapter is not None and catalog is not None:
+        if catalog != catalog_fingerprint:
+            raise SeqRecError(
+                f"{ADAPTER_KEY}={config.adapter}: has rows for the items of another catalog; name "
+                "the data that it was trained on"
+            )
+        merge_adapter(load_adapter(model.base_model, Path(config.adapter)))
     return LanguageModel(model, as_history_tokenizer(grown))
 
 
@@ -66,26 +91,26 @@ def _check_length(recipe: Recipe, config: Any) -> None:
         )
 
 
-def tune(model: SeqRecForNextItem, config: ModelConfig, num_tokens: int) -> Any:
+def tune(model: SeqRecForNextItem, tuning: TuningConfig, num_tokens: int) -> Any:
     """Set which weights of a model over a language model are trained; heads always are.
 
     Args:
         model: is changed.
-        config: the ``model`` block.
+        tuning: the ``tuning`` block.
         num_tokens: tokens of the tokenizer; from the first item on, all are new.
 
     Returns:
         The adapter of the decoder, as a ``peft.PeftModel``; None if it has none.
     """
     new = range(model.config.first_item_token, num_tokens)
-    reads_rows = config.head == "tied"
+    reads_rows = model.config.head == "tied"
     adapter = None
-    match config.tuning:
+    match tuning:
         case LoraTuning():
-            adapter = apply_tuning(model.backbone, config.tuning, new)
+            adapter = apply_tuning(model.backbone, tuning, new)
         case FrozenTuning() if reads_rows:
             settings: dict[str, Any] = {"rank": 1, "alpha": 1.0, "target_modules": NO_LAYERS}
             adapter = add_lora(model.backbone, trainable_rows=new, **settings)
-        case FrozenTuning():
-            apply_tuning(model.backbone, config.tuning)
+        case _:
+            apply_tuning(model.backbone, tuning)
     return adapter

@@ -14,10 +14,10 @@ from seqrec.config.text import LanguageModelConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.checksums import file_sha256
 from seqrec.models.adapters import ADAPTER_WEIGHTS, load_adapter, merge_adapter
+from seqrec.models.document_attention import require_document_attention
 from seqrec.models.folder import model_folder
 from seqrec.models.language_model import LanguageModel, load_language_model
 from seqrec.models.language_source import find_language_source
-from seqrec.models.segments import use_segments
 from seqrec.models.two_heads import read_fields
 from seqrec.models.word_head import check_word_head
 
@@ -84,7 +84,7 @@ def prepare_for_texts(model: Any) -> None:
         SeqRecError: a model of another kind.
     """
     check_word_head(model)
-    use_segments(model)
+    require_document_attention(model)
 
 
 def weights_dtype(recipe: TextRecipe) -> torch.dtype:

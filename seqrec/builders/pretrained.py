@@ -21,6 +21,7 @@ from seqrec.data.checksums import file_sha256
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.adapters import ADAPTER_WEIGHTS
 from seqrec.models.carried_rows import give_rows
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
@@ -38,6 +39,8 @@ MODEL_KEYS = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
 """Keys of the model block that every model's configuration holds, for all decoders."""
 PARTS = ("content", "transition_prior")
 """Keys of the model block that are blocks themselves."""
+DROPOUT_FIELDS = ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop")
+"""Dropout rates in the configurations of language models, which ``model.dropout`` sets."""
 NEW_MODEL_KEY = "initial_vectors"
 """Key of the model block that trained weights do not depend on."""
 LOG_OBJECTIVES = ("sft", "distillation", "search")
@@ -245,11 +248,28 @@ def with_dropout(model: SeqRecForNextItem, settings: ModelConfig) -> SeqRecForNe
     if not changes:
         return model
     config = copy.deepcopy(model.config)
+    decoder = _get_member(config.backbone_config)
     for key, value in changes.items():
-        setattr(_get_member(config.backbone_config), key, value)
+        for name in _dropout_fields(decoder, key, value) if model.has_language_model else [key]:
+            setattr(decoder, name, value)
     changed = SeqRecForNextItem(config)
     changed.load_state_dict(model.state_dict())
     return changed
+
+
+def _dropout_fields(decoder: Any, key: str, rate: float) -> list[str]:
+    """Return the names under which the configuration of a language model has a dropout rate.
+
+    Raises:
+        SeqRecError: it has no such dropout, and the rate is above 0.
+    """
+    names = [name for name in DROPOUT_FIELDS if key == "dropout" and hasattr(decoder, name)]
+    if rate and not names:
+        raise SeqRecError(
+            f"model.{key}={rate}: decoders of type {decoder.model_type} have no such dropout; "
+            "remove the key"
+        )
+    return names
 
 
 def named_sources(recipe: Recipe) -> dict[str, str]:
@@ -258,6 +278,9 @@ def named_sources(recipe: Recipe) -> dict[str, str]:
     if recipe.model.from_pretrained is not None:
         folder = model_folder(recipe.model.from_pretrained, START_KEY)
         sources["start_fingerprint"] = folder_fingerprint(folder)
+    if recipe.model.adapter is not None:
+        file = Path(recipe.model.adapter) / ADAPTER_WEIGHTS
+        sources["adapter_fingerprint"] = file_sha256(file) if file.is_file() else ""
     for key in ("pairs", "labels"):
         path = getattr(recipe.data, key)
         if path is not None:

@@ -49,17 +49,17 @@ NATIVE_KEYS = (
     "content",
 )
 """Keys of decoders that seqrec builds itself, which a language model brings along or lacks."""
-LANGUAGE_KEYS = ("backbone_weights", "tuning", "word_head")
+LANGUAGE_KEYS = ("backbone_weights", "adapter", "tuning", "word_head")
 """Keys that describe the use of a language model."""
 
-OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout")
+OVER_PRETRAINED = ("from_pretrained", "dropout", "item_dropout", "tuning")
 """Keys that may be set beside ``from_pretrained``."""
 
 
 class ModelConfig(Block):
     from_pretrained: str | None = None
-    """Run or model folder to start from; it sets all other keys of this block except dropout and
-    item_dropout. null: train from random weights."""
+    """Run or model folder to start from; it sets all other keys of this block except dropout,
+    item_dropout and tuning. null: train from random weights."""
     backbone: str | None = None
     """Language model whose decoder reads the histories: a folder in Hugging Face format, a GGUF
     file, an installed package that carries one, or a name on the hub. Its tokenizer gets a token
@@ -67,6 +67,9 @@ class ModelConfig(Block):
     backbone_weights: Literal["pretrained", "random"] = "pretrained"
     """Weights that the language model starts from: its own, or random ones for a comparison of the
     same size."""
+    adapter: str | None = None
+    """Folder of an adapter (LoRA) that is merged into the backbone before training: of a run over
+    the same items, or of one on text. null: none."""
     tuning: TuningConfig = FullTuning()
     """Weights of the language model that are trained: name full, frozen (only heads and the rows of
     items), or lora (low-rank updates, heads and the rows of items)."""
@@ -153,6 +156,8 @@ class ModelConfig(Block):
     def _check_backbone(self) -> "ModelConfig":
         if self.backbone is None:
             for key in LANGUAGE_KEYS:
+                if self.from_pretrained is not None and key in OVER_PRETRAINED:
+                    continue
                 if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"{key} goes with model.backbone; name a language model")
             if self.initial_vectors in ("text", "model"):
@@ -161,7 +166,7 @@ class ModelConfig(Block):
         if self.from_pretrained is not None:
             raise ValueError("backbone starts a new model, and from_pretrained goes on with one")
         for key in NATIVE_KEYS:
-            if getattr(self, key) != type(self).model_fields[key].default:
+            if key in self.model_fields_set:
                 raise ValueError(
                     f"{key} goes with decoders of seqrec's own, not with backbone "
                     f"{self.backbone}; leave it out"

@@ -143,11 +143,10 @@ class _CatalogCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         softmax = CatalogSoftmax(CatalogScores(hidden, item_weight, logit_bias))
         needs_gradient = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradients = (
-            HeadGradients(softmax, has_items=ctx.needs_input_grad[1]) if needs_gradient else None
-        )
+        has_items = ctx.needs_input_grad[1]
+        gradients = HeadGradients(softmax, has_items=has_items) if needs_gradient else None
         loss = share.new_zeros(())
-        for rows in softmax.chunks(chunk_size):
+        for rows in softmax.chunks(chunk_size, has_item_gradient=has_items):
             chunk = softmax.chunk(rows, labels[rows])
             loss -= (share[rows] * chunk.log_prob).sum()
             if gradients is not None:

@@ -19,6 +19,9 @@ TILE_ITEMS = 2**17
 HELD_BYTES = 2**28
 """Most bytes of all arrays of a chunk's logits together, however large the catalog is."""
 
+SUMMED_ROWS = 512
+"""Rows whose part in the gradient of item vectors is formed in the precision of products, at most,
+before it is added up."""
 SAFE_LOGIT = 60.0
 """Exponentials of logits below it, summed over any catalog, stay finite where the exponent has
 the range of float32's."""
@@ -98,7 +101,12 @@ class CatalogSoftmax:
         self._buffers: list[Tensor] = []
 
     def chunks(
-        self, chunk_size: int | None, *, num_models: int = 1, num_arrays: int = 0
+        self,
+        chunk_size: int | None,
+        *,
+        num_models: int = 1,
+        num_arrays: int = 0,
+        has_item_gradient: bool = False,
     ) -> Iterator[slice]:
         """Yield ranges of rows that are scored at once.
 
@@ -106,12 +114,16 @@ class CatalogSoftmax:
             chunk_size: rows of a chunk; chosen if absent.
             num_models: models whose logits of these rows stay in the caches together.
             num_arrays: arrays of logits that ``HELD_BYTES`` bounds; 0: no bound.
+            has_item_gradient: whether every chunk adds to the gradient of the item vectors. In
+                less than float32 that costs a pass over the whole table, and chunks are larger.
         """
         num_rows, num_items = len(self.hidden), len(self.item_weight)
         if chunk_size is None:
             chunk_size = chunk_rows(num_rows, num_models * num_items, self.hidden.device)
+            row_bytes = max(num_items, 1) * self.hidden.element_size()
+            if has_item_gradient and self.dtype != self.sum_dtype:
+                chunk_size = max(chunk_size, min(SUMMED_ROWS, HELD_BYTES // row_bytes, num_rows))
             if num_arrays:
-                row_bytes = max(num_items, 1) * self.hidden.element_size()
                 chunk_size = min(chunk_size, max(HELD_BYTES // (num_arrays * row_bytes), 1))
         for start in range(0, num_rows, chunk_size):
             yield slice(start, min(start + chunk_size, num_rows))

@@ -1,7 +1,7 @@
 """Low-rank adapters of a language model (LoRA), by ``peft``: added, saved, loaded and merged."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,8 @@ PLACEHOLDER = "README.md"
 """A form of a model card, which ``peft`` writes unfilled."""
 BASE_KEY = "base_fingerprint"
 """Key of the metadata of an adapter's weights: the fingerprint of the model it was trained on."""
+CATALOG_KEY = "catalog_fingerprint"
+"""Key of the catalog whose items an adapter has rows for."""
 SAMPLED_VALUES = 1024
 """Values of each tensor that enter a fingerprint."""
 
@@ -76,18 +78,52 @@ def add_lora(
         raise SeqRecError(f"tuning.target_modules: {first_line(error)}") from error
 
 
-def save_adapter(model: Any, folder: Path) -> None:
+def save_adapter(model: Any, folder: Path, facts: Mapping[str, str] | None = None) -> None:
     """Write the adapter of a model alone, in the format of ``peft``.
 
-    The metadata of its weights hold the fingerprint of the model below it.
+    The metadata of its weights hold the fingerprint of the model below it, without the rows that
+    the adapter replaces.
+
+    Args:
+        model: of ``add_lora``.
+        folder: is made if it is missing.
+        facts: further metadata, which ``read_facts`` returns.
     """
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / PLACEHOLDER).unlink(missing_ok=True)
     file = folder / ADAPTER_WEIGHTS
     aside = file.with_name(f"{file.name}.new")
-    metadata = {"format": "pt", BASE_KEY: weights_fingerprint(model)}
-    save_file(load_file(file), aside, metadata=metadata)
+    rows = model.active_peft_config.trainable_token_indices
+    metadata = {"format": "pt", BASE_KEY: weights_fingerprint(model, _first_rows(rows))}
+    save_file(load_file(file), aside, metadata={**metadata, **(facts or {})})
     aside.replace(file)
+
+
+def read_facts(folder: Path) -> dict[str, str]:
+    """Return the metadata of an adapter's weights.
+
+    Raises:
+        SeqRecError: they are missing or broken.
+    """
+    file = folder / ADAPTER_WEIGHTS
+    if not file.is_file():
+        is_pickled = any(path for pattern in PICKLED for path in folder.glob(pattern))
+        reason = "its weights are pickled; save them as safetensors" if is_pickled else "no weights"
+        raise SeqRecError(f"{folder}: not an adapter to load: {reason}")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except Exception as error:  # of safetensors, by the place of the damage
+        raise SeqRecError(f"{file}: broken or cut short; copy it again") from error
+
+
+def reset_adapter(model: Any) -> None:
+    """Return an adapter to its start: updates of 0, and rows as they were."""
+    for module in model.modules():
+        for update in getattr(module, "lora_B", {}).values():
+            nn.init.zeros_(update.weight)
+        for name, rows in getattr(module, "trainable_tokens_delta", {}).items():
+            rows.data.copy_(module.trainable_tokens_original[name])
 
 
 def is_adapter(folder: Path) -> bool:
@@ -114,17 +150,10 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, is_trainable: bool = Fa
     settings = read_json_object(folder / ADAPTER_CONFIG, "name a folder with an adapter")
     if settings.get("peft_type") != "LORA" or settings.get("megatron_config") is not None:
         raise SeqRecError(f"{folder}: holds no plain LoRA adapter; merge it with the tool it is of")
-    if not file.is_file():
-        is_pickled = any(path for pattern in PICKLED for path in folder.glob(pattern))
-        reason = "its weights are pickled; save them as safetensors" if is_pickled else "no weights"
-        raise SeqRecError(f"{folder}: not an adapter to load: {reason}")
     other = SeqRecError(f"{folder}: an adapter of another base; load the model it was trained on")
-    try:
-        with safe_open(file, framework="pt") as opened:
-            fingerprint = (opened.metadata() or {}).get(BASE_KEY)
-    except Exception as error:  # of safetensors, by the place of the damage
-        raise SeqRecError(f"{file}: broken or cut short; copy it again") from error
-    if fingerprint is not None and fingerprint != weights_fingerprint(base):
+    fingerprint = read_facts(folder).get(BASE_KEY)
+    kept = _first_rows(settings.get("trainable_token_indices"))
+    if fingerprint is not None and fingerprint != weights_fingerprint(base, kept):
         raise other
     try:
         model = peft.PeftModel.from_pretrained(base, folder, is_trainable=is_trainable)
@@ -142,21 +171,32 @@ def merge_adapter(model: Any) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def weights_fingerprint(model: nn.Module) -> str:
+def weights_fingerprint(model: nn.Module, num_rows: Mapping[str, int] | None = None) -> str:
     """Return the sha256 of names, shapes and evenly spaced values of a model's weights.
 
     Values are rounded to bfloat16 first: a model has one fingerprint in all precisions. Adapters
     do not count.
+
+    Args:
+        model: with or without an adapter.
+        num_rows: of tables by name, the first rows that count; an adapter replaces later ones.
     """
     whole = hashlib.sha256()
     for name, weight in sorted(model.named_parameters(), key=lambda pair: _plain(pair[0])):
         if "lora_" in name or "trainable_tokens" in name:
             continue
-        step = max(weight.numel() // SAMPLED_VALUES, 1)
-        values = weight.detach().reshape(-1)[::step].to(torch.bfloat16).cpu()
-        whole.update(f"{_plain(name)} {tuple(weight.shape)}".encode())
+        table = _plain(name).removesuffix(".weight").rpartition(".")[2]
+        counted = weight.detach()[: (num_rows or {}).get(table)]
+        step = max(counted.numel() // SAMPLED_VALUES, 1)
+        values = counted.reshape(-1)[::step].to(torch.bfloat16).cpu()
+        whole.update(f"{_plain(name)} {tuple(counted.shape)}".encode())
         whole.update(values.contiguous().view(torch.int16).numpy().tobytes())
     return whole.hexdigest()
+
+
+def _first_rows(replaced: Mapping[str, Sequence[int]] | None) -> dict[str, int]:
+    """Return the number of rows of each table before those that an adapter replaces."""
+    return {table: min(rows) for table, rows in (replaced or {}).items()}
 
 
 def _plain(name: str) -> str:

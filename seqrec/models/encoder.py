@@ -13,6 +13,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.document_attention import (
     attends_by_document,
     flatten_documents,
+    mask_by_layer,
     use_document_attention,
 )
 from seqrec.models.documents import (
@@ -58,7 +59,7 @@ class HistoryEncoder(PreTrainedModel):
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
         self.backbone = AutoModel.from_config(config.backbone_config)
-        if config.causal and not isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+        if config.causal and self.has_language_model:
             use_document_attention(self.backbone)
         self._add_head()
         if config.content is not None:
@@ -97,6 +98,11 @@ class HistoryEncoder(PreTrainedModel):
         )
 
     @property
+    def has_language_model(self) -> bool:
+        """True if the decoder is one of transformers, not of seqrec's own."""
+        return not isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder)
+
+    @property
     def pad_token_id(self) -> int:
         """The token of padding positions."""
         return padding_token(self.config.backbone_config)
@@ -112,11 +118,13 @@ class HistoryEncoder(PreTrainedModel):
         return self.scale_vectors(read_rows(self.get_input_embeddings(), tokens))
 
     def scale_vectors(self, vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
-        """Normalise vectors so that products are ``cosine_scale`` times cosines, if it is set.
+        """Return vectors whose products are scores: ``cosine_scale`` times cosines, if it is set.
 
-        The vectors of every ensemble member are normalised by themselves.
+        Outside of autocast they are float32 or better, also where the decoder's weights are not:
+        in bfloat16 many scores would be the same number. The vectors of every ensemble member are
+        normalised by themselves.
         """
-        scale = self.config.cosine_scale
+        vectors, scale = _widen(vectors), self.config.cosine_scale
         if scale is None:
             return vectors
         members = vectors.unflatten(-1, (self.num_members, -1))
@@ -124,7 +132,7 @@ class HistoryEncoder(PreTrainedModel):
 
     def read_out(self, states: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape W"]:
         """Return a decoder's states as the head reads them: a product with a vector is a score."""
-        scaled = self.scale_vectors(self.head.project(states))
+        scaled = self.scale_vectors(self.head.project(_widen(states)))
         return scaled if self.config.cosine_scale is None else scaled / self.num_members
 
     @property
@@ -160,7 +168,7 @@ class HistoryEncoder(PreTrainedModel):
         """Return the hidden state at the last position of every history, row by row."""
         rows, slots, query_positions = find_document_ends(documents)
         query_positions = query_positions // self.config.tokens_per_position
-        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+        if not self.has_language_model:
             states = self._decode(input_ids, documents, times, query_positions=query_positions)
             return states[rows, slots]
         return self._decode(input_ids, documents)[rows, query_positions[rows, slots]]
@@ -183,9 +191,12 @@ class HistoryEncoder(PreTrainedModel):
             cache: an empty list, then the same list with rows that differ only at
                 ``query_positions``: native decoders compute the other positions once.
         """
-        mask = additive_mask(allowed, mask_dtype(self.dtype, input_ids.device))
+        dtype = mask_dtype(self.dtype, input_ids.device)
+        mask: Any = additive_mask(allowed, dtype)
+        if self.has_language_model:
+            mask = mask_by_layer(self.backbone, allowed, positions, dtype)
         inputs = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
-        if isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder):
+        if not self.has_language_model:
             output = self.backbone(**inputs, query_positions=query_positions, cache=cache)
             return self.read_out(output.last_hidden_state)
         states = self.backbone(**inputs).last_hidden_state
@@ -286,3 +297,10 @@ class HistoryEncoder(PreTrainedModel):
                 f"a history of {length} tokens: the model reads the last {longest}; "
                 "truncation=True of its tokenizer keeps these"
             )
+
+
+def _widen(vectors: Float[Tensor, "*shape D"]) -> Float[Tensor, "*shape D"]:
+    """Return vectors in float32 or better; under autocast, which casts them itself, as they are."""
+    if torch.is_autocast_enabled(vectors.device.type):
+        return vectors
+    return vectors.to(torch.promote_types(vectors.dtype, torch.float32))

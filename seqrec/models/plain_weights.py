@@ -29,7 +29,7 @@ def plain_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, 
 
 
 def _in_float32(weight: Tensor) -> Tensor:
-    """Return a weight in float32 or, if it is more precise or no floating-point number, as it is."""
+    """Return a weight in float32; more precise ones, and whole numbers, as they are."""
     is_real = weight.is_floating_point()
     return weight.to(torch.promote_types(weight.dtype, torch.float32)) if is_real else weight
 

@@ -1,12 +1,13 @@
 """The word head of a causal language model, and the states that it reads, as tensors."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.errors import SeqRecError
+from seqrec.models.document_attention import segment_arguments
+from seqrec.models.document_kernel import Segments
 
 SCALED_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """Settings of a configuration by which a model changes its logits."""
@@ -32,21 +33,20 @@ def word_states(
     model: Any,
     input_ids: Int[Tensor, "1 N"],
     position_ids: Int[Tensor, "1 N"],
-    segments: Sequence[tuple[int, int, int, int]],
+    segments: Segments,
 ) -> Float[Tensor, "N D"]:
     """Return the decoder's last state at every position of a row of segments.
 
     Args:
-        model: a causal language model after ``use_segments``, or an adapter around one.
+        model: a causal language model that reads packed texts, or an adapter around one.
         input_ids: the tokens.
         position_ids: the place of each token in its text.
-        segments: see ``attend_segments``.
+        segments: the texts; some may go on from an earlier one.
     """
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = plain.get_decoder()
-    output = decoder(
-        input_ids=input_ids, position_ids=position_ids, use_cache=False, segments=segments
-    )
+    arguments = segment_arguments(segments, input_ids.device)
+    output = decoder(input_ids=input_ids, position_ids=position_ids, **arguments)
     return output.last_hidden_state[0]
 
 

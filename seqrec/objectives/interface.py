@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from seqrec.builders.pretrained import named_sources, resolve_lengths
 from seqrec.config.recipe import Recipe
 from seqrec.data.prepared import PreparedData
+from seqrec.models.adapters import CATALOG_KEY, save_adapter
 from seqrec.objectives.model_folder import write_model_folder, write_weights
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult
@@ -21,6 +22,8 @@ from seqrec.training.trackers import NO_TRACKER
 
 MODEL_FOLDER = "model"
 """The model folder inside a run folder."""
+ADAPTER_FOLDER = "adapter"
+"""The folder of the adapter inside a run folder."""
 
 
 class RunOutcome(NamedTuple):
@@ -153,6 +156,8 @@ class CatalogObjective(Objective):
     selection_metric: str
     protocol: str
     notices: Sequence[str]
+    adapter: Any = field(default=None, init=False)
+    """The model's decoder with its adapter, a ``peft.PeftModel``; None: it has none."""
 
     @classmethod
     def open_data(cls, path: str | Path) -> PreparedData:
@@ -174,6 +179,9 @@ class CatalogObjective(Objective):
 
     def save(self, folder: Path) -> None:
         self.model.eval()
+        if self.adapter is not None:
+            facts = {CATALOG_KEY: self.prepared.catalog_fingerprint}
+            save_adapter(self.adapter, folder.parent / ADAPTER_FOLDER, facts)
         write_model_folder(
             folder, self.model, self.tokenizer, self.prepared.items(), self.item_counts
         )

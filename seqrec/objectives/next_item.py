@@ -20,6 +20,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
 from seqrec.models import SeqRecForNextItem
+from seqrec.models.adapters import reset_adapter
 from seqrec.models.folder import model_folder
 from seqrec.objectives.calibration import calibrate, has_open_strength, set_strength
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
@@ -113,6 +114,7 @@ class NextItemObjective(CatalogObjective):
         model = start.get_model(recipe, prepared, setup.item_counts)
         if start.trained is not None:
             fit_to_log(recipe, prepared, model, setup.item_counts)
+        adapter = start.tune(recipe, model)
         if setup.prior_strength is not None and has_open_strength(recipe, model):
             set_strength(model, setup.prior_strength)
         if setup.check_model is not None:
@@ -130,7 +132,7 @@ class NextItemObjective(CatalogObjective):
         )
         if not validation.num_queries and not prepared.trains_on_validation:
             _check_validation_unused(recipe, prepared, setup, model)
-        return cls(
+        objective = cls(
             recipe,
             prepared,
             model,
@@ -149,6 +151,8 @@ class NextItemObjective(CatalogObjective):
             build_module(recipe, setup, model, start),
             validation,
         )
+        objective.adapter = adapter
+        return objective
 
     def before(self) -> None:
         """Judge the model of the start, which sets the tolerance of the epochs."""
@@ -237,6 +241,9 @@ class NextItemObjective(CatalogObjective):
         by_epoch = {line["epoch"]: line for line in lines}
         if by_epoch[fit.best_epoch - 1][SELECTION] > least:
             return fit.best_epoch
+        if self.adapter is not None:
+            reset_adapter(self.adapter)
+            return 0
         folder = model_folder(str(self.recipe.model.from_pretrained))
         before = open_same_items(folder, self.prepared).model
         self.model.load_state_dict(before.state_dict())

@@ -103,6 +103,7 @@ class RLObjective(CatalogObjective):
         start = open_start(recipe, prepared, cls.check_start)
         policy, events = start.trained, start.events
         assert policy is not None
+        adapter = start.tune(recipe, policy)
         policy.to(get_device(trainer.accelerator))  # type: ignore[arg-type]
         reads_ratings = any(reward.name in RATING_REWARDS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if reads_ratings else [])
@@ -118,7 +119,7 @@ class RLObjective(CatalogObjective):
                 f"{prepared.path}: no user has a validation target under {prepared.split_by}, "
                 "which the guard needs; prepare with another --split-by"
             )
-        return cls(
+        objective = cls(
             recipe,
             prepared,
             policy,
@@ -146,6 +147,8 @@ class RLObjective(CatalogObjective):
             ModelRanker("policy", policy, start.tokens, events),
             validation,
         )
+        objective.adapter = adapter
+        return objective
 
     def before(self) -> None:
         """Do nothing: the controller judges the start, or resumes after that."""

@@ -1,7 +1,7 @@
 """The parts that training starts from: a new model or a trained one, tokenizer and events."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +12,9 @@ from seqrec.builders.language import open_backbone, tune
 from seqrec.builders.model import build_initial_data, build_model
 from seqrec.builders.pretrained import START_KEY, open_trained
 from seqrec.config.recipe import Recipe
+from seqrec.config.tuning import FullTuning
 from seqrec.data.prepared import PreparedData
+from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.folder import model_coder, use_float32
 from seqrec.ranking.recommender import Recommender
@@ -41,7 +43,7 @@ class Start(NamedTuple):
         """Return the trained model, or a new one with random weights."""
         if self.trained is not None:
             return self.trained
-        model = build_model(
+        return build_model(
             recipe.model,
             self.tokens,
             build_initial_data(recipe.model, prepared, item_counts),
@@ -52,10 +54,31 @@ class Start(NamedTuple):
             grammar=self.coder.grammar if self.coder else None,
             language_model=self.language_model,
         )
-        if self.language_model is not None:
-            tune(model, recipe.model, len(self.tokenizer))
-            use_float32(model.config)
-        return model
+
+    def tune(self, recipe: Recipe, model: SeqRecForNextItem) -> Any:
+        """Set which weights of a model are trained, where its decoder is a language model.
+
+        Args:
+            recipe: of the run.
+            model: of this start; is changed.
+
+        Returns:
+            The decoder with an adapter around it, a ``peft.PeftModel``; None if it has none.
+
+        Raises:
+            SeqRecError: the recipe tunes a decoder of seqrec's own.
+        """
+        tuning = recipe.model.tuning
+        if not model.has_language_model:
+            if tuning != FullTuning():
+                raise SeqRecError(
+                    f"model.tuning.name={tuning.name}: goes with language models, and "
+                    f"{START_KEY} {recipe.model.from_pretrained} has a decoder of seqrec's own; "
+                    "remove it"
+                )
+            return None
+        use_float32(model.config)
+        return tune(model, tuning, len(self.tokenizer))
 
 
 def open_start(
@@ -85,7 +108,8 @@ def open_start(
         if recipe.model.backbone is None:
             tokenizer = build_tokenizer(item_ids, words)
         else:
-            language_model, tokenizer = open_backbone(recipe, items, words)
+            catalog = prepared.catalog_fingerprint
+            language_model, tokenizer = open_backbone(recipe, items, words, catalog)
     tokens = ItemTokens.of(tokenizer, item_ids)
     events = EventTokens.of(tokenizer, tokens, coder) if coder else None
     if trained is None:

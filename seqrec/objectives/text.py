@@ -26,7 +26,7 @@ from seqrec.data.text_files import TextFiles
 from seqrec.errors import SeqRecError
 from seqrec.models.adapters import merge_adapter, save_adapter
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
-from seqrec.objectives.interface import Objective, RunOutcome
+from seqrec.objectives.interface import ADAPTER_FOLDER, Objective, RunOutcome
 from seqrec.tokens.text.examples import TextEncoder
 from seqrec.tokens.text.stream import BuildBatch, TextIndex, TextStream
 from seqrec.training.accounting import training_dtype
@@ -38,9 +38,6 @@ from seqrec.training.loaders import PackedLoader
 from seqrec.training.samples import Samples
 from seqrec.training.steps.text_preference import TextReference
 from seqrec.training.tensors import as_tensors
-
-ADAPTER_FOLDER = "adapter"
-"""The folder of the adapter inside a run folder."""
 
 
 class TextSetup(NamedTuple):

@@ -12,6 +12,7 @@ from torch import Tensor
 from seqrec.losses.policy import is_informative
 from seqrec.losses.slate import entropy, entropy_deficit
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.plain_weights import plain_weights
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.rollouts import Rollouts, Weights, build_slates
 from seqrec.rl.sampler import Sampler
@@ -168,13 +169,16 @@ class Learner:
         return int(self.model.config.num_items)
 
     def weights(self) -> Weights:
-        """Return a copy of the weights."""
+        """Return a copy of the weights as a worker loads them: adapters are merged."""
+        return plain_weights(self.model, self._copy_weights())
+
+    def _copy_weights(self) -> Weights:
         return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of weights and moments, which later updates do not change."""
         return {
-            "model": self.weights(),
+            "model": self._copy_weights(),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "version": self.version,
         }

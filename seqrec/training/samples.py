@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from seqrec.models.segments import ATTENTION
+from seqrec.models.document_kernel import IMPLEMENTATION
 
 
 class Samples(Callback):
@@ -74,6 +74,6 @@ def generate(model: Any, prompt: list[int], *, max_tokens: int, end_token_id: in
         eos_token_id=end_token_id,
         pad_token_id=end_token_id,
     )
-    plain.set_attn_implementation(ATTENTION)
+    plain.set_attn_implementation(IMPLEMENTATION)
     model.train(is_training)
     return found[0, len(prompt) :].tolist()

@@ -26,23 +26,24 @@ ITEMS = pl.DataFrame(
     },
     schema_overrides={"item": pl.UInt32},
 )
+CATALOG = catalog_fingerprint(ITEM_IDS)
 
 
 def build(folder, *settings):
     """A model over the language model of a folder, its tokenizer, and the adapter."""
     recipe = load_recipe("sft", [f"model.backbone={folder}", "data.max_length=12", *settings])
-    language_model, tokenizer = open_backbone(recipe, ITEMS, ())
+    language_model, tokenizer = open_backbone(recipe, ITEMS, (), CATALOG)
     tokens = ItemTokens.of(tokenizer, ITEM_IDS)
     model = build_model(
         recipe.model,
         tokens,
         vocab_size=len(tokenizer),
         max_length=12,
-        catalog_fingerprint=catalog_fingerprint(ITEM_IDS),
+        catalog_fingerprint=CATALOG,
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
         language_model=language_model,
     )
-    adapter = tune(model, recipe.model, len(tokenizer))
+    adapter = tune(model, recipe.model.tuning, len(tokenizer))
     return model, tokenizer, adapter
 
 
@@ -90,6 +91,24 @@ def test_packed_histories_have_the_states_of_their_own_rows(tmp_path, family):
     torch.testing.assert_close(ends, packed[0, [4, 8]])
 
 
+@torch.no_grad()
+def test_branches_that_share_a_row_have_the_states_of_their_own_rows(tmp_path, family):
+    """Two continuations of one history, under a mask; longer than the windows of some families."""
+    model, _, _ = build(save_tiny(tmp_path, family))
+    model.eval()
+    first = model.config.first_item_token
+    history, one, other = (torch.randint(first, first + 30, (n,)) for n in (10, 2, 2))
+    owner = torch.tensor([0] * 10 + [1] * 2 + [2] * 2)
+    reads = torch.ones(14, 14, dtype=torch.bool).tril()
+    reads &= (owner == 0) | (owner == owner[:, None])
+    positions = torch.tensor([*range(10), 10, 11, 10, 11])
+    row = torch.cat([history, one, other])[None]
+    found = model.states_under(row, reads[None], positions[None], torch.tensor([[9, 11, 13]]))[0]
+    for state, branch in zip(found, (history[:0], one, other), strict=True):
+        alone = model.hidden_states(torch.cat([history, branch])[None])[0, -1]
+        torch.testing.assert_close(state, alone, atol=1e-5, rtol=1e-4)
+
+
 def step(model):
     """One step of the optimizer on the cross-entropy of random histories."""
     first = model.config.first_item_token
@@ -107,7 +126,8 @@ def step(model):
 )
 def test_old_rows_and_frozen_weights_stay_and_new_rows_are_trained(tmp_path, family, name, head):
     base = save_tiny(tmp_path, family)
-    model, _, adapter = build(base, f"model.tuning.name={name}", f"model.head={head}")
+    settings = [f"model.tuning.name={name}", f"model.head={head}", "trainer.precision=float32"]
+    model, _, adapter = build(base, *settings)
     before = plain_weights(model, model.state_dict())
     before = {key: weight.clone() for key, weight in before.items()}
     step(model)
@@ -125,6 +145,26 @@ def test_old_rows_and_frozen_weights_stay_and_new_rows_are_trained(tmp_path, fam
     for key, weight in model.state_dict().items():
         torch.testing.assert_close(after[key], weight)
     torch.testing.assert_close(model(input_ids=tokens).logits, expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_frozen_weights_in_bfloat16_have_updates_and_scores_in_float32(tmp_path, family, head):
+    settings = ("model.tuning.name=lora", "trainer.precision=bfloat16", f"model.head={head}")
+    model, _, _ = build(save_tiny(tmp_path, family), *settings, *HEADS[head])
+    dtypes = {weight.requires_grad: set() for weight in model.parameters()}
+    for weight in model.parameters():
+        dtypes[weight.requires_grad].add(weight.dtype)
+    assert dtypes == {True: {torch.float32}, False: {torch.bfloat16}}
+    before = plain_weights(model, model.state_dict())
+    output = step(model)(input_ids=torch.full((1, 3), model.config.first_item_token))
+    assert output.logits.dtype == torch.float32
+    after = plain_weights(model, model.state_dict())
+    assert {weight.dtype for weight in after.values()} == {torch.float32}
+    first = model.config.first_item_token
+    (table,) = [key for key in before if before[key].shape == (64 * 6, 32)]
+    rows = after[table][first : first + 30]
+    assert not torch.equal(rows, before[table][first : first + 30])
+    assert head != "tied" or not torch.equal(rows, rows.bfloat16().float())
 
 
 def test_a_frozen_decoder_under_a_head_of_its_own_trains_the_head_alone(tmp_path):
@@ -178,7 +218,7 @@ def test_settings_that_do_not_go_together_are_refused_by_name(settings, reason):
 def test_histories_longer_than_the_model_reads_are_refused(tmp_path):
     recipe = load_recipe("sft", [f"model.backbone={save_tiny(tmp_path)}", "data.max_length=3000"])
     with pytest.raises(SeqRecError, match="takes 3,000 positions, and model.backbone .* 2,048"):
-        open_backbone(recipe, ITEMS, ())
+        open_backbone(recipe, ITEMS, (), CATALOG)
 
 
 def test_items_start_from_their_words_or_from_the_vectors_of_another_model(tmp_path, monkeypatch):

@@ -5,12 +5,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from seqrec.models.document_attention import (
-    IMPLEMENTATION,
     attends_by_document,
-    document_attention,
     flatten_documents,
     use_document_attention,
 )
+from seqrec.models.document_kernel import IMPLEMENTATION, document_attention
 from tests.families import FAMILIES, SIZES, tiny_model
 
 DOCUMENTS = torch.tensor([[1] * 21 + [2] * 3 + [3] * 20 + [0] * 4, [1] * 1 + [5] * 47])

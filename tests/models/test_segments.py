@@ -3,6 +3,8 @@
 import pytest
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
@@ -14,7 +16,7 @@ from transformers import (
 )
 
 from seqrec.losses.catalog import catalog_cross_entropy
-from seqrec.models.segments import use_segments
+from seqrec.models.document_attention import require_document_attention
 from seqrec.models.word_head import word_states
 
 SIZES = {
@@ -50,7 +52,7 @@ def test_texts_side_by_side_do_not_read_each_other(family):
     model = FAMILIES[family]().eval()
     texts = [torch.randint(64, (length,)) for length in (9, 3, 6)]
     alone = torch.cat([states_alone(model, text) for text in texts])
-    use_segments(model)
+    require_document_attention(model)
     places = torch.cat([torch.arange(len(text)) for text in texts])
     segments = [(0, 9, 0, 0), (9, 12, 9, 9), (12, 18, 12, 12)]
     packed = word_states(model, torch.cat(texts)[None], places[None], segments)
@@ -65,7 +67,7 @@ def test_two_answers_read_one_prompt_and_not_each_other(family):
     prompt, chosen, rejected = (torch.randint(64, (length,)) for length in (7, 5, 3))
     first = states_alone(model, torch.cat([prompt, chosen]))
     second = states_alone(model, torch.cat([prompt, rejected]))
-    use_segments(model)
+    require_document_attention(model)
     tokens = torch.cat([prompt, chosen, rejected])
     places = torch.cat([torch.arange(12), torch.arange(7, 10)])
     segments = [(0, 7, 0, 0), (7, 12, 0, 7), (12, 15, 0, 7)]
@@ -86,3 +88,30 @@ def test_a_frozen_head_has_no_gradient_and_changes_no_other():
         gradients.append(hidden.grad)
         assert (weight.grad is not None) == is_trained
     assert torch.equal(*gradients)
+
+
+@torch.no_grad()
+def test_answers_to_several_prompts_share_a_row_also_under_capped_logits():
+    torch.manual_seed(0)
+    settings = {"head_dim": 8, "sliding_window": 4, "attn_logit_softcapping": 1.0}
+    config = Gemma2Config(**SIZES, **settings, attn_implementation="eager")
+    model = Gemma2ForCausalLM(config).eval()
+    pairs = [
+        [torch.randint(64, (length,)) for length in lengths] for lengths in ((7, 5, 6), (2, 3))
+    ]
+    expected, parts, places, segments, end = [], [], [], [], 0
+    for prompt, *answers in pairs:
+        expected.append(states_alone(model, prompt))
+        first, end = end, end + len(prompt)
+        segments.append((first, end, first, first))
+        parts.append(prompt)
+        places.append(torch.arange(len(prompt)))
+        for answer in answers:
+            expected.append(states_alone(model, torch.cat([prompt, answer]))[len(prompt) :])
+            segments.append((end, end + len(answer), first, first + len(prompt)))
+            end += len(answer)
+            parts.append(answer)
+            places.append(len(prompt) + torch.arange(len(answer)))
+    require_document_attention(model)
+    found = word_states(model, torch.cat(parts)[None], torch.cat(places)[None], segments)
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)

@@ -26,7 +26,7 @@ def text_loss(
     """The weighted mean negative log-likelihood of the learned tokens, in nats.
 
     Args:
-        model: a causal language model after ``use_segments``, or an adapter around one.
+        model: a causal language model that reads packed texts, or an adapter around one.
         batch: packed texts.
         chunk_size: positions scored at once; chosen if absent.
     """

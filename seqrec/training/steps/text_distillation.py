@@ -32,7 +32,7 @@ def text_distillation_loss(
     Args:
         model: the student.
         batch: packed texts.
-        teacher: a causal language model after ``use_segments``.
+        teacher: a causal language model that reads packed texts.
         num_words: rows of both heads that are words; rows beyond them pad a table.
         kind: the divergence.
         share: the teacher's share of the mixture of ``jensen_shannon``.

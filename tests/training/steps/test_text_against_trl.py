@@ -10,7 +10,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from seqrec.losses.preference import dpo
 from seqrec.models.adapters import add_lora
-from seqrec.models.segments import use_segments
+from seqrec.models.document_attention import require_document_attention
 from seqrec.tokens.text.batches import batch_pairs, batch_texts
 from seqrec.tokens.text.examples import TextEncoder
 from seqrec.training.steps.text import text_loss
@@ -60,7 +60,7 @@ def build(has_lora):
 def take_steps(model, compute_loss):
     """Two steps of plain gradient descent; return the losses."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    use_segments(plain)
+    require_document_attention(plain)
     losses = []
     for _ in range(2):
         loss = compute_loss(model)
@@ -121,7 +121,7 @@ def test_two_steps_of_dpo_are_those_of_trl(tmp_path, has_lora):
     def loss(answers_policy, answers_reference, answers):
         return dpo(answers_policy, answers_reference, answers, beta=0.1, label_smoothing=0.0)
 
-    use_segments(model.get_base_model() if has_lora else model)
+    require_document_attention(model.get_base_model() if has_lora else model)
     reference.fill(model, [batch])
     losses = take_steps(
         model, lambda model: text_preference_loss(model, batch, loss=loss, reference=reference)

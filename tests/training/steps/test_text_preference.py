@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrec.losses.preference import ipo, simpo
-from seqrec.models.segments import use_segments
+from seqrec.models.document_attention import require_document_attention
 from seqrec.tokens.text.batches import batch_pairs
 from seqrec.tokens.text.examples import TextEncoder
 from seqrec.training.steps.text_preference import TextReference, text_preference_loss
@@ -53,7 +53,7 @@ def test_the_loss_of_two_pairs_is_that_of_the_formula(name):
             expected.append(-log_sigmoid(BETA * (own[0] - own[1]) - GAMMA))
     batch = as_tensors(batch_pairs(pairs, range(len(pairs))))
     for model in (policy, start):
-        use_segments(model)
+        require_document_attention(model)
     reference = TextReference(len(pairs)) if name == "ipo" else None
     if reference is not None:
         reference.fill(start, [batch])
