@@ -5,6 +5,7 @@ heads       the loss over the words beside ``F.cross_entropy`` on logits
 texts       the simulated chats and pairs, and what a timed run answers
 steps       the steps of seqrec
 peers       the steps of TRL
+catalog_head  the head of items on a decoder of transformers in the native shape
 items       histories read by native decoders, by Llama and Qwen3 of their size, by SmolLM2
 decoders    decoders of transformers in the native size
 """

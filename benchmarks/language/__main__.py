@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.engine.__main__ import parse_options, run
 
-NAMES = ("heads", "sft", "dpo", "full", "items")
+NAMES = ("heads", "sft", "dpo", "full", "catalog_head", "items")
 MODULE = "benchmarks.language"
 
 

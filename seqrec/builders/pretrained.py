@@ -25,6 +25,7 @@ from seqrec.models.adapters import ADAPTER_WEIGHTS
 from seqrec.models.carried_rows import give_rows
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.content import ContentEmbedding
+from seqrec.models.encoder import DROPOUT_FIELDS
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.folder import model_folder
 from seqrec.models.two_heads import read_fields
@@ -39,8 +40,6 @@ MODEL_KEYS = ("head", "causal", "cosine_scale", "time_bias", "event_vectors")
 """Keys of the model block that every model's configuration holds, for all decoders."""
 PARTS = ("content", "transition_prior")
 """Keys of the model block that are blocks themselves."""
-DROPOUT_FIELDS = ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop")
-"""Dropout rates in the configurations of language models, which ``model.dropout`` sets."""
 NEW_MODEL_KEY = "initial_vectors"
 """Key of the model block that trained weights do not depend on."""
 LOG_OBJECTIVES = ("sft", "distillation", "search")

@@ -24,11 +24,15 @@ from seqrec.models.documents import (
     mask_dtype,
 )
 from seqrec.models.ensemble import EnsembleDecoder
+from seqrec.models.frozen_states import FrozenStates
 from seqrec.models.heads import build_head, read_rows
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
 from seqrec.models.query_token import PlacedRequests, QueryToken, lay_out_requests
+
+DROPOUT_FIELDS = ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop")
+"""Dropout rates in the configurations of language models."""
 
 
 class HistoryEncoder(PreTrainedModel):
@@ -58,6 +62,7 @@ class HistoryEncoder(PreTrainedModel):
 
     def __init__(self, config: SeqRecConfig) -> None:
         super().__init__(config)
+        self.frozen_states: FrozenStates | None = None
         self.backbone = AutoModel.from_config(config.backbone_config)
         if config.causal and self.has_language_model:
             use_document_attention(self.backbone)
@@ -101,6 +106,17 @@ class HistoryEncoder(PreTrainedModel):
     def has_language_model(self) -> bool:
         """True if the decoder is one of transformers, not of seqrec's own."""
         return not isinstance(self.backbone, SeqRecDecoder | EnsembleDecoder)
+
+    def keep_frozen_states(self, is_kept: bool) -> None:
+        """Set whether states are computed once for each history, and forget those that were.
+
+        Nothing is kept of a decoder that learns, or whose states have dropout.
+        """
+        settings = self.backbone.config.to_dict()
+        has_dropout = any(settings.get(name) for name in DROPOUT_FIELDS)
+        learns = any(weight.requires_grad for weight in self.backbone.parameters())
+        can_keep = attends_by_document(self.backbone) and not learns and not has_dropout
+        self.frozen_states = FrozenStates() if is_kept and can_keep else None
 
     @property
     def pad_token_id(self) -> int:
@@ -267,7 +283,12 @@ class HistoryEncoder(PreTrainedModel):
         """Return the states of positions, computed in one row without padding."""
         flat = flatten_documents(documents, self.backbone)
         rows = {name: part.flatten(0, 1)[flat.positions][None] for name, part in inputs.items()}
-        states = self.read_out(self.backbone(**rows, **flat.arguments).last_hidden_state[0])
+        if self.frozen_states is not None and "input_ids" in rows:
+            bounds = flat.arguments["cu_seq_lens_q"]
+            states = self.frozen_states.read(self.backbone, rows["input_ids"][0], bounds)
+        else:
+            states = self.backbone(**rows, **flat.arguments).last_hidden_state[0]
+        states = self.read_out(states)
         whole = states.new_zeros(documents.numel(), states.shape[1])
         return whole.index_copy(0, flat.positions, states).unflatten(0, documents.shape)
 

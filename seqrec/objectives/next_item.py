@@ -174,6 +174,7 @@ class NextItemObjective(CatalogObjective):
         shares_gpus = trainer.devices > 1 and trainer.accelerator != "cpu"
         is_nccl = shares_gpus and torch.cuda.is_available()  # which cannot add sparse gradients
         self.model.use_sparse_gradients(self.setup.use_sparse_gradients and not is_nccl)
+        self.model.keep_frozen_states(True)
         if self.setup.fits_cold_items:
             self.module.ranker = ranker.without_cold_items()
         result = fit(
@@ -194,6 +195,7 @@ class NextItemObjective(CatalogObjective):
         )
         self.module.ranker = ranker
         self.model.use_sparse_gradients(False)
+        self.model.keep_frozen_states(False)
         return result
 
     def after(self, folder: Path, fit: FitResult) -> RunOutcome:
