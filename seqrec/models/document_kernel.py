@@ -18,6 +18,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from seqrec.models.native.attention import attend, causal_mask, prefers_whole
+
 IMPLEMENTATION = "seqrec_documents"
 """Name of the attention among those of transformers."""
 STEPS_PER_OCTAVE = 4
@@ -163,6 +165,11 @@ def _attend(
         )
     if settings.window is not None and length > settings.window:
         return _attend_in_window(query, key, value, settings, settings.window)
+    if not settings.dropout and prefers_whole(query):
+        own_scale = query.shape[3] ** -0.5
+        factor = 1.0 if settings.scaling is None else settings.scaling / own_scale
+        scaled = query if factor == 1 else query * factor
+        return attend(torch.stack([scaled, key, value]), causal_mask(length, query))
     return F.scaled_dot_product_attention(
         query, key, value, dropout_p=settings.dropout, scale=settings.scaling, is_causal=True
     )

@@ -11,6 +11,8 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.reward import SeqRecForReward
 
+ROWS = "trainable_tokens"
+"""Name of the rows that an adapter trains in a table, which take no product."""
 RATE_SIZE = 2048
 RATE_TRIES = 4
 _RATES: dict[tuple[torch.dtype, torch.device], float] = {}
@@ -45,9 +47,9 @@ def training_flops(
     """Return the operations of the matrix products in the counted steps.
 
     The decoder takes six for each weight and position (two forward, four backward; Kaplan et al.
-    2020, arXiv:2001.08361, section 2.1). The head takes as many for each weight, scored item and
-    target. Attention takes twelve for each layer, unit of width, position and position of its row;
-    masked positions count too.
+    2020, arXiv:2001.08361, section 2.1), four for a weight that is not trained. The head takes six
+    for each weight, scored item and target. Attention takes twelve for each layer, unit of width,
+    position and position of its row; masked positions count too.
 
     Args:
         model: the trained model; only matrices of its backbone count, without embeddings.
@@ -57,9 +59,13 @@ def training_flops(
     """
     kinds = nn.Embedding | ContentEmbedding
     tables = [module for module in model.backbone.modules() if isinstance(module, kinds)]
-    weights = sum(weight.numel() for weight in model.backbone.parameters() if weight.ndim == 2)
-    table_weights = [part for table in tables for part in table.parameters() if part.ndim == 2]
-    weights -= sum(part.numel() for part in table_weights)
+    in_tables = {id(part) for table in tables for part in table.parameters()}
+    matrices = [
+        weight
+        for name, weight in model.backbone.named_parameters()
+        if weight.ndim == 2 and id(weight) not in in_tables and ROWS not in name
+    ]
+    products = sum((6 if one.requires_grad else 4) * one.numel() for one in matrices)
     config = model.backbone.config
     num_members, shared, width = 1, 1, config.hidden_size
     if isinstance(model, SeqRecForReward):
@@ -68,7 +74,7 @@ def training_flops(
         shared, width = model.config.tokens_per_position, model.config.state_width
     attention = 12 * config.num_hidden_layers * config.hidden_size * row_length // shared
     return Flops(
-        decoder=num_members * counts.positions // shared * (6 * weights + attention),
+        decoder=num_members * counts.positions // shared * (products + attention),
         head=num_members * counts.targets * 6 * num_scored * width,
     )
 

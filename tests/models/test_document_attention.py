@@ -13,6 +13,7 @@ from seqrec.models.document_kernel import IMPLEMENTATION, document_attention
 from tests.families import FAMILIES, SIZES, tiny_model
 
 DOCUMENTS = torch.tensor([[1] * 21 + [2] * 3 + [3] * 20 + [0] * 4, [1] * 1 + [5] * 47])
+DTYPES = torch.bfloat16, torch.float64
 GEMMA2 = {
     "model_type": "gemma2",
     "head_dim": 8,
@@ -165,3 +166,27 @@ def test_flash_attention_gets_the_same_arguments_without_a_mask():
     assert flat.arguments["cu_seq_lens_q"].dtype == torch.int32
     assert flat.arguments["max_length_k"] == 47
     assert flat.positions.tolist() == [*range(44), *range(48, 96)]
+
+
+@pytest.mark.parametrize("scaling", [None, 0.25])
+def test_short_documents_in_bfloat16_are_as_near_the_truth_as_their_inputs(scaling):
+    lengths, heads, groups, width = [5, 30, 7, 64], 4, 2, 16
+    bounds = torch.tensor([0, *lengths]).cumsum(0)
+    shapes = [(1, heads, 106, width), *[(1, heads // groups, 106, width)] * 2]
+    rounded = [torch.randn(shape).bfloat16() for shape in shapes]
+    found, exact = ([part.to(dtype).requires_grad_() for part in rounded] for dtype in DTYPES)
+    output, _ = document_attention(None, *found, None, scaling=scaling, cu_seq_lens_q=bounds)
+    upstream = torch.randn(output.shape).bfloat16()
+    output.backward(upstream)
+    query, key, value = (
+        part[0] if number == 0 else part[0].repeat_interleave(groups, dim=0)
+        for number, part in enumerate(exact)
+    )
+    owner = torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))
+    hidden = (owner != owner[:, None]) | torch.ones(106, 106, dtype=torch.bool).triu(1)
+    scores = query @ key.transpose(1, 2) * (scaling or width**-0.5)
+    truth = scores.masked_fill(hidden, -torch.inf).softmax(dim=-1) @ value
+    truth.transpose(0, 1)[None].backward(upstream.double())
+    torch.testing.assert_close(output.double(), truth.transpose(0, 1)[None], atol=0.03, rtol=0.02)
+    for mine, theirs in zip(found, exact, strict=True):
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=0.08, rtol=0.05)

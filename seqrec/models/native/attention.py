@@ -24,14 +24,19 @@ def attend(
     """
     if mask is None and bias is not None:
         mask = causal_mask(qkv.shape[3], qkv)
-    is_low = qkv.dtype == torch.bfloat16 and qkv.device.type == "cpu"
-    if mask is not None and is_low and qkv.shape[3] <= MAX_WHOLE_LENGTH:
+    if mask is not None and prefers_whole(qkv[0]):
         return _WholeAttention.apply(qkv, mask, None if bias is None else bias.to(qkv.dtype))
     query, key, value = qkv.unbind(0)
     added = mask if mask is None or bias is None else mask + bias.to(mask.dtype)
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=added, is_causal=mask is None
     )
+
+
+def prefers_whole(query: Float[Tensor, "B A T H"]) -> bool:
+    """Return whether materialised weights are the faster way for rows of this length."""
+    is_low = query.dtype == torch.bfloat16 and query.device.type == "cpu"
+    return is_low and query.shape[2] <= MAX_WHOLE_LENGTH
 
 
 def causal_mask(length: int, like: Tensor) -> Float[Tensor, "1 1 T T"]:
