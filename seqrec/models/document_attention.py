@@ -54,7 +54,9 @@ def use_document_attention(model: PreTrainedModel) -> bool:
 
 
 def require_document_attention(model: PreTrainedModel) -> None:
-    """Let a language model read packed texts; as ``use_document_attention``.
+    """Let a language model read packed texts, also those that go on from earlier ones.
+
+    Flash attention, which knows no ``segments``, is replaced.
 
     Raises:
         SeqRecError: its attention is of another kind.
@@ -64,6 +66,7 @@ def require_document_attention(model: PreTrainedModel) -> None:
             f"model.backbone: {type(model).__name__} has an attention that cannot read packed "
             "texts; use another decoder"
         )
+    model.set_attn_implementation(IMPLEMENTATION)
 
 
 def segment_arguments(segments: Segments, device: torch.device) -> dict[str, Any]:
