@@ -23,13 +23,14 @@ def measure(quick: bool) -> Iterator[Row]:
     new = items.sample(NUM_TITLES, seed=0).sort("item")
     part, file = FOLDER / "ml-1m-part", FOLDER / "new-titles.parquet"
     new.select("item_id", "title", "genres").write_parquet(file)
-    log = pl.read_parquet(data / "interactions.parquet").join(new, on="item", how="anti")
-    log = log.join(pl.read_parquet(data / "users.parquet").select("user", "user_id"), on="user")
-    log = log.join(items.select("item", "item_id"), on="item").with_row_index("position")
-    log.select("user_id", "item_id", "position").write_parquet(FOLDER / "ml-1m-part.parquet")
+    users = pl.read_parquet(data / "users.parquet").select("user", "user_id")
+    log = pl.read_parquet(data / "interactions.parquet").select("user", "item")
+    log = log.with_row_index("row").join(new.select("item"), on="item", how="anti")
+    log = log.join(users, on="user").join(items.select("item", "item_id"), on="item").sort("row")
+    log.select("user_id", "item_id", "row").write_parquet(FOLDER / "ml-1m-part.parquet")
     described = FOLDER / "ml-1m-titles.parquet"
     items.select("item_id", "title", "genres").write_parquet(described)
-    source = [str(FOLDER / "ml-1m-part.parquet"), "--order", "position", "--items", str(described)]
+    source = [str(FOLDER / "ml-1m-part.parquet"), "--order", "row", "--items", str(described)]
     seqrec("prepare", *source, "--out", str(part), "--overwrite")
     recipe = RECIPES / "ml1m-a" / "sasrec.yaml"
     name = "ml-1m-part"

@@ -75,7 +75,8 @@ def open_backbone(
                 f"{ADAPTER_KEY}={config.adapter}: has rows for the items of another catalog; name "
                 "the data that it was trained on"
             )
-        merge_adapter(load_adapter(model.base_model, Path(config.adapter)))
+        decoder: Any = model.base_model
+        merge_adapter(load_adapter(decoder, Path(config.adapter)))
     return LanguageModel(model, as_history_tokenizer(grown))
 
 

@@ -98,10 +98,10 @@ def mask_by_layer(
         dtype: of the masks.
     """
     config = model.config.get_text_config(decoder=True)
-    window = getattr(config, "sliding_window", None)
+    window: int | None = getattr(config, "sliding_window", None)
     layers = set(getattr(config, "layer_types", None) or [SLIDING if window else FULL])
     masks = {FULL: additive_mask(allowed, dtype)}
-    if SLIDING in layers:
+    if SLIDING in layers and window is not None:
         is_near = positions[:, :, None] - positions[:, None, :] < window
         masks[SLIDING] = additive_mask(allowed & is_near, dtype)
     return masks if len(layers) > 1 else masks[layers.pop()]

@@ -74,9 +74,10 @@ def _load_weights(
 ) -> PreTrainedModel:
     """Return the model with its own weights, every one of which must be there."""
     load: Any = AutoModelForCausalLM.from_pretrained
+    read_dtype = dtype if found.gguf_file is None else torch.float32  # which packed weights are
     files = {"gguf_file": found.gguf_file, "local_files_only": True, "use_safetensors": True}
     model, report = load(
-        found.folder, trust_remote_code=False, dtype=dtype, output_loading_info=True, **files
+        found.folder, trust_remote_code=False, dtype=read_dtype, output_loading_info=True, **files
     )
     missing = sorted(report["missing_keys"])
     if missing:
