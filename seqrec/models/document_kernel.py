@@ -78,6 +78,8 @@ def document_attention(
         segments = [(start, end, 0, 0) for start, end in pairwise(bounds)]
     groups = query.shape[1] // key.shape[1]
     settings = _Settings(groups, dropout, scaling, sliding_window, softcap)
+    if len(segments) == 1:
+        return _attend(query, key, value, settings).transpose(1, 2), None
     parts = [part[0].transpose(0, 1) for part in (query, key, value)]
     plan = _plan(tuple(segments), query.device)
     outputs = []
