@@ -14,6 +14,8 @@ from seqrec.models.adapters import (
     is_adapter,
     load_adapter,
     merge_adapter,
+    read_facts,
+    reset_adapter,
     save_adapter,
     weights_fingerprint,
 )
@@ -106,6 +108,30 @@ def test_an_adapter_is_saved_alone_and_loads_on_its_base(tmp_path):
     assert torch.equal(logits(again), logits(adapted))
     train(again)
     assert not torch.equal(logits(again), logits(adapted))
+
+
+def test_a_base_whose_replaced_rows_differ_is_the_same_base(tmp_path):
+    adapted = add_lora(tiny_llama(), rank=4, alpha=8, trainable_rows=NEW_ROWS)
+    train(adapted)
+    save_adapter(adapted, tmp_path, {"catalog_fingerprint": "of these items"})
+    assert read_facts(tmp_path)["catalog_fingerprint"] == "of these items"
+    for row, is_same in ((NEW_ROWS[0], True), (NEW_ROWS[0] - 1, False)):
+        base = tiny_llama()
+        with torch.no_grad():
+            base.get_input_embeddings().weight[row] = 3.0
+        if is_same:
+            assert torch.equal(logits(load_adapter(base, tmp_path)), logits(adapted))
+            continue
+        with pytest.raises(SeqRecError, match="an adapter of another base"):
+            load_adapter(base, tmp_path)
+
+
+def test_an_adapter_can_go_back_to_its_start():
+    adapted = add_lora(tiny_llama(), rank=4, alpha=8, trainable_rows=NEW_ROWS)
+    train(adapted)
+    assert not torch.equal(logits(adapted), logits(tiny_llama()))
+    reset_adapter(adapted)
+    assert torch.equal(logits(adapted), logits(tiny_llama()))
 
 
 def test_a_fingerprint_is_of_the_weights_below_the_adapter_in_any_precision():
