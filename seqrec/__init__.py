@@ -56,6 +56,8 @@ _HOMES = {
     "verify": "seqrec.jobs.verify",
     "fit": "seqrec.jobs.fit",
     "serve": "seqrec.jobs.serve",
+    "draft": "seqrec.jobs.draft",
+    "review": "seqrec.jobs.review",
     "demo": "seqrec.jobs.demo",
 }
 

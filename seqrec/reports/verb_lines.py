@@ -166,6 +166,41 @@ def extension_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def draft_lines(result: Mapping[str, Any]) -> list[str]:
+    """The drafts by source, and what they cost or are worth."""
+    sources = ", ".join(f"{count:,} by {name}" for name, count in result["by_source"].items())
+    lines = [f"{result['drafts']:,} drafts: {sources}"]
+    if "precision@5" in result:
+        lines.append(
+            f"{result['tags']:,} tags; precision@5 {result['precision@5']:.3f} on titles that were "
+            "left out in turn"
+        )
+    if result.get("refused"):
+        lines.append(f"{result['refused']:,} texts failed the check and were written again")
+    if result.get("resumed"):
+        lines.append(f"{result['resumed']:,} titles from an interrupted run")
+    return lines
+
+
+def review_lines(result: Mapping[str, Any]) -> list[str]:
+    """The reviews, how far reviewers agree, and what was moved."""
+    lines = [f"{result['reviews']:,} reviews of {result['drafts']:,} drafts"]
+    for one in result["agreement"]:
+        kappa = "undefined" if one["kappa"] is None else f"{one['kappa']:.2f}"
+        names = " and ".join(one["reviewers"])
+        lines.append(f"kappa of {names}: {kappa} ({one['num_drafts']:,} drafts)")
+    if "imported" in result:
+        lines.append(f"{result['imported']:,} reviews imported")
+        lines += [f"skipped: {count:,} {why}" for why, count in result["skipped"].items()]
+    if "records" in result:
+        lines.append(f"{result['records']:,} records")
+    if result["of_changed_drafts"]:
+        lines.append(f"{result['of_changed_drafts']:,} reviews of drafts that changed since")
+    if result["broken_lines"]:
+        lines.append(f"{result['broken_lines']:,} unfinished lines of the log skipped")
+    return lines
+
+
 def _settings_lines(baselines: Sequence[Mapping[str, Any]]) -> list[str]:
     """The name and settings of each baseline that has any, as an argument of ``evaluate``."""
     return [

@@ -1,0 +1,70 @@
+"""Builds the tagger of a prepared folder: features of its items, and the tags that people gave."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from seqrec.data.item_columns import find_text_columns, genre_matrix, item_texts
+from seqrec.data.item_table import ItemTable
+from seqrec.data.prepared import PreparedData
+from seqrec.data.splits import TRAIN
+from seqrec.drafts.behaviour import factorize_interactions
+from seqrec.drafts.tagger import Tagger, build_features, fit_tagger
+from seqrec.drafts.vocabulary import Vocabulary
+from seqrec.errors import SeqRecError
+from seqrec.models.text_cache import encode_cached
+from seqrec.models.text_encoder import TextEncoder
+
+TEXT_COLUMNS = ("title", "genres", "director", "keywords", "plot", "description", "summary")
+
+
+class TagModel(NamedTuple):
+    """A fitted tagger and the encoder of its texts."""
+
+    tagger: Tagger
+    fingerprint: str
+    """Of the encoder."""
+    columns: list[str]
+    """Columns of the items that it read."""
+
+
+def build_tagger(prepared: PreparedData, vocabulary: Vocabulary, encoder: str) -> TagModel:
+    """Return the tagger of a catalog.
+
+    It reads the items' texts, genres, and who watched them in training.
+
+    Raises:
+        SeqRecError: items without words, or an encoder that cannot be loaded.
+    """
+    items = prepared.items()
+    columns = find_text_columns(items, TEXT_COLUMNS)
+    if not columns:
+        raise SeqRecError(
+            f"{prepared.path}: the items have none of {', '.join(TEXT_COLUMNS)}; prepare with "
+            "--items"
+        )
+    opened = TextEncoder.from_pretrained(encoder)
+    texts = [text or "" for text in item_texts(items, columns, "--data")]
+    vectors = encode_cached(opened, texts)
+    of_tags = encode_cached(opened, vocabulary.tags)
+    features = build_features(vectors, list_blocks(prepared, ItemTable.build(items)))
+    tagger = fit_tagger(features, vectors @ of_tags.T, vocabulary.items, vocabulary.has_tag)
+    return TagModel(tagger, opened.fingerprint, columns)
+
+
+def list_blocks(prepared: PreparedData, table: ItemTable) -> list[Float[np.ndarray, "I G"]]:
+    """Return features of items beside their texts: genres, and vectors of who watched them."""
+    histories = prepared.histories()
+    users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
+    in_training = histories.split == TRAIN
+    watched = factorize_interactions(
+        users[in_training],
+        histories.items[in_training].astype(np.int64),
+        prepared.num_users,
+        prepared.num_items,
+    )
+    norms = np.linalg.norm(watched, axis=1, keepdims=True)
+    blocks = [watched / np.maximum(norms, 1e-9)]
+    genres = genre_matrix(table.items)
+    return blocks if genres is None else [*blocks, genres.astype(np.float64)]

@@ -1,0 +1,1 @@
+"""Drafts of tags and summaries for titles, which people review."""

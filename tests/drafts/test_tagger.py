@@ -1,0 +1,77 @@
+"""The tagger in a world where tags follow from features, and its precision by hand."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from seqrec.data.item_table import ItemTable
+from seqrec.drafts.behaviour import factorize_interactions
+from seqrec.drafts.tagger import fit_tagger, measure_precision
+from seqrec.drafts.vocabulary import read_vocabulary
+from seqrec.errors import SeqRecError
+
+
+def build_world(seed=0, items=160, tags=6):
+    """Items on directions of their tags, with noise; tag texts lie on the same directions."""
+    rng = np.random.default_rng(seed)
+    directions = np.linalg.qr(rng.standard_normal((24, tags)))[0].T
+    has_tag = rng.random((items, tags)) < 0.3
+    features = has_tag @ directions + 0.1 * rng.standard_normal((items, 24))
+    return features, features @ directions.T, has_tag
+
+
+def test_tags_that_follow_from_features_are_found_on_new_items():
+    features, similarities, has_tag = build_world()
+    tagged = np.arange(100)
+    tagger = fit_tagger(features, similarities, tagged, has_tag[:100])
+    new = slice(100, 160)
+    best = tagger.scores[new].argmax(axis=1)
+    is_right = has_tag[new][np.arange(60), best]
+    assert is_right[has_tag[new].any(axis=1)].mean() > 0.97
+    confidence = tagger.confidences[new]
+    assert confidence[has_tag[new]].mean() > 0.8 > 0.2 > confidence[~has_tag[new]].mean()
+    assert not np.any(tagger.neighbours[:100] == np.arange(100)[:, None])
+
+
+def test_precision_is_the_share_of_the_best_five():
+    scores = np.array([[6.0, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6]])
+    has_tag = np.array([[1, 0, 1, 0, 0, 1], [1, 0, 0, 0, 0, 0]], dtype=bool)
+    assert measure_precision(scores, has_tag) == pytest.approx((2 / 5 + 0 / 5) / 2)
+    assert measure_precision(scores, has_tag, top=6) == pytest.approx((3 / 6 + 1 / 6) / 2)
+
+
+def test_vectors_of_interactions_are_those_of_the_whole_decomposition():
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers(0, [30, 20], (200, 2)), axis=0)
+    users, items = pairs.T
+    dense = np.zeros((30, 20))
+    dense[users, items] = 1
+    dense /= np.sqrt(dense.sum(axis=1, keepdims=True).clip(1) * dense.sum(axis=0).clip(1))
+    found = factorize_interactions(users, items, 30, 20, width=5)
+    _, sizes, directions = np.linalg.svd(dense, full_matrices=False)
+    expected = (directions.T * sizes)[:, :5]
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
+
+
+def test_a_vocabulary_is_read_in_both_forms(tmp_path):
+    table = ItemTable.build(pl.DataFrame({"item_id": ["a", "b", "c"]}))
+    rows = [("a", "Heist"), ("b", "heist "), ("b", "pixar"), ("c", "pixar"), ("x", "pixar")]
+    pl.DataFrame(rows, schema=["item_id", "tag"], orient="row").write_csv(tmp_path / "tags.csv")
+    lists = pl.DataFrame(
+        {"item_id": ["a", "b", "c"], "tags": [["heist"], ["heist", "pixar"], ["pixar"]]}
+    )
+    lists.write_ndjson(tmp_path / "tags.jsonl")
+    for name in ("tags.csv", "tags.jsonl"):
+        found = read_vocabulary(tmp_path / name, table)
+        assert found.tags == ["heist", "pixar"] and found.items.tolist() == [0, 1, 2]
+        assert found.has_tag.tolist() == [[True, False], [True, True], [False, True]]
+    pl.DataFrame({"item_id": ["a"], "tag": ["alone"]}).write_csv(tmp_path / "one.csv")
+    with pytest.raises(SeqRecError, match="none of its 1 tags is given to 2 items"):
+        read_vocabulary(tmp_path / "one.csv", table)
+    with pytest.raises(SeqRecError, match="needs the columns item_id and tag"):
+        read_vocabulary(_write_ids(tmp_path / "ids.csv"), table)
+
+
+def _write_ids(file):
+    pl.DataFrame({"item_id": ["a"]}).write_csv(file)
+    return file
