@@ -13,10 +13,10 @@ from typer.exceptions import TyperException
 
 import seqrec
 from seqrec.cli.data import datasets, prepare
+from seqrec.cli.drafts import draft, review
 from seqrec.cli.evaluation import evaluate
 from seqrec.cli.export import export
 from seqrec.cli.extension import extend
-from seqrec.cli.review import draft, review
 from seqrec.cli.serve import serve
 from seqrec.cli.serving import recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
