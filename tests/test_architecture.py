@@ -49,7 +49,7 @@ LOWER = {
     "rl": {"data", "tokens", "losses", "models", "evaluation", "training"},
 }
 LOWER["verification"] = {"data", "tokens", "models", "retrieval", "ranking"}
-LOWER["serving"] = {"seqrec", "data", "ranking"}
+LOWER["serving"] = {"seqrec", "data", "ranking", "search"}
 UPPER = {"verification", "serving"}
 """Rooms that only verbs use."""
 LOWER["builders"] = {*LOWER} - {"outputs", "retrieval", "reports"} - UPPER | {"config"}

@@ -2,12 +2,14 @@
 
 Item vectors are drawn around a thousandth as many centres, with norms that differ by half; the
 decoder has random weights, so a state lies near the last items of its history. Nothing is learned:
-only the work of ranking is real. An HNSW index is built once and kept.
+only the work of ranking is real. An HNSW index is built once and kept; ``build`` goes on where it
+was stopped.
 """
 
 import argparse
 from pathlib import Path
 
+import faiss
 import numpy as np
 import polars as pl
 import torch
@@ -17,7 +19,7 @@ from benchmarks.engine.prepared import FOLDER
 from seqrec.data.catalog import catalog_fingerprint
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.ranking.recommender import Recommender
-from seqrec.retrieval.index import build_index
+from seqrec.retrieval.index import ItemIndex, build_index
 from seqrec.retrieval.index_folder import save_index
 from seqrec.tokens.item_blocks import OneTokenItems
 from seqrec.tokens.tokenizer import ItemTokens
@@ -27,7 +29,10 @@ FIRST_TOKEN = 2
 ITEMS_PER_CENTRE = 1000
 NOISE, NORM_SPREAD = 0.6, 0.2
 SEED = 0
+PARTIAL = "partial.faiss"
 CHUNK = 1 << 20
+PART_ITEMS = 40_000
+"""Items of an index between two saves."""
 
 
 def simulate_vectors(num_items: int) -> torch.Tensor:
@@ -100,12 +105,29 @@ def index_folder(recommender: Recommender) -> Path:
     if not (folder / "index.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_index(
-            build_index(recommender.item_embeddings(), "hnsw"),
+            ItemIndex("hnsw", build_in_parts(recommender.item_embeddings(), folder)),
             folder,
             catalog_fingerprint=recommender.catalog_fingerprint,
             model_fingerprint=recommender.fingerprint,
         )
+        (folder / PARTIAL).unlink(missing_ok=True)
     return folder
+
+
+def build_in_parts(vectors: np.ndarray, folder: Path) -> faiss.Index:
+    """Return an HNSW index, saved after every part."""
+    file = folder / PARTIAL
+    if file.exists():
+        index = faiss.read_index(str(file))
+    else:
+        index = build_index(vectors[:PART_ITEMS], "hnsw").faiss_index
+    while index.ntotal < len(vectors):
+        index.add(vectors[index.ntotal : index.ntotal + PART_ITEMS])
+        new = file.with_suffix(".new")
+        faiss.write_index(index, str(new))
+        new.replace(file)
+        print(f"{index.ntotal:,} of {len(vectors):,}", flush=True)
+    return index
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqrec.builders.named_models import NamedModel
+from seqrec.builders.text_search import build_text_search
 from seqrec.config.defaults import SERVE
 from seqrec.errors import SeqRecError
 from seqrec.files import read_text
@@ -56,7 +57,14 @@ def load_model(
     else:
         retrieval = FLAT
     kind = retrieval if retrieval in (FLAT, HNSW) else "store"
-    return LoadedModel(name, served, _get_fingerprint(served), _get_version(served), kind)
+    return LoadedModel(
+        name,
+        served,
+        _get_fingerprint(served),
+        _get_version(served),
+        kind,
+        open_text=build_text_search,
+    )
 
 
 def follow_pointer(path: Path) -> Path:

@@ -56,6 +56,15 @@ class RequestReading:
             "items": list(self.items),
             "excluded_items": list(self.excluded_items),
             "where": self.where,
+            "conditions": [
+                {
+                    "column": one.column,
+                    "operator": one.operator,
+                    "value": one.value,
+                    "is_excluded": one.is_excluded,
+                }
+                for one in self.conditions
+            ],
             "text": self.text,
             "notes": list(self.notes),
         }

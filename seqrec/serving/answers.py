@@ -25,6 +25,29 @@ class ListedItem(Item):
 
     rank: int
     score: float
+    without: str | None = Field(
+        None, description="Conditions of a request in words that the item does not fulfil."
+    )
+
+
+class ReadCondition(BaseModel):
+    """A condition on a column of the items."""
+
+    column: str
+    operator: str
+    value: str | int | float
+    is_excluded: bool = Field(description="The condition may not hold.")
+
+
+class ReadRequest(BaseModel):
+    """The reading of a request in words."""
+
+    items: list[str] = Field(description="Items that it names; they follow the history.")
+    excluded_items: list[str] = Field(description="Items that it rejects.")
+    where: str | None = Field(description="All conditions.")
+    conditions: list[ReadCondition]
+    text: str = Field(description="The words that are no condition.")
+    notes: list[str] = Field(description="Words that were not understood.")
 
 
 class RecommendedList(BaseModel):
@@ -38,6 +61,10 @@ class RecommendedList(BaseModel):
     notes: list[str]
     k: int
     recommendations: list[ListedItem]
+    request: ReadRequest | None = Field(
+        None, description="The reading of the words, which is the next turn's previous."
+    )
+    understood: str | None = Field(None, description="The reading in one line.")
 
 
 class RecommendAnswer(BaseModel):

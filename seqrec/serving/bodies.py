@@ -2,45 +2,33 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
 from seqrec.serving.conditions import check_condition
+from seqrec.serving.field_types import (
+    Body,
+    Features,
+    History,
+    Id,
+    Ids,
+    ListLength,
+    ModelName,
+    Text,
+    User,
+    Where,
+    Words,
+)
 from seqrec.serving.limits import (
-    MAX_EVENTS,
     MAX_EXPLAINED,
     MAX_HISTORIES,
-    MAX_IDS,
     MAX_K,
-    MAX_KEYS,
-    MAX_LETTERS,
     MAX_RULES,
     MAX_SENTENCES,
 )
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
-Whole = Annotated[StrictInt, Field(ge=-(1 << 63), lt=1 << 63)]
-Id = Text | Whole
-Scalar = Annotated[str, StringConstraints(max_length=MAX_LETTERS)] | bool | Whole | float | None
-Event = Id | Annotated[dict[Text, Scalar], Field(min_length=1, max_length=MAX_KEYS)]
-History = Annotated[list[Event], Field(max_length=MAX_EVENTS)]
-Ids = Annotated[list[Id], Field(max_length=MAX_IDS)]
-User = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_LETTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
-ListLength = Annotated[int, Field(ge=1, le=MAX_K, strict=True)]
-Features = Annotated[dict[Text, Scalar], Field(max_length=MAX_KEYS)]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
-Where = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
-"""Checked by ``check_condition`` where it is used."""
-
-
-class Body(BaseModel):
-    """A body: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from seqrec.serving.reading_body import ReadingBody
 
 
 class Restricted(Body):
@@ -89,13 +77,19 @@ class Histories(Body):
 
     @model_validator(mode="after")
     def _check_histories(self) -> "Histories":
+        is_whole = self.user is not None or self.may_be_empty
         if (self.history is None) == (self.histories is None) and not (
-            self.history is None and self.user is not None
+            self.history is None and is_whole
         ):
             raise ValueError("give history, or histories")
         if self.histories is not None and self.user is not None:
             raise ValueError("user: is of one history; leave it out, or give history")
         return self
+
+    @property
+    def may_be_empty(self) -> bool:
+        """True for a request that says enough without a history."""
+        return False
 
     def list_histories(self) -> list[list[Any]]:
         """Return the histories, with ids as they were given."""
@@ -117,23 +111,51 @@ class RecommendBody(Histories, Restricted):
         [], description="ITEM or ITEM:RANK: items that stand in every list."
     )
     plan: bool = Field(False, description="Predict features of the next item first.")
+    text: Words | None = Field(
+        None,
+        description="A request in words, with one history or without: it may name items, genres, "
+        "people, years and lengths, and say what items should be about.",
+    )
+    previous: ReadingBody | None = Field(
+        None,
+        description="The request of the answer to the turn before, perhaps edited: text goes on "
+        "from it, and an empty text repeats it.",
+    )
+    shown: Ids = Field([], description="Ids that were listed for it: 'like the second one'.")
+
+    @model_validator(mode="after")
+    def _check_text(self) -> "RecommendBody":
+        if self.is_in_words and self.histories is not None:
+            raise ValueError("text: goes with one history; leave out histories")
+        if self.shown and self.previous is None:
+            raise ValueError("shown: goes with previous")
+        return self
+
+    @property
+    def may_be_empty(self) -> bool:
+        return self.is_in_words
+
+    @property
+    def is_in_words(self) -> bool:
+        """True for a request in words, or for one that repeats its reading."""
+        return self.text is not None or self.previous is not None
 
     def build_requests(self, histories: list[list[Any]]) -> list[ListRequest]:
         """Return the requests for lists after some histories."""
-        options = ListOptions(
-            for_one(self.allow),
-            for_one(self.exclude),
-            for_one(self.candidates),
-            self.condition,
-            self.mmr,
-            self.max_per,
-            self.pin,
-        )
+        own = for_one(self.allow), for_one(self.exclude), for_one(self.candidates)
+        return [self._build_request(history, *own) for history in histories]
+
+    def build_request_in_words(self, history: list[Any]) -> ListRequest:
+        """Return the request for a list to which words add conditions."""
+        return self._build_request(history, self.allow, self.exclude, self.candidates)
+
+    def _build_request(
+        self, history: list[Any], allow: Any, exclude: Any, candidates: Any
+    ) -> ListRequest:
+        rules = self.condition, self.mmr, self.max_per, self.pin
+        options = ListOptions(allow, exclude, candidates, *rules)
         reading = Reading(self.features, self.plan)
-        return [
-            ListRequest(history, self.k, self.exclude_seen, options, reading)
-            for history in histories
-        ]
+        return ListRequest(history, self.k, self.exclude_seen, options, reading)
 
 
 class SimilarBody(Restricted):

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from seqrec.serving.bodies import Body
+from seqrec.serving.field_types import Body
 
 JSON_TYPE = "application/json"
 NO_OBJECT = "model_type"

@@ -7,6 +7,10 @@ MAX_KEYS = 64
 """Features of an event, and conditions of a request."""
 MAX_LETTERS = 512
 """Letters of an id, a feature's value, a condition or a search."""
+MAX_TEXT = 2000
+"""Letters of a request in words."""
+MAX_CONDITIONS = 32
+"""Conditions of such a request."""
 MAX_K = 1000
 MAX_IDS = 10_000
 """Ids of an allow-, exclude- or candidate list."""

@@ -17,6 +17,7 @@ from seqrec.ranking.explained import Explainer
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.ranking.served import Served
+from seqrec.ranking.text_requests import TextSearch
 from seqrec.serving.title_search import TitleSearch
 
 SEARCHED_AT_ONCE = 1_000_000
@@ -34,6 +35,8 @@ class LoadedModel:
     version: str
     """A hash of everything that was loaded: equal versions answer equally."""
     retrieval: str = "flat"
+    open_text: Callable[[Served], TextSearch] | None = None
+    """Returns the search that answers requests in words; None: there is none."""
     loaded_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @cached_property

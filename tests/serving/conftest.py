@@ -20,7 +20,8 @@ from tests.conftest import save_small_model
 from tests.serving.webdriver import find_programs
 
 # The page is driven where a browser is installed (Debian: chromium, chromium-driver).
-collect_ignore = [] if find_programs() else ["test_page_in_a_browser.py"]
+IN_A_BROWSER = ["test_page_in_a_browser.py", "test_words_in_a_browser.py"]
+collect_ignore = [] if find_programs() else IN_A_BROWSER
 
 TITLES = [f"Film {item}" for item in range(100)]
 TITLES[7], TITLES[8] = "Amélie (2001)", "<script>alert(1)</script>"

@@ -14,6 +14,7 @@ const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
 /** The list of a model after the history, and the genres of its items. */
 export async function fetchList(model, signal) {
   const body = { model, history: state.history, k: state.k };
+  if (state.reading) body.previous = state.reading;
   if (state.genre) body.where = `genres contains ${quoted(state.genre)}`;
   const answer = await post("recommend", body, signal);
   const [list] = answer.lists;
@@ -30,7 +31,7 @@ export async function fetchList(model, signal) {
 export async function fetchEvidence(list, signal) {
   const item_ids = list.recommendations.slice(0, MOST).map((row) => row.item_id);
   if (!list.history.length || !item_ids.length) return null;
-  const history = state.history;
+  const history = [...state.history, ...(state.reading?.items ?? [])];
   const answer = await post("explain", { model: list.model, history, item_ids }, signal);
   const byItem = new Map(answer.items.map((item) => [item.item_id, item]));
   return { counting: answer.counting, byItem };
@@ -81,7 +82,9 @@ function listRow(list, row, other, next) {
       reason,
     ),
     h("div", { className: "marks" },
-      isHit ? badge("hit", "✓ next", "The user watched it next") : null, movement(row, other)),
+      isHit ? badge("hit", "✓ next", "The user watched it next") : null,
+      row.without ? badge("only", "fits in part", `Does not fulfil: ${row.without}`) : null,
+      movement(row, other)),
     why,
     panel,
   );

@@ -8,6 +8,7 @@ import { startSearch } from "./search.js";
 import { change, onChange, read, state } from "./state.js";
 import { readUser, showUser, startUsers } from "./user.js";
 import { learnTitles, showWatched, startWatched } from "./watched.js";
+import { rememberShown, showReading, startWords } from "./words.js";
 
 const MAX_K = 50;
 const STEP_K = 10;
@@ -35,6 +36,8 @@ async function update() {
     if (own.signal.aborted) return;
     for (const list of lists) learnTitles(list.history);
     showWatched();
+    showReading();
+    rememberShown(lists[0]);
     showLists(lists, next);
     showUser(new Set(lists.flatMap((list) => list.recommendations.map((row) => row.item_id))));
     showIdentity(lists);
@@ -103,6 +106,7 @@ async function restart() {
 async function start() {
   startSearch();
   startWatched();
+  startWords(tell);
   try {
     models = (await get("models")).models;
     await Promise.all([startUsers(), startEvaluation()]);

@@ -2,7 +2,10 @@
 
 const FIRST_K = 10;
 
-export const state = { history: [], a: "", b: "", genre: "", user: "", at: null, k: FIRST_K };
+const initial = () => (
+  { history: [], a: "", b: "", genre: "", user: "", at: null, k: FIRST_K, reading: null });
+
+export const state = initial();
 
 const listeners = [];
 
@@ -30,6 +33,7 @@ export function write() {
   for (const key of ["a", "b", "genre"]) {
     if (state[key]) add(key, encodeURIComponent(state[key]));
   }
+  if (state.reading) add("r", encodeURIComponent(JSON.stringify(state.reading)));
   if (state.k !== FIRST_K) add("k", state.k);
   return parts.length ? `#${parts.join("&")}` : "";
 }
@@ -42,15 +46,27 @@ function decode(text) {
   }
 }
 
+/** The reading of a request in words; null for what is none. */
+function readReading(text) {
+  try {
+    const { items, excluded_items, conditions, text: words } = JSON.parse(decode(text));
+    const isWhole = [items, excluded_items, conditions].every(Array.isArray);
+    return isWhole ? { items, excluded_items, conditions, text: String(words) } : null;
+  } catch {
+    return null;
+  }
+}
+
 const wholeNumber = (text) => (/^\d{1,6}$/.test(text) ? Number(text) : null);
 
 /** Read the fields of an address; unknown ones are left out. */
 export function read() {
-  const fields = { history: [], a: "", b: "", genre: "", user: "", at: null, k: FIRST_K };
+  const fields = initial();
   for (const part of location.hash.slice(1).split("&")) {
     const cut = part.indexOf("=");
     const [key, value] = [part.slice(0, cut), part.slice(cut + 1)];
     if (key === "h") fields.history = value.split(",").map(decode).filter(Boolean);
+    else if (key === "r") fields.reading = readReading(value);
     else if (key === "at") fields.at = wholeNumber(value);
     else if (key === "k") fields.k = Math.min(Math.max(wholeNumber(value) ?? FIRST_K, 1), 100);
     else if (["a", "b", "genre", "user"].includes(key)) fields[key] = decode(value);

@@ -13,6 +13,8 @@ export function learnTitles(items) {
   for (const { item_id, title } of items) titles.set(item_id, title);
 }
 
+export const getTitle = (id) => titles.get(id) ?? id;
+
 const without = (place) => state.history.filter((_, number) => number !== place);
 
 function remove(place) {
@@ -24,7 +26,7 @@ function remove(place) {
 }
 
 function chip(id, place) {
-  const title = titles.get(id) ?? id;
+  const title = getTitle(id);
   return h(
     "li",
     { className: titles.has(id) ? "" : "unknown" },

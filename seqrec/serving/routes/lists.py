@@ -29,7 +29,7 @@ def build_list_routes(context: Context) -> APIRouter:
         histories = body.list_histories()
         if body.user is not None and context.users is not None:
             histories = [await context.users.add(body.user, histories[0])]
-        elif body.history is None and body.histories is None:
+        elif body.history is None and body.histories is None and not body.may_be_empty:
             raise SeqRecError("history: this server stores none; send the whole history")
         fields: dict[str, Any] = {"model": slot.name, "histories": len(histories)}
         if body.user is not None:
@@ -43,8 +43,23 @@ def build_list_routes(context: Context) -> APIRouter:
     async def recommend(body: RecommendBody, request: Request) -> Any:
         """List the next items after each history."""
         slot, histories = await choose(request, body, body.model)
+        if body.is_in_words:
+            return JsonResponse(await answer_in_words(slot, body, histories[0]))
         requests = body.build_requests(histories)
         return JsonResponse(await context.engine.run(slot, requests, _add_model, seconds))
+
+    async def answer_in_words(slot: ModelSlot, body: RecommendBody, history: list[Any]) -> Any:
+        """Return the list that a request in words gets, by the model of now."""
+        model = slot.current
+        search = await context.texts.get(model, seconds)
+        asked = body.build_request_in_words(history)
+        previous = None if body.previous is None else body.previous.build(model.served.table)
+        shown = [get_id_text(item_id) for item_id in body.shown]
+
+        def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            return _add_model(model, [search.answer(body.text or "", asked, previous, shown)])
+
+        return await context.engine.run(slot, [], answer, seconds)
 
     @router.post("/similar", response_model=SimilarAnswer)
     async def similar(body: SimilarBody, request: Request) -> Any:

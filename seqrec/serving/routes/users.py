@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 
 from seqrec.serving.answers import ERRORS, StatusAnswer, UserAnswer
-from seqrec.serving.bodies import User
 from seqrec.serving.context import Context, JsonResponse
 from seqrec.serving.errors import refuse
+from seqrec.serving.field_types import User
 
 UserPath = Annotated[User, Path(description="The user's id.")]
 

@@ -1,0 +1,102 @@
+"""Requests in words over HTTP against the library's answers to them."""
+
+import pytest
+
+from seqrec.builders.text_search import build_text_search
+from seqrec.ranking.request_batches import ListRequest
+
+WORDS = "a comedy after 2000 like Amélie"
+
+
+@pytest.fixture
+def ask(client):
+    """A function that sends a request in words and returns its list."""
+
+    def send(**body):
+        response = client.post("/recommend", json=body)
+        assert response.status_code == 200, response.text
+        (found,) = response.json()["lists"]
+        return found
+
+    return send
+
+
+def test_a_request_in_words_is_answered_as_by_the_library(ask, recommender):
+    search = build_text_search(recommender.serve())
+    found = ask(text=WORDS, history=["t3"], k=7, exclude=["t61"])
+    options = ListRequest(["t3"], 7)
+    wanted = search.answer(WORDS, options)
+    assert found["request"] == wanted["request"] and found["understood"] == wanted["understood"]
+    assert found["request"]["items"] == ["t7"] and found["request"]["text"] == ""
+    assert found["request"]["where"] == "genres contains 'comedy' AND year > 2000"
+    listed = [row["item_id"] for row in found["recommendations"]]
+    assert "t61" not in listed
+    assert (
+        listed[:5]
+        == [row["item_id"] for row in wanted["recommendations"] if row["item_id"] != "t61"][:5]
+    )
+    assert [one["item_id"] for one in found["history"]] == ["t3", "t7"]
+
+
+def test_soft_words_count_and_what_fits_in_part_says_so(ask, recommender):
+    search = build_text_search(recommender.serve())
+    for text in ("something about a film called 42", "a comedy from 2047 and 2048"):
+        wanted, found = search.answer(text, ListRequest([], 4)), ask(text=text, k=4)
+        for own, other in zip(found["recommendations"], wanted["recommendations"], strict=True):
+            assert own["item_id"] == other["item_id"]
+            assert own["score"] == pytest.approx(other["score"], rel=1e-4)
+            assert own.get("without") == other.get("without")
+        assert found["notes"] == wanted["notes"]
+
+
+def test_a_conversation_is_kept_by_the_client(ask):
+    first = ask(text="a comedy after 2000", k=4)
+    shown = [row["item_id"] for row in first["recommendations"]]
+    second = ask(text="like the second one", previous=first["request"], shown=shown)
+    assert second["request"]["items"] == [shown[1]]
+    assert second["request"]["conditions"] == first["request"]["conditions"]
+    same = ask(text="", previous=first["request"], k=4)
+    assert [row["item_id"] for row in same["recommendations"]] == shown
+    edited = first["request"] | {
+        "conditions": [{"column": "year", "operator": "<=", "value": 1953, "is_excluded": False}]
+    }
+    found = ask(previous=edited, k=4)
+    years = {f"t{item}": 1950 + item for item in range(100)}
+    assert [years[row["item_id"]] <= 1953 for row in found["recommendations"]] == [True] * 4
+    assert found["request"]["where"] == "year <= 1953"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "cause"),
+    [
+        ({"text": "x", "histories": [["t1"]]}, 422, "leave out histories"),
+        ({"shown": ["t1"], "history": []}, 422, "shown: goes with previous"),
+        ({"text": "x" * 2001}, 422, "text"),
+        ({"previous": {"conditions": [["year", "=", 1]]}}, 422, "previous.conditions.0"),
+        ({"previous": {"trusted": True}}, 422, "previous.trusted"),
+        (
+            {"previous": {"conditions": [{"column": "year", "operator": "||", "value": 1}]}},
+            422,
+            "operator",
+        ),
+        (
+            {"previous": {"conditions": [{"column": "no", "operator": "=", "value": 1}]}},
+            400,
+            "no such column",
+        ),
+        (
+            {
+                "previous": {
+                    "conditions": [
+                        {"column": 'a" || lpad("title', "operator": "=", "value": 1},
+                    ]
+                }
+            },
+            400,
+            "not allowed",
+        ),
+    ],
+)
+def test_what_is_no_reading_is_refused(client, body, status, cause):
+    refused = client.post("/recommend", json=body)
+    assert refused.status_code == status and cause in refused.json()["detail"], refused.text
