@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine.plots import CATALOGS_FILE, PEERS_FILE
+from benchmarks.engine.plots import CATALOGS_FILE, PEERS_FILE, SIZES_FILE
 from benchmarks.engine.rows import RESULTS, read
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -22,7 +22,7 @@ FILES = {
     "distillation.json": None,
     "language.json": None,
     "stores.json": None,
-    "serving.json": None,
+    "serving.json": SIZES_FILE,
     "engine.json": CATALOGS_FILE,
     "peers.json": PEERS_FILE,
 }
@@ -78,7 +78,10 @@ TITLES = {
     "store-lists": "Vector stores: lists of MovieLens-1M",
     "store-million": "Vector stores: a million simulated titles",
     "throughput": "Server: requests a second",
-    "sizes": "Server: latency by size of the catalog",
+    "titles-1e4": "Server: latency over 10,000 titles",
+    "titles-1e5": "Server: latency over 100,000 titles",
+    "titles-1e6": "Server: latency over a million titles",
+    "titles-1e7": "Server: latency over ten million titles",
     "endurance": "Server: a long load, every answer checked",
     "reloads": "Server: reloads under load",
     "ends": "Server: SIGTERM under load",

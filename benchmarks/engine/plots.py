@@ -9,12 +9,14 @@ from matplotlib.ticker import NullFormatter
 
 from benchmarks.engine.rows import read
 
-CATALOGS_FILE, PEERS_FILE = "catalogs.png", "peers.png"
+CATALOGS_FILE, PEERS_FILE, SIZES_FILE = "catalogs.png", "peers.png", "serving.png"
 COLOURS = {"full": "#1f5fa8", "sampled": "#c8642b"}
 LABELS = {
     "full": "full cross-entropy",
     "sampled": "sampled softmax, 512 negatives, sparse rows",
 }
+RETRIEVALS = {"flat": "exact", "hnsw": "HNSW"}
+RETRIEVAL_COLOURS = {"flat": "#1f5fa8", "hnsw": "#c8642b"}
 BAR_COLOUR = "#1f5fa8"
 
 
@@ -23,6 +25,7 @@ def write_plots(folder: Path) -> None:
     figures = {
         CATALOGS_FILE: catalogs(_rows(folder / "engine.json")),
         PEERS_FILE: ratios(_rows(folder / "peers.json")),
+        SIZES_FILE: latencies(_rows(folder / "serving.json")),
     }
     for name, figure in figures.items():
         if figure is not None:
@@ -60,6 +63,32 @@ def catalogs(rows: Sequence[dict[str, Any]]) -> Figure | None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     figure.suptitle(f"A training step of {most:,} targets, width 64", fontsize=10)
+    return figure
+
+
+def latencies(rows: Sequence[dict[str, Any]]) -> Figure | None:
+    """Latency of one history against the size of the catalog, by retrieval."""
+    rows = [row for row in rows if "retrieval" in row["facts"] and row["value"] is not None]
+    if not rows:
+        return None
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for retrieval, label in RETRIEVALS.items():
+        own = [row for row in rows if row["facts"]["retrieval"] == retrieval]
+        own.sort(key=lambda row: row["facts"]["num_items"])
+        sizes = [row["facts"]["num_items"] for row in own]
+        colour = RETRIEVAL_COLOURS[retrieval]
+        p99, p50 = [row["value"] for row in own], [row["facts"]["p50_ms"] for row in own]
+        axis.plot(sizes, p99, "o-", color=colour, label=f"{label}, p99")
+        axis.plot(sizes, p50, "o--", color=colour, alpha=0.6, label=f"{label}, p50")
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.set_xlabel("titles of the catalog")
+    axis.set_ylabel("latency of one history (ms)")
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8)
     return figure
 
 

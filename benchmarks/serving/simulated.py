@@ -29,6 +29,8 @@ FIRST_TOKEN = 2
 ITEMS_PER_CENTRE = 1000
 NOISE, NORM_SPREAD = 0.6, 0.2
 SEED = 0
+TIMEOUT = 60.0
+"""Seconds of a request: exact lists of twenty histories over the largest catalogs take some."""
 PARTIAL = "partial.faiss"
 CHUNK = 1 << 20
 PART_ITEMS = 40_000
@@ -148,6 +150,7 @@ def main() -> None:
         port=0,
         retrieval=retrieval,
         access_log=False,
+        timeout=TIMEOUT,
         say=lambda line: print(line, flush=True),
     )
 

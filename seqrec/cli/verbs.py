@@ -17,8 +17,8 @@ from seqrec.cli.drafts import draft, review
 from seqrec.cli.evaluation import evaluate
 from seqrec.cli.export import export
 from seqrec.cli.extension import extend
+from seqrec.cli.recommend import recommend
 from seqrec.cli.serve import serve
-from seqrec.cli.serving import recommend
 from seqrec.cli.streams import discard_unwritten, open_streams, results_alone
 from seqrec.cli.training import demo, train, tune
 from seqrec.cli.training_data import cache, pairs

@@ -41,6 +41,7 @@ class _Waiting(Generic[P, R]):
     deadline: float
     """In seconds of ``time.monotonic``."""
     future: "asyncio.Future[R]"
+    is_long: bool
 
 
 class Batcher(Generic[P, R]):
@@ -116,13 +117,14 @@ class Batcher(Generic[P, R]):
             await asyncio.sleep(0.01)
         self._thread.shutdown()
 
-    async def submit(self, payload: P, size: int, seconds: float) -> R:
+    async def submit(self, payload: P, size: int, seconds: float, *, is_long: bool = False) -> R:
         """Return the result of a piece of work.
 
         Args:
             payload: the work.
             size: how much of a batch it takes.
             seconds: time within which it must be answered.
+            is_long: it may take long, and says nothing about other batches.
 
         Raises:
             QueueFullError: too much work waits, or it takes too long.
@@ -136,7 +138,9 @@ class Batcher(Generic[P, R]):
         if not self.can_answer(0, seconds):
             raise QueueFullError
         deadline = time.monotonic() + seconds
-        work: _Waiting[P, R] = _Waiting(payload, size, deadline, self._loop.create_future())
+        work: _Waiting[P, R] = _Waiting(
+            payload, size, deadline, self._loop.create_future(), is_long
+        )
         self._waiting.append(work)
         self._waiting_size += size
         if not self._is_busy:
@@ -152,9 +156,10 @@ class Batcher(Generic[P, R]):
     def _run_next(self) -> None:
         """Compute the next batch, here or in the thread."""
         batch = self._take()
+        is_long = any(work.is_long for work in batch)
         if not batch:
             self._is_busy = False
-        elif self._batch_seconds <= self._quick_seconds:
+        elif self._batch_seconds <= self._quick_seconds and not is_long:
             self._finish(batch, self._compute(batch))
         else:
             task = self._loop.run_in_executor(self._thread, self._compute, batch)
@@ -181,7 +186,8 @@ class Batcher(Generic[P, R]):
             results = self._answer([work.payload for work in batch])
         except Exception as error:
             results = [error] * len(batch)
-        self._batch_seconds += RECENT_SHARE * (time.monotonic() - started - self._batch_seconds)
+        if not any(work.is_long for work in batch):
+            self._batch_seconds += RECENT_SHARE * (time.monotonic() - started - self._batch_seconds)
         return results
 
     def _finish(self, batch: Sequence[_Waiting[P, R]], results: Sequence[R | Exception]) -> None:

@@ -42,15 +42,21 @@ class Engine:
         self.can_answer = self._batcher.can_answer
 
     async def run(
-        self, slot: ModelSlot, requests: Sequence[ListRequest], finish: Finish, seconds: float
+        self,
+        slot: ModelSlot,
+        requests: Sequence[ListRequest],
+        finish: Finish,
+        seconds: float,
+        *,
+        is_long: bool = False,
     ) -> Any:
-        """Return the result of work; see ``Batcher.submit`` for refusals.
+        """Return the result of work; arguments and refusals as those of ``Batcher.submit``.
 
         Raises:
             SeqRecError: a mistake in the request.
         """
         work = Work(slot, requests, finish)
-        return await self._batcher.submit(work, max(len(requests), 1), seconds)
+        return await self._batcher.submit(work, max(len(requests), 1), seconds, is_long=is_long)
 
     def _answer(self, batch: Sequence[Work]) -> list[Any]:
         """Return the result of every piece of work, or its error."""

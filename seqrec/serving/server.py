@@ -13,6 +13,7 @@ import uvicorn
 
 from seqrec.errors import SeqRecError
 from seqrec.serving.context import Context
+from seqrec.serving.last_connections import keep_connections_away
 from seqrec.serving.limits import (
     DRAIN_SECONDS,
     KEEP_ALIVE_SECONDS,
@@ -71,6 +72,7 @@ class Server(uvicorn.Server):
         self._context = context
         self._say_started = say_started
         self._leaves_at: float | None = None
+        self._is_closed = False
         self._num_settled = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -88,15 +90,16 @@ class Server(uvicorn.Server):
         """Accept no more connections some time after the end began.
 
         Until then each answer closes its connection, so that none is closed on which a client
-        has just sent a request. Shortly before, the system stops to queue new connections: those
-        that it queued would be reset with the socket.
+        has just sent a request. Shortly before, new connections are kept out of the system's
+        queue: those in it would be reset with the socket.
         """
         if self._context.state.is_draining:
             if self._leaves_at is None:
                 self._leaves_at = time.monotonic() + self._context.settings.drain_seconds
             left = self._leaves_at - time.monotonic()
-            if left < LAST_SECONDS:
-                self._bound.listen(0)
+            if left < LAST_SECONDS and not self._is_closed:
+                self._is_closed = True
+                keep_connections_away(self._bound)
             self.should_exit |= left <= 0
         elif counter % POINTER_TICKS == 0:
             watch_pointers(self._context.pool, self._context.metrics)
@@ -120,18 +123,9 @@ class Server(uvicorn.Server):
         reload_all(self._context.pool, self._context.metrics)
 
 
-def run_server(
-    app: Any, bound: socket.socket, context: Context, say_started: Callable[[], None]
-) -> None:
-    """Answer requests until a signal ends it.
-
-    Args:
-        app: the application.
-        bound: the socket that it listens on.
-        context: what its routes share.
-        say_started: called once it listens.
-    """
-    config = uvicorn.Config(
+def build_config(app: Any) -> uvicorn.Config:
+    """Return the settings of uvicorn for an application."""
+    return uvicorn.Config(
         app,
         http=TimedProtocol,
         loop="uvloop",
@@ -145,4 +139,18 @@ def run_server(
         timeout_graceful_shutdown=DRAIN_SECONDS,
         proxy_headers=False,
     )
+
+
+def run_server(
+    app: Any, bound: socket.socket, context: Context, say_started: Callable[[], None]
+) -> None:
+    """Answer requests until a signal ends it.
+
+    Args:
+        app: the application.
+        bound: the socket that it listens on.
+        context: what its routes share.
+        say_started: called once it listens.
+    """
+    config = build_config(app)
     Server(config, bound, context, say_started).run(sockets=[bound])

@@ -7,7 +7,7 @@ import uvicorn
 
 from seqrec.ranking.recommender import Recommender
 from seqrec.serving.app import build_app
-from seqrec.serving.server import format_url, open_socket
+from seqrec.serving.server import build_config, format_url, open_socket
 from tests.serving.conftest import build_context
 from tests.serving.webdriver import Browser
 
@@ -17,7 +17,7 @@ def run_in_thread(slots, **settings):
     """The address of a server that answers in this process."""
     context = build_context(slots, **settings)
     bound = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(build_app(context), log_config=None, ws="none"))
+    server = uvicorn.Server(build_config(build_app(context)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     with bound:
         thread.start()

@@ -147,13 +147,14 @@ def test_quick_batches_run_in_the_loop_and_hold_what_has_arrived_together():
         waiting = [asyncio.create_task(batcher.submit(0, 1, 10)) for _ in range(6)]
         await asyncio.gather(*waiting)
         assert batches == [[0] * 4, [0] * 2]
+        await batcher.submit(0.1, 1, 10, is_long=True)
         await batcher.submit(0.2, 1, 10)
         await batcher.submit(0, 1, 10)
         await batcher.stop()
 
     asyncio.run(run())
     main = threading.current_thread()
-    assert [one is main for one in threads] == [True, True, True, False]
+    assert [one is main for one in threads] == [True, True, False, True, False]
 
 
 def test_work_that_would_be_late_is_refused_at_once():

@@ -51,7 +51,7 @@ def build_evidence_routes(context: Context) -> APIRouter:
             }
 
         seconds = context.settings.timeout_seconds
-        return JsonResponse(await context.engine.run(slot, [], answer, seconds))
+        return JsonResponse(await context.engine.run(slot, [], answer, seconds, is_long=True))
 
     return router
 

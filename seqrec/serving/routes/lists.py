@@ -59,7 +59,7 @@ def build_list_routes(context: Context) -> APIRouter:
         def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             return _add_model(model, [search.answer(body.text or "", asked, previous, shown)])
 
-        return await context.engine.run(slot, [], answer, seconds)
+        return await context.engine.run(slot, [], answer, seconds, is_long=True)
 
     @router.post("/similar", response_model=SimilarAnswer)
     async def similar(body: SimilarBody, request: Request) -> Any:
