@@ -52,6 +52,13 @@ class Client:
         body = {"user": user, "history": list(new_events), **options}
         return RecommendAnswer.model_validate(self._send("POST", "/recommend", json=body))
 
+    def recommend_in_words(
+        self, text: str, history: Sequence[Event] = (), **options: Any
+    ) -> RecommendAnswer:
+        """Return the list for a request in words; its ``request`` is the next one's previous."""
+        body = {"text": text, "history": list(history), **options}
+        return RecommendAnswer.model_validate(self._send("POST", "/recommend", json=body))
+
     def find_similar(self, item_id: str, **options: Any) -> SimilarAnswer:
         """Return the items that are most similar to one."""
         body = {"item_id": item_id, **options}

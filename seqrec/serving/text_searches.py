@@ -1,7 +1,8 @@
 """Searches by words, each opened once, however many requests wait for it."""
 
 import asyncio
-import logging
+from collections.abc import Callable
+from typing import Any
 
 from seqrec.errors import SeqRecError
 from seqrec.ranking.request_batches import ListRequest
@@ -9,33 +10,48 @@ from seqrec.ranking.text_requests import TextSearch
 from seqrec.serving.batcher import DeadlinePassedError
 from seqrec.serving.served_models import LoadedModel
 
-logger = logging.getLogger(__name__)
-
 SOFT_WORDS = "something thoughtful"
-"""Words that no catalog has as a value, so that item texts are encoded before requests come."""
+"""Words that no catalog has as a value."""
 
 
 class TextSearches:
     """The searches by words of the models that answer.
 
-    The first request in words opens the search of its model in a thread: it encodes the texts of
-    all items, which may take longer than the time limit. Other requests go on meanwhile.
+    The first request in words opens the search of its model, the first one with soft words encodes
+    the texts of all items, both in a thread, which may take longer than the time limit. Other
+    requests go on meanwhile.
     """
 
     def __init__(self) -> None:
-        self._opened: dict[str, tuple[LoadedModel, asyncio.Task[TextSearch]]] = {}
+        self._tasks: dict[tuple[str, str], tuple[LoadedModel, asyncio.Task[Any]]] = {}
 
-    async def get(self, model: LoadedModel, seconds: float) -> TextSearch:
+    async def open(self, model: LoadedModel, seconds: float) -> TextSearch:
         """Return the search of a model.
 
         Raises:
             DeadlinePassedError: it is not open within ``seconds``; later requests may find it.
             SeqRecError: the items have no words.
         """
-        known, task = self._opened.get(model.name, (None, None))
+        return await self._do_once("open", model, seconds, lambda: _open(model))
+
+    async def encode_items(self, model: LoadedModel, search: TextSearch, seconds: float) -> None:
+        """Let a search be ready for soft words.
+
+        Raises:
+            DeadlinePassedError: it is not within ``seconds``; it may be for later requests.
+            SeqRecError: there is no encoder.
+        """
+        ask = ListRequest([], 1)
+        await self._do_once("encode", model, seconds, lambda: search.answer(SOFT_WORDS, ask))
+
+    async def _do_once(
+        self, step: str, model: LoadedModel, seconds: float, function: Callable[[], Any]
+    ) -> Any:
+        """Return the result of a function that is called once for a model."""
+        known, task = self._tasks.get((model.name, step), (None, None))
         if known is not model or task is None:
-            task = asyncio.create_task(asyncio.to_thread(_open, model))
-            self._opened[model.name] = model, task
+            task = asyncio.create_task(asyncio.to_thread(function))
+            self._tasks[model.name, step] = model, task
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
@@ -44,13 +60,6 @@ class TextSearches:
 
 
 def _open(model: LoadedModel) -> TextSearch:
-    """Return the search of a model, with the texts of its items encoded."""
     if model.open_text is None:
         raise SeqRecError(f"text: {model.name} answers no requests in words")
-    search = model.open_text(model.served)
-    try:
-        search.answer(SOFT_WORDS, ListRequest([], 1))
-    except SeqRecError as error:  # without an encoder, requests without soft words are answered
-        refusal = {"fields": {"model": model.name, "error": str(error)}}
-        logger.warning("soft words of requests cannot be read", extra=refusal)
-    return search
+    return model.open_text(model.served)

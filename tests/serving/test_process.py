@@ -57,6 +57,11 @@ def test_a_process_answers_reloads_and_ends(server, recommender):
         assert [item.item_id for item in listed] == ["t1", "t2"]
         assert client.find_items("amelie")[0].item_id == "t7"
         assert len(client.find_similar("t7", k=3).recommendations) == 3
+        (found,) = client.recommend_in_words("a comedy after 2000", ["t3"], k=2).lists
+        assert found.request.where == "genres contains 'comedy' AND year > 2000"
+        previous = found.request.model_dump()
+        (found,) = client.recommend_in_words("before 2010", previous=previous).lists
+        assert found.request.where.endswith("year < 2010")
         assert client.score([["t1"]], ["t2"]).lists[0].scores[0].item_id == "t2"
         assert client.list_models().models[0].num_items == 100
         with pytest.raises(SeqRecError, match="422: k: input should be"):

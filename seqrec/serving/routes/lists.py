@@ -51,13 +51,15 @@ def build_list_routes(context: Context) -> APIRouter:
     async def answer_in_words(slot: ModelSlot, body: RecommendBody, history: list[Any]) -> Any:
         """Return the list that a request in words gets, by the model of now."""
         model = slot.current
-        search = await context.texts.get(model, seconds)
+        search, text = await context.texts.open(model, seconds), body.text or ""
         asked = body.build_request_in_words(history)
         previous = None if body.previous is None else body.previous.build(model.served.table)
         shown = [get_id_text(item_id) for item_id in body.shown]
+        if search.compile(text, previous, shown).text:
+            await context.texts.encode_items(model, search, seconds)
 
         def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-            return _add_model(model, [search.answer(body.text or "", asked, previous, shown)])
+            return _add_model(model, [search.answer(text, asked, previous, shown)])
 
         return await context.engine.run(slot, [], answer, seconds, is_long=True)
 
