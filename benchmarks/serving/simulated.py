@@ -7,6 +7,7 @@ was stopped.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import faiss
@@ -33,8 +34,9 @@ TIMEOUT = 60.0
 """Seconds of a request: exact lists of twenty histories over the largest catalogs take some."""
 PARTIAL = "partial.faiss"
 CHUNK = 1 << 20
-PART_ITEMS = 40_000
-"""Items of an index between two saves."""
+PART_ITEMS = 5_000
+SECONDS_BETWEEN_SAVES = 60.0
+"""Time of building an index between two saves; the whole of it is written each time."""
 
 
 def simulate_vectors(num_items: int) -> torch.Tensor:
@@ -117,15 +119,18 @@ def index_folder(recommender: Recommender) -> Path:
 
 
 def build_in_parts(vectors: np.ndarray, folder: Path) -> faiss.Index:
-    """Return an HNSW index, saved after every part."""
+    """Return an HNSW index, saved now and then."""
     file = folder / PARTIAL
     if file.exists():
         index = faiss.read_index(str(file))
     else:
         index = build_index(vectors[:PART_ITEMS], "hnsw").faiss_index
+    saved = time.monotonic()
     while index.ntotal < len(vectors):
         index.add(vectors[index.ntotal : index.ntotal + PART_ITEMS])
-        new = file.with_suffix(".new")
+        if time.monotonic() - saved < SECONDS_BETWEEN_SAVES:
+            continue
+        saved, new = time.monotonic(), file.with_suffix(".new")
         faiss.write_index(index, str(new))
         new.replace(file)
         print(f"{index.ntotal:,} of {len(vectors):,}", flush=True)

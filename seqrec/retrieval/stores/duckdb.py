@@ -13,7 +13,7 @@ from seqrec.retrieval.stores.description import Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
 from seqrec.retrieval.stores.scores import Measure
-from seqrec.retrieval.stores.sql import quote_name, quote_text
+from seqrec.retrieval.stores.sql import Tests, build_where, quote_name, quote_text
 from seqrec.retrieval.stores.urls import Address
 
 READ_ROWS = 65_536
@@ -24,6 +24,7 @@ TYPES = {
     "number": "DOUBLE",
     "flag": "BOOLEAN",
 }
+TESTS = Tests("{} = ?", "list_contains({}, ?)", "{} NOT IN (SELECT unnest(?))")
 
 
 class DuckStore(Store):
@@ -109,22 +110,12 @@ class DuckStore(Store):
                 yield pa.Table.from_batches([batch]).cast(schema)
 
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
-        conditions: list[str] = []
-        values: list[Any] = [request.vector]
-        for column, value in request.where.items():
-            name = quote_name(column)
-            is_list = description.columns[column] == "texts"
-            conditions.append(f"list_contains({name}, ?)" if is_list else f"{name} = ?")
-            values.append(value)
-        if request.exclude:
-            conditions.append(f"{quote_name(ID)} NOT IN (SELECT unnest(?))")
-            values.append(list(request.exclude))
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        where, values = build_where(TESTS, description.columns, request)
         return self.connection.execute(
             f"SELECT {quote_name(ID)}, array_inner_product({quote_name(VECTOR)}, "
             f"?::FLOAT[{description.width}]) AS product FROM {self._table(description.version)} "
             f"{where}ORDER BY product DESC LIMIT {request.k}",
-            values,
+            [request.vector, *values],
         ).fetchall()
 
     def publish(self, version: str) -> None:

@@ -20,7 +20,7 @@ from seqrec.retrieval.stores.description import Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
 from seqrec.retrieval.stores.scores import Measure
-from seqrec.retrieval.stores.sql import quote_name, quote_text
+from seqrec.retrieval.stores.sql import Tests, build_where, quote_name, quote_text
 from seqrec.retrieval.stores.urls import Address
 
 READ_ROWS = 10_000
@@ -33,6 +33,7 @@ TYPES = {
     "number": "double precision",
     "flag": "boolean",
 }
+TESTS = Tests("{} = %s", "{} @> ARRAY[%s]", "{} <> ALL(%s)")
 
 
 class PostgresStore(Store):
@@ -153,17 +154,7 @@ class PostgresStore(Store):
 
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
         self._set_breadth(description, request.k)
-        conditions: list[str] = []
-        values: list[Any] = []
-        for column, value in request.where.items():
-            name = quote_name(column)
-            is_list = description.columns[column] == "texts"
-            conditions.append(f"{name} @> ARRAY[%s]" if is_list else f"{name} = %s")
-            values.append(value)
-        if request.exclude:
-            conditions.append(f"{ID} <> ALL(%s)")
-            values.append(list(request.exclude))
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        where, values = build_where(TESTS, description.columns, request)
         distance = f"{VECTOR} <#> %s"
         return self._fetch(
             f"SELECT {ID}, {distance} FROM {self._table(description.version)} {where}"
