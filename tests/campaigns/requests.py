@@ -28,12 +28,28 @@ from tests.campaigns.runner import Judge, Verdict, main
 from tests.serving.conftest import build_context, save_titled_model, slot_for
 
 NUM_CASES = 5_000
+TIMEOUT = 60.0
+"""Seconds of a request: the first one with soft words loads an encoder."""
 HISTORY = ["t3", {"item_id": "t5", "rating": 4}, 7]
 RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("/recommend", {"history": HISTORY, "k": 5, "exclude": ["t9"], "where": "year > 1990"}),
     ("/recommend", {"histories": [HISTORY, []], "mmr": 0.5, "max_per": ["genres:2"]}),
     ("/recommend", {"history": ["t1"], "candidates": ["t2", "t3"], "user": "ann"}),
     ("/recommend", {"history": ["t1"], "allow": ["t2", "t3"], "pin": ["t4:1"]}),
+    ("/recommend", {"text": "a comedy after 2000 like Amélie, slow", "history": HISTORY, "k": 3}),
+    (
+        "/recommend",
+        {
+            "text": "older, like the second one",
+            "previous": {
+                "items": ["t7"],
+                "excluded_items": ["t8"],
+                "conditions": [{"column": "year", "operator": ">", "value": 1990}],
+                "text": "slow",
+            },
+            "shown": ["t1", "t2"],
+        },
+    ),
     ("/similar", {"item_id": "t3", "k": 4}),
     ("/score", {"history": ["t3"], "item_ids": ["t4", "t5"]}),
     ("/admin/reload", {"model": "film"}),
@@ -47,7 +63,8 @@ PATHS = [
 
 def build_judge(folder: Path) -> Judge:
     """Start a server of a small model in an empty folder, and return the judge of requests."""
-    context = build_context([slot_for(save_titled_model(folder / "film"))])
+    slots = [slot_for(save_titled_model(folder / "film"))]
+    context = build_context(slots, timeout_seconds=TIMEOUT)
     app = build_app(context)
     client = TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
     client.__enter__()
