@@ -16,11 +16,15 @@ class TimedProtocol(HttpToolsProtocol):
     """
 
     _header_timer: asyncio.TimerHandle | None = None
+    _is_within = False
+    """A request has begun, and has not arrived whole."""
     _reads_headers = False
+    _num_begun = 0
+    """Requests that began in the data received last."""
     _num_header_bytes = 0
     """Bytes of the headers that are complete."""
     _num_received = 0
-    """Bytes received since the headers began that are being read."""
+    """Bytes of the headers that are being read, as far as it is certain."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -30,9 +34,12 @@ class TimedProtocol(HttpToolsProtocol):
         is_between = self.cycle is None or self.cycle.response_complete
         if is_between and self._header_timer is None:
             self._start_timer()
-        before = self._num_received if self._reads_headers else 0
+        was_within, was_reading, self._num_begun = self._is_within, self._reads_headers, 0
         super().data_received(data)
-        self._num_received = before + len(data)
+        if was_reading and not self._num_begun:
+            self._num_received += len(data)
+        else:  # data that holds the end of another request counts from the next data on
+            self._num_received = 0 if was_within or self._num_begun > 1 else len(data)
         if self._reads_headers and self._num_received > MAX_HEADER_BYTES:
             self.send_400_response("Headers too large.")
         if self.cycle is not None and not self.cycle.response_complete:
@@ -43,7 +50,8 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._reads_headers, self._num_header_bytes = True, 0
+        self._is_within, self._reads_headers, self._num_header_bytes = True, True, 0
+        self._num_begun += 1
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -57,6 +65,10 @@ class TimedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reads_headers = False
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_within = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._stop_timer()
