@@ -1,6 +1,7 @@
 """The server in a thread of the test, and the page as a person goes about it."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 import uvicorn
@@ -21,6 +22,9 @@ def run_in_thread(slots, **settings):
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     with bound:
         thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         yield format_url(bound)
         server.should_exit = True
         thread.join()
