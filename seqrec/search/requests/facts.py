@@ -14,6 +14,7 @@ GENRE_COLUMNS = ("genres", "genre", "categories", "category")
 PLOT_COLUMNS = ("plot", "description", "summary", "overview")
 MIN_SENTENCE_WORDS = 5
 MAX_SENTENCE_WORDS = 30
+PUNCTUATION = re.compile(r"[^\w\s]")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 Name = tuple[str, ...]
@@ -29,10 +30,12 @@ class Facts:
 
     def has_name_of(self, text: str) -> bool:
         """Return whether a text holds the item's title, as words in a row."""
-        words = normalise_phrase(text)
+        letters = PUNCTUATION.sub("", text.casefold())
+        possible = [name for name in self.names if all(word in letters for word in name)]
+        words = normalise_phrase(text) if possible else ()  # which takes far longer
         return any(
             words[start : start + len(name)] == name
-            for name in self.names
+            for name in possible
             for start in range(len(words) - len(name) + 1)
         )
 
