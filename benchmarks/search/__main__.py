@@ -53,6 +53,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--words", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="first requests of each kind alone")
     args = parser.parse_args()
     prepared = PreparedData.open(args.data)
     run, start = (open_recommender(path, prepared) for path in (args.run, args.start))
@@ -104,6 +105,7 @@ def measure_tags(systems: Systems, prepared: PreparedData, args: argparse.Namesp
         file = args.words / f"tags-{kind}.jsonl"
         dev = ask_for_tags(prepared, file, "validation", args.seed)
         asked = ask_for_tags(prepared, file, "test", args.seed)
+        dev, asked = dev.first(args.limit), asked.first(args.limit)
         scores_of_dev, scores = build_scores(systems, dev), build_scores(systems, asked)
         rows = {}
         for name, score in scores.items():
@@ -123,7 +125,7 @@ def measure_questions(
     read: Callable[[PreparedData, Path], Asked],
     file: str,
 ) -> None:
-    asked = read(prepared, args.words / file)
+    asked = read(prepared, args.words / file).first(args.limit)
     rows = {}
     for name, score in build_scores(systems, asked).items():
         if name in ("fusion", "token + text"):

@@ -35,6 +35,19 @@ class Asked:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def first(self, number: int | None) -> "Asked":
+        """Return the first requests; all of them for None."""
+        if number is None:
+            return self
+        has_word = None if self.has_word is None else self.has_word[:number]
+        return Asked(
+            self.groups[:number],
+            self.histories[:number],
+            self.texts[:number],
+            self.targets[:number],
+            has_word,
+        )
+
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file of JSON lines."""
