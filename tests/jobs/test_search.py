@@ -30,8 +30,9 @@ QUICK = [
     "trainer.warmup_steps=10",
     "model.dropout=0.0",
     "trainer.learning_rate=0.005",
-    "trainer.max_epochs=8",
+    "trainer.max_epochs=16",
     "objective.requests_per_item=6",
+    "objective.request_share=1.0",
     "objective.content=false",
 ]
 
@@ -78,7 +79,8 @@ def world(tmp_path_factory):
 def start(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("start") / "run"
     overrides = [one for one in QUICK if not one.startswith("objective")]
-    seqrec.train("sft", data=world, out=out, overrides=[*overrides, "model.hidden_size=32"])
+    overrides += ["model.hidden_size=32", "trainer.max_epochs=8"]
+    seqrec.train("sft", data=world, out=out, overrides=overrides)
     return out
 
 
