@@ -41,7 +41,7 @@ def measure_latency(run: Recommender, prepared: PreparedData, words: Path) -> No
         index = Path(out) / "index"
         seqrec.export(folder, to="faiss-flat", out=index)
         exact = build_text_search(serve_model(folder, None, None, None))
-        indexed = build_text_search(serve_model(folder, None, None, index))
+        indexed = build_text_search(serve_model(folder, None, None, index / "items" / "flat"))
         exact.answer(SENTENCE, asked[0])  # loads the encoder
         seconds = []
         for number in range(NUM_TIMED):

@@ -110,9 +110,9 @@ def ask(run, world, encoder, weights=()):
     for weight in weights:
         hits = [
             int(TextFusion(recommender, titles, vector, weight).rank([history], 1).items[0, 0])
-            for history, vector in zip(queries.histories, vectors, strict=True)
+            for history, vector in zip(queries.histories[:150], vectors, strict=False)
         ]
-        shares.append(float((np.array(hits) == targets).mean()))
+        shares.append(float((np.array(hits) == targets[:150]).mean()))
     return max(shares)
 
 
@@ -139,10 +139,11 @@ def test_recommend_reads_the_request_and_an_index_lists_the_same(run, world, enc
     plain = seqrec.recommend(run, history=history, k=3)
     assert plain["recommendations"] != answer["recommendations"]
     seqrec.export(run, to="faiss-flat", out=tmp_path / "index")
+    flat = tmp_path / "index" / "items" / "flat"
     for text in ("shining", f"something {TAGS[1]}ish"):
         exact, indexed = (
             seqrec.recommend(run, history=history, text=text, k=5, index=index)["recommendations"]
-            for index in (None, tmp_path / "index")
+            for index in (None, flat)
         )
         assert [row["item_id"] for row in exact] == [row["item_id"] for row in indexed]
         np.testing.assert_allclose(
@@ -160,7 +161,7 @@ def test_a_request_without_a_history_is_answered_by_its_words(run):
 def test_words_go_without_an_index_where_the_model_reads_none(start, tmp_path):
     seqrec.export(start, to="faiss-flat", out=tmp_path / "index")
     with pytest.raises(SeqRecError, match="a model without a query token"):
-        seqrec.recommend(start, text="shining", index=tmp_path / "index")
+        seqrec.recommend(start, text="shining", index=tmp_path / "index" / "items" / "flat")
 
 
 def test_another_encoder_than_the_trained_one_is_refused(run, encoder, tmp_path):
