@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -42,6 +43,7 @@ QUICK = [
 def encoder(tmp_path_factory):
     """The folder of a small encoder with random weights: no two texts are near by meaning."""
     folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
     words = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()
     PreTrainedTokenizerFast(
