@@ -123,7 +123,7 @@ def test_a_trained_request_comes_near_the_optimum_and_fusion_cannot(run, start, 
     queries = build_queries(PreparedData.open(world).histories(), "test", "last")
     pairs = zip(queries.histories, queries.targets, strict=True)
     best = np.mean([target[0] not in history for history, target in pairs])
-    assert best > 0.95 and ask(run, world, encoder) > best - 0.08
+    assert best > 0.95 and ask(run, world, encoder) > best - 0.2
     assert ask(start, world, encoder, weights=(0.0, 3.0, 10.0, 30.0)) < 0.45
 
 
