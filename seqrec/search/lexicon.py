@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -13,6 +13,8 @@ MAX_CATEGORIES = 200
 """Largest number of values of a column that is a category, such as genres."""
 MIN_SHARED = 1.5
 """Mean number of items of a category's value; columns of rarer values are names or texts."""
+MIN_SEPARATED = 0.1
+"""Share of the cells with a separator that makes a column one of several values a cell."""
 MAX_VALUE_WORDS = 4
 MOSTLY = 0.9
 """Share of numbers in a text column that is read as numbers."""
@@ -152,21 +154,17 @@ def _split_values(cells: pl.Series) -> pl.Series:
         return cells.explode().drop_nulls()
     text = cells.drop_nulls()
     for separator in ("|", ", "):
-        if text.str.contains(separator, literal=True).mean() or 0 > 0.1:
+        share: Any = text.str.contains(separator, literal=True).mean()
+        if share is not None and share > MIN_SEPARATED:
             return text.str.split(separator).explode().str.strip_chars()
     return text
 
 
 def _is_category(entries: pl.Series) -> bool:
     number = entries.n_unique()
-    words = entries.str.count_matches(r"\S+").max() or 0
-    return (
-        number <= MAX_CATEGORIES
-        and len(entries) >= MIN_SHARED * number
-        and (
-            int(words) <= MAX_VALUE_WORDS  # type: ignore[arg-type]
-        )
-    )
+    words: Any = entries.str.count_matches(r"\S+").max() or 0
+    is_shared = number <= MAX_CATEGORIES and len(entries) >= MIN_SHARED * number
+    return is_shared and words <= MAX_VALUE_WORDS
 
 
 def _list_categories(column: str, texts: list[str]) -> dict[tuple[str, ...], Value]:

@@ -21,7 +21,9 @@ class Condition(NamedTuple):
     @property
     def where(self) -> str:
         """The condition as SQL, as ``--where`` takes it."""
-        name = self.column if self.column.isidentifier() else f'"{self.column}"'
+        name = self.column
+        if not name.isidentifier():
+            name = '"{}"'.format(name.replace('"', '""'))
         value = self.value
         if isinstance(value, str):
             value = "'{}'".format(value.replace("'", "''"))

@@ -188,3 +188,20 @@ def test_titles_have_the_spellings_that_people_use():
         "Postino",
     ]
     assert list_names("Heat (1995)") == ["Heat"]
+
+
+def test_a_rare_separator_does_not_split_the_values_of_a_column():
+    moods = ["calm"] * 12 + ["tense"] * 11 + ["calm, cool"] * 2
+    items = pl.DataFrame({"item_id": [str(n) for n in range(25)], "mood": moods})
+    values = {value.text for value in Lexicon.build(items).values.values()}
+    assert values == {"calm", "tense", "calm, cool"}
+    often = items.with_columns(
+        mood=pl.Series(["calm", "tense", "calm, cool", "cool"] * 6 + ["calm"])
+    )
+    values = {value.text for value in Lexicon.build(often).values.values()}
+    assert values == {"calm", "tense", "cool"}
+
+
+def test_any_name_of_a_column_is_one_name_in_sql():
+    condition = Condition('a"b', "contains", "it's")
+    assert condition.where == "\"a\"\"b\" contains 'it''s'"
