@@ -1,6 +1,6 @@
 """A week of new data: a model that goes on with it beside one that is trained anew.
 
-Learning rate, epochs and the share of old windows are chosen on the validation of the week.
+Learning rate, epochs and the share of old windows are guesses; no other values were tried.
 """
 
 from collections.abc import Iterator

@@ -25,8 +25,8 @@ Recipe = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE",
-        help="Name of a shipped recipe (sft, distill, dpo, reward-model, grpo, search, text-sft, "
-        "text-dpo, text-kto, text-distill, mixed-sft), or a YAML file.",
+        help="Name of a shipped recipe (sft, sft-best, distill, dpo, reward-model, grpo, search, "
+        "text-sft, text-dpo, text-kto, text-distill, mixed-sft), or a YAML file.",
     ),
 ]
 Overrides = Annotated[

@@ -105,7 +105,7 @@ def mixed_loss(
     where an item comes, and ``generate`` writes it there. No logits of all targets are held.
 
     Args:
-        model: a causal language model after ``use_segments`` that has a ``catalog_head``, or an
+        model: a causal language model that attends by document and has a ``catalog_head``, or an
             adapter around one.
         batch: packed texts.
         vocabulary: which tokens are items.
