@@ -121,6 +121,7 @@ def draw_batch(shape: tuple[int, int], num_items: int) -> PackedTensors:
         labels=labels.where(is_useful, IGNORE_INDEX),
         label_weight=torch.ones(shape),
         total_weight=float(is_useful.sum()),
+        targets=is_useful.flatten().nonzero().squeeze(1),
     )
 
 

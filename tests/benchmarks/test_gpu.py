@@ -92,3 +92,4 @@ def test_steps_are_timed_on_useful_positions(place):
     rows = list(steps.measure(place))
     assert {row.unit for row in rows} == {"", "tokens/s", "targets/s"}
     assert all(row.value > 0 for row in rows if row.unit)
+    assert all(row.is_met for row in rows if row.target is not None)
