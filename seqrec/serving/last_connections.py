@@ -3,6 +3,7 @@
 import ctypes
 import socket
 import struct
+import sys
 
 ATTACH_FILTER = 26
 """SO_ATTACH_FILTER of Linux, which Python has no name for."""
@@ -27,6 +28,9 @@ def keep_connections_away(listening: socket.socket) -> None:
     opened is opened, and a new one is not; its client is refused once the socket is closed. Where
     the system has no such filter, the queue is made as short as it can be.
     """
+    if sys.platform != "linux":  # elsewhere the number may mean another option
+        listening.listen(0)
+        return
     program = b"".join(struct.pack(INSTRUCTION, *one) for one in DROP_FIRST_PACKETS)
     held = ctypes.create_string_buffer(program)
     described = struct.pack(PROGRAM, len(DROP_FIRST_PACKETS), ctypes.addressof(held))

@@ -79,7 +79,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._settle_memory()
         self._say_started()
-        signal.signal(signal.SIGHUP, self._reload)
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            signal.signal(signal.SIGHUP, self._reload)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end at the first signal; end at once at the second."""
@@ -128,7 +129,7 @@ def build_config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=TimedProtocol,
-        loop="uvloop",
+        loop="auto",  # uvloop, where the system has it
         ws="none",
         log_config=None,
         access_log=False,
