@@ -49,12 +49,13 @@ def _read_tasks(tasks: Sequence[Any], known: set[str], skipped: Counter[str]) ->
     for task in tasks:
         data = task.get("data") if isinstance(task, dict) else None
         draft = str(data.get("draft_id", "")) if isinstance(data, dict) else ""
-        annotations = (task.get("annotations") or []) if draft in known else []
+        annotations = task.get("annotations") if draft in known else None
         if draft not in known:
             skipped["tasks of other or changed drafts"] += 1
-        elif not annotations:
+        elif not isinstance(annotations, list) or not annotations:
             skipped["tasks without an annotation"] += 1
-        for one in annotations:
+            continue
+        for one in annotations or ():
             review = _read_annotation(draft, one)
             if review is None:
                 skipped["annotations without a verdict"] += 1

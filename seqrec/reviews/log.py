@@ -1,5 +1,6 @@
 """The log of reviews: one JSON object a line, appended and synchronised before it counts."""
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -76,16 +77,15 @@ class ReviewLog:
         """
         line = json.dumps(asdict(review), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
-            descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                size = os.fstat(descriptor).st_size
-                if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                    line = b"\n" + line  # a killed process left an unfinished line
-                if os.write(descriptor, line) != len(line):
-                    raise OSError(28, "No space left on device")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with self.file.open("a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                if size:
+                    file.seek(size - 1)
+                    if file.read(1) != b"\n":
+                        line = b"\n" + line  # a killed process left an unfinished line
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
         except OSError as error:
             raise SeqRecError(f"{self.file}: cannot be written: {error.strerror}") from error
         self.reviews.append(review)
@@ -95,6 +95,9 @@ class ReviewLog:
             return
         try:
             record: dict[str, Any] = json.loads(line)
-            self.reviews.append(Review(**{**record, "reasons": tuple(record.get("reasons", ()))}))
+            reasons = tuple(record.pop("reasons", ()))
+            if not all(isinstance(value, str) for value in record.values()):
+                raise TypeError("a review holds texts")
+            self.reviews.append(Review(**record, reasons=reasons))
         except (ValueError, TypeError, AttributeError, RecursionError, SeqRecError):
             self.num_broken += 1
