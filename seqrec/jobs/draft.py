@@ -77,7 +77,10 @@ def draft(
         raise SeqRecError("--tags FILE goes with seqrec draft tags, and it needs one")
     if what == "tags" and model is not None:
         raise SeqRecError("--model: goes with seqrec draft summary; tags come from the tagger")
-    per_item = per_item or (DRAFT.per_item if what == "tags" else 1)
+    if per_item is None:
+        per_item = DRAFT.per_item if what == "tags" else 1
+    if what == "summary" and per_item > 2:
+        raise SeqRecError("--per-item: at most 2 summaries, the model's and the template's")
     if per_item < 1 or (limit is not None and limit < 1):
         raise SeqRecError("--per-item and --limit: at least 1")
     target = locate_output(out)
@@ -160,10 +163,8 @@ def _draft_summaries(
     overwrite: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    table, counts = (
-        ItemTable.build(prepared.items()),
-        prepared.histories().item_counts(prepared.num_items),
-    )
+    table = ItemTable.build(prepared.items())
+    counts = prepared.histories().item_counts(prepared.num_items)
     attributes = Attributes(Lexicon.build(table.items))
     summarizer = Summarizer(Checker(attributes), has_rivals=per_item > 1)
     if model is not None:
