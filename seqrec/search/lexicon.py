@@ -1,5 +1,6 @@
 """The words of a catalog: titles, values of its columns, people, years and lengths."""
 
+import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -113,9 +114,10 @@ class Lexicon:
         """Return the number of an item in a column; None where it has none."""
         value = self.items[column][row]
         try:
-            return None if value is None else float(value)
-        except ValueError:
+            number = None if value is None else float(value)
+        except (TypeError, ValueError):
             return None
+        return number if number is not None and math.isfinite(number) else None
 
 
 def _list_titles(items: pl.DataFrame) -> dict[tuple[str, ...], list[int]]:

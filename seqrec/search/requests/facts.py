@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import polars as pl
 
@@ -103,5 +104,8 @@ def _read_decades(items: pl.DataFrame) -> list[list[str]]:
     for column in items.columns:
         if column.casefold() in YEAR_NAMES:
             years = items[column].cast(pl.Float64, strict=False).to_list()
-            return [[] if year is None else [f"{int(year) // 10 * 10}s"] for year in years]
+            return [
+                [] if year is None or not isfinite(year) else [f"{int(year) // 10 * 10}s"]
+                for year in years
+            ]
     return [[] for _ in range(len(items))]
