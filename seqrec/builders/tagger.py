@@ -9,7 +9,7 @@ from seqrec.data.item_columns import find_text_columns, genre_matrix, item_texts
 from seqrec.data.item_table import ItemTable
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
-from seqrec.drafts.behaviour import factorize_interactions
+from seqrec.drafts.interaction_vectors import factorize_interactions
 from seqrec.drafts.tagger import Tagger, build_features, fit_tagger
 from seqrec.drafts.vocabulary import Vocabulary
 from seqrec.errors import SeqRecError

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from seqrec.data.item_table import ItemTable
-from seqrec.drafts.behaviour import factorize_interactions
+from seqrec.drafts.interaction_vectors import factorize_interactions
 from seqrec.drafts.tagger import fit_tagger, measure_precision
 from seqrec.drafts.vocabulary import read_vocabulary
 from seqrec.errors import SeqRecError
