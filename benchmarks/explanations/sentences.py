@@ -1,4 +1,4 @@
-"""What sentences say and how they are formed, counted."""
+"""Counts over sentences: their claims, and their forms."""
 
 from collections.abc import Sequence
 

@@ -27,7 +27,7 @@ FIGURES = {
     "step_seconds": ("time of a whole step", "s"),
     "step_mb": ("extra peak memory of a whole step", "MB"),
 }
-"""What a process answers; only the head has a target."""
+"""Figures that a process answers; only the head has a target."""
 
 
 def measure(quick: bool) -> Iterator[Row]:

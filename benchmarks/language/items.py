@@ -38,7 +38,7 @@ ONE_PASS = (
     "trainer.warmup_steps=10",
     "trainer.schedule=linear",
 )
-"""What a row of SmolLM2 can be given here: one pass over the last window of every user."""
+"""Settings of the training of SmolLM2: one pass over the last window of every user."""
 TO_THE_END = ("trainer.max_epochs=200", "trainer.patience=5")
 SIZE = {f"model.{key}": value for key, value in decoders.SIZE.items()}
 

@@ -5,8 +5,8 @@
 NAME: tags, conditions, turns, remembered, plain, latency. ``DIR`` holds files of JSON lines:
 ``tags-seen.jsonl`` and ``tags-unseen.jsonl``, ``redial_dev.jsonl``,
 ``tip_of_the_tongue_train.jsonl``. ``RUN`` is the model that search training started from: late
-fusion with it is the floor. Weights of texts are chosen on validation or on the other half of the
-conversations, never on what is reported.
+fusion with it is the baseline. Weights of texts are chosen on validation or on the other half of
+the conversations, never on what is reported.
 """
 
 import argparse

@@ -30,7 +30,7 @@ class Asked:
     texts: list[str]
     targets: list[np.ndarray]
     has_word: np.ndarray | None = None
-    """Whether people gave the requested tag to each item, by request; None for other requests."""
+    """True where people gave an item the requested tag, by request; None for other requests."""
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -24,7 +24,7 @@ class TagModel(NamedTuple):
 
     tagger: Tagger
     fingerprint: str
-    """Of the encoder."""
+    """The encoder's."""
     columns: list[str]
     """Columns of the items that it read."""
 

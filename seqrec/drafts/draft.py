@@ -47,15 +47,15 @@ class Draft:
     source: str
     """``template``, ``tagger``, or the name of a language model."""
     fingerprint: str = ""
-    """Of the model that drafted it; empty for a template."""
+    """Fingerprint of the model that drafted it; empty for a template."""
     confidence: float = 0.5
     """From 0 to 1; drafts near .5 are reviewed first."""
     shown: int = 0
-    """How often the item was watched in training."""
+    """Interactions with the item in training."""
     prompt: Sequence[Mapping[str, str]] = ()
     """The messages that a language model answers with the text."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    """What the draft was made from, by name."""
+    """Facts that the draft was made from, by name."""
     fallback: str = ""
     """The text of the template for the same prompt."""
 

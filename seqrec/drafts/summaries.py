@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """What is known of it, by name."""
+        """The known facts of the title, by name."""
         facts, told = self.facts, {"title": say_title(self.facts.title)}
         listed: dict[str, Any] = {**told, "year": facts.year}
         listed |= {name: list(values[:MAX_VALUES]) for name, values in facts.attributes.items()}

@@ -1,4 +1,4 @@
-"""What is known of an item beside its title: values of categories, people and the year."""
+"""Attributes of an item beside its title: values of categories, people and the year."""
 
 import re
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Whether a sentence says only what its facts say."""
+"""The check that a sentence says only what its facts say."""
 
 import re
 from collections.abc import Sequence

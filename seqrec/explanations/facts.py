@@ -8,12 +8,12 @@ from seqrec.explanations.mentions import say_title
 
 
 class Counted(NamedTuple):
-    """How many of those who watched one title went on to another."""
+    """Interactions of training that went on from one title to another."""
 
     times: int
-    """Users who watched the other one soon after."""
+    """Times that the other title was among the next few after the first."""
     watched: int
-    """Users who watched the first one."""
+    """Interactions with the first title."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Cause:
     rank_without: int
     """The rank of the explained item if this title alone is left out."""
     factor: float | None
-    """How many times as likely the item is with this title; None if it is unknown."""
+    """Probability of the item with this title, over that without it; None if it is unknown."""
     counted: Counted | None
     """None: unknown, or never."""
     shared: Mapping[str, tuple[str, ...]]

@@ -46,7 +46,7 @@ class SeqRecForNextItem(HistoryEncoder):
         super().__init__(config)
         self.word_head: nn.Linear | None = None
         self.word_settings: Any = None
-        """How the language model that it is over generates text."""
+        """Settings by which the language model below generates text."""
         if config.word_head and not getattr(config.backbone_config, "tie_word_embeddings", True):
             width, num_tokens = self.backbone.config.hidden_size, self.backbone.config.vocab_size
             self.word_head = nn.Linear(width, num_tokens, bias=False)

@@ -44,7 +44,7 @@ class RequestLayout(NamedTuple):
     """Packed rows with columns for requests behind them."""
 
     allowed: Bool[Tensor, "B S S"]
-    """Which keys (columns) each query (row) attends to."""
+    """True for the keys (columns) that each query (row) attends to."""
     positions: Int[Tensor, "B S"]
     slots: Int[Tensor, " M"]
     """The number of every request within its row."""

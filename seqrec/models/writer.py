@@ -13,7 +13,7 @@ MAX_TOKENS = 80
 TEMPERATURE = 0.7
 TOP_K = 50
 PROMPT_END = "\nAnswer: "
-"""What a model without a chat template reads before its answer."""
+"""Text that a model without a chat template reads before its answer."""
 
 
 class Writer:

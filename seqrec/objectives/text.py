@@ -74,7 +74,7 @@ class TextObjective(Objective):
     model: Any
     tokenizer: PreTrainedTokenizerFast
     opened: Any
-    """What ``open_model`` gave, model and tokenizer among it."""
+    """The result of ``open_model``, with model and tokenizer."""
     encoder: TextEncoder
     train: TextStream
     held_out: TextStream

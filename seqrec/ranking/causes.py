@@ -43,8 +43,8 @@ def choose_causes(
 
     Sets of up to ``MAX_CAUSES`` titles are tried: the history without them, and they alone, all in
     one batch. The smallest set is chosen of which both hold: without it the item stands lower;
-    alone it keeps the item among ``KEPT_RANK``. Of equally small ones the one counts without which
-    the item becomes least likely; where no set passes, the set that passes more.
+    alone it keeps the item among ``KEPT_RANK``. Among equally small ones the one counts without
+    which the item becomes least likely; where no set passes, the set that passes more.
 
     Args:
         served: the ranker and its catalog.

@@ -12,7 +12,7 @@ from seqrec.tokens.tokenizer import ItemTokens, load_tokenizer, tokenizer_finger
 
 
 class ModelParts(NamedTuple):
-    """What recommending needs of a model folder."""
+    """Parts of a model folder that recommending needs."""
 
     model: SeqRecForNextItem
     tokens: ItemTokens

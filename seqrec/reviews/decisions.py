@@ -1,4 +1,4 @@
-"""What reviewers decided: the last review of each, without those taken back, and agreement."""
+"""Decisions of reviewers: the last review of each, without those taken back, and agreement."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from seqrec.reviews.log import Review
 
 
 class Agreement(NamedTuple):
-    """How far two reviewers agree on drafts that both judged."""
+    """Agreement of two reviewers on drafts that both judged."""
 
     reviewers: tuple[str, str]
     num_drafts: int
@@ -21,8 +21,8 @@ class Agreement(NamedTuple):
 def find_standing(reviews: Iterable[Review]) -> list[Review]:
     """Return reviews that stand, oldest first.
 
-    Of a reviewer's reviews of one draft the last one counts; ``undo`` takes it back, and the one
-    before counts again.
+    A reviewer's last review of a draft counts; ``undo`` takes it back, and the one before counts
+    again.
     """
     stacks: dict[tuple[str, str], list[tuple[int, Review]]] = {}
     for number, one in enumerate(reviews):

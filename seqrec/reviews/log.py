@@ -21,7 +21,7 @@ MAX_NAME_LETTERS = 60
 
 @dataclass(frozen=True)
 class Review:
-    """What a reviewer did with a draft."""
+    """The action of a reviewer on a draft."""
 
     reviewer: str
     draft: str

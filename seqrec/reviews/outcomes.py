@@ -1,4 +1,4 @@
-"""What reviews become: texts to imitate, pairs of a better and a worse text, single judgements."""
+"""Outcomes of reviews: texts to imitate, pairs of a better and a worse text, judgements."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Judgement:
 
 @dataclass
 class Outcomes:
-    """What the reviews of some drafts teach."""
+    """Examples, pairs, judgements and tags that the reviews of some drafts teach."""
 
     examples: list[Example] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)

@@ -13,7 +13,7 @@ TWICE_SHARE = 0.1
 
 
 class Task(NamedTuple):
-    """What a reviewer is asked next."""
+    """One or two drafts that a reviewer is asked about next."""
 
     drafts: tuple[Draft, ...]
     """One draft to judge, or two of one prompt to choose between."""

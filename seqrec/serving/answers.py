@@ -103,7 +103,9 @@ class ScoreAnswer(BaseModel):
     """The answer of ``POST /score``."""
 
     model: ModelIdentity
-    unknown_item_ids: list[str] = Field(description="Of item_ids, those not in the catalog.")
+    unknown_item_ids: list[str] = Field(
+        description="Those of item_ids that are not in the catalog."
+    )
     lists: list[ScoredList]
 
 

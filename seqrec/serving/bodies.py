@@ -192,7 +192,7 @@ class ExplainBody(Body):
     item_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_EXPLAINED)] = Field(
         description="The items to explain."
     )
-    features: Features = Field({}, description="As in /recommend.")
+    features: Features = Field({}, description="Those of /recommend.")
     sentences: bool = Field(
         False,
         description=f"Also choose the titles that led to each item, and say so; at most "

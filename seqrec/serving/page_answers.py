@@ -30,7 +30,8 @@ class CauseAnswer(Item):
     rank_without: int = Field(description="Rank of the item without this title.")
     factor: float | None
     followed: dict[str, int] | None = Field(
-        description="Of the users who watched the title, how many times one went on to the item."
+        description="times: how often the item was among the next few after the title in training; "
+        "watched: interactions with the title."
     )
     shared: dict[str, list[str]] = Field(description="Values in common, by column.")
     is_asked: bool

@@ -41,7 +41,7 @@ class Kind:
     grows: bool = False
     """There is an output before the verb, which it changes."""
     versions: bool = False
-    """What is written stays unseen until it is whole: reading finds nothing until then."""
+    """An output stays unseen until it is whole: reading finds nothing until then."""
 
 
 def read_files(out: Path, left_out: tuple[str, ...] = ()) -> Content:

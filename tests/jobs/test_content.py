@@ -16,7 +16,7 @@ from seqrec.errors import SeqRecError
 GENRES = ("Comedy", "Drama")
 WORDS = ["[PAD]", "[UNK]", "Film", *GENRES, *map(str, range(10))]
 NEW = 9
-"""Of each genre the film that two people watch last, and nobody before."""
+"""The film of each genre that two people watch last, and nobody before."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def film(genre, number):
 
 @pytest.fixture
 def log(tmp_path, generator):
-    """Who watches comedies watches no dramas; the last two people end with the new films."""
+    """People of comedies watch no dramas; the last two people end with the new films."""
     rows = []
     for user in range(60):
         watched = [film(user % 2, number) for number in generator.permutation(NEW)]

@@ -1,4 +1,4 @@
-"""What reviews become, and that training and other tools read it."""
+"""Outcomes of reviews, which training and other tools read."""
 
 import json
 

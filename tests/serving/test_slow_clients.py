@@ -34,7 +34,7 @@ def connect(folder, monkeypatch):
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What arrives until the other side closes the connection."""
+    """Return all bytes that arrive until the other side closes the connection."""
     received = b""
     try:
         while part := connection.recv(1 << 16):

@@ -93,7 +93,7 @@ def test_a_step_waits_for_nothing(world, name, device, precision):
 
 @pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_an_update_of_reinforcement_learning_waits_once(world, device, precision, monkeypatch):
-    """That is for the numbers of its line in the log, which are read together."""
+    """The one wait is for the numbers of its line in the log, which are read together."""
     reads: list[list[str]] = []
     monkeypatch.setattr(learner_module, "read_together", lambda stats: reads.append([*stats]))
     rollouts, rewards = draw_rollouts(world)

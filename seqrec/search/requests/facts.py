@@ -23,7 +23,7 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Facts:
-    """What the columns of one item say, by the kind of fact."""
+    """Facts that the columns of one item hold, by kind."""
 
     values: dict[str, list[str]]
     names: list[Name]

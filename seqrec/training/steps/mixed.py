@@ -18,7 +18,7 @@ WORD_KEY, ITEM_KEY, LOSS_KEY = "word_loss_nats", "item_loss_nats", "loss_nats"
 
 
 class Vocabulary(NamedTuple):
-    """Which tokens of a model are items, and which are none at all."""
+    """The places of items, words and padding among the tokens of a model."""
 
     first_item: int
     num_items: int
