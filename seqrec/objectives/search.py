@@ -192,7 +192,9 @@ def build_request_metrics(
         if len(kept):
             asked = queries.at(drawn[kept])
             asked.targets[:] = [target[:1] for target in asked.targets]
-            parts[name] = AskedQueries(asked, data.encode(table.texts)[chosen[kept]])
+            rows, places = np.unique(chosen[kept], return_inverse=True)
+            vectors = data.encode([table.texts[row] for row in rows.tolist()])
+            parts[name] = AskedQueries(asked, vectors[places])
     return RequestMetrics(parts, partial(_build_ranker, tokens=tokens)) if parts else None
 
 
