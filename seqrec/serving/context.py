@@ -1,7 +1,7 @@
 """State that the routes of a server share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,7 +14,6 @@ from seqrec.serving.metrics import Metrics
 from seqrec.serving.page_sources import PageSources
 from seqrec.serving.served_models import ModelPool
 from seqrec.serving.settings import ServerSettings
-from seqrec.serving.text_searches import TextSearches
 from seqrec.serving.users import UserHistories
 
 
@@ -37,7 +36,6 @@ class Context:
     users: UserHistories | None = None
     """Stored histories; None: requests hold whole ones."""
     sources: PageSources = PageSources()
-    texts: TextSearches = field(default_factory=TextSearches)
 
     @property
     def pool(self) -> ModelPool:

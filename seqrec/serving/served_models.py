@@ -1,5 +1,6 @@
 """Models behind names: the one that answers now, and the next one beside it."""
 
+import asyncio
 import hashlib
 import threading
 import time
@@ -57,6 +58,11 @@ class LoadedModel:
     def explainer(self) -> Explainer:
         """Explanations without counts of a log."""
         return Explainer(self.served)
+
+    @cached_property
+    def text_steps(self) -> "dict[str, asyncio.Task[Any]]":
+        """Steps of opening its search by words that were begun, by name; they go with the model."""
+        return {}
 
     @property
     def max_length(self) -> int | None:

@@ -1,4 +1,9 @@
-"""Searches by words, each opened once, however many requests wait for it."""
+"""Searches by words, each opened once, however many requests wait for it.
+
+The first request in words opens the search of its model, the first one with soft words encodes the
+texts of all items, both in a thread, which may take longer than the time limit. Other requests go
+on meanwhile. A step that failed is begun again by the next request.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -14,49 +19,39 @@ SOFT_WORDS = "something thoughtful"
 """Words that no catalog has as a value."""
 
 
-class TextSearches:
-    """The searches by words of the models that answer.
+async def open_search(model: LoadedModel, seconds: float) -> TextSearch:
+    """Return the search of a model.
 
-    The first request in words opens the search of its model, the first one with soft words encodes
-    the texts of all items, both in a thread, which may take longer than the time limit. Other
-    requests go on meanwhile.
+    Raises:
+        DeadlinePassedError: it is not open within ``seconds``; later requests may find it.
+        SeqRecError: the items have no words.
     """
+    return await _do_once("open", model, seconds, lambda: _open(model))
 
-    def __init__(self) -> None:
-        self._tasks: dict[tuple[str, str], tuple[LoadedModel, asyncio.Task[Any]]] = {}
 
-    async def open(self, model: LoadedModel, seconds: float) -> TextSearch:
-        """Return the search of a model.
+async def encode_items(model: LoadedModel, search: TextSearch, seconds: float) -> None:
+    """Let a search be ready for soft words.
 
-        Raises:
-            DeadlinePassedError: it is not open within ``seconds``; later requests may find it.
-            SeqRecError: the items have no words.
-        """
-        return await self._do_once("open", model, seconds, lambda: _open(model))
+    Raises:
+        DeadlinePassedError: it is not within ``seconds``; it may be for later requests.
+        SeqRecError: there is no encoder.
+    """
+    ask = ListRequest([], 1)
+    await _do_once("encode", model, seconds, lambda: search.answer(SOFT_WORDS, ask))
 
-    async def encode_items(self, model: LoadedModel, search: TextSearch, seconds: float) -> None:
-        """Let a search be ready for soft words.
 
-        Raises:
-            DeadlinePassedError: it is not within ``seconds``; it may be for later requests.
-            SeqRecError: there is no encoder.
-        """
-        ask = ListRequest([], 1)
-        await self._do_once("encode", model, seconds, lambda: search.answer(SOFT_WORDS, ask))
-
-    async def _do_once(
-        self, step: str, model: LoadedModel, seconds: float, function: Callable[[], Any]
-    ) -> Any:
-        """Return the result of a function that is called once for a model."""
-        known, task = self._tasks.get((model.name, step), (None, None))
-        if known is not model or task is None:
-            task = asyncio.create_task(asyncio.to_thread(function))
-            self._tasks[model.name, step] = model, task
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(task)
-        except TimeoutError as error:
-            raise DeadlinePassedError from error
+async def _do_once(
+    step: str, model: LoadedModel, seconds: float, function: Callable[[], Any]
+) -> Any:
+    """Return the result of a function that is called once for a model, unless it fails."""
+    task = model.text_steps.get(step)
+    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        task = model.text_steps[step] = asyncio.create_task(asyncio.to_thread(function))
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(task)
+    except TimeoutError as error:
+        raise DeadlinePassedError from error
 
 
 def _open(model: LoadedModel) -> TextSearch:

@@ -14,6 +14,7 @@ from seqrec.serving.bodies import Histories, RecommendBody, ScoreBody, SimilarBo
 from seqrec.serving.body_route import BodyRoute
 from seqrec.serving.context import Context, JsonResponse, log_fields
 from seqrec.serving.served_models import LoadedModel, ModelSlot, hash_user
+from seqrec.serving.text_searches import encode_items, open_search
 
 
 def build_list_routes(context: Context) -> APIRouter:
@@ -51,12 +52,12 @@ def build_list_routes(context: Context) -> APIRouter:
     async def answer_in_words(slot: ModelSlot, body: RecommendBody, history: list[Any]) -> Any:
         """Return the list that a request in words gets, by the model of now."""
         model = slot.current
-        search, text = await context.texts.open(model, seconds), body.text or ""
+        search, text = await open_search(model, seconds), body.text or ""
         asked = body.build_request_in_words(history)
         previous = None if body.previous is None else body.previous.build(model.served.table)
         shown = [get_id_text(item_id) for item_id in body.shown]
         if search.compile(text, previous, shown).text:
-            await context.texts.encode_items(model, search, seconds)
+            await encode_items(model, search, seconds)
 
         def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             return _add_model(model, [search.answer(text, asked, previous, shown)])
