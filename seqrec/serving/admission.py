@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,8 @@ HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 START = {"type": "http.response.start", "status": 429, "headers": HEADERS}
+LAST_START = {**START, "headers": [*HEADERS, (b"connection", b"close")]}
+"""The same for a server that ends: no client sends another request on the connection."""
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -32,18 +35,27 @@ class Admission:
     second says how many there were.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, metrics: Metrics, seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        engine: Engine,
+        metrics: Metrics,
+        is_draining: Callable[[], bool],
+        seconds: float,
+    ) -> None:
         """Store the application.
 
         Args:
             app: what answers admitted requests.
             engine: what ranks.
             metrics: counts refusals.
+            is_draining: returns True once the server ends.
             seconds: time limit of a request.
         """
         self._app = app
         self._engine = engine
         self._metrics = metrics
+        self._is_draining = is_draining
         self._seconds = seconds
         self._num_admitted = 0
         self._num_refused = 0
@@ -59,7 +71,7 @@ class Admission:
             finally:
                 self._num_admitted -= 1
         else:
-            await send(START)
+            await send(LAST_START if self._is_draining() else START)
             await send({"type": "http.response.body", "body": BODY})
             self._count_refusal()
 

@@ -33,14 +33,13 @@ def build_app(context: Context) -> FastAPI:
         if context.users is not None:
             context.users.close()
 
+    def is_draining() -> bool:
+        return context.state.is_draining
+
+    seconds, metrics = settings.timeout_seconds, context.metrics
     layers = [
-        Middleware(Admission, context.engine, context.metrics, settings.timeout_seconds),
-        Middleware(
-            AccessLog,
-            context.metrics,
-            lambda: context.state.is_draining,
-            writes_lines=settings.logs_requests,
-        ),
+        Middleware(Admission, context.engine, metrics, is_draining, seconds),
+        Middleware(AccessLog, metrics, is_draining, writes_lines=settings.logs_requests),
         Middleware(Guard, settings),
     ]
     if settings.cors_origins:
