@@ -136,5 +136,10 @@ def _is_card(file: Path) -> bool:
         return False
     if file.parent.name == _CARD_FOLDER:
         return True
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return _CARD_MARK.match(opened.read(_CARD_LETTERS)) is not None
+    try:
+        if not file.is_file():  # a pipe would be waited for
+            return False
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return _CARD_MARK.match(opened.read(_CARD_LETTERS)) is not None
+    except OSError:
+        return False
