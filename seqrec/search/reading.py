@@ -86,8 +86,5 @@ class RequestReading:
 
 
 def join_conditions(conditions: Sequence[Condition]) -> str | None:
-    """Return conditions as one SQL expression.
-
-    Values of one column that are contained are alternatives if no item need have both.
-    """
+    """Return conditions as one SQL expression, all of which hold; None for no condition."""
     return " AND ".join(condition.where for condition in conditions) or None
