@@ -189,7 +189,6 @@ class TextObjective(Objective):
         tokens = (
             f"{int(index.lengths.sum()):,} tokens, {int(index.weights.sum()):,} of them learned"
         )
-        left = cls.describe_left_out(recipe)
         notices = [f"{len(index.lengths):,} examples: {tokens}; {train.num_batches:,} batches"]
         return cls(
             recipe,
@@ -203,7 +202,7 @@ class TextObjective(Objective):
             cls.build_setup(recipe, opened, train, held_out),
             trainer.selection_metric,
             f"{len(held.lengths):,} held-out examples",
-            [*left, *notices, *lines],
+            [*cls.describe_left_out(recipe), *notices, *lines],
         )
 
     def before(self) -> None:
