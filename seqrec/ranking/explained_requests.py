@@ -7,8 +7,8 @@ from seqrec.ranking.explained import Explainer, explain_rows
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Served
 from seqrec.ranking.text_fusion import TextFusion
-from seqrec.ranking.text_requests import TextSearch
-from seqrec.search.reading import Condition, RequestReading, join_conditions
+from seqrec.ranking.text_requests import TextSearch, describe_dropped, list_levels
+from seqrec.search.reading import Condition, RequestReading
 
 MIN_EFFECT_NATS = 1.0
 """Soft words that add less to an item are not said to have led to it."""
@@ -54,11 +54,9 @@ class _Wishes:
 
     def list_fulfilled(self, item: int) -> list[str]:
         """Return the conditions and soft words that led to an item, in words."""
-        dropped, conditions = self.without.get(item), list(self.request.conditions)
-        kept = conditions
-        if dropped is not None:  # the conditions of a list are widened one by one
-            kept = [one for one in conditions if one.where not in dropped.split(" AND ")]
-            kept = kept if join_conditions(conditions) != dropped else []
+        conditions, without = self.request.conditions, self.without.get(item)
+        levels = list_levels(conditions)
+        kept = next(one for one in levels if describe_dropped(conditions, one) == without)
         wishes = [_describe(one) for one in kept]
         is_moved = isinstance(self.ranker, TextFusion) and (
             self.ranker.get_effect(item) >= MIN_EFFECT_NATS

@@ -72,19 +72,16 @@ class TextSearch:
         request = self.compile(text, previous, shown)
         served, wanted = self.with_soft_words(request.text), asked.k or DEFAULT_K
         whole = [*asked.history, *request.items]
-        levels = [list(request.conditions)]
-        while any(not one.is_excluded for one in levels[-1]):
-            levels.append(_drop_last(levels[-1]))
         found: dict[str, Any] = {}
         listed: list[dict[str, Any]] = []
-        for conditions in levels:
+        for conditions in list_levels(request.conditions):
             before = [row["item_id"] for row in listed]
             narrowed = self._narrow(asked.options, request, conditions, before)
             part = replace(asked, history=whole, k=wanted - len(listed), options=narrowed)
             answer = answer_history(served, part, None)
             for row in answer["recommendations"]:
-                dropped = [one for one in request.conditions if one not in conditions]
-                more = {"without": join_conditions(dropped)} if dropped else {}
+                without = describe_dropped(request.conditions, conditions)
+                more = {"without": without} if without else {}
                 listed.append({**row, "rank": len(listed) + 1, **more})
             found = found or answer
             if len(listed) >= wanted:
@@ -132,6 +129,19 @@ class TextSearch:
             self._vectors = self.encode(self.item_texts)
         fusion = TextFusion(self.served.ranker, self._vectors, self.encode([text])[0], self.weight)
         return replace(self.served, ranker=fusion, search=fusion.rank)
+
+
+def list_levels(conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """Return the conditions that a list is filled under: all, then one after the other dropped."""
+    levels = [list(conditions)]
+    while any(not one.is_excluded for one in levels[-1]):
+        levels.append(_drop_last(levels[-1]))
+    return levels
+
+
+def describe_dropped(conditions: Sequence[Condition], level: Sequence[Condition]) -> str | None:
+    """Return the conditions that a level lacks, as SQL; None if it has all."""
+    return join_conditions([one for one in conditions if one not in level])
 
 
 def _drop_last(conditions: Sequence[Condition]) -> list[Condition]:
