@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 
 NUM_FOLDS = 5
 NUM_NEIGHBOURS = 20
+BLOCK_ROWS = 1024
+"""Items compared with all tagged ones at once."""
 PENALTIES = (0.1, 0.3, 1.0, 3.0)
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 """Weights of neighbours and of zero-shot beside the ridge's 1, chosen by cross-validation."""
@@ -89,7 +91,7 @@ def fit_tagger(
     )
     scores = _combine(whole, setting)
     confidences = 1 / (1 + np.exp(-(slope * scores + offset)))
-    nearest = _find_nearest(unit, unit[tagged], own=tagged)
+    nearest, _ = _find_nearest(unit, unit[tagged], own=tagged)
     return Tagger(scores, confidences, setting, best, tagged[nearest])
 
 
@@ -130,23 +132,35 @@ def _vote(
     own: Int[np.ndarray, " N"] | None = None,
 ) -> Float[np.ndarray, "Q V"]:
     """Return the mean of the tags of the nearest items, weighed by their cosines."""
-    nearest = _find_nearest(asked, known, own)
-    cosines = np.take_along_axis(asked @ known.T, nearest, axis=1).clip(0) ** 2
-    votes = np.einsum("qk,qkv->qv", cosines, has_tag[nearest].astype(np.float64))
-    return votes / np.maximum(cosines.sum(axis=1, keepdims=True), 1e-9)
+    nearest, cosines = _find_nearest(asked, known, own)
+    votes = np.zeros((len(asked), has_tag.shape[1]))
+    shares = cosines.clip(0) ** 2
+    for place in range(nearest.shape[1]):
+        votes += shares[:, place, None] * has_tag[nearest[:, place]]
+    return votes / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
 
 
 def _find_nearest(
     asked: Float[np.ndarray, "Q F"],
     known: Float[np.ndarray, "N F"],
     own: Int[np.ndarray, " N"] | None,
-) -> Int[np.ndarray, "Q K"]:
-    """Return the nearest known rows; never a row itself, where ``own`` says which rows they are."""
-    cosines = asked @ known.T
-    if own is not None:
-        cosines[own, np.arange(len(own))] = -np.inf
+) -> tuple[Int[np.ndarray, "Q K"], Float[np.ndarray, "Q K"]]:
+    """Return the nearest known rows and their cosines, block by block.
+
+    Never a row itself, where ``own`` says which rows they are.
+    """
     number = min(NUM_NEIGHBOURS, len(known))
-    return np.argsort(-cosines, axis=1, kind="stable")[:, :number]
+    nearest = np.empty((len(asked), number), dtype=np.int64)
+    found = np.empty((len(asked), number))
+    for start in range(0, len(asked), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        cosines = asked[rows] @ known.T
+        if own is not None:
+            here = np.flatnonzero((own >= start) & (own < start + BLOCK_ROWS))
+            cosines[own[here] - start, here] = -np.inf
+        nearest[rows] = np.argsort(-cosines, axis=1, kind="stable")[:, :number]
+        found[rows] = np.take_along_axis(cosines, nearest[rows], axis=1)
+    return nearest, found
 
 
 def _combine(parts: Float[np.ndarray, "3 N V"], setting: Setting) -> Float[np.ndarray, "N V"]:

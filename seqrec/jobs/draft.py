@@ -198,6 +198,11 @@ def _draft_summaries(
     )
     parts = part_folder(out)
     if parts.exists() and not is_resumable(parts, header):
+        if not overwrite:
+            raise SeqRecError(
+                f"{parts}: drafts of an interrupted run with other settings; run it again with "
+                "these, or add --overwrite to begin anew"
+            )
         shutil.rmtree(parts)
     drafts, resumed = draft_parts(parts, header, subjects, summarizer.draft, say)
     with new_folder(out, overwrite=overwrite) as folder:

@@ -1,7 +1,7 @@
 """Losses over the label and sampled negatives.
 
-All positions of a step share the negatives, so that one matrix product scores them all. The losses
-process chunks of rows, and compute the gradients of each chunk in the forward pass.
+All positions of a step share the negatives: one product scores them all. Chunks of rows compute
+their gradients in the forward pass.
 """
 
 from collections.abc import Callable

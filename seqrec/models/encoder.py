@@ -29,7 +29,7 @@ from seqrec.models.heads import build_head, read_rows
 from seqrec.models.native.blocks import at_positions
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import gap_buckets
-from seqrec.models.query_token import PlacedRequests, QueryToken, lay_out_requests
+from seqrec.models.query_token import QueryToken
 
 DROPOUT_FIELDS = ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop")
 """Dropout rates in the configurations of language models."""
@@ -217,35 +217,6 @@ class HistoryEncoder(PreTrainedModel):
             return self.read_out(output.last_hidden_state)
         states = self.backbone(**inputs).last_hidden_state
         return self.read_out(at_positions(states, query_positions))
-
-    def states_with_requests(
-        self,
-        input_ids: Int[Tensor, "B T"],
-        documents: Int[Tensor, "B T"],
-        placed: PlacedRequests,
-    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "M D"]]:
-        """Return the hidden states of all positions of packed histories, and of requests in them.
-
-        States of positions are those without the requests, up to rounding.
-
-        Args:
-            input_ids: tokens.
-            documents: document ids.
-            placed: requests of a model with a query token, over a native causal decoder.
-        """
-        assert self.query_token is not None
-        layout, length = lay_out_requests(documents, placed), documents.shape[1]
-        tokens = self.get_input_embeddings()(input_ids)
-        added = tokens.new_zeros(len(tokens), layout.num_slots, tokens.shape[2])
-        vectors = self.query_token(placed.vectors).to(tokens.dtype)
-        added = added.index_put((placed.rows, layout.slots), vectors)
-        output = self.backbone(
-            inputs_embeds=torch.cat([tokens, added], dim=1),
-            attention_mask=additive_mask(layout.allowed, mask_dtype(self.dtype, documents.device)),
-            position_ids=layout.positions,
-        )
-        states = self.read_out(output.last_hidden_state)
-        return states[:, :length], states[placed.rows, length + layout.slots]
 
     def _decode(
         self,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.query_token import PlacedRequests
+from seqrec.models.request_states import PlacedRequests, states_with_requests
 from seqrec.tokens.streams.packing import pack_inputs
 from seqrec.tokens.streams.placement import place_windows
 from seqrec.tokens.streams.windows import Windows
@@ -49,5 +49,5 @@ def encode_with_requests(
             vectors[chosen].to(model.device), torch.arange(len(rows), device=model.device), last
         )
         parts = [torch.from_numpy(part).to(model.device) for part in inputs]
-        states.append(model.states_with_requests(parts[0], parts[1], placed)[1])
+        states.append(states_with_requests(model, parts[0], parts[1], placed)[1])
     return torch.cat(states)

@@ -55,6 +55,14 @@ def _export_onnx(call: Call) -> None:
     seqrec.export(model, to="onnx", out=call.out, overwrite=True)
 
 
+def _draft(call: Call) -> None:
+    """Draft summaries by template; version 1 drafts fewer."""
+    import seqrec
+
+    limit = 5 if call.version else None
+    seqrec.draft("summary", data=call.world / "data", out=call.out, limit=limit, overwrite=True)
+
+
 def _publish(kind: str, call: Call) -> None:
     import seqrec
 
@@ -149,6 +157,7 @@ def _train_text(recipe: str, call: Call) -> None:
 
 PLACES = {
     "prepare, append": Kind(_append, read_files, grows=True),
+    "draft, summary": Kind(_draft, read_files),
     "export, onnx": Kind(_export_onnx, read_files),
     "export, lancedb": Kind(
         partial(_publish, "lancedb"), partial(_read_store, "lancedb"), versions=True

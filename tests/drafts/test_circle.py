@@ -109,6 +109,8 @@ def test_an_interrupted_run_is_continued(data, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             seqrec.draft("summary", data=data, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(seqrec.SeqRecError, match="an interrupted run with other settings"):
+        seqrec.draft("summary", data=data, out=tmp_path / "out", limit=3)
     result = seqrec.draft("summary", data=data, out=tmp_path / "out")
     assert (plain["resumed"], result["resumed"]) == (0, 5)
     files = [tmp_path / name / "drafts.parquet" for name in ("plain", "out")]

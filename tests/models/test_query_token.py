@@ -6,7 +6,7 @@ import torch
 
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.content import add_content
-from seqrec.models.query_token import PlacedRequests
+from seqrec.models.request_states import PlacedRequests, states_with_requests
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.request_states import encode_with_requests
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
@@ -46,7 +46,7 @@ def test_requests_in_packed_rows_have_the_states_of_requests_alone(model):
     vectors = torch.randn(5, 6)
     input_ids, documents = pack()
     placed = PlacedRequests(vectors, torch.tensor([0, 0, 0, 1, 1]), torch.tensor([4, 6, 2, 3, -1]))
-    hidden, states = model.states_with_requests(input_ids, documents, placed)
+    hidden, states = states_with_requests(model, input_ids, documents, placed)
     prefixes = [HISTORIES[0], HISTORIES[1], HISTORIES[0][:3], HISTORIES[3], np.array([], int)]
     torch.testing.assert_close(states, encode(model, prefixes, vectors), rtol=1e-4, atol=1e-5)
     plain = model.hidden_states(input_ids, documents)

@@ -91,6 +91,11 @@ READS = {
         ("extend run --items items.csv", "run"),
         ("extend run --items items.csv", "items.csv"),
     ],
+    "draft": [
+        ("draft tags --data data --tags pairs.parquet", "data"),
+        ("draft tags --data data --tags pairs.parquet", "pairs.parquet"),
+        ("draft summary --data data --model run", "run"),
+    ],
     "demo": [("demo --data simulated", "source")],
 }
 """Commands of every verb that writes, and an output that each must refuse to replace."""

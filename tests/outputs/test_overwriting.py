@@ -12,7 +12,7 @@ from tests.campaigns.kill_kinds import KINDS as FOLDERS
 from tests.campaigns.kill_kinds import Call, build_world
 from tests.campaigns.kill_places import PLACES, build_places
 
-KINDS = FOLDERS | {kind: PLACES[kind] for kind in ("export, onnx", "text-sft")}
+KINDS = FOLDERS | {kind: PLACES[kind] for kind in ("draft, summary", "export, onnx", "text-sft")}
 RECIPES = {"sft", "dpo", "distill", "reward-model", "grpo", "text-sft"}
 LEFT_OUT = {"sft, one epoch", "sft, averaged weights", "distill, cached", "grpo, sampled ahead"}
 """Kinds whose files are those of others."""

@@ -10,11 +10,11 @@ from seqrec.data.ids import get_id_text
 from seqrec.errors import SeqRecError
 from seqrec.ranking.answer import answer_similar
 from seqrec.serving.answers import ERRORS, RecommendAnswer, ScoreAnswer, SimilarAnswer
+from seqrec.serving.answers_in_words import add_model, answer_in_words
 from seqrec.serving.bodies import Histories, RecommendBody, ScoreBody, SimilarBody
 from seqrec.serving.body_route import BodyRoute
 from seqrec.serving.context import Context, JsonResponse, log_fields
 from seqrec.serving.served_models import LoadedModel, ModelSlot, hash_user
-from seqrec.serving.text_searches import encode_items, open_search
 
 
 def build_list_routes(context: Context) -> APIRouter:
@@ -45,24 +45,10 @@ def build_list_routes(context: Context) -> APIRouter:
         """List the next items after each history."""
         slot, histories = await choose(request, body, body.model)
         if body.is_in_words:
-            return JsonResponse(await answer_in_words(slot, body, histories[0]))
+            found = await answer_in_words(context.engine, slot, body, histories[0], seconds)
+            return JsonResponse(found)
         requests = body.build_requests(histories)
-        return JsonResponse(await context.engine.run(slot, requests, _add_model, seconds))
-
-    async def answer_in_words(slot: ModelSlot, body: RecommendBody, history: list[Any]) -> Any:
-        """Return the list that a request in words gets, by the model of now."""
-        model = slot.current
-        search, text = await open_search(model, seconds), body.text or ""
-        asked = body.build_request_in_words(history)
-        previous = None if body.previous is None else body.previous.build(model.served.table)
-        shown = [get_id_text(item_id) for item_id in body.shown]
-        if search.compile(text, previous, shown).text:
-            await encode_items(model, search, seconds)
-
-        def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-            return _add_model(model, [search.answer(text, asked, previous, shown)])
-
-        return await context.engine.run(slot, [], answer, seconds, is_long=True)
+        return JsonResponse(await context.engine.run(slot, requests, add_model, seconds))
 
     @router.post("/similar", response_model=SimilarAnswer)
     async def similar(body: SimilarBody, request: Request) -> Any:
@@ -94,10 +80,6 @@ def build_list_routes(context: Context) -> APIRouter:
         return JsonResponse(await context.engine.run(slot, requests, answer, seconds))
 
     return router
-
-
-def _add_model(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"model": model.identity, "lists": lists}
 
 
 def _order_scores(ranked: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:

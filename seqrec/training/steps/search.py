@@ -13,7 +13,7 @@ from seqrec.evaluation.protocol import Queries, find_hits
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
-from seqrec.models.query_token import NO_HISTORY, PlacedRequests
+from seqrec.models.request_states import NO_HISTORY, PlacedRequests, states_with_requests
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.training.steps.targets import TargetPositions
 from seqrec.training.tensors import PackedTensors
@@ -77,7 +77,7 @@ def search_loss(
     """
     targets = TargetPositions.of(batch)
     asked = place_requests(batch, targets, requests, request_share, alone_share)
-    hidden, states = model.states_with_requests(batch.input_ids, batch.documents, asked.placed)
+    hidden, states = states_with_requests(model, batch.input_ids, batch.documents, asked.placed)
     weight = model.item_weight()
     recent = model.recent_items(batch.input_ids, batch.documents)
     of_requests = None

@@ -1,0 +1,44 @@
+"""The answer to a request in words, all of whose steps share one time limit."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqrec.data.ids import get_id_text
+from seqrec.serving.bodies import RecommendBody
+from seqrec.serving.engine import Engine
+from seqrec.serving.served_models import LoadedModel, ModelSlot
+from seqrec.serving.text_searches import encode_items, open_search
+
+
+async def answer_in_words(
+    engine: Engine, slot: ModelSlot, body: RecommendBody, history: list[Any], seconds: float
+) -> dict[str, Any]:
+    """Return the list that a request in words gets, by the model of now.
+
+    Raises:
+        DeadlinePassedError: it took longer than ``seconds``.
+        SeqRecError: the items have no words, or there is no encoder.
+    """
+    end = time.monotonic() + seconds
+
+    def left() -> float:
+        return max(end - time.monotonic(), 0.0)
+
+    model = slot.current
+    search, text = await open_search(model, left()), body.text or ""
+    asked = body.build_request_in_words(history)
+    previous = None if body.previous is None else body.previous.build(model.served.table)
+    shown = [get_id_text(item_id) for item_id in body.shown]
+    if search.compile(text, previous, shown).text:
+        await encode_items(model, search, left())
+
+    def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return add_model(model, [search.answer(text, asked, previous, shown)])
+
+    return await engine.run(slot, [], answer, left(), is_long=True)
+
+
+def add_model(model: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return lists with the model that made them."""
+    return {"model": model.identity, "lists": lists}
