@@ -1,7 +1,6 @@
-"""Losses over the label and sampled negatives.
+"""Losses over the label and sampled negatives, which all positions of a step share.
 
-All positions of a step share the negatives: one product scores them all. Chunks of rows compute
-their gradients in the forward pass.
+One product scores the negatives; chunks of rows compute their gradients in the forward pass.
 """
 
 from collections.abc import Callable
@@ -58,7 +57,7 @@ def sampled_softmax(
     Source: Bengio and Senecal 2008, "Adaptive importance sampling to accelerate training of a
         neural probabilistic language model"; Jean et al. 2015, arXiv:1412.2007, section 3. The
         label is not sampled and hence not corrected: see Khrylchenko et al. 2025,
-        arXiv:2507.09331. Our negatives are drawn at every step and shared by its rows.
+        arXiv:2507.09331. Negatives are drawn at every step and shared by its rows.
     """
     log_count = negatives.log_count
     importance = torch.exp(-log_count) if log_q else torch.ones_like(log_count)
