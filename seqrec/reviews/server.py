@@ -46,6 +46,7 @@ class ReviewServer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.page = PAGE.read_bytes()
         self.policy = _build_policy(self.page.decode())
+        self.is_open = True
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -55,6 +56,11 @@ class ReviewServer(ThreadingHTTPServer):
     def url(self) -> str:
         """The address of the page."""
         return f"http://{LOOPBACK}:{self.server_port}/{self.token}/"
+
+    def server_close(self) -> None:
+        """Listen no more; connections that a browser opened ahead get no answer."""
+        self.is_open = False
+        super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that breaks ends alone."""
@@ -113,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_path(self) -> tuple[str | None, str]:
         """Return the name after the token, and the query; None once a refusal is sent."""
+        if not self.server.is_open:
+            self.close_connection = True
+            return None, ""
         port = self.server.server_port
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")

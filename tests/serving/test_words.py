@@ -93,7 +93,7 @@ def test_a_conversation_is_kept_by_the_client(ask):
                 }
             },
             400,
-            "not allowed",
+            "no such column",
         ),
     ],
 )
