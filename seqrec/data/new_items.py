@@ -34,7 +34,7 @@ def add_new_items(items: pl.DataFrame, file: ItemFile) -> pl.DataFrame:
     try:
         shared = {name: items.schema[name] for name in new.columns if name in items.columns}
         return pl.concat([items, new.cast(shared)], how="diagonal")  # type: ignore[arg-type]
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())
         raise SeqRecError(
             f"{file.name}: a column has other values than that of the model's items: {reason}"

@@ -134,7 +134,10 @@ def _build_slots(
     unknown = [name for name in split if name not in names]
     if unknown:
         raise SeqRecError(f"--split {unknown[0]}: no such model; the names are {', '.join(names)}")
-    weights = [float(split.get(name, 0)) if split else 1.0 for name in names]
+    try:
+        weights = [float(split.get(name, 0)) if split else 1.0 for name in names]
+    except (TypeError, ValueError):
+        weights = []
     if any(not 0 <= weight < float("inf") for weight in weights) or not sum(weights):
         raise SeqRecError("--split: weights are numbers from 0, one of them more than 0")
     return [

@@ -1,6 +1,7 @@
 """Loading of the models of ``seqrec serve``, also behind pointers."""
 
 import hashlib
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ def load_model(
         retrieval: ``flat``, ``hnsw``, the folder of an exported index or the address of a store.
         engine: what computes the models of folders.
     """
-    is_folder = not isinstance(model, Ranker) and Path(model).exists()
+    is_folder = not isinstance(model, Ranker) and os.path.exists(model)
     if is_folder:
         folder = follow_pointer(Path(str(model)))
         model = open_onnx(folder) if engine == "onnx" else folder
@@ -73,11 +74,11 @@ def follow_pointer(path: Path) -> Path:
     Raises:
         SeqRecError: a file that names no folder.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return path
     lines = read_text(path, "name a folder", MAX_POINTER_BYTES).splitlines()
     folder = path.parent / lines[0].strip() if lines and lines[0].strip() else path
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also of a name that is too long
         raise SeqRecError(f"{path}: its first line names no folder; write the path of a model")
     return folder
 
@@ -87,7 +88,7 @@ def look_at_pointer(model: NamedModel) -> tuple[str, int] | None:
     if isinstance(model, Ranker):
         return None
     path = Path(model)
-    if path.is_dir() and not path.is_symlink():
+    if os.path.isdir(path) and not path.is_symlink():
         return None
     try:
         folder = follow_pointer(path).resolve(strict=True)

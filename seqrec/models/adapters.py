@@ -152,12 +152,15 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, is_trainable: bool = Fa
         raise SeqRecError(f"{folder}: holds no plain LoRA adapter; merge it with the tool it is of")
     other = SeqRecError(f"{folder}: an adapter of another base; load the model it was trained on")
     fingerprint = read_facts(folder).get(BASE_KEY)
-    kept = _first_rows(settings.get("trainable_token_indices"))
+    try:
+        kept = _first_rows(settings.get("trainable_token_indices"))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SeqRecError(f"{folder / ADAPTER_CONFIG}: no settings of an adapter") from error
     if fingerprint is not None and fingerprint != weights_fingerprint(base, kept):
         raise other
     try:
         model = peft.PeftModel.from_pretrained(base, folder, is_trainable=is_trainable)
-    except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise other from error
     names = {name for name in load_file(file)}
     if names != set(peft.get_peft_model_state_dict(model, save_embedding_layers=False)):
@@ -167,7 +170,10 @@ def load_adapter(base: PreTrainedModel, folder: Path, *, is_trainable: bool = Fa
 
 def merge_adapter(model: Any) -> PreTrainedModel:
     """Return the base with the adapter added to its weights, as a plain model."""
-    return model.merge_and_unload(safe_merge=True)
+    try:
+        return model.merge_and_unload(safe_merge=True)
+    except NotImplementedError as error:  # some variants of LoRA act on a part of a text
+        raise SeqRecError(f"an adapter that cannot be merged: {error}") from error
 
 
 @torch.no_grad()

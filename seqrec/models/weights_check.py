@@ -24,6 +24,11 @@ def check_sizes(fields: Mapping[str, Any], weights: Mapping[str, Tensor], file: 
     Raises:
         SeqRecError: the first such number.
     """
+    heads, width = fields.get("num_attention_heads"), fields.get("hidden_size")
+    is_native = fields.get("model_type") == "seqrec_decoder"
+    if is_native and isinstance(heads, int) and isinstance(width, int):
+        if heads < 1 or width % heads:
+            raise SeqRecError(f"{file}: {heads} attention heads do not divide {width} units")
     for key, value in fields.items():
         if isinstance(value, dict):
             check_sizes(value, weights, file)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import faiss
@@ -36,7 +37,7 @@ def save_index(
 def load_index(folder: Path, *, catalog_fingerprint: str, model_fingerprint: str) -> ItemIndex:
     """Load an index of ``save_index``; check that it is intact and of this catalog and model."""
     file = folder / "index.json"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also of a name that is too long
         raise SeqRecError(f"{folder}: not the folder of an index; name .../items/flat")
     for name in ("index.json", "index.faiss"):
         if not (folder / name).is_file():

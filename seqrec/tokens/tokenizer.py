@@ -89,6 +89,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise SeqRecError(f"{folder}: the tokenizer files are missing or broken") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise SeqRecError(f"{folder}: holds no fast tokenizer (tokenizer.json)")
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise SeqRecError(f"{file}: model_max_length is no number")
     return tokenizer
 
 

@@ -143,7 +143,10 @@ def _cells(generator: Generator, table: pl.DataFrame) -> pl.DataFrame:
     name, value = _column(generator, table), pick(generator, CELLS)
     if generator.random() < 0.5:
         return table.with_columns(pl.Series(name, [value] * len(table)))
-    values = table[name].to_list()
+    try:
+        values = table[name].to_list()
+    except pl.exceptions.PanicException:  # dates that an earlier mutation moved out of range
+        return table.with_columns(pl.Series(name, [value] * len(table)))
     values[int(generator.integers(len(values)))] = value
     return table.with_columns(pl.Series(name, values, dtype=table[name].dtype, strict=False))
 

@@ -69,6 +69,13 @@ def count_shard_rows(folder: Path) -> list[int]:
             return counts
 
 
+def _items_a_row(file: Path) -> int:
+    """Return the items of a position in a shard; 0 if it holds none."""
+    with refuse_unreadable(str(file), FIX):
+        kind = pq.read_schema(file).field("items").type
+        return kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+
+
 def write_shard(top_k: CachedTopK, file: Path) -> None:
     """Write the distributions at some positions."""
     k = top_k.items.shape[1]
@@ -131,6 +138,8 @@ def read_teacher_cache(folder: Path, expected: dict[str, Any]) -> CachedTopK:
         )
     if sum(counts) != num_rows:
         raise SeqRecError(f"{folder}: holds {sum(counts):,} of {num_rows:,} positions; {FIX}")
+    if num_shards and _items_a_row(folder / shard_name(0)) != k:
+        raise SeqRecError(f"{folder}: its parts do not hold {k:,} items a position; {FIX}")
     top_k = CachedTopK(
         np.empty(num_rows, dtype=np.int64),
         np.empty((num_rows, k), dtype=np.int32),

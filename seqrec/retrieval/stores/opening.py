@@ -1,8 +1,8 @@
 """Open a store by its address, to write to it or to search its live version."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -80,7 +80,7 @@ def open_target(address: Address, *, writes: bool) -> Store:
         SeqRecError: a missing package, file or server.
     """
     is_path = "://" not in address.url and address.url != MEMORY
-    if not writes and is_path and not Path(address.url).exists():
+    if not writes and is_path and not os.path.exists(address.url):
         raise SeqRecError(f"{address.label}: no such store; export a model to it first")
     return OPENERS[address.kind](address, writes)
 

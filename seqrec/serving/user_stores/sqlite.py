@@ -3,7 +3,8 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ class SqliteStore:
                 "CREATE TABLE IF NOT EXISTS seqrec_histories "
                 "(user_id TEXT PRIMARY KEY, events TEXT NOT NULL, changed_at REAL NOT NULL)"
             )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise SeqRecError(f"--user-store {file}: {error}; name a file to write") from error
 
     def add(self, user: str, events: Sequence[Any]) -> Events:
-        with self._lock:
+        with self._lock, _one_line():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 history = extend(self._select(user), events)
@@ -52,11 +53,11 @@ class SqliteStore:
         return history
 
     def read(self, user: str) -> Events:
-        with self._lock:
+        with self._lock, _one_line():
             return self._select(user)
 
     def delete(self, user: str) -> bool:
-        with self._lock:
+        with self._lock, _one_line():
             query = "DELETE FROM seqrec_histories WHERE user_id = ?"
             return self._database.execute(query, (user,)).rowcount > 0
 
@@ -68,3 +69,12 @@ class SqliteStore:
         query = "SELECT events FROM seqrec_histories WHERE user_id = ?"
         row = self._database.execute(query, (user,)).fetchone()
         return [] if row is None else decode(row[0])
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn an error of the database into one line, without the path: it may be an answer."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise SeqRecError(f"--user-store: cannot be read or written: {error}") from error
