@@ -73,11 +73,12 @@ def delete(path: Path) -> None:
 
 
 def _find_leftovers(out: Path, kind: str) -> list[Path]:
-    """Return the paths beside ``out`` that its writers put there."""
+    """Return the paths beside ``out`` that its writers put there; a model folder adds ``.new``."""
     start = f".{out.name}.{kind}-"
     siblings = out.parent.iterdir() if out.parent.is_dir() else ()
     return [
         path
         for path in siblings
-        if path.name.startswith(start) and path.name.removeprefix(start).isdigit()
+        if path.name.startswith(start)
+        and path.name.removeprefix(start).removesuffix(".new").isdigit()
     ]

@@ -101,9 +101,11 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
 def test_what_a_killed_run_left_is_cleared_and_a_live_ones_is_not(tmp_path):
     out = tmp_path / "out"
     left = tmp_path / ".out.partial-1"  # the number of a process that always runs
-    left.mkdir()
+    model = tmp_path / ".out.partial-1.new"  # of a model folder, beside it
+    for path in (left, model):
+        path.mkdir()
     with new_folder(out, overwrite=False) as folder:
-        assert not left.exists()
+        assert not left.exists() and not model.exists()
         with pytest.raises(SeqRecError, match="is writing it"), new_folder(out, overwrite=True):
             pass
         (folder / "a").write_text("1")
