@@ -67,7 +67,9 @@ def check_entries(manifest: Mapping[str, Any], tables: tuple[str, ...], file: Pa
     for name, is_right in ENTRIES.items():
         value: Any = manifest
         for part in name.split("."):
-            value = value.get(part)
+            if part not in value:
+                raise SeqRecError(f"{file}: {name} is missing; {FIX}")
+            value = value[part]
         if not is_right(value):
             raise SeqRecError(f"{file}: {name} is {quote(value)}, which it cannot be; {FIX}")
     for table in tables:

@@ -81,6 +81,12 @@ def test_an_entry_of_another_kind_is_refused_by_name(folder, entry, value):
     assert entry.split(".")[0] in refused(folder)
 
 
+@pytest.mark.parametrize("option", ["min_user", "min_rating", "repeats"])
+def test_a_missing_option_is_refused_by_name(folder, option):
+    rewrite_manifest(folder, lambda manifest: manifest["options"].pop(option))
+    assert f"options.{option} is missing" in refused(folder)
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("rows", -1), ("rows", "5"), ("rows", 5.0), ("sha256", 0)]
 )
