@@ -33,11 +33,16 @@ Measurement = Callable[[bool], Iterator[Row]]
 
 def main() -> None:
     """Measure what is named, or everything."""
-    options = parse_options(__doc__, NAMES)
+    measure_named(__doc__, NAMES, "benchmarks.engine")
+
+
+def measure_named(description: str | None, names: Sequence[str], module: str) -> None:
+    """Run a package whose measurements are its modules: what is named, or everything."""
+    options = parse_options(description, names)
     measurements = {
-        name: import_module(f"benchmarks.engine.{name}").measure for name in options.names or NAMES
+        name: import_module(f"{module}.{name}").measure for name in options.names or names
     }
-    sys.exit(run(measurements, "engine", options.quick))
+    sys.exit(run(measurements, module.rpartition(".")[2], options.quick, module))
 
 
 def parse_options(description: str | None, names: Sequence[str]) -> argparse.Namespace:

@@ -1,9 +1,6 @@
 """``python -m benchmarks.preference [NAME ...] [--quick]``: train, judge, write results."""
 
-import sys
-from importlib import import_module
-
-from benchmarks.engine.__main__ import parse_options, run
+from benchmarks.engine.__main__ import measure_named
 
 NAMES = ("liked", "screening", "costs")
 MODULE = "benchmarks.preference"
@@ -11,11 +8,7 @@ MODULE = "benchmarks.preference"
 
 def main() -> None:
     """Measure what is named, or everything."""
-    options = parse_options(__doc__, NAMES)
-    measurements = {
-        name: import_module(f"{MODULE}.{name}").measure for name in options.names or NAMES
-    }
-    sys.exit(run(measurements, "preference", options.quick, MODULE))
+    measure_named(__doc__, NAMES, MODULE)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from seqrec.cli.options import Json, Overwrite, PreparedFolder
 from seqrec.cli.output import get_progress_printer, print_result
 from seqrec.config.defaults import DRAFT, REVIEW
 
-What = Annotated[str, typer.Argument(metavar="tags|summary", help="What to draft for every title.")]
+DraftKind = Annotated[
+    str,
+    typer.Argument(metavar="tags|summary", help="Kind of the drafts: tags or a summary a title."),
+]
 Out = Annotated[Path, typer.Option(help="Folder to write the drafts to; it is resumed.")]
 Vocabulary = Annotated[
     Path | None,
@@ -60,7 +63,7 @@ Import = Annotated[
 
 
 def draft(
-    what: What,
+    what: DraftKind,
     data: PreparedFolder,
     out: Out,
     tags: Vocabulary = None,

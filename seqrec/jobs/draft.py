@@ -26,7 +26,7 @@ from seqrec.explanations.checker import Checker
 from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_output
 from seqrec.search.lexicon import Lexicon
 
-What = Literal["tags", "summary"]
+DraftKind = Literal["tags", "summary"]
 ABOUT = ("plot", "description", "overview")
 NUM_EXAMPLES = 3
 """Tagged neighbours that stand beside a drafted tag."""
@@ -38,7 +38,7 @@ def _to_stderr(line: str) -> None:
 
 @check_arguments
 def draft(
-    what: What,
+    what: DraftKind,
     *,
     data: str | Path,
     out: str | Path,
@@ -71,8 +71,8 @@ def draft(
     Raises:
         SeqRecError: a mistake in options, data, model or output.
     """
-    if what not in get_args(What):
-        raise SeqRecError(f"draft {what}: choose from {', '.join(get_args(What))}")
+    if what not in get_args(DraftKind):
+        raise SeqRecError(f"draft {what}: choose from {', '.join(get_args(DraftKind))}")
     if (what == "tags") != (tags is not None):
         raise SeqRecError("--tags FILE goes with seqrec draft tags, and it needs one")
     if what == "tags" and model is not None:

@@ -14,7 +14,7 @@ from seqrec.tokens.events.times import NO_TIME
 class EventHistories(Sequence):
     """Histories of items with the feature codes and times of their events.
 
-    As a sequence it equals the list of its arrays of items.
+    It equals the list of its arrays of items, read as a sequence.
     """
 
     items: Sequence[Int[np.ndarray, " T"]]

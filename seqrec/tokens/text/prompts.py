@@ -12,7 +12,7 @@ from jaxtyping import Int
 class Prompts(Sequence):
     """Requests as a model with two heads reads them.
 
-    As a sequence it equals the list of its arrays of items.
+    It equals the list of its arrays of items, read as a sequence.
     """
 
     items: Sequence[Int[np.ndarray, " T"]]
