@@ -79,14 +79,21 @@ class NegativeSampler:
         self._move_to(labels.device)
         if self.cumulative is not None:
             return self._draw_by_popularity(self.cumulative)
-        targets = labels[labels != IGNORE_INDEX]
-        num_in_batch = self.num_in_batch if len(targets) else 0
-        num_uniform = self.num_negatives - num_in_batch
         num_items = num_items or len(self.item_counts)
-        index = torch.randint(max(len(targets), 1), (num_in_batch,), device=labels.device)
-        uniform = torch.randint(num_items, (num_uniform,), device=labels.device)
-        items = torch.cat([targets[index], uniform])
+        items = torch.randint(num_items, (self.num_negatives,), device=labels.device)
+        if not (self.num_in_batch and len(labels)):
+            share = items.new_full(items.shape, self.num_negatives / num_items, dtype=torch.float32)
+            return Negatives(items, share.log())
+        # targets are found by their rank: the host of a GPU would wait for a selection's size
+        rank = (labels != IGNORE_INDEX).cumsum(0)
+        num_targets = rank[-1]
+        point = torch.rand(self.num_in_batch, dtype=torch.float64, device=labels.device)
+        at = torch.searchsorted(rank, (point * num_targets).long(), right=True)
+        targets = labels[at.clamp_max(len(labels) - 1)]
+        items[: self.num_in_batch] = targets.where(num_targets > 0, items[: self.num_in_batch])
+        num_in_batch = self.num_in_batch * (num_targets > 0)
         in_batch_probability = self.item_counts[items].clamp_min(1).double() / self.num_interactions
+        num_uniform = self.num_negatives - num_in_batch
         count = num_in_batch * in_batch_probability + num_uniform / num_items
         return Negatives(items, count.log().float())
 

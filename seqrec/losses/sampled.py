@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seqrec.losses import host
 from seqrec.losses.catalog import counted_rows
 from seqrec.losses.chunks import chunk_rows
 from seqrec.losses.negatives import Negatives
@@ -240,13 +241,26 @@ class _SampledLoss(torch.autograd.Function):
 
 
 class _Hits:
-    """Finds the negatives that equal their row's label."""
+    """Excludes the negatives that equal their row's label.
+
+    On a CPU they are looked up. A GPU compares all, as its host would wait for their number.
+    """
 
     def __init__(self, labels: Int[Tensor, " N"], items: Int[Tensor, " S"]) -> None:
         self.labels = labels
-        self.sorted_items, self.order = items.sort()
+        self.items = items
+        self.is_on_host = host.is_on_host(labels)
+        if self.is_on_host:
+            self.sorted_items, self.order = items.sort()
 
-    def find(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
+    def exclude_from(self, scores: Float[Tensor, "C S"], rows: slice) -> None:
+        """Set the scores of hits to minus infinity, in place."""
+        if self.is_on_host:
+            scores[self._find(rows)] = -torch.inf
+        else:
+            scores.masked_fill_(self.labels[rows, None] == self.items, -torch.inf)
+
+    def _find(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
         """Return the row, counted from the first of ``rows``, and the negative of each hit."""
         labels = self.labels[rows]
         first = torch.searchsorted(self.sorted_items, labels)
@@ -284,7 +298,7 @@ def _loss_and_gradients(
         rows = slice(start, start + chunk_size)
         part = product_hidden[rows]
         scores = torch.mm(part, product_negative.T, out=buffer[: len(part)]).to(sum_dtype)
-        scores[hits.find(rows)] = -torch.inf
+        hits.exclude_from(scores, rows)
         terms = compute_terms(scores, positive_score[rows], importance)
         loss += torch.dot(share[rows], terms.loss)
         if not needs_gradient:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from seqrec.losses import host
+
 
 class ContentEmbedding(nn.Module):
     """Embedding whose item vectors are row plus projected content, or content only.
@@ -56,14 +58,23 @@ class ContentEmbedding(nn.Module):
         return num_rows(self.has_row)
 
     def forward(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
-        """Return the vectors of tokens; content is projected once for each different token."""
+        """Return the vectors of tokens.
+
+        Content is projected once for each different token on a CPU, and for every position on a
+        GPU, whose host would wait for the number of different ones.
+        """
+        if not host.is_on_host(tokens):
+            return self._vectors(tokens)
         distinct, inverse = tokens.unique(return_inverse=True)
-        vectors = F.embedding(distinct, self.weight)
-        is_item = (distinct >= self.items.start) & (distinct < self.items.stop)
-        at = is_item.nonzero().squeeze(1)
-        items = distinct[at] - self.items.start
-        combined = self._with_content(vectors[at], self.content[items], self.has_row[items])
-        return F.embedding(inverse, vectors.index_copy(0, at, combined))
+        return F.embedding(inverse, self._vectors(distinct))
+
+    def _vectors(self, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape D"]:
+        """Return the vector of every token."""
+        rows = F.embedding(tokens, self.weight)
+        is_item = (tokens >= self.items.start) & (tokens < self.items.stop)
+        items = (tokens - self.items.start).clamp(0, len(self.content) - 1)
+        combined = self._with_content(rows, self.content[items], self.has_row[items])
+        return torch.where(is_item[..., None], combined, rows)
 
     def table(self) -> Float[Tensor, "V D"]:
         """Return the vectors of all tokens."""
@@ -71,10 +82,16 @@ class ContentEmbedding(nn.Module):
         return torch.cat([self.weight[: self.items.start], items, self.weight[self.items.stop :]])
 
     def _with_content(
-        self, rows: Float[Tensor, "S D"], content: Float[Tensor, "S F"], has_row: Bool[Tensor, " S"]
-    ) -> Float[Tensor, "S D"]:
+        self,
+        rows: Float[Tensor, "*shape D"],
+        content: Float[Tensor, "*shape F"],
+        has_row: Bool[Tensor, "*shape"],
+    ) -> Float[Tensor, "*shape D"]:
         """Return the vectors of some items, from their rows and content."""
         known = (rows + self.proj(content)).to(rows.dtype)
+        if not host.is_on_host(rows):
+            new_vectors = self.proj_of_new(content).to(rows.dtype)
+            return torch.where(has_row[..., None], known, new_vectors)
         new = (~has_row).nonzero().squeeze(1)
         return known.index_copy(0, new, self.proj_of_new(content[new]).to(rows.dtype))
 

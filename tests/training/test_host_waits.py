@@ -19,6 +19,8 @@ from benchmarks.gpu.world import MAX_LENGTH, World, build_world
 from seqrec.builders.pretrained import resolve_lengths
 from seqrec.builders.reinforcement import build_learner, build_sampler
 from seqrec.config.load import load_recipe
+from seqrec.losses import host
+from seqrec.models.content import ContentEmbedding
 from seqrec.objectives.reinforcement import build_algorithm, get_config
 from seqrec.ranking.recommender import Recommender
 from seqrec.rl import learner as learner_module
@@ -26,7 +28,15 @@ from seqrec.runs.recipe import OBJECTIVES
 from seqrec.tokens.streams.base import StreamPosition
 from seqrec.training.tensors import as_tensors, move_batch
 
-WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+WAITING = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "unique",
+    "is_nonzero",
+    "equal",
+    "repeat_interleave",
+)
 WHERE = [("cpu", "float32"), ("cpu", "bfloat16"), ("meta", "float32")]
 
 
@@ -70,18 +80,22 @@ def no_autocast_without_values(monkeypatch):
     )
 
 
+def build_step(world: World, name: str, device: str, *overrides: str) -> tuple[Any, Any]:
+    """Return the module of a recipe and its first batch on a device."""
+    case = CASES[name]
+    recipe = resolve_lengths(load_recipe(case.recipe, [*case.get_overrides(world), *overrides]))
+    built: Any = OBJECTIVES[recipe.objective.name].build(recipe, world.prepared)
+    batches = case.get_loader(built).stream.batches(StreamPosition())
+    batch = move_batch(as_tensors(next(iter(batches))[1]), torch.device(device))
+    return built.module.to(device).train(), batch
+
+
 @pytest.mark.parametrize(("device", "precision"), WHERE)
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_waits_for_nothing(world, name, device, precision):
-    case = CASES[name]
-    overrides = [*case.get_overrides(world), f"trainer.precision={precision}"]
-    recipe = resolve_lengths(load_recipe(case.recipe, overrides))
-    built: Any = OBJECTIVES[recipe.objective.name].build(recipe, world.prepared)
-    module = built.module.to(device)
+    module, batch = build_step(world, name, device, f"trainer.precision={precision}")
     optimizer = module.configure_optimizers()["optimizer"]
-    batches = case.get_loader(built).stream.batches(StreamPosition())
-    batch = move_batch(as_tensors(next(iter(batches))[1]), torch.device(device))
-    module.train().training_step(batch, 0)  # frozen models move to the device once
+    module.training_step(batch, 0)  # frozen models move to the device once
     with RefuseWaits():
         module.training_step(batch, 0).backward()
         module.configure_gradient_clipping()
@@ -89,6 +103,65 @@ def test_a_step_waits_for_nothing(world, name, device, precision):
             optimizer.step()
     gradients = [part.grad for part in module.model.parameters() if part.grad is not None]
     assert gradients and {one.device.type for one in gradients} == {device}
+
+
+def as_on_a_device(monkeypatch) -> None:
+    """Take the paths of a GPU, with values."""
+    monkeypatch.setattr(host, "is_on_host", lambda values: False)
+
+
+SAMPLED = ("objective.loss.name=gbce", "objective.loss.sparse=false")
+SETTINGS = {
+    "negatives of the whole catalog": SAMPLED,
+    "negatives of the batch": (*SAMPLED, "objective.loss.negatives=in_batch"),
+    "mixed negatives": (*SAMPLED, "objective.loss.negatives=mixed"),
+    "negatives by popularity": (*SAMPLED, "objective.loss.negatives=popularity"),
+    "a sampled softmax": ("objective.loss.name=sampled_softmax", "objective.loss.sparse=false"),
+    "a mean of transitions": ("model.transition_prior.strength=0.4",),
+    "a product of transitions": (
+        "model.transition_prior.name=product",
+        "model.transition_prior.strength=1",
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=list(SETTINGS))
+def test_a_step_that_waits_for_nothing_has_the_gradients_of_one_that_selects(
+    world, settings, monkeypatch
+):
+    module, batch = build_step(world, "sft", "cpu", *settings)
+    gradients = []
+    for is_device in (False, True):
+        if is_device:
+            as_on_a_device(monkeypatch)
+        module.training_step(batch, 0)  # a matrix of transitions is made once
+        module.zero_grad()
+        torch.manual_seed(0)
+        with RefuseWaits() if is_device else nullcontext():
+            module.training_step(batch, 0).backward()
+        gradients.append([part.grad.clone() for part in module.model.parameters()])
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert any(one.any() for one in gradients[0])
+
+
+def test_content_is_added_without_a_wait(monkeypatch):
+    embedding = ContentEmbedding(
+        torch.randn(9, 4), num_items=6, first_item_token=2, content_width=3
+    )
+    embedding.load_content(torch.randn(6, 3), torch.tensor([1, 0, 2, 1, 0, 1]))
+    torch.nn.init.normal_(embedding.proj_of_new.weight)
+    tokens = torch.tensor([[0, 2, 3, 7], [8, 3, 1, 6]])
+    found = []
+    for is_device in (False, True):
+        if is_device:
+            as_on_a_device(monkeypatch)
+        embedding.zero_grad()
+        with RefuseWaits() if is_device else nullcontext():
+            vectors, table = embedding(tokens), embedding.table()
+            (vectors.square().sum() + table.square().sum()).backward()
+        found.append([vectors, table, *(part.grad for part in embedding.parameters())])
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[0][0], found[0][1][tokens])
 
 
 @pytest.mark.parametrize(("device", "precision"), WHERE)

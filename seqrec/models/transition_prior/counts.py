@@ -176,3 +176,12 @@ class TransitionPrior(nn.Module):
             is_below = (self.target[middle.clamp_max(last)] < item) & (middle < high)
             low, high = torch.where(is_below, middle + 1, low), torch.where(is_below, high, middle)
         return low
+
+
+def replace_labels(
+    scores: Float[Tensor, "B I"], labels: Int[Tensor, " B"], values: Float[Tensor, "B 1"]
+) -> None:
+    """Replace the score of every row's label, in place; a label below 0 replaces nothing."""
+    label = labels.clamp_min(0)[:, None]
+    kept = scores.gather(1, label)
+    scores.scatter_(1, label, values.to(scores.dtype).where((labels >= 0)[:, None], kept))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.models.transition_prior.counts import TransitionPrior
+from seqrec.models.transition_prior.counts import TransitionPrior, replace_labels
 
 
 class TransitionMean(TransitionPrior):
@@ -100,11 +100,11 @@ class TransitionMean(TransitionPrior):
             total = self._sum_rows(source, share)
             total.addcmul_(popularity_share[:, None], self.popularity.to(total.dtype))
             if labels is not None:
-                row = (labels >= 0).nonzero().squeeze(1)
-                label, matrix = labels[row], self.whole_matrix(share.dtype)
-                count = (matrix[source[row], label[:, None]] - own[row]).clamp_min(0)
-                smoothed = popularity_share[row] * self.popularity[label]
-                total[row, label] = smoothed + (share[row] * count).sum(dim=1)
+                label, matrix = labels.clamp_min(0)[:, None], self.whole_matrix(share.dtype)
+                count = (matrix[source, label] - own).clamp_min(0)
+                smoothed = popularity_share[:, None] * self.popularity[label]
+                without_own = smoothed + (share * count).sum(dim=1, keepdim=True)
+                replace_labels(total, labels, without_own)
             return total
         total = popularity_share[:, None] * self.popularity[start:stop]
         rows = torch.arange(len(source), device=source.device)

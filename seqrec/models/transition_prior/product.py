@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqrec.models.transition_prior.counts import TransitionPrior
+from seqrec.losses import host
+from seqrec.models.transition_prior.counts import TransitionPrior, replace_labels
 
 
 class TransitionProduct(TransitionPrior):
@@ -116,13 +117,20 @@ class TransitionProduct(TransitionPrior):
     def _sum_dense(
         self, source: Int[Tensor, "B S"], share: Float[Tensor, "B S"]
     ) -> Float[Tensor, "B I"]:
-        """Return weighted sums of rows, each read once for all histories that hold its item."""
+        """Return weighted sums of rows, each read once for all histories that hold its item.
+
+        A GPU multiplies all rows of the matrix, as its host would wait for those that occur.
+        """
+        dtype = self.sum_dtype(share)
+        matrix = self.whole_matrix(dtype)
+        if not host.is_on_host(share):
+            weights = share.new_zeros(len(source), len(matrix)).scatter_add_(1, source, share)
+            return (weights.to(dtype) @ matrix).to(share.dtype)
         items, column = source[share > 0].unique(return_inverse=True)
         weights = share.new_zeros(len(source), len(items))
         row = (share > 0).nonzero()[:, 0]
         weights.index_put_((row, column), share[share > 0], accumulate=True)
-        dtype = self.sum_dtype(share)
-        return (weights.to(dtype) @ self.whole_matrix(dtype)[items]).to(share.dtype)
+        return (weights.to(dtype) @ matrix[items]).to(share.dtype)
 
     def _leave_out(
         self,
@@ -132,11 +140,11 @@ class TransitionProduct(TransitionPrior):
         labels: Int[Tensor, " B"],
     ) -> None:
         """Replace the sums of the labels by those without their own occurrences."""
-        row = (labels >= 0).nonzero().squeeze(1)
-        label, own = labels[row], self.own_transitions(last_items[row])
-        evidence = self.whole_matrix(share.dtype)[last_items[row].clamp_min(0), label[:, None]]
+        own, label = self.own_transitions(last_items), labels.clamp_min(0)[:, None]
+        evidence = self.whole_matrix(share.dtype)[last_items.clamp_min(0), label]
         count = (evidence.expm1() / self.scale - own).clamp_min(0)
-        total[row, label] = (share[row] * self.edge_values(count)).sum(dim=1)
+        without_own = (share * self.edge_values(count)).sum(dim=1, keepdim=True)
+        replace_labels(total, labels, without_own)
 
     def _sum_edges(
         self,

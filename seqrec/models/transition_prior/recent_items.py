@@ -21,10 +21,15 @@ def last_items(
     rows = torch.arange(len(documents), device=documents.device)[:, None]
     history = (documents + rows * (documents.max() + 1)).flatten()
     is_item = (items >= 0).flatten()
-    flat, owner = items.flatten()[is_item], history[is_item]
-    if not len(flat):
-        return items.new_full((*items.shape, num_steps), -1)
-    index = is_item.cumsum(0)[:, None] - 1 - torch.arange(num_steps, device=items.device)
+    rank = is_item.cumsum(0) - 1
+    # the place after all others takes what is no item: nothing is selected, which a GPU's host
+    # would wait for
+    place = rank.where(is_item, len(rank))
+    flat, owner = (
+        part.new_full((len(rank) + 1,), -1).scatter_(0, place, part)
+        for part in (items.flatten(), history)
+    )
+    index = rank[:, None] - torch.arange(num_steps, device=items.device)
     at = index.clamp_min(0)
     is_own = (index >= 0) & (owner[at] == history[:, None])
     return torch.where(is_own, flat[at], -1).view(*items.shape, num_steps)
