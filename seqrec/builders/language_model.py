@@ -10,8 +10,10 @@ from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.tuning import apply_tuning
 from seqrec.builders.tuning import weights_dtype as tuned_dtype
+from seqrec.builders.two_heads import KeptCatalog, open_two_heads
 from seqrec.config.text import LanguageModelConfig
 from seqrec.config.text_recipe import TextRecipe
+from seqrec.config.tuning import FullTuning
 from seqrec.data.checksums import file_sha256
 from seqrec.models.adapters import ADAPTER_WEIGHTS, load_adapter, merge_adapter
 from seqrec.models.document_attention import require_document_attention
@@ -30,29 +32,49 @@ class TunedModel(NamedTuple):
     model: Any
     """The model, with an adapter around it for LoRA."""
     tokenizer: PreTrainedTokenizerFast
+    catalog: KeptCatalog | None = None
+    """The catalog of a model with two heads; None: the model answers in words alone."""
 
 
 def open_tuned(recipe: TextRecipe) -> TunedModel:
     """Load the language model of a recipe for training on packed texts.
 
+    A run or model folder of seqrec with both heads keeps its catalog.
+
     Raises:
         SeqRecError: no such model or adapter, or a model that cannot read packed texts.
     """
-    base, tokenizer = open_base(recipe)
-    return TunedModel(make_trainable(recipe.model, base), tokenizer)
+    config, catalog = recipe.model, None
+    folder = find_own_folder(config.backbone)
+    if folder is None:
+        base, tokenizer = open_base(recipe)
+    else:
+        whole = open_two_heads(folder, f"{BACKBONE_KEY} {config.backbone}")
+        catalog = KeptCatalog(whole, moves_rows=isinstance(config.tuning, FullTuning))
+        tokenizer = whole.tokenizer
+        base = _merge_given(config, whole.words.to(weights_dtype(recipe)))  # type: ignore[arg-type]
+    return TunedModel(make_trainable(config, base), tokenizer, catalog)
 
 
-def open_base(recipe: TextRecipe) -> LanguageModel:
-    """Load the language model of a recipe, with its adapter merged.
+def open_base(recipe: TextRecipe, *, with_adapter: bool = True) -> LanguageModel:
+    """Load the language model of a recipe.
+
+    Args:
+        recipe: names the model.
+        with_adapter: merge the adapter that it names.
 
     Raises:
         SeqRecError: no such model or adapter.
     """
-    config = recipe.model
-    base, tokenizer = load_language_model(config.backbone, dtype=weights_dtype(recipe))
-    if config.adapter is not None:
-        base = merge_adapter(load_adapter(base, Path(config.adapter)))
-    return LanguageModel(base, tokenizer)
+    base, tokenizer = load_language_model(recipe.model.backbone, dtype=weights_dtype(recipe))
+    return LanguageModel(_merge_given(recipe.model, base) if with_adapter else base, tokenizer)
+
+
+def _merge_given(config: LanguageModelConfig, base: Any) -> Any:
+    """Return a language model with the adapter of the ``model`` block merged, if it names one."""
+    if config.adapter is None:
+        return base
+    return merge_adapter(load_adapter(base, Path(config.adapter)))
 
 
 def make_trainable(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.language_model import (
     BACKBONE_KEY,
@@ -16,19 +16,21 @@ from seqrec.builders.language_model import (
 )
 from seqrec.builders.model import count_items
 from seqrec.builders.start_rows import build_start_rows
+from seqrec.builders.two_heads import TwoHeads, open_two_heads
 from seqrec.config.mixed import MixedModelConfig, MixedRecipe
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
+from seqrec.models.adapters import CATALOG_KEY as ADAPTER_CATALOG
+from seqrec.models.adapters import load_adapter, merge_adapter, read_facts
 from seqrec.models.configuration import SeqRecConfig
 from seqrec.models.growth import grow_vocabulary, pad_size
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.start_rows import join_rows, mean_rows
-from seqrec.models.two_heads import as_language_model
-from seqrec.ranking.recommender import Recommender
+from seqrec.models.two_heads import load_head
 from seqrec.tokens.history_tokenizer import as_history_tokenizer, missing_special_tokens
-from seqrec.tokens.tokenizer import ItemTokens, item_token, load_tokenizer, tokenizer_fingerprint
+from seqrec.tokens.tokenizer import ItemTokens, item_token, tokenizer_fingerprint
 
-CATALOG_KEY = "data.catalog"
+CATALOG_KEY, ADAPTER_KEY = "data.catalog", "model.adapter"
 GIVEN_KEYS = ("head", "head_size", "initial_vectors", "initial_vectors_of", "adapter")
 """Keys of the model block that a model with items brings along."""
 UNREAD = ("events", "content", "transition_prior", "cosine_scale", "query_token")
@@ -48,17 +50,8 @@ class MixedModel(NamedTuple):
     """A row for every item, in catalog order."""
     item_counts: Int[np.ndarray, " I"]
     """Training interactions of every item."""
-
-
-class _Whole(NamedTuple):
-    """A model with two heads before it is made trainable."""
-
-    words: PreTrainedModel
-    model: SeqRecForNextItem
-    """Shares decoder and word head with ``words``."""
-    tokenizer: PreTrainedTokenizerFast
-    items: Any
-    item_counts: Int[np.ndarray, " I"]
+    catalog: None = None
+    """Nothing is only kept: both heads learn."""
 
 
 def open_mixed(recipe: MixedRecipe) -> MixedModel:
@@ -81,14 +74,15 @@ def open_mixed(recipe: MixedRecipe) -> MixedModel:
     return MixedModel(trained, whole.tokenizer, whole.model.config, whole.items, whole.item_counts)
 
 
-def _grow(recipe: MixedRecipe, catalog: PreparedData | None) -> _Whole:
+def _grow(recipe: MixedRecipe, catalog: PreparedData | None) -> TwoHeads:
     """Return a plain language model with items of a catalog."""
     config: MixedModelConfig = recipe.model
     if catalog is None:
         raise SeqRecError(
             f"{CATALOG_KEY}: {BACKBONE_KEY} {config.backbone} has no items; name a prepared folder"
         )
-    words, tokenizer = open_base(recipe)
+    adapter = _find_item_adapter(config)
+    words, tokenizer = open_base(recipe, with_adapter=adapter is None)
     items = catalog.items()
     item_ids = items["item_id"].to_list()
     special = missing_special_tokens(tokenizer)
@@ -113,11 +107,28 @@ def _grow(recipe: MixedRecipe, catalog: PreparedData | None) -> _Whole:
         content=None,
         transition_prior=None,
     )
-    model = SeqRecForNextItem.over(head_config, words)
-    return _Whole(words, model, tokenizer, items, count_items(catalog))
+    if adapter is None:
+        model = SeqRecForNextItem.over(head_config, words)
+    else:
+        if read_facts(adapter)[ADAPTER_CATALOG] != catalog.catalog_fingerprint:
+            raise SeqRecError(
+                f"{ADAPTER_KEY}={adapter}: has rows for the items of another catalog; name the "
+                "data.catalog that it was trained on"
+            )
+        merged = merge_adapter(load_adapter(words, adapter))
+        model = SeqRecForNextItem.over(head_config, merged)
+        load_head(model.head, adapter)
+    return TwoHeads(words, model, tokenizer, items, count_items(catalog))
 
 
-def _open_own(recipe: MixedRecipe, folder: Path, catalog: PreparedData | None) -> _Whole:
+def _find_item_adapter(config: MixedModelConfig) -> Path | None:
+    """Return the adapter of a recipe if it is of a model with items, which goes on a grown one."""
+    if config.adapter is None or ADAPTER_CATALOG not in read_facts(Path(config.adapter)):
+        return None
+    return Path(config.adapter)
+
+
+def _open_own(recipe: MixedRecipe, folder: Path, catalog: PreparedData | None) -> TwoHeads:
     """Return a model of seqrec with both heads.
 
     Raises:
@@ -127,24 +138,15 @@ def _open_own(recipe: MixedRecipe, folder: Path, catalog: PreparedData | None) -
     given = sorted(set(GIVEN_KEYS) & recipe.model.model_fields_set)
     if given:
         raise SeqRecError(f"model.{given[0]}: {named} has items and their head; remove the key")
-    start = Recommender.from_pretrained(folder)
-    config = start.model.config
-    if not config.word_head:
-        raise SeqRecError(
-            f"{named}: answers with items alone; name a model that was trained with "
-            "model.word_head=true, or a language model"
-        )
+    whole = open_two_heads(folder, named)
+    config = whole.model.config
     extra = [name for name in UNREAD if getattr(config, name) is not None]
     if extra:
         raise SeqRecError(f"{named}: has {extra[0].replace('_', ' ')}, which no text can tell")
-    if catalog is not None and catalog.catalog_fingerprint != start.catalog_fingerprint:
+    if catalog is not None and catalog.catalog_fingerprint != config.catalog_fingerprint:
         raise SeqRecError(
             f"{CATALOG_KEY} {recipe.data.catalog}: not the items of {named}, in their order; give "
             "the model new items with seqrec extend, or leave the key out"
         )
-    tokenizer = load_tokenizer(folder)
     config.max_length = recipe.data.history_length
-    words: Any = as_language_model(start.model, tokenizer)
-    words = words.to(weights_dtype(recipe))
-    counts = start.items["num_interactions"].to_numpy()
-    return _Whole(words, start.model, tokenizer, start.items, counts)
+    return whole._replace(words=whole.words.to(weights_dtype(recipe)))  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from transformers import (
 from seqrec.errors import SeqRecError
 from seqrec.files import read_json_object
 from seqrec.models.configuration import SeqRecConfig
+from seqrec.models.heads import CatalogHead
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.weights import COPY, WEIGHTS_FILE
 
@@ -183,6 +184,29 @@ def name_weights(
     except Exception as error:  # of safetensors, by the place of the damage
         raise SeqRecError(f"{file}: is missing, broken or cut short; {COPY}") from error
     return named
+
+
+def save_head(head: CatalogHead, folder: Path) -> None:
+    """Write the weights of a head of its own beside an adapter; a tied head has none."""
+    if weights := head.state_dict():
+        save_file({name: one.contiguous() for name, one in weights.items()}, folder / HEAD_WEIGHTS)
+
+
+def load_head(head: CatalogHead, folder: Path) -> None:
+    """Load the weights of a head that ``save_head`` wrote.
+
+    Raises:
+        SeqRecError: they are missing or broken, or of a head of another kind or size.
+    """
+    file = folder / HEAD_WEIGHTS
+    if not head.state_dict() and not file.is_file():
+        return
+    try:
+        head.load_state_dict(load_file(file))
+    except Exception as error:  # of safetensors, by the place of the damage
+        raise SeqRecError(
+            f"{file}: is missing, broken, or of another head; name the model.head of its run"
+        ) from error
 
 
 def read_generation_settings(folder: Path) -> GenerationConfig | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.builders.language_model import find_own_folder
 from seqrec.builders.mixed import MixedModel, open_mixed
 from seqrec.config.mixed import MixedRecipe, MixedSFTConfig
 from seqrec.config.text_recipe import TextRecipe
@@ -14,15 +13,18 @@ from seqrec.data.mixed_records import MixedRecords
 from seqrec.data.prepared import PreparedData
 from seqrec.data.text_files import TextFiles
 from seqrec.errors import SeqRecError
-from seqrec.models.adapters import merge_adapter
+from seqrec.models.adapters import CATALOG_KEY, save_adapter
 from seqrec.models.folder import model_folder
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.models.two_heads import save_head
 from seqrec.models.weights import folder_fingerprint
+from seqrec.objectives.interface import ADAPTER_FOLDER
 from seqrec.objectives.model_folder import write_model_folder
-from seqrec.objectives.text import Batching, TextObjective, TextSetup
+from seqrec.objectives.text import TextObjective
+from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_texts
 from seqrec.tokens.text.examples import TextEncoder, TextExample
-from seqrec.tokens.text.items import HISTORY, check_items, encode_history
+from seqrec.tokens.text.items import HISTORY, encode_history
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.steps.mixed import (
     WORD_KEY,
@@ -39,11 +41,7 @@ class MixedSFTObjective(TextObjective):
 
     @classmethod
     def get_named_sources(cls, recipe: TextRecipe) -> dict[str, Any]:
-        folder = find_own_folder(recipe.model.backbone)
-        if folder is None:
-            sources = super().get_named_sources(recipe)
-        else:
-            sources = {"backbone_fingerprint": folder_fingerprint(folder)}
+        sources = super().get_named_sources(recipe)
         catalog = get_recipe(recipe).data.catalog
         if catalog is not None:
             prepared = PreparedData.open(catalog)
@@ -58,10 +56,6 @@ class MixedSFTObjective(TextObjective):
     @classmethod
     def open_model(cls, recipe: TextRecipe) -> MixedModel:
         return open_mixed(get_recipe(recipe))
-
-    @classmethod
-    def describe_left_out(cls, recipe: TextRecipe) -> list[str]:
-        return []
 
     @classmethod
     def open_records(cls, recipe: TextRecipe, files: TextFiles) -> Any:
@@ -86,7 +80,6 @@ class MixedSFTObjective(TextObjective):
         def encode(record: Any, name: str) -> TextExample | None:
             if record.get(HISTORY) is not None:
                 return encode_history(record[HISTORY], words, length, name)
-            check_items(record, words, name)
             return encoder.encode(record, name)
 
         return Batching(
@@ -122,7 +115,10 @@ class MixedSFTObjective(TextObjective):
         return None if example is None else example.tokens[:-1].tolist()
 
     def save(self, folder: Path) -> None:
-        """Write the model with both heads, adapters merged, as a language model's folder."""
+        """Write the model with both heads as a language model's folder; an adapter also beside it.
+
+        Updates and rows of the adapter are added to float32 weights.
+        """
         disable_progress_bar()
         opened: MixedModel = self.opened
         is_adapted = hasattr(self.model, "get_base_model")
@@ -130,7 +126,9 @@ class MixedSFTObjective(TextObjective):
         head = words.catalog_head
         del words.catalog_head
         if is_adapted:
-            words = merge_adapter(self.model)
+            adapter = folder.parent / ADAPTER_FOLDER
+            save_adapter(self.model, adapter, {CATALOG_KEY: opened.config.catalog_fingerprint})
+            save_head(head, adapter)
         model = SeqRecForNextItem.over(opened.config, words)
         model.head.load_state_dict(head.state_dict())
         self.model = model.eval()

@@ -2,11 +2,11 @@
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,14 +21,18 @@ from seqrec.builders.language_model import (
     source_fingerprint,
 )
 from seqrec.builders.model import build_optimizers
+from seqrec.builders.two_heads import KeptCatalog
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.data.text_files import TextFiles
 from seqrec.errors import SeqRecError
 from seqrec.models.adapters import merge_adapter, save_adapter
+from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
 from seqrec.objectives.interface import ADAPTER_FOLDER, Objective, RunOutcome
+from seqrec.objectives.model_folder import write_model_folder
+from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.examples import TextEncoder
-from seqrec.tokens.text.stream import BuildBatch, TextIndex, TextStream
+from seqrec.tokens.text.stream import TextIndex, TextStream
 from seqrec.training.accounting import training_dtype
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.epoch_log import read_log
@@ -36,33 +40,7 @@ from seqrec.training.fit import LOG_FILE, FitResult, fit
 from seqrec.training.language_module import LanguageModule, TextValidation, language_flops
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.samples import Samples
-from seqrec.training.steps.text_preference import TextReference
 from seqrec.training.tensors import as_tensors
-
-
-class TextSetup(NamedTuple):
-    """The loss of an objective on text, and how its records become batches."""
-
-    batch_loss: Callable[[Any, Any], Any]
-    validation_sums: Callable[[Any, Any], dict[str, tuple[float, float]]]
-    """Returns sum and count of each validation metric on a batch; ``loss_nats`` is one."""
-    perplexity_of: str | None
-    """The metric that is the cross-entropy of tokens, whose exponential is the perplexity."""
-    references: Sequence[TextReference | None] = ()
-    """The log-probabilities of the start, for training and for validation, where the loss has a
-    reference."""
-    take_epoch_metrics: Callable[[], dict[str, float]] = dict
-    """Returns further metrics of the training batches of an epoch, and starts to count again."""
-
-
-class Batching(NamedTuple):
-    """The way from records of text to batches."""
-
-    encode: Callable[[Any, str], Any]
-    """Returns a record's example, or None."""
-    measure: Callable[[Any], tuple[int, float]]
-    """Returns the tokens of an example, and its weight."""
-    build: BuildBatch
 
 
 @dataclass
@@ -98,14 +76,17 @@ class TextObjective(Objective):
         return open_tuned(recipe)
 
     @classmethod
-    def describe_left_out(cls, recipe: TextRecipe) -> list[str]:
-        """Return lines about parts of the backbone that the trained model does not have."""
-        folder = find_own_folder(recipe.model.backbone)
-        if folder is None:
+    def describe_model(cls, recipe: TextRecipe, opened: Any) -> list[str]:
+        """Return lines about parts of the model that the data do not teach."""
+        catalog: KeptCatalog | None = opened.catalog
+        if catalog is None:
             return []
+        named = f"{BACKBONE_KEY} {recipe.model.backbone}"
+        if catalog.is_unchanged:
+            return [f"{named}: its catalog head is kept as it is"]
         return [
-            f"{BACKBONE_KEY} {recipe.model.backbone}: its catalog head is left out; mixed-sft "
-            "trains both heads"
+            f"{named}: its catalog head is kept; the item vectors are rows of the vocabulary, "
+            "which tuning full moves"
         ]
 
     @classmethod
@@ -138,7 +119,12 @@ class TextObjective(Objective):
 
     @classmethod
     def get_named_sources(cls, recipe: TextRecipe) -> dict[str, Any]:
-        sources = {"backbone_fingerprint": source_fingerprint(recipe.model.backbone)}
+        folder = find_own_folder(recipe.model.backbone)
+        if folder is None:
+            fingerprint = source_fingerprint(recipe.model.backbone)
+        else:
+            fingerprint = folder_fingerprint(folder)
+        sources = {"backbone_fingerprint": fingerprint}
         if recipe.model.adapter is not None:
             sources["adapter_fingerprint"] = str(adapter_fingerprint(recipe.model.adapter))
         if recipe.data.validation is not None:
@@ -164,7 +150,7 @@ class TextObjective(Objective):
         where = f"{BACKBONE_KEY} {recipe.model.backbone}"
         max_length = min(data.max_length, limit or data.max_length)
         encoder = TextEncoder(tokenizer, where, max_length, data.too_long)
-        batching = cls.get_batching(recipe, encoder)
+        batching = cls.get_batching(recipe, encoder).with_items(tokenizer.get_vocab())
         records = cls.open_records(recipe, prepared)
         index = TextIndex.build(records, batching.encode, batching.measure)
         held_files = records
@@ -202,7 +188,7 @@ class TextObjective(Objective):
             cls.build_setup(recipe, opened, train, held_out),
             trainer.selection_metric,
             f"{len(held.lengths):,} held-out examples",
-            [*cls.describe_left_out(recipe), *notices, *lines],
+            [*cls.describe_model(recipe, opened), *notices, *lines],
         )
 
     def before(self) -> None:
@@ -258,8 +244,15 @@ class TextObjective(Objective):
         """Write the model in the format of transformers; an adapter also beside it, on its own."""
         disable_progress_bar()
         self.model.eval()
-        if hasattr(self.model, "get_base_model"):
+        is_adapted = hasattr(self.model, "get_base_model")
+        if is_adapted:
             save_adapter(self.model, folder.parent / ADAPTER_FOLDER)
+        catalog: KeptCatalog | None = self.opened.catalog
+        if catalog is not None:
+            model = catalog.join(self.model.get_base_model() if is_adapted else self.model)
+            write_model_folder(folder, model, self.tokenizer, catalog.items, catalog.item_counts)
+            return
+        if is_adapted:
             self.model = merge_adapter(self.model)
         self.model.set_attn_implementation("sdpa")
         self.model.config.use_cache = True

@@ -11,7 +11,8 @@ from seqrec.config.text_objective import TextDistillationConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.errors import SeqRecError
 from seqrec.models.language_model import load_language_model
-from seqrec.objectives.text import Batching, TextObjective, TextSetup, say
+from seqrec.objectives.text import TextObjective, say
+from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.objectives.text_sft import sum_losses, text_batching
 from seqrec.tokens.text.examples import TextEncoder
 from seqrec.tokens.text.stream import TextStream

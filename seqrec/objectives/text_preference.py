@@ -8,7 +8,8 @@ import torch
 from seqrec.config.text_objective import TextPreferenceConfig
 from seqrec.config.text_recipe import TextRecipe
 from seqrec.objectives.preference import build_preference_loss
-from seqrec.objectives.text import Batching, TextObjective, TextSetup, say
+from seqrec.objectives.text import TextObjective, say
+from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_pairs
 from seqrec.tokens.text.examples import TextEncoder, TextPair
 from seqrec.tokens.text.stream import TextStream

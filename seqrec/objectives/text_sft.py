@@ -5,7 +5,8 @@ from typing import Any
 
 from seqrec.config.text_objective import TextSFTConfig
 from seqrec.config.text_recipe import TextRecipe
-from seqrec.objectives.text import Batching, TextObjective, TextSetup
+from seqrec.objectives.text import TextObjective
+from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_texts
 from seqrec.tokens.text.examples import TextEncoder, TextExample
 from seqrec.tokens.text.stream import TextStream

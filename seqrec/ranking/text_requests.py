@@ -76,7 +76,7 @@ class TextSearch:
         listed: list[dict[str, Any]] = []
         for conditions in list_levels(request.conditions):
             before = [row["item_id"] for row in listed]
-            narrowed = self._narrow(asked.options, request, conditions, before)
+            narrowed = narrow_options(asked.options, request, conditions, before)
             part = replace(asked, history=whole, k=wanted - len(listed), options=narrowed)
             answer = answer_history(served, part, None)
             for row in answer["recommendations"]:
@@ -100,24 +100,6 @@ class TextSearch:
             "recommendations": listed,
         }
 
-    def _narrow(
-        self,
-        options: ListOptions,
-        request: RequestReading,
-        conditions: Sequence[Condition],
-        listed: Sequence[str],
-    ) -> ListOptions:
-        """Return the options with some conditions of the request."""
-        parts = [part for part in (options.where, join_conditions(conditions)) if part]
-        where = " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts)
-        without = [*request.excluded_items, *request.items, *listed]
-        if options.exclude is not None:
-            ids = read_id_lists(options.exclude, "--exclude").shared
-            if ids is None:
-                raise SeqRecError("--exclude: lists per user go without --text; give items alone")
-            without += ids
-        return replace(options, where=where or None, exclude=without or None)
-
     def with_soft_words(self, text: str) -> Served:
         """Return the system with scores for the words of a request that are no condition."""
         if not text:
@@ -129,6 +111,34 @@ class TextSearch:
             self._vectors = self.encode(self.item_texts)
         fusion = TextFusion(self.served.ranker, self._vectors, self.encode([text])[0], self.weight)
         return replace(self.served, ranker=fusion, search=fusion.rank)
+
+
+def narrow_options(
+    options: ListOptions,
+    request: RequestReading,
+    conditions: Sequence[Condition],
+    listed: Sequence[str] = (),
+) -> ListOptions:
+    """Return options that also fulfil conditions of a request, without the items that it names.
+
+    Args:
+        options: of the list.
+        request: the reading.
+        conditions: those of the request that hold.
+        listed: ids of items that are listed already.
+
+    Raises:
+        SeqRecError: excluded items for each user.
+    """
+    parts = [part for part in (options.where, join_conditions(conditions)) if part]
+    where = " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts)
+    without = [*request.excluded_items, *request.items, *listed]
+    if options.exclude is not None:
+        ids = read_id_lists(options.exclude, "--exclude").shared
+        if ids is None:
+            raise SeqRecError("--exclude: lists per user go without --text; give items alone")
+        without += ids
+    return replace(options, where=where or None, exclude=without or None)
 
 
 def list_levels(conditions: Sequence[Condition]) -> list[list[Condition]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqrec.data.ids import get_id_text
+from seqrec.ranking.read_requests import NO_WISH, answer_read
 from seqrec.serving.bodies import RecommendBody
 from seqrec.serving.engine import Engine
 from seqrec.serving.served_models import LoadedModel, ModelSlot
@@ -25,10 +26,17 @@ async def answer_in_words(
     def left() -> float:
         return max(end - time.monotonic(), 0.0)
 
-    model = slot.current
-    search, text = await open_search(model, left()), body.text or ""
+    model, text = slot.current, body.text or ""
     asked = body.build_request_in_words(history)
     previous = None if body.previous is None else body.previous.build(model.served.table)
+    reader = model.reader
+    if reader is not None:
+
+        def read(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            return add_model(model, [answer_read(reader, text, asked, previous or NO_WISH)])
+
+        return await engine.run(slot, [], read, left(), is_long=True)
+    search = await open_search(model, left())
     shown = [get_id_text(item_id) for item_id in body.shown]
     if search.compile(text, previous, shown).text:
         await encode_items(model, search, left())

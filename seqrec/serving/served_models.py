@@ -15,6 +15,7 @@ import numpy as np
 from seqrec.data.ids import get_id_text
 from seqrec.errors import SeqRecError
 from seqrec.ranking.explained import Explainer
+from seqrec.ranking.read_requests import answer_read
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.ranking.served import Served
@@ -65,6 +66,12 @@ class LoadedModel:
         return {}
 
     @property
+    def reader(self) -> Recommender | None:
+        """The model if it reads requests in words itself, because it has a word head."""
+        ranker = self.served.ranker
+        return ranker if isinstance(ranker, Recommender) and ranker.reads_texts else None
+
+    @property
     def max_length(self) -> int | None:
         """Items of a history that the model reads; None for a baseline."""
         ranker = self.served.ranker
@@ -74,6 +81,8 @@ class LoadedModel:
         """Answer one request, and build what is built once."""
         first = self.served.table.item_ids[:1]
         rank_requests(self.served, [ListRequest(first), ListRequest([])])
+        if self.reader is not None:
+            answer_read(self.reader, "a", ListRequest([], 1))
         if len(self.served.table) <= SEARCHED_AT_ONCE:
             self.title_search.find("a", 1)
 

@@ -320,9 +320,33 @@ def test_item_recipes_with_a_word_head_write_the_same_folder(world, tmp_path):
     assert Recommender.from_pretrained(again["run"]).generate("x") is not None
 
 
-def test_a_text_recipe_says_that_it_leaves_the_catalog_head_out(run, world, tmp_path, capsys):
-    overrides = {key: value for key, value in QUICK.items() if key != "model.initial_vectors"}
-    overrides |= {"model.backbone": run["model"], "trainer.max_epochs": 1}
-    seqrec.train("text-sft", data=world / "few.jsonl", out=tmp_path / "out", overrides=overrides)
-    assert "its catalog head is left out; mixed-sft trains both" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "model" / HEAD_FILE).is_file()
+def test_an_adapter_of_texts_and_items_is_merged_before_training_goes_on(world, tmp_path):
+    """An epoch without steps of any length leaves the model that the adapter came from."""
+    head = {"model.head": "projected", "model.head_size": 8}
+    lora = {**head, "trainer.max_epochs": 1, "model.tuning": {"name": "lora"}}
+    first = train(world, tmp_path / "first", "few.jsonl", **lora)
+    adapter = tmp_path / "first" / "adapter"
+    again = {**head, "model.adapter": str(adapter), "trainer.max_epochs": 1}
+    still = {**again, "trainer.learning_rate": 1e-12}
+    second = train(world, tmp_path / "second", "few.jsonl", **still)
+    texts = [asks(item, kind) for item in range(3) for kind in range(2)]
+    lists = [
+        Recommender.from_pretrained(one["run"]).recommend(text=texts, k=3, exclude_seen=False)
+        for one in (first, second)
+    ]
+    for one, other in zip(*lists, strict=True):
+        assert [item_id for item_id, _ in one] == [item_id for item_id, _ in other]
+        scores = [[score for _, score in pairs] for pairs in (one, other)]
+        assert scores[1] == pytest.approx(scores[0], abs=1e-4)
+    rows = [(user, f"n{(user + step) % 9}", step) for user in range(9) for step in range(4)]
+    log = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    log.write_csv(tmp_path / "log.csv")
+    seqrec.prepare(tmp_path / "log.csv", out=tmp_path / "data")
+    untied = {"model.head": "untied", "model.head_size": None}
+    for changes, cause in (
+        ({"data.catalog": str(tmp_path / "data")}, "the items of another catalog"),
+        (untied, "catalog_head.safetensors: is missing, broken, or of another head"),
+        ({"model.backbone": str(save_tiny(tmp_path / "gpt2", "gpt2"))}, "adapter of another base"),
+    ):
+        with pytest.raises(SeqRecError, match=cause):
+            train(world, tmp_path / "out", "few.jsonl", **{**again, **changes})

@@ -1,7 +1,7 @@
 """Items that texts name as tokens, such as ``<item:318>``."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from seqrec.tokens.tokenizer import item_token
 ITEM = re.compile(r"<item:[^\s<>]*>")
 HISTORY = "history"
 """Key of a record that is a history of items: their ids, oldest first."""
-TEXT_KEYS = ("messages", "prompt", "completion", "text")
+TEXT_KEYS = ("messages", "prompt", "completion", "text", "chosen", "rejected")
 
 
 def find_items(text: str) -> list[str]:
@@ -21,11 +21,16 @@ def find_items(text: str) -> list[str]:
     return ITEM.findall(text)
 
 
+def names_items(words: Iterable[str]) -> bool:
+    """Return True if items are among the words of a tokenizer."""
+    return any(ITEM.fullmatch(word) for word in words)
+
+
 def check_items(record: Mapping[str, Any], words: Container[str], name: str) -> None:
     """Refuse a record of text that names an item which the catalog lacks.
 
     Args:
-        record: has ``messages``, ``prompt`` and ``completion``, or ``text``.
+        record: has ``messages``, ``prompt`` with ``completion`` or two answers, or ``text``.
         words: of the tokenizer, those of items among them.
         name: the record in messages.
 

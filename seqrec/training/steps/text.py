@@ -7,6 +7,7 @@ from torch import Tensor
 
 from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.softmax import CatalogScores
+from seqrec.models.growth import get_num_tokens
 from seqrec.models.word_head import word_states, word_weight
 from seqrec.tokens.text.batches import TextBatch, TextPairBatch
 
@@ -15,9 +16,15 @@ TextPairTensors = TextPairBatch[Tensor]
 
 
 def word_scores(model: Any, batch: TextTensors | TextPairTensors) -> CatalogScores:
-    """Return the word head's scores at the targets of a batch; no other position has any."""
+    """Return the word head's scores at the targets of a batch; no other position has any.
+
+    Rows of padding, which a vocabulary that has grown ends in, have no scores.
+    """
     states = word_states(model, batch.input_ids, batch.position_ids, batch.segments)
-    return CatalogScores(states[batch.targets_at], word_weight(model))
+    table, number = word_weight(model), get_num_tokens(model.config)
+    return CatalogScores(
+        states[batch.targets_at], table if number == len(table) else table[:number]
+    )
 
 
 def text_loss(
