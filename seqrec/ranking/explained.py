@@ -20,7 +20,6 @@ from seqrec.ranking.causes import Choice, choose_causes
 from seqrec.ranking.evidence import Evidence, TitleEvidence, find_evidence
 from seqrec.ranking.given_histories import list_histories
 from seqrec.ranking.served import Reading, Served
-from seqrec.search.lexicon import Lexicon
 from seqrec.tokens.events.requests import Event
 
 ABOUT = ("plot", "description", "summary", "overview")
@@ -69,7 +68,7 @@ class Explainer:
     @cached_property
     def attributes(self) -> Attributes:
         """The attributes of the catalog's items."""
-        return Attributes(Lexicon.build(self.served.table.items))
+        return Attributes(self.served.lexicon)
 
     @cached_property
     def checker(self) -> Checker:

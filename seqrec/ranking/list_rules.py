@@ -88,11 +88,8 @@ def rank_by_rules(
     k, allowed = min(rules.k, num_items), rules.allowed
     if rules.are_plain:
         return search(histories, k, exclude_seen=rules.exclude_seen, allowed=allowed)
-    if rules.trade_off is not None:
-        if vectors is None:
-            raise SeqRecError("--mmr: the system has no item vectors to compare; name a model")
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    if rules.trade_off is not None and vectors is None:
+        raise SeqRecError("--mmr: the system has no item vectors to compare; name a model")
     pinned = _score_pins(search, histories, rules, num_items)
     items = torch.full((len(histories), k), -1)
     scores = torch.full((len(histories), k), -torch.inf)
@@ -187,13 +184,14 @@ def _choose_others(
     candidates = [pair for pair in candidates if pair[0] not in listed]
     items = np.array([item for item, _ in candidates], dtype=np.int64)
     worth = np.array([score for _, score in candidates])
-    nearest, weight = np.full(len(items), -np.inf), rules.trade_off
+    nearest, weight, unit = np.full(len(items), -np.inf), rules.trade_off, None
     if weight is None or vectors is None:
         weight, worth = 1.0, -np.arange(len(items), dtype=np.float64)
     elif len(items):
+        unit = _normalise(vectors[items])
         worth = (worth - worth.min()) / max(float(np.ptp(worth)), np.finfo(np.float64).tiny)
-        for item in listed:
-            nearest = np.maximum(nearest, vectors[items] @ vectors[item])
+        for other in _normalise(vectors[listed]):
+            nearest = np.maximum(nearest, unit @ other)
     counts = [Counter(group for item in listed for group in cap.groups[item]) for cap in rules.caps]
     is_open = np.ones(len(items), dtype=bool)
     chosen: Scored = []
@@ -209,6 +207,12 @@ def _choose_others(
         for cap, count_of_cap in pairs:
             count_of_cap.update(cap.groups[item])
         chosen.append(candidates[place])
-        if vectors is not None and rules.trade_off is not None:
-            nearest = np.maximum(nearest, vectors[items] @ vectors[item])
+        if unit is not None:
+            nearest = np.maximum(nearest, unit @ unit[place])
     return chosen
+
+
+def _normalise(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+    """Return vectors of length 1; zeros for a zero vector."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)

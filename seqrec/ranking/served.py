@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +20,7 @@ from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.list_rules import ListRules, Search, rank_by_rules
 from seqrec.ranking.ranker import Ranker
 from seqrec.retrieval.exact import TopK
+from seqrec.search.lexicon import Lexicon
 from seqrec.tokens.events.requests import Event, get_item_id
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,11 @@ class Served:
     search: Search
     search_by: Callable[[Any], Search] | None = None
     """Returns the search of a copy of the ranker; None: exact."""
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The names and values of the catalog that words may refer to; built at the first use."""
+        return Lexicon.build(self.table.items)
 
     def with_ranker(self, ranker: Ranker) -> Self:
         """Return the same catalog with a copy of the ranker, searched as it is."""

@@ -16,7 +16,6 @@ from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Served
 from seqrec.ranking.text_fusion import WEIGHT, TextFusion
 from seqrec.search.compile import compile_request
-from seqrec.search.lexicon import Lexicon
 from seqrec.search.reading import Condition, RequestReading, join_conditions
 
 Encode = Callable[[Sequence[str]], Float[np.ndarray, "N F"]]
@@ -39,7 +38,6 @@ class TextSearch:
     to its scores."""
 
     def __post_init__(self) -> None:
-        self.lexicon = Lexicon.build(self.served.table.items)
         self._vectors: Float[np.ndarray, "I F"] | None = None
 
     def compile(
@@ -47,7 +45,7 @@ class TextSearch:
     ) -> RequestReading:
         """Return the reading of a request; arguments as those of ``answer``."""
         rows, _ = self.served.table.find(shown)
-        return compile_request(text, self.lexicon, previous, rows.tolist())
+        return compile_request(text, self.served.lexicon, previous, rows.tolist())
 
     def answer(
         self,

@@ -21,9 +21,8 @@ HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
-START = {"type": "http.response.start", "status": 429, "headers": HEADERS}
-LAST_START = {**START, "headers": [*HEADERS, (b"connection", b"close")]}
-"""The same for a server that ends: no client sends another request on the connection."""
+CLOSE = (b"connection", b"close")
+"""Header of a server that ends: no client sends another request on the connection."""
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -42,6 +41,7 @@ class Admission:
         metrics: Metrics,
         is_draining: Callable[[], bool],
         seconds: float,
+        add_headers: Callable[[ASGIApp], ASGIApp],
     ) -> None:
         """Store the application.
 
@@ -51,18 +51,22 @@ class Admission:
             metrics: counts refusals.
             is_draining: returns True once the server ends.
             seconds: time limit of a request.
+            add_headers: returns an application with the headers that pages of other sites need to
+                read a refusal.
         """
         self._app = app
         self._engine = engine
         self._metrics = metrics
         self._is_draining = is_draining
         self._seconds = seconds
+        self._refuse = add_headers(self._send_refusal)
         self._num_admitted = 0
         self._num_refused = 0
         self._logged_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in RANKING_PATHS:
+        is_ranking = scope["type"] == "http" and scope["path"] in RANKING_PATHS
+        if not is_ranking or scope["method"] != "POST":
             await self._app(scope, receive, send)
         elif self._engine.can_answer(self._num_admitted, self._seconds):
             self._num_admitted += 1
@@ -71,9 +75,13 @@ class Admission:
             finally:
                 self._num_admitted -= 1
         else:
-            await send(LAST_START if self._is_draining() else START)
-            await send({"type": "http.response.body", "body": BODY})
+            await self._refuse(scope, receive, send)
             self._count_refusal()
+
+    async def _send_refusal(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [*HEADERS, CLOSE] if self._is_draining() else HEADERS.copy()
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body", "body": BODY})
 
     def _count_refusal(self) -> None:
         """Count a refusal; write a line about all of them now and then."""

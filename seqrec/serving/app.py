@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 import seqrec
 from seqrec.serving.access_log import AccessLog
@@ -36,20 +37,25 @@ def build_app(context: Context) -> FastAPI:
     def is_draining() -> bool:
         return context.state.is_draining
 
+    def open_to_origins(app: ASGIApp) -> ASGIApp:
+        """Return an application whose answers the pages of other sites may read, as far as set."""
+        if not settings.cors_origins:
+            return app
+        return CORSMiddleware(
+            app,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["retry-after", "x-request-id"],
+        )
+
     seconds, metrics = settings.timeout_seconds, context.metrics
     layers = [
-        Middleware(Admission, context.engine, metrics, is_draining, seconds),
+        Middleware(Admission, context.engine, metrics, is_draining, seconds, open_to_origins),
         Middleware(AccessLog, metrics, is_draining, writes_lines=settings.logs_requests),
+        Middleware(open_to_origins),
         Middleware(Guard, settings),
     ]
-    if settings.cors_origins:
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-request-id"],
-        )
-        layers.insert(2, cors)
     app = FastAPI(
         title="seqrec",
         version=seqrec.__version__,

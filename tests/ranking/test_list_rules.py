@@ -97,6 +97,20 @@ def test_diverse_lists_are_maximal_marginal_relevance(world, weight):
             assert found[row] == pool[:7]
 
 
+def test_diverse_lists_read_the_vectors_of_candidates_alone(world):
+    rng, scores, histories = world
+    vectors = rng.standard_normal((NUM_ITEMS, 4)).astype(np.float32)
+    pools = {item for row in range(6) for item in order(scores[row], histories[row])[:100]}
+    pin = next(item for item in range(NUM_ITEMS) if item not in pools)
+    rules = ListRules(7, trade_off=0.5, pins=[(pin, 1)])
+    expected = listed(rank_by_rules(make_search(scores), histories, rules, vectors, NUM_ITEMS))
+    unread = [item for item in range(NUM_ITEMS) if item not in {*pools, pin}]
+    assert unread
+    vectors[unread] = np.nan
+    found = listed(rank_by_rules(make_search(scores), histories, rules, vectors, NUM_ITEMS))
+    assert found == expected
+
+
 def test_pins_stand_at_their_ranks_unless_they_are_excluded(world):
     _, scores, histories = world
     seen, excluded, high = int(histories[0][1]), int(np.argsort(scores[1])[5]), 7

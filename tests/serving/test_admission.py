@@ -59,3 +59,36 @@ def test_what_cannot_be_answered_in_time_is_refused_unread(folder, held_model, c
     asyncio.run(run())
     lines = [record.fields for record in caplog.records if record.message == "requests refused"]
     assert lines == [{"status": 429, "requests": 1, "admitted": 3}]
+
+
+def test_pages_of_named_sites_can_read_a_refusal(folder, held_model):
+    friend = "https://films.example"
+    context = build_context([slot_for(folder)], batch_size=1, queue_size=1, cors_origins=(friend,))
+    app = build_app(context)
+
+    async def run():
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://localhost"
+            ) as client,
+        ):
+            first = []
+            for _ in range(2):  # one is computed, one waits
+                first.append(asyncio.create_task(client.post("/recommend", json=BODY)))
+                await asyncio.sleep(0.02)
+            asking = {"access-control-request-method": "POST", "origin": friend}
+            assert (await client.options("/recommend", headers=asking)).status_code == 200
+            for _ in range(2):  # headers do not add up
+                refused = await client.post("/recommend", headers={"origin": friend})
+                assert refused.status_code == 429
+                assert refused.headers.get_list("access-control-allow-origin") == [friend]
+                shown = refused.headers["access-control-expose-headers"].casefold()
+                assert {"retry-after", "x-request-id"} <= {*shown.split(", ")}
+            stranger = await client.post("/recommend", headers={"origin": "https://evil.example"})
+            assert stranger.status_code == 429
+            assert "access-control-allow-origin" not in stranger.headers
+            held_model.set()
+            assert [one.status_code for one in await asyncio.gather(*first)] == [200] * 2
+
+    asyncio.run(run())

@@ -4,6 +4,7 @@ import pytest
 
 from seqrec.builders.text_search import build_text_search
 from seqrec.ranking.request_batches import ListRequest
+from seqrec.search.lexicon import Lexicon
 
 WORDS = "a comedy after 2000 like Amélie"
 
@@ -100,3 +101,20 @@ def test_a_conversation_is_kept_by_the_client(ask):
 def test_what_is_no_reading_is_refused(client, body, status, cause):
     refused = client.post("/recommend", json=body)
     assert refused.status_code == status and cause in refused.json()["detail"], refused.text
+
+
+def test_words_and_explanations_share_the_names_of_the_catalog(client, ask, monkeypatch):
+    built, build = [], Lexicon.build
+
+    def build_and_count(items):
+        built.append(len(items))
+        return build(items)
+
+    monkeypatch.setattr(Lexicon, "build", build_and_count)
+    ask(text=WORDS)
+    body = {"history": ["t3"], "item_ids": ["t7"], "sentences": True}
+    for _ in range(2):
+        explained = client.post("/explain", json=body)
+        assert explained.status_code == 200, explained.text
+    ask(text=WORDS, history=["t5"])
+    assert built == [100]

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from seqrec.retrieval.stores.urls import Address
 
 TOKEN = "MILVUS_TOKEN"
 MOST_ID_BYTES = 65_535
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 READ_ROWS = 4000
 DELETED_ROWS = 500
 
@@ -65,6 +67,12 @@ class MilvusStore(Store):
                 raise SeqRecError(
                     f"{self.label}: id {quote(id)} has no letter or over {MOST_ID_BYTES:,} bytes; "
                     "choose another store"
+                )
+        for column, type in zip(rows.column_names, rows.schema.types, strict=True):
+            if pa.types.is_list(type) and not PLAIN_NAME.fullmatch(column):
+                raise SeqRecError(
+                    f"{self.label}: column {quote(column)} holds lists, which Milvus searches in "
+                    "columns of letters, digits and _; rename it, or leave it out of --payload"
                 )
 
     def list_versions(self) -> list[Version]:
@@ -130,7 +138,9 @@ class MilvusStore(Store):
             is_list = description.columns[column] == "texts"
             literal = _quote(value)
             conditions.append(
-                f"json_contains({column}, {literal})" if is_list else f"{column} == {literal}"
+                f"json_contains({column}, {literal})"
+                if is_list
+                else f"$meta[{_quote(column)}] == {literal}"
             )
         if request.exclude:
             conditions.append(f"{ID} not in {_quote(request.exclude)}")

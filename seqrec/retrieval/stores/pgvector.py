@@ -33,7 +33,7 @@ TYPES = {
     "number": "double precision",
     "flag": "boolean",
 }
-TESTS = Tests("{} = %s", "{} @> ARRAY[%s]", "{} <> ALL(%s)")
+TESTS = Tests("{} = %s", "{} @> ARRAY[%s]", "{} <> ALL(%s)", percent="%%")
 
 
 class PostgresStore(Store):

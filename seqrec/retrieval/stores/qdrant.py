@@ -12,7 +12,13 @@ from seqrec.retrieval.stores.columns import ID, build_rows, build_schema
 from seqrec.retrieval.stores.description import METADATA_KEY, Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
-from seqrec.retrieval.stores.qdrant_points import INDEXES, get_point_ids, list_points
+from seqrec.retrieval.stores.qdrant_points import (
+    INDEXES,
+    check_columns,
+    get_key,
+    get_point_ids,
+    list_points,
+)
 from seqrec.retrieval.stores.scores import Measure
 from seqrec.retrieval.stores.urls import Address
 
@@ -53,6 +59,9 @@ class QdrantStore(Store):
         name = type(error).__name__
         return name == "ResponseHandlingException" or status in (429, 502, 503, 504)
 
+    def check_rows(self, rows: pa.Table) -> None:
+        check_columns(rows, self.label)
+
     def list_versions(self) -> list[Version]:
         prefix = f"{self.name}__"
         names = sorted(one.name for one in self.client.get_collections().collections)
@@ -85,7 +94,7 @@ class QdrantStore(Store):
         for column, type in description.columns.items():
             if type in INDEXES and not self._is_local:
                 self.client.create_payload_index(
-                    name, column, models.PayloadSchemaType(INDEXES[type])
+                    name, get_key(column), models.PayloadSchemaType(INDEXES[type])
                 )
 
     def insert(self, version: str, rows: pa.Table) -> None:
@@ -130,9 +139,11 @@ class QdrantStore(Store):
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
         models, ann = self._models, Ann.from_settings(description.ann)
         conditions: Any = [
-            models.FieldCondition(key=column, match=models.MatchValue(value=value))
+            models.FieldCondition(key=get_key(column), match=models.MatchValue(value=value))
             if not isinstance(value, float)
-            else models.FieldCondition(key=column, range=models.Range(gte=value, lte=value))
+            else models.FieldCondition(
+                key=get_key(column), range=models.Range(gte=value, lte=value)
+            )
             for column, value in request.where.items()
         ]
         excluded: Any = get_point_ids(request.exclude)

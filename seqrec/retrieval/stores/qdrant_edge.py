@@ -14,7 +14,13 @@ from seqrec.retrieval.stores.columns import ID, build_rows, build_schema
 from seqrec.retrieval.stores.description import Description
 from seqrec.retrieval.stores.extras import needs_extra
 from seqrec.retrieval.stores.interface import Request, Store, Version
-from seqrec.retrieval.stores.qdrant_points import INDEXES, get_point_ids, list_points
+from seqrec.retrieval.stores.qdrant_points import (
+    INDEXES,
+    check_columns,
+    get_key,
+    get_point_ids,
+    list_points,
+)
 from seqrec.retrieval.stores.scores import Measure
 from seqrec.retrieval.stores.urls import Address
 
@@ -48,6 +54,9 @@ class QdrantEdgeStore(Store):
             self._opened[1].close()
             self._opened = None
 
+    def check_rows(self, rows: pa.Table) -> None:
+        check_columns(rows, self.label)
+
     def list_versions(self) -> list[Version]:
         names = sorted(file.parent.name for file in self.folder.glob(f"*/{DESCRIPTION}"))
         return [Version(self._describe(name), self._count(name)) for name in names]
@@ -74,7 +83,7 @@ class QdrantEdgeStore(Store):
         for column, type in description.columns.items():
             if type in INDEXES:  # the graph gets links for filters by columns that have an index
                 kind = getattr(edge.PayloadSchemaType, INDEXES[type].capitalize())
-                shard.update(edge.UpdateOperation.create_field_index(column, kind))
+                shard.update(edge.UpdateOperation.create_field_index(get_key(column), kind))
         self._opened = description.version, shard
         self._write(description)
 
@@ -121,9 +130,9 @@ class QdrantEdgeStore(Store):
     def find(self, description: Description, request: Request) -> list[tuple[str, float]]:
         edge, ann = self._edge, Ann.from_settings(description.ann)
         conditions = [
-            edge.FieldCondition(column, match=edge.MatchValue(_as_number(value)))
+            edge.FieldCondition(get_key(column), match=edge.MatchValue(_as_number(value)))
             if not isinstance(value, float)
-            else edge.FieldCondition(column, range=edge.RangeFloat(gte=value, lte=value))
+            else edge.FieldCondition(get_key(column), range=edge.RangeFloat(gte=value, lte=value))
             for column, value in request.where.items()
         ]
         hidden = [edge.HasIdCondition(set(get_point_ids(request.exclude)))]

@@ -13,6 +13,8 @@ class Tests(NamedTuple):
     is_equal: str
     contains: str
     is_none_of: str
+    percent: str = "%"
+    """The percent sign of a name, which some clients read as the start of a place."""
 
 
 def quote_text(text: str) -> str:
@@ -39,7 +41,7 @@ def build_where(
     values: list[Any] = []
     for column, value in request.where.items():
         test = tests.contains if columns[column] == "texts" else tests.is_equal
-        conditions.append(test.format(quote_name(column)))
+        conditions.append(test.format(quote_name(column).replace("%", tests.percent)))
         values.append(value)
     if request.exclude:
         conditions.append(tests.is_none_of.format(quote_name(ID)))

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import types
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +58,16 @@ def serve_milvus(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
+def serve_milvus_server(folder: Path) -> Iterator[str]:
+    """Run Milvus Lite's own server of Milvus' protocol."""
+    port = _find_port()
+    options = ["--data-dir", str(folder / "served"), "--host", "127.0.0.1", "--port", str(port)]
+    with _run([sys.executable, "-m", "milvus_lite", "server", *options], folder) as process:
+        _wait_for_port(port, process)
+        yield f"milvus:http://127.0.0.1:{port}"
+
+
+@contextmanager
 def serve_chroma(folder: Path) -> Iterator[str]:
     yield f"chroma:{folder / 'chroma'}"
 
@@ -66,34 +75,44 @@ def serve_chroma(folder: Path) -> Iterator[str]:
 @contextmanager
 def serve_chroma_server(folder: Path) -> Iterator[str]:
     """Run ``chroma run``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _find_port()
     code = (
         "import sys, types; name = 'chromadb.is_thin_client'; "
         "sys.modules[name] = types.ModuleType(name); sys.modules[name].is_thin_client = False; "
         f"sys.argv = ['chroma', 'run', '--path', {str(folder / 'served')!r}, '--port', '{port}']; "
         "from chromadb.cli.cli import app; app()"
     )
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api/v2/heartbeat", process)
+    with _run([sys.executable, "-c", code], folder) as process:
+        _wait_for_port(port, process)
         yield f"chroma:http://127.0.0.1:{port}"
+
+
+def _find_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def _run(command: list[str], folder: Path) -> Iterator[subprocess.Popen]:
+    """Run a server with its children until the end of the context."""
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
 
 
-def _wait_for(url: str, process: subprocess.Popen) -> None:
-    """Wait until a server answers."""
+def _wait_for_port(port: int, process: subprocess.Popen) -> None:
+    """Wait until a server accepts connections."""
     end = time.monotonic() + START_SECONDS
     while True:
         assert process.poll() is None, "the server ended"
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
             return
         except OSError:
             assert time.monotonic() < end, "the server does not answer"
@@ -105,6 +124,7 @@ PLACES = {
     "pgvector": serve_postgres,
     "qdrant-edge": serve_qdrant_edge,
     "milvus": serve_milvus,
+    "milvus-server": serve_milvus_server,
     "chroma": serve_chroma,
     "chroma-server": serve_chroma_server,
     "duckdb": serve_duckdb,

@@ -138,6 +138,35 @@ def test_what_is_published_is_read_back_and_found(place):
     live.close()
 
 
+HARD_COLUMNS = ["share in %", "%s %(x)s", 'the "best"', "o'clock", "film.year", "année"]
+
+
+@pytest.mark.parametrize("kinds", ["numbers", "numbers and lists"])
+def test_columns_of_any_name_are_written_read_and_searched_or_refused(place, kinds):
+    rows, query = make_rows(1), np.ones((1, WIDTH), dtype=np.float32)
+    ids = rows[ID].to_pylist()
+    for number, column in enumerate(HARD_COLUMNS):
+        whole = rows.append_column(column, pa.array(range(60), type=pa.int64()))
+        if "lists" in kinds:
+            whole = whole.append_column(f"{column}s", whole["genres"])
+        address = f"{place}#column{number}{kinds[-1]}{len(kinds)}"
+        with opened(address) as store:
+            try:
+                publish(store, whole, describe(whole))
+            except SeqRecError as error:
+                assert column in str(error) and "\n" not in str(error)
+                assert store.list_versions() == [], "nothing is left of what is refused"
+                continue
+        live = open_store(address)
+        assert live.search(query, 3, None, {column: 17}).ids == [[ids[17]]]
+        if "lists" in kinds:
+            found = live.search(query, 5, [ids[:30:2]], {f"{column}s": "Comedy", column: 33})
+            assert found.ids == [[ids[33]] if "Comedy" in rows["genres"][33].as_py() else []]
+            found = live.search(query, 5, [ids[:30:2]], {f"{column}s": "Comedy"})
+            assert found.ids == [expect(rows, query[0], 5, ids[:30:2], "Comedy")]
+        live.close()
+
+
 def test_readers_see_the_old_version_until_the_switch_and_old_ones_are_dropped(place, request):
     first, second = make_rows(1), make_rows(2)
     query = np.ones((1, WIDTH), dtype=np.float32)
