@@ -16,7 +16,8 @@ from seqrec.models.folder import model_folder
 from seqrec.models.weights import folder_fingerprint
 from seqrec.onnx.graph import get_input_names, write_graph
 from seqrec.onnx.parity import compare
-from seqrec.onnx.recommender import OnnxRecommender, open_session
+from seqrec.onnx.recommender import OnnxRecommender
+from seqrec.onnx.session import build_session
 from seqrec.onnx.tables import write_tables
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.times import NO_TIME
@@ -44,7 +45,9 @@ def write_export(
         raise SeqRecError(f"--to onnx: {recommender.name} is in memory alone; name its folder")
     shutil.copytree(source, folder, dirs_exist_ok=True)
     files = write_graph(recommender.model, folder / GRAPH_FILE)
-    exported = OnnxRecommender(recommender, open_session(folder / GRAPH_FILE))
+    exported = OnnxRecommender(
+        recommender, build_session(str(folder / GRAPH_FILE), str(folder / GRAPH_FILE))
+    )
     parity = compare(recommender, exported, histories)
     model = recommender.model
     return {
@@ -68,11 +71,11 @@ def open_onnx(folder: str | Path) -> OnnxRecommender:
     file = folder / GRAPH_FILE
     if file.is_file():
         _check_graph(folder)
-        return OnnxRecommender(recommender, open_session(file))
+        return OnnxRecommender(recommender, build_session(str(file), str(file)))
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / GRAPH_FILE
         write_graph(recommender.model, file)
-        return OnnxRecommender(recommender, open_session(file))
+        return OnnxRecommender(recommender, build_session(str(file), str(file)))
 
 
 def _check_graph(folder: Path) -> None:

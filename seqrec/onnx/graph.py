@@ -17,12 +17,12 @@ from seqrec.models.ensemble import EnsembleDecoder
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.time_bias import EDGES, UNKNOWN_GAP
 from seqrec.models.next_item import SeqRecForNextItem
+from seqrec.onnx.session import EXTRA
 from seqrec.tokens.events.times import NO_TIME
 
 OPSET = 20
 MAX_FILE_BYTES = 1 << 30
 """Weights from this size on lie in a file beside the graph: one file of ONNX holds 2 GiB."""
-EXTRA = "pip install 'seqrec[onnx]'"
 
 
 class HistoryGraph(nn.Module):

@@ -71,8 +71,7 @@ def top_k(
     """
     if k < 1 or tile_items < 1:
         raise SeqRecError(f"k is {k}, tile_items is {tile_items}: both must be at least 1")
-    nothing = torch.empty(num_queries, 0)
-    best = best_first(nothing.long(), nothing, k)
+    best: TopK | None = None
     for start in range(0, num_items, tile_items):
         stop = min(start + tile_items, num_items)
         scores = score_tile(start, stop)
@@ -82,10 +81,13 @@ def top_k(
         unseen = nullcontext(scores) if seen is None else _without_seen(scores, seen, start, stop)
         with unseen as candidates:
             columns, values = _select_top(candidates, k)
-        if start > 0:
+        if best is not None:
             columns = torch.cat([best.items, columns + start], dim=1)
             values = torch.cat([best.scores, values], dim=1)
         best = best_first(columns, values, k)
+    if best is None:  # an empty catalog
+        nothing = torch.empty(num_queries, 0)
+        return best_first(nothing.long(), nothing, k)
     return best
 
 

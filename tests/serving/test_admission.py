@@ -17,13 +17,13 @@ BODY = {"history": ["t1"]}
 @pytest.fixture
 def held_model(monkeypatch):
     """An event until which ranking waits."""
-    may_rank, rank = threading.Event(), engine_module.rank_requests
+    may_rank, rank = threading.Event(), engine_module.rank_in_steps
 
     def rank_when_allowed(served, requests):
         assert may_rank.wait(10)
-        return rank(served, requests)
+        return (yield from rank(served, requests))
 
-    monkeypatch.setattr(engine_module, "rank_requests", rank_when_allowed)
+    monkeypatch.setattr(engine_module, "rank_in_steps", rank_when_allowed)
     monkeypatch.setattr("seqrec.serving.batcher.QUICK_SECONDS", -1.0)
     return may_rank
 
