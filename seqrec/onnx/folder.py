@@ -17,7 +17,7 @@ from seqrec.models.weights import folder_fingerprint
 from seqrec.onnx.graph import get_input_names, write_graph
 from seqrec.onnx.parity import compare
 from seqrec.onnx.recommender import OnnxRecommender
-from seqrec.onnx.session import build_session
+from seqrec.onnx.session import open_session
 from seqrec.onnx.tables import write_tables
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.events.times import NO_TIME
@@ -45,9 +45,7 @@ def write_export(
         raise SeqRecError(f"--to onnx: {recommender.name} is in memory alone; name its folder")
     shutil.copytree(source, folder, dirs_exist_ok=True)
     files = write_graph(recommender.model, folder / GRAPH_FILE)
-    exported = OnnxRecommender(
-        recommender, build_session(str(folder / GRAPH_FILE), str(folder / GRAPH_FILE))
-    )
+    exported = OnnxRecommender(recommender, open_session(folder / GRAPH_FILE))
     parity = compare(recommender, exported, histories)
     model = recommender.model
     return {
@@ -71,11 +69,11 @@ def open_onnx(folder: str | Path) -> OnnxRecommender:
     file = folder / GRAPH_FILE
     if file.is_file():
         _check_graph(folder)
-        return OnnxRecommender(recommender, build_session(str(file), str(file)))
+        return OnnxRecommender(recommender, open_session(file))
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / GRAPH_FILE
         write_graph(recommender.model, file)
-        return OnnxRecommender(recommender, build_session(str(file), str(file)))
+        return OnnxRecommender(recommender, open_session(file))
 
 
 def _check_graph(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Sessions of ONNX Runtime on the CPU."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,16 +10,25 @@ from seqrec.errors import SeqRecError, refuse_unreadable
 EXTRA = "pip install 'seqrec[onnx]'"
 
 
-def build_session(graph: str | bytes, label: str) -> Any:
-    """Return the session of a graph, with as many threads as PyTorch has.
+def open_session(file: Path) -> Any:
+    """Return the session of a graph in a file; see ``build_session``."""
+    return _start(str(file), str(file))
+
+
+def build_session(graph: bytes, label: str) -> Any:
+    """Return the session of a graph in memory, with as many threads as PyTorch has.
 
     Args:
-        graph: the path of a file, or its content.
-        label: names the graph in errors.
+        graph: the graph.
+        label: its name in errors.
 
     Raises:
-        SeqRecError: the package is missing, or the file is.
+        SeqRecError: the package is missing, or the graph is broken.
     """
+    return _start(graph, label)
+
+
+def _start(graph: str | bytes, label: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:

@@ -11,7 +11,7 @@ from seqrec.models.content import ContentEmbedding
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.models.native.time_bias import EDGES, gap_buckets
 from seqrec.onnx.graph import HistoryGraph, write_graph
-from seqrec.onnx.session import build_session
+from seqrec.onnx.session import open_session
 from seqrec.tokens.events.grammar import Grammar
 from seqrec.tokens.events.times import NO_TIME
 from tests.conftest import small_config
@@ -75,7 +75,7 @@ KINDS = [
 def test_states_are_the_models_for_any_number_of_histories_of_any_length(kind, tmp_path):
     model = build_model(kind)
     (file,) = write_graph(model, tmp_path / "decoder.onnx")
-    session = build_session(str(file), "the graph")
+    session = open_session(file)
     size, has_times = model.config.tokens_per_event, model.config.time_bias is not None
     for num_histories, longest in ((1, 1), (1, 16), (5, 9)):
         lengths = size * torch.randint(1, longest + 1, (num_histories,))
