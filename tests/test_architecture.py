@@ -43,7 +43,7 @@ LOWER = {
         "explanations",
     },
     "baselines": {"data", "ranking"},
-    "onnx": {"tokens", "models", "ranking"},
+    "onnx": {"tokens", "models", "retrieval", "ranking"},
     "evaluation": {"data", "tokens", "retrieval", "ranking"},
     "training": {"data", "tokens", "losses", "models", "ranking", "evaluation"},
     "rl": {"data", "tokens", "losses", "models", "evaluation", "training"},
