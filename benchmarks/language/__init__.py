@@ -9,5 +9,6 @@ catalog_head  the head of items on a decoder of transformers in the native shape
 items       histories read by native decoders, by Llama and Qwen3 of their size, by SmolLM2
 mixed       requests in words, histories and both, answered with items by SmolLM2
 conversations  the chats that it learns from, and the requests that judge it
+cold        titles that nobody has watched, by their words and by their content
 decoders    decoders of transformers in the native size
 """

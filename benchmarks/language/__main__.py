@@ -2,7 +2,7 @@
 
 from benchmarks.engine.__main__ import measure_named
 
-NAMES = ("heads", "sft", "dpo", "full", "catalog_head", "items", "mixed")
+NAMES = ("heads", "sft", "dpo", "full", "catalog_head", "items", "mixed", "cold")
 MODULE = "benchmarks.language"
 
 

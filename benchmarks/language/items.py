@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import RESULTS, Row, row, write_rows
 from benchmarks.language import decoders
 from benchmarks.language.texts import BACKBONE, RANK
-from benchmarks.quality.table import judged, seqrec
+from benchmarks.quality.table import judged, seqrec, trained_earlier
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.language"
@@ -92,7 +92,8 @@ def measure(quick: bool) -> Iterator[Row]:
     folder.mkdir(parents=True, exist_ok=True)
     data, done = prepared_users(num_users), list[Row]()
     for baseline in ("popularity", "transitions"):
-        done += rows_of(baseline, judged(f"{NAME}-{baseline}", [], data, baselines=[baseline]), "")
+        kept = folder / f"{baseline}.judged.json"
+        done += rows_of(baseline, judged_once(kept, [], data, baselines=[baseline]), "")
     for system in systems(folder):
         try:
             costs = trained(system, data, folder, quick)
@@ -100,8 +101,9 @@ def measure(quick: bool) -> Iterator[Row]:
             done.append(row(NAME, NAME, [], "", system=system.name, note=f"failed: {reason}"))
             continue
         run = folder / slug(system.name)
-        result = judged(f"{NAME}-{run.name}", [run], data, baselines=[])
+        result = judged_once(folder / f"{run.name}.judged.json", [run], data)
         note = f"{system.training}; {costs['epochs']} epochs, best {costs['best_epoch']}"
+        note += trained_earlier(run)
         done += rows_of(system.name, result, note)
         done += cost_rows(system.name, costs, note)
         if not quick:
@@ -151,6 +153,21 @@ def trained(system: System, data: Path, folder: Path, quick: bool) -> dict[str, 
     }
     kept.write_text(json.dumps(costs))
     return costs
+
+
+def judged_once(
+    kept: Path,
+    runs: Sequence[Path],
+    data: Path,
+    options: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The result of ``seqrec evaluate``, which is kept in a file: some rows take minutes."""
+    if not kept.exists():
+        name = f"{MODULE}-{kept.parent.name}-{kept.name.removesuffix('.judged.json')}"
+        result = judged(name, runs, data, *options, baselines=baselines)
+        kept.write_text(json.dumps(result), encoding="utf-8")
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def rows_of(system: str, result: dict[str, Any], note: str) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.other_catalog import adapt_config
@@ -15,10 +16,10 @@ from seqrec.errors import SeqRecError
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.carried_rows import carry_rows, start_items
 from seqrec.models.content import ContentEmbedding
-from seqrec.models.start_rows import StartRows, mean_rows, random_rows
+from seqrec.models.start_rows import StartRows, mean_rows, predicted_rows, random_rows
 from seqrec.models.text_encoder import TextEncoder
 from seqrec.ranking.recommender import Recommender
-from seqrec.tokens.growth import replace_items
+from seqrec.tokens.growth import encode_plain_text, replace_items
 from seqrec.tokens.tokenizer import get_words, load_tokenizer
 
 NUM_NEIGHBOURS = 10
@@ -57,8 +58,8 @@ def extend_model(
     Args:
         recommender: of a folder; is not changed.
         items: a row for every item of the larger catalog: the recommender's, then the new ones.
-        rows: what the rows of new items come from: ``content``, ``text``, ``neighbours`` or
-            ``random``.
+        rows: what the rows of new items come from: ``content``, ``text``, ``words``,
+            ``neighbours`` or ``random``.
         source: gives the content, or the nearest items by text.
 
     Raises:
@@ -105,8 +106,11 @@ def choose_rows(recommender: Recommender, has_neighbours: bool, named: str | Non
         return "content" if has_content else "neighbours" if has_neighbours else "text"
     if named == "neighbours" and not has_neighbours:
         raise SeqRecError(f"--rows neighbours: the file of items has no column {NEIGHBOURS!r}")
-    if has_content != (named == "content"):
+    has_words = recommender.model.has_language_model
+    if has_content != (named == "content") or (named == "words" and not has_words):
         reads = "reads content" if has_content else "reads no content"
+        if named == "words" and not has_content:
+            reads = "is no language model"
         use = "content" if has_content else "text, neighbours or random"
         raise SeqRecError(f"--rows {named}: {recommender.name} {reads}; use {use}")
     return named
@@ -119,6 +123,9 @@ def _build_start(recommender: Recommender, items: Any, rows: str, source: TextSo
         return random_rows(len(items) - num_old)
     if rows == "neighbours":
         return mean_rows(_find_named(recommender, items[num_old:]))
+    if rows == "words":
+        vectors = _read_words(recommender, items, source.columns)
+        return predicted_rows(vectors[:num_old], vectors[num_old:])
     vectors = torch.from_numpy(source.encode(items, np.arange(len(items))))
     is_met = torch.from_numpy(recommender.items["num_interactions"].to_numpy() > 0)
     old, new = vectors[:num_old], vectors[num_old:]
@@ -128,6 +135,20 @@ def _build_start(recommender: Recommender, items: Any, rows: str, source: TextSo
     has_text = new.any(dim=1).tolist()
     pairs = zip(nearest.tolist(), has_text, strict=True)
     return mean_rows([near if has else [] for near, has in pairs])
+
+
+def _read_words(
+    recommender: Recommender, items: Any, columns: Sequence[str]
+) -> Float[Tensor, "I D"]:
+    """Return the mean of the words of every item's text, by a language model's own embeddings."""
+    assert recommender.folder is not None
+    tokenizer = load_tokenizer(recommender.folder)
+    texts = [text or "" for text in item_texts(items, list(columns), "--columns")]
+    words: Any = recommender.model.get_input_embeddings()
+    table = words.weight.detach().cpu()
+    tokens = encode_plain_text(tokenizer, texts)
+    none = table.new_zeros(table.shape[1])
+    return torch.stack([table[row].mean(dim=0) if row else none for row in tokens])
 
 
 def _find_named(recommender: Recommender, new: Any) -> list[list[int]]:

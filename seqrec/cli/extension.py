@@ -22,8 +22,9 @@ Rows = Annotated[
     str | None,
     typer.Option(
         help="Origin of the vectors of new items: content, text (the ten items with the nearest "
-        "texts), neighbours (known items, in a column of that name) or random. Default: content "
-        "if the model reads it, else neighbours if the file has them, else text."
+        "texts), words (a language model's own words for the text), neighbours (known items, in a "
+        "column of that name) or random. Default: content if the model reads it, else neighbours "
+        "if the file has them, else text."
     ),
 ]
 Encoder = Annotated[
@@ -33,7 +34,7 @@ Encoder = Annotated[
         "one, or a name on a model hub."
     ),
 ]
-Columns = Annotated[str, typer.Option(help="Columns of the items that the encoder reads.")]
+Columns = Annotated[str, typer.Option(help="Columns of the items whose text is read.")]
 VerbatimIds = Annotated[
     bool, typer.Option("--verbatim-ids", help="Keep ids as they are written, as in prepare.")
 ]

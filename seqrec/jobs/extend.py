@@ -14,7 +14,7 @@ from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_o
 from seqrec.ranking.recommender import Recommender
 from seqrec.runs.extension import write_extended
 
-ROWS = ("content", "text", "neighbours", "random")
+ROWS = ("content", "text", "words", "neighbours", "random")
 
 
 @check_arguments
@@ -40,12 +40,14 @@ def extend(
         out: the model folder to write.
         rows: what the vectors of new items come from. ``content``: what the model has learned to
             compute from content. ``text``: the mean of the ten items with the nearest texts.
+            ``words``: what a regression on the mean of the words of the text, by the model's own
+            embeddings, predicts from the known items; for language models.
             ``neighbours``: the mean of the items that the column ``neighbours`` names.
             ``random``: drawn at the scale of the others. None: content if the model reads it, else
             neighbours if the file has them, else text.
         encoder: text encoder for content and text: a folder, an installed package that contains
             one, or a name on a model hub.
-        columns: columns of the items that it reads.
+        columns: columns of the items whose text is read.
         verbatim_ids: keep ids as they are, as for ``prepare``.
         overwrite: replace ``out``.
 

@@ -71,6 +71,36 @@ def mapped_rows(vectors: Float[Tensor, "W F"], anchors: StartRows) -> StartRows:
     return map_into
 
 
+def predicted_rows(old: Float[Tensor, "J F"], new: Float[Tensor, "W F"]) -> StartRows:
+    """Return rows that a ridge regression predicts from vectors, as it does those of old items.
+
+    The regression is affine, and as strong as the mean variance of the vectors. Predicted rows are
+    scaled, unit by unit, to the spread of the old rows, which a regression shrinks.
+
+    Args:
+        old: vectors of old items, 0 for an item that has none.
+        new: vectors of the new items; one that is 0 starts from the mean of the old rows.
+    """
+
+    def predict(table: Float[Tensor, "J D"]) -> Float[Tensor, "W D"]:
+        is_known, rows = old.any(dim=1), table.double()
+        if not is_known.any():
+            return rows.mean(dim=0).expand(len(new), -1).float()
+        known, wanted = old[is_known].double(), rows[is_known]
+        centre, mean = known.mean(dim=0), wanted.mean(dim=0)
+        centred = known - centre
+        products = centred.T @ centred
+        strength = products.diagonal().mean().clamp_min(torch.finfo(torch.float32).tiny)
+        penalty = strength * torch.eye(len(products), dtype=torch.float64)
+        solution = torch.linalg.solve(products + penalty, centred.T @ (wanted - mean))
+        spread = (centred @ solution).std(dim=0, correction=0)
+        scale = wanted.std(dim=0, correction=0) / spread.clamp_min(torch.finfo(torch.float32).tiny)
+        found = mean + (new.double() - centre) @ solution * scale
+        return torch.where(new.any(dim=1, keepdim=True), found, rows.mean(dim=0)).float()
+
+    return predict
+
+
 def join_rows(*parts: StartRows) -> StartRows:
     """Return the rows of several kinds of words, one kind after the other."""
 

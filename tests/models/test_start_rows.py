@@ -8,7 +8,7 @@ import torch
 from seqrec.builders.start_rows import build_start_rows
 from seqrec.errors import SeqRecError
 from seqrec.models.growth import grow_vocabulary
-from seqrec.models.start_rows import mapped_rows, mean_rows
+from seqrec.models.start_rows import mapped_rows, mean_rows, predicted_rows
 from seqrec.ranking.recommender import Recommender
 from seqrec.tokens.tokenizer import item_token
 from tests.conftest import save_small_model
@@ -66,3 +66,23 @@ def test_a_model_of_other_items_is_refused(tmp_path):
     other = ITEMS.with_columns(item_id=pl.concat_str(pl.lit("x"), "item_id"))
     with pytest.raises(SeqRecError, match="model.initial_vectors=.*: has none of the 5 items"):
         build_start_rows(str(folder), byte_tokenizer(), other, ["title"], "model.initial_vectors")
+
+
+def test_rows_are_predicted_by_a_ridge_regression_at_the_spread_of_the_old(generator):
+    """The penalty is rows of a design for least squares, whose targets are 0."""
+    old, new = generator.normal(size=(50, 4)), generator.normal(size=(6, 4))
+    table = old @ generator.normal(size=(4, 3)) + 0.1 * generator.normal(size=(50, 3)) + 2
+    old[9] = new[2] = 0
+    known, rows = np.delete(old, 9, axis=0), np.delete(table, 9, axis=0)
+    centred, wanted = known - known.mean(axis=0), rows - rows.mean(axis=0)
+    strength = np.sqrt((centred**2).sum(axis=0).mean())
+    design = np.vstack([centred, strength * np.eye(4)])
+    weight = np.linalg.lstsq(design, np.vstack([wanted, np.zeros((4, 3))]), rcond=None)[0]
+    scale = wanted.std(axis=0) / (centred @ weight).std(axis=0)
+    expected = rows.mean(axis=0) + (new - known.mean(axis=0)) @ weight * scale
+    expected[2] = table.mean(axis=0)
+    given = (torch.from_numpy(part).float() for part in (old, new))
+    found = predicted_rows(*given)(torch.from_numpy(table).float())
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+    nothing = predicted_rows(torch.zeros(50, 4), torch.ones(2, 4))(torch.from_numpy(table).float())
+    np.testing.assert_allclose(nothing.numpy(), np.tile(table.mean(axis=0), (2, 1)), atol=1e-5)

@@ -15,6 +15,7 @@ from seqrec.models.folder import load_model
 from seqrec.models.two_heads import HEAD_FILE, HEAD_WEIGHTS, as_language_model
 from seqrec.ranking.history_reading import find_items
 from seqrec.tokens.tokenizer import item_token, load_tokenizer
+from tests.conftest import save_small_model
 from tests.families import FAMILIES
 from tests.two_heads import IDS, write_two_headed
 
@@ -82,6 +83,24 @@ def test_new_items_get_rows_in_every_table_and_old_ones_stay(family, head, tmp_p
     for item_id, score in lists[0].items():
         assert lists[1][item_id] == pytest.approx(score, abs=1e-5)
     assert seqrec.verify(tmp_path / "new", histories=20)["passed"]
+
+
+def test_new_items_start_from_their_words(tmp_path):
+    """Old items that rows and words tell apart teach what a new title's words mean."""
+    old = write_two_headed(tmp_path / "old", "llama", "untied")
+    titles = [f"Film {item_id}" for item_id in (IDS[3], IDS[20])]
+    new = pl.DataFrame({"item_id": ["n1", "n2", "n3"], "title": [*titles, ""]})
+    options = {"rows": "words", "columns": ["title"]}
+    seqrec.extend(old, items=new, out=tmp_path / "new", **options)
+    first, second = (Recommender.from_pretrained(one) for one in (old, tmp_path / "new"))
+    before, after = first.item_embeddings(), second.item_embeddings()
+    assert np.array_equal(after[:30], before)
+    nearest = ((after[30:32, None] - before) ** 2).sum(axis=2).argmin(axis=1)
+    assert nearest.tolist() == [3, 20]
+    np.testing.assert_allclose(after[32], before.mean(axis=0), atol=1e-5)
+    plain = save_small_model(tmp_path / "plain")
+    with pytest.raises(SeqRecError, match="--rows words: plain is no language model; use text"):
+        seqrec.extend(plain, items=new, out=tmp_path / "none", **options)
 
 
 def test_broken_parts_of_the_folder_are_one_line(tmp_path):
