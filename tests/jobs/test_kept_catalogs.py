@@ -15,6 +15,7 @@ from seqrec.errors import SeqRecError
 from seqrec.models.adapters import load_adapter
 from seqrec.models.two_heads import HEAD_FILE
 from seqrec.tokens.tokenizer import item_token
+from tests.conftest import save_small_model
 from tests.two_heads import write_two_headed
 
 QUICK = {
@@ -139,5 +140,8 @@ def test_mistakes_are_one_line(tmp_path):
     adapter = Path(train("text-sft", other, tmp_path / "run")["run"]) / "adapter"
     with pytest.raises(SeqRecError, match="an adapter of another base"):
         train("text-sft", start, tmp_path / "out", **{"model.adapter": str(adapter)})
+    items = save_small_model(tmp_path / "items")
+    with pytest.raises(SeqRecError, match="answers with items alone; name a model that was"):
+        train("text-sft", items, tmp_path / "out")
     merged = train("text-sft", other, tmp_path / "merged", **{"model.adapter": str(adapter)})
     assert (Path(merged["model"]) / HEAD_FILE).is_file()
