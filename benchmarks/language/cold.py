@@ -1,125 +1,153 @@
-"""Titles that nobody has watched: SmolLM2, grown by their words, beside a model of their content.
+"""Titles that nobody has watched in training, but other users later: 83 of MovieLens-1M.
 
-A tenth of the titles of MovieLens-1M is kept from training, for the 1,000 users of ``items``.
-SmolLM2 learns without them, and ``seqrec extend`` adds them.
+The 1,000 users of ``items`` never met them. SmolLM2 as trained there, and a native model that
+reads content, grow by them (``seqrec extend``), and rank the whole catalog for other users before
+they watched one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import polars as pl
+import torch
+from torch import Tensor
 
-from benchmarks.engine.prepared import FOLDER
+from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, row
 from benchmarks.language.items import (
+    LENGTH,
     NUM_USERS,
-    ONE_PASS,
+    SEED,
     SIZE,
     System,
-    judged_once,
     prepared_users,
     slug,
+    systems,
     trained,
 )
-from benchmarks.language.texts import BACKBONE, RANK
 from benchmarks.quality.table import seqrec
+from benchmarks.search.asked import Asked
+from benchmarks.search.judged import judge
+from seqrec.baselines.nearest_text import NearestText
 from seqrec.builders.text_search import ENCODER
-from seqrec.data.prepared import PreparedData
+from seqrec.data.item_columns import item_texts
+from seqrec.evaluation.significance import bootstrap_intervals
+from seqrec.models.text_cache import encode_cached
+from seqrec.models.text_encoder import TextEncoder
+from seqrec.ranking.recommender import Recommender
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.language"
-SHARE = "0.1"
-K = 50
-METRICS = (f"recall@{K}", "ndcg@10")
+METRICS = ("recall@50", "recall@10", "mrr")
+COLUMNS = ["title", "genres"]
 CONTENT = System(
     "native, content of titles and genres",
     (
         *(f"{key}={value}" for key, value in SIZE.items()),
         f"model.content={{columns: [title, genres], encoder: {ENCODER}}}",
-        "trainer.max_epochs=30",
+        "trainer.max_epochs=10",
         "trainer.schedule=linear",
     ),
-    "30 epochs",
+    "10 epochs",
 )
-WORDS = System(
-    f"SmolLM2-135M, LoRA of rank {RANK}, from words of titles",
-    (
-        f"model.backbone={BACKBONE}",
-        "model.initial_vectors=text",
-        "model.tuning.name=lora",
-        *ONE_PASS,
-    ),
-    "one pass over the last windows",
-)
+LEARNED = "SmolLM2-135M, LoRA of rank 16, from words of titles"
+"""The row of ``items`` that grows; its new rows come from each of these in turn."""
 STARTS = ("words", "text", "random")
-"""Where the rows of the new titles come from, as ``seqrec extend --rows`` names it."""
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Rows by system, for cold targets alone."""
+    """Rows by system and metric."""
     num_users = 50 if quick else NUM_USERS
-    folder = FOLDER / ("quick" if quick else "runs") / f"cold-{num_users}"
-    folder.mkdir(parents=True, exist_ok=True)
-    cold, warm = prepared_cold(num_users)
-    trained(CONTENT, cold, folder, quick)
-    trained(WORDS, warm, folder, quick)
-    models = {CONTENT.name: folder / slug(CONTENT.name)}
-    new = folder / "new-titles.parquet"
-    cold_items(cold).select("item_id", "title", "genres").write_parquet(new)
+    data, folder = prepared_users(num_users), FOLDER / ("quick" if quick else "runs")
+    runs, folder = folder / f"items-{num_users}", folder / f"cold-{num_users}"
+    for one in (runs, folder):
+        one.mkdir(parents=True, exist_ok=True)
+    learned = next(one for one in systems(runs) if one.name == LEARNED)
+    trained(learned, data, runs, quick)
+    trained(CONTENT, data, folder, quick)
+    new = find_new_titles(data)
+    new.select("item_id", "title", "genres").write_parquet(folder / "new-titles.parquet")
+    models = {CONTENT.name: extend(folder / slug(CONTENT.name), folder, "content")}
     for start in STARTS:
-        out = folder / f"extended-{start}"
-        given = ["--items", str(new), "--rows", start, "--columns", "title,genres"]
-        if not out.exists():
-            seqrec("extend", str(folder / slug(WORDS.name)), *given, "--out", str(out))
-        models[f"SmolLM2-135M, new titles from {start}"] = out
-    options = ("--only", "cold", "--k", f"10,{K}", "--metric", METRICS[0])
-    work = f"ml-1m, {num_users:,} users, targets among {len(cold_items(cold))} cold titles"
-    for system, model in models.items():
-        result = judged_once(folder / f"{model.name}.judged.json", [model], cold, options, [])
-        yield from rows_of(work, system, result)
-    baselines = ["popularity", f"nearest-text:encoder={ENCODER}"]
-    for name in baselines:
-        kept = folder / f"{name.partition(':')[0]}.judged.json"
-        yield from rows_of(
-            work, name.partition(":")[0], judged_once(kept, [], cold, options, [name])
+        models[f"SmolLM2-135M, new titles from {start}"] = extend(
+            runs / slug(LEARNED), folder, start
         )
-    chance = K / result["catalog"]
-    yield row(NAME, f"{work}: {METRICS[0]}", [chance], "", system="chance", module=MODULE)
+    first = Recommender.from_pretrained(models[CONTENT.name])
+    asked = ask_for(new, data, first.item_ids)
+    work = f"ml-1m, {len(asked)} watched of {len(new)} titles that {num_users:,} users never met"
+    for system, scores in score_all(models, first, asked).items():
+        metrics = judge(scores, asked)
+        values = np.column_stack([metrics[name] for name in METRICS])
+        bounds = bootstrap_intervals(values, users=asked.groups, num_draws=2_000, seed=SEED)
+        for name, value, (low, high) in zip(METRICS, values.mean(axis=0), bounds, strict=True):
+            note = f"95 % interval {low:.4f} to {high:.4f}"
+            text = f"{work}: {name}"
+            yield row(NAME, text, [float(value)], "", system=system, note=note, module=MODULE)
 
 
-def prepared_cold(num_users: int) -> tuple[Path, Path]:
-    """The prepared folder with cold titles, and that of its training part alone."""
-    prepared_users(num_users)
-    files = [FOLDER / f"ml-1m-{num_users}-users-{part}.parquet" for part in ("log", "titles")]
-    cold, warm = (FOLDER / f"ml-1m-{num_users}-users-{part}" for part in ("cold", "warm"))
-    options = ["--order", "row", "--items", str(files[1])]
-    if not cold.exists():
-        source = [str(files[0]), *options, "--cold-share", SHARE]
-        seqrec("prepare", *source, "--out", str(cold))
-    if not warm.exists():
-        ids = {name: pl.read_parquet(cold / f"{name}s.parquet") for name in ("user", "item")}
-        log = pl.read_parquet(cold / "interactions.parquet").filter(pl.col("split") == 0)
-        for name, table in ids.items():
-            log = log.join(table.select(name, f"{name}_id"), on=name, maintain_order="left")
-        part = warm.with_suffix(".parquet")
-        log.select("user_id", "item_id", "row").write_parquet(part)
-        seqrec("prepare", str(part), *options, "--out", str(warm))
-    return cold, warm
+def find_new_titles(data: Path) -> pl.DataFrame:
+    """The items of MovieLens-1M that a prepared folder of some of its users lacks."""
+    items = pl.read_parquet(prepared("ml-1m") / "items.parquet")
+    known = pl.read_parquet(data / "items.parquet")
+    return items.join(known, on="item_id", how="anti", maintain_order="left")
 
 
-def cold_items(cold: Path) -> pl.DataFrame:
-    """The titles of a prepared folder that nobody has watched in training."""
-    data = PreparedData.open(cold)
-    counts = data.histories().item_counts(data.num_items)
-    return data.items().filter(pl.Series(counts == 0))
+def extend(model: Path, folder: Path, rows: str) -> Path:
+    """The model with the new titles, made once."""
+    out = folder / f"{model.name}-{rows}"
+    if not out.exists():
+        given = ["--items", str(folder / "new-titles.parquet"), "--rows", rows]
+        columns = ["--columns", ",".join(COLUMNS)]
+        seqrec("extend", str(model), *given, *columns, "--out", str(out))
+    return out
 
 
-def rows_of(work: str, system: str, result: dict[str, Any]) -> Iterator[Row]:
-    """The metrics of one system with their intervals."""
-    entry = result["rows"][0]
-    for metric in METRICS:
-        low, high = entry["intervals"][metric]
-        note = f"95 % interval {low:.4f} to {high:.4f}"
-        given: dict[str, Any] = {"system": system, "note": note, "module": MODULE}
-        yield row(NAME, f"{work}: {metric}", [entry[metric]], "", **given)
+def ask_for(new: pl.DataFrame, data: Path, item_ids: list[str]) -> Asked:
+    """Histories of other users before each of the new titles, without a request."""
+    whole = prepared("ml-1m")
+    items, users = (pl.read_parquet(whole / f"{name}.parquet") for name in ("items", "users"))
+    known = pl.read_parquet(data / "users.parquet")
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    numbers = np.array([row_of[item_id] for item_id in items["item_id"]])
+    is_new = np.zeros(len(items), dtype=bool)
+    is_new[new["item"].to_numpy()] = True
+    log = pl.read_parquet(whole / "interactions.parquet").join(users, on="user")
+    log = log.join(known.select("user_id"), on="user_id", how="anti")
+    groups, histories, targets = [], [], []
+    for (user,), part in log.group_by("user", maintain_order=True):
+        watched = part["item"].to_numpy()
+        for place in np.flatnonzero(is_new[watched]).tolist():
+            before = watched[:place]
+            before = before[~is_new[before]][-LENGTH:]
+            if len(before):
+                groups.append(user)
+                histories.append(numbers[before])
+                targets.append(numbers[watched[place : place + 1]])
+    return Asked(np.array(groups), histories, [""] * len(groups), targets)
+
+
+def score_all(models: Mapping[str, Path], first: Recommender, asked: Asked) -> dict[str, Tensor]:
+    """The scores of every system; states of one decoder are computed once.
+
+    Args:
+        models: folders by system; all but the first have the decoder of ``LEARNED``.
+        first: the first of them.
+        asked: the histories.
+    """
+    texts = item_texts(first.items, COLUMNS, "--items")
+    vectors = encode_cached(TextEncoder.from_pretrained(ENCODER), texts)
+    nearest = NearestText(vectors).score_tiles(asked.histories)(0, first.num_items)
+    counts = torch.from_numpy(first.items["num_interactions"].to_numpy()).float()
+    found = {"nearest-text": nearest, "popularity": counts.expand(len(asked), -1)}
+    states: Tensor | None = None
+    for system, folder in models.items():
+        is_first = system == next(iter(models))
+        model = first if is_first else Recommender.from_pretrained(folder)
+        if is_first or states is None:
+            embedded = torch.from_numpy(model.embed_histories(asked.histories))
+            states = None if is_first else embedded
+        else:
+            embedded = states
+        found[system] = embedded @ torch.from_numpy(model.item_embeddings()).T
+    return found

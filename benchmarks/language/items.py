@@ -131,14 +131,19 @@ def prepared_users(num_users: int) -> Path:
 
 
 def trained(system: System, data: Path, folder: Path, quick: bool) -> dict[str, Any]:
-    """The costs of a row's training, which is done once."""
+    """The costs of a row's training, which is done once; what was begun goes on.
+
+    The costs of a training that was interrupted are those of its last process.
+    """
     out = folder / slug(system.name)
     kept = out.with_suffix(".json")
     if kept.exists() and out.exists():
         return json.loads(kept.read_text())
     short = ["trainer.max_epochs=1"] if quick else []
     command = [sys.executable, "-m", "seqrec", "train", "sft", "--data", str(data)]
-    command += ["--out", str(out), "--overwrite", f"data.max_length={LENGTH}"]
+    is_begun = out.with_name(f"{out.name}.partial").exists()
+    command += ["--out", str(out), "--resume" if is_begun else "--overwrite"]
+    command += [f"data.max_length={LENGTH}"]
     command += ["trainer.accelerator=cpu", f"trainer.seed={SEED}", *system.overrides, *short]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
