@@ -233,7 +233,7 @@ class TextObjective(Objective):
         best = next(line for line in lines if line["epoch"] == (fit.best_epoch or 1) - 1)
         details = {
             "examples": len(self.train.index.lengths),
-            "held_out": len(self.held_out.index.lengths),
+            "held_out_examples": len(self.held_out.index.lengths),
             "tokens": int(self.train.index.lengths.sum()),
             "learned_tokens": int(self.train.index.weights.sum()),
             "left_out": self.counts,

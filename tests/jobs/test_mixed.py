@@ -105,7 +105,7 @@ def log_lines(run):
 def test_both_heads_reach_the_entropy_of_the_world(run):
     """The word decides the next item, up to a coin; letters are drawn evenly."""
     found, lines = run["validation"], log_lines(run)
-    assert run["details"]["examples"] + run["details"]["held_out"] == 400 + 4
+    assert run["details"]["examples"] + run["details"]["held_out_examples"] == 400 + 4
     assert found["word_loss_nats"] == pytest.approx(WORD_NATS, abs=0.03)
     assert found["item_loss_nats"] == pytest.approx(ITEM_NATS, abs=0.12)
     assert found["perplexity"] == pytest.approx(math.exp(found["word_loss_nats"]))

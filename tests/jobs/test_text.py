@@ -72,7 +72,7 @@ def test_sft_learns_and_writes_a_run_folder(run, backbone, tmp_path):
     losses = [line["val/loss_nats"] for line in lines]
     assert losses[-1] < losses[0] / 2
     assert run["validation"]["perplexity"] == pytest.approx(2.718281828 ** min(losses), rel=1e-3)
-    assert run["details"]["examples"] == 32 and run["details"]["held_out"] == 8
+    assert run["details"]["examples"] == 32 and run["details"]["held_out_examples"] == 8
     adapted = load_adapter(tiny_llama(), Path(run["run"]) / "adapter")
     merged = AutoModelForCausalLM.from_pretrained(run["model"], trust_remote_code=False)
     tokens = torch.arange(40)[None]

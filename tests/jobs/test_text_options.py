@@ -79,7 +79,7 @@ def test_validation_files_replace_the_share(backbone, answers, tmp_path):
     other = write_lines(tmp_path / "other.jsonl", lines)
     changes = {"data.validation": str(other), "trainer.max_epochs": 1}
     result = train("text-sft", answers, tmp_path / "out", backbone, **changes)
-    assert result["details"]["examples"] == 20 and result["details"]["held_out"] == 3
+    assert result["details"]["examples"] == 20 and result["details"]["held_out_examples"] == 3
     seen = train(
         "text-sft",
         answers,
