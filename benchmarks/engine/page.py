@@ -75,6 +75,7 @@ TITLES = {
     "full": "Language models: SFT of all weights, beside TRL",
     "catalog_head": "Language models: the catalog head on a decoder of transformers",
     "items": "Language models: histories of MovieLens-1M",
+    "mixed": "Language models: texts that name items of MovieLens-1M",
     "store-lists": "Vector stores: lists of MovieLens-1M",
     "store-million": "Vector stores: a million simulated titles",
     "throughput": "Server: requests a second",
