@@ -65,6 +65,42 @@ def judged(run: Path, data: Path, *options: str) -> Judged:
     return Judged(per_user(found, len(users)), *by_depth(found, len(users)))
 
 
+def rightly_ordered(run: Path, data: Path, *options: str) -> np.ndarray:
+    """By user: the share of pairs of a later liked and a later disliked item in the right order.
+
+    The run ranks each user's rated later items; NaN for users without both kinds.
+    """
+    items, users = (
+        pl.read_parquet(data / f"{kind}s.parquet").select(f"{kind}_id").with_row_index(kind)
+        for kind in ("item", "user")
+    )
+    rows = pl.read_parquet(data / "interactions.parquet").with_columns(
+        pl.col("user").cast(pl.UInt32), pl.col("item").cast(pl.UInt32)
+    )
+    later = (
+        rows.filter(pl.col("split") == pl.col("split").max())
+        .join(items, on="item")
+        .join(users, on="user")
+        .select("user", "user_id", "item_id", "rating")
+    )
+    given, file = run / "later.parquet", run / "ordered.parquet"
+    later.select("user_id", "item_id").write_parquet(given)
+    seqrec(
+        *("recommend", str(run), "--data", str(data), "--candidates", str(given)),
+        *("--out", str(file), "--overwrite", *options),
+    )
+    ranked = later.join(pl.read_parquet(file), on=["user_id", "item_id"])
+    liked, disliked = (
+        ranked.filter(kept).select("user", "rank")
+        for kept in (pl.col("rating") >= LIKED, pl.col("rating") <= DISLIKED)
+    )
+    pairs = liked.join(disliked, on="user", suffix="_disliked")
+    right = pairs.group_by("user").agg((pl.col("rank") < pl.col("rank_disliked")).mean())
+    shares = np.full(len(users), np.nan)
+    shares[right["user"].to_numpy()] = right["rank"].to_numpy()
+    return shares
+
+
 def per_user(found: pl.DataFrame, num_users: int) -> dict[str, np.ndarray]:
     """The metrics, from every later item with its rating and its rank, if it was recommended."""
     is_liked, is_disliked = pl.col("rating") >= LIKED, pl.col("rating") <= DISLIKED

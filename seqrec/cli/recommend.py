@@ -121,6 +121,13 @@ Plan = Annotated[
         "--plan", help="Let the model first predict features of the next item, and condition on it."
     ),
 ]
+Guidance = Annotated[
+    float,
+    typer.Option(
+        metavar="WEIGHT",
+        help="Weight of conditions and plans: 0 leaves them out, more than 1 follows them further.",
+    ),
+]
 Index = Annotated[
     str | None,
     typer.Option(
@@ -172,6 +179,7 @@ def recommend(
     conditions: Condition = None,
     likelihood: Likelihood = None,
     plan: Plan = False,
+    guidance: Guidance = 1.0,
     keep_seen: KeepSeen = False,
     memory_mb: MemoryMb = None,
     index: Index = None,
@@ -207,6 +215,7 @@ def recommend(
         conditions=dict(parse_feature(text, "--condition") for text in conditions or ()),
         likelihood=None if likelihood is None else parse_feature(likelihood, "--likelihood"),
         plan=plan,
+        guidance=guidance,
         exclude_seen=not keep_seen,
         memory_mb=memory_mb,
         index=index,

@@ -34,10 +34,17 @@ from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.list_rules import Search, rank_by_rules, select_histories
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
-from seqrec.ranking.served import Reading, Served, describe_unknown, serve_baseline
+from seqrec.ranking.served import (
+    Reading,
+    Served,
+    check_guidance,
+    describe_unknown,
+    serve_baseline,
+)
 from seqrec.retrieval.exact import TopK
 from seqrec.retrieval.index_folder import load_index
 from seqrec.retrieval.stores.urls import is_store, mask_url
+from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.times import PAST_TIMES, TARGET_TIME
 
 logger = logging.getLogger(__name__)
@@ -164,12 +171,15 @@ def list_for_data(
         rows, notes = _select_users(user_ids, users)
         user_ids = [user_ids[row] for row in rows]
         histories = select_histories(histories, rows)
+    check_guidance(reading)
     if reading.conditions:
         histories = with_conditions(ranker, histories, reading.conditions)
     if reading.plan:
         if not isinstance(ranker, Recommender):
             raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
         histories = ranker.add_plans(histories)
+    if isinstance(histories, EventHistories):
+        histories = histories.with_guidance(reading.guidance)
     asked = Asked(len(user_ids), user_ids)
     rules, list_notes = build_rules(options, k, exclude_seen, table, asked)
     time_input = get_time_input(ranker)

@@ -54,6 +54,7 @@ def recommend(
     conditions: Mapping[str, Any] | None = None,
     likelihood: tuple[str, Any] | None = None,
     plan: bool = False,
+    guidance: float = 1.0,
     memory_mb: float | None = None,
     index: str | Path | None = None,
     explain: bool = False,
@@ -102,6 +103,8 @@ def recommend(
         likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
             probability for every item of the list of ``history``.
         plan: the model first predicts features of the next item, which become conditions.
+        guidance: weight of conditions and plans, from 0 (left out) to 100; more than 1 follows them
+            further: ``log p(i | h) + guidance * (log p(i | h, conditions) - log p(i | h))``.
         memory_mb: memory for scores, in MiB; None: chosen for the processor.
         index: folder of an exported FAISS index to search by products of vectors; None: exact.
         explain: with ``history`` or ``text``: every item of the list has an ``explanation``: the
@@ -141,7 +144,7 @@ def recommend(
     if explain and (history is None or index is not None):
         raise SeqRecError("--explain goes with --history and --text, and exact search")
     options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
-    reading = Reading(conditions or {}, plan)
+    reading = Reading(conditions or {}, plan, guidance)
     target = None if out is None else Path(out)
     if not given:
         with reserve_output(target):

@@ -79,12 +79,12 @@ def _read(folder: Path, kind: type[M], fix: str) -> M:
     if found != expected and not is_both:
         raise SeqRecError(f"{config_file}: model_type is {quote(found)}, not {expected!r}; {fix}")
     weights = read_weights(folder)
-    check_sizes(fields, weights, config_file)
+    check_sizes(fields, len(weights), config_file)
     with refuse_unreadable(f"{config_file}: as a model", COPY):
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if is_both:
             config = read_head_config(folder, config)
-            check_sizes(read_fields(folder), weights, folder / HEAD_FILE)
+            check_sizes(read_fields(folder), len(weights), folder / HEAD_FILE)
             weights = name_weights(folder, config, weights)
         use_float32(config)
         check_fields(config, str(config_file))

@@ -9,7 +9,8 @@ from huggingface_hub import snapshot_download
 from seqrec.errors import SeqRecError, first_line
 from seqrec.files import read_json_object
 from seqrec.models.packages import find_package_folders
-from seqrec.models.weights import weight_files
+from seqrec.models.weights import count_weights
+from seqrec.models.weights_check import check_sizes
 from seqrec.tokens.tokenizer import refuse_own_code
 
 GGUF = ".gguf"
@@ -67,12 +68,13 @@ def _read_folder(folder: Path, named: str) -> LanguageSource:
     for file in (config, folder / "tokenizer_config.json"):
         if file.is_file():
             refuse_own_code(read_json_object(file, COPY), file)
-    if read_json_object(config, COPY).get("model_type") in OWN_TYPES:
+    fields = read_json_object(config, COPY)
+    if fields.get("model_type") in OWN_TYPES:
         raise SeqRecError(
             f"{named}: a model that seqrec trained, no language model; continue with it by "
             "model.from_pretrained"
         )
-    weight_files(folder)
+    check_sizes(fields, count_weights(folder), config)
     return LanguageSource(folder, None)
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from seqrec.errors import SeqRecError
+from seqrec.errors import SeqRecError, refuse_unreadable
 from seqrec.files import read_json_object
 
 WEIGHTS_FILE = "model.safetensors"
@@ -45,6 +45,19 @@ def weight_files(folder: Path) -> list[Path]:
             )
         raise SeqRecError(f"{folder}: not a model folder, {file.name} is missing")
     return files
+
+
+def count_weights(folder: Path) -> int:
+    """Return the number of tensors in the safetensors files of a folder; none is read.
+
+    Raises:
+        SeqRecError: as ``weight_files``, or a damaged file.
+    """
+    num_weights = 0
+    for file in weight_files(folder):
+        with refuse_unreadable(str(file), COPY), safe_open(file, "pt") as weights:
+            num_weights += len(list(weights.keys()))
+    return num_weights
 
 
 def read_weights(

@@ -18,7 +18,7 @@ COUNTS = ("num_hidden_layers", "num_members")
 """Numbers of parts, each of which has weights of its own."""
 
 
-def check_sizes(fields: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path) -> None:
+def check_sizes(fields: Mapping[str, Any], num_weights: int, file: Path) -> None:
     """Refuse a configuration with more parts than there are weights, at any depth.
 
     Raises:
@@ -31,10 +31,10 @@ def check_sizes(fields: Mapping[str, Any], weights: Mapping[str, Tensor], file: 
             raise SeqRecError(f"{file}: {heads} attention heads do not divide {width} units")
     for key, value in fields.items():
         if isinstance(value, dict):
-            check_sizes(value, weights, file)
+            check_sizes(value, num_weights, file)
         if not isinstance(value, int | float):
             continue
-        limit = len(weights) if key in COUNTS else MAX_NUMBER
+        limit = num_weights if key in COUNTS else MAX_NUMBER
         if not -MAX_NUMBER <= value <= limit:
             raise SeqRecError(f"{file}: {key} {value:.3g}: the weights have no such size")
 

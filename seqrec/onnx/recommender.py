@@ -52,10 +52,6 @@ class OnnxRecommender(Recommender):
     def releases_interpreter(self) -> bool:
         return self._search is not None
 
-    @torch.inference_mode()
-    def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
-        return torch.from_numpy(self._encode(histories))
-
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, " T"]],
@@ -80,15 +76,14 @@ class OnnxRecommender(Recommender):
         found = []
         for start in range(0, len(histories), self.batch_size):
             batch = histories[start : start + self.batch_size]
-            states = self._encode(batch)
+            states = self.encode(batch).numpy()
             if not np.isfinite(states).all():  # PyTorch's search says what is broken
                 return super().rank(histories, k, exclude_seen=exclude_seen)
             seen = list(batch) if exclude_seen else None
             found.append(search.find(states, min(k, self.num_items), seen))
         return TopK(*(torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)))
 
-    def _encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[np.ndarray, "B D"]:
-        """Return the states after histories."""
+    def _encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
         tokens = tokenize(self, histories)
         lengths = np.array([len(row) for row in tokens.input_ids])
         states = np.empty((len(lengths), self.width), dtype=np.float32)
@@ -96,4 +91,4 @@ class OnnxRecommender(Recommender):
             with refuse_unreadable(f"{self.name}: the graph", "export again"):
                 inputs = pad(tokens, rows, self.tokens.pad_token_id)
                 (states[rows],) = self.session.run(None, inputs)
-        return states
+        return torch.from_numpy(states)

@@ -9,7 +9,7 @@ from seqrec.data.item_table import ItemTable
 from seqrec.ranking.feature_predictions import describe_plans
 from seqrec.ranking.given_histories import list_keys, read_events, refuse_conditions
 from seqrec.ranking.model_ranker import ModelRanker
-from seqrec.ranking.served import Given, Reading
+from seqrec.ranking.served import Given, Reading, check_guidance
 from seqrec.tokens.events.histories import EventHistories
 from seqrec.tokens.events.requests import Event, get_item_id
 
@@ -36,15 +36,17 @@ def read_given(
         SeqRecError: events out of order, a condition that the model does not know, or no feature
             that it can plan with.
     """
+    check_guidance(reading)
     items, unknown = find_items(table, histories)
     if ranker.events is None:
         refuse_conditions(ranker.name, reading.conditions)
         known: Sequence[Int[np.ndarray, " T"]] = items
         unknown_features = list_keys(histories)
     else:
-        known, unknown_features = read_events(
+        read, unknown_features = read_events(
             histories, items, table, ranker.events, reading.conditions
         )
+        known = read.with_guidance(reading.guidance)
     if not reading.plan:
         return Given(items, known, unknown, unknown_features)
     planned = add_plans(known)

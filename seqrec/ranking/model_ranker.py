@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -108,7 +109,23 @@ class ModelRanker(Ranker):
 
         Long histories are cut to the model's maximum length. An empty history is read as a single
         unknown item, or as the request alone.
+
+        Histories whose conditions have a weight ``w`` are read with and without them, and the state
+        is ``without + w * (with - without)``. Logits are linear in the state: they rank by
+        ``log p(i | h) + w * (log p(i | h, conditions) - log p(i | h))``.
+
+        Source: Ho and Salimans 2022, arXiv:2207.12598, for guidance without a classifier.
         """
+        if not isinstance(histories, EventHistories) or histories.guidance is None:
+            return self._encode(histories)
+        assert self.events is not None
+        asked = replace(histories, guidance=None)
+        plain = self._encode(self.events.without_conditions(asked))
+        weight = torch.from_numpy(histories.guidance).to(plain)[:, None]
+        return plain + weight * (self._encode(asked) - plain)
+
+    def _encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
+        """Return the hidden state after each history, read as it is."""
         max_length = self.model.config.max_length
         if self.request is not None:
             vectors = self.request.expand(len(histories), -1)

@@ -107,6 +107,7 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
         exclude_seen: bool = True,
         conditions: Mapping[str, Any] | None = None,
         plan: bool = False,
+        guidance: float = 1.0,
         allow: Any = None,
         exclude: Any = None,
         candidates: Any = None,
@@ -134,6 +135,7 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
                 features that the model's grammar places before the item.
             plan: predict the features of the next item first, and use them as conditions.
+            guidance: weight of conditions and plans; 1 reads them as they were trained.
             allow: ids that may be listed: for all, or (a mapping, a frame with users, or a list
                 per history) for each; this and the rest as in ``seqrec.recommend``.
             exclude: ids that may not be listed.
@@ -151,13 +153,19 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
         if k < 1:
             raise SeqRecError(f"k is {k}: at least 1")
         options = ListOptions(allow, exclude, candidates, where, mmr, max_per, pin)
-        reading = Reading(conditions or {}, plan)
+        reading = Reading(conditions or {}, plan, guidance)
         if text is not None:
             if explain:
                 raise SeqRecError("explain goes without text; seqrec.recommend explains both")
             if self.reads_texts:
                 return self.recommend_for_text(text, histories, k, exclude_seen, options, reading)
-            more = {**vars(options), "conditions": conditions, "plan": plan, "text": text}
+            more = {
+                **vars(options),
+                "conditions": conditions,
+                "plan": plan,
+                "guidance": guidance,
+                "text": text,
+            }
             given = [[]] if histories is None else histories
             return seqrec.recommend(self, histories=given, k=k, exclude_seen=exclude_seen, **more)
         served = self.serve()

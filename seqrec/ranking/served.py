@@ -25,6 +25,9 @@ from seqrec.tokens.events.requests import Event, get_item_id
 
 logger = logging.getLogger(__name__)
 
+MAX_GUIDANCE = 100
+"""Largest weight of conditions."""
+
 
 class Given(NamedTuple):
     """Histories of ids or events as a ranker reads them."""
@@ -46,6 +49,20 @@ class Reading(NamedTuple):
     """Features of the recommended items."""
     plan: bool
     """Predict features of the next item first, as conditions."""
+    guidance: float = 1.0
+    """Weight of conditions and plans: 0 leaves them out, more than 1 follows them further."""
+
+
+def check_guidance(reading: Reading) -> None:
+    """Check that a weight has conditions to weigh.
+
+    Raises:
+        SeqRecError: it has none, or is no number from 0 to ``MAX_GUIDANCE``.
+    """
+    if not 0 <= reading.guidance <= MAX_GUIDANCE:
+        raise SeqRecError(f"guidance is {reading.guidance:g}: from 0 to {MAX_GUIDANCE}")
+    if reading.guidance != 1 and not (reading.conditions or reading.plan):
+        raise SeqRecError("guidance: goes with a condition or a plan; add one")
 
 
 @dataclass(frozen=True)
@@ -157,6 +174,7 @@ def serve_baseline(ranker: Ranker, items: Any) -> Served:
 
     def read(histories: list[list[Event]], reading: Reading) -> Given:
         refuse_conditions(ranker.name, reading.conditions)
+        check_guidance(reading)
         if reading.plan:
             raise SeqRecError(f"--plan: {ranker.name} has learned no features; name a model")
         found = [table.find(map(get_item_id, history)) for history in histories]

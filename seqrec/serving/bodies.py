@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import Reading
+from seqrec.ranking.served import MAX_GUIDANCE, Reading
 from seqrec.serving.conditions import check_condition
 from seqrec.serving.field_types import (
     Body,
@@ -111,6 +111,9 @@ class RecommendBody(Histories, Restricted):
         [], description="ITEM or ITEM:RANK: items that stand in every list."
     )
     plan: bool = Field(False, description="Predict features of the next item first.")
+    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE)] = Field(
+        1.0, description="Weight of features and plan: more than 1 follows them further."
+    )
     text: Words | None = Field(
         None,
         description="A request in words, with one history or without: it may name items, genres, "
@@ -154,7 +157,7 @@ class RecommendBody(Histories, Restricted):
     ) -> ListRequest:
         rules = self.condition, self.mmr, self.max_per, self.pin
         options = ListOptions(allow, exclude, candidates, *rules)
-        reading = Reading(self.features, self.plan)
+        reading = Reading(self.features, self.plan, self.guidance)
         return ListRequest(history, self.k, self.exclude_seen, options, reading)
 
 

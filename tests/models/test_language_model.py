@@ -123,6 +123,8 @@ def two_gguf_files(folder):
         (pickled, "holds pickled weights, which can run code"),
         (cut_short, "cannot be read"),
         (with_more_layers, "lacks 9 weights of a language model, model.layers.2"),
+        (with_field("num_hidden_layers", 10**30), "num_hidden_layers 1e.30: the weights have no"),
+        (with_field("text_config", {"num_hidden_layers": 10**9}), "the weights have no such size"),
         (with_field("auto_map", {"AutoModel": "code.Model"}), "auto_map names code to run"),
         (
             with_field("auto_map", {"AutoTokenizer": ["code.T", None]}, "tokenizer_config.json"),

@@ -90,7 +90,6 @@ def test_other_weights_than_the_configuration_names_are_refused(folder, change, 
 
 
 def test_numbers_up_to_the_limit_are_left_to_the_comparison_of_shapes(tmp_path):
-    weights = {"a": torch.zeros(1), "b": torch.zeros(1)}
-    check_sizes({"num_members": 2, "part": {"width": 2**31, "names": ["x"]}}, weights, tmp_path)
+    check_sizes({"num_members": 2, "part": {"width": 2**31, "names": ["x"]}}, 2, tmp_path)
     with pytest.raises(SeqRecError, match="num_members 3"):
-        check_sizes({"part": {"num_members": 3}}, weights, tmp_path)
+        check_sizes({"part": {"num_members": 3}}, 2, tmp_path)

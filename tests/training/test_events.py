@@ -9,6 +9,7 @@ import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.ratings import rating_world
 from seqrec.data.simulation.worlds import first_order_world
+from seqrec.errors import SeqRecError
 from seqrec.losses.catalog import IGNORE_INDEX, catalog_cross_entropy
 from seqrec.models import SeqRecForNextItem
 from seqrec.models.feature_heads import FeatureVocabulary
@@ -101,6 +102,61 @@ def test_titles_are_recommended_that_will_be_what_was_asked_for(liked):
         for given in (None, {"rating": 5}, {"wanted": "1"})
     )
     assert share_of_even(unwanted) < 0.1 < share_of_even(plain) < 0.9 < share_of_even(wanted)
+
+
+@pytest.mark.parametrize("weight", [0, 0.5, 3])
+def test_guidance_weighs_what_a_condition_changes(liked, weight):
+    rec = seqrec.Recommender.from_pretrained(liked / "run")
+    given = {"histories": [["t03", "t08"], []], "k": 40, "exclude_seen": False}
+    plain, asked, guided = (
+        [dict(one) for one in rec.recommend(**given, **more)]
+        for more in (
+            {},
+            {"conditions": {"rating": 5}},
+            {"conditions": {"rating": 5}, "guidance": weight},
+        )
+    )
+    ids = sorted(plain[0])
+    before, after, found = (
+        torch.tensor([one[item] for item in ids], dtype=torch.float64).log_softmax(0)
+        for one in (plain[0], asked[0], guided[0])
+    )
+    expected = (before + weight * (after - before)).log_softmax(0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    assert plain[1] == guided[1]  # nothing is known after an empty history
+
+
+def test_lists_of_data_are_guided_alike(liked, tmp_path):
+    asked = {"conditions": {"rating": 5}, "guidance": 2.5, "k": 4}
+    seqrec.recommend(
+        liked / "run", data=liked / "data", split="all", out=tmp_path / "lists.parquet", **asked
+    )
+    rows = pl.read_parquet(tmp_path / "lists.parquet").head(8)
+    users = rows["user_id"].unique(maintain_order=True).to_list()
+    log = pl.read_parquet(liked / "data" / "interactions.parquet")
+    names = pl.read_parquet(liked / "data" / "users.parquet")["user_id"].to_list()
+    items = pl.read_parquet(liked / "data" / "items.parquet")["item_id"].to_list()
+    histories = {
+        user: [
+            {"item_id": items[row["item"]], "rating": row["rating"]}
+            for row in log.filter(pl.col("user") == names.index(user)).iter_rows(named=True)
+        ]
+        for user in users
+    }
+    rec = seqrec.Recommender.from_pretrained(liked / "run")
+    lists = rec.recommend(histories, **asked)
+    for user in users:
+        own = rows.filter(pl.col("user_id") == user)["item_id"].to_list()
+        assert own == [item for item, _ in lists[user]]
+
+
+def test_guidance_needs_a_condition_and_a_weight_that_is_a_number(liked):
+    rec = seqrec.Recommender.from_pretrained(liked / "run")
+    with pytest.raises(SeqRecError, match="guidance: goes with a condition or a plan"):
+        rec.recommend([["t03"]], guidance=2)
+    for weight in (-1, 101, float("nan")):
+        with pytest.raises(SeqRecError, match="from 0 to 100"):
+            rec.recommend([["t03"]], conditions={"rating": 5}, guidance=weight)
 
 
 def test_the_likelihood_of_a_rating_is_learned(liked):

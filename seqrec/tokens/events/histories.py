@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Float64, Int, Int64
 
 from seqrec.tokens.events.times import NO_TIME
 
@@ -27,6 +27,8 @@ class EventHistories(Sequence):
     """Times of the events, in microseconds since 1970; None if none is known."""
     target_times: Int64[np.ndarray, " H"] | None = None
     """Times of the next items; None if they are not given."""
+    guidance: Float64[np.ndarray, " H"] | None = None
+    """Weight of every history's conditions; None: all 1, which reads them as they were trained."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -41,8 +43,9 @@ class EventHistories(Sequence):
         if isinstance(place, slice):
             times = None if self.times is None else self.times[place]
             when = None if self.target_times is None else self.target_times[place]
+            weight = None if self.guidance is None else self.guidance[place]
             return EventHistories(
-                self.items[place], self.codes[place], self.conditions[place], times, when
+                self.items[place], self.codes[place], self.conditions[place], times, when, weight
             )
         return self.items[place]
 
@@ -54,7 +57,12 @@ class EventHistories(Sequence):
         items, codes = ([of[place] for place in places] for of in (self.items, self.codes))
         times = None if self.times is None else [self.times[place] for place in places]
         when = None if self.target_times is None else self.target_times[places]
-        return EventHistories(items, codes, self.conditions[places], times, when)
+        weight = None if self.guidance is None else self.guidance[places]
+        return EventHistories(items, codes, self.conditions[places], times, when, weight)
+
+    def with_guidance(self, weight: float) -> "EventHistories":
+        """Return the histories with one weight of all conditions."""
+        return self if weight == 1 else replace(self, guidance=np.full(len(self), weight))
 
 
 def map_items(
@@ -97,12 +105,14 @@ def join_histories(
         np.full(len(part), NO_TIME) if part.target_times is None else part.target_times
         for part in events
     ]
+    weights = [np.ones(len(one)) if one.guidance is None else one.guidance for one in events]
     return EventHistories(
         items,
         [codes for part in events for codes in part.codes],
         np.concatenate([part.conditions for part in events]),
         times,
         np.concatenate(targets),
+        None if all(part.guidance is None for part in events) else np.concatenate(weights),
     )
 
 
