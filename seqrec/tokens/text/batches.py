@@ -60,8 +60,9 @@ class TextPairBatch(NamedTuple, Generic[Array]):
     """Tokens of each answer; 0 for one that is missing."""
     pairs: Int[Array, " P"]
     """Numbers of the pairs in their data."""
+    pair_weight: Float[Array, " P"]
     total_pair_weight: float
-    """The divisor of sums over pairs."""
+    """The divisor of sums over pairs: the sum of their weights."""
 
     @property
     def num_targets(self) -> int:
@@ -143,7 +144,8 @@ def batch_pairs(
         joined["answers"],
         np.array(lengths),
         np.array(numbers),
-        float(len(pairs)),
+        np.array([pair.weight for pair in pairs], dtype=np.float32),
+        sum(pair.weight for pair in pairs),
     )
 
 

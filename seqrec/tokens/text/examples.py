@@ -1,5 +1,6 @@
 """Records of text as tokens: what is read, and which tokens are learned with which weight."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from seqrec.tokens.text.chat import ASSISTANT, USER, ChatFormat, Message, Render
 from seqrec.tokens.text.spelling import encode_rendered
 
 KEYS = "messages, prompt and completion, or text"
+MAX_WEIGHT = 1_000
 
 
 class TextExample(NamedTuple):
@@ -36,6 +38,8 @@ class TextPair(NamedTuple):
     chosen: Int[np.ndarray, " C"]
     """The tokens that follow; all are learned. Empty if the record has none."""
     rejected: Int[np.ndarray, " R"]
+    weight: float = 1.0
+    """The pair's share of the loss, relative to other pairs."""
 
 
 class TextEncoder:
@@ -99,11 +103,14 @@ class TextEncoder:
 
         Args:
             record: has ``prompt``, ``chosen`` and ``rejected``, or, where each answer has a label
-                instead, ``prompt``, ``completion`` and ``label``.
+                instead, ``prompt``, ``completion`` and ``label``; and by option ``weight``.
             name: the record in messages.
             is_labelled: records have labels.
         """
         answers = _labelled_answers(record, name) if is_labelled else _two_answers(record, name)
+        weight = _read_weight(record, name)
+        if weight == 0:
+            return self._leave_out("of_weight_0")
         prompt = record.get("prompt")
         sides = [self._render_answer(prompt, answer, name) for answer in answers]
         if all(side is None for side in sides):
@@ -129,7 +136,7 @@ class TextEncoder:
             parts = [part[:room] for part in parts]
         if len(parts) == 2 and np.array_equal(parts[0], parts[1]):
             return self._leave_out("equal_answers")
-        return TextPair(known[0][:shared], parts[0], parts[1])
+        return TextPair(known[0][:shared], parts[0], parts[1], weight)
 
     def prompt_tokens(self, record: Mapping[str, Any], name: str) -> list[int] | None:
         """Return what a record says before its first learned token, to be continued."""
@@ -235,6 +242,18 @@ def _two_answers(record: Mapping[str, Any], name: str) -> list[Any]:
     if missing:
         raise SeqRecError(f"{name}: has no {missing[0]}; needs prompt, chosen and rejected")
     return [record["chosen"], record["rejected"]]
+
+
+def _read_weight(record: Mapping[str, Any], name: str) -> float:
+    weight = record.get("weight")
+    if weight is None:
+        return 1.0
+    is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not is_number or not 0 <= weight <= MAX_WEIGHT or not math.isfinite(weight):
+        raise SeqRecError(
+            f"{name}: weight is {quote(weight)}, not a number from 0 to {MAX_WEIGHT:,}"
+        )
+    return float(weight)
 
 
 def _labelled_answers(record: Mapping[str, Any], name: str) -> list[Any]:

@@ -17,19 +17,30 @@ NUM_SIDES = 3
 
 
 def text_preference_loss(
-    model: Any, batch: TextPairTensors, *, loss: PreferenceLoss, reference: "TextReference | None"
+    model: Any,
+    batch: TextPairTensors,
+    *,
+    loss: PreferenceLoss,
+    reference: "TextReference | None",
+    sft_share: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """The mean loss of the pairs of a batch.
+    """The weighted mean loss of the pairs of a batch.
 
     Args:
         model: the policy.
         batch: prompts and answers.
         loss: loss of the answers' log-probabilities.
         reference: has the log-probabilities of the reference; None for a loss without one.
+        sft_share: share of the loss that is the chosen answers' negative log-likelihood a token;
+            pairs without a chosen answer have none.
     """
     policy = answer_log_probs(model, batch)
     known = policy if reference is None else reference.get(batch)
-    return loss(policy, known, get_answers(batch)).sum() / batch.total_pair_weight
+    answers = get_answers(batch)
+    losses = (1 - sft_share) * loss(policy, known, answers)
+    if sft_share:
+        losses = losses - sft_share * policy.chosen / answers.chosen_length.clamp_min(1)
+    return (batch.pair_weight * losses).sum() / batch.total_pair_weight
 
 
 def answer_log_probs(model: Any, batch: TextPairTensors) -> PairLogProbs:

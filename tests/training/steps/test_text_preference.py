@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from seqrec.errors import SeqRecError
 from seqrec.losses.preference import ipo, simpo
 from seqrec.models.document_attention import require_document_attention
 from seqrec.tokens.text.batches import batch_pairs
@@ -60,3 +61,39 @@ def test_the_loss_of_two_pairs_is_that_of_the_formula(name):
     loss = partial(ipo, beta=BETA) if name == "ipo" else partial(simpo, beta=BETA, gamma=GAMMA)
     found = text_preference_loss(policy, batch, loss=loss, reference=reference)
     assert found.item() == pytest.approx(sum(expected) / 2, rel=1e-4)
+
+
+def build_pairs(weights):
+    encoder = TextEncoder(build_byte_tokenizer(), "tiny", 64, "drop")
+    records = [{**record, "weight": weight} for record, weight in zip(PAIRS, weights, strict=True)]
+    return [encoder.encode_pair(record, "line") for record in records]
+
+
+def test_the_loss_is_the_mean_of_the_pairs_by_their_weights_with_a_share_of_sft():
+    policy, start = tiny_llama(1), tiny_llama(0)
+    for model in (policy, start):
+        require_document_attention(model)
+    pairs, share = build_pairs([0.25, 3]), 0.3
+
+    def measure(batch, sft_share):
+        reference = TextReference(len(pairs))
+        reference.fill(start, [batch])
+        loss = partial(ipo, beta=BETA)
+        return text_preference_loss(
+            policy, batch, loss=loss, reference=reference, sft_share=sft_share
+        ).item()
+
+    alone = [measure(as_tensors(batch_pairs([pair], [0])), 0) for pair in pairs]
+    learned = [-mean_log_prob(policy, pair.prompt, pair.chosen) for pair in pairs]
+    both = [(1 - share) * one + share * other for one, other in zip(alone, learned, strict=True)]
+    batch = as_tensors(batch_pairs(pairs, range(2)))
+    assert measure(batch, 0) == pytest.approx((0.25 * alone[0] + 3 * alone[1]) / 3.25, rel=1e-4)
+    assert measure(batch, share) == pytest.approx((0.25 * both[0] + 3 * both[1]) / 3.25, rel=1e-4)
+
+
+def test_a_pair_of_weight_0_is_left_out_and_another_weight_is_refused():
+    first, second = build_pairs([0, None])
+    assert first is None and second.weight == 1
+    for wrong in (-1, math.nan, True, "2", 1e9):
+        with pytest.raises(SeqRecError, match="weight is .*, not a number from 0 to 1,000"):
+            build_pairs([wrong, 1])
