@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seqrec.config.block import Block
-from seqrec.config.limits import MAX_ITEMS, MAX_ROWS
+from seqrec.config.limits import MAX_EPOCHS, MAX_FACTOR, MAX_ITEMS, MAX_ROWS
 from seqrec.config.objective import (
     DivergenceConfig,
     DPOConfig,
@@ -28,11 +28,27 @@ TextPreferenceLossConfig = Annotated[
 ]
 
 
+class AnswerGuardConfig(Block):
+    num_prompts: int = Field(default=8, gt=0, le=MAX_EPOCHS)
+    """Held-out prompts that are answered before training and after each epoch."""
+    max_tokens: int = Field(default=80, gt=0, le=MAX_ITEMS)
+    """Longest answer."""
+    max_kl_nats: float = Field(default=0.5, gt=0, le=MAX_FACTOR)
+    """Largest fall of the log-probability of the start's answers, in nats a token."""
+    max_length_change: float = Field(default=0.5, gt=0, le=MAX_FACTOR)
+    """Largest relative change of the length of answers."""
+
+
 class TextPreferenceConfig(Block):
     name: Literal["text_preference"]
     """Chosen against rejected answers to a prompt."""
     loss: TextPreferenceLossConfig = DPOConfig()
     """Loss of the answers."""
+    sft_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the loss that is next-token prediction of the chosen answers."""
+    guard: AnswerGuardConfig | None = None
+    """Limits on the change of answers: epochs beyond them are not selected, and where none is
+    within them the start's weights are kept; null: no limits."""
 
 
 class TextDistillationConfig(Block):

@@ -205,6 +205,7 @@ class TextObjective(Objective):
             self.setup.validation_sums,
             perplexity_of=self.setup.perplexity_of,
             take_epoch_metrics=self.setup.take_epoch_metrics,
+            guard=self.setup.guard,
             dtype=training_dtype(trainer.precision, trainer.accelerator),
             gradient_clip=trainer.gradient_clip,
         )

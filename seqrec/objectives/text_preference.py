@@ -1,12 +1,15 @@
 """Preference optimization of a language model: DPO, IPO, SimPO and KTO on answers to prompts."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from seqrec.config.text_objective import TextPreferenceConfig
+from seqrec.config.text_objective import AnswerGuardConfig, TextPreferenceConfig
 from seqrec.config.text_recipe import TextRecipe
+from seqrec.models.adapters import reset_adapter
+from seqrec.objectives.interface import RunOutcome
 from seqrec.objectives.preference import build_preference_loss
 from seqrec.objectives.text import TextObjective, say
 from seqrec.objectives.text_setup import Batching, TextSetup
@@ -14,8 +17,11 @@ from seqrec.tokens.text.batches import batch_pairs
 from seqrec.tokens.text.examples import TextEncoder, TextPair
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.accounting import training_dtype
-from seqrec.training.fit import get_device
-from seqrec.training.language_module import count_sums
+from seqrec.training.answer_guard import PAST_GUARD, AnswerGuard
+from seqrec.training.epoch_log import read_log
+from seqrec.training.fit import LOG_FILE, FitResult, get_device
+from seqrec.training.language_module import LOSS_KEY, count_sums
+from seqrec.training.module import SELECTION
 from seqrec.training.steps.text_preference import (
     TextReference,
     answer_log_probs,
@@ -58,10 +64,17 @@ class TextPreferenceObjective(TextObjective):
             reference = policy if references[1] is None else references[1].get(batch)
             losses = loss(policy, reference, get_answers(batch))
             metrics = text_pair_metrics(policy, reference, batch)
-            return count_sums({"loss_nats": losses, **metrics})
+            weighted = (float((batch.pair_weight * losses).sum()), batch.total_pair_weight)
+            return {**count_sums(metrics), LOSS_KEY: weighted}
 
-        batch_loss = partial(text_preference_loss, loss=loss, reference=references[0])
-        return TextSetup(batch_loss, sums, perplexity_of=None, references=references)
+        batch_loss = partial(
+            text_preference_loss, loss=loss, reference=references[0], sft_share=config.sft_share
+        )
+        guard = None
+        if config.guard is not None:
+            stream = held if len(held.index.lengths) else train
+            guard = build_guard(config.guard, stream, int(opened.tokenizer.eos_token_id))
+        return TextSetup(batch_loss, sums, perplexity_of=None, references=references, guard=guard)
 
     def before(self) -> None:
         """Compute the reference's log-probabilities, which are those of the start."""
@@ -79,7 +92,32 @@ class TextPreferenceObjective(TextObjective):
             batches = (move_batch(as_tensors(batch), device) for batch in stream.in_order())
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 reference.fill(self.model, batches)
+        if self.setup.guard is not None:
+            self.setup.guard.start(self.model.to(device))
         self.model.train()
+
+    def after(self, folder: Path, fit: FitResult) -> RunOutcome:
+        outcome = super().after(folder, fit)
+        selected = [line.get(SELECTION) for line in read_log(folder / LOG_FILE)]
+        if self.setup.guard is None or not fit.has_validation or min(selected) < PAST_GUARD:
+            return outcome
+        say(
+            "objective.guard: the answers of every epoch moved further than it allows; the start's "
+            "weights are kept; lower trainer.learning_rate, or raise objective.loss.beta"
+        )
+        if hasattr(self.model, "get_base_model"):
+            reset_adapter(self.model)
+        else:
+            self.model.load_state_dict(self.open_model(self.recipe).model.state_dict())
+        return outcome._replace(best_epoch=0)
+
+
+def build_guard(config: AnswerGuardConfig, stream: TextStream, end_token_id: int) -> AnswerGuard:
+    """Return the guard of the first prompts of a stream."""
+    number = min(config.num_prompts, len(stream.index.lengths))
+    limits = config.model_dump(exclude={"num_prompts"})
+    prompts = [stream.encode_number(one).prompt.tolist() for one in range(number)]
+    return AnswerGuard(prompts, end_token_id=end_token_id, **limits)
 
 
 def get_config(recipe: TextRecipe) -> TextPreferenceConfig:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from seqrec.tokens.text.items import check_items, names_items
 from seqrec.tokens.text.stream import BuildBatch
+from seqrec.training.answer_guard import AnswerGuard
 from seqrec.training.steps.text_preference import TextReference
 
 
@@ -21,6 +22,8 @@ class TextSetup(NamedTuple):
     reference."""
     take_epoch_metrics: Callable[[], dict[str, float]] = dict
     """Returns further metrics of the training batches of an epoch, and starts to count again."""
+    guard: AnswerGuard | None = None
+    """Limits on how far answers may move from those of the start."""
 
 
 class Batching(NamedTuple):

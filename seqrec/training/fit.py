@@ -111,7 +111,7 @@ def fit(
     """
     checkpoints, has_validation = folder / "checkpoints", validation.num_queries > 0
     monitor = f"val/{settings.selection_metric}" if has_validation else None
-    if has_validation and module.tolerance is not None:
+    if has_validation and module.has_limits:
         monitor = SELECTION
     loader.batches_per_step = settings.accumulate_batches
     found = read_newest_state(checkpoints / LAST, CHECKPOINT_KEYS)

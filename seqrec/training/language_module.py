@@ -9,7 +9,8 @@ from torch import Tensor
 
 from seqrec.errors import SeqRecError
 from seqrec.training.accounting import Counts, Flops
-from seqrec.training.module import LearningModule
+from seqrec.training.answer_guard import PAST_GUARD, AnswerGuard
+from seqrec.training.module import SELECTION, LearningModule
 
 ValidationSums = Callable[[Any, Any], dict[str, tuple[float, float]]]
 """Returns sum and count of each metric of a model on a batch."""
@@ -31,6 +32,7 @@ class LanguageModule(LearningModule):
         *,
         perplexity_of: str | None,
         take_epoch_metrics: Callable[[], dict[str, float]] = dict,
+        guard: AnswerGuard | None = None,
         dtype: torch.dtype,
         gradient_clip: float,
     ) -> None:
@@ -43,6 +45,7 @@ class LanguageModule(LearningModule):
             validation_sums: returns sums and counts of metrics on a batch; ``loss_nats`` is one.
             perplexity_of: the metric that is the cross-entropy of tokens; None: none is.
             take_epoch_metrics: returns further metrics of an epoch's training batches.
+            guard: an epoch beyond its limits is not selected.
             dtype: precision of the products in training and validation.
             gradient_clip: largest norm of the gradient.
         """
@@ -50,7 +53,12 @@ class LanguageModule(LearningModule):
         self.validation_sums = validation_sums
         self.perplexity_of = perplexity_of
         self.epoch_metrics = take_epoch_metrics
+        self.guard = guard
         self.sums: dict[str, list[tuple[float, float]]] = {}
+
+    @property
+    def has_limits(self) -> bool:
+        return self.guard is not None
 
     def validation_step(self, batch: Any, _: int) -> None:
         dtype = self.products_dtype
@@ -64,6 +72,11 @@ class LanguageModule(LearningModule):
         loss = values.get(f"val/{self.perplexity_of}")
         if loss is not None:
             values["val/perplexity"] = math.exp(min(loss, 700))
+        if self.guard is not None:
+            measured = self.guard.measure(self.model)
+            is_within = self.guard.is_within(measured)
+            values |= {f"val/{key}": value for key, value in measured.items()}
+            values[SELECTION] = values[f"val/{LOSS_KEY}"] if is_within else PAST_GUARD
         self.log_dict(values)
 
     def take_epoch_metrics(self) -> dict[str, float]:

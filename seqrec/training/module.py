@@ -74,6 +74,11 @@ class LearningModule(LightningModule):
         self.batch_counts = Counts()
         """Counts of the batch that is trained on."""
 
+    @property
+    def has_limits(self) -> bool:
+        """True if epochs beyond some limits are not selected."""
+        return self.tolerance is not None
+
     def on_before_batch_transfer(self, batch: Any, index: int) -> Any:
         """Count on the CPU: a number that is read from a GPU stops the queue of its kernels."""
         if self.trainer.training:

@@ -59,21 +59,39 @@ class Samples(Callback):
 
 
 @torch.no_grad()
-def generate(model: Any, prompt: list[int], *, max_tokens: int, end_token_id: int) -> list[int]:
-    """Return the most likely continuation of a prompt, up to its end token."""
+def generate(
+    model: Any,
+    prompt: list[int],
+    *,
+    max_tokens: int,
+    end_token_id: int,
+    seed: int | None = None,
+) -> list[int]:
+    """Return the most likely continuation of a prompt, up to its end token.
+
+    Args:
+        model: a causal language model, or an adapter around one.
+        prompt: tokens.
+        max_tokens: longest continuation.
+        end_token_id: the token that ends it.
+        seed: draw the continuation from the model's distribution, with this seed.
+    """
     is_training = model.training
     model.eval()
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     plain.set_attn_implementation("sdpa")
     tokens = torch.tensor([prompt], device=plain.device)
-    found = plain.generate(
-        input_ids=tokens,
-        attention_mask=torch.ones_like(tokens),
-        max_new_tokens=max_tokens,
-        do_sample=False,
-        eos_token_id=end_token_id,
-        pad_token_id=end_token_id,
-    )
+    drawn = {"do_sample": False} if seed is None else {"do_sample": True, "top_k": 0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed or 0)
+        found = plain.generate(
+            input_ids=tokens,
+            attention_mask=torch.ones_like(tokens),
+            max_new_tokens=max_tokens,
+            eos_token_id=end_token_id,
+            pad_token_id=end_token_id,
+            **drawn,
+        )
     plain.set_attn_implementation(IMPLEMENTATION)
     model.train(is_training)
     return found[0, len(prompt) :].tolist()

@@ -62,6 +62,24 @@ def test_other_losses_raise_the_chosen_answers(backbone, tmp_path, loss, capsys)
     assert ("reference: log-probabilities" not in capsys.readouterr().err) == is_without
 
 
+@pytest.mark.parametrize("limit", [1e-6, 100.0])
+def test_a_guard_keeps_the_start_where_answers_move_too_far(backbone, tmp_path, limit, capsys):
+    pairs = [
+        {"prompt": f"Say {one}", "chosen": f" {one}", "rejected": f" {COLOURS[n % 4 - 1]}"}
+        for n, one in enumerate(COLOURS * 6)
+    ]
+    data = write_lines(tmp_path / "pairs.jsonl", pairs)
+    guard = {"num_prompts": 2, "max_tokens": 6, "max_kl_nats": limit, "max_length_change": 100}
+    result = train("text-dpo", data, tmp_path / "out", backbone, **{"objective.guard": guard})
+    lines = [json.loads(line) for line in open(f"{result['run']}/log.jsonl", encoding="utf-8")]
+    assert all(line["val/answer_kl_nats"] > 1e-6 for line in lines)
+    start = load_file(backbone / "model.safetensors")
+    weights = load_file(f"{result['model']}/model.safetensors")
+    is_start = all(torch.equal(weight, start[name]) for name, weight in weights.items())
+    assert is_start == (limit < 1) == (result["best_epoch"] == 0)
+    assert ("the start's weights are kept" in capsys.readouterr().err) == is_start
+
+
 def test_activations_computed_again_give_the_same_weights(backbone, answers, tmp_path):
     weights = []
     for is_checkpointed in (False, True):
