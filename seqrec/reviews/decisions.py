@@ -50,12 +50,13 @@ def find_last(reviews: Sequence[Review], reviewer: str) -> Review | None:
 
 
 def group_verdicts(standing: Iterable[Review]) -> dict[str, dict[str, Review]]:
-    """Return the reviews of every draft by reviewer; skipped drafts and preferences are no verdicts
-    on one draft."""
+    """Return the newest review of every draft by reviewer; skipped drafts and preferences are
+    no verdicts on one draft, and a rejection of two drafts is one on each."""
     verdicts: dict[str, dict[str, Review]] = {}
     for one in standing:
         if one.action in ("accept", "edit", "reject"):
-            verdicts.setdefault(one.draft, {})[one.reviewer] = one
+            for draft in filter(None, (one.draft, one.over)):
+                verdicts.setdefault(draft, {})[one.reviewer] = one
     return verdicts
 
 

@@ -32,7 +32,8 @@ class Review:
     reasons: Sequence[str] = ()
     """With ``reject``: criteria that the draft fails."""
     over: str = ""
-    """With ``prefer``: the id of the draft that was not chosen."""
+    """With ``prefer``: the id of the draft that was not chosen. With ``reject``: of the other draft
+    of its prompt, if both are rejected at once."""
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def __post_init__(self) -> None:
@@ -48,8 +49,10 @@ class Review:
         unknown = [one for one in self.reasons if one not in CRITERIA]
         if unknown:
             raise SeqRecError(f"reason {unknown[0]!r}: choose from {', '.join(CRITERIA)}")
-        if (self.action == "prefer") != bool(self.over):
-            raise SeqRecError("prefer: names the other draft, and no other action does")
+        if self.action == "prefer" and not self.over:
+            raise SeqRecError("prefer: names the draft that was not chosen")
+        if self.over and (self.action not in ("prefer", "reject") or self.over == self.draft):
+            raise SeqRecError("over: names another draft, and goes with prefer and reject alone")
 
 
 class ReviewLog:

@@ -1,7 +1,7 @@
 """Outcomes of reviews: texts to imitate, pairs of a better and a worse text, judgements."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -78,8 +78,13 @@ def gather_outcomes(drafts: Sequence[Draft], reviews: Sequence[Review]) -> Outco
             found.num_disputed += verdict is None
             if verdict is not None:
                 settled[draft_id] = verdict
+    rejected = {
+        (_get_prompt_key(known[draft_id]), known[draft_id].text)
+        for draft_id, verdict in settled.items()
+        if verdict.action == "reject"
+    }
     for draft_id, verdict in settled.items():
-        _add_verdict(found, known[draft_id], verdict)
+        _add_verdict(found, known[draft_id], verdict, rejected)
     _add_preferences(found, known, standing)
     _add_rivals(found, known, settled)
     _add_judgements(found, known, settled)
@@ -92,8 +97,10 @@ def measure_distance(text: str, other: str) -> float:
     return 1 - matcher.ratio()
 
 
-def _add_verdict(found: Outcomes, draft: Draft, verdict: Review) -> None:
-    """Add what one draft's verdict teaches by itself."""
+def _add_verdict(
+    found: Outcomes, draft: Draft, verdict: Review, rejected: Set[tuple[str, str]]
+) -> None:
+    """Add what one draft's verdict teaches by itself; a rejected template is no better text."""
     if draft.kind == "tag":
         if verdict.action != "reject":
             found.tags.append((draft, verdict.text.strip() or draft.text, verdict))
@@ -107,7 +114,11 @@ def _add_verdict(found: Outcomes, draft: Draft, verdict: Review) -> None:
             found.num_tiny_edits += 1
         else:
             found.pairs.append(Pair(draft, verdict.text, draft.text, distance, "edit"))
-    elif UNFAITHFUL in verdict.reasons and draft.fallback not in ("", draft.text):
+    elif (
+        UNFAITHFUL in verdict.reasons
+        and draft.fallback not in ("", draft.text)
+        and (_get_prompt_key(draft), draft.fallback) not in rejected
+    ):
         found.pairs.append(Pair(draft, draft.fallback, draft.text, 1.0, "unfaithful"))
 
 

@@ -64,7 +64,9 @@ def test_a_kill_in_the_middle_loses_no_review_that_was_acknowledged(tmp_path):
         ({"action": "edit"}, "the text is empty"),
         ({"action": "edit", "text": "x" * 20_001}, "at most"),
         ({"action": "reject", "reasons": ("mood",)}, "choose from tone"),
-        ({"action": "prefer"}, "other draft"),
+        ({"action": "prefer"}, "the draft that was not chosen"),
+        ({"action": "accept", "over": "other"}, "goes with prefer and reject alone"),
+        ({"action": "reject", "over": "d1"}, "names another draft"),
     ],
 )
 def test_a_review_of_another_form_is_refused(fields, message):

@@ -53,6 +53,21 @@ def test_an_unfaithful_text_loses_to_the_template():
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [(one.fallback, one.text)]
 
 
+def test_two_drafts_that_are_rejected_at_once_are_both_judged_and_taken_back_together():
+    one, other = summary(1), summary(1, "Another.")
+    both = review(one, "reject", over=other.draft_id, reasons=("tone",))
+    found = gather_outcomes([one, other], [both])
+    assert [(single.draft, single.is_accepted) for single in found.judgements] == [
+        (one, False),
+        (other, False),
+    ]
+    taken_back = gather_outcomes([one, other], [both, review(one, "undo")])
+    assert not taken_back.judgements
+    template = summary(1, one.fallback)
+    untrue = review(one, "reject", over=template.draft_id, reasons=("factuality",))
+    assert not gather_outcomes([one, template], [untrue]).pairs
+
+
 def test_preferences_that_contradict_and_ties_teach_nothing():
     one, other = summary(1), summary(1, "Another.")
     chosen = review(one, "prefer", over=other.draft_id)

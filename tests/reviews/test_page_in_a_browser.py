@@ -126,6 +126,24 @@ def test_two_drafts_of_a_prompt_are_chosen_between(browser, tmp_path):
     assert (found.action, found.draft) == ("prefer", chosen.draft_id)
 
 
+def test_two_drafts_that_are_both_wrong_are_one_review(browser, tmp_path):
+    one, other = summary(1), summary(1, "A rival that says it better.")
+    with serve(save(tmp_path / "two", [one, other, summary(2)])) as url:
+        open_page(browser, url, "ann")
+        while len(browser.texts(".draft")) == 1:
+            act(browser, "s")
+        shown = browser.texts(".draft")
+        browser.press("0", "t")
+        act(browser, "Enter")
+        *_, found = logged(tmp_path / "two")
+        texts = {draft.draft_id: draft.text for draft in (one, other)}
+        assert (found.action, found.reasons) == ("reject", ("tone",))
+        assert [texts[found.draft], texts[found.over]] == shown
+        act(browser, "u")
+        assert browser.texts(".draft") == shown
+    assert [one.action for one in logged(tmp_path / "two")].count("reject") == 1
+
+
 def test_a_name_is_asked_for_and_kept_in_the_address(browser, url, folder):
     open_page(browser, url, "")
     browser.wait("document.activeElement.id === 'who-name'")
