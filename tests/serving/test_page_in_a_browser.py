@@ -14,6 +14,7 @@ import torch
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.ranking.evidence import find_evidence
+from seqrec.ranking.explained import Explainer
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading
 from seqrec.serving.page_sources import PageSources
@@ -186,6 +187,10 @@ def test_why_a_title_is_there_is_the_evidence_of_the_library(page, rankers, addr
     factor = strongest.without.factor
     reason = f"{factor:.2f}× as likely because of {film.titles[strongest.title]}"
     assert page.texts(".reason")[0] == (reason if factor > 1.02 else "")
+    page.wait("document.body.dataset.worded")
+    items = np.array([film.titles.index(title) for title in listed(page)])
+    sentences = Explainer(film.serve()).explain(history, items, Reading({}, plan=False))
+    assert page.texts(".sentence") == [one.sentence for one in sentences]
     page.click(".why")
     page.wait("document.querySelector('.evidence tbody th')")
     rows = page.run(

@@ -7,6 +7,7 @@ import { changeHistory, state } from "./state.js";
 import { summarize, whyPanel } from "./why.js";
 
 const MOST = 50;
+const MOST_SENTENCES = 10;
 const details = new Map();
 
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
@@ -27,14 +28,25 @@ export async function fetchList(model, signal) {
   return { model, identity: answer.model, ...list };
 }
 
-/** What every title of the history does for the listed items; null if nothing was watched. */
-export async function fetchEvidence(list, signal) {
-  const item_ids = list.recommendations.slice(0, MOST).map((row) => row.item_id);
+async function explain(list, most, more, signal) {
+  const item_ids = list.recommendations.slice(0, most).map((row) => row.item_id);
   if (!list.history.length || !item_ids.length) return null;
   const history = [...state.history, ...(state.reading?.items ?? [])];
-  const answer = await post("explain", { model: list.model, history, item_ids }, signal);
+  return post("explain", { model: list.model, history, item_ids, ...more }, signal);
+}
+
+/** What every title of the history does for the listed items; null if nothing was watched. */
+export async function fetchEvidence(list, signal) {
+  const answer = await explain(list, MOST, {}, signal);
+  if (!answer) return null;
   const byItem = new Map(answer.items.map((item) => [item.item_id, item]));
   return { counting: answer.counting, byItem };
+}
+
+/** The sentences that say why the first items are listed, by item. */
+export async function fetchSentences(list, signal) {
+  const answer = await explain(list, MOST_SENTENCES, { sentences: true }, signal);
+  return new Map((answer?.items ?? []).map((item) => [item.item_id, item.explanation.sentence]));
 }
 
 const badge = (kind, text, label) =>
@@ -56,6 +68,7 @@ function listRow(list, row, other, next) {
   const id = `why-${list.place}-${row.rank}`;
   const panel = h("div", { className: "evidence", id, hidden: true });
   const reason = h("p", { className: "reason" });
+  const sentence = h("p", { className: "sentence" });
   const why = h("button", {
     type: "button", className: "quiet why", "aria-expanded": "false", "aria-controls": id,
     "aria-label": `Why ${row.title}`, hidden: !list.history.length,
@@ -68,6 +81,7 @@ function listRow(list, row, other, next) {
   }, "Why?");
   row.explain = () => {
     reason.replaceChildren(...summarize(list.evidence?.byItem.get(row.item_id)));
+    sentence.textContent = list.sentences?.get(row.item_id) ?? "";
     if (!panel.hidden) panel.replaceChildren(whyPanel(row, list.evidence));
   };
   return h(
@@ -80,6 +94,7 @@ function listRow(list, row, other, next) {
       }, row.title),
       h("p", { className: "meta" }, details.get(`${list.model} ${row.item_id}`) ?? ""),
       reason,
+      sentence,
     ),
     h("div", { className: "marks" },
       isHit ? badge("hit", "✓ next", "The user watched it next") : null,

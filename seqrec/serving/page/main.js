@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, number, options, show } from "./dom.js";
 import { startEvaluation } from "./evaluation.js";
-import { fetchEvidence, fetchList, showLists } from "./lists.js";
+import { fetchEvidence, fetchList, fetchSentences, showLists } from "./lists.js";
 import { startSearch } from "./search.js";
 import { change, onChange, read, state } from "./state.js";
 import { readUser, showUser, startUsers } from "./user.js";
@@ -51,6 +51,12 @@ async function update() {
       for (const row of list.recommendations) row.explain();
     }
     document.body.dataset.explained = String(Number(document.body.dataset.explained ?? 0) + 1);
+    for (const list of lists) {
+      if (own.signal.aborted) return;
+      list.sentences = await fetchSentences(list, own.signal);
+      for (const row of list.recommendations) row.explain();
+    }
+    document.body.dataset.worded = String(Number(document.body.dataset.worded ?? 0) + 1);
   } catch (error) {
     if (error.name !== "AbortError" && !own.signal.aborted) tell(error.message, true);
   } finally {
