@@ -45,31 +45,46 @@ class Writer:
         """
         return cls(load_language_model(source), str(source), max_tokens)
 
-    @torch.inference_mode()
     def __call__(self, messages: Sequence[dict[str, str]], attempt: int = 0) -> str:
         """Return an answer; attempts after the first are drawn, each from its own seed.
 
         Raises:
             SeqRecError: the chat template refuses the messages.
         """
-        tokens = self._encode(messages)
+        return self.write_all([messages], attempt)[0]
+
+    @torch.inference_mode()
+    def write_all(
+        self, requests: Sequence[Sequence[dict[str, str]]], attempt: int = 0
+    ) -> list[str]:
+        """Return the answer to each of several requests, in one batch; long ones need memory.
+
+        Raises:
+            SeqRecError: the chat template refuses some messages.
+        """
         limit = getattr(self.model.config, "max_position_embeddings", None)
+        tokens = [self._encode(messages) for messages in requests]
         if limit is not None:
-            tokens = tokens[-max(limit - self.max_tokens, 1) :]
-        given = torch.tensor([tokens], device=self.model.device)
+            tokens = [one[-max(limit - self.max_tokens, 1) :] for one in tokens]
+        widest, end = max(map(len, tokens)), self.tokenizer.eos_token_id
+        device = self.model.device
+        given = torch.tensor([[end] * (widest - len(one)) + one for one in tokens], device=device)
+        is_given = torch.tensor(
+            [[0] * (widest - len(one)) + [1] * len(one) for one in tokens], device=device
+        )
         drawn = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(attempt)
             generate: Any = self.model.generate
             found = generate(
                 input_ids=given,
-                attention_mask=torch.ones_like(given),
+                attention_mask=is_given,
                 max_new_tokens=self.max_tokens,
-                pad_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=end,
                 **(drawn if attempt else {"do_sample": False}),
             )
-        answer = self.tokenizer.decode(found[0, len(tokens) :], skip_special_tokens=True)
-        return str(answer).strip()
+        answers = self.tokenizer.batch_decode(found[:, widest:], skip_special_tokens=True)
+        return [str(answer).strip() for answer in answers]
 
     def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """Return messages as tokens; special tokens that a message spells are letters."""
