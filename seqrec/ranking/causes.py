@@ -12,6 +12,11 @@ from seqrec.ranking.served import Reading, Served
 from seqrec.tokens.events.requests import Event, get_item_id
 
 MAX_CAUSES = 3
+"""Titles of the sets that are tried whole."""
+MAX_GROWN = 6
+"""Titles that a set grows to where no smaller one keeps the item."""
+GROWING_POOL = 16
+"""Titles that a set may grow by."""
 KEPT_RANK = 10
 """Causes alone should keep the item among so many."""
 POOL = 8
@@ -44,7 +49,9 @@ def choose_causes(
     Sets of up to ``MAX_CAUSES`` titles are tried: the history without them, and they alone, all in
     one batch. The smallest set is chosen of which both hold: without it the item stands lower;
     alone it keeps the item among ``KEPT_RANK``. Among equally small ones the one counts without
-    which the item becomes least likely; where no set passes, the set that passes more.
+    which the item becomes least likely; where no set passes, the set that passes more. Where none
+    keeps the item, the set that keeps it best grows, each time by the title that helps most, up to
+    ``MAX_GROWN`` titles; one that still does not keep it is not taken.
 
     Args:
         served: the ranker and its catalog.
@@ -61,10 +68,68 @@ def choose_causes(
     every = list(dict.fromkeys(one for drawn in sets for one in drawn))
     placed = trial.place([(one, kept) for one in every for kept in (False, True)])
     rows = {one: 2 * row for row, one in enumerate(every)}
-    return [
+    choices = [
         _choose(one.rank, drawn, placed, rows, column)
         for column, (one, drawn) in enumerate(zip(evidence, sets, strict=True))
     ]
+    grown = {}
+    for column, (one, choice) in enumerate(zip(evidence, choices, strict=True)):
+        if not _is_kept(choice.rank_alone, one.rank):
+            start = min(sets[column], key=lambda some: _rate(placed, rows[some] + 1, column))
+            order = sorted(titles, key=lambda title: _rate(alone, titles.index(title), column))
+            grown[column] = _Growing(start, order[:GROWING_POOL], one.rank)
+    for column, chosen in _grow(trial, grown).items():
+        after = trial.place([(chosen, False), (chosen, True)])
+        without, kept = (int(after.ranks[row, column]) for row in (0, 1))
+        choices[column] = Choice(chosen, without, kept)
+    return choices
+
+
+class _Growing(NamedTuple):
+    """A set of titles that does not yet keep an item."""
+
+    titles: TitleSet
+    pool: Sequence[int]
+    """Titles that it may grow by."""
+    rank: int
+    """The item's, after the whole history."""
+
+
+def _grow(trial: "_Trial", growing: dict[int, _Growing]) -> dict[int, TitleSet]:
+    """Return the grown sets that keep their items, by column."""
+    found: dict[int, TitleSet] = {}
+    while growing:
+        drawn = {
+            column: [one.titles | {title} for title in one.pool if title not in one.titles]
+            for column, one in growing.items()
+            if len(one.titles) < MAX_GROWN
+        }
+        every = list(dict.fromkeys(one for sets in drawn.values() for one in sets))
+        if not every:
+            break
+        placed = trial.place([(one, True) for one in every])
+        rows = {one: row for row, one in enumerate(every)}
+        left = {}
+        for column, sets in drawn.items():
+            if not sets:
+                continue
+            best = min(sets, key=lambda some: _rate(placed, rows[some], column))
+            if _is_kept(int(placed.ranks[rows[best], column]), growing[column].rank):
+                found[column] = best
+            else:
+                left[column] = growing[column]._replace(titles=best)
+        growing = left
+    return found
+
+
+def _is_kept(rank_alone: int, rank: int) -> bool:
+    return rank_alone <= max(KEPT_RANK, rank)
+
+
+def _rate(placed: Placed, row: int, column: int) -> tuple[int, float]:
+    """Return the rank of an item, and what orders equal ranks: the less likely, the larger."""
+    likelihood = float(placed.scores[row, column] - placed.log_totals[row])
+    return int(placed.ranks[row, column]), -likelihood
 
 
 class _Trial(NamedTuple):
@@ -122,7 +187,7 @@ def _choose(
     for one in sets:
         row = rows[one]
         without, alone = (int(placed.ranks[row + step, column]) for step in (0, 1))
-        passed = (without > rank) + (alone <= max(KEPT_RANK, rank))
+        passed = (without > rank) + _is_kept(alone, rank)
         key = (-passed, len(one), float(placed.scores[row, column] - placed.log_totals[row]))
         choices.append((key, Choice(one, without, alone)))
     return min(choices, key=lambda pair: pair[0])[1]

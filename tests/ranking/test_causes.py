@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqrec.errors import SeqRecError
-from seqrec.explanations.facts import Facts
+from seqrec.explanations.facts import SentenceFacts
 from seqrec.ranking.causes import choose_causes
 from seqrec.ranking.evidence import find_evidence
 from seqrec.ranking.explained import Explainer
@@ -59,6 +59,27 @@ def test_the_titles_that_a_rule_reads_are_the_cause(holds, expected):
     assert len(choice.titles) <= len(expected) + 1 and choice.rank_alone == 1
 
 
+class Votes(Rule):
+    """Item 20 scores 7 for each of five titles in the history; other items score their number."""
+
+    voters = frozenset({1, 3, 5, 8, 9})
+
+    def score_tiles(self, histories):
+        scores = torch.arange(40.0).repeat(len(histories), 1)
+        for row, history in enumerate(histories):
+            scores[row, EXPLAINED] = 7 * len(self.voters & set(history.tolist()))
+        return lambda start, stop: scores[:, start:stop]
+
+
+def test_a_set_grows_by_what_keeps_the_item_where_three_titles_do_not():
+    served = serve_baseline(Votes(None), ITEMS)
+    found = find_evidence(served, HISTORY, np.array([EXPLAINED]), NO_READING)
+    (choice,) = choose_causes(served, HISTORY, found, NO_READING)
+    # Five votes are 35: behind items 36 to 39. Four are 28: behind 29 to 39, the eleven above.
+    assert choice.titles == Votes.voters
+    assert (found[0].rank, choice.rank_alone, choice.rank_without) == (5, 5, 32)
+
+
 def test_a_rule_that_reads_nothing_still_names_one_title():
     choice = choose(lambda seen: True)
     assert len(choice.titles) == 1 and (choice.rank_without, choice.rank_alone) == (1, 1)
@@ -89,7 +110,7 @@ def test_a_list_of_a_recommender_is_explained(tmp_path):
     explained = own.recommend(histories, k=3, explain=True)
     assert [[one[:2] for one in listed] for listed in explained] == plain
     facts = explained[0][0].explanation.facts
-    assert isinstance(facts, Facts) and facts.rank == 1
+    assert isinstance(facts, SentenceFacts) and facts.rank == 1
     assert facts.causes[0].title in ("t3", "t5")
     assert explained[1][0].explanation.sentence == "t99 was watched 99 times in training."
     with pytest.raises(SeqRecError, match="list of histories"):
