@@ -32,12 +32,17 @@ def build_explainer(
         counted = CountedTransitions.count(PreparedData.open(data), COUNTED_STEPS)
     explainer = Explainer(served, counted)
     if explain_with is not None:
-        writer = open_writer(explain_with)
-        explainer.wording = Wording(writer, writer.name, explainer.checker)
+        writer, is_tuned = open_writer(explain_with), find_run_model(explain_with) is not None
+        explainer.wording = Wording(writer, writer.name, explainer.checker, not is_tuned)
     return explainer
 
 
 def open_writer(source: str | Path) -> Writer:
     """Return the language model of a run folder or of any other source."""
+    return Writer.open(find_run_model(source) or source)
+
+
+def find_run_model(source: str | Path) -> Path | None:
+    """Return the model folder of a run; None for any other source."""
     inner = Path(source) / "model"
-    return Writer.open(inner if (inner / "config.json").is_file() else source)
+    return inner if (inner / "config.json").is_file() else None

@@ -10,8 +10,8 @@ from seqrec.data.item_table import ItemTable
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
 from seqrec.drafts.interaction_vectors import factorize_interactions
+from seqrec.drafts.tag_vocabulary import TagVocabulary
 from seqrec.drafts.tagger import Tagger, build_features, fit_tagger
-from seqrec.drafts.vocabulary import Vocabulary
 from seqrec.errors import SeqRecError
 from seqrec.models.text_cache import encode_cached
 from seqrec.models.text_encoder import TextEncoder
@@ -29,7 +29,7 @@ class TagModel(NamedTuple):
     """Columns of the items that it read."""
 
 
-def build_tagger(prepared: PreparedData, vocabulary: Vocabulary, encoder: str) -> TagModel:
+def build_tagger(prepared: PreparedData, vocabulary: TagVocabulary, encoder: str) -> TagModel:
     """Return the tagger of a catalog.
 
     It reads the items' texts, genres, and who watched them in training.

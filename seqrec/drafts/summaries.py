@@ -8,7 +8,7 @@ from typing import Any
 from seqrec.drafts.draft import Draft
 from seqrec.explanations.attributes import Attributes, get_role
 from seqrec.explanations.checker import Checker
-from seqrec.explanations.facts import Facts
+from seqrec.explanations.facts import SentenceFacts
 from seqrec.explanations.mentions import say_title
 from seqrec.explanations.template import join_words
 from seqrec.explanations.wording import TEMPLATE, Write, clean_draft
@@ -29,7 +29,7 @@ MODEL_CONFIDENCE, TEMPLATE_CONFIDENCE = 0.7, 0.5
 class Subject:
     """A title to summarise."""
 
-    facts: Facts
+    facts: SentenceFacts
     item_id: str
     shown: int
 
@@ -101,7 +101,7 @@ class Summarizer:
         self.counts[name] = self.counts.get(name, 0) + 1
 
 
-def write_summary(facts: Facts) -> str:
+def write_summary(facts: SentenceFacts) -> str:
     """Return one sentence of a title's genres, people and year."""
     named: dict[str, Sequence[str]] = {}
     for column, values in facts.attributes.items():
@@ -123,7 +123,7 @@ def build_subject(
     attributes: Attributes, row: int, item_id: str, title: str, about: str, shown: int
 ) -> Subject:
     """Return a title of a catalog as the subject of a summary."""
-    facts = Facts(
+    facts = SentenceFacts(
         item=row,
         title=title,
         rank=0,

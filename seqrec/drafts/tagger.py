@@ -34,6 +34,8 @@ class Tagger:
     scores: Float[np.ndarray, "I V"]
     confidences: Float[np.ndarray, "I V"]
     """Probabilities that people give the tag, by a logistic fit to cross-validated scores."""
+    held_out: Float[np.ndarray, "N V"]
+    """The same for the tagged items, by taggers that had not seen their tags."""
     setting: Setting
     precision: float
     """Share of the first five tags that people gave, on items that were left out in turn."""
@@ -90,9 +92,11 @@ def fit_tagger(
         ]
     )
     scores = _combine(whole, setting)
-    confidences = 1 / (1 + np.exp(-(slope * scores + offset)))
+    confidences, held_out = (
+        1 / (1 + np.exp(-(slope * one + offset))) for one in (scores, combined)
+    )
     nearest, _ = _find_nearest(unit, unit[tagged], own=tagged)
-    return Tagger(scores, confidences, setting, best, tagged[nearest])
+    return Tagger(scores, confidences, held_out, setting, best, tagged[nearest])
 
 
 def measure_precision(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from seqrec.explanations.attributes import Attributes, get_role
-from seqrec.explanations.facts import Counted, Facts
+from seqrec.explanations.facts import Counted, SentenceFacts
 from seqrec.explanations.mentions import Mention, OwnTitles, read_mentions
 from seqrec.search.words import normalise, normalise_phrase, split_words
 
@@ -39,7 +39,7 @@ class Checker:
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
 
-    def check(self, text: str, facts: Facts) -> list[Problem]:
+    def check(self, text: str, facts: SentenceFacts) -> list[Problem]:
         """Return the claims of a sentence that its facts do not hold.
 
         Titles, people, genres and other values of columns, years, numbers, counts (in their
@@ -83,7 +83,7 @@ class _Sentence(NamedTuple):
     """A sentence with its mentions."""
 
     text: str
-    facts: Facts
+    facts: SentenceFacts
     attributes: Attributes
     mentions: Sequence[Mention]
     clauses: Sequence[tuple[int, int]]

@@ -42,7 +42,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Facts:
+class SentenceFacts:
     """Why an item is listed."""
 
     item: int

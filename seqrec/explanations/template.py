@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from seqrec.explanations.attributes import get_role
-from seqrec.explanations.facts import Cause, Facts
+from seqrec.explanations.facts import Cause, SentenceFacts
 
 MIN_TIMES = 5
 """Counts below this are chance, and are not mentioned."""
@@ -13,7 +13,7 @@ MAX_VALUES = 2
 """Shared values that a sentence names."""
 
 
-def write_sentence(facts: Facts) -> str:
+def write_sentence(facts: SentenceFacts) -> str:
     """Return one sentence that names every cause, and the strongest evidence of them."""
     if not facts.causes:
         reason = f"{facts.name} was watched {facts.num_interactions} times in training"
@@ -40,7 +40,7 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _lead_with_people(facts: Facts, names: str, verb: str) -> str | None:
+def _lead_with_people(facts: SentenceFacts, names: str, verb: str) -> str | None:
     """Say who made or plays in both the item and a cause."""
     for cause in facts.causes:
         for column, people in cause.shared.items():
@@ -53,7 +53,7 @@ def _lead_with_people(facts: Facts, names: str, verb: str) -> str | None:
     return None
 
 
-def _lead_with_counts(facts: Facts, verb: str) -> str | None:
+def _lead_with_counts(facts: SentenceFacts, verb: str) -> str | None:
     """Say how many of those who watched a cause went on to the item."""
     counted = [one for one in facts.causes if one.counted and one.counted.times >= MIN_TIMES]
     if not counted:
@@ -65,7 +65,7 @@ def _lead_with_counts(facts: Facts, verb: str) -> str | None:
     return f"{lead}, and you {verb} {join_words([best.name, *others]) if others else 'it'}"
 
 
-def _lead_with_values(facts: Facts, names: str, verb: str) -> str | None:
+def _lead_with_values(facts: SentenceFacts, names: str, verb: str) -> str | None:
     """Say which genre or other value the item shares with causes."""
     for column in dict.fromkeys(column for cause in facts.causes for column in cause.shared):
         alike = [cause for cause in facts.causes if column in cause.shared]

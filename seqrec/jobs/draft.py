@@ -11,15 +11,15 @@ import numpy as np
 from seqrec.arguments import check_arguments
 from seqrec.builders.explainer import open_writer
 from seqrec.builders.language_model import source_fingerprint
+from seqrec.builders.subjects import ABOUT, build_subjects
 from seqrec.builders.tagger import build_tagger
 from seqrec.config.defaults import DRAFT
-from seqrec.data.item_columns import find_text_columns
 from seqrec.data.item_table import ItemTable
 from seqrec.data.prepared import PreparedData
 from seqrec.drafts.draft import Draft
 from seqrec.drafts.parts import draft_parts, is_resumable, part_folder, write_drafts
-from seqrec.drafts.summaries import Summarizer, build_subject
-from seqrec.drafts.vocabulary import read_vocabulary
+from seqrec.drafts.summaries import Summarizer
+from seqrec.drafts.tag_vocabulary import read_tag_vocabulary
 from seqrec.errors import SeqRecError
 from seqrec.explanations.attributes import Attributes
 from seqrec.explanations.checker import Checker
@@ -27,7 +27,6 @@ from seqrec.outputs import locate_output, new_folder, refuse_existing, reserve_o
 from seqrec.search.lexicon import Lexicon
 
 DraftKind = Literal["tags", "summary"]
-ABOUT = ("plot", "description", "overview")
 NUM_EXAMPLES = 3
 """Tagged neighbours that stand beside a drafted tag."""
 
@@ -104,7 +103,7 @@ def _draft_tags(
     overwrite: bool,
 ) -> dict[str, Any]:
     table = ItemTable.build(prepared.items())
-    vocabulary = read_vocabulary(tags, table)
+    vocabulary = read_tag_vocabulary(tags, table)
     model = build_tagger(prepared, vocabulary, encoder)
     scores = model.tagger.scores.copy()
     scores[vocabulary.items[:, None], np.arange(len(vocabulary.tags))] = np.where(
@@ -178,18 +177,7 @@ def _draft_summaries(
             str(source_fingerprint(str(named))),
             has_rivals=per_item > 1,
         )
-    about = find_text_columns(table.items, ABOUT)
-    subjects = [
-        build_subject(
-            attributes,
-            row,
-            table.item_ids[row],
-            table.titles[row],
-            str(table.items[about[0]][row] or "") if about else "",
-            int(counts[row]),
-        )
-        for row in _select(counts, limit)
-    ]
+    subjects = build_subjects(prepared, table, attributes, _select(counts, limit))
     header = _build_header(
         prepared,
         "summary",

@@ -13,7 +13,7 @@ from seqrec.data.tables import is_frame
 from seqrec.errors import SeqRecError
 from seqrec.explanations.attributes import Attributes
 from seqrec.explanations.checker import Checker
-from seqrec.explanations.facts import Cause, Counted, Facts
+from seqrec.explanations.facts import Cause, Counted, SentenceFacts
 from seqrec.explanations.template import write_sentence
 from seqrec.explanations.wording import Explanation, Wording
 from seqrec.ranking.causes import Choice, choose_causes
@@ -118,12 +118,12 @@ class Explainer:
 
     def _gather(
         self, evidence: Evidence, choice: Choice, asked: set[str], wishes: Sequence[str]
-    ) -> Facts:
+    ) -> SentenceFacts:
         chosen = [one for one in evidence.titles if one.title in choice.titles]
         chosen.sort(key=lambda one: -(one.without.factor or one.without.rank))
         item, table = evidence.item, self.served.table
         about = find_text_columns(table.items, ABOUT)
-        return Facts(
+        return SentenceFacts(
             item=item,
             title=table.titles[item],
             rank=evidence.rank,

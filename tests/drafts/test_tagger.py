@@ -6,8 +6,8 @@ import pytest
 
 from seqrec.data.item_table import ItemTable
 from seqrec.drafts.interaction_vectors import factorize_interactions
+from seqrec.drafts.tag_vocabulary import read_tag_vocabulary
 from seqrec.drafts.tagger import fit_tagger, measure_precision
-from seqrec.drafts.vocabulary import read_vocabulary
 from seqrec.errors import SeqRecError
 
 
@@ -62,14 +62,14 @@ def test_a_vocabulary_is_read_in_both_forms(tmp_path):
     )
     lists.write_ndjson(tmp_path / "tags.jsonl")
     for name in ("tags.csv", "tags.jsonl"):
-        found = read_vocabulary(tmp_path / name, table)
+        found = read_tag_vocabulary(tmp_path / name, table)
         assert found.tags == ["heist", "pixar"] and found.items.tolist() == [0, 1, 2]
         assert found.has_tag.tolist() == [[True, False], [True, True], [False, True]]
     pl.DataFrame({"item_id": ["a"], "tag": ["alone"]}).write_csv(tmp_path / "one.csv")
     with pytest.raises(SeqRecError, match="none of its 1 tags is given to 2 items"):
-        read_vocabulary(tmp_path / "one.csv", table)
+        read_tag_vocabulary(tmp_path / "one.csv", table)
     with pytest.raises(SeqRecError, match="needs the columns item_id and tag"):
-        read_vocabulary(_write_ids(tmp_path / "ids.csv"), table)
+        read_tag_vocabulary(_write_ids(tmp_path / "ids.csv"), table)
 
 
 def _write_ids(file):

@@ -5,7 +5,7 @@ import pytest
 
 from seqrec.explanations.attributes import Attributes
 from seqrec.explanations.checker import Checker
-from seqrec.explanations.facts import Cause, Counted, Facts
+from seqrec.explanations.facts import Cause, Counted, SentenceFacts
 from seqrec.search.lexicon import Lexicon
 
 ITEMS = pl.DataFrame(
@@ -46,7 +46,7 @@ def checker(attributes):
 def facts(attributes):
     """Ronin, because of Heat (41 of 300 went on to it) and The Matrix."""
     shared = attributes.share(1, 0)
-    return Facts(
+    return SentenceFacts(
         item=1,
         title="Ronin (1998)",
         rank=1,

@@ -16,7 +16,7 @@ MIN_ITEMS = 2
 """Tags of fewer items of the catalog are left out: nothing can be learned of them."""
 
 
-class Vocabulary(NamedTuple):
+class TagVocabulary(NamedTuple):
     """Tags and the items of a catalog that people gave them to."""
 
     tags: list[str]
@@ -25,7 +25,7 @@ class Vocabulary(NamedTuple):
     has_tag: Bool[np.ndarray, "N V"]
 
 
-def read_vocabulary(file: Path, table: ItemTable) -> Vocabulary:
+def read_tag_vocabulary(file: Path, table: ItemTable) -> TagVocabulary:
     """Return the tags of a file: a row per item and tag, or a row per item with a list ``tags``.
 
     Raises:
@@ -50,7 +50,7 @@ def read_vocabulary(file: Path, table: ItemTable) -> Vocabulary:
     has_tag = np.zeros((len(items), len(tags)), dtype=bool)
     for number, tag in enumerate(tags):
         has_tag[np.searchsorted(items, sorted(pairs[tag])), number] = True
-    return Vocabulary(tags, items, has_tag)
+    return TagVocabulary(tags, items, has_tag)
 
 
 def _list_tags(cell: Any) -> Iterable[str]:
