@@ -6,9 +6,14 @@ from pathlib import Path
 import nbformat
 import polars as pl
 import pytest
+import torch
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import seqrec
 from seqrec.data.simulation.worlds import first_order_world
@@ -22,9 +27,9 @@ from seqrec.runs.evaluation_folder import (
 from tests.language import save_tiny_llama
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-COMPARE, FINE_TUNE = (
+COMPARE, FINE_TUNE, EVENING = (
     next(file for file in NOTEBOOKS if file.stem == name)
-    for name in ("compare_two_runs", "fine_tune_on_chats")
+    for name in ("compare_two_runs", "fine_tune_on_chats", "one_evening")
 )
 QUICK = ["data.max_length=10", "model.hidden_size=16", "data.batch_size=16"]
 
@@ -125,6 +130,34 @@ def test_a_language_model_is_tuned_on_chats_and_answers_from_its_folder(kernel, 
     assert "20 chats, the first:" in text and "Heat (1995), directed by Michael Mann." in text
     assert text.count("before:") == text.count("after:") == 2
     assert "'perplexity':" in text and (out / "adapter").is_dir()
+
+
+def save_tiny_encoder(folder):
+    """A text encoder of random weights over a few words."""
+    words = ["[UNK]", "[PAD]", "Crime", "Sci", "Fi", "Comedy", "heist", "space", "wedding", "crew"]
+    core = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    core.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", pad_token="[PAD]")
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=32, intermediate_size=16, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_a_reviewed_tag_changes_the_answer_of_an_evening(kernel, tmp_path):
+    encoder, out = save_tiny_encoder(tmp_path / "encoder"), tmp_path / "evening"
+    text, _ = ran(kernel, EVENING, ENCODER=str(encoder), OUT=str(out))
+    assert "'a crime film from the 90s' understood as" in text
+    assert text.count("'a heist film before 2000' understood as") == 2
+    assert "tags contains 'heist'" in text and "You watched" in text
+    (new,) = re.findall(r"^new: (\[.*\])$", text, re.MULTILINE)
+    assert re.search(r"\(19\d\d\)", new)
+    accepted = pl.read_parquet(out / "tags.parquet")
+    assert len(accepted) and all(
+        row["item_id"].startswith(row["tags"][0]) and row["tag_sources"][0].endswith("by eve")
+        for row in accepted.iter_rows(named=True)
+    )
 
 
 def test_a_system_read_again_has_the_evaluations_means(root):
