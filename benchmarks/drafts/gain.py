@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tags", type=Path, required=True, help="tags that people gave")
     parser.add_argument("--turns", type=Path, required=True, help="redial_dev.jsonl")
     parser.add_argument("--encoder", default=PACKAGE)
+    parser.add_argument("--columns", default=",".join(TEXT_COLUMNS), help="of the items' texts")
     parser.add_argument("--confidence", type=float, default=0.2, help="smallest, of drafted tags")
     parser.add_argument("--per-item", type=int, default=5)
 
@@ -48,7 +49,7 @@ def measure(args: argparse.Namespace) -> None:
     asked = ask_in_turns(prepared, args.turns)
     encoder = TextEncoder.from_pretrained(args.encoder)
     requests = torch.from_numpy(encode_cached(encoder, asked.texts))
-    columns = find_text_columns(table.items, TEXT_COLUMNS)
+    columns = find_text_columns(table.items, args.columns.split(","))
     texts = [text or "" for text in item_texts(table.items, columns, "--data")]
     people = list_given(vocabulary, len(texts))
     drafted = list_drafted(tagger, vocabulary, args.confidence, args.per_item)

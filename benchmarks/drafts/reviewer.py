@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from seqrec.drafts.draft import Draft
-from seqrec.drafts.summaries import Subject, write_summary
+from seqrec.drafts.summaries import FEWEST_WORDS, MOST_WORDS, Subject, write_summary
 from seqrec.explanations.checker import Checker
 from seqrec.reviews.log import Review
 
 NAME = "simulated"
-FEWEST_WORDS, MOST_WORDS = 8, 32
 PRAISE = frozenset(
     "amazing awesome beautiful best brilliant classic epic excellent fantastic gripping great "
     "hilarious incredible iconic legendary masterpiece must-see perfect stunning superb "

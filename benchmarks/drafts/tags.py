@@ -41,9 +41,14 @@ def measure(args: argparse.Namespace) -> None:
     vectors = encode_cached(encoder, texts).astype(np.float64)
     similarities = vectors @ encode_cached(encoder, vocabulary.tags).T
     print(f"{len(vocabulary.items):,} tagged titles, {len(vocabulary.tags):,} tags; {columns}")
+    blocks = list_blocks(prepared, table)
     inputs = {
         "texts": build_features(vectors, []),
-        "texts, genres, who watched": build_features(vectors, list_blocks(prepared, table)),
+        "texts, who watched, words, genres": build_features(vectors, blocks),
+        **{
+            f"without {name}": build_features(vectors, [one for one in blocks if one is not block])
+            for name, block in zip(("who watched", "words"), blocks, strict=False)
+        },
     }
     found: dict[str, list[float]] = {}
     for seed in map(int, args.seeds.split(",")):

@@ -79,6 +79,10 @@ def measure(args: argparse.Namespace) -> None:
     print(text_table(table))
     for one in explained[:8]:
         print(f"  {one.sentence}")
+    for one in explained:
+        problems = explainer.checker.check(one.sentence, one.facts)
+        if problems:
+            print(f"  refused ({', '.join(map(str, problems))}): {one.sentence}")
 
 
 def open_explainer(recommender: Recommender, prepared: PreparedData) -> Explainer:

@@ -53,7 +53,7 @@ FRAMES = {
     "Beside": "Beside {names} you may like {title}, where {clause}.",
     "Your": "Your history has {names}, and in {title} {clause}.",
     "You": "You watched {names}, and {title} tells how {clause}.",
-    "A": "A {genre} after {names} is {title}, in which {clause}.",
+    "This": "This {genre} after {names} is {title}, in which {clause}.",
     "Here": "Here is {title} after {names}, where {clause}.",
 }
 """The simulated writer's sentence for each opening."""

@@ -12,11 +12,16 @@ from seqrec.data.splits import TRAIN
 from seqrec.drafts.interaction_vectors import factorize_interactions
 from seqrec.drafts.tag_vocabulary import TagVocabulary
 from seqrec.drafts.tagger import Tagger, build_features, fit_tagger
+from seqrec.drafts.word_vectors import factorize_words
 from seqrec.errors import SeqRecError
 from seqrec.models.text_cache import encode_cached
 from seqrec.models.text_encoder import TextEncoder
 
-TEXT_COLUMNS = ("title", "genres", "director", "keywords", "plot", "description", "summary")
+TEXT_COLUMNS = ("title", "genres", "keywords", "plot", "description", "summary")
+"""Columns that the encoder reads."""
+WORD_COLUMNS = (*TEXT_COLUMNS, "director", "actors", "cast")
+"""Columns whose words are compared as they are."""
+WATCHED_WIDTH, WORDS_WIDTH = 128, 128
 
 
 class TagModel(NamedTuple):
@@ -32,7 +37,7 @@ class TagModel(NamedTuple):
 def build_tagger(prepared: PreparedData, vocabulary: TagVocabulary, encoder: str) -> TagModel:
     """Return the tagger of a catalog.
 
-    It reads the items' texts, genres, and who watched them in training.
+    It reads the items' texts, their words, genres, and who watched them in training.
 
     Raises:
         SeqRecError: items without words, or an encoder that cannot be loaded.
@@ -54,7 +59,7 @@ def build_tagger(prepared: PreparedData, vocabulary: TagVocabulary, encoder: str
 
 
 def list_blocks(prepared: PreparedData, table: ItemTable) -> list[Float[np.ndarray, "I G"]]:
-    """Return features of items beside their texts: genres, and vectors of who watched them."""
+    """Return features of items beside their texts: who watched them, shared words, genres."""
     histories = prepared.histories()
     users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
     in_training = histories.split == TRAIN
@@ -63,8 +68,14 @@ def list_blocks(prepared: PreparedData, table: ItemTable) -> list[Float[np.ndarr
         histories.items[in_training].astype(np.int64),
         prepared.num_users,
         prepared.num_items,
+        width=WATCHED_WIDTH,
     )
-    norms = np.linalg.norm(watched, axis=1, keepdims=True)
-    blocks = [watched / np.maximum(norms, 1e-9)]
+    columns = find_text_columns(table.items, WORD_COLUMNS)
+    words = factorize_words(item_texts(table.items, columns, "--data"), width=WORDS_WIDTH)
+    blocks = [_normalise(watched), _normalise(words)]
     genres = genre_matrix(table.items)
     return blocks if genres is None else [*blocks, genres.astype(np.float64)]
+
+
+def _normalise(rows: Float[np.ndarray, "I F"]) -> Float[np.ndarray, "I F"]:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)

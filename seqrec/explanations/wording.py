@@ -31,7 +31,7 @@ OPENINGS = (
     "Beside",
     "Your",
     "You",
-    "A",
+    "This",
     "Here",
 )
 """Words that a sentence is asked to begin with, so that sentences differ."""

@@ -98,8 +98,9 @@ class TextPreferenceObjective(TextObjective):
 
     def after(self, folder: Path, fit: FitResult) -> RunOutcome:
         outcome = super().after(folder, fit)
-        selected = [line.get(SELECTION) for line in read_log(folder / LOG_FILE)]
-        if self.setup.guard is None or not fit.has_validation or min(selected) < PAST_GUARD:
+        if self.setup.guard is None or not fit.has_validation:
+            return outcome
+        if any(line[SELECTION] < PAST_GUARD for line in read_log(folder / LOG_FILE)):
             return outcome
         say(
             "objective.guard: the answers of every epoch moved further than it allows; the start's "

@@ -8,6 +8,7 @@ from seqrec.data.item_table import ItemTable
 from seqrec.drafts.interaction_vectors import factorize_interactions
 from seqrec.drafts.tag_vocabulary import read_tag_vocabulary
 from seqrec.drafts.tagger import fit_tagger, measure_precision
+from seqrec.drafts.word_vectors import factorize_words
 from seqrec.errors import SeqRecError
 
 
@@ -75,3 +76,13 @@ def test_a_vocabulary_is_read_in_both_forms(tmp_path):
 def _write_ids(file):
     pl.DataFrame({"item_id": ["a"]}).write_csv(file)
     return file
+
+
+def test_texts_that_share_rare_words_are_near():
+    texts = ["the old thief robs a bank", "a thief opens the bank vault", "a boat on the sea"]
+    texts += ["the sea takes the boat", "", "unique"]
+    found = factorize_words(texts, width=3)
+    near = found @ found.T
+    assert near[0, 1] > 0.05 and near[2, 3] > 0.05
+    assert abs(near[0, 2]) < 1e-6 and not found[4].any() and not found[5].any()
+    assert factorize_words(["one", "two"], width=3).shape == (2, 1)

@@ -29,3 +29,17 @@ def test_a_batch_is_answered_as_its_requests_alone(writer):
 def test_draws_differ_by_attempt_and_are_repeated(writer):
     first, second = (writer.write_all(REQUESTS, attempt) for attempt in (1, 2))
     assert first == writer.write_all(REQUESTS, 1) and first != second
+
+
+def test_a_model_without_a_chat_template_reads_the_messages_as_paragraphs():
+    tokenizer = build_byte_tokenizer()
+    tokenizer.chat_template = None
+    writer = Writer(LanguageModel(tiny_llama(3), tokenizer), "tiny", 12)
+    asked = REQUESTS[2]
+    whole = tokenizer("Be short.\n\nYes or no?\nAnswer: ")["input_ids"]
+    found = writer.model.generate(
+        input_ids=torch.tensor([whole]), max_new_tokens=12, do_sample=False, pad_token_id=0
+    )
+    assert (
+        writer(asked) == tokenizer.decode(found[0, len(whole) :], skip_special_tokens=True).strip()
+    )
