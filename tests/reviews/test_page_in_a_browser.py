@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from seqrec.drafts.draft import read_drafts
+from seqrec.reviews.decisions import find_standing, measure_agreement
 from seqrec.reviews.desk import Desk
-from seqrec.reviews.log import ReviewLog
+from seqrec.reviews.log import Review, ReviewLog
+from seqrec.reviews.queue import is_seen_twice
 from seqrec.reviews.server import ReviewServer
 from tests.reviews.conftest import save, summary, tag
 from tests.serving.webdriver import find_programs, open_browser
@@ -142,6 +144,30 @@ def test_two_drafts_that_are_both_wrong_are_one_review(browser, tmp_path):
         act(browser, "u")
         assert browser.texts(".draft") == shown
     assert [one.action for one in logged(tmp_path / "two")].count("reject") == 1
+
+
+def test_a_second_reviewer_sees_their_share_and_the_agreement(browser, tmp_path):
+    drafts = [tag(number, f"tag {number}") for number in range(60)]
+    ids, twice = [one.draft_id for one in drafts], list(filter(is_seen_twice, drafts))
+    folder = save(tmp_path / "two", drafts)
+    desk = Desk(folder)
+    for number, one in enumerate(drafts):
+        desk.review(Review("ann", one.draft_id, "reject" if number % 2 else "accept"))
+    with serve(folder) as url:
+        open_page(browser, url, "bob")
+        for _ in twice:
+            assert browser.texts("#about")[0].endswith("second look")
+            seen = current(browser)
+            if ids.index(seen) % 3:
+                browser.press("r")
+                act(browser, "Enter")
+            else:
+                act(browser, "a")
+        assert browser.texts("#message") == ["Nothing is left to review. Thank you."]
+        (line,) = browser.texts("#progress")
+    (found,) = measure_agreement(find_standing(logged(folder)))
+    assert found.num_drafts == len(twice) >= 3 and found.kappa is not None
+    assert line.endswith(f"kappa of ann and bob: {found.kappa:.2f} ({len(twice)})")
 
 
 def test_a_name_is_asked_for_and_kept_in_the_address(browser, url, folder):
