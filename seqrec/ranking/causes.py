@@ -13,9 +13,9 @@ from seqrec.tokens.events.requests import Event, get_item_id
 
 MAX_CAUSES = 3
 """Titles of the sets that are tried whole."""
-MAX_GROWN = 6
+MAX_GROWN = 5
 """Titles that a set grows to where no smaller one keeps the item."""
-GROWING_POOL = 16
+GROWING_POOL = 10
 """Titles that a set may grow by."""
 KEPT_RANK = 10
 """Causes alone should keep the item among so many."""
