@@ -164,7 +164,7 @@ def _review(circle: Circle, name: str, model: str, attempts: Sequence[int]) -> l
         if draft_id not in done:
             desk.review(judge(draft, subject, circle.checker))
     for form in ("sft", "pairs"):
-        target = circle.folder / "teaches" / form / f"{name}.jsonl"
+        target = circle.folder / "teaches" / form / f"{form}-{name}.jsonl"
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             seqrec.review(folder, export=target)
