@@ -6,6 +6,7 @@ Screenshots are left in ``build/screenshots``.
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -14,7 +15,6 @@ import torch
 import seqrec
 from seqrec.data.prepared import PreparedData
 from seqrec.ranking.evidence import find_evidence
-from seqrec.ranking.explained import Explainer
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading
 from seqrec.serving.page_sources import PageSources
@@ -188,9 +188,11 @@ def test_why_a_title_is_there_is_the_evidence_of_the_library(page, rankers, addr
     reason = f"{factor:.2f}× as likely because of {film.titles[strongest.title]}"
     assert page.texts(".reason")[0] == (reason if factor > 1.02 else "")
     page.wait("document.body.dataset.worded")
-    items = np.array([film.titles.index(title) for title in listed(page)])
-    sentences = Explainer(film.serve()).explain(history, items, Reading({}, plan=False))
-    assert page.texts(".sentence") == [one.sentence for one in sentences]
+    ids = [film.item_ids[film.titles.index(title)] for title in listed(page)]
+    body = {"model": "film", "history": history, "item_ids": ids, "sentences": True}
+    answer = httpx.post(f"{address}/explain", json=body).json()
+    sentences = [one["explanation"]["sentence"] for one in answer["items"]]
+    assert page.texts(".sentence") == sentences and len(set(sentences)) == 10
     page.click(".why")
     page.wait("document.querySelector('.evidence tbody th')")
     rows = page.run(
