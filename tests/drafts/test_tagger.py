@@ -84,5 +84,5 @@ def test_texts_that_share_rare_words_are_near():
     found = factorize_words(texts, width=3)
     near = found @ found.T
     assert near[0, 1] > 0.05 and near[2, 3] > 0.05
-    assert abs(near[0, 2]) < 1e-6 and not found[4].any() and not found[5].any()
+    assert abs(near[0, 2]) < 1e-6 and np.abs(found[4:]).max() < 1e-6
     assert factorize_words(["one", "two"], width=3).shape == (2, 1)
