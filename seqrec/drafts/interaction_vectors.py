@@ -27,7 +27,7 @@ def factorize_interactions(
     by_user = np.bincount(users, minlength=num_users).clip(1)
     by_item = np.bincount(items, minlength=num_items).clip(1)
     values = 1 / np.sqrt(by_user[users] * by_item[items])
-    width = min(width + EXTRA, num_items, num_users)
+    drawn = min(width + EXTRA, num_items, num_users)
 
     def multiply(
         rows: Int[np.ndarray, " N"],
@@ -41,10 +41,10 @@ def factorize_interactions(
         ]
         return np.stack(found, axis=1)
 
-    basis = np.random.default_rng(seed).standard_normal((num_items, width))
+    basis = np.random.default_rng(seed).standard_normal((num_items, drawn))
     for _ in range(ITERATIONS):
         basis, _ = np.linalg.qr(multiply(users, items, basis, num_users))
         basis, _ = np.linalg.qr(multiply(items, users, basis, num_items))
     small = multiply(users, items, basis, num_users)
     _, sizes, directions = np.linalg.svd(small, full_matrices=False)
-    return (basis @ directions.T * sizes)[:, : max(width - EXTRA, 1)]
+    return (basis @ directions.T * sizes)[:, :width]
