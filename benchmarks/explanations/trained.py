@@ -52,7 +52,7 @@ FRAMES = {
     "Next to": "Next to {names} stands {title}, in which {clause}.",
     "Beside": "Beside {names} you may like {title}, where {clause}.",
     "Your": "Your history has {names}, and in {title} {clause}.",
-    "You": "You watched {names}, and {title} tells how {clause}.",
+    "You": "You watched {names}, and {title} follows, in which {clause}.",
     "This": "This {genre} after {names} is {title}, in which {clause}.",
     "Here": "Here is {title} after {names}, where {clause}.",
 }
