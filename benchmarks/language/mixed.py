@@ -6,18 +6,14 @@ conversations, of which it saw none.
 """
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.engine.machine import ROOT
-from benchmarks.engine.measure import Failed
 from benchmarks.engine.prepared import FOLDER
 from benchmarks.engine.rows import Row, row
 from benchmarks.language import conversations
@@ -31,6 +27,7 @@ from benchmarks.language.items import (
     trained,
 )
 from benchmarks.language.texts import BACKBONE, RANK
+from benchmarks.quality.table import seqrec
 from benchmarks.search.asked import Asked
 from benchmarks.search.judged import Metrics, cross_fit, judge
 from benchmarks.search.systems import WEIGHTS, score_history
@@ -67,8 +64,6 @@ SETTINGS = (
 )
 """One pass; no other values were tried."""
 BATCH = 16
-Lists = dict[str, dict[str, list[float]]]
-"""Mean and interval of metrics, by system and metric."""
 
 
 def measure(quick: bool) -> Iterator[Row]:
@@ -85,7 +80,7 @@ def measure(quick: bool) -> Iterator[Row]:
     chats = conversations.draw_chats(prepared, catalog, num_chats, SEED)
     file.write_text("".join(json.dumps(chat) + "\n" for chat in chats), encoding="utf-8")
     run = folder / "mixed"
-    costs = train(file, data, native, run)
+    seconds = train(file, data, native, run)
     people = conversations.ask_people(prepared).first(num_requests if quick else None)
     asked = {
         "turns of conversations": people,
@@ -95,11 +90,8 @@ def measure(quick: bool) -> Iterator[Row]:
     }
     for kind, requests in asked.items():
         work = f"ml-1m, {NUM_USERS:,} users, {len(requests)} {kind}"
-        kept = folder / f"mixed-{slug(kind)}.json"
-        if quick or not kept.exists():
-            kept.write_text(json.dumps(judge_all(requests, catalog, native, run)))
-        for system, figures in json.loads(kept.read_text()).items():
-            for metric, (mean, low, high) in figures.items():
+        for system, metrics in judge_all(folder, kind, requests, catalog, (native, run)):
+            for metric, (mean, low, high) in summarise(metrics, requests).items():
                 note = f"95 % interval {low:.3f} to {high:.3f}"
                 yield row(
                     *(NAME, f"{work}: {metric}", [mean], ""),
@@ -108,61 +100,87 @@ def measure(quick: bool) -> Iterator[Row]:
                     module=MODULE,
                 )
     note = f"{num_chats:,} chats and histories, one pass, LoRA of rank {RANK}"
-    for key, unit, what in (("cpu_seconds", "s", "processor time"), ("peak_mb", "MB", "memory")):
-        system = "SmolLM2-135M, both heads"
-        work = f"training on texts and items: {what}"
-        yield row(NAME, work, [costs[key]], unit, system=system, note=note, module=MODULE)
+    yield row(
+        *(NAME, "training on texts and items", [seconds], "s"),
+        system="SmolLM2-135M, both heads",
+        note=note,
+        module=MODULE,
+    )
 
 
-def train(chats: Path, data: Path, native: Path, run: Path) -> dict[str, float]:
-    """Train once, going on with what was begun, and return the costs of the last process."""
-    kept = run.with_suffix(".json")
-    if kept.exists() and run.exists():
-        return json.loads(kept.read_text())
-    is_begun = run.with_name(f"{run.name}.partial").exists()
-    command = [sys.executable, "-m", "seqrec", "train", "mixed-sft", "--data", str(chats)]
-    command += ["--out", str(run), "--resume" if is_begun else "--overwrite"]
-    command += [f"data.catalog={data}", f"model.initial_vectors_of={native}"]
-    process = subprocess.Popen([*command, *SETTINGS], cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise Failed(f"exit code {os.waitstatus_to_exitcode(status)}")
-    costs = {
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1024,
+def train(chats: Path, data: Path, native: Path, run: Path) -> float:
+    """Train once, going on with what was begun, and return the seconds."""
+    if not run.exists():
+        is_begun = run.with_name(f"{run.name}.partial").exists()
+        seqrec(
+            *("train", "mixed-sft", "--data", str(chats), "--out", str(run)),
+            *(["--resume"] if is_begun else []),
+            *(f"data.catalog={data}", f"model.initial_vectors_of={native}", *SETTINGS),
+        )
+    return json.loads((run / "metrics.json").read_text())["costs"]["train_seconds"]
+
+
+def judge_all(
+    folder: Path,
+    kind: str,
+    asked: Asked,
+    catalog: conversations.Catalog,
+    models: tuple[Path, Path],
+) -> Iterator[tuple[str, Metrics]]:
+    """Yield the metrics of every system, each of which is kept: a language model takes minutes.
+
+    Args:
+        folder: of what is kept.
+        kind: of the requests.
+        asked: the requests.
+        catalog: the items.
+        models: the native model, and the one with both heads.
+    """
+    floor, model = (cache(lambda path=path: Recommender.from_pretrained(path)) for path in models)
+    cosines = cache(lambda: compare_texts(asked, catalog))
+
+    def fuse() -> Metrics:
+        history, texts = score_history(floor(), asked), cosines()
+        return cross_fit(WEIGHTS, lambda weight: history + weight * texts, asked, "recall@10")[0]
+
+    computed: dict[str, Callable[[], Metrics]] = {
+        "popularity": lambda: judge(count_items(floor(), asked), asked),
+        "native model, history alone": lambda: judge(score_history(floor(), asked), asked),
+        f"{ENCODER}, text alone": lambda: judge(cosines(), asked),
+        "both of these, added": fuse,
+        "SmolLM2-135M, text alone": lambda: judge(score_requests(model(), asked, False), asked),
+        "SmolLM2-135M, history alone": lambda: judge(score_history(model(), asked), asked),
+        "SmolLM2-135M, both": lambda: judge(score_requests(model(), asked, True), asked),
     }
-    kept.write_text(json.dumps(costs))
-    return costs
+    for system, compute in computed.items():
+        kept = folder / f"mixed-{slug(kind)}-{slug(system)}.json"
+        if not kept.exists():
+            lists = {name: values.tolist() for name, values in compute().items()}
+            kept.write_text(json.dumps(lists), encoding="utf-8")
+        lists = json.loads(kept.read_text(encoding="utf-8"))
+        yield system, {name: np.array(values) for name, values in lists.items()}
 
 
-def judge_all(asked: Asked, catalog: conversations.Catalog, native: Path, run: Path) -> Lists:
-    """Return the metrics of every system, with 95 % intervals by user or conversation."""
-    model, floor = (Recommender.from_pretrained(one) for one in (run, native))
+def compare_texts(asked: Asked, catalog: conversations.Catalog) -> Tensor:
+    """Return the cosine of every request and the texts of all items."""
     encoder = TextEncoder.from_pretrained(ENCODER)
     texts = item_texts(catalog.items, ["title", "genres", "tags"], "--data")
     vectors = torch.from_numpy(encode_cached(encoder, texts))
-    cosines = torch.from_numpy(encoder.encode(asked.texts)) @ vectors.T
-    counts = torch.from_numpy(floor.items["num_interactions"].to_numpy()).float()
-    by_history = score_history(floor, asked)
-    fused, chosen = cross_fit(
-        WEIGHTS, lambda weight: by_history + weight * cosines, asked, "recall@10"
-    )
-    weights = "/".join(f"{weight:g}" for weight in chosen)
-    found: dict[str, Metrics] = {
-        "popularity": judge(counts.expand(len(asked), -1), asked),
-        "native model, history alone": judge(by_history, asked),
-        f"{ENCODER}, text alone": judge(cosines, asked),
-        f"both of these, added (weights {weights})": fused,
-        "SmolLM2-135M, text alone": judge(score_requests(model, asked, with_history=False), asked),
-        "SmolLM2-135M, history alone": judge(score_history(model, asked), asked),
-        "SmolLM2-135M, both": judge(score_requests(model, asked, with_history=True), asked),
-    }
-    return {system: summarise(metrics, asked) for system, metrics in found.items()}
+    return torch.from_numpy(encoder.encode(asked.texts)) @ vectors.T
+
+
+def count_items(model: Recommender, asked: Asked) -> Tensor:
+    """Return the interactions of every item in training, for each request."""
+    counts = torch.from_numpy(model.items["num_interactions"].to_numpy()).float()
+    return counts.expand(len(asked), -1)
 
 
 @torch.inference_mode()
-def score_requests(model: Recommender, asked: Asked, *, with_history: bool) -> Tensor:
-    """Return the scores of the catalog head where the answer to every request begins."""
+def score_requests(model: Recommender, asked: Asked, with_history: bool) -> Tensor:
+    """Return the scores of the catalog head where the answer to every request begins.
+
+    Products are in bfloat16, as in training: they take half the time.
+    """
     order = sorted(range(len(asked)), key=lambda one: len(asked.texts[one]))
     scores = torch.empty(len(asked), model.num_items)
     for start in range(0, len(order), BATCH):
@@ -174,7 +192,8 @@ def score_requests(model: Recommender, asked: Asked, *, with_history: bool) -> T
         ]
         served = model.serve_texts(requests)
         histories = served.read(given, Reading({}, plan=False)).histories
-        scores[rows] = served.ranker.score_tiles(histories)(0, model.num_items).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            scores[rows] = served.ranker.score_tiles(histories)(0, model.num_items).float()
     return scores
 
 
