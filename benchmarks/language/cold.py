@@ -18,6 +18,7 @@ from benchmarks.engine.rows import Row, row
 from benchmarks.language.items import (
     LENGTH,
     NUM_USERS,
+    ONE_PASS,
     SEED,
     SIZE,
     System,
@@ -42,14 +43,13 @@ MODULE = "benchmarks.language"
 METRICS = ("recall@50", "recall@10", "mrr")
 COLUMNS = ["title", "genres"]
 CONTENT = System(
-    "native, content of titles and genres",
+    "native, content of titles and genres, one pass",
     (
         *(f"{key}={value}" for key, value in SIZE.items()),
         f"model.content={{columns: [title, genres], encoder: {ENCODER}}}",
-        "trainer.max_epochs=10",
-        "trainer.schedule=linear",
+        *ONE_PASS,
     ),
-    "10 epochs",
+    "one pass over the last windows, as SmolLM2",
 )
 LEARNED = "SmolLM2-135M, LoRA of rank 16, from words of titles"
 """The row of ``items`` that grows; its new rows come from each of these in turn."""
