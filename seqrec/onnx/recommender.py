@@ -48,10 +48,6 @@ class OnnxRecommender(Recommender):
         if self.scores_are_products and is_small and np.isfinite(vectors).all():
             self._search = CatalogSearch(vectors)
 
-    @property
-    def releases_interpreter(self) -> bool:
-        return self._search is not None
-
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, " T"]],

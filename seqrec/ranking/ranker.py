@@ -49,14 +49,6 @@ class Ranker(ABC):
     notes: Sequence[str] = ()
     """Caveats to print with its results."""
 
-    @property
-    def releases_interpreter(self) -> bool:
-        """True if other threads may go on for nearly all of the time that unrestricted lists take.
-
-        PyTorch gives the interpreter back and takes it again at every operation.
-        """
-        return False
-
     def with_name(self, name: str) -> Self:
         """Return the same ranker under another name."""
         renamed = copy(self)

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from seqrec.errors import SeqRecError
 from seqrec.ranking.list_options import Asked, ListOptions, build_rules
 from seqrec.ranking.list_rules import ListRules
 from seqrec.ranking.served import Given, Reading, Served
-from seqrec.ranking.steps import Steps, run_steps
 from seqrec.retrieval.allowed_items import AllowedItems
 from seqrec.retrieval.exact import TopK
 from seqrec.tokens.events.histories import join_histories
@@ -62,13 +60,6 @@ def rank_requests(
     excluded for each history, may differ. Each list is that of the request alone, up to the
     rounding of products of matrices of other sizes.
     """
-    return run_steps(rank_in_steps(served, requests))
-
-
-def rank_in_steps(
-    served: Served, requests: Sequence[ListRequest]
-) -> Steps[list[RankedRequest | SeqRecError]]:
-    """Return ``rank_requests``; searches that leave the interpreter to others are its steps."""
     prepared = [_prepare(served, request) for request in requests]
     groups: dict[Hashable, list[int]] = {}
     for number, one in enumerate(prepared):
@@ -78,8 +69,7 @@ def rank_in_steps(
     for numbers in groups.values():
         members = [one for number in numbers if isinstance(one := prepared[number], _Prepared)]
         try:
-            lists: Sequence[RankedRequest | SeqRecError]
-            lists = yield from _rank_together(served, members)
+            lists: Sequence[RankedRequest | SeqRecError] = _rank_together(served, members)
         except SeqRecError as error:  # of the rules, which all of them have
             lists = [error] * len(members)
         answers.update(zip(numbers, lists, strict=True))
@@ -108,7 +98,7 @@ def _prepare(served: Served, request: ListRequest) -> _Prepared | SeqRecError:
     return _Prepared(given, rules, notes, key)
 
 
-def _rank_together(served: Served, members: Sequence[_Prepared]) -> Steps[list[RankedRequest]]:
+def _rank_together(served: Served, members: Sequence[_Prepared]) -> list[RankedRequest]:
     """Return the lists of requests with equal keys."""
     rules = members[0].rules
     joined = replace(
@@ -117,8 +107,7 @@ def _rank_together(served: Served, members: Sequence[_Prepared]) -> Steps[list[R
         allowed=_join_allowed([member.rules.allowed for member in members]),
     )
     histories = join_histories([member.given.histories for member in members])
-    rank = partial(served.rank, histories, joined)
-    ranked = (yield rank) if _is_step(served, joined, len(members)) else rank()
+    ranked = served.rank(histories, joined)
     return [
         RankedRequest(
             member.given,
@@ -128,13 +117,6 @@ def _rank_together(served: Served, members: Sequence[_Prepared]) -> Steps[list[R
         )
         for row, member in enumerate(members)
     ]
-
-
-def _is_step(served: Served, rules: ListRules, num_histories: int) -> bool:
-    """Return True if other threads gain from a search that runs beside them."""
-    is_plain = rules.are_plain and rules.allowed is None
-    is_exact = served.search == served.ranker.rank
-    return is_plain and is_exact and num_histories > 1 and served.ranker.releases_interpreter
 
 
 def _join_allowed(parts: Sequence[AllowedItems | None]) -> AllowedItems | None:

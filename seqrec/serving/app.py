@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 import seqrec
 from seqrec.serving.access_log import AccessLog
-from seqrec.serving.admission import Admission
+from seqrec.serving.admission import AdmissionLayer
 from seqrec.serving.context import Context
 from seqrec.serving.errors import add_error_handlers
 from seqrec.serving.guard import Guard
@@ -49,9 +49,9 @@ def build_app(context: Context) -> FastAPI:
             expose_headers=["retry-after", "x-request-id"],
         )
 
-    seconds, metrics = settings.timeout_seconds, context.metrics
+    metrics = context.metrics
     layers = [
-        Middleware(Admission, context.engine, metrics, is_draining, seconds, open_to_origins),
+        Middleware(AdmissionLayer, context.admission, is_draining, open_to_origins),
         Middleware(AccessLog, metrics, is_draining, writes_lines=settings.logs_requests),
         Middleware(open_to_origins),
         Middleware(Guard, settings),

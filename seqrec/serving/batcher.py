@@ -6,10 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Generic, TypeVar
-
-from seqrec.ranking.steps import Steps, run_steps
+from typing import Generic, TypeVar
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -52,14 +49,13 @@ class Batcher(Generic[P, R]):
 
     An idle batcher takes a piece of work at once. Work that arrives while a batch is computed waits
     and becomes the next batch, so batches grow with the load. Quick batches are computed in the
-    event loop but for their steps, which a thread computes meanwhile; long ones in the thread,
-    never two at once. Work that is not expected to be answered in time is refused at once; work
-    past its deadline is not computed.
+    event loop, long ones in a thread, never two at once. Work that is not expected to be answered
+    in time is refused at once; work past its deadline is not computed.
     """
 
     def __init__(
         self,
-        answer: Callable[[Sequence[P]], Steps[Sequence[R | Exception]]],
+        answer: Callable[[Sequence[P]], Sequence[R | Exception]],
         *,
         batch_size: int,
         queue_size: int,
@@ -164,51 +160,10 @@ class Batcher(Generic[P, R]):
         if not batch:
             self._is_busy = False
         elif self._batch_seconds <= self._quick_seconds and not is_long:
-            self._started = time.monotonic()
-            steps = self._answer([work.payload for work in batch])
-            self._go_on(batch, steps, partial(next, steps))
+            self._finish(batch, self._compute(batch))
         else:
             task = self._loop.run_in_executor(self._thread, self._compute, batch)
             task.add_done_callback(lambda done: self._finish(batch, done.result()))
-
-    def _go_on(
-        self,
-        batch: Sequence[_Waiting[P, R]],
-        steps: Steps[Sequence[R | Exception]],
-        resume: Callable[[], Callable[[], Any]],
-    ) -> None:
-        """Compute a batch in the event loop until its next step, which is computed in the thread.
-
-        Args:
-            batch: the batch.
-            steps: its computation.
-            resume: goes on with it, and returns its next step.
-        """
-        results: Sequence[R | Exception]
-        try:
-            step = resume()
-        except StopIteration as end:
-            results = end.value
-        except Exception as error:
-            results = [error] * len(batch)
-        else:
-            task = self._loop.run_in_executor(self._thread, step)
-            task.add_done_callback(partial(self._resume, batch, steps))
-            return
-        self._measure(batch, time.monotonic() - self._started)
-        self._finish(batch, results)
-
-    def _resume(
-        self,
-        batch: Sequence[_Waiting[P, R]],
-        steps: Steps[Sequence[R | Exception]],
-        done: "asyncio.Future[Any]",
-    ) -> None:
-        error = done.exception()
-        if error is None:
-            self._go_on(batch, steps, partial(steps.send, done.result()))
-        else:
-            self._go_on(batch, steps, partial(steps.throw, error))
 
     def _take(self) -> list[_Waiting[P, R]]:
         """Return the next batch without what is late; nothing once the queue is empty."""
@@ -228,16 +183,12 @@ class Batcher(Generic[P, R]):
         started = time.monotonic()
         results: Sequence[R | Exception]
         try:
-            results = run_steps(self._answer([work.payload for work in batch]))
+            results = self._answer([work.payload for work in batch])
         except Exception as error:
             results = [error] * len(batch)
-        self._measure(batch, time.monotonic() - started)
-        return results
-
-    def _measure(self, batch: Sequence[_Waiting[P, R]], seconds: float) -> None:
-        """Let a batch count among the recent ones."""
         if not any(work.is_long for work in batch):
-            self._batch_seconds += RECENT_SHARE * (seconds - self._batch_seconds)
+            self._batch_seconds += RECENT_SHARE * (time.monotonic() - started - self._batch_seconds)
+        return results
 
     def _finish(self, batch: Sequence[_Waiting[P, R]], results: Sequence[R | Exception]) -> None:
         """Hand results to those who wait for them, and go on with the next batch."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seqrec.serving.access_log import LOG_FIELDS
+from seqrec.serving.admission import Admission
 from seqrec.serving.engine import Engine
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.page_sources import PageSources
@@ -36,6 +38,11 @@ class Context:
     users: UserHistories | None = None
     """Stored histories; None: requests hold whole ones."""
     sources: PageSources = PageSources()
+
+    @cached_property
+    def admission(self) -> Admission:
+        """The admission of requests for lists."""
+        return Admission(self.engine, self.metrics, self.settings.timeout_seconds)
 
     @property
     def pool(self) -> ModelPool:

@@ -7,8 +7,7 @@ from typing import Any
 
 from seqrec.errors import SeqRecError
 from seqrec.ranking.answer import describe_list
-from seqrec.ranking.request_batches import ListRequest, rank_in_steps
-from seqrec.ranking.steps import Steps
+from seqrec.ranking.request_batches import ListRequest, rank_requests
 from seqrec.serving.batcher import Batcher
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.served_models import LoadedModel, ModelPool, ModelSlot
@@ -59,7 +58,7 @@ class Engine:
         work = Work(slot, requests, finish)
         return await self._batcher.submit(work, max(len(requests), 1), seconds, is_long=is_long)
 
-    def _answer(self, batch: Sequence[Work]) -> Steps[list[Any]]:
+    def _answer(self, batch: Sequence[Work]) -> list[Any]:
         """Return the result of every piece of work, or its error."""
         started = time.perf_counter()
         by_slot: dict[ModelSlot, list[int]] = {}
@@ -68,25 +67,23 @@ class Engine:
         results: dict[int, Any] = {}
         for slot, numbers in by_slot.items():
             model = slot.current  # one model for the whole batch, whatever is reloaded meanwhile
-            answered = yield from self._answer_by(model, [batch[number] for number in numbers])
+            answered = self._answer_by(model, [batch[number] for number in numbers])
             results.update(zip(numbers, answered, strict=True))
         self._metrics.count_batch(
             sum(len(work.requests) for work in batch), time.perf_counter() - started
         )
         return [results[number] for number in range(len(batch))]
 
-    def _answer_by(self, model: LoadedModel, batch: Sequence[Work]) -> Steps[list[Any]]:
+    def _answer_by(self, model: LoadedModel, batch: Sequence[Work]) -> list[Any]:
         """Return the results of work for one model."""
         requests = [request for work in batch for request in work.requests]
-        results: list[Any] = []
         try:
-            ranked = iter((yield from rank_in_steps(model.served, requests)))
+            ranked = iter(rank_requests(model.served, requests))
         except Exception as error:
             if len(batch) == 1:
                 return [error]
-            for work in batch:
-                results += yield from self._answer_by(model, [work])
-            return results
+            return [one for work in batch for one in self._answer_by(model, [work])]
+        results: list[Any] = []
         for work in batch:
             own = [next(ranked) for _ in work.requests]
             mistake = next((one for one in own if isinstance(one, SeqRecError)), None)

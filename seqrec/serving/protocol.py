@@ -6,6 +6,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from seqrec.serving.joined_writes import JoinedWrites
 from seqrec.serving.limits import HEADER_SECONDS, MAX_HEADER_BYTES
 
 
@@ -27,7 +28,7 @@ class TimedProtocol(HttpToolsProtocol):
     """Bytes of the headers that are being read, as far as it is certain."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._start_timer()
 
     def data_received(self, data: bytes) -> None:

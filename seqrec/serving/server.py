@@ -19,7 +19,7 @@ from seqrec.serving.limits import (
     KEEP_ALIVE_SECONDS,
     MAX_CONNECTIONS,
 )
-from seqrec.serving.protocol import TimedProtocol
+from seqrec.serving.refusing_protocol import RefusingProtocol
 from seqrec.serving.reloading import reload_all, watch_pointers
 
 logger = logging.getLogger(__name__)
@@ -124,11 +124,15 @@ class Server(uvicorn.Server):
         reload_all(self._context.pool, self._context.metrics)
 
 
-def build_config(app: Any) -> uvicorn.Config:
-    """Return the settings of uvicorn for an application."""
+def build_config(app: Any, context: Context) -> uvicorn.Config:
+    """Return the settings of uvicorn for an application over a context."""
+
+    class Protocol(RefusingProtocol):
+        admission, state = context.admission, context.state
+
     return uvicorn.Config(
         app,
-        http=TimedProtocol,
+        http=Protocol,
         loop="auto",  # uvloop, where the system has it
         ws="none",
         log_config=None,
@@ -153,5 +157,5 @@ def run_server(
         context: what its routes share.
         say_started: called once it listens.
     """
-    config = build_config(app)
+    config = build_config(app, context)
     Server(config, bound, context, say_started).run(sockets=[bound])

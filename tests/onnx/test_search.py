@@ -7,7 +7,6 @@ from seqrec.onnx.catalog_search import CatalogSearch
 from seqrec.onnx.folder import open_onnx
 from seqrec.onnx.inputs import CALL_POSITIONS, group_by_length
 from seqrec.ranking.recommender import Recommender
-from seqrec.ranking.request_batches import ListRequest, rank_in_steps
 from seqrec.retrieval.allowed_items import AllowedItems
 from tests.conftest import save_small_model
 
@@ -68,27 +67,3 @@ def test_lists_are_those_of_pytorch(both):
             np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     small = other.with_memory_limit(0.01)
     np.testing.assert_array_equal(small.rank(histories, 4).items, own.rank(histories, 4).items)
-
-
-def test_plain_lists_of_several_histories_are_a_step(both):
-    own, other = both
-    ids = own.item_ids
-    plain = [ListRequest(ids[:3], 5), ListRequest(ids[4:9], 7)]
-    for ranker, requests, number in (
-        (other, plain, 1),
-        (other, plain[:1], 0),
-        (own, plain, 0),
-    ):
-        steps, taken = rank_in_steps(ranker.serve(), requests), 0
-        try:
-            step = next(steps)
-            while True:
-                taken += 1
-                step = steps.send(step())
-        except StopIteration as end:
-            lists = end.value
-        assert taken == number
-        for request, one in zip(requests, lists, strict=True):
-            expected = own.recommend([request.history], request.k)[0]
-            listed = [ids[item] for item in one.ranked.items[0].tolist()]
-            assert listed == [item_id for item_id, _ in expected]

@@ -18,7 +18,7 @@ def run_in_thread(slots, **settings):
     """The address of a server that answers in this process."""
     context = build_context(slots, **settings)
     bound = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(build_config(build_app(context)))
+    server = uvicorn.Server(build_config(build_app(context), context))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     with bound:
         thread.start()

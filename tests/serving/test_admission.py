@@ -1,14 +1,19 @@
 """Requests refused unread, while others are answered."""
 
 import asyncio
+import http.client
+import json
 import logging
+import socket
 import threading
+import time
 
 import httpx
 import pytest
 
 from seqrec.serving import engine as engine_module
 from seqrec.serving.app import build_app
+from tests.serving.browsing import run_in_thread
 from tests.serving.conftest import build_context, slot_for
 
 BODY = {"history": ["t1"]}
@@ -17,13 +22,13 @@ BODY = {"history": ["t1"]}
 @pytest.fixture
 def held_model(monkeypatch):
     """An event until which ranking waits."""
-    may_rank, rank = threading.Event(), engine_module.rank_in_steps
+    may_rank, rank = threading.Event(), engine_module.rank_requests
 
     def rank_when_allowed(served, requests):
         assert may_rank.wait(10)
-        return (yield from rank(served, requests))
+        return rank(served, requests)
 
-    monkeypatch.setattr(engine_module, "rank_in_steps", rank_when_allowed)
+    monkeypatch.setattr(engine_module, "rank_requests", rank_when_allowed)
     monkeypatch.setattr("seqrec.serving.batcher.QUICK_SECONDS", -1.0)
     return may_rank
 
@@ -92,3 +97,56 @@ def test_pages_of_named_sites_can_read_a_refusal(folder, held_model):
             assert [one.status_code for one in await asyncio.gather(*first)] == [200] * 2
 
     asyncio.run(run())
+
+
+def test_a_refused_connection_is_used_again(folder, held_model):
+    """Refusals over a socket: whole requests, bodies in pieces, and several requests at once."""
+    body, statuses = json.dumps(BODY).encode(), []
+    head = b"POST /recommend HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"content-length: %d\r\n\r\n" % len(body)
+
+    def ask(connection):
+        connection.request("POST", "/recommend", body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+    with run_in_thread([slot_for(folder)], batch_size=1, queue_size=1) as url:
+        address = url.removeprefix("http://")
+        connections = [http.client.HTTPConnection(address) for _ in range(2)]
+        waiting = [
+            threading.Thread(target=lambda own=one: statuses.append(ask(own)[0]))
+            for one in connections
+        ]
+        for thread in waiting:  # one is computed, one waits
+            thread.start()
+            time.sleep(0.1)
+        connection = http.client.HTTPConnection(address)
+        for _ in range(3):
+            status, headers, content = ask(connection)
+            assert (status, headers["retry-after"]) == (429, "1")
+            assert "come back later" in json.loads(content)["detail"]
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read() == b'{"status":"live"}'
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as raw:
+            raw.sendall(head + body[:4])
+            raw.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                raw.recv(1)
+            raw.settimeout(10)
+            raw.sendall(body[4:] + (head + body) * 2)
+            received = b""
+            while received.count(b"come back later") < 3:
+                received += raw.recv(4096)
+            assert received.count(b"HTTP/1.1 429 Too Many Requests\r\n") == 3
+            raw.sendall(head.replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+            while chunk := raw.recv(4096):  # as ever, it closes the connection
+                received += chunk
+            assert received.count(b"come back later") == 4
+        held_model.set()
+        for thread in waiting:
+            thread.join()
+        assert statuses == [200, 200] and ask(connection)[0] == 200
+        metrics = http.client.HTTPConnection(address)
+        metrics.request("GET", "/metrics")
+        assert b"seqrec_refusals_total 7.0" in metrics.getresponse().read()

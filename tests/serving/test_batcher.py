@@ -25,7 +25,6 @@ class Recorder:
         self.has_begun = threading.Event()
 
     def answer(self, numbers):
-        yield from ()
         self.has_begun.set()
         assert self.may_run.wait(10)
         self.batches.append(list(numbers))
@@ -137,7 +136,6 @@ def test_quick_batches_run_in_the_loop_and_hold_what_has_arrived_together():
     threads, batches = [], []
 
     def answer(numbers):
-        yield from ()
         threads.append(threading.current_thread())
         batches.append(list(numbers))
         time.sleep(max(numbers))
@@ -159,55 +157,10 @@ def test_quick_batches_run_in_the_loop_and_hold_what_has_arrived_together():
     assert [one is main for one in threads] == [True, True, False, True, False]
 
 
-def test_steps_of_a_quick_batch_run_beside_the_loop():
-    threads, main = [], threading.current_thread()
-    may_end = threading.Event()
-
-    def step(number):
-        threads.append(threading.current_thread())
-        assert may_end.wait(10)
-        if number < 0:
-            raise ValueError(number)
-        return 2 * number
-
-    def answer(numbers):
-        threads.append(threading.current_thread())
-        results = []
-        for number in numbers:
-            try:
-                results.append((yield lambda own=number: step(own)))
-            except ValueError as error:
-                results.append(error)
-        threads.append(threading.current_thread())
-        if 7 in numbers:
-            raise RuntimeError("seven")
-        return results
-
-    async def run():
-        batcher = Batcher(answer, batch_size=2, queue_size=16, quick_seconds=10)
-        batcher.start()
-        waiting = [asyncio.create_task(batcher.submit(n, 1, 10)) for n in (3, -1, 7, 5)]
-        await asyncio.sleep(0.05)  # the loop goes on during the first step
-        assert [one is main for one in threads] == [True, False]
-        may_end.set()
-        results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert results[0] == 6 and isinstance(results[1], ValueError)
-        assert all(isinstance(one, RuntimeError) for one in results[2:])
-        await batcher.stop()
-
-    asyncio.run(run())
-    assert [one is main for one in threads] == [True, False, False, True] * 2
-
-
 def test_work_that_would_be_late_is_refused_at_once():
-    def answer(numbers):
-        yield from ()
-        time.sleep(0.1)
-        return [None] * len(numbers)
-
     async def run():
         batcher = Batcher(
-            answer,
+            lambda numbers: [time.sleep(0.1)] * len(numbers),
             batch_size=2,
             queue_size=100,
             quick_seconds=IN_THE_THREAD,
