@@ -3,7 +3,13 @@
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.decoders import ByteLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 CHATML = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
@@ -53,4 +59,17 @@ def save_tiny_llama(folder, seed=0, *, width=32):
     """Write a model folder of a tiny Llama."""
     tiny_llama(seed, width=width).save_pretrained(folder)
     build_byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_tiny_encoder(folder):
+    """A text encoder of random weights over a few words."""
+    words = ["[UNK]", "[PAD]", "Crime", "Sci", "Fi", "Comedy", "heist", "space", "wedding", "crew"]
+    core = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", pad_token="[PAD]")
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=32, intermediate_size=16, **sizes)).save_pretrained(folder)
     return folder

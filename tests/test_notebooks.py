@@ -6,14 +6,9 @@ from pathlib import Path
 import nbformat
 import polars as pl
 import pytest
-import torch
 from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import seqrec
 from seqrec.data.simulation.worlds import first_order_world
@@ -24,7 +19,7 @@ from seqrec.runs.evaluation_folder import (
     read_system,
     shared_metrics,
 )
-from tests.language import save_tiny_llama
+from tests.language import save_tiny_encoder, save_tiny_llama
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 COMPARE, FINE_TUNE, EVENING = (
@@ -130,19 +125,6 @@ def test_a_language_model_is_tuned_on_chats_and_answers_from_its_folder(kernel, 
     assert "20 chats, the first:" in text and "Heat (1995), directed by Michael Mann." in text
     assert text.count("before:") == text.count("after:") == 2
     assert "'perplexity':" in text and (out / "adapter").is_dir()
-
-
-def save_tiny_encoder(folder):
-    """A text encoder of random weights over a few words."""
-    words = ["[UNK]", "[PAD]", "Crime", "Sci", "Fi", "Comedy", "heist", "space", "wedding", "crew"]
-    core = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
-    core.pre_tokenizer = Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", pad_token="[PAD]")
-    tokenizer.save_pretrained(folder)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=32, intermediate_size=16, **sizes)).save_pretrained(folder)
-    return folder
 
 
 def test_a_reviewed_tag_changes_the_answer_of_an_evening(kernel, tmp_path):

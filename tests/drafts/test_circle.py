@@ -1,9 +1,12 @@
 """The circle with a simulated reviewer and a random model: drafts, reviews, training, drafts."""
 
+import argparse
+
 import polars as pl
 import pytest
 
 import seqrec
+from benchmarks.drafts import circle
 from benchmarks.drafts.reviewer import edit, judge, list_faults
 from seqrec.data.prepared import PreparedData
 from seqrec.data.simulation.worlds import first_order_world
@@ -13,7 +16,7 @@ from seqrec.explanations.attributes import Attributes
 from seqrec.explanations.checker import Checker
 from seqrec.reviews.desk import Desk
 from seqrec.search.lexicon import Lexicon
-from tests.language import build_byte_tokenizer, tiny_llama
+from tests.language import build_byte_tokenizer, save_tiny_encoder, tiny_llama
 
 TRAINING = [
     "trainer.max_epochs=1",
@@ -88,6 +91,27 @@ def test_reviews_of_drafts_train_the_model_that_drafts_again(data, tiny, tmp_pat
     assert sum(second["by_source"].values()) == 2
     with pytest.raises(seqrec.SeqRecError, match="reviews.jsonl, which seqrec did not write"):
         seqrec.draft("summary", data=data, out=tmp_path / "first", overwrite=True)
+
+
+def test_the_command_closes_the_circle_and_goes_on_where_it_ended(
+    data, tiny, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(circle.TRAINING, "data.max_length", 1024)
+    monkeypatch.setitem(circle.TRAINING, "data.row_length", 1024)
+    parser = argparse.ArgumentParser()
+    circle.add_arguments(parser)
+    options = ["--data", str(data), "--out", str(tmp_path / "out"), "--model", str(tiny)]
+    options += ["--encoder", str(save_tiny_encoder(tmp_path / "encoder"))]
+    options += ["--first", "4", "--again", "2", "--unseen", "3"]
+    args = parser.parse_args([*options, "--sft-epochs", "1", "--dpo-epochs", "1"])
+    circle.measure(args)
+    first = capsys.readouterr().out
+    assert "8 reviews by a simulated reviewer" in first
+    rows = {line.split("  ")[0] for line in first.splitlines()}
+    assert {"template", "first sentence of the plot", "after SFT", "after DPO"} <= rows
+    monkeypatch.setattr(seqrec, "train", None)
+    circle.measure(args)
+    assert capsys.readouterr().out.splitlines()[-8:] == first.splitlines()[-8:]
 
 
 def test_an_interrupted_run_is_continued(data, tmp_path, monkeypatch):
