@@ -35,17 +35,15 @@ class Asked:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def first(self, number: int | None) -> "Asked":
-        """Return the first requests; all of them for None."""
-        if number is None:
-            return self
-        has_word = None if self.has_word is None else self.has_word[:number]
+    def draw(self, number: int | None) -> "Asked":
+        """Return so many of the requests, drawn with a seed; all of them for None."""
+        rows = np.random.default_rng(0).permutation(len(self))[:number]
         return Asked(
-            self.groups[:number],
-            self.histories[:number],
-            self.texts[:number],
-            self.targets[:number],
-            has_word,
+            self.groups[rows],
+            [self.histories[row] for row in rows],
+            [self.texts[row] for row in rows],
+            [self.targets[row] for row in rows],
+            None if self.has_word is None else self.has_word[rows],
         )
 
 

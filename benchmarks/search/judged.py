@@ -1,17 +1,22 @@
 """Metrics of requests, their intervals by user or conversation, and weights chosen elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.engine import rows
+from benchmarks.engine.rows import Row, Target
 from benchmarks.search.asked import Asked
 from seqrec.evaluation.significance import bootstrap_intervals
 
 K = 10
 SEED = 0
+TESTED = ("query token", "recommend --text", "query token + BM25")
+"""Systems of seqrec, which the targets are for."""
 Metrics = dict[str, np.ndarray]
+Weights = tuple[float, ...]
 
 
 def judge(scores: Tensor, asked: Asked, *, allowed: Tensor | None = None) -> Metrics:
@@ -22,55 +27,51 @@ def judge(scores: Tensor, asked: Asked, *, allowed: Tensor | None = None) -> Met
         asked: the requests.
         allowed: items that may be listed.
     """
-    scores = scores.clone()
-    for row, history in enumerate(asked.histories):
-        scores[row, torch.from_numpy(history)] = -torch.inf
+    scores, is_target = scores.clone(), torch.zeros(scores.shape, dtype=torch.bool)
+    for number, (history, targets) in enumerate(zip(asked.histories, asked.targets, strict=True)):
+        scores[number, torch.from_numpy(history)] = -torch.inf
+        is_target[number, torch.from_numpy(targets)] = True
     if allowed is not None:
         scores[~allowed] = -torch.inf
-    listed = scores.topk(50, dim=1).indices.numpy()
-    found: dict[str, list[float]] = {}
-    for row, targets in enumerate(asked.targets):
-        target_scores = scores[row, torch.from_numpy(targets)]
-        best = float(target_scores.max())
-        rank = int((scores[row] > best).sum()) + 1 if np.isfinite(best) else len(scores[row])
-        hits = np.isin(listed[row], targets)
-        gains = hits[:K] / np.log2(np.arange(2, K + 2))
-        ideal = (1 / np.log2(np.arange(2, min(len(targets), K) + 2))).sum()
-        values = {
-            "recall@10": hits[:K].sum() / len(targets),
-            "recall@50": hits.sum() / len(targets),
-            "ndcg@10": gains.sum() / ideal,
-            "mrr": 1 / rank,
-        }
-        if asked.has_word is not None:
-            values["share"] = asked.has_word[row][listed[row, :K]].mean()
-        for name, value in values.items():
-            found.setdefault(name, []).append(float(value))
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def summarise(metrics: Metrics, asked: Asked) -> dict[str, str]:
-    """Return means with 95 % intervals by user or conversation."""
-    intervals = bootstrap_intervals(
-        np.column_stack(list(metrics.values())), users=asked.groups, num_draws=2_000, seed=SEED
-    )
-    return {
-        name: f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
-        for (name, values), (low, high) in zip(metrics.items(), intervals, strict=True)
+    listed = scores.topk(50, dim=1).indices
+    hits = is_target.gather(1, listed).double().numpy()
+    numbers = is_target.sum(dim=1).numpy()
+    best = scores.masked_fill(~is_target, -torch.inf).amax(dim=1)
+    ranks = (scores > best[:, None]).sum(dim=1) + 1
+    ranks[best == -torch.inf] = scores.shape[1]
+    discounts = 1 / np.log2(np.arange(2, K + 2))
+    ideal = discounts.cumsum()[np.minimum(numbers, K) - 1]
+    found = {
+        "recall@10": hits[:, :K].sum(axis=1) / numbers,
+        "recall@50": hits.sum(axis=1) / numbers,
+        "ndcg@10": hits[:, :K] @ discounts / ideal,
+        "mrr": 1 / ranks.double().numpy(),
     }
+    if asked.has_word is not None:
+        words = torch.from_numpy(asked.has_word).gather(1, listed[:, :K])
+        found["share"] = words.double().mean(dim=1).numpy()
+    return found
+
+
+def summarise(values: np.ndarray, asked: Asked) -> str:
+    """Return the 95 % interval of a mean by user or conversation."""
+    ((low, high),) = bootstrap_intervals(
+        values[:, None], users=asked.groups, num_draws=2_000, seed=SEED
+    )
+    return f"[{low:.3f}, {high:.3f}]"
 
 
 def choose(
-    weights: Sequence[float], score: Callable[[float], Tensor], asked: Asked, metric: str
-) -> float:
-    """Return the weight with the largest metric on these requests."""
+    weights: Sequence[Weights], score: Callable[[Weights], Tensor], asked: Asked, metric: str
+) -> Weights:
+    """Return the weights with the largest metric on these requests."""
     means = {weight: judge(score(weight), asked)[metric].mean() for weight in weights}
     return max(means, key=lambda weight: means[weight])
 
 
 def cross_fit(
-    weights: Sequence[float], score: Callable[[float], Tensor], asked: Asked, metric: str
-) -> tuple[Metrics, list[float]]:
+    weights: Sequence[Weights], score: Callable[[Weights], Tensor], asked: Asked, metric: str
+) -> tuple[Metrics, list[Weights]]:
     """Return metrics under weights that the other half of the groups chose, and both weights."""
     half = np.array([hash_half(group) for group in asked.groups.tolist()])
     by_weight = {weight: judge(score(weight), asked) for weight in weights}
@@ -96,3 +97,42 @@ def compare(first: Metrics, second: Metrics, asked: Asked, metric: str) -> str:
         (first[metric] - second[metric])[:, None], users=asked.groups, num_draws=2_000, seed=SEED
     )
     return f"{(first[metric] - second[metric]).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def report(
+    name: str,
+    work: str,
+    asked: Asked,
+    found: Mapping[str, tuple[Metrics, str]],
+    metrics: Sequence[str],
+    targets: Mapping[str, Target],
+    baseline: str,
+) -> Iterator[Row]:
+    """Yield a row for every metric and system, with its interval and difference to a baseline.
+
+    Args:
+        name: of the measurement.
+        work: what was asked.
+        asked: the requests.
+        found: metrics and the chosen weights by system.
+        metrics: those to report.
+        targets: of the models that read requests, by metric.
+        baseline: the system that the others are compared with.
+    """
+    for metric in metrics:
+        for system, (values, weights) in found.items():
+            note = summarise(values[metric], asked)
+            if weights:
+                note += f"; weights {weights}"
+            if system != baseline:
+                note += f"; over {baseline} {compare(values, found[baseline][0], asked, metric)}"
+            yield rows.row(
+                name,
+                f"{work}: {metric}",
+                [float(values[metric].mean())],
+                "",
+                system=system,
+                target=targets.get(metric) if system in TESTED else None,
+                note=note,
+                module="benchmarks.search",
+            )

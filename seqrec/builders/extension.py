@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from seqrec.builders.other_catalog import adapt_config
+from seqrec.builders.request_content import build_new_content
 from seqrec.data.item_columns import item_texts
 from seqrec.data.new_items import read_id_lists
 from seqrec.errors import SeqRecError
@@ -86,6 +87,10 @@ def extend_model(
     if isinstance(embedding, ContentEmbedding) and len(items) > num_old:
         content = _read_content(recommender, items, source)
         embedding.content[num_old:] = torch.from_numpy(content)
+    settings = model.config.query_token
+    if model.query_token is not None and settings is not None and settings["num_parts"]:
+        described = build_new_content(settings, items, num_old)
+        model.query_token.content[num_old:] = torch.from_numpy(described)
     return model, grown
 
 

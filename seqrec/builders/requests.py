@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from seqrec.builders.text_search import TEXT_COLUMNS
+from seqrec.builders.request_content import ItemContent, build_content
 from seqrec.config.search_objective import SearchConfig
-from seqrec.data.item_columns import find_text_columns, item_texts
 from seqrec.data.prepared import PreparedData
 from seqrec.models.text_cache import encode_cached
 from seqrec.models.text_encoder import TextEncoder
@@ -23,8 +23,8 @@ class RequestData:
     encoder: TextEncoder
     vectors: Float[np.ndarray, "N F"]
     """Vectors of the texts of training."""
-    item_vectors: Float[np.ndarray, "I F"] | None
-    """Vectors of the items' texts; None for items without words."""
+    content: ItemContent
+    """Vectors of texts and tags of the items; no parts if requests are compared with rows alone."""
 
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "N F"]:
         """Return the vectors of texts."""
@@ -40,9 +40,9 @@ def build_requests(config: SearchConfig, prepared: PreparedData, seed: int) -> R
     items = prepared.items()
     requests = synthesise_requests(items, per_item=config.requests_per_item, seed=seed)
     encoder = TextEncoder.from_pretrained(config.encoder)
-    columns = find_text_columns(items, TEXT_COLUMNS)
-    item_vectors = None
-    if columns:
-        item_vectors = encode_cached(encoder, item_texts(items, columns, "objective.content"))
-    vectors = encode_cached(encoder, requests.training.texts)
-    return RequestData(requests, encoder, vectors, item_vectors)
+    encode = partial(encode_cached, encoder)
+    nothing = np.zeros((len(items), 0), dtype=np.float32)
+    content = ItemContent(nothing, nothing, 0)
+    if config.content:
+        content = build_content(items, encode)
+    return RequestData(requests, encoder, encode(requests.training.texts), content)

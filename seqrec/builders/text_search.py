@@ -15,6 +15,7 @@ from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.served import Served
 from seqrec.ranking.text_requests import TextSearch
+from seqrec.search.requests.facts import list_tags
 
 TEXT_COLUMNS = ("title", "genres", "keywords", "plot", "description", "summary", "overview")
 """Columns whose words soft words of a request are compared with, as far as the items have them."""
@@ -34,11 +35,20 @@ def build_text_search(served: Served, encoder: str = ENCODER) -> TextSearch:
     Raises:
         SeqRecError: items without words.
     """
-    settings = get_query_token(served.ranker)
-    if settings is not None:
-        return TextSearch(served, partial(encode_request, settings), [], has_query_token=True)
     items = served.table.items
     columns = find_text_columns(items, TEXT_COLUMNS)
+    texts = item_texts(items, columns, "--text") if columns else []
+    ranker, settings = served.ranker, get_query_token(served.ranker)
+    token = ranker.model.query_token if isinstance(ranker, ModelRanker) else None
+    if settings is not None and token is not None:
+        content = token.content[:, : settings["width"]]
+        return TextSearch(
+            served,
+            partial(encode_request, settings),
+            texts,
+            has_query_token=True,
+            text_vectors=content.cpu().numpy(),
+        )
     if not columns:
         raise SeqRecError(
             f"--text: the items have none of {', '.join(TEXT_COLUMNS)}; prepare with --items"
@@ -52,7 +62,7 @@ def build_text_search(served: Served, encoder: str = ENCODER) -> TextSearch:
             return loaded[0].encode(texts)
         return encode_cached(loaded[0], texts)
 
-    return TextSearch(served, encode, item_texts(items, columns, "--text"))
+    return TextSearch(served, encode, texts, list_tags(items))
 
 
 def get_query_token(ranker: Ranker) -> dict[str, Any] | None:
@@ -72,7 +82,7 @@ def encode_request(settings: dict[str, Any], texts: Sequence[str]) -> Float[np.n
     """
     name = settings["encoder"]
     encoder = _open_encoder(name)
-    if encoder.describe(name) != settings:
+    if any(settings.get(key) != value for key, value in encoder.describe(name).items()):
         raise SeqRecError(
             f"--text: {name} is not the text encoder that the model's query token was trained "
             "with; install that, or train it again with seqrec train search"

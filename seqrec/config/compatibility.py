@@ -111,7 +111,7 @@ PREFERENCE_RULES = (
 SEARCH_RULES = (
     Rule(
         lambda at: (
-            at.trainer.selection_metric.startswith(("request_", "new_tag_"))
+            at.trainer.selection_metric.startswith(("search_", "request_", "new_tag_"))
             and not at.objective.reads_requests
         ),
         "trainer.selection_metric {trainer.selection_metric} goes with objective search, not "

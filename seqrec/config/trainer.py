@@ -36,11 +36,12 @@ class TrainerConfig(Block):
     selection_metric: str = Field(
         default="ndcg@10",
         pattern=r"^((recall|hit_rate|ndcg|mrr)@[1-9]\d{0,5}|pair_accuracy|auc"
-        r"|(request|new_tag)_(recall|ndcg)@10)$",
+        r"|(search|request|new_tag)_(recall|ndcg)@10)$",
     )
     """Validation metric by which the best epoch is selected. Objective preference also has
     pair_accuracy, on held-out pairs; objective reward_model has auc, on held-out users; objective
-    search has request_ndcg@10 and new_tag_ndcg@10 (or recall), of lists that requests ask for."""
+    search has request_ndcg@10 and new_tag_ndcg@10 (or recall), of lists that requests ask for, and
+    search_ndcg@10, their mean."""
     learning_rate: float = Field(default=1e-3, gt=0, le=MAX_RATE)
     """Largest learning rate of the schedule."""
     weight_decay: float = Field(default=0.1, ge=0, le=MAX_DECAY)

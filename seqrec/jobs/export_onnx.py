@@ -41,7 +41,7 @@ def export_onnx(
         manifest = {
             "version": seqrec.__version__,
             "to": "onnx",
-            "width": recommender.width,
+            "width": recommender.model.config.state_width,
             "scores_are_products": recommender.scores_are_products,
             "catalog_fingerprint": recommender.catalog_fingerprint,
             "counts": {"items": recommender.num_items},

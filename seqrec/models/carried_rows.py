@@ -36,7 +36,7 @@ def carry_rows(
     """Return the model over another catalog, in evaluation mode.
 
     Rows of new items and tokens are drawn from torch's generator, as for a new model. With content
-    they have no row and no content yet.
+    they have no row and no content yet; what only requests in words read of them is zero.
 
     Args:
         model: the model, which is not changed.
@@ -91,6 +91,9 @@ def _get_tables(
         yield model.head.table.weight, items
     if model.word_head is not None:
         yield model.word_head.weight, tokens
+    if model.query_token is not None:
+        yield model.query_token.content, items
+        yield model.query_token.rows, items
 
 
 def _get_decoders(model: SeqRecForNextItem) -> list[Any]:

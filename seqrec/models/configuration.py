@@ -80,9 +80,9 @@ class SeqRecConfig(PreTrainedConfig):
     word_head: bool = False
     """The model also has the head that answers with tokens (``word_weight``)."""
     query_token: dict | None = None
-    """The encoder of requests in words, whose vectors the query token maps: ``encoder`` (its name),
-    ``fingerprint`` (of weights and vocabulary), ``pooling``, ``width``. None: the model reads no
-    requests."""
+    """The encoder of requests in words, whose vectors the query token reads: ``encoder`` (its
+    name), ``fingerprint`` (of weights and vocabulary), ``pooling``, ``width``; and ``num_parts``,
+    the vectors of its texts that an item has as content. None: the model reads no requests."""
 
     def __post_init__(self, **kwargs):
         self.backbone_config = _build_config(self.backbone_config)

@@ -1,7 +1,5 @@
 """Token embeddings that combine an item's own row with a projection of its content."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -100,23 +98,3 @@ def num_rows(has_row: Bool[Tensor, " I"]) -> int:
     """Return one past the last item that has a row."""
     items = has_row.nonzero()
     return int(items[-1]) + 1 if len(items) else 0
-
-
-def add_content(model: Any, content: Float[Tensor, "I F"]) -> None:
-    """Give every item of a trained model content beside its row; no vector changes yet.
-
-    Args:
-        model: a next-item model without content, whose head is tied.
-        content: the vector of every item's text.
-    """
-    tokens, config = model.get_input_embeddings(), model.config
-    embedding = ContentEmbedding(
-        tokens.weight,
-        num_items=config.num_items,
-        first_item_token=config.first_item_token,
-        content_width=content.shape[1],
-    )
-    nn.init.zeros_(embedding.proj.weight)
-    embedding.load_content(content, torch.ones(len(content), dtype=torch.long))
-    config.content = {"content_width": content.shape[1]}
-    model.set_input_embeddings(embedding)

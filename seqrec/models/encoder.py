@@ -82,14 +82,19 @@ class HistoryEncoder(PreTrainedModel):
             self.add_query_token(config.query_token)
 
     def add_query_token(self, settings: dict[str, Any]) -> None:
-        """Give the model a query token with random weights.
+        """Give the model a query token with random weights, and no content.
 
         Args:
             settings: see ``SeqRecConfig.query_token``.
         """
-        width = self.config.backbone_config.hidden_size  # type: ignore[union-attr]
-        self.config.query_token = settings
-        self.query_token = QueryToken(settings["width"], width)
+        config = self.config
+        config.query_token = settings
+        self.query_token = QueryToken(
+            settings["width"],
+            config.state_width,
+            config.num_items,
+            settings["num_parts"],
+        )
 
     def _add_head(self) -> None:
         config = self.config

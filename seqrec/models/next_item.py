@@ -101,6 +101,11 @@ class SeqRecForNextItem(HistoryEncoder):
         table = tokens.table() if isinstance(tokens, ContentEmbedding) else tokens.weight
         return self.scale_vectors(self.head(table))
 
+    def request_item_weight(self) -> Float[Tensor, "I E"]:
+        """Return the vector of every item for the states of requests, with its content."""
+        assert self.query_token is not None
+        return self.query_token.item_vectors(self.item_weight()[: self.config.num_items])
+
     @property
     def num_learned(self) -> int:
         """The number of items that occur in training, which come first in the catalog.

@@ -67,6 +67,8 @@ class TrainingSetup(NamedTuple):
     """Refuses a model that these batches cannot train."""
     prepare_model: Callable[[SeqRecForNextItem], None] | None = None
     """Adds parts to the model that only this objective trains."""
+    finish_model: Callable[[SeqRecForNextItem], None] | None = None
+    """Completes the model with what training held out."""
     details: dict[str, Any] = {}
     """For ``metrics.json``."""
     notices: tuple[str, ...] = ()
@@ -222,6 +224,8 @@ class NextItemObjective(CatalogObjective):
             fits_cold_items=self.setup.fits_cold_items,
         )
         self.model.cpu()
+        if self.setup.finish_model is not None:
+            self.setup.finish_model(self.model)
         best = next((line for line in lines if line["epoch"] == best_epoch - 1), self.start_metrics)
         return RunOutcome(
             best_epoch,

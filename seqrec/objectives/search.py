@@ -1,4 +1,4 @@
-"""Search: next items that a request in words describes, read as one token after the history."""
+"""Search: next items that a request in words describes, read by one token after the history."""
 
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,7 @@ from seqrec.config.search_objective import SearchConfig
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import build_queries
-from seqrec.evaluation.significance import bootstrap_interval
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.content import add_content
-from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.objectives.interface import RunOutcome
 from seqrec.objectives.next_item import NextItemObjective, TrainingSetup
 from seqrec.objectives.start import Start
@@ -31,20 +28,17 @@ from seqrec.tokens.tokenizer import ItemTokens
 from seqrec.training.fit import FitResult
 from seqrec.training.loaders import PackedLoader
 from seqrec.training.steps.search import AskedQueries, RequestMetrics, RequestVectors, search_loss
-from seqrec.training.validation import query_metrics
 
 MAX_ASKED = 2_000
 """Validation queries that are judged with a request after every epoch."""
 NUM_EXAMPLES = 10
-WITHOUT_REQUEST = ("recall@10", "ndcg@10")
-INTERVAL_SEED = 0
 
 
 class SearchObjective(NextItemObjective):
-    """Trains a decoder to read requests; histories without one are trained on as before."""
+    """Trains a query token beside a trained model, whose own weights stay as they are."""
 
-    before_training: dict[str, Float[np.ndarray, " Q"]] | None = None
-    """Metrics of the start without a request, of every validation query."""
+    late_fusion: dict[str, float] = {}
+    """Metrics of requests before training, when the scores are those of late fusion."""
 
     @classmethod
     def get_sources(cls, recipe: Recipe) -> dict[str, Any]:
@@ -61,6 +55,11 @@ class SearchObjective(NextItemObjective):
     def build_setup(
         cls, recipe: Recipe, prepared: PreparedData, start: Start, rank: int
     ) -> TrainingSetup:
+        if start.trained is None:
+            raise SeqRecError(
+                f"{START_KEY}: objective search teaches a trained model to read requests; name the "
+                "run of one"
+            )
         config = get_config(recipe)
         data = build_requests(config, prepared, recipe.trainer.seed)
         stream = build_stream(recipe, prepared, start.tokens, rank)
@@ -86,26 +85,20 @@ class SearchObjective(NextItemObjective):
             stream.item_counts,
             prepared.num_items,
             prepare_model=partial(prepare_model, config=config, data=data),
+            finish_model=partial(load_content, content=data.content.whole),
             extra_metrics=build_request_metrics(prepared, data, start.tokens, recipe.trainer.seed),
             details={"requests": counts},
             notices=(f"{len(texts):,} synthesised requests, such as {examples}",),
         )
 
     def before(self) -> None:
-        """Judge the start without requests, to which the trained model is compared."""
-        if self.recipe.model.from_pretrained is None or not self.validation.num_queries:
-            return
-        self.module.model.eval()
-        self.before_training = query_metrics(self.module.ranker, self.validation, self.module.ks)
-        self.module.model.train()
+        """Judge the requests of validation by late fusion, which training starts from."""
+        if self.module.extra_metrics is not None:
+            self.late_fusion = self.module.extra_metrics(self.module.model)
 
     def after(self, folder: Path, fit: FitResult) -> RunOutcome:
         outcome = super().after(folder, fit)
-        if self.before_training is None:
-            return outcome
-        after = query_metrics(self.module.ranker, self.validation, self.module.ks)
-        compared = {key: compare(self.before_training[key], after[key]) for key in WITHOUT_REQUEST}
-        return outcome._replace(details={**outcome.details, "without_request": compared})
+        return outcome._replace(details={**outcome.details, "late_fusion": self.late_fusion})
 
     def measure(self, folder: Path) -> dict[str, Any]:
         return {}
@@ -117,59 +110,45 @@ def get_config(recipe: Recipe) -> SearchConfig:
     return recipe.objective
 
 
-def compare(
-    before: Float[np.ndarray, " Q"], after: Float[np.ndarray, " Q"]
-) -> dict[str, float | list[float]]:
-    """Return both means, and the paired 95 % interval of their difference over queries."""
-    interval = bootstrap_interval(after - before, seed=INTERVAL_SEED)
-    return {
-        "before": float(before.mean()),
-        "after": float(after.mean()),
-        "difference_interval": list(interval),
-    }
-
-
 def check_decoder(model: SeqRecForNextItem, name: str) -> None:
-    """Refuse a decoder that cannot read a request as a further token.
+    """Refuse a language model, whose texts are read by itself.
 
     Raises:
-        SeqRecError: the reason.
+        SeqRecError: it is one.
     """
-    decoder = model.backbone
-    if not isinstance(decoder, SeqRecDecoder):
+    if model.has_language_model:
         raise SeqRecError(
-            f"{name}: objective search trains a native decoder of one member; name such a model"
+            f"{name}: a language model, which reads requests itself (seqrec train mixed-sft); "
+            "objective search trains a query token for a native decoder"
         )
-    if decoder.config.relative_bias or not model.config.causal:
-        raise SeqRecError(
-            f"{name}: objective search needs model.causal true and model.relative_bias false: a "
-            "request stands outside the order of the items"
-        )
-    if decoder.config.time_bias is not None:
-        raise SeqRecError(f"{name}: reads times, which objective search does not")
 
 
 def prepare_model(model: SeqRecForNextItem, *, config: SearchConfig, data: RequestData) -> None:
-    """Give a model the query token, and its items content, as far as it has none.
+    """Give a model a query token, if it has none, and let nothing else learn.
 
     Raises:
         SeqRecError: its decoder reads no requests, or its query token has another encoder.
     """
     check_decoder(model, "model")
-    settings = data.encoder.describe(config.encoder)
+    settings = {**data.encoder.describe(config.encoder), "num_parts": data.content.num_parts}
     if model.config.query_token is None:
         model.add_query_token(settings)
-    elif model.config.query_token["fingerprint"] != settings["fingerprint"]:
+    elif model.config.query_token != settings:
         raise SeqRecError(
             f"objective.encoder {config.encoder}: the query token of {START_KEY} was trained with "
-            f"{model.config.query_token['encoder']}; name that"
+            f"{model.config.query_token['encoder']} on {model.config.query_token['num_parts']} "
+            "parts of content; name that encoder, and data with the same columns"
         )
-    if config.content and model.config.content is None:
-        if model.config.head != "tied" or data.item_vectors is None:
-            raise SeqRecError(
-                "objective.content: needs model.head tied and items with words; set it to false"
-            )
-        add_content(model, torch.from_numpy(data.item_vectors))
+    load_content(model, data.content.training)
+    assert model.query_token is not None
+    model.requires_grad_(False)
+    model.query_token.requires_grad_(True)
+
+
+def load_content(model: SeqRecForNextItem, content: Float[np.ndarray, "I C"]) -> None:
+    """Set what requests are compared with beside the items' vectors."""
+    assert model.query_token is not None
+    model.query_token.content.copy_(torch.from_numpy(content))
 
 
 def build_request_metrics(

@@ -21,8 +21,8 @@ class OnnxRecommender(Recommender):
     """Ranks as the recommender that it is made from, with states from a graph of its model.
 
     A small catalog is searched by a graph, too, unless lists are restricted. The item vectors and
-    the transition prior are the model's. Plans and likelihoods of event features are computed by
-    PyTorch.
+    the transition prior are the model's. Plans and likelihoods of event features, and histories
+    that a request in words follows, are computed by PyTorch.
     """
 
     def __init__(self, own: Recommender, session: Any) -> None:
@@ -80,9 +80,11 @@ class OnnxRecommender(Recommender):
         return TopK(*(torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True)))
 
     def _encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
+        if self.request is not None:
+            return super()._encode(histories)
         tokens = tokenize(self, histories)
         lengths = np.array([len(row) for row in tokens.input_ids])
-        states = np.empty((len(lengths), self.width), dtype=np.float32)
+        states = np.empty((len(lengths), self.model.config.state_width), dtype=np.float32)
         for rows in group_by_length(lengths, self.encoded_positions):
             with refuse_unreadable(f"{self.name}: the graph", "export again"):
                 inputs = pad(tokens, rows, self.tokens.pad_token_id)

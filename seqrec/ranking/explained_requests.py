@@ -26,7 +26,7 @@ def answer_explained(
         explainer: of the same model or baseline; its ranks count the soft words of the request.
     """
     request, answer = search.compile(text), search.answer(text, asked)
-    served = search.with_soft_words(request.text)
+    served, _ = search.read_soft_words(request)
     fused = Explainer(served, explainer.counted, explainer.wording, explainer.attributes)
     wishes = _Wishes(request, answer["recommendations"], served)
     return explain_rows(

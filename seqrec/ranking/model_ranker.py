@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
@@ -60,7 +61,6 @@ class ModelRanker(Ranker):
         self.num_items = model.config.num_items
         self.is_refit = bool(getattr(model.config, "refit", False))
         self.encoded_positions = ENCODED_POSITIONS
-        self.width: int = model.config.state_width
         self.request: Float[Tensor, "*B F"] | None = None
         """The vector of the request that follows every history, or of one for each; None: there is
         none."""
@@ -76,6 +76,12 @@ class ModelRanker(Ranker):
         asking.request = torch.from_numpy(vector).to(self.model.device) if vector.any() else None
         return asking
 
+    @property
+    def width(self) -> int:
+        """Width of the vectors of histories and items whose products are scores."""
+        token = self.model.query_token
+        return self.model.config.state_width + (0 if token is None else token.width_beside)
+
     def without_cold_items(self) -> Self:
         """Return a ranker of the same model that ranks only the items that occur in training."""
         learned = copy(self)
@@ -85,10 +91,21 @@ class ModelRanker(Ranker):
     def embed_histories(
         self, histories: Sequence[Int[np.ndarray, " T"]]
     ) -> Float[np.ndarray, "B D"]:
-        """Return the vectors of histories of items; their products with item vectors are scores."""
+        """Return the vectors of histories of items.
+
+        Their products with ``item_embeddings()`` are scores.
+        """
         size = self.batch_size
         batches = [self.encode(histories[i : i + size]) for i in range(0, len(histories), size)]
-        return torch.cat([torch.empty(0, self.width), *(b.cpu() for b in batches)]).numpy()
+        whole = [self.widen(states.cpu()) for states in batches]
+        return torch.cat([torch.empty(0, self.width), *whole]).numpy()
+
+    def widen(self, states: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+        """Return states whose products with ``item_embeddings()`` are scores.
+
+        States that no request follows are zero where an item's vector has what requests read.
+        """
+        return F.pad(states, (0, self.width - states.shape[1]))
 
     @property
     def scores_are_products(self) -> bool:
@@ -98,10 +115,16 @@ class ModelRanker(Ranker):
     @property
     def fingerprint(self) -> str:
         """The sha256 of the item vectors, which ties an index to this model."""
-        return hashlib.sha256(np.ascontiguousarray(self.item_vectors()).data).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.item_embeddings()).data).hexdigest()
 
     def item_vectors(self) -> Float[np.ndarray, "I D"]:
         return self._get_item_weight().detach().cpu().numpy()
+
+    def item_embeddings(self) -> Float[np.ndarray, "I E"]:
+        """Return the vector of every item, with its content for requests in words beside it."""
+        if self.model.query_token is None:
+            return self.item_vectors()
+        return self._get_request_weight().detach().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[Int[np.ndarray, " T"]]) -> Float[Tensor, "B D"]:
@@ -210,7 +233,7 @@ class ModelRanker(Ranker):
         """Return the model's scores after each history."""
         hidden, recent = self.encode(histories), self._recent_items(histories)
         num_items = self.model.config.num_items
-        weight = self._get_item_weight()
+        weight = self._get_scored_weight()
         scores = self.model.catalog_scores(hidden, recent, num_items=num_items, item_weight=weight)
         return torch.inference_mode()(lambda start, stop: scores.logits(slice(start, stop)))
 
@@ -219,12 +242,20 @@ class ModelRanker(Ranker):
         self, histories: Sequence[Int[np.ndarray, " T"]], items: Int[Tensor, "B C"]
     ) -> Float[Tensor, "B C"]:
         hidden, recent = self.encode(histories), self._recent_items(histories)
-        weight = self._get_item_weight()
+        weight = self._get_scored_weight()
         return score_given_items(self.model, hidden, recent, items.to(hidden.device), weight)
 
     def _get_item_weight(self) -> Float[Tensor, "I D"]:
         """Return the vector of every item."""
         return self.model.item_weight()
+
+    def _get_request_weight(self) -> Float[Tensor, "I E"]:
+        """Return the vector of every item for states of requests."""
+        return self.model.request_item_weight()
+
+    def _get_scored_weight(self) -> Float[Tensor, "I E"]:
+        """Return the vectors whose products with states of ``encode`` are scores."""
+        return self._get_item_weight() if self.request is None else self._get_request_weight()
 
     def _recent_items(
         self, histories: Sequence[Int[np.ndarray, " T"]]

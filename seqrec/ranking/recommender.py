@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -195,6 +195,11 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
             logger.warning(note)
         return given.histories
 
+    def with_request(self, vector: Float[np.ndarray, " F"]) -> Self:
+        if self.model.query_token is not None:
+            self._get_request_weight()  # kept here, so that it is computed once for all copies
+        return super().with_request(vector)
+
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return the model's scores; for empty histories without a request the item counts."""
         is_empty = torch.tensor([len(history) == 0 for history in histories])
@@ -253,12 +258,23 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
         with torch.no_grad():
             return super()._get_item_weight()
 
+    def _get_request_weight(self) -> Float[Tensor, "I E"]:
+        return self._request_weight
+
+    @cached_property
+    def _request_weight(self) -> Float[Tensor, "I E"]:
+        with torch.no_grad():
+            return super()._get_request_weight()
+
     @cached_property
     def _popularity(self) -> Float[Tensor, " I"]:
         """The number of training interactions of every item, as scores."""
         counts = self.items["num_interactions"].to_numpy().astype(np.float32)
         return torch.from_numpy(counts).to(self.model.device)
 
-    def item_embeddings(self) -> Float[np.ndarray, "I D"]:
-        """Return the vector of every item, in the order of ``item_ids``."""
-        return self.item_vectors()
+    def item_embeddings(self) -> Float[np.ndarray, "I E"]:
+        """Return the vector of every item, in the order of ``item_ids``.
+
+        A model that reads requests in words has the items' content beside their vectors.
+        """
+        return super().item_embeddings()

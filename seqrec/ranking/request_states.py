@@ -22,8 +22,10 @@ def encode_with_requests(
     histories: Sequence[Int[np.ndarray, " T"]],
     vectors: Float[Tensor, "B F"],
     num_positions: int,
-) -> Float[Tensor, "B D"]:
-    """Return the state of each request after its history; products with item vectors are scores.
+) -> Float[Tensor, "B E"]:
+    """Return the state of each request after its history.
+
+    Products with ``request_item_weight()`` are scores.
 
     Args:
         model: a model with a query token, which reads items only.
@@ -48,6 +50,7 @@ def encode_with_requests(
         placed = PlacedRequests(
             vectors[chosen].to(model.device), torch.arange(len(rows), device=model.device), last
         )
-        parts = [torch.from_numpy(part).to(model.device) for part in inputs]
-        states.append(states_with_requests(model, parts[0], parts[1], placed)[1])
+        input_ids, documents = (torch.from_numpy(part).to(model.device) for part in inputs)
+        hidden = model.hidden_states(input_ids, documents)
+        states.append(states_with_requests(model, hidden, documents, placed))
     return torch.cat(states)

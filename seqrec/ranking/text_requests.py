@@ -1,7 +1,8 @@
 """Answers to requests in words: what was understood, a list under it, and how it was widened."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,10 @@ from seqrec.ranking.list_options import DEFAULT_K, ListOptions
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Served
-from seqrec.ranking.text_fusion import WEIGHT, TextFusion
+from seqrec.ranking.text_fusion import TAG_SHARE, WEIGHT, Encode, TextFusion, average_vectors
 from seqrec.search.compile import compile_request
+from seqrec.search.doubt import CatalogWords
 from seqrec.search.reading import Condition, RequestReading, join_conditions
-
-Encode = Callable[[Sequence[str]], Float[np.ndarray, "N F"]]
-"""Returns a vector of length 1 per text, zeros for an empty one."""
 
 NOTHING = ListRequest([])
 
@@ -31,14 +30,19 @@ class TextSearch:
     served: Served
     encode: Encode
     item_texts: Sequence[str]
-    """Texts that the soft words of a request are compared with; a query token reads none."""
+    """Texts of the items, which the soft words of a request are compared with."""
+    item_tags: Sequence[Sequence[str]] = ()
+    """Tags of the items, which they are compared with, too; a query token knows them itself."""
     weight: float = WEIGHT
     has_query_token: bool = False
     """The ranker is a model that reads soft words itself; else they add the similarity of the texts
     to its scores."""
+    text_vectors: Float[np.ndarray, "I C"] | None = None
+    """The vectors of the items' texts; None: encoded at the first request with soft words. Without
+    columns no request is compared with texts."""
 
     def __post_init__(self) -> None:
-        self._vectors: Float[np.ndarray, "I F"] | None = None
+        self.words = CatalogWords(self.item_texts)
 
     def compile(
         self, text: str, previous: RequestReading | None = None, shown: Sequence[str] = ()
@@ -59,7 +63,8 @@ class TextSearch:
         Items that the request names follow the history. Conditions filter the catalog; soft words
         add to the scores. Where fewer than ``k`` items fulfil all conditions, those that do come
         first, and the list is filled without one condition after the other, the last one first;
-        what is excluded stays excluded.
+        what is excluded stays excluded. A request that has no good answer (``search/doubt.py``) is
+        answered by the history alone, and says so.
 
         Args:
             text: the request.
@@ -68,7 +73,8 @@ class TextSearch:
             shown: ids of the items that were answered to it.
         """
         request = self.compile(text, previous, shown)
-        served, wanted = self.with_soft_words(request.text), asked.k or DEFAULT_K
+        served, doubt = self.read_soft_words(request)
+        wanted = asked.k or DEFAULT_K
         whole = [*asked.history, *request.items]
         found: dict[str, Any] = {}
         listed: list[dict[str, Any]] = []
@@ -85,8 +91,10 @@ class TextSearch:
             if len(listed) >= wanted:
                 break
         fitting = sum("without" not in row for row in listed)
-        notes = [*found["notes"], *request.notes]
-        if fitting < min(wanted, len(listed)):
+        notes = [*found["notes"], *request.notes, *([doubt] if doubt else [])]
+        if not listed:
+            notes.append("no item is left: the request and the options exclude all of them")
+        elif fitting < min(wanted, len(listed)):
             number = f"only {fitting}" if fitting else "none"
             notes.append(f"{number} of the items fulfil {request.where}; others fulfil a part")
         return {
@@ -95,20 +103,51 @@ class TextSearch:
             "notes": [note for note in notes if not note.startswith("no item of the catalog")],
             "request": request.to_dict(),
             "understood": request.describe(),
+            "doubt": doubt,
             "recommendations": listed,
         }
 
-    def with_soft_words(self, text: str) -> Served:
-        """Return the system with scores for the words of a request that are no condition."""
-        if not text:
-            return self.served
+    def read_soft_words(self, request: RequestReading) -> tuple[Served, str | None]:
+        """Return the system with scores for the words that are no condition, and the doubt.
+
+        In doubt it is the system without them.
+        """
+        if not request.text:
+            return self.served, None
+        vector = self.encode([request.text])[0]
+        doubt = self.find_doubt(request, vector)
+        if doubt is not None:
+            return self.served, doubt
         if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
-            asking = self.served.ranker.with_request(self.encode([text])[0])
-            return self.served.with_ranker(asking)
-        if self._vectors is None:
-            self._vectors = self.encode(self.item_texts)
-        fusion = TextFusion(self.served.ranker, self._vectors, self.encode([text])[0], self.weight)
-        return replace(self.served, ranker=fusion, search=fusion.rank)
+            return self.served.with_ranker(self.served.ranker.with_request(vector)), None
+        fusion = TextFusion(self.served.ranker, self._fused_vectors, vector, self.weight)
+        return replace(self.served, ranker=fusion, search=fusion.rank), None
+
+    @cached_property
+    def _fused_vectors(self) -> Float[np.ndarray, "I F"]:
+        """The vectors whose products with a request's count in late fusion."""
+        texts = self.get_text_vectors()
+        if not any(self.item_tags):
+            return texts
+        return texts + TAG_SHARE * average_vectors(self.item_tags, self.encode)
+
+    def find_doubt(self, request: RequestReading, vector: Float[np.ndarray, " F"]) -> str | None:
+        """Return why a request has no good answer; None if it may have one.
+
+        Args:
+            request: the reading.
+            vector: of its soft words.
+        """
+        texts = self.get_text_vectors()
+        if not texts.shape[1]:
+            return None
+        return self.words.find_doubt(request, float((texts @ vector).max(initial=-1.0)))
+
+    def get_text_vectors(self) -> Float[np.ndarray, "I C"]:
+        """Return the vectors of the items' texts; no columns if requests are not compared."""
+        if self.text_vectors is None:
+            self.text_vectors = self.encode(self.item_texts)
+        return self.text_vectors
 
 
 def narrow_options(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seqrec.search.conversation import refine
-from seqrec.search.lexicon import Lexicon, Value
+from seqrec.search.lexicon import MOODS, Lexicon, Value
 from seqrec.search.numbers import NumberMatch, match_length, match_years, read_year
 from seqrec.search.reading import Condition, Operator, RequestReading
 from seqrec.search.words import (
@@ -235,6 +235,8 @@ class _State:
         for value in values[: None if self.is_negated else 1]:
             condition = Condition(value.column, "contains", value.text, self.is_negated, words)
             self.conditions.append(condition)
+        if num_words == 1 and not self.is_negated and self.keys[self.place] in MOODS:
+            self.soft.append(self.words[self.place])
         return num_words
 
     def _find_value(self, place: int) -> int:

@@ -43,6 +43,8 @@ ALIASES = {
     "scary movie": "horror",
 }
 """Other names of common genres; one counts where the catalog has the genre."""
+MOODS = {"funny": "comedy", "hilarious": "comedy", "scary": "horror"}
+"""Words that name a genre by its mood: they ask for the genre, and stay soft words beside it."""
 ARTICLE_LAST = re.compile(r"^(?P<name>.*), (?P<article>The|A|An|Le|La|Les|Il|El|Der|Die|Das|L')$")
 IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)\s*")
 
@@ -178,7 +180,7 @@ def _list_categories(column: str, texts: list[str]) -> dict[tuple[str, ...], Val
             continue
         for spelling in (key, (*key[:-1], find_singular(key[-1]))):
             found[spelling] = Value(column, text)
-    for alias, name in ALIASES.items():
+    for alias, name in (ALIASES | MOODS).items():
         meant = found.get(normalise_phrase(name))
         if meant is not None:
             found.setdefault(normalise_phrase(alias), meant)

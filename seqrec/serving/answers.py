@@ -65,6 +65,9 @@ class RecommendedList(BaseModel):
         None, description="The reading of the words, which is the next turn's previous."
     )
     understood: str | None = Field(None, description="The reading in one line.")
+    doubt: str | None = Field(
+        None, description="Why no item is a good answer to the words; null: one may be."
+    )
 
 
 class RecommendAnswer(BaseModel):

@@ -42,7 +42,7 @@ def check_index(subject: Subject, folder: Path | None) -> Measured:
     recommender = subject.recommender
     if recommender is None:
         raise DoesNotApply("the model ranks no catalog by item vectors")
-    vectors = recommender.item_vectors()
+    vectors = recommender.item_embeddings()
     if folder is None:
         index, note = build_index(vectors, "flat"), "a flat index, made here"
     else:
@@ -58,7 +58,7 @@ def check_index(subject: Subject, folder: Path | None) -> Measured:
         subject.fills,
         width=max(len(one["input_ids"]) for one in paths.serving),
     )
-    states = subject.end_states(rows).float().cpu()
+    states = recommender.widen(subject.end_states(rows).float().cpu())
     exact = top_k_by_product(
         states, torch.from_numpy(vectors), min(K, len(vectors)), tile_items=TILE_ITEMS
     )

@@ -18,6 +18,7 @@ from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import build_queries
 from seqrec.models.text_encoder import TextEncoder
+from seqrec.onnx.folder import open_onnx
 from seqrec.ranking.text_fusion import TextFusion
 from seqrec.search.requests.synthesis import is_held_out
 
@@ -29,7 +30,6 @@ QUICK = [
     "data.max_length=20",
     "data.batch_size=4",
     "trainer.warmup_steps=10",
-    "model.dropout=0.0",
     "trainer.learning_rate=0.005",
     "trainer.max_epochs=14",
     "trainer.patience=14",
@@ -82,7 +82,7 @@ def world(tmp_path_factory):
 def start(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("start") / "run"
     overrides = [one for one in QUICK if not one.startswith("objective")]
-    overrides += ["model.hidden_size=32", "trainer.max_epochs=8"]
+    overrides += ["model.hidden_size=32", "model.dropout=0.0", "trainer.max_epochs=8"]
     seqrec.train("sft", data=world, out=out, overrides=overrides)
     return out
 
@@ -123,15 +123,23 @@ def test_a_trained_request_comes_near_the_optimum_and_fusion_cannot(run, start, 
     queries = build_queries(PreparedData.open(world).histories(), "test", "last")
     pairs = zip(queries.histories, queries.targets, strict=True)
     best = np.mean([target[0] not in history for history, target in pairs])
-    assert best > 0.95 and ask(run, world, encoder) > best - 0.2
+    assert best > 0.95 and ask(run, world, encoder) > best - 0.04
     assert ask(start, world, encoder, weights=(0.0, 3.0, 10.0, 30.0)) < 0.45
 
 
-def test_histories_without_a_request_lose_nothing(run):
+def test_histories_without_a_request_are_answered_bit_for_bit_as_by_the_start(run, start):
+    histories = [["3-0", "4-1", "5-2"], ["1-1"], []]
+    lists = [seqrec.Recommender.from_pretrained(one).recommend(histories) for one in (run, start)]
+    assert lists[0] == lists[1]
+
+
+def test_the_metrics_compare_with_late_fusion(run):
     metrics = json.loads((run / "metrics.json").read_text())
-    found = metrics["details"]["without_request"]["recall@10"]
-    assert found["before"] > 0.9 and found["difference_interval"][1] > -0.03
-    assert metrics["validation"]["request_recall@10"] > 0.85
+    found, fusion = metrics["validation"], metrics["details"]["late_fusion"]
+    assert found["request_recall@10"] > 0.85
+    assert found["request_ndcg@10"] > fusion["request_ndcg@10"] + 0.1
+    mean = (found["request_ndcg@10"] + found.get("new_tag_ndcg@10", found["request_ndcg@10"])) / 2
+    assert found["search_ndcg@10"] == pytest.approx(mean)
     assert metrics["details"]["requests"]["training"] > 0
 
 
@@ -175,16 +183,9 @@ def test_another_encoder_than_the_trained_one_is_refused(run, encoder, tmp_path)
         seqrec.recommend(copied, text="glimmering")
 
 
-@pytest.mark.parametrize(
-    "override, message",
-    [
-        ("model.relative_bias=true", "model.relative_bias false"),
-        ("model.num_members=2", "a native decoder of one member"),
-    ],
-)
-def test_decoders_that_read_no_requests_are_refused(world, encoder, tmp_path, override, message):
-    overrides = [*QUICK, f"objective.encoder={encoder}", override]
-    with pytest.raises(SeqRecError, match=message):
+def test_training_without_a_trained_model_is_refused(world, encoder, tmp_path):
+    overrides = [*QUICK, f"objective.encoder={encoder}"]
+    with pytest.raises(SeqRecError, match="model.from_pretrained"):
         seqrec.train("search", data=world, out=tmp_path / "run", overrides=overrides)
 
 
@@ -198,3 +199,66 @@ def test_a_recommender_in_memory_answers_the_request_for_every_history(run):
     assert recommender.recommend(k=3, text="glimmering") == lists[1:]
     with pytest.raises(SeqRecError, match="a list of histories"):
         recommender.recommend({"u": ["3-0"]}, text="glimmering")
+
+
+@pytest.fixture(scope="module")
+def described(world, start, encoder, tmp_path_factory):
+    """A run whose token compares requests with titles and tags, after one epoch."""
+    out = tmp_path_factory.mktemp("described") / "run"
+    overrides = [one for one in QUICK if "content" not in one]
+    overrides += [f"objective.encoder={encoder}", f"model.from_pretrained={start}"]
+    seqrec.train("search", data=world, out=out, overrides=[*overrides, "trainer.max_epochs=1"])
+    return out
+
+
+def test_the_saved_token_knows_titles_and_tags(described, encoder):
+    recommender = seqrec.Recommender.from_pretrained(described)
+    read = TextEncoder.from_pretrained(encoder)
+    titles, tags = recommender.model.query_token.content.split(read.width, dim=1)
+    named = recommender.items["title"].to_list(), recommender.items["tags"].list.first().to_list()
+    for vectors, texts in zip((titles, tags), named, strict=True):
+        np.testing.assert_allclose(vectors, read.encode(texts), atol=1e-5)
+
+
+def test_an_extended_catalog_is_described_and_old_items_keep_their_scores(described, tmp_path):
+    new = pl.DataFrame({"item_id": ["new"], "title": ["Film 3"], "tags": [[TAGS[0]]]})
+    seqrec.extend(described, items=new, out=tmp_path / "model", rows="random")
+    old, grown = (
+        seqrec.Recommender.from_pretrained(one) for one in (described, tmp_path / "model")
+    )
+    np.testing.assert_array_equal(grown.item_embeddings()[:-1], old.item_embeddings())
+    content = grown.model.query_token.content
+    same = old.titles.index("Film 3")
+    torch.testing.assert_close(content[-1], content[same], rtol=1e-4, atol=1e-5)
+    assert not grown.model.query_token.rows[-1].any()
+
+
+def test_another_encoder_extends_no_catalog(described, tmp_path):
+    copied = shutil.copytree(described, tmp_path / "run")
+    config = json.loads((copied / "model" / "config.json").read_text())
+    config["query_token"]["fingerprint"] = "0" * 64
+    (copied / "model" / "config.json").write_text(json.dumps(config))
+    new = pl.DataFrame({"item_id": ["new"], "title": ["Film 3"], "tags": [[TAGS[0]]]})
+    with pytest.raises(SeqRecError, match="not the text encoder that the model's query token"):
+        seqrec.extend(copied, items=new, out=tmp_path / "model", rows="random")
+
+
+def test_a_long_conversation_after_a_request_is_answered(described):
+    """Very long and empty requests are read as far as they go."""
+    for text in ("red " * 5_000, "", " ", "?!"):
+        answer = seqrec.recommend(described, history=["3-0"], text=text, k=3)
+        assert len(answer["recommendations"]) == 3
+
+
+def test_verify_compares_the_exported_index_of_a_token(described, tmp_path):
+    seqrec.export(described, to="faiss-flat", out=tmp_path / "index")
+    found = seqrec.verify(described, index=tmp_path / "index" / "items" / "flat", histories=20)
+    assert found["passed"], found
+
+
+def test_a_graph_for_histories_leaves_requests_to_the_model(described, tmp_path):
+    seqrec.export(described, to="onnx", out=tmp_path / "onnx")
+    systems = seqrec.Recommender.from_pretrained(described), open_onnx(tmp_path / "onnx")
+    for text in (None, f"something {TAGS[1]}"):
+        lists = [one.recommend([["3-0", "4-1"]], 5, text=text)[0] for one in systems]
+        assert [item for item, _ in lists[0]] == [item for item, _ in lists[1]]

@@ -1,28 +1,37 @@
-"""The query token: requests in packed rows equal requests alone, and change nothing else."""
+"""The query token: requests in packed rows equal requests alone, and lists without one stay."""
 
 import numpy as np
 import pytest
 import torch
 
 from seqrec.models import SeqRecForNextItem
-from seqrec.models.content import add_content
+from seqrec.models.query_token import WEIGHTS
 from seqrec.models.request_states import PlacedRequests, states_with_requests
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.request_states import encode_with_requests
 from seqrec.tokens.tokenizer import ItemTokens, build_tokenizer
 from tests.conftest import small_config
 
-SETTINGS = {"encoder": "none", "fingerprint": "0", "pooling": {}, "width": 6}
+SETTINGS = {"encoder": "none", "fingerprint": "0", "pooling": {}, "width": 6, "num_parts": 2}
 ITEM_IDS = [f"t{item}" for item in range(100)]
 TOKENS = ItemTokens.of(build_tokenizer(ITEM_IDS), ITEM_IDS)
 HISTORIES = [np.array([3, 1, 4, 1, 5]), np.array([9, 2]), np.array([6]), np.array([5, 3, 5])]
 
 
 @pytest.fixture(params=["sasrec", "llama", "hstu"])
-def model(request):
-    model = SeqRecForNextItem(small_config(request.param))
-    model.add_query_token(SETTINGS)
-    return model.eval()
+def start(request):
+    """A model that reads no requests."""
+    return SeqRecForNextItem(small_config(request.param)).eval()
+
+
+@pytest.fixture
+def model(start):
+    """A model with a query token that has learned something."""
+    start.add_query_token(SETTINGS)
+    start.query_token.content.copy_(torch.randn(100, 12))
+    for parameter in start.query_token.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return start.eval()
 
 
 def encode(model, histories, vectors):
@@ -46,12 +55,21 @@ def test_requests_in_packed_rows_have_the_states_of_requests_alone(model):
     vectors = torch.randn(5, 6)
     input_ids, documents = pack()
     placed = PlacedRequests(vectors, torch.tensor([0, 0, 0, 1, 1]), torch.tensor([4, 6, 2, 3, -1]))
-    hidden, states = states_with_requests(model, input_ids, documents, placed)
+    plain = model.hidden_states(input_ids, documents)
+    states = states_with_requests(model, plain, documents, placed)
     prefixes = [HISTORIES[0], HISTORIES[1], HISTORIES[0][:3], HISTORIES[3], np.array([], int)]
     torch.testing.assert_close(states, encode(model, prefixes, vectors), rtol=1e-4, atol=1e-5)
-    plain = model.hidden_states(input_ids, documents)
-    is_item = documents > 0
-    torch.testing.assert_close(hidden[is_item], plain[is_item], rtol=1e-4, atol=1e-5)
+
+
+def test_a_request_reads_no_other_history(model):
+    input_ids, documents = pack()
+    placed = PlacedRequests(torch.randn(1, 6), torch.tensor([0]), torch.tensor([6]))
+    changed = input_ids.where(documents != 1, 7)
+    states = (
+        states_with_requests(model, model.hidden_states(ids, documents), documents, placed)
+        for ids in (input_ids, changed)
+    )
+    torch.testing.assert_close(*states)
 
 
 def test_a_request_alone_equals_one_among_others_and_differs_from_none(model):
@@ -61,7 +79,7 @@ def test_a_request_alone_equals_one_among_others_and_differs_from_none(model):
         alone = encode(model, [history], vectors[number : number + 1])
         torch.testing.assert_close(alone[0], together[number], rtol=1e-4, atol=1e-5)
     plain = ModelRanker("plain", model, TOKENS).encode(HISTORIES)
-    assert (plain - together).abs().max() > 1e-2
+    assert (plain - together[:, : plain.shape[1]]).abs().max() > 1e-2
 
 
 def test_a_whole_history_is_read_beside_a_request(model):
@@ -93,16 +111,33 @@ def test_lists_for_requests_of_their_own_equal_lists_for_one(model):
         assert torch.equal(ranked.items[number], alone.items[0])
 
 
-@pytest.mark.parametrize("has_content", [False, True])
-def test_parts_of_search_leave_histories_without_a_request_bit_identical(has_content):
-    model = SeqRecForNextItem(small_config("sasrec")).eval()
-    ranker = ModelRanker("plain", model, TOKENS)
+def test_histories_without_a_request_stay_bit_identical(start):
+    ranker = ModelRanker("plain", start, TOKENS)
     before = ranker.score_tiles(HISTORIES)(0, 100)
-    model.add_query_token(SETTINGS)
-    if has_content:
-        add_content(model, torch.randn(100, 6))
+    start.add_query_token(SETTINGS)
+    for parameter in start.query_token.parameters():
+        torch.nn.init.normal_(parameter)
     assert torch.equal(ranker.score_tiles(HISTORIES)(0, 100), before)
-    assert model.num_learned == 100
+
+
+def test_before_training_the_scores_are_those_of_late_fusion(start):
+    start.add_query_token(SETTINGS)
+    start.query_token.content.copy_(torch.randn(100, 12))
+    texts, tags = start.query_token.content.split(6, dim=1)
+    ranker, vector = ModelRanker("plain", start, TOKENS), torch.randn(6)
+    asked = ranker.with_request(vector.numpy()).score_tiles(HISTORIES)(0, 100)
+    wanted = ranker.score_tiles(HISTORIES)(0, 100)
+    wanted = wanted + WEIGHTS[0] * texts @ vector + WEIGHTS[1] * tags @ vector
+    torch.testing.assert_close(asked, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_products_of_vectors_are_the_scores_with_and_without_a_request(model):
+    ranker = ModelRanker("plain", model, TOKENS)
+    for one in (ranker, ranker.with_request(np.ones(6, np.float32))):
+        vectors, items = one.embed_histories(HISTORIES), one.item_embeddings()
+        assert vectors.shape[1] == items.shape[1] == one.width
+        scores = one.score_tiles(HISTORIES)(0, 100)
+        np.testing.assert_allclose(vectors @ items.T, scores, rtol=1e-4, atol=1e-4)
 
 
 def test_a_saved_model_reads_requests_as_before(model, tmp_path):

@@ -114,7 +114,11 @@ def test_relative_wishes_compare_with_what_is_named_or_shown(lexicon):
 
 def test_soft_words_stay_and_words_without_a_wish_go(lexicon):
     reading = read("I want something light and funny for a Tuesday evening, please", lexicon)
-    assert reading.text == "light and funny for a Tuesday" and reading.where is None
+    assert reading.text == "light and funny for a Tuesday"
+    assert reading.where == "genres contains 'Comedy'"
+    assert read("a light film for a Tuesday", lexicon).where is None
+    assert read("not funny", lexicon).where == "NOT (genres contains 'Comedy')"
+    assert not read("not funny", lexicon).text
     assert read("please recommend some movies", lexicon).describe() == "no wish"
     assert read("a documentary, not boring", lexicon).notes == ("not understood: not boring",)
 

@@ -64,6 +64,11 @@ def read_facts(items: pl.DataFrame) -> list[Facts]:
     return found
 
 
+def list_tags(items: pl.DataFrame) -> list[list[str]]:
+    """Return the tags and keywords of every item."""
+    return _read_columns(items, TAG_COLUMNS)
+
+
 def _read_columns(
     items: pl.DataFrame, names: Sequence[str], separator: str | None = "|"
 ) -> list[list[str]]:

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqrec.evaluation.metrics import ndcg, recall
 from seqrec.evaluation.protocol import Queries, find_hits
 from seqrec.losses.catalog import catalog_cross_entropy
-from seqrec.losses.softmax import CatalogScores
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.models.request_states import NO_HISTORY, PlacedRequests, states_with_requests
 from seqrec.ranking.model_ranker import ModelRanker
@@ -21,12 +20,23 @@ from seqrec.training.tensors import PackedTensors
 LIST_LENGTH = 10
 
 
-class RequestVectors(NamedTuple):
-    """Requests that describe items, as vectors."""
+class RequestVectors:
+    """Requests that describe items, as vectors on the device of the batches."""
 
-    vectors: Float[Tensor, "N F"]
-    of_item: Int[Tensor, "I R"]
-    """Rows of ``vectors`` for every item; -1 where it has fewer requests."""
+    def __init__(self, vectors: Float[Tensor, "N F"], of_item: Int[Tensor, "I R"]) -> None:
+        """Store the requests.
+
+        Args:
+            vectors: of all requests.
+            of_item: rows of ``vectors`` for every item; -1 where it has fewer requests.
+        """
+        self.vectors = vectors
+        self.of_item = of_item
+
+    def move_to(self, device: torch.device) -> None:
+        """Move the vectors to a device, where they stay."""
+        if self.vectors.device != device:
+            self.vectors, self.of_item = self.vectors.to(device), self.of_item.to(device)
 
     def draw(self, items: Int[Tensor, " M"]) -> Float[Tensor, "M F"]:
         """Return the vector of a request of each item, drawn from torch's generator.
@@ -34,13 +44,13 @@ class RequestVectors(NamedTuple):
         Args:
             items: each has a request.
         """
-        rows = self.of_item.to(items.device)[items]
+        rows = self.of_item[items]
         drawn = torch.rand(len(items), device=items.device) * (rows >= 0).sum(dim=1)
-        return self.vectors.to(items.device)[rows.gather(1, drawn.long()[:, None]).squeeze(1)]
+        return self.vectors[rows.gather(1, drawn.long()[:, None]).squeeze(1)]
 
-    def has_some(self, items: Int[Tensor, " M"]) -> Tensor:
+    def has_some(self, items: Int[Tensor, " M"]) -> Bool[Tensor, " M"]:
         """Return whether each item has a request."""
-        return self.of_item.to(items.device)[items, 0] >= 0
+        return self.of_item[items, 0] >= 0
 
 
 class PlacedTargets(NamedTuple):
@@ -62,10 +72,9 @@ def search_loss(
     alone_share: float,
     chunk_size: int | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean of two losses in nats: of next items without a request, and with one.
+    """The mean cross-entropy in nats of next items after a history and a request for them.
 
-    Every position is learned without a request, and a random share of them once more with a
-    request that describes its next item.
+    Only the query token learns: the states of histories are those of the start, without dropout.
 
     Args:
         model: the trained model, with a query token.
@@ -75,25 +84,30 @@ def search_loss(
         alone_share: share of these requests that read no history.
         chunk_size: positions scored at once.
     """
+    assert model.query_token is not None
+    requests.move_to(batch.input_ids.device)
     targets = TargetPositions.of(batch)
     asked = place_requests(batch, targets, requests, request_share, alone_share)
-    hidden, states = states_with_requests(model, batch.input_ids, batch.documents, asked.placed)
-    weight = model.item_weight()
-    recent = model.recent_items(batch.input_ids, batch.documents)
-    of_requests = None
-    if recent is not None:
-        recent = recent.flatten(0, 1)
-        is_alone = asked.placed.columns == NO_HISTORY
-        of_requests = recent[asked.positions].masked_fill(is_alone[:, None], -1)
-        recent = recent[targets.positions]
-    plain = model.catalog_scores(
-        hidden.flatten(0, 1)[targets.positions], recent, labels=targets.labels, item_weight=weight
+    model.backbone.eval()
+    weight = model.request_item_weight()
+    with torch.no_grad():
+        hidden = model.hidden_states(batch.input_ids, batch.documents)
+        recent = model.recent_items(batch.input_ids, batch.documents)
+        if recent is not None:
+            is_alone = asked.placed.columns == NO_HISTORY
+            recent = recent.flatten(0, 1)[asked.positions].masked_fill(is_alone[:, None], -1)
+    if not len(asked.labels):  # a loss of nothing, with a gradient for every device
+        return torch.stack([part.sum() for part in model.query_token.parameters()]).sum() * 0
+    states = states_with_requests(model, hidden, batch.documents, asked.placed)
+    scores = model.catalog_scores(states, recent, labels=asked.labels, item_weight=weight)
+    return catalog_cross_entropy(
+        scores.hidden,
+        scores.item_weight,
+        asked.labels,
+        label_weight=asked.weight,
+        logit_bias=scores.logit_bias,
+        chunk_size=chunk_size,
     )
-    asking = model.catalog_scores(states, of_requests, labels=asked.labels, item_weight=weight)
-    loss = _cross_entropy(plain, targets.labels, targets.weight, batch.total_weight, chunk_size)
-    if not len(asked.labels):
-        return loss
-    return (loss + _cross_entropy(asking, asked.labels, asked.weight, None, chunk_size)) / 2
 
 
 def place_requests(
@@ -116,24 +130,6 @@ def place_requests(
     return PlacedTargets(placed, positions, labels, targets.weight[chosen])
 
 
-def _cross_entropy(
-    scores: CatalogScores,
-    labels: Int[Tensor, " N"],
-    label_weight: Float[Tensor, " N"],
-    total_weight: float | None,
-    chunk_size: int | None,
-) -> Float[Tensor, ""]:
-    return catalog_cross_entropy(
-        scores.hidden,
-        scores.item_weight,
-        labels,
-        label_weight=label_weight,
-        total_weight=total_weight,
-        logit_bias=scores.logit_bias,
-        chunk_size=chunk_size,
-    )
-
-
 class AskedQueries(NamedTuple):
     """Queries of validation, each with a request for its target."""
 
@@ -142,7 +138,7 @@ class AskedQueries(NamedTuple):
 
 
 class RequestMetrics:
-    """Recall and NDCG of targets that synthesised requests describe, by the name of the part."""
+    """Recall and NDCG of targets that synthesised requests describe, by part and their mean."""
 
     def __init__(
         self,
@@ -159,7 +155,7 @@ class RequestMetrics:
         self.ranker = ranker
 
     def __call__(self, model: SeqRecForNextItem) -> dict[str, float]:
-        """Return ``NAME_recall@10`` and ``NAME_ndcg@10`` of every part that has queries."""
+        """Return ``NAME_recall@10`` and ``NAME_ndcg@10`` of parts, and of ``search``: the mean."""
         is_training = model.training
         model.eval()
         metrics = {}
@@ -172,4 +168,8 @@ class RequestMetrics:
                 values = metric(hits, num_targets, LIST_LENGTH)
                 metrics[f"{name}_{metric.__name__}@{LIST_LENGTH}"] = float(values.mean())
         model.train(is_training)
+        for metric in (recall, ndcg):
+            key = f"{metric.__name__}@{LIST_LENGTH}"
+            found = [metrics[f"{name}_{key}"] for name in self.parts]
+            metrics[f"search_{key}"] = sum(found) / len(found)
         return metrics
