@@ -35,9 +35,15 @@ class Asked:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def first(self, number: int | None) -> "Asked":
+        """Return the first requests; all of them for None."""
+        return self._select(np.arange(len(self))[:number])
+
     def draw(self, number: int | None) -> "Asked":
         """Return so many of the requests, drawn with a seed; all of them for None."""
-        rows = np.random.default_rng(0).permutation(len(self))[:number]
+        return self._select(np.random.default_rng(0).permutation(len(self))[:number])
+
+    def _select(self, rows: np.ndarray) -> "Asked":
         return Asked(
             self.groups[rows],
             [self.histories[row] for row in rows],

@@ -41,7 +41,7 @@ def measure_conditions(systems: Systems, words: Path, limit: int | None) -> Iter
         masks[text] = torch.from_numpy(table.select_where(reading.where))
     asked = _ask(prepared, texts).draw(limit)
     allowed = torch.stack([masks[text] for text in asked.texts])
-    scores = score_history(systems.start, asked.histories)
+    scores = score_history(systems.start, asked)
     found = {
         START: (judge(scores, asked), ""),
         "recommend --text": (judge(scores, asked, allowed=allowed), ""),
@@ -65,9 +65,7 @@ def measure_plain(systems: Systems, words: Path, limit: int | None) -> Iterator[
     """Yield metrics of the next item without a request, and the share of equal scores."""
     texts = [""] * len(build_queries(systems.prepared.histories(), "test", "last").users)
     asked = _ask(systems.prepared, texts).draw(limit)
-    before, after = (
-        score_history(model, asked.histories) for model in (systems.start, systems.run)
-    )
+    before, after = (score_history(model, asked) for model in (systems.start, systems.run))
     found = {
         START: (judge(before, asked), ""),
         "query token": (judge(after, asked), ""),

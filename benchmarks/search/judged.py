@@ -1,6 +1,7 @@
 """Metrics of requests, their intervals by user or conversation, and weights chosen elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ SEED = 0
 TESTED = ("query token", "recommend --text", "query token + BM25")
 """Systems of seqrec, which the targets are for."""
 Metrics = dict[str, np.ndarray]
-Weights = tuple[float, ...]
+Weights = TypeVar("Weights", bound=float | tuple[float, ...])
 
 
 def judge(scores: Tensor, asked: Asked, *, allowed: Tensor | None = None) -> Metrics:
@@ -53,7 +54,15 @@ def judge(scores: Tensor, asked: Asked, *, allowed: Tensor | None = None) -> Met
     return found
 
 
-def summarise(values: np.ndarray, asked: Asked) -> str:
+def summarise(metrics: Metrics, asked: Asked) -> dict[str, str]:
+    """Return means with 95 % intervals by user or conversation."""
+    return {
+        name: f"{values.mean():.3f} {find_interval(values, asked)}"
+        for name, values in metrics.items()
+    }
+
+
+def find_interval(values: np.ndarray, asked: Asked) -> str:
     """Return the 95 % interval of a mean by user or conversation."""
     ((low, high),) = bootstrap_intervals(
         values[:, None], users=asked.groups, num_draws=2_000, seed=SEED
@@ -121,7 +130,7 @@ def report(
     """
     for metric in metrics:
         for system, (values, weights) in found.items():
-            note = summarise(values[metric], asked)
+            note = find_interval(values[metric], asked)
             if weights:
                 note += f"; weights {weights}"
             if system != baseline:

@@ -41,7 +41,7 @@ def list_targets(name: str) -> dict[str, Target]:
 
 def build_scores(systems: Systems, asked: Asked) -> dict[str, tuple[Score, Sequence[Weights]]]:
     """Return the scores of every system by weights, and the weights to choose from."""
-    history = score_history(systems.start, asked.histories)
+    history = score_history(systems.start, asked)
     texts, vectors = systems.score_texts(asked), systems.encode(asked.texts)
     token = score_request(systems.run, asked.histories, vectors)
     content = systems.run.model.query_token.content

@@ -89,7 +89,7 @@ class Systems:
 
 
 @torch.inference_mode()
-def score_history(recommender: Recommender, histories: Sequence[np.ndarray]) -> Tensor:
+def score_histories(recommender: Recommender, histories: Sequence[np.ndarray]) -> Tensor:
     """Return the scores after histories alone; after an empty one the logarithm of counts."""
     parts = []
     for start in range(0, len(histories), BATCH):
@@ -98,6 +98,11 @@ def score_history(recommender: Recommender, histories: Sequence[np.ndarray]) -> 
         is_empty = torch.tensor([[not len(one)] for one in part])
         parts.append(torch.where(is_empty, scores.clamp_min(0).log1p(), scores))
     return torch.cat(parts)
+
+
+def score_history(recommender: Recommender, asked: Asked) -> Tensor:
+    """Return the scores after the histories of requests alone; see ``score_histories``."""
+    return score_histories(recommender, asked.histories)
 
 
 @torch.inference_mode()
@@ -128,7 +133,7 @@ def score_readings(systems: Systems, asked: Asked) -> Tensor:
     ]
     vectors = systems.encode([reading.text for reading in readings])
     scores = score_request(systems.run, histories, vectors)
-    plain = score_history(systems.run, histories)
+    plain = score_histories(systems.run, histories)
     is_soft = torch.tensor([[bool(reading.text)] for reading in readings])
     scores = torch.where(is_soft, scores, plain)
     masks: dict[str, Tensor] = {}
