@@ -42,7 +42,7 @@ from seqrec.ranking.served import Reading
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.language"
-NUM_CHATS, NUM_REQUESTS = 2400, 300
+NUM_CHATS, NUM_REQUESTS = 2400, 200
 METRICS = ("recall@10", "recall@50", "mrr")
 SETTINGS = (
     "data.histories_share=0.3",
@@ -81,9 +81,8 @@ def measure(quick: bool) -> Iterator[Row]:
     file.write_text("".join(json.dumps(chat) + "\n" for chat in chats), encoding="utf-8")
     run = folder / "mixed"
     seconds = train(file, data, native, run)
-    people = conversations.ask_people(prepared).first(num_requests if quick else None)
     asked = {
-        "turns of conversations": people,
+        "turns of conversations": conversations.ask_people(prepared).first(num_requests),
         "synthesised requests": conversations.ask_synthesised(
             prepared, catalog, num_requests, SEED
         ),
