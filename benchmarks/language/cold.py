@@ -138,7 +138,7 @@ def score_all(models: Mapping[str, Path], first: Recommender, asked: Asked) -> d
     texts = item_texts(first.items, COLUMNS, "--items")
     vectors = encode_cached(TextEncoder.from_pretrained(ENCODER), texts)
     nearest = NearestText(vectors).score_tiles(asked.histories)(0, first.num_items)
-    counts = torch.from_numpy(first.items["num_interactions"].to_numpy()).float()
+    counts = torch.tensor(first.items["num_interactions"].to_list()).float()
     found = {"nearest-text": nearest, "popularity": counts.expand(len(asked), -1)}
     states: Tensor | None = None
     for system, folder in models.items():

@@ -170,7 +170,7 @@ def compare_texts(asked: Asked, catalog: conversations.Catalog) -> Tensor:
 
 def count_items(model: Recommender, asked: Asked) -> Tensor:
     """Return the interactions of every item in training, for each request."""
-    counts = torch.from_numpy(model.items["num_interactions"].to_numpy()).float()
+    counts = torch.tensor(model.items["num_interactions"].to_list()).float()
     return counts.expand(len(asked), -1)
 
 
