@@ -41,6 +41,8 @@ from seqrec.ranking.recommender import Recommender
 NAME = Path(__file__).stem
 MODULE = "benchmarks.language"
 METRICS = ("recall@50", "recall@10", "mrr")
+NUM_ASKED = 300
+"""Histories that are judged, drawn with a seed."""
 COLUMNS = ["title", "genres"]
 CONTENT = System(
     "native, content of titles and genres, one pass",
@@ -124,7 +126,13 @@ def ask_for(new: pl.DataFrame, data: Path, item_ids: list[str]) -> Asked:
                 groups.append(user)
                 histories.append(numbers[before])
                 targets.append(numbers[watched[place : place + 1]])
-    return Asked(np.array(groups), histories, [""] * len(groups), targets)
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(groups))[:NUM_ASKED]).tolist()
+    return Asked(
+        np.array([groups[one] for one in chosen]),
+        [histories[one] for one in chosen],
+        [""] * len(chosen),
+        [targets[one] for one in chosen],
+    )
 
 
 def score_all(models: Mapping[str, Path], first: Recommender, asked: Asked) -> dict[str, Tensor]:
