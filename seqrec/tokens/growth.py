@@ -113,5 +113,10 @@ def encode_plain_text(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) 
     """
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        verbose=False,  # a text may be longer than the histories that the model reads
+    )
     return [list(tokens) for tokens in encoded["input_ids"]]
