@@ -20,6 +20,7 @@ from benchmarks.preference import later
 from benchmarks.preference.later import RECALL, Judged, by_seed, mean_of, verdicts
 from benchmarks.quality import __main__ as quality
 from benchmarks.reinforcement import __main__ as reinforcement
+from benchmarks.search import __main__ as search
 from benchmarks.serving import __main__ as serving
 from benchmarks.stores import __main__ as stores
 from seqrec.config.load import load_recipe
@@ -38,7 +39,7 @@ def test_every_recipe_of_the_benchmarks_is_one(file):
 
 def test_every_measurement_has_a_title_on_the_page():
     names = {*quality.NAMES, *preference.NAMES, *distillation.NAMES, *TABLES, "wanted"}
-    names |= {*language.NAMES, *serving.NAMES, *stores.NAMES}
+    names |= {*language.NAMES, *serving.NAMES, *stores.NAMES, *search.NAMES}
     names |= {*reinforcement.NAMES, *engine.NAMES, *peers.MEASUREMENTS}
     assert names == {*TITLES}
 
