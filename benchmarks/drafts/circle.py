@@ -58,7 +58,7 @@ TRAINING = {
 
 
 class Circle(NamedTuple):
-    """What the stages have in common."""
+    """Parts that the stages have in common."""
 
     folder: Path
     table: ItemTable

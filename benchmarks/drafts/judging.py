@@ -52,7 +52,7 @@ class Finder:
 
 
 class Judged(NamedTuple):
-    """What one source's summaries are worth, a value a title."""
+    """Values of the summaries of one source, one a title."""
 
     accepted: np.ndarray
     new: np.ndarray

@@ -63,12 +63,12 @@ DRAWS = (1, 2)
 
 
 class Stage(NamedTuple):
-    """What the stages have in common."""
+    """Parts that the stages have in common."""
 
     folder: Path
     explainer: Explainer
     plots: list[str]
-    """Of the whole catalog."""
+    """A plot of every item of the catalog."""
     parts: dict[str, list[SentenceFacts]]
     swapped: list[SentenceFacts]
     """The facts of the judged part, with the plot of another title."""

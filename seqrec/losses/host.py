@@ -1,4 +1,4 @@
-"""What the host may look at without a wait for a device."""
+"""Values that the host may look at without a wait for a device."""
 
 from jaxtyping import Shaped
 from torch import Tensor

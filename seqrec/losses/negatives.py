@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from seqrec.losses import host
 from seqrec.losses.catalog import IGNORE_INDEX
 
 Distribution = Literal["uniform", "popularity", "in_batch", "mixed"]
@@ -112,3 +113,34 @@ class NegativeSampler:
         if self.item_counts.device != device:
             self.item_counts = self.item_counts.to(device)
             self.cumulative = None if self.cumulative is None else self.cumulative.to(device)
+
+
+class LabelHits:
+    """Excludes the negatives that equal their row's label.
+
+    On a CPU they are looked up. A GPU compares all, as its host would wait for their number.
+    """
+
+    def __init__(self, labels: Int[Tensor, " N"], items: Int[Tensor, " S"]) -> None:
+        self.labels = labels
+        self.items = items
+        self.is_on_host = host.is_on_host(labels)
+        if self.is_on_host:
+            self.sorted_items, self.order = items.sort()
+
+    def exclude_from(self, scores: Float[Tensor, "C S"], rows: slice) -> None:
+        """Set the scores of hits to minus infinity, in place."""
+        if self.is_on_host:
+            scores[self._find(rows)] = -torch.inf
+        else:
+            scores.masked_fill_(self.labels[rows, None] == self.items, -torch.inf)
+
+    def _find(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
+        """Return the row, counted from the first of ``rows``, and the negative of each hit."""
+        labels = self.labels[rows]
+        first = torch.searchsorted(self.sorted_items, labels)
+        num_hits = torch.searchsorted(self.sorted_items, labels, right=True) - first
+        row = torch.repeat_interleave(num_hits)
+        hits_before = num_hits.cumsum(0) - num_hits
+        nth = torch.arange(len(row), device=row.device) - hits_before[row]
+        return row, self.order[first[row] + nth]

@@ -13,10 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.losses import host
 from seqrec.losses.catalog import counted_rows
 from seqrec.losses.chunks import chunk_rows
-from seqrec.losses.negatives import Negatives
+from seqrec.losses.negatives import LabelHits, Negatives
 
 
 def sampled_softmax(
@@ -220,7 +219,7 @@ class _SampledLoss(torch.autograd.Function):
         with torch.autocast(device, enabled=False):  # it would lower the precision of sums on a GPU
             loss, gradients = _loss_and_gradients(
                 *inputs,
-                _Hits(labels, items),
+                LabelHits(labels, items),
                 importance,
                 share,
                 compute_terms,
@@ -240,42 +239,11 @@ class _SampledLoss(torch.autograd.Function):
         return (*inputs, None, None, None, None, None)
 
 
-class _Hits:
-    """Excludes the negatives that equal their row's label.
-
-    On a CPU they are looked up. A GPU compares all, as its host would wait for their number.
-    """
-
-    def __init__(self, labels: Int[Tensor, " N"], items: Int[Tensor, " S"]) -> None:
-        self.labels = labels
-        self.items = items
-        self.is_on_host = host.is_on_host(labels)
-        if self.is_on_host:
-            self.sorted_items, self.order = items.sort()
-
-    def exclude_from(self, scores: Float[Tensor, "C S"], rows: slice) -> None:
-        """Set the scores of hits to minus infinity, in place."""
-        if self.is_on_host:
-            scores[self._find(rows)] = -torch.inf
-        else:
-            scores.masked_fill_(self.labels[rows, None] == self.items, -torch.inf)
-
-    def _find(self, rows: slice) -> tuple[Int[Tensor, " H"], Int[Tensor, " H"]]:
-        """Return the row, counted from the first of ``rows``, and the negative of each hit."""
-        labels = self.labels[rows]
-        first = torch.searchsorted(self.sorted_items, labels)
-        num_hits = torch.searchsorted(self.sorted_items, labels, right=True) - first
-        row = torch.repeat_interleave(num_hits)
-        hits_before = num_hits.cumsum(0) - num_hits
-        nth = torch.arange(len(row), device=row.device) - hits_before[row]
-        return row, self.order[first[row] + nth]
-
-
 def _loss_and_gradients(
     hidden: Float[Tensor, "N D"],
     positive: Float[Tensor, "N D"],
     negative: Float[Tensor, "S D"],
-    hits: _Hits,
+    hits: LabelHits,
     importance: Float[Tensor, " S"],
     share: Float[Tensor, " N"],
     compute_terms: _ComputeTerms,

@@ -89,12 +89,8 @@ class HistoryEncoder(PreTrainedModel):
         """
         config = self.config
         config.query_token = settings
-        self.query_token = QueryToken(
-            settings["width"],
-            config.state_width,
-            config.num_items,
-            settings["num_parts"],
-        )
+        width, num_parts = settings["width"], settings["num_parts"]
+        self.query_token = QueryToken(width, config.state_width, config.num_items, num_parts)
 
     def _add_head(self) -> None:
         config = self.config
