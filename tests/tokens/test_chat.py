@@ -160,11 +160,12 @@ def test_pairs_share_their_prompt_and_learn_both_answers():
     tokenizer = build_byte_tokenizer()
     encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
     pair = encoder.encode_pair({"prompt": "1 + 1 =", "chosen": " 2", "rejected": " 3"}, "line 1")
-    parts = [tokenizer.decode(part) for part in pair]
+    parts = [tokenizer.decode(part) for part in (pair.prompt, pair.chosen, pair.rejected)]
     assert parts == ["1 + 1 =", " 2<|im_end|>", " 3<|im_end|>"]
+    assert pair.weight == 1
     chats = {key: [*CHAT[:3], {**CHAT[3], "content": key}] for key in ("chosen", "rejected")}
     pair = encoder.encode_pair(chats, "line 2")
-    assert [tokenizer.decode(part) for part in pair[1:]] == [
+    assert [tokenizer.decode(part) for part in (pair.chosen, pair.rejected)] == [
         "chosen<|im_end|>\n",
         "rejected<|im_end|>\n",
     ]
