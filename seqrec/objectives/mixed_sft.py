@@ -23,7 +23,7 @@ from seqrec.objectives.model_folder import write_model_folder
 from seqrec.objectives.text import TextObjective
 from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_texts
-from seqrec.tokens.text.examples import TextEncoder, TextExample
+from seqrec.tokens.text.examples import ExampleEncoder, TextExample
 from seqrec.tokens.text.items import HISTORY, encode_history
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.steps.mixed import (
@@ -74,7 +74,7 @@ class MixedSFTObjective(TextObjective):
         )
 
     @classmethod
-    def get_batching(cls, recipe: TextRecipe, encoder: TextEncoder) -> Batching:
+    def get_batching(cls, recipe: TextRecipe, encoder: ExampleEncoder) -> Batching:
         words, length = encoder.tokenizer.get_vocab(), get_recipe(recipe).data.history_length
 
         def encode(record: Any, name: str) -> TextExample | None:

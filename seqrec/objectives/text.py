@@ -31,7 +31,7 @@ from seqrec.objectives.epochs import epoch_costs, fit_settings, validation_of
 from seqrec.objectives.interface import ADAPTER_FOLDER, Objective, RunOutcome
 from seqrec.objectives.model_folder import write_model_folder
 from seqrec.objectives.text_setup import Batching, TextSetup
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.tokens.text.stream import TextIndex, TextStream
 from seqrec.training.accounting import training_dtype
 from seqrec.training.callbacks import ShouldStop
@@ -53,7 +53,7 @@ class TextObjective(Objective):
     tokenizer: PreTrainedTokenizerFast
     opened: Any
     """The result of ``open_model``, with model and tokenizer."""
-    encoder: TextEncoder
+    encoder: ExampleEncoder
     train: TextStream
     held_out: TextStream
     setup: TextSetup
@@ -63,7 +63,7 @@ class TextObjective(Objective):
 
     @classmethod
     @abstractmethod
-    def get_batching(cls, recipe: TextRecipe, encoder: TextEncoder) -> Batching:
+    def get_batching(cls, recipe: TextRecipe, encoder: ExampleEncoder) -> Batching:
         """Return how records become batches."""
 
     @classmethod
@@ -149,7 +149,7 @@ class TextObjective(Objective):
             )
         where = f"{BACKBONE_KEY} {recipe.model.backbone}"
         max_length = min(data.max_length, limit or data.max_length)
-        encoder = TextEncoder(tokenizer, where, max_length, data.too_long)
+        encoder = ExampleEncoder(tokenizer, where, max_length, data.too_long)
         batching = cls.get_batching(recipe, encoder).with_items(tokenizer.get_vocab())
         records = cls.open_records(recipe, prepared)
         index = TextIndex.build(records, batching.encode, batching.measure)

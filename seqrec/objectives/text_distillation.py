@@ -14,7 +14,7 @@ from seqrec.models.language_model import load_language_model
 from seqrec.objectives.text import TextObjective, say
 from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.objectives.text_sft import sum_losses, text_batching
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.accounting import training_dtype
 from seqrec.training.fit import get_device
@@ -35,7 +35,7 @@ class TextDistillationObjective(TextObjective):
         return {"teacher_fingerprint": source_fingerprint(get_config(recipe).teacher)}
 
     @classmethod
-    def get_batching(cls, recipe: TextRecipe, encoder: TextEncoder) -> Batching:
+    def get_batching(cls, recipe: TextRecipe, encoder: ExampleEncoder) -> Batching:
         return text_batching(encoder)
 
     @classmethod

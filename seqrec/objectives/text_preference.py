@@ -14,7 +14,7 @@ from seqrec.objectives.preference import build_preference_loss
 from seqrec.objectives.text import TextObjective, say
 from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_pairs
-from seqrec.tokens.text.examples import TextEncoder, TextPair
+from seqrec.tokens.text.examples import ExampleEncoder, TextPair
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.accounting import training_dtype
 from seqrec.training.answer_guard import PAST_GUARD, AnswerGuard
@@ -36,7 +36,7 @@ class TextPreferenceObjective(TextObjective):
     """Trains a language model on chosen and rejected answers."""
 
     @classmethod
-    def get_batching(cls, recipe: TextRecipe, encoder: TextEncoder) -> Batching:
+    def get_batching(cls, recipe: TextRecipe, encoder: ExampleEncoder) -> Batching:
         is_kto = get_config(recipe).loss.name == "kto"
 
         def encode(record: Any, name: str) -> Any:

@@ -8,7 +8,7 @@ from seqrec.config.text_recipe import TextRecipe
 from seqrec.objectives.text import TextObjective
 from seqrec.objectives.text_setup import Batching, TextSetup
 from seqrec.tokens.text.batches import batch_texts
-from seqrec.tokens.text.examples import TextEncoder, TextExample
+from seqrec.tokens.text.examples import ExampleEncoder, TextExample
 from seqrec.tokens.text.stream import TextStream
 from seqrec.training.language_module import LOSS_KEY
 from seqrec.training.steps.text import text_loss
@@ -18,7 +18,7 @@ class TextSFTObjective(TextObjective):
     """Trains a language model on the learned tokens of texts."""
 
     @classmethod
-    def get_batching(cls, recipe: TextRecipe, encoder: TextEncoder) -> Batching:
+    def get_batching(cls, recipe: TextRecipe, encoder: ExampleEncoder) -> Batching:
         return text_batching(encoder)
 
     @classmethod
@@ -37,7 +37,7 @@ def get_config(recipe: TextRecipe) -> TextSFTConfig:
     return recipe.objective
 
 
-def text_batching(encoder: TextEncoder) -> Batching:
+def text_batching(encoder: ExampleEncoder) -> Batching:
     """Return how texts become batches."""
     return Batching(
         encoder.encode, _measure, lambda examples, numbers, _: batch_texts(examples, numbers)

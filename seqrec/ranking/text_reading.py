@@ -19,7 +19,7 @@ from seqrec.ranking.ranker import Ranker, ScoreTile
 from seqrec.ranking.served import Given, Reading
 from seqrec.tokens.events.requests import Event
 from seqrec.tokens.text.chat import USER
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.tokens.text.items import find_items as find_words
 from seqrec.tokens.text.prompts import Prompts
 from seqrec.tokens.tokenizer import decode_item_token, history_text, load_tokenizer
@@ -49,7 +49,7 @@ class TextReader:
         self.limit: int = (
             getattr(model.config.backbone_config, "max_position_embeddings", None) or 1 << 30
         )
-        self.encoder = TextEncoder(self.tokenizer, name, self.limit, "truncate")
+        self.encoder = ExampleEncoder(self.tokenizer, name, self.limit, "truncate")
 
     @cached_property
     def words(self) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from seqrec.tokens.text.chat import ASSISTANT, USER
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.tokens.text.items import ITEM
 from seqrec.tokens.tokenizer import item_token
 from seqrec.verification.findings import Measured
@@ -29,7 +29,7 @@ def check_chats(subject: Subject, num_chats: int) -> Measured:
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.folder, trust_remote_code=False)
     recommender = subject.recommender
     assert recommender is not None
-    trained = TextEncoder(subject.tokenizer, LINE, 1 << 30, "drop")
+    trained = ExampleEncoder(subject.tokenizer, LINE, 1 << 30, "drop")
     served = recommender.texts.encoder
     num_wrong, example = 0, ""
     for number in range(num_chats):
@@ -58,8 +58,8 @@ def _draw_text(subject: Subject, spells: bool) -> str:
 
 def _compare(
     tokenizer: Any,
-    trained: TextEncoder,
-    served: TextEncoder,
+    trained: ExampleEncoder,
+    served: ExampleEncoder,
     asked: str,
     answer: str,
     item: str,
@@ -103,7 +103,7 @@ def _compare(
 
 
 def _answers_follow(
-    tokenizer: Any, trained: TextEncoder, question: dict[str, str], begun: list[int], item: str
+    tokenizer: Any, trained: ExampleEncoder, question: dict[str, str], begun: list[int], item: str
 ) -> bool:
     """Return whether an answer that is an item follows the tokens of its request in training.
 

@@ -12,7 +12,7 @@ from seqrec.errors import SeqRecError
 from seqrec.reviews.desk import Desk
 from seqrec.reviews.log import Review, ReviewLog
 from seqrec.reviews.outcomes import gather_outcomes, measure_distance
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from tests.language import build_byte_tokenizer
 from tests.reviews.conftest import save, summary, tag
 
@@ -104,7 +104,7 @@ def reviewed(folder):
 
 
 def test_exports_are_read_by_the_text_jobs(reviewed, tmp_path):
-    encoder = TextEncoder(build_byte_tokenizer(), "tiny", 512, "drop")
+    encoder = ExampleEncoder(build_byte_tokenizer(), "tiny", 512, "drop")
     lines = {}
     for name, number in (("sft", 2), ("pairs", 2), ("labels", 2)):
         result = seqrec.review(reviewed, export=tmp_path / f"{name}.jsonl")

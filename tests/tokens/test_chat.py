@@ -4,7 +4,7 @@ import pytest
 
 from seqrec.errors import SeqRecError
 from seqrec.tokens.text.chat import ChatFormat
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from tests.language import CHATML, build_byte_tokenizer
 
 LLAMA3 = (
@@ -62,7 +62,7 @@ CHAT = [
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_only_the_assistants_words_and_its_end_tokens_are_learned(name):
     tokenizer = build_byte_tokenizer(TEMPLATES[name])
-    example = TextEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": CHAT}, "line 1")
+    example = ExampleEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": CHAT}, "line 1")
     end = next(end for end in ENDS if end.strip() in TEMPLATES[name])
     assert learned_text(tokenizer, example) == f"Tea.{end}As you said: Tea. ☕{end}"
     whole = tokenizer.apply_chat_template(CHAT, tokenize=True, return_dict=True)["input_ids"]
@@ -75,7 +75,7 @@ def test_system_messages_are_read_and_weights_of_turns_apply(name):
     chat = [{"role": "system", "content": "Be brief."}, *CHAT]
     chat[2] = {**chat[2], "weight": 0}
     chat[4] = {**chat[4], "weight": 0.5}
-    example = TextEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": chat}, "line 1")
+    example = ExampleEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": chat}, "line 1")
     end = next(end for end in ENDS if end.strip() in TEMPLATES[name])
     assert learned_text(tokenizer, example) == f"As you said: Tea. ☕{end}"
     assert set(example.weight.tolist()) == {0.0, 0.5}
@@ -103,7 +103,7 @@ def test_spans_agree_with_a_generation_block_of_transformers(name):
         return_dict=True,
         return_assistant_tokens_mask=True,
     )
-    example = TextEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": CHAT}, "line 1")
+    example = ExampleEncoder(tokenizer, "tiny", 1000, "drop").encode({"messages": CHAT}, "line 1")
     assert (example.weight > 0).astype(int).tolist() == marked["assistant_masks"]
 
 
@@ -121,14 +121,14 @@ def test_spans_agree_with_a_generation_block_of_transformers(name):
     ],
 )
 def test_messages_that_a_template_does_not_hold_are_refused(template, messages, cause):
-    encoder = TextEncoder(build_byte_tokenizer(template), "tiny", 1000, "drop")
+    encoder = ExampleEncoder(build_byte_tokenizer(template), "tiny", 1000, "drop")
     with pytest.raises(SeqRecError, match=cause):
         encoder.encode({"messages": messages}, "chats.jsonl: line 7")
 
 
 def test_plain_texts_and_completions_learn_what_follows_the_prompt():
     tokenizer = build_byte_tokenizer()
-    encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 1000, "drop")
     pair = encoder.encode({"prompt": "2 + 2 =", "completion": " 4"}, "line 1")
     assert learned_text(tokenizer, pair) == " 4<|im_end|>"
     assert tokenizer.decode(pair.tokens) == "2 + 2 = 4<|im_end|>"
@@ -146,19 +146,19 @@ def test_plain_texts_and_completions_learn_what_follows_the_prompt():
 def test_long_and_empty_examples_are_counted_and_the_limit_is_named():
     tokenizer = build_byte_tokenizer()
     record = {"prompt": "abc", "completion": "defgh"}
-    cut = TextEncoder(tokenizer, "tiny", 5, "truncate")
+    cut = ExampleEncoder(tokenizer, "tiny", 5, "truncate")
     assert tokenizer.decode(cut.encode(record, "line 1").tokens) == "abcde"
     assert cut.encode({"prompt": "abcdef", "completion": "g"}, "line 2") is None
     assert cut.encode({"text": ""}, "line 3") is None
     assert cut.counts == {"truncated": 2, "nothing_learned": 1, "empty": 1}
     assert "2 examples truncated (data.max_length 5)" in cut.describe_counts()
-    drop = TextEncoder(tokenizer, "tiny", 5, "drop")
+    drop = ExampleEncoder(tokenizer, "tiny", 5, "drop")
     assert drop.encode(record, "line 1") is None and drop.counts == {"too_long": 1}
 
 
 def test_pairs_share_their_prompt_and_learn_both_answers():
     tokenizer = build_byte_tokenizer()
-    encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 1000, "drop")
     pair = encoder.encode_pair({"prompt": "1 + 1 =", "chosen": " 2", "rejected": " 3"}, "line 1")
     parts = [tokenizer.decode(part) for part in (pair.prompt, pair.chosen, pair.rejected)]
     assert parts == ["1 + 1 =", " 2<|im_end|>", " 3<|im_end|>"]

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 from seqrec.errors import SeqRecError
 from seqrec.tokens.growth import grow_tokenizer
 from seqrec.tokens.history_tokenizer import as_history_tokenizer
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.tokens.text.items import check_items, encode_history, find_items
 from seqrec.tokens.tokenizer import history_text, item_token
 from tests.families import FAMILIES, tiny_tokenizer
@@ -38,7 +38,7 @@ def grown(tokenizer, folder):
 @pytest.mark.parametrize("chat", CHATS)
 def test_training_and_requests_read_what_autotokenizer_reads(name, chat, tmp_path):
     tokenizer = grown(build_byte_tokenizer(TEMPLATES[name]), tmp_path)
-    encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 1000, "drop")
     trained = encoder.encode({"messages": messages(chat)}, "line 1").tokens.tolist()
     options = {"tokenize": True, "return_dict": True}
     assert trained == tokenizer.apply_chat_template(messages(chat), **options)["input_ids"]
@@ -74,7 +74,7 @@ def test_blanks_before_items_stay_and_histories_have_none(family, tmp_path):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_special_tokens_that_a_user_spells_are_letters_and_items_are_items(name, tmp_path):
     tokenizer = grown(build_byte_tokenizer(TEMPLATES[name]), tmp_path)
-    encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 1000, "drop")
     specials = set(tokenizer.all_special_ids)
 
     def count(ids):
@@ -103,11 +103,13 @@ def test_special_tokens_that_a_user_spells_are_letters_and_items_are_items(name,
 
 def test_plain_texts_are_read_as_they_are():
     tokenizer = build_byte_tokenizer()
-    encoder = TextEncoder(tokenizer, "tiny", 1000, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 1000, "drop")
     text = encoder.encode({"text": "<|im_start|>user\nHi<|im_end|>"}, "line 1")
     assert len(text.tokens) == len("user\nHi") + 3
     bare = build_byte_tokenizer(template=None)
-    assert TextEncoder(bare, "tiny", 9, "drop").request_tokens("ab", "x") == bare("ab")["input_ids"]
+    assert (
+        ExampleEncoder(bare, "tiny", 9, "drop").request_tokens("ab", "x") == bare("ab")["input_ids"]
+    )
 
 
 def test_items_that_the_catalog_lacks_are_named_with_their_line():

@@ -8,7 +8,7 @@ import seqrec
 from seqrec.models import two_heads
 from seqrec.ranking.text_reading import PromptRanker
 from seqrec.tokens.text import chat
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from tests.two_heads import write_two_headed
 
 
@@ -46,13 +46,13 @@ def test_special_tokens_that_messages_write_are_found(folder, monkeypatch):
 
 
 def test_requests_that_are_read_in_another_way_are_found(folder, monkeypatch):
-    own = TextEncoder.request_tokens
+    own = ExampleEncoder.request_tokens
 
     def stripped(self, request, name):
         tokens = own(self, request, name)
         return tokens[:-1] if isinstance(request, str) else tokens
 
-    monkeypatch.setattr(TextEncoder, "request_tokens", stripped)
+    monkeypatch.setattr(ExampleEncoder, "request_tokens", stripped)
     assert set(failed(folder)) == {"tokens of chats"}
 
 

@@ -42,7 +42,7 @@ class TextPair(NamedTuple):
     """The pair's share of the loss, relative to other pairs."""
 
 
-class TextEncoder:
+class ExampleEncoder:
     """Turns records into tokens; what it leaves out is counted."""
 
     def __init__(

@@ -12,7 +12,7 @@ from seqrec.losses.preference import dpo
 from seqrec.models.adapters import add_lora
 from seqrec.models.document_attention import require_document_attention
 from seqrec.tokens.text.batches import batch_pairs, batch_texts
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.training.steps.text import text_loss
 from seqrec.training.steps.text_preference import TextReference, text_preference_loss
 from seqrec.training.tensors import as_tensors
@@ -91,7 +91,7 @@ def check_agreement(trainer, model, losses):
 def test_two_steps_of_sft_are_those_of_trl(tmp_path, has_lora, packing):
     tokenizer, model = build_byte_tokenizer(), build(has_lora)
     other = copy.deepcopy(model)
-    encoder = TextEncoder(tokenizer, "tiny", 64, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 64, "drop")
     examples = [encoder.encode(record, "line") for record in ANSWERS]
     batch = as_tensors(batch_texts(examples, range(len(ANSWERS))))
     losses = take_steps(model, lambda model: text_loss(model, batch))
@@ -113,7 +113,7 @@ def test_two_steps_of_dpo_are_those_of_trl(tmp_path, has_lora):
             if "lora_B" in name:
                 torch.nn.init.zeros_(parameter)
     other = copy.deepcopy(model)
-    encoder = TextEncoder(tokenizer, "tiny", 64, "drop")
+    encoder = ExampleEncoder(tokenizer, "tiny", 64, "drop")
     pairs = [encoder.encode_pair(record, "line") for record in PAIRS]
     batch = as_tensors(batch_pairs(pairs, range(len(PAIRS))))
     reference = TextReference(len(PAIRS))

@@ -10,7 +10,7 @@ from seqrec.errors import SeqRecError
 from seqrec.losses.preference import ipo, simpo
 from seqrec.models.document_attention import require_document_attention
 from seqrec.tokens.text.batches import batch_pairs
-from seqrec.tokens.text.examples import TextEncoder
+from seqrec.tokens.text.examples import ExampleEncoder
 from seqrec.training.steps.text_preference import TextReference, text_preference_loss
 from seqrec.training.tensors import as_tensors
 from tests.language import build_byte_tokenizer, tiny_llama
@@ -39,7 +39,7 @@ def log_sigmoid(value):
 @pytest.mark.parametrize("name", ["ipo", "simpo"])
 def test_the_loss_of_two_pairs_is_that_of_the_formula(name):
     policy, start = tiny_llama(1), tiny_llama(0)
-    encoder = TextEncoder(build_byte_tokenizer(), "tiny", 64, "drop")
+    encoder = ExampleEncoder(build_byte_tokenizer(), "tiny", 64, "drop")
     pairs = [encoder.encode_pair(record, "line") for record in PAIRS]
     expected = []
     for pair in pairs:
@@ -64,7 +64,7 @@ def test_the_loss_of_two_pairs_is_that_of_the_formula(name):
 
 
 def build_pairs(weights):
-    encoder = TextEncoder(build_byte_tokenizer(), "tiny", 64, "drop")
+    encoder = ExampleEncoder(build_byte_tokenizer(), "tiny", 64, "drop")
     records = [{**record, "weight": weight} for record, weight in zip(PAIRS, weights, strict=True)]
     return [encoder.encode_pair(record, "line") for record in records]
 
