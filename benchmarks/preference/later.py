@@ -43,9 +43,14 @@ class Judged:
         return float(np.nanmean(self.values[metric]))
 
 
+def beside(run: Path, name: str) -> Path:
+    """The file of some results of a run; no verb writes into a run that it reads."""
+    return run.with_name(f"{name}-of-{run.name}.parquet")
+
+
 def judged(run: Path, data: Path, *options: str) -> Judged:
     """Scores of a run's lists on the items held out by ``last-n``; options of ``recommend``."""
-    file = run / "lists.parquet"
+    file = beside(run, "lists")
     seqrec(
         *("recommend", str(run), "--data", str(data), "--k", str(DEEP)),
         *("--out", str(file), "--overwrite", *options),
@@ -83,7 +88,7 @@ def rightly_ordered(run: Path, data: Path, *options: str) -> np.ndarray:
         .join(users, on="user")
         .select("user", "user_id", "item_id", "rating")
     )
-    given, file = run / "later.parquet", run / "ordered.parquet"
+    given, file = beside(run, "later"), beside(run, "ordered")
     later.select("user_id", "item_id").write_parquet(given)
     seqrec(
         *("recommend", str(run), "--data", str(data), "--candidates", str(given)),

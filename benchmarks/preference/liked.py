@@ -9,7 +9,7 @@ import polars as pl
 
 from benchmarks.engine.prepared import FOLDER, prepared
 from benchmarks.engine.rows import Row, at_least, row
-from benchmarks.preference.later import Judged, by_seed, judged, mean_of, verdicts
+from benchmarks.preference.later import Judged, beside, by_seed, judged, mean_of, verdicts
 from benchmarks.quality.table import RECIPES, SEEDS, seqrec
 from seqrec.data.feedback.answers import NO_ITEM
 from seqrec.data.feedback.pairs import Pairs
@@ -179,7 +179,7 @@ def sft_cut(starts: list[Judged], recall: list[float]) -> np.ndarray:
 
 def is_right(run: Path, data: Path, file: Path) -> np.ndarray:
     """For every pair, whether the chosen item is more probable; ties count half."""
-    cache = run / "pairs-cache.parquet"
+    cache = beside(run, "pairs-cache")
     seqrec(
         *("cache", str(run), "--data", str(data), "--pairs", str(file)),
         *("--out", str(cache), "--overwrite"),

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmarks.preference.later import LIKED, Judged, judged
+from benchmarks.preference.later import LIKED, Judged, beside, judged
 from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
@@ -60,7 +60,7 @@ class People:
         """The first items of a run's lists."""
         users = self.prepared.users().select("user_id").with_row_index("user")
         items = self.prepared.items().select("item_id").with_row_index("item")
-        lists = pl.read_parquet(run / "lists.parquet").filter(pl.col("rank") <= SLATE_SIZE)
+        lists = pl.read_parquet(beside(run, "lists")).filter(pl.col("rank") <= SLATE_SIZE)
         table = lists.join(users, on="user_id").join(items, on="item_id").sort("user", "rank")
         return table["item"].to_numpy().reshape(-1, SLATE_SIZE)[self.numbers].astype(np.int64)
 
