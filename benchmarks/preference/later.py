@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.engine.prepared import FOLDER
 from benchmarks.quality.table import seqrec
 from seqrec.evaluation.comparison import Comparison, compare
 from seqrec.evaluation.significance import holm
@@ -45,7 +46,9 @@ class Judged:
 
 def beside(run: Path, name: str) -> Path:
     """The file of some results of a run; no verb writes into a run that it reads."""
-    return run.with_name(f"{name}-of-{run.name}.parquet")
+    folder = FOLDER / "lists"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{run.parent.name}-{run.name}-{name}.parquet"
 
 
 def judged(run: Path, data: Path, *options: str) -> Judged:
