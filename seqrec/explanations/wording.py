@@ -69,7 +69,7 @@ EXAMPLES: tuple[tuple[dict[str, Any], str], ...] = (
 
 @dataclass(frozen=True)
 class Explanation:
-    """SentenceFacts and the sentence that was written from them."""
+    """Facts and the sentence that was written from them."""
 
     facts: SentenceFacts
     sentence: str

@@ -1,7 +1,7 @@
 """The admission of a server: work that cannot be answered in time is refused before it is read.
 
-Most refusals are sent by the protocol (``protocol.py``). A refusal that pages of other sites may
-read, or that closes its connection, is sent here.
+Most refusals are sent by the protocol (``refusing_protocol.py``). A refusal that pages of other
+sites may read, or that closes its connection, is sent here.
 """
 
 import logging

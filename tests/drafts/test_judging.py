@@ -1,4 +1,4 @@
-"""What summaries are judged by: words that a plot has not, and titles that are told apart."""
+"""Judging of summaries: words that a plot has not, and titles that are told apart."""
 
 import numpy as np
 import pytest

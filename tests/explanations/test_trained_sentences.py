@@ -2,13 +2,12 @@
 
 import argparse
 
-import polars as pl
 import pytest
 
 import seqrec
 from benchmarks.explanations import trained
-from seqrec.data.simulation.worlds import first_order_world
 from tests.language import build_byte_tokenizer, save_tiny_encoder, tiny_llama
+from tests.stories import prepare_stories
 
 NOUNS = "farmer sailor baker singer pilot doctor painter teacher driver writer guard miner".split()
 QUICK = ["data.max_length=10", "model.hidden_size=16", "trainer.max_epochs=1"]
@@ -18,20 +17,8 @@ QUICK = ["data.max_length=10", "model.hidden_size=16", "trainer.max_epochs=1"]
 def root(tmp_path_factory):
     """A prepared log of twelve titles with plots, a decoder, a language model and an encoder."""
     root = tmp_path_factory.mktemp("sentences")
-    log = first_order_world(num_items=12, seed=0).simulate(80, 6, seed=1)
-    user, item = log.columns[:2]
-    log = log.rename({user: "user_id", item: "item_id"})
-    ids = log["item_id"].unique().sort().cast(pl.String)
-    items = pl.DataFrame(
-        {
-            "item_id": ids,
-            "title": [f"Story {number} ({1980 + number})" for number in range(len(ids))],
-            "genres": [["Comedy"] * (number % 2) + ["Drama"] for number in range(len(ids))],
-            "year": [1980 + number for number in range(len(ids))],
-            "plot": [f"A {noun} finds a map of the old town." for noun in NOUNS[: len(ids)]],
-        }
-    )
-    seqrec.prepare(log, out=root / "data", items=items)
+    plots = [f"A {noun} finds a map of the old town." for noun in NOUNS]
+    prepare_stories(root / "data", 80, plots)
     seqrec.train("sft", data=root / "data", out=root / "run", overrides=QUICK)
     model = tiny_llama()
     model.config.max_position_embeddings = 4096
