@@ -16,6 +16,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from seqrec.errors import SeqRecError, refuse_unreadable
 from seqrec.models.language_source import LanguageSource, find_language_source
+from seqrec.models.weights import count_gguf_weights
+from seqrec.models.weights_check import check_sizes
 from seqrec.tokens.tokenizer import load_tokenizer
 
 FIX = "name a decoder that transformers reads, in safetensors or GGUF"
@@ -65,8 +67,13 @@ def load_language_model(
 
 
 def _load_config(found: LanguageSource) -> PreTrainedConfig:
+    """Return the configuration; that of a GGUF file is compared with the number of its weights."""
     files: dict[str, Any] = {"gguf_file": found.gguf_file, "local_files_only": True}
-    return AutoConfig.from_pretrained(found.folder, trust_remote_code=False, **files)
+    config = AutoConfig.from_pretrained(found.folder, trust_remote_code=False, **files)
+    if found.gguf_file is not None:
+        file = found.folder / found.gguf_file
+        check_sizes(config.to_dict(), count_gguf_weights(file), file)
+    return config
 
 
 def _load_weights(

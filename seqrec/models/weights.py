@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def count_weights(folder: Path) -> int:
         with refuse_unreadable(str(file), COPY), safe_open(file, "pt") as weights:
             num_weights += len(list(weights.keys()))
     return num_weights
+
+
+def count_gguf_weights(file: Path) -> int:
+    """Return the number of tensors that the header of a GGUF file names; nothing else is read.
+
+    Raises:
+        SeqRecError: a damaged file.
+
+    Source: the specification of GGUF, whose header is magic, version and this number.
+    """
+    with refuse_unreadable(str(file), COPY), file.open("rb") as opened:
+        return int(struct.unpack("<8xQ", opened.read(16))[0])
 
 
 def read_weights(

@@ -1,8 +1,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFWriter
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seqrec.errors import SeqRecError
@@ -162,6 +164,25 @@ def test_gguf_needs_its_package_and_a_whole_file(tmp_path, monkeypatch):
         load_language_model(file)
     monkeypatch.setattr(language_model, "is_gguf_available", lambda: False)
     with pytest.raises(SeqRecError, match="need the package gguf; pip install"):
+        load_language_model(file)
+
+
+def test_a_gguf_file_with_more_layers_than_weights_is_refused_before_a_model_is_built(tmp_path):
+    file = tmp_path / "deep.gguf"
+    writer = GGUFWriter(file, "llama")
+    writer.add_block_count(10**9)
+    writer.add_embedding_length(8)
+    writer.add_head_count(2)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["a", "b", "ab"])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(0)
+    writer.add_tensor("token_embd.weight", np.zeros((3, 8), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(SeqRecError, match=r"deep.gguf: num_hidden_layers 1e\+09: the weights have"):
         load_language_model(file)
 
 
