@@ -1,6 +1,6 @@
 """Held-out users' scores of slates: by a reward model, and by their later ratings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TEST
 from seqrec.models.folder import load_model, load_reward_model
+from seqrec.rl.frontier import FrontierPoint, compute_frontier
 from seqrec.rl.plackett_luce import PlackettLuceSampler
-from seqrec.rl.prompts import Prompts
+from seqrec.rl.prompts import Prompts, select_prompts
 from seqrec.rl.rewards import LearnedReward
-from seqrec.rl.rollouts import select_prompts
 from seqrec.rl.worker import RolloutWorker
 
 SLATE_SIZE = 3
@@ -103,6 +103,19 @@ class People:
                 for number, part in enumerate(self._parts())
             ]
         return np.concatenate([rollouts.items for rollouts in drawn])
+
+    def frontier(self, start: Path, reward: Path) -> list[FrontierPoint]:
+        """What a reward model's scores allow that start, by divergence; recall of the test part."""
+        of = self.prepared.histories()
+        later = [of.items[a:b][of.split[a:b] == TEST] for a, b in self._spans(of.offsets)]
+        model = load_model(start / "model")
+        return compute_frontier(
+            model,
+            LearnedReward(load_reward_model(reward / "model")),
+            replace(self.prompts, later=later),
+            slate_size=SLATE_SIZE,
+            max_length=model.config.max_length,
+        )
 
     def _parts(self) -> list[slice]:
         return [slice(start, start + BATCH) for start in range(0, len(self.numbers), BATCH)]

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from seqrec.rl.prompts import Prompts
-from seqrec.rl.rollouts import Rollouts, Weights, join_rollouts, select_prompts
+from seqrec.rl.prompts import Prompts, select_prompts
+from seqrec.rl.rollouts import Rollouts, Weights, join_rollouts
 from seqrec.rl.worker import RolloutWorker, Scorer
 
 

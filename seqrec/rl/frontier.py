@@ -11,7 +11,7 @@ from torch import Tensor
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.rl.plackett_luce import get_distribution
 from seqrec.rl.prompt_batch import PromptBatch
-from seqrec.rl.prompts import Prompts
+from seqrec.rl.prompts import Prompts, select_prompts
 from seqrec.rl.rewards import Reward, compute_rewards
 
 RATIOS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
@@ -74,18 +74,6 @@ def compute_frontier(
         rows = torch.cat([part.measure(beta or torch.inf, slate_size) for part in parts])
         points.append(FrontierPoint(beta, *rows.mean(dim=0).tolist()))
     return points
-
-
-def select_prompts(prompts: Prompts, rows: slice) -> Prompts:
-    """Return a range of prompts."""
-    later_ratings, past_ratings = prompts.later_ratings, prompts.past_ratings
-    return Prompts(
-        prompts.users[rows],
-        prompts.histories[rows],
-        prompts.later[rows],
-        None if later_ratings is None else later_ratings[rows],
-        None if past_ratings is None else past_ratings[rows],
-    )
 
 
 def share_of_frontier(

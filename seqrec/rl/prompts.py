@@ -1,7 +1,7 @@
 """Prompts: histories cut inside the training part, with the interactions after the cut."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -34,6 +34,18 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.histories)
+
+
+def select_prompts(prompts: Prompts, part: slice) -> Prompts:
+    """Return a part of the prompts."""
+    return replace(
+        prompts,
+        users=prompts.users[part],
+        histories=prompts.histories[part],
+        later=prompts.later[part],
+        later_ratings=None if prompts.later_ratings is None else prompts.later_ratings[part],
+        past_ratings=None if prompts.past_ratings is None else prompts.past_ratings[part],
+    )
 
 
 @dataclass

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from seqrec.errors import SeqRecError
 from seqrec.rl.executors import split_prompts
-from seqrec.rl.prompts import Prompts
-from seqrec.rl.rollouts import Rollouts, Weights, join_rollouts, select_prompts
+from seqrec.rl.prompts import Prompts, select_prompts
+from seqrec.rl.rollouts import Rollouts, Weights, join_rollouts
 from seqrec.rl.worker import RolloutWorker, Scorer
 
 KEY = "objective.executor ray"

@@ -1,7 +1,7 @@
 """Rollouts: prompts, the slates sampled for each, and their log-probabilities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,18 +68,6 @@ def unpack_rollouts(packed: dict[str, Any], prompts: Prompts, since: float) -> R
     plans = None if packed["plans"] is None else packed["plans"].numpy()
     spans = [Span(role, start + since, end + since) for role, start, end in packed["spans"]]
     return Rollouts(prompts, items, log_prob, packed["version"], spans, plans)
-
-
-def select_prompts(prompts: Prompts, part: slice) -> Prompts:
-    """Return a part of the prompts."""
-    return replace(
-        prompts,
-        users=prompts.users[part],
-        histories=prompts.histories[part],
-        later=prompts.later[part],
-        later_ratings=None if prompts.later_ratings is None else prompts.later_ratings[part],
-        past_ratings=None if prompts.past_ratings is None else prompts.past_ratings[part],
-    )
 
 
 def join_rollouts(rollouts: Sequence[Rollouts]) -> Rollouts:
