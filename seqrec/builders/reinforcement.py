@@ -10,18 +10,37 @@ import torch
 from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import RLConfig, SlatesConfig
+from seqrec.config.rl import (
+    AlgorithmConfig,
+    DrGRPOConfig,
+    ExpectedConfig,
+    GRPOConfig,
+    ReinforceConfig,
+    RLConfig,
+    RLOOConfig,
+    SlatesConfig,
+)
 from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, find_hits
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    expected_reward,
+    leave_one_out_advantages,
+    policy_gradient,
+    share_clipped,
+    standardized_advantages,
+)
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
 from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.executors import Executor, InProcess
 from seqrec.rl.learner import Algorithm, Learner, Reference
+from seqrec.rl.most_probable import MostProbableSampler
 from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.plans import PlannedSampler
 from seqrec.rl.prompts import PromptSource
@@ -36,6 +55,7 @@ from seqrec.training.optimizers import adamw
 SAMPLERS: dict[str, type[AutoregressiveSampler] | type[PlackettLuceSampler]] = {
     "autoregressive": AutoregressiveSampler,
     "plackett_luce": PlackettLuceSampler,
+    "most_probable": MostProbableSampler,
 }
 
 
@@ -115,10 +135,15 @@ def build_source(
         seed=seed,
     )
     longest, slate_size = source.get_max_seen(), settings.slates.slate_size
-    if num_items - longest < slate_size:
+    sizes = {"slate_size": slate_size}
+    if settings.slates.sampler == "most_probable":
+        sizes["num_slates"] = settings.slates.num_slates
+    for key, size in sizes.items():
+        if num_items - longest >= size:
+            continue
         fix = "lower it" if longest < num_items else "name data with more items"
         raise SeqRecError(
-            f"objective.slates.slate_size {slate_size}: a user has seen {longest} of "
+            f"objective.slates.{key} {size}: a user has seen {longest} of "
             f"{num_items} items, which leaves fewer; {fix}"
         )
     if max_length <= slate_size:
@@ -127,6 +152,41 @@ def build_source(
             f"{max_length} items, slate and history together; lower it"
         )
     return source
+
+
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
+    """Bind advantages, loss and passes of the algorithm that the settings name."""
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_sequence_level": config.is_sequence_level,
+            }
+            return Algorithm(
+                standardized_advantages if config.name == "grpo" else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.ppo_epochs,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
+        case ExpectedConfig():
+            return Algorithm(centred_advantages, _expected)
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)
+
+
+def _expected(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return expected_reward(log_prob, advantages)
 
 
 def build_learner(

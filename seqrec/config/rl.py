@@ -25,10 +25,11 @@ class SlatesConfig(Block):
     """Slates sampled for each history; they form a group."""
     slate_size: int = Field(default=3, gt=0, le=MAX_LIST)
     """Items of a slate."""
-    sampler: Literal["autoregressive", "plackett_luce"] = "autoregressive"
+    sampler: Literal["autoregressive", "plackett_luce", "most_probable"] = "autoregressive"
     """autoregressive: each item is appended to the history before the next is sampled.
     plackett_luce: all items are sampled, without replacement, from the distribution after the
-    history."""
+    history. most_probable: nothing is sampled; the num_slates most probable items are slates of
+    one, and slate_size counts for the guard alone."""
     temperature: float = Field(default=1.0, gt=0, le=MAX_FACTOR)
     """Divides the logits before sampling."""
     plan: bool = False
@@ -55,6 +56,12 @@ class RLOOConfig(Block):
     """The advantage is the reward minus the mean reward of the group's other slates."""
 
 
+class ExpectedConfig(Block):
+    name: Literal["expected"]
+    """The expected reward over the most probable items, without draws; goes with slates.sampler
+    most_probable, and the advantage is the reward minus the group's mean."""
+
+
 class ClippedConfig(Block):
     ppo_epochs: int = Field(default=1, gt=0, le=MAX_LIST)
     """Passes over each batch of slates."""
@@ -77,7 +84,8 @@ class DrGRPOConfig(ClippedConfig):
 
 
 AlgorithmConfig = Annotated[
-    GRPOConfig | DrGRPOConfig | RLOOConfig | ReinforceConfig, Field(discriminator="name")
+    GRPOConfig | DrGRPOConfig | RLOOConfig | ReinforceConfig | ExpectedConfig,
+    Field(discriminator="name"),
 ]
 
 
@@ -236,6 +244,16 @@ class RLConfig(ObjectiveConfig):
     def _check_format_reward(self) -> "RLConfig":
         if not self.slates.plan and any(reward.name == "format" for reward in self.rewards):
             raise ValueError("rewards: format needs a plan; set slates.plan: true")
+        return self
+
+    @model_validator(mode="after")
+    def _check_most_probable(self) -> "RLConfig":
+        sampler, algorithm = self.slates.sampler, self.algorithm.name
+        if (sampler == "most_probable") != (algorithm == "expected"):
+            raise ValueError(
+                "algorithm expected and slates.sampler most_probable go together, not "
+                f"{algorithm} and {sampler}"
+            )
         return self
 
     @model_validator(mode="after")

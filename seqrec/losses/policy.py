@@ -73,6 +73,25 @@ def policy_gradient(
     return -(advantages * log_prob.sum(dim=2)).mean()
 
 
+def expected_reward(
+    log_prob: Float[Tensor, "B G K"], advantages: Float[Tensor, "B G"]
+) -> Float[Tensor, ""]:
+    """``-probability(slate) * advantage``, summed over a group and averaged over histories.
+
+    Where a group holds every slate once, it is the expected advantage itself, without draws. Less
+    ``c`` times the KL divergence from a reference ``q``, it is largest at ``q exp(advantage / c)``,
+    normalised.
+
+    Args:
+        log_prob: log-probability of every item of a slate, given those before it.
+        advantages: one for every slate; 0 is that of slates outside the group.
+
+    Source: Ziebart 2010 for the optimum; Ciosek and Whiteson 2018, arXiv:1706.05374 (expected
+        policy gradients).
+    """
+    return -(advantages * log_prob.sum(dim=2).exp()).sum(dim=1).mean()
+
+
 def clipped_policy_gradient(
     log_prob: Float[Tensor, "B G K"],
     old_log_prob: Float[Tensor, "B G K"],

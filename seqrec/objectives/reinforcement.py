@@ -11,6 +11,7 @@ import torch
 
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reinforcement import (
+    build_algorithm,
     build_executor,
     build_learner,
     build_sampler,
@@ -21,26 +22,13 @@ from seqrec.builders.reinforcement import (
 from seqrec.builders.rewards import build_scorer, find_reward_folder
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import (
-    AlgorithmConfig,
-    DrGRPOConfig,
-    GRPOConfig,
     ModelRewardConfig,
-    ReinforceConfig,
     RLConfig,
-    RLOOConfig,
 )
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
-from seqrec.losses.policy import (
-    centred_advantages,
-    clipped_policy_gradient,
-    leave_one_out_advantages,
-    policy_gradient,
-    share_clipped,
-    standardized_advantages,
-)
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.frontier import measure_frontier
 from seqrec.objectives.interface import MODEL_FOLDER, CatalogObjective, RunOutcome
@@ -51,7 +39,6 @@ from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
 from seqrec.rl.controller import Controller, Outcome
 from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
-from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import HeldOutPrompts, PromptSource
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, log_stage, read_events
@@ -270,30 +257,3 @@ def get_config(recipe: Recipe) -> RLConfig:
     """Return the objective block, which must be that of RL."""
     assert recipe.objective.name == "rl"
     return recipe.objective
-
-
-def build_algorithm(config: AlgorithmConfig) -> Algorithm:
-    """Bind advantages, loss and passes of the algorithm that the settings name."""
-    match config:
-        case GRPOConfig() | DrGRPOConfig():
-            bounds: dict[str, Any] = {
-                "clip_low": config.clip_low,
-                "clip_high": config.clip_high,
-                "is_sequence_level": config.is_sequence_level,
-            }
-            return Algorithm(
-                standardized_advantages if config.name == "grpo" else centred_advantages,
-                partial(clipped_policy_gradient, **bounds),
-                config.ppo_epochs,
-                partial(share_clipped, **bounds),
-            )
-        case RLOOConfig():
-            return Algorithm(leave_one_out_advantages, _without_ratio)
-        case ReinforceConfig():
-            return Algorithm(torch.clone, _without_ratio)
-
-
-def _without_ratio(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return policy_gradient(log_prob, advantages)

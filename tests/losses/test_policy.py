@@ -6,6 +6,7 @@ import torch
 from seqrec.losses.policy import (
     centred_advantages,
     clipped_policy_gradient,
+    expected_reward,
     is_informative,
     leave_one_out_advantages,
     policy_gradient,
@@ -42,6 +43,25 @@ def test_the_gradient_is_that_of_the_expected_reward():
     weighted = rewards * probabilities.detach() * 5  # the mean over slates divides by 5
     (found,) = torch.autograd.grad(policy_gradient(log_prob, weighted), logits)
     torch.testing.assert_close(-found, wanted)
+
+
+def test_the_expected_reward_at_the_price_of_a_divergence_has_its_known_optimum():
+    """Items of a group at ``q exp(advantage / price)``, those outside at ``q``, normalised."""
+    price, group = 0.2, torch.tensor([0, 2, 3])
+    reference = torch.randn(6, dtype=torch.float64).log_softmax(0)
+    advantages = centred_advantages(torch.rand(1, 3, dtype=torch.float64))
+    logits = reference.clone().requires_grad_()
+    optimizer = torch.optim.Adam([logits], lr=0.03)
+    for _ in range(800):
+        policy = logits.log_softmax(0)
+        loss = expected_reward(policy[group][None, :, None], advantages)
+        loss = loss + price * (policy.exp() * (policy - reference)).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    best = reference.clone()
+    best[group] += advantages[0] / price
+    torch.testing.assert_close(logits.log_softmax(0).detach(), best.log_softmax(0))
 
 
 def test_at_the_first_pass_clipping_changes_no_gradient():

@@ -121,12 +121,13 @@ def test_a_schedulers_signal_saves_the_update_at_work_and_ends_the_run(
 
 
 def test_one_pass_and_other_algorithms_go_all_the_way(world, tmp_path):
-    for name in ("rloo", "dr_grpo", "reinforce"):
+    samplers = {"expected": "most_probable"}
+    for name in ("rloo", "dr_grpo", "reinforce", "expected"):
         found = train(
             world,
             tmp_path / name,
             f"objective.algorithm={{name: {name}}}",
-            "objective.slates.sampler=plackett_luce",
+            f"objective.slates.sampler={samplers.get(name, 'plackett_luce')}",
             "objective.num_updates=2",
             "objective.rewards=[{name: hit}, {name: novelty, weight: 0.1}]",
         )

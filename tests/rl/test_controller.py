@@ -11,6 +11,7 @@ from seqrec.losses.catalog import catalog_cross_entropy
 from seqrec.losses.policy import (
     centred_advantages,
     clipped_policy_gradient,
+    expected_reward,
     leave_one_out_advantages,
     policy_gradient,
     share_clipped,
@@ -22,6 +23,7 @@ from seqrec.rl.controller import Controller
 from seqrec.rl.executors import InProcess, split_prompts
 from seqrec.rl.guard import Guard, KLCoefficient
 from seqrec.rl.learner import Algorithm, Learner, Reference
+from seqrec.rl.most_probable import MostProbableSampler
 from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.prompts import HeldOutPrompts, Prompts
 from seqrec.rl.stage_log import EventLog, read_events
@@ -59,6 +61,10 @@ def loss_rloo(log_prob, old_log_prob, advantages):
     return policy_gradient(log_prob, advantages)
 
 
+def loss_expected(log_prob, old_log_prob, advantages):
+    return expected_reward(log_prob, advantages)
+
+
 CLIPPED = partial(clipped_policy_gradient, clip_low=0.2, clip_high=0.2)
 SHARE = partial(share_clipped, clip_low=0.2, clip_high=0.2)
 ALGORITHMS = {
@@ -67,12 +73,9 @@ ALGORITHMS = {
     "dr_grpo": Algorithm(centred_advantages, CLIPPED),
     "grpo, two passes": Algorithm(standardized_advantages, CLIPPED, 2),
 }
-
-
-SAMPLERS = {
-    kind: kind(num_slates=8, slate_size=2, temperature=1.0, max_length=10)
-    for kind in (PlackettLuceSampler, AutoregressiveSampler)
-}
+EXPECTED = Algorithm(centred_advantages, loss_expected)
+SIZES = {"num_slates": 8, "slate_size": 2, "temperature": 1.0, "max_length": 10}
+SAMPLERS = {kind: kind(**SIZES) for kind in (PlackettLuceSampler, AutoregressiveSampler)}
 
 
 def small_policy_model():
@@ -95,14 +98,14 @@ def controller(
     say=lambda line: None,
     model=small_policy_model,
 ):
-    sampler = SAMPLERS[kind]
+    sampler = kind(**SIZES)
     policy = model()
     learner = Learner(
         policy,
         torch.optim.AdamW(policy.parameters(), lr=learning_rate),
         Reference(model(), sampler),
         sampler,
-        algorithm=ALGORITHMS[algorithm],
+        algorithm=EXPECTED if algorithm == "expected" else ALGORITHMS[algorithm],
         entropy_bonus=0.0,
         gradient_clip=1.0,
         dtype=torch.float32,
@@ -135,6 +138,11 @@ def test_the_best_policy_is_reached(tmp_path, algorithm, kind):
     outcome = controller(tmp_path, algorithm, kind).run()
     assert outcome.reward >= 0.95 * best_reward(prompts_for(1, 40), 2)
     assert outcome.reason == "all updates done" and not outcome.rollbacks
+
+
+def test_the_best_policy_is_reached_without_draws(tmp_path):
+    outcome = controller(tmp_path, "expected", MostProbableSampler).run()
+    assert outcome.reward >= 0.95 * best_reward(prompts_for(1, 40), 2)
 
 
 def imitating_model():

@@ -12,6 +12,7 @@ from seqrec.models import SeqRecForNextItem
 from seqrec.models.ensemble import EnsembleConfig
 from seqrec.rl.autoregressive import AutoregressiveSampler
 from seqrec.rl.branches import encode
+from seqrec.rl.most_probable import MostProbableSampler
 from seqrec.rl.plackett_luce import PlackettLuceSampler
 from seqrec.rl.prompt_batch import PromptBatch
 from seqrec.rl.slates import Slates, mean_kl
@@ -67,6 +68,19 @@ def test_all_slates_sum_to_one(kind, temperature):
         with torch.no_grad():
             found = found_log_probs(model, items, kind, temperature)[row]
         torch.testing.assert_close(found.sum(dim=1).exp().sum(), torch.ones(()))
+
+
+def test_the_most_probable_items_are_slates_of_one_in_order():
+    model = small_policy()
+    sampler = MostProbableSampler(3, 2, 1.0, 10)
+    drawn = sampler.draw(model, batch(), torch.Generator().manual_seed(0))
+    every = torch.arange(6)[None, :, None].expand(2, -1, -1)
+    with torch.no_grad():
+        log_prob = found_log_probs(model, every, PlackettLuceSampler)[:, :, 0]
+    assert drawn.items.squeeze(2).tolist() == log_prob.topk(3).indices.tolist()
+    torch.testing.assert_close(drawn.log_prob.squeeze(2), log_prob.topk(3).values)
+    best = sampler.draw(model, batch(), None).items
+    assert best.shape == (2, 1, 2) and torch.equal(best[:, 0], drawn.items[:, :2, 0])
 
 
 @pytest.mark.parametrize("title", [0, 3, 5])
