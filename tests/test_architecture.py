@@ -202,9 +202,9 @@ def paths_from(start: Path) -> dict[Path, list[Path]]:
 
 def selectable_losses() -> set[str]:
     """The modules of all loss functions that a recipe can select."""
-    from seqrec.builders.reinforcement import build_algorithm
     from seqrec.objectives.distillation import DistillationObjective, build_divergence
     from seqrec.objectives.preference import build_preference_loss
+    from seqrec.objectives.reinforcement import build_algorithm
     from seqrec.objectives.sft import build_batch_loss
 
     def members(union):

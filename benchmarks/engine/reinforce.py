@@ -13,11 +13,12 @@ from benchmarks.engine.machine import threads
 from benchmarks.engine.measure import in_fresh_process
 from benchmarks.engine.rows import Row, row
 from benchmarks.engine.steps import HIDDEN_SIZE, INNER_SIZE, NUM_BLOCKS, NUM_HEADS
-from seqrec.builders.reinforcement import SAMPLERS, build_algorithm
+from seqrec.builders.reinforcement import SAMPLERS
 from seqrec.config.rl import GRPOConfig
 from seqrec.models import SeqRecConfig, SeqRecDecoderConfig, SeqRecForNextItem
 from seqrec.models.configuration import SeqRecRewardConfig
 from seqrec.models.reward import SeqRecForReward
+from seqrec.objectives.reinforcement import build_algorithm
 from seqrec.rl.executors import InProcess
 from seqrec.rl.learner import Learner, Reference
 from seqrec.rl.prompts import Prompts

@@ -12,9 +12,9 @@ from benchmarks.gpu.losses import relative_error
 from benchmarks.gpu.place import PRECISIONS, Place
 from benchmarks.gpu.world import MAX_LENGTH, World, build_world
 from seqrec.builders.pretrained import resolve_lengths
-from seqrec.builders.reinforcement import build_algorithm, build_learner, build_sampler
+from seqrec.builders.reinforcement import build_learner, build_sampler
 from seqrec.config.load import load_recipe
-from seqrec.objectives.reinforcement import get_config
+from seqrec.objectives.reinforcement import build_algorithm, get_config
 from seqrec.ranking.recommender import Recommender
 from seqrec.rl.rollouts import Rollouts
 from seqrec.rl.worker import RolloutWorker

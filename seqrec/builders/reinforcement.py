@@ -10,30 +10,12 @@ import torch
 from seqrec.builders.named_models import check_reads_items
 from seqrec.builders.pretrained import START_KEY
 from seqrec.config.recipe import Recipe
-from seqrec.config.rl import (
-    AlgorithmConfig,
-    DrGRPOConfig,
-    ExpectedConfig,
-    GRPOConfig,
-    ReinforceConfig,
-    RLConfig,
-    RLOOConfig,
-    SlatesConfig,
-)
+from seqrec.config.rl import RLConfig, SlatesConfig
 from seqrec.data.feedback.holdout import holdout_levels
 from seqrec.data.histories import Histories
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import PER_QUERY, find_hits
-from seqrec.losses.policy import (
-    centred_advantages,
-    clipped_policy_gradient,
-    expected_reward,
-    leave_one_out_advantages,
-    policy_gradient,
-    share_clipped,
-    standardized_advantages,
-)
 from seqrec.models.next_item import SeqRecForNextItem
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.recommender import Recommender
@@ -48,6 +30,7 @@ from seqrec.rl.ray_executor import OnRay
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.worker import RolloutWorker, Scorer
 from seqrec.tokens.events.event_tokens import EventTokens
+from seqrec.tokens.events.log import event_blocks
 from seqrec.training.accounting import training_dtype
 from seqrec.training.loaders import QueryLoader
 from seqrec.training.optimizers import adamw
@@ -104,6 +87,24 @@ def check_plans(start: Recommender, path: str) -> None:
         )
 
 
+def build_validation(
+    prepared: PreparedData, memory_rows: int, events: EventTokens | None
+) -> QueryLoader:
+    """Build the validation queries of the guard.
+
+    Raises:
+        SeqRecError: there are none.
+    """
+    blocks = event_blocks(prepared, events.grammar) if events else prepared.blocks()
+    loader = QueryLoader(blocks, prepared.targets, memory_rows=memory_rows, events=events)
+    if not loader.num_queries:
+        raise SeqRecError(
+            f"{prepared.path}: no user has a validation target under {prepared.split_by}, "
+            "which the guard needs; prepare with another --split-by"
+        )
+    return loader
+
+
 def build_source(
     settings: RLConfig,
     prepared: PreparedData,
@@ -152,41 +153,6 @@ def build_source(
             f"{max_length} items, slate and history together; lower it"
         )
     return source
-
-
-def build_algorithm(config: AlgorithmConfig) -> Algorithm:
-    """Bind advantages, loss and passes of the algorithm that the settings name."""
-    match config:
-        case GRPOConfig() | DrGRPOConfig():
-            bounds: dict[str, Any] = {
-                "clip_low": config.clip_low,
-                "clip_high": config.clip_high,
-                "is_sequence_level": config.is_sequence_level,
-            }
-            return Algorithm(
-                standardized_advantages if config.name == "grpo" else centred_advantages,
-                partial(clipped_policy_gradient, **bounds),
-                config.ppo_epochs,
-                partial(share_clipped, **bounds),
-            )
-        case RLOOConfig():
-            return Algorithm(leave_one_out_advantages, _without_ratio)
-        case ReinforceConfig():
-            return Algorithm(torch.clone, _without_ratio)
-        case ExpectedConfig():
-            return Algorithm(centred_advantages, _expected)
-
-
-def _without_ratio(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return policy_gradient(log_prob, advantages)
-
-
-def _expected(
-    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
-) -> torch.Tensor:
-    return expected_reward(log_prob, advantages)
 
 
 def build_learner(

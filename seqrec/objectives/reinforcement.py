@@ -11,24 +11,39 @@ import torch
 
 from seqrec.builders.pretrained import START_KEY
 from seqrec.builders.reinforcement import (
-    build_algorithm,
     build_executor,
     build_learner,
     build_sampler,
     build_source,
+    build_validation,
     check_policy,
     ranking_metric,
 )
 from seqrec.builders.rewards import build_scorer, find_reward_folder
 from seqrec.config.recipe import Recipe
 from seqrec.config.rl import (
+    AlgorithmConfig,
+    DrGRPOConfig,
+    ExpectedConfig,
+    GRPOConfig,
     ModelRewardConfig,
+    ReinforceConfig,
     RLConfig,
+    RLOOConfig,
 )
 from seqrec.data.item_columns import genre_matrix
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.evaluation.protocol import protocol_line
+from seqrec.losses.policy import (
+    centred_advantages,
+    clipped_policy_gradient,
+    expected_reward,
+    leave_one_out_advantages,
+    policy_gradient,
+    share_clipped,
+    standardized_advantages,
+)
 from seqrec.models.weights import folder_fingerprint
 from seqrec.objectives.frontier import measure_frontier
 from seqrec.objectives.interface import MODEL_FOLDER, CatalogObjective, RunOutcome
@@ -39,11 +54,11 @@ from seqrec.reports.timeline import stage_seconds, timeline, whole_seconds
 from seqrec.rl.controller import Controller, Outcome
 from seqrec.rl.executors import Executor
 from seqrec.rl.guard import Guard, KLCoefficient
+from seqrec.rl.learner import Algorithm
 from seqrec.rl.prompts import HeldOutPrompts, PromptSource
 from seqrec.rl.sampler import Sampler
 from seqrec.rl.stage_log import EventLog, log_stage, read_events
 from seqrec.rl.worker import Scorer
-from seqrec.tokens.events.log import event_blocks
 from seqrec.training.callbacks import ShouldStop
 from seqrec.training.fit import FitResult, get_device
 from seqrec.training.interrupts import EndingSignals
@@ -95,17 +110,7 @@ class RLObjective(CatalogObjective):
         reads_ratings = any(reward.name in RATING_REWARDS for reward in settings.rewards)
         histories = prepared.histories(["rating"] if reads_ratings else [])
         sampler = build_sampler(settings.slates, recipe.data.max_length, events)
-        validation = QueryLoader(
-            event_blocks(prepared, events.grammar) if events else prepared.blocks(),
-            prepared.targets,
-            memory_rows=recipe.data.pool_rows,
-            events=events,
-        )
-        if not validation.num_queries:
-            raise SeqRecError(
-                f"{prepared.path}: no user has a validation target under {prepared.split_by}, "
-                "which the guard needs; prepare with another --split-by"
-            )
+        validation = build_validation(prepared, recipe.data.pool_rows, events)
         objective = cls(
             recipe,
             prepared,
@@ -257,3 +262,38 @@ def get_config(recipe: Recipe) -> RLConfig:
     """Return the objective block, which must be that of RL."""
     assert recipe.objective.name == "rl"
     return recipe.objective
+
+
+def build_algorithm(config: AlgorithmConfig) -> Algorithm:
+    """Bind advantages, loss and passes of the algorithm that the settings name."""
+    match config:
+        case GRPOConfig() | DrGRPOConfig():
+            bounds: dict[str, Any] = {
+                "clip_low": config.clip_low,
+                "clip_high": config.clip_high,
+                "is_sequence_level": config.is_sequence_level,
+            }
+            return Algorithm(
+                standardized_advantages if config.name == "grpo" else centred_advantages,
+                partial(clipped_policy_gradient, **bounds),
+                config.ppo_epochs,
+                partial(share_clipped, **bounds),
+            )
+        case RLOOConfig():
+            return Algorithm(leave_one_out_advantages, _without_ratio)
+        case ReinforceConfig():
+            return Algorithm(torch.clone, _without_ratio)
+        case ExpectedConfig():
+            return Algorithm(centred_advantages, _expected)
+
+
+def _without_ratio(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return policy_gradient(log_prob, advantages)
+
+
+def _expected(
+    log_prob: torch.Tensor, old_log_prob: torch.Tensor, advantages: torch.Tensor
+) -> torch.Tensor:
+    return expected_reward(log_prob, advantages)

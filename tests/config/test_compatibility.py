@@ -62,16 +62,6 @@ BROKEN = [
         }.items()
         for key, value in zip(EPOCH_KEYS[block], values, strict=True)
     ),
-    (
-        "grpo",
-        [START, "objective.algorithm={name: expected}"],
-        "algorithm expected and slates.sampler most_probable go together, not expected and auto",
-    ),
-    (
-        "grpo",
-        [START, "objective.slates.sampler=most_probable"],
-        "algorithm expected and slates.sampler most_probable go together, not grpo and most",
-    ),
     ("grpo", [START, "model.dropout=0.1"], "model.dropout: rl learns without dropout"),
     ("grpo", [START, "model.item_dropout=0.1"], "model.item_dropout: rl learns without dropout"),
     ("sft", [PRIOR, SAMPLED], "strength goes with objective.loss cross_entropy, not gbce"),

@@ -134,6 +134,20 @@ def test_one_pass_and_other_algorithms_go_all_the_way(world, tmp_path):
         assert np.isfinite(found["details"]["reward"])
 
 
+@pytest.mark.parametrize(
+    "setting", ["objective.algorithm={name: expected}", "objective.slates.sampler=most_probable"]
+)
+def test_the_expected_reward_and_the_most_probable_items_go_together(world, tmp_path, setting):
+    with pytest.raises(SeqRecError, match="expected and slates.sampler most_probable go together"):
+        train(world, tmp_path / "x", setting)
+
+
+def test_more_candidates_than_some_user_has_unseen_are_refused(world, tmp_path):
+    slates = "objective.slates={sampler: most_probable, num_slates: 999, slate_size: 2}"
+    with pytest.raises(SeqRecError, match="objective.slates.num_slates 999: a user has seen"):
+        train(world, tmp_path / "x", "objective.algorithm={name: expected}", slates)
+
+
 def own(tmp_path, monkeypatch, body):
     (tmp_path / "my_rewards.py").write_text(f"def liked(histories, slates):\n    {body}\n")
     monkeypatch.chdir(tmp_path)

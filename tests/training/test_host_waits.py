@@ -17,11 +17,11 @@ from benchmarks.gpu.place import Place
 from benchmarks.gpu.updates import CASES, RL, draw_rollouts
 from benchmarks.gpu.world import MAX_LENGTH, World, build_world
 from seqrec.builders.pretrained import resolve_lengths
-from seqrec.builders.reinforcement import build_algorithm, build_learner, build_sampler
+from seqrec.builders.reinforcement import build_learner, build_sampler
 from seqrec.config.load import load_recipe
 from seqrec.losses import host
 from seqrec.models.content import ContentEmbedding
-from seqrec.objectives.reinforcement import get_config
+from seqrec.objectives.reinforcement import build_algorithm, get_config
 from seqrec.ranking.recommender import Recommender
 from seqrec.rl import learner as learner_module
 from seqrec.runs.recipe import OBJECTIVES
