@@ -137,7 +137,10 @@ def _parse_line(line: bytes, name: str) -> dict[str, Any]:
         SeqRecError: the line is broken, or another value.
     """
     try:
-        record = json.loads(line)
+        text = line.decode("utf-8-sig")
+        record = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair is no letter of any encoding
+            json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise SeqRecError(f"{name}: is not JSON ({error}); correct or remove it") from error
     if not isinstance(record, dict):

@@ -159,6 +159,7 @@ def test_a_smaller_model_learns_from_a_larger_one(run, chats, tmp_path, top_k):
     [
         ('{"messages": [', r"line 2: is not JSON"),
         ("[1, 2]", r"line 2: \[1, 2\] is no JSON object"),
+        (r'{"text": "half of a pair: \ud83d"}', r"line 2: is not JSON .*surrogates not allowed"),
         ('{"title": "Heat"}', r"line 2: has the keys title"),
         ('{"messages": [{"role": "critic", "content": "Hm"}]}', r"line 2: role 'critic'"),
     ],
