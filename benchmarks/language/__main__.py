@@ -2,7 +2,7 @@
 
 from benchmarks.engine.__main__ import measure_named
 
-NAMES = ("heads", "sft", "dpo", "full", "catalog_head", "items", "mixed", "cold")
+NAMES = ("heads", "sft", "dpo", "full", "catalog_head", "items", "mixed", "cold", "llama_cpp")
 MODULE = "benchmarks.language"
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.engine.prepared import FOLDER, prepared
-from benchmarks.engine.rows import Row, row
+from benchmarks.engine.rows import Row
 from benchmarks.language.items import (
     LENGTH,
     NUM_USERS,
@@ -27,19 +27,15 @@ from benchmarks.language.items import (
     systems,
     trained,
 )
+from benchmarks.language.judged_requests import count_items, encode_items, metric_rows
 from benchmarks.quality.table import seqrec
 from benchmarks.search.asked import Asked
 from benchmarks.search.judged import judge
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.builders.text_search import ENCODER
-from seqrec.data.item_columns import item_texts
-from seqrec.evaluation.significance import bootstrap_intervals
-from seqrec.models.text_cache import encode_cached
-from seqrec.models.text_encoder import TextEncoder
 from seqrec.ranking.recommender import Recommender
 
 NAME = Path(__file__).stem
-MODULE = "benchmarks.language"
 METRICS = ("recall@50", "recall@10", "mrr")
 NUM_ASKED = 300
 """Histories that are judged, drawn with a seed."""
@@ -79,13 +75,7 @@ def measure(quick: bool) -> Iterator[Row]:
     asked = ask_for(new, data, first.item_ids)
     work = f"ml-1m, {len(asked)} watched of {len(new)} titles that {num_users:,} users never met"
     for system, scores in score_all(models, first, asked).items():
-        metrics = judge(scores, asked)
-        values = np.column_stack([metrics[name] for name in METRICS])
-        bounds = bootstrap_intervals(values, users=asked.groups, num_draws=2_000, seed=SEED)
-        for name, value, (low, high) in zip(METRICS, values.mean(axis=0), bounds, strict=True):
-            note = f"95 % interval {low:.4f} to {high:.4f}"
-            text = f"{work}: {name}"
-            yield row(NAME, text, [float(value)], "", system=system, note=note, module=MODULE)
+        yield from metric_rows(NAME, work, system, judge(scores, asked), asked, METRICS)
 
 
 def find_new_titles(data: Path) -> pl.DataFrame:
@@ -143,11 +133,9 @@ def score_all(models: Mapping[str, Path], first: Recommender, asked: Asked) -> d
         first: the first of them.
         asked: the histories.
     """
-    texts = item_texts(first.items, COLUMNS, "--items")
-    vectors = encode_cached(TextEncoder.from_pretrained(ENCODER), texts)
-    nearest = NearestText(vectors).score_tiles(asked.histories)(0, first.num_items)
-    counts = torch.tensor(first.items["num_interactions"].to_list()).float()
-    found = {"nearest-text": nearest, "popularity": counts.expand(len(asked), -1)}
+    texts = NearestText(encode_items(first.items, COLUMNS))
+    nearest = texts.score_tiles(asked.histories)(0, first.num_items)
+    found = {"nearest-text": nearest, "popularity": count_items(first, asked)}
     states: Tensor | None = None
     for system, folder in models.items():
         is_first = system == next(iter(models))

@@ -6,7 +6,7 @@ conversations, of which it saw none.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,17 +26,19 @@ from benchmarks.language.items import (
     systems,
     trained,
 )
+from benchmarks.language.judged_requests import (
+    count_items,
+    encode_items,
+    metric_rows,
+    open_encoder,
+)
 from benchmarks.language.texts import BACKBONE, RANK
 from benchmarks.quality.table import seqrec
 from benchmarks.search.asked import Asked
 from benchmarks.search.judged import Metrics, cross_fit, judge
 from benchmarks.search.systems import WEIGHTS, score_history
 from seqrec.builders.text_search import ENCODER
-from seqrec.data.item_columns import item_texts
 from seqrec.data.prepared import PreparedData
-from seqrec.evaluation.significance import bootstrap_intervals
-from seqrec.models.text_cache import encode_cached
-from seqrec.models.text_encoder import TextEncoder
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Reading
 
@@ -90,14 +92,7 @@ def measure(quick: bool) -> Iterator[Row]:
     for kind, requests in asked.items():
         work = f"ml-1m, {NUM_USERS:,} users, {len(requests)} {kind}"
         for system, metrics in judge_all(folder, kind, requests, catalog, (native, run)):
-            for metric, (mean, low, high) in summarise(metrics, requests).items():
-                note = f"95 % interval {low:.3f} to {high:.3f}"
-                yield row(
-                    *(NAME, f"{work}: {metric}", [mean], ""),
-                    system=system,
-                    note=note,
-                    module=MODULE,
-                )
+            yield from metric_rows(NAME, work, system, metrics, requests, METRICS)
     note = f"{num_chats:,} chats and histories, one pass, LoRA of rank {RANK}"
     yield row(
         *(NAME, "training on texts and items", [seconds], "s"),
@@ -162,16 +157,8 @@ def judge_all(
 
 def compare_texts(asked: Asked, catalog: conversations.Catalog) -> Tensor:
     """Return the cosine of every request and the texts of all items."""
-    encoder = TextEncoder.from_pretrained(ENCODER)
-    texts = item_texts(catalog.items, ["title", "genres", "tags"], "--data")
-    vectors = torch.from_numpy(encode_cached(encoder, texts))
-    return torch.from_numpy(encoder.encode(asked.texts)) @ vectors.T
-
-
-def count_items(model: Recommender, asked: Asked) -> Tensor:
-    """Return the interactions of every item in training, for each request."""
-    counts = torch.tensor(model.items["num_interactions"].to_list()).float()
-    return counts.expand(len(asked), -1)
+    vectors = torch.from_numpy(encode_items(catalog.items, ["title", "genres", "tags"]))
+    return torch.from_numpy(open_encoder().encode(asked.texts)) @ vectors.T
 
 
 @torch.inference_mode()
@@ -194,13 +181,3 @@ def score_requests(model: Recommender, asked: Asked, with_history: bool) -> Tens
         with torch.autocast("cpu", torch.bfloat16):
             scores[rows] = served.ranker.score_tiles(histories)(0, model.num_items).float()
     return scores
-
-
-def summarise(metrics: Mapping[str, np.ndarray], asked: Asked) -> dict[str, list[float]]:
-    """Return mean, lower and upper end of the interval of every metric."""
-    values = np.column_stack([metrics[name] for name in METRICS])
-    bounds = bootstrap_intervals(values, users=asked.groups, num_draws=2_000, seed=SEED)
-    return {
-        name: [float(values[:, place].mean()), *map(float, bounds[place])]
-        for place, name in enumerate(METRICS)
-    }

@@ -71,7 +71,7 @@ def grow_vocabulary(
     bias = getattr(model.get_output_embeddings(), "bias", None)
     if bias is not None:
         bias[num_old:] = 0
-    _record(model, tokens, padded)
+    _record(model, range(num_rows, first_token), tokens, padded)
     return GrownVocabulary(grown, tokens)
 
 
@@ -84,13 +84,20 @@ def _get_tables(model: PreTrainedModel) -> list[Tensor]:
     return tables  # type: ignore[return-value]
 
 
-def _record(model: PreTrainedModel, new: range, num_rows: int) -> None:
-    """Record real and padded size, and forbid the padding in generated text."""
+def _record(model: PreTrainedModel, without_row: range, new: range, num_rows: int) -> None:
+    """Record real and padded size, and forbid tokens that nobody taught in generated text.
+
+    Args:
+        model: has grown.
+        without_row: old tokens that had no row.
+        new: the new tokens.
+        num_rows: with padding.
+    """
     _text_config(model.config).num_tokens = new.stop
     settings = getattr(model, "generation_config", None)
     if settings is not None:
         old = [token for token in settings.suppress_tokens or () if token < new.start]
-        settings.suppress_tokens = [*old, *range(new.stop, num_rows)] or None
+        settings.suppress_tokens = [*old, *without_row, *range(new.stop, num_rows)] or None
 
 
 def _text_config(config: PreTrainedConfig) -> PreTrainedConfig:
@@ -122,10 +129,27 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
     sizes = {len(table) for table in _get_tables(model)}
     num_words = 1 + max(tokenizer.get_vocab().values())
     recorded = getattr(_text_config(model.config), "num_tokens", None)
-    if len(sizes) > 1 or num_words > min(sizes) or recorded not in (None, num_words):
+    has_rows = len(sizes) == 1 and (num_words <= min(sizes) or _count_read(tokenizer) <= min(sizes))
+    if not has_rows or recorded not in (None, num_words):
         rows = " and ".join(f"{size:,}" for size in sorted(sizes))
         of = "" if recorded is None else f", {recorded:,} of them real"
         raise SeqRecError(
             f"{name}: its tokenizer has {num_words:,} tokens and its weights {rows} rows{of}; the "
             "vocabulary was grown on one side only: take both from one folder"
         )
+
+
+def _count_read(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Return the number of tokens up to the last one that texts are given.
+
+    Special tokens count if the chat template names them, or have a role. Models of Gemma 3 for
+    text alone have one more, for images, without a row.
+    """
+    template = str(tokenizer.chat_template or "")
+    roles = (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
+    unread = {
+        token
+        for token, added in tokenizer.added_tokens_decoder.items()
+        if added.special and added.content not in roles and added.content not in template
+    }
+    return 1 + max(token for token in tokenizer.get_vocab().values() if token not in unread)

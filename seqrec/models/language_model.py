@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -15,11 +16,13 @@ from transformers.utils import is_gguf_available
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.errors import SeqRecError, refuse_unreadable
+from seqrec.models.growth import check_vocabulary
 from seqrec.models.language_source import LanguageSource, find_language_source
 from seqrec.models.weights import count_gguf_weights
 from seqrec.models.weights_check import check_sizes
 from seqrec.tokens.tokenizer import load_tokenizer
 
+DIGITS = frozenset("0123456789")
 FIX = "name a decoder that transformers reads, in safetensors or GGUF"
 
 
@@ -47,7 +50,8 @@ def load_language_model(
 
     Raises:
         SeqRecError: no such model, no network for a hub's model, a folder without weights or with
-            pickled ones, code in the folder, a slow tokenizer, a missing package for GGUF.
+            pickled ones, code in the folder, a slow tokenizer, a vocabulary that was grown on one
+            side only, a missing package for GGUF.
     """
     found = find_language_source(source)
     if found.gguf_file is not None and not is_gguf_available():
@@ -63,6 +67,7 @@ def load_language_model(
         else:
             build = AutoModelForCausalLM.from_config
             model = build(config, dtype=dtype, trust_remote_code=False)
+    check_vocabulary(model, tokenizer, str(source))
     return LanguageModel(model.eval(), tokenizer)
 
 
@@ -114,4 +119,20 @@ def _load_tokenizer(found: LanguageSource, named: str) -> PreTrainedTokenizerFas
         tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=False, **files)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise SeqRecError(f"{named}: its tokenizer is not a fast one; {FIX}")
+    split_digits(tokenizer)
     return tokenizer
+
+
+def split_digits(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Let digits stand alone if a tokenizer's words join none to anything, in place.
+
+    Such a vocabulary (SmolLM2's) was learned from digits that stood alone. A GGUF file says so by a
+    name that transformers leaves unread: a blank before a digit then joins it and not the blanks
+    before. Other vocabularies, and those that are not split as GPT-2's, stay as they are.
+    """
+    backend = tokenizer.backend_tokenizer
+    words = tokenizer.get_vocab()
+    joins = any(len(word) > 1 and DIGITS.intersection(word) for word in words)
+    if isinstance(backend.pre_tokenizer, ByteLevel) and not joins:
+        parts = [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+        backend.pre_tokenizer = Sequence(parts)  # type: ignore[assignment]

@@ -30,7 +30,7 @@ from seqrec.training.steps.mixed import (
     WORD_KEY,
     HeadWeights,
     Tally,
-    Vocabulary,
+    TokenPlaces,
     mixed_loss,
     mixed_sums,
 )
@@ -95,9 +95,7 @@ class MixedSFTObjective(TextObjective):
         config, model = get_config(recipe), opened.config
         tally = Tally()
         shared: dict[str, Any] = {
-            "vocabulary": Vocabulary(
-                model.first_item_token, model.num_items, len(opened.tokenizer)
-            ),
+            "places": TokenPlaces(model.first_item_token, model.num_items, len(opened.tokenizer)),
             "weights": HeadWeights(config.item_weight, config.word_weight),
         }
         return TextSetup(

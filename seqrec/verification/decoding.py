@@ -9,7 +9,6 @@ from seqrec.errors import SeqRecError
 from seqrec.models.native.decoder import SeqRecDecoder
 from seqrec.models.native.llama_weights import from_llama, to_llama
 from seqrec.verification.findings import DoesNotApply, Measured
-from seqrec.verification.states import FLOAT_BOUND
 from seqrec.verification.subject import Subject
 
 NUM_ROWS, NUM_STEPS, MOST_TOKENS = 4, 8, 64
@@ -23,7 +22,7 @@ def check_cache(subject: Subject) -> Measured:
     found = subject.decode(tokens, num_steps)
     expected = subject.full_states(tokens)[:, -num_steps:]
     difference = float((found - expected).abs().max() / expected.abs().max())
-    return Measured(difference, FLOAT_BOUND, f"{NUM_ROWS} rows, {num_steps} steps")
+    return Measured(difference, subject.float_bound, f"{NUM_ROWS} rows, {num_steps} steps")
 
 
 @torch.inference_mode()
@@ -51,7 +50,7 @@ def check_against_llama(subject: Subject) -> Measured:
     note = f"{len(decoders)} decoders, to the other implementation and back"
     if num_changed:
         return Measured(num_changed, 0, f"{note}; weights that the round trip changed")
-    return Measured(difference, FLOAT_BOUND, note)
+    return Measured(difference, subject.float_bound, note)
 
 
 def _convert_twice(decoder: PreTrainedModel) -> tuple[PreTrainedModel, PreTrainedModel]:

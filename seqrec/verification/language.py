@@ -46,7 +46,7 @@ class LanguageSubject(Subject):
         return min(limit, MOST_TOKENS)
 
     def draw_paths(self, lengths: Sequence[int], unknown_ids: Sequence[str]) -> Paths:
-        num_words = len(self.tokenizer)
+        num_words = min(len(self.tokenizer), len(self.model.get_input_embeddings().weight))
         sizes = [min(length, self.longest) for length in lengths]
         drawn = [self.generator.integers(num_words, size=size) for size in sizes]
         return Paths([{"input_ids": tokens} for tokens in drawn], {}, [])

@@ -25,6 +25,9 @@ from seqrec.verification.rows import History, Rows, lay_out
 from seqrec.verification.subject import Paths, Subject
 
 NUM_LISTS = 16
+FEW, SHORT = 8, 16
+"""Random histories, and events of the short ones, for decoders of transformers, which are far
+larger."""
 
 
 class NextItemSubject(Subject):
@@ -41,6 +44,8 @@ class NextItemSubject(Subject):
         self.table = self.recommender.table
         self.fills = {"input_ids": self.model.pad_token_id, "times": NO_TIME}
         self.generator = generator
+        if not all(isinstance(one, SeqRecDecoder) for one in self.decoders()):
+            self.num_drawn, self.short = FEW, SHORT
 
     def draw_paths(self, lengths: Sequence[int], unknown_ids: Sequence[str]) -> Paths:
         log = draw_log(self.recommender, lengths, unknown_ids, self.generator)

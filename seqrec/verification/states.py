@@ -16,10 +16,6 @@ from seqrec.verification.rows import (
 )
 from seqrec.verification.subject import Subject
 
-FLOAT_BOUND = 1e-5
-"""Largest difference of float32 states, relative to the largest value."""
-BFLOAT16_BOUND = 0.03
-"""Root mean square of the difference between bfloat16 and float32, relative to the states'."""
 BATCH = 64
 
 
@@ -39,7 +35,9 @@ def check_packing(subject: Subject) -> Measured:
         largest_difference(list(subject.end_states(packed).float().numpy()), ends),
     )
     return Measured(
-        max(differences), FLOAT_BOUND, f"{len(histories)} histories in {len(rows)} rows"
+        max(differences),
+        subject.float_bound,
+        f"{len(histories)} histories in {len(rows)} rows",
     )
 
 
@@ -53,7 +51,7 @@ def check_padding_side(subject: Subject) -> Measured:
     left = lay_out(histories, single, subject.fills, width=width, side="left")
     right = lay_out(histories, single, subject.fills, width=width)
     difference = max(largest_difference(_states(subject, one), alone) for one in (left, right))
-    return Measured(difference, FLOAT_BOUND, f"{len(histories)} histories, both sides")
+    return Measured(difference, subject.float_bound, f"{len(histories)} histories, both sides")
 
 
 @torch.inference_mode()
@@ -66,7 +64,7 @@ def check_precision(subject: Subject) -> Measured:
     with torch.autocast(subject.model.device.type, torch.bfloat16):
         low = np.concatenate(_states(subject, rows))
     difference = float(np.sqrt(np.mean((low - exact) ** 2) / np.mean(exact**2)))
-    return Measured(difference, BFLOAT16_BOUND, f"states of {len(histories)} histories")
+    return Measured(difference, subject.bfloat16_bound, f"states of {len(histories)} histories")
 
 
 @torch.inference_mode()
@@ -76,7 +74,7 @@ def check_batch_size(subject: Subject) -> Measured:
     together = subject.scores(histories)
     alone = np.concatenate([subject.scores([one]) for one in histories])
     difference = largest_difference(list(together), list(alone))
-    return Measured(difference, FLOAT_BOUND, f"scores of {together.shape[1]:,} items")
+    return Measured(difference, subject.float_bound, f"scores of {together.shape[1]:,} items")
 
 
 def _draw(subject: Subject, number: int, *, has_longest: bool = False) -> list[History]:

@@ -16,6 +16,12 @@ from seqrec.tokens.item_blocks import ItemBlocks
 from seqrec.verification.findings import Measured
 from seqrec.verification.rows import History, Rows
 
+FLOAT_BOUND, BFLOAT16_BOUND = 1e-5, 0.03
+"""Bounds of a shallow decoder: of the largest difference of float32 states, relative to the largest
+value, and of the root mean square of what bfloat16 changes, relative to the states'."""
+SHALLOW = 4
+"""Blocks of the deepest decoder whose bounds are those."""
+
 
 class Paths(NamedTuple):
     """The inputs of histories by every way that leads to the model."""
@@ -112,3 +118,22 @@ class Subject(ABC):
     def longest(self) -> int:
         """The number of events, or words, that the model reads."""
         return self.model.config.max_length
+
+    @property
+    def float_bound(self) -> float:
+        """Largest difference of float32 states or scores, relative to the largest value.
+
+        Every block of a decoder rounds what the blocks before it rounded: SmolLM2's 30 blocks have
+        states that differ from float64's by 3e-5.
+        """
+        return FLOAT_BOUND * self._depth_factor
+
+    @property
+    def bfloat16_bound(self) -> float:
+        """Root mean square of what bfloat16 changes, relative to the states'."""
+        return BFLOAT16_BOUND * self._depth_factor**0.5
+
+    @property
+    def _depth_factor(self) -> int:
+        blocks = max(one.config.num_hidden_layers for one in self.decoders())
+        return max(1, blocks - SHALLOW + 1)

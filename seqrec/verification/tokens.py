@@ -52,13 +52,13 @@ def check_texts(subject: Subject, num_texts: int) -> Measured:
     texts = [*_draw(subject, num_texts), *_list_lookalikes(subject)]
     load: Any = partial(AutoTokenizer.from_pretrained, trust_remote_code=False)
     plain = load(subject.folder)
-    encode = partial(plain, add_special_tokens=False)
+    encode = partial(plain, add_special_tokens=False, verbose=False)
     num_wrong, example = 0, ""
     words = encode([item_token(text) for text in texts])["input_ids"]
     batched: list[list[int]] = []
     for start in range(0, len(texts), BATCH):
         batched += encode(texts[start : start + BATCH])["input_ids"]
-    opened = subject.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    opened = subject.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     for text, as_id, in_batch, by_seqrec in zip(texts, words, batched, opened, strict=True):
         if subject.table is not None and not _is_right(subject, plain, text, as_id):
             way = "as an id"

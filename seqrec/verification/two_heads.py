@@ -16,7 +16,6 @@ from seqrec.tokens.tokenizer import item_token
 from seqrec.verification.chats import check_chats
 from seqrec.verification.findings import Measured
 from seqrec.verification.next_item import NextItemSubject
-from seqrec.verification.states import FLOAT_BOUND
 
 NUM_REQUESTS, NUM_GENERATED = 8, 8
 NUM_CHATS_SHARE, LEAST_CHATS = 10, 8
@@ -24,12 +23,7 @@ NUM_CHATS_SHARE, LEAST_CHATS = 10, 8
 
 
 class TwoHeadSubject(NextItemSubject):
-    """A next-item model over a language model whose word head it keeps.
-
-    Far larger than a model of items: fewer and shorter histories are drawn.
-    """
-
-    num_drawn, short = 8, 16
+    """A next-item model over a language model whose word head it keeps."""
 
     @cached_property
     def plain(self) -> Any:
@@ -87,7 +81,9 @@ def check_catalog_head(subject: TwoHeadSubject) -> Measured:
         found = np.empty(number)
         found[rows] = [score for _, score in lists]
         worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
-    return Measured(worst, FLOAT_BOUND, f"scores of {number:,} items after {NUM_REQUESTS} texts")
+    return Measured(
+        worst, subject.float_bound, f"scores of {number:,} items after {NUM_REQUESTS} texts"
+    )
 
 
 @torch.inference_mode()

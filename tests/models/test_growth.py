@@ -1,5 +1,7 @@
 """Growth of language models: old rows and scores, padding, saving, adapters, a second growth."""
 
+import copy
+
 import peft
 import pytest
 import torch
@@ -169,3 +171,27 @@ def test_a_vocabulary_that_was_grown_on_one_side_only_is_refused():
     model.set_input_embeddings(torch.nn.Embedding(384, 32))
     with pytest.raises(SeqRecError, match="320 and 384 rows"):
         check_vocabulary(model, byte_tokenizer(), "the model")
+
+
+def test_a_special_token_of_no_use_needs_no_row_and_is_never_generated():
+    """Gemma 3 for text alone has a token for images behind the rows of its tables."""
+    words = [f"<w{number}>" for number in range(320 - len(byte_tokenizer()))]
+    tokenizer = grow_tokenizer(byte_tokenizer(), words).tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image_soft_token>"]})
+    model = tiny_language_model("gemma3")
+    old = model.get_input_embeddings().weight.detach().clone()
+    assert (len(tokenizer), len(old)) == (321, 320)
+    check_vocabulary(model, tokenizer, "the model")
+    for role in ({"pad_token": "<image_soft_token>"}, {}):
+        other = copy.deepcopy(tokenizer)
+        other.add_special_tokens(role)
+        other.chat_template = None if role else "{{ '<image_soft_token>' }}"
+        with pytest.raises(SeqRecError, match="grown on one side only"):
+            check_vocabulary(model, other, "the model")
+    grown = grow_vocabulary(model, tokenizer, ITEMS)
+    assert grown.tokens == range(321, 321 + len(ITEMS))
+    assert torch.equal(model.get_input_embeddings().weight[:320], old)
+    suppressed = model.generation_config.suppress_tokens
+    assert suppressed == [320, *range(321 + len(ITEMS), 448)]
+    again = grow_vocabulary(model, grown.tokenizer, ["<x>"])
+    assert again.tokens == range(421, 422) and 320 in model.generation_config.suppress_tokens

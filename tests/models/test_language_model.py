@@ -9,8 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seqrec.errors import SeqRecError
 from seqrec.models import language_model, language_source
-from seqrec.models.language_model import load_language_model
-from tests.families import FAMILIES, WORDS, save_tiny
+from seqrec.models.language_model import load_language_model, split_digits
+from tests.families import FAMILIES, WORDS, save_tiny, tiny_tokenizer
+from tests.language import build_byte_tokenizer
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -54,7 +55,21 @@ def test_a_package_with_a_gguf_file_is_a_model_that_can_be_saved(tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again, same = load_language_model(tmp_path)
     assert torch.equal(model(**prompt).logits, again(**prompt).logits)
-    assert same("Emoji 🙂, кино")["input_ids"] == tokenizer("Emoji 🙂, кино")["input_ids"]
+    for text in ("Emoji 🙂, кино", "  7 of  12\n\n3"):
+        assert same(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert tokenizer.tokenize("a  7, 12") == ["a", "ĠĠ", "7", ",", "Ġ", "1", "2"]
+
+
+@pytest.mark.parametrize("joined", [(), ("Ġ7",), ("12",)])
+def test_digits_stand_alone_where_no_word_joins_them(joined):
+    """As in ``tokenizer.json`` of SmolLM2; a word that joins a digit shows another splitting."""
+    tokenizer = build_byte_tokenizer()
+    tokenizer.add_tokens(list(joined))
+    split_digits(tokenizer)
+    pieces = [
+        piece for piece, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("  7")
+    ]
+    assert pieces == (["Ġ", "Ġ7"] if joined else ["ĠĠ", "7"])
 
 
 def test_a_hub_name_without_network_says_how_to_name_a_folder(monkeypatch):
@@ -109,6 +124,12 @@ def with_more_layers(folder):
     with_field("num_hidden_layers", 3)(folder)
 
 
+def with_more_tokens(folder):
+    tokenizer = tiny_tokenizer("smollm")
+    tokenizer.add_tokens([f"<item:{number}>" for number in range(70)])
+    tokenizer.save_pretrained(folder)
+
+
 def two_gguf_files(folder):
     shutil.rmtree(folder)
     folder.mkdir()
@@ -125,6 +146,7 @@ def two_gguf_files(folder):
         (pickled, "holds pickled weights, which can run code"),
         (cut_short, "cannot be read"),
         (with_more_layers, "lacks 9 weights of a language model, model.layers.2"),
+        (with_more_tokens, "the vocabulary was grown on one side only: take both from one"),
         (with_field("num_hidden_layers", 10**30), "num_hidden_layers 1e.30: the weights have no"),
         (with_field("text_config", {"num_hidden_layers": 10**9}), "the weights have no such size"),
         (with_field("auto_map", {"AutoModel": "code.Model"}), "auto_map names code to run"),

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 import seqrec
+from seqrec.models import encoder
 from seqrec.models.growth import grow_vocabulary
 from seqrec.verification import language
 from tests.verification.conftest import write_next_item
@@ -128,3 +129,25 @@ def test_texts_that_read_their_neighbours_are_found(tmp_path, tokenizer, monkeyp
     folder = write_language_model(tmp_path / "model", FAMILIES["qwen3"], tokenizer)
     monkeypatch.setattr(language, "flatten_documents", joined)
     assert set(by_result(seqrec.verify(folder, histories=20))["failed"]) == {"packed rows"}
+
+
+def test_bounds_grow_with_depth_and_a_neighbour_that_is_read_stays_far_beyond_them(
+    tmp_path, tokenizer, monkeypatch
+):
+    config = copy(FAMILIES["llama"])
+    config.num_hidden_layers = 24
+    folder = write_next_item(tmp_path / "deep", backbone_config=config)
+    found = by_result(seqrec.verify(folder, histories=40))
+    assert "failed" not in found, found["failed"]
+    packed, rounded = found["passed"]["packed rows"], found["passed"]["bfloat16"]
+    assert packed["bound"] == pytest.approx(21e-5)
+    assert rounded["bound"] == pytest.approx(0.03 * 21**0.5)
+    assert packed["note"].startswith("8 histories")
+    own = encoder.flatten_documents
+
+    def joined(documents, model):
+        return own((documents > 0).long(), model)
+
+    monkeypatch.setattr(encoder, "flatten_documents", joined)
+    failed = by_result(seqrec.verify(folder, histories=40))["failed"]
+    assert failed["packed rows"]["deviation"] > 100 * failed["packed rows"]["bound"]

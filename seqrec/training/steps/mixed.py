@@ -17,7 +17,7 @@ RECALL_KEY = f"recall@{RECALL_K}"
 WORD_KEY, ITEM_KEY, LOSS_KEY = "word_loss_nats", "item_loss_nats", "loss_nats"
 
 
-class Vocabulary(NamedTuple):
+class TokenPlaces(NamedTuple):
     """The places of items, words and padding among the tokens of a model."""
 
     first_item: int
@@ -92,7 +92,7 @@ def mixed_loss(
     model: Any,
     batch: TextTensors,
     *,
-    vocabulary: Vocabulary,
+    places: TokenPlaces,
     weights: HeadWeights,
     chunk_size: int | None = None,
     tally: Tally | None = None,
@@ -108,12 +108,12 @@ def mixed_loss(
         model: a causal language model that attends by document and has a ``catalog_head``, or an
             adapter around one.
         batch: packed texts.
-        vocabulary: which tokens are items.
+        places: which tokens are items.
         weights: of the heads.
         chunk_size: positions scored at once; chosen if absent.
         tally: keeps the sums of each head's losses.
     """
-    scored = _score(model, batch, vocabulary)
+    scored = _score(model, batch, places)
     word, named, item = (part.loss(batch.total_weight, chunk_size) for part in scored)
     if tally is not None:
         tally.add(WORD_KEY, word.detach() * batch.total_weight, scored.words.weight.sum())
@@ -123,17 +123,17 @@ def mixed_loss(
 
 @torch.no_grad()
 def mixed_sums(
-    model: Any, batch: TextTensors, *, vocabulary: Vocabulary, weights: HeadWeights
+    model: Any, batch: TextTensors, *, places: TokenPlaces, weights: HeadWeights
 ) -> dict[str, tuple[float, float]]:
     """Return sum and weight of the loss, of each head's own, and of the recall of items.
 
     Args:
         model: as of ``mixed_loss``.
         batch: packed texts.
-        vocabulary: which tokens are items.
+        places: which tokens are items.
         weights: of the heads.
     """
-    scored = _score(model, batch, vocabulary)
+    scored = _score(model, batch, places)
     total = batch.total_weight
     word, named, item = (float(part.loss(total, None)) * total for part in scored)
     loss = weights.word * (word + named) + weights.item * item
@@ -147,19 +147,19 @@ def mixed_sums(
     return sums
 
 
-def _score(model: Any, batch: TextTensors, vocabulary: Vocabulary) -> _Scored:
+def _score(model: Any, batch: TextTensors, places: TokenPlaces) -> _Scored:
     """Return the targets of a batch under the heads."""
     states = word_states(model, batch.input_ids, batch.position_ids, batch.segments)
-    hidden, is_item = states[batch.targets_at], vocabulary.is_item(batch.labels)
+    hidden, is_item = states[batch.targets_at], places.is_item(batch.labels)
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     table, head = word_weight(model), plain.catalog_head
     is_tied = getattr(plain.config, "tie_word_embeddings", True)
     vectors = head(table if is_tied else plain.get_input_embeddings().weight)
     at_words, at_items = (kind.nonzero().squeeze(1) for kind in (~is_item, is_item))
     labels, weight = batch.labels, batch.label_weight
-    by_words = CatalogScores(hidden[at_words], table[: vocabulary.num_tokens])
+    by_words = CatalogScores(hidden[at_words], table[: places.num_tokens])
     by_items = CatalogScores(head.project(hidden[at_items]), vectors)
-    items = labels[at_items] - vocabulary.first_item
+    items = labels[at_items] - places.first_item
     return _Scored(
         _Targets(by_words, labels[at_words], weight[at_words]),
         _Targets(by_words._replace(hidden=hidden[at_items]), labels[at_items], weight[at_items]),
