@@ -1,6 +1,7 @@
 """Low-rank adapters of a language model (LoRA), by ``peft``: added, saved, loaded and merged."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -73,7 +74,9 @@ def add_lora(
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     try:
-        return peft.get_peft_model(model, config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks by an older name
+            return peft.get_peft_model(model, config)
     except ValueError as error:
         raise SeqRecError(f"tuning.target_modules: {first_line(error)}") from error
 

@@ -27,9 +27,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("head", ["tied", "untied"])
 @pytest.mark.parametrize("family", ["gemma3", "mistral", "gpt2", "qwen3"])
-def test_old_rows_and_scores_stay_in_two_growths_around_more_training(
-    data, tmp_path, family, head
-):
+def test_old_rows_and_scores_stay_in_two_growths_around_more_training(data, tmp_path, family, head):
     base = save_tiny(tmp_path / "base", family)
     named = [f"model.backbone={base}", "model.initial_vectors=text", f"model.head={head}", LORA]
     first = seqrec.train("sft", data=data, out=tmp_path / "run", overrides=[*QUICK, *named])["out"]
