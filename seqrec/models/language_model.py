@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,9 +19,9 @@ from seqrec.models.growth import check_vocabulary
 from seqrec.models.language_source import LanguageSource, find_language_source
 from seqrec.models.weights import count_gguf_weights
 from seqrec.models.weights_check import check_sizes
+from seqrec.tokens.digits import split_digits
 from seqrec.tokens.tokenizer import load_tokenizer
 
-DIGITS = frozenset("0123456789")
 FIX = "name a decoder that transformers reads, in safetensors or GGUF"
 
 
@@ -121,18 +120,3 @@ def _load_tokenizer(found: LanguageSource, named: str) -> PreTrainedTokenizerFas
         raise SeqRecError(f"{named}: its tokenizer is not a fast one; {FIX}")
     split_digits(tokenizer)
     return tokenizer
-
-
-def split_digits(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Let digits stand alone if a tokenizer's words join none to anything, in place.
-
-    Such a vocabulary (SmolLM2's) was learned from digits that stood alone. A GGUF file says so by a
-    name that transformers leaves unread: a blank before a digit then joins it and not the blanks
-    before. Other vocabularies, and those that are not split as GPT-2's, stay as they are.
-    """
-    backend = tokenizer.backend_tokenizer
-    words = tokenizer.get_vocab()
-    joins = any(len(word) > 1 and DIGITS.intersection(word) for word in words)
-    if isinstance(backend.pre_tokenizer, ByteLevel) and not joins:
-        parts = [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
-        backend.pre_tokenizer = Sequence(parts)  # type: ignore[assignment]

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seqrec.errors import SeqRecError
 from seqrec.models import language_model, language_source
-from seqrec.models.language_model import load_language_model, split_digits
+from seqrec.models.language_model import load_language_model
+from seqrec.tokens.digits import split_digits
 from tests.families import FAMILIES, WORDS, save_tiny, tiny_tokenizer
 from tests.language import build_byte_tokenizer
 
