@@ -8,6 +8,9 @@ from jaxtyping import Bool, Float
 
 from seqrec.errors import SeqRecError
 
+ABOUT = ("plot", "description", "summary", "overview")
+"""Columns of text about an item; the first that the items have counts."""
+
 
 def item_texts(items: pl.DataFrame, columns: Sequence[str], key: str) -> list[str]:
     """Return every item's columns as one text: list entries joined by commas, columns by stops.
@@ -46,6 +49,11 @@ def find_text_columns(items: pl.DataFrame, names: Sequence[str]) -> list[str]:
     """Return those of the named columns that the items have, and that hold something."""
     columns = [name for name in names if name in items.columns]
     return [name for name in columns if items[name].null_count() < len(items)]
+
+
+def find_about(items: pl.DataFrame) -> str | None:
+    """Return the column of text about an item; None if the items have none."""
+    return next(iter(find_text_columns(items, ABOUT)), None)
 
 
 def genre_matrix(items: pl.DataFrame) -> Bool[np.ndarray, "I C"] | None:

@@ -11,9 +11,10 @@ import numpy as np
 from seqrec.arguments import check_arguments
 from seqrec.builders.explainer import open_writer
 from seqrec.builders.language_model import source_fingerprint
-from seqrec.builders.subjects import ABOUT, build_subjects
+from seqrec.builders.subjects import build_subjects
 from seqrec.builders.tagger import build_tagger
 from seqrec.config.defaults import DRAFT
+from seqrec.data.item_columns import ABOUT
 from seqrec.data.item_table import ItemTable
 from seqrec.data.prepared import PreparedData
 from seqrec.drafts.draft import Draft

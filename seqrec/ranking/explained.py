@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from seqrec.data.counted_transitions import CountedTransitions
-from seqrec.data.item_columns import find_text_columns
+from seqrec.data.item_columns import find_about
 from seqrec.data.tables import is_frame
 from seqrec.errors import SeqRecError
 from seqrec.explanations.attributes import Attributes
@@ -21,9 +21,6 @@ from seqrec.ranking.evidence import Evidence, TitleEvidence, find_evidence
 from seqrec.ranking.given_histories import list_histories
 from seqrec.ranking.served import Reading, Served
 from seqrec.tokens.events.requests import Event
-
-ABOUT = ("plot", "description", "summary", "overview")
-"""Columns of text about an item; the first that the items have counts."""
 
 Fulfils = Callable[[int], Sequence[str]]
 """Returns the parts of a request that an item fulfils, in words."""
@@ -122,7 +119,7 @@ class Explainer:
         chosen = [one for one in evidence.titles if one.title in choice.titles]
         chosen.sort(key=lambda one: -(one.without.factor or one.without.rank))
         item, table = evidence.item, self.served.table
-        about = find_text_columns(table.items, ABOUT)
+        about = find_about(table.items)
         return SentenceFacts(
             item=item,
             title=table.titles[item],
@@ -133,7 +130,7 @@ class Explainer:
             num_watched=len(evidence.titles),
             num_interactions=self._count(item),
             wishes=tuple(wishes),
-            about=str(table.items[about[0]][item] or "") if about else "",
+            about="" if about is None else str(table.items[about][item] or ""),
             attributes=self.attributes.get(item),
             year=self.attributes.get_year(item),
         )

@@ -25,10 +25,10 @@ def answer_explained(
         asked: the history and the options of the list.
         explainer: of the same model or baseline; its ranks count the soft words of the request.
     """
-    request, answer = search.compile(text), search.answer(text, asked)
-    served, _ = search.read_soft_words(request)
-    fused = Explainer(served, explainer.counted, explainer.wording, explainer.attributes)
-    wishes = _Wishes(request, answer["recommendations"], served)
+    read = search.read(search.compile(text))
+    request, answer = read.request, search.answer_read(read, asked)
+    fused = Explainer(read.served, explainer.counted, explainer.wording, explainer.attributes)
+    wishes = _Wishes(request, answer["recommendations"], read.served)
     return explain_rows(
         fused,
         answer,

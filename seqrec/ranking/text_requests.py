@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,16 @@ from seqrec.search.doubt import CatalogWords
 from seqrec.search.reading import Condition, RequestReading, join_conditions
 
 NOTHING = ListRequest([])
+
+
+class ReadRequest(NamedTuple):
+    """A request and the system that answers it."""
+
+    request: RequestReading
+    served: Served
+    """Its scores count the words that are no condition; in doubt they do not."""
+    doubt: str | None
+    """Why no item is a good answer; None: one may be."""
 
 
 @dataclass
@@ -72,8 +82,11 @@ class TextSearch:
             previous: the reading of the turn before.
             shown: ids of the items that were answered to it.
         """
-        request = self.compile(text, previous, shown)
-        served, doubt = self.read_soft_words(request)
+        return self.answer_read(self.read(self.compile(text, previous, shown)), asked)
+
+    def answer_read(self, read: ReadRequest, asked: ListRequest) -> dict[str, Any]:
+        """Return ``answer`` for a request that is read already."""
+        request, served = read.request, read.served
         wanted = asked.k or DEFAULT_K
         whole = [*asked.history, *request.items]
         found: dict[str, Any] = {}
@@ -91,7 +104,7 @@ class TextSearch:
             if len(listed) >= wanted:
                 break
         fitting = sum("without" not in row for row in listed)
-        notes = [*found["notes"], *request.notes, *([doubt] if doubt else [])]
+        notes = [*found["notes"], *request.notes, *([read.doubt] if read.doubt else [])]
         if not listed:
             notes.append("no item is left: the request and the options exclude all of them")
         elif fitting < min(wanted, len(listed)):
@@ -103,25 +116,24 @@ class TextSearch:
             "notes": [note for note in notes if not note.startswith("no item of the catalog")],
             "request": request.to_dict(),
             "understood": request.describe(),
-            "doubt": doubt,
+            "doubt": read.doubt,
             "recommendations": listed,
         }
 
-    def read_soft_words(self, request: RequestReading) -> tuple[Served, str | None]:
-        """Return the system with scores for the words that are no condition, and the doubt.
-
-        In doubt it is the system without them.
-        """
+    def read(self, request: RequestReading) -> ReadRequest:
+        """Return a request with the system that answers it; its soft words are encoded once."""
         if not request.text:
-            return self.served, None
+            return ReadRequest(request, self.served, None)
         vector = self.encode([request.text])[0]
         doubt = self.find_doubt(request, vector)
         if doubt is not None:
-            return self.served, doubt
+            return ReadRequest(request, self.served, doubt)
         if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
-            return self.served.with_ranker(self.served.ranker.with_request(vector)), None
+            asking = self.served.ranker.with_request(vector)
+            return ReadRequest(request, self.served.with_ranker(asking), None)
         fusion = TextFusion(self.served.ranker, self._fused_vectors, vector, self.weight)
-        return replace(self.served, ranker=fusion, search=fusion.rank), None
+        fused = replace(self.served, ranker=fusion, search=fusion.rank)
+        return ReadRequest(request, fused, None)
 
     @cached_property
     def _fused_vectors(self) -> Float[np.ndarray, "I F"]:

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-
-import polars as pl
+from functools import cached_property
 
 from seqrec.search.reading import RequestReading
 from seqrec.search.words import STOPPED, normalise, split_words
@@ -13,6 +12,7 @@ LEAST_SIMILARITY = 0.24
 the synthesised requests that validation of MovieLens-1M asks is below it."""
 STRANGE_SIMILARITY = 0.45
 """The same for a request most of whose words stand in no text of the catalog."""
+RUN = re.compile(r"\w+")
 MIN_KNOWN = 0.5
 MIN_WORDS = 2
 """A single word that no text holds may still be meant."""
@@ -23,8 +23,8 @@ class CatalogWords:
     """Tells which words stand in the texts of a catalog."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Store the texts of all items."""
-        self.texts = pl.Series(texts, dtype=pl.String)
+        """Store the texts of all items; their words are listed at the first question."""
+        self._texts = texts
 
     def find_doubt(self, request: RequestReading, similarity: float) -> str | None:
         """Return why a request has no good answer; None if it may have one.
@@ -58,4 +58,9 @@ class CatalogWords:
         return unknown if len(unknown) > MIN_KNOWN * len(distinct) else []
 
     def _has(self, word: str) -> bool:
-        return bool(self.texts.str.contains(rf"(?i)\b{re.escape(word)}\b").any())
+        return all(run in self._known for run in RUN.findall(word.casefold()))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """The words of all texts, in folded case; a word with a hyphen is two."""
+        return frozenset(run for text in self._texts for run in RUN.findall(text.casefold()))

@@ -38,11 +38,12 @@ async def answer_in_words(
         return await engine.run(slot, [], read, left(), is_long=True)
     search = await open_search(model, left())
     shown = [get_id_text(item_id) for item_id in body.shown]
-    if search.compile(text, previous, shown).text:
+    request = search.compile(text, previous, shown)
+    if request.text:
         await encode_items(model, search, left())
 
     def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return add_model(model, [search.answer(text, asked, previous, shown)])
+        return add_model(model, [search.answer_read(search.read(request), asked)])
 
     return await engine.run(slot, [], answer, left(), is_long=True)
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from seqrec.data.id_lists import IdLists, read_id_lists, read_ids
+from seqrec.data.item_columns import find_about
 from seqrec.data.item_table import ItemTable
 from seqrec.errors import SeqRecError
 
@@ -139,3 +140,16 @@ def test_ids_in_memory():
 def test_no_list_of_ids_is_one_line(source, complaint):
     with pytest.raises(SeqRecError, match=complaint):
         read_id_lists(source, "--allow")
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"summary": ["short", None]}, "summary"),
+        ({"overview": ["o", "o"], "description": ["d", None]}, "description"),
+        ({"plot": [None, None], "overview": ["o", None]}, "overview"),
+        ({"title": ["a", "b"]}, None),
+    ],
+)
+def test_the_text_about_an_item_is_in_the_first_column_that_holds_any(columns, expected):
+    assert find_about(pl.DataFrame(columns)) == expected

@@ -1,11 +1,15 @@
 """Requests in words over a ranker: conditions hold, soft words add, short lists are filled."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from seqrec.errors import SeqRecError
+from seqrec.ranking.explained import Explainer
+from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.request_batches import ListRequest
@@ -100,6 +104,72 @@ def test_a_doubt_needs_a_distance_or_mostly_unknown_words(text, similarity, is_d
     words = CatalogWords(["Two toys find a friend", "A funny plane"])
     doubt = words.find_doubt(RequestReading(text=text), similarity)
     assert (doubt is not None) == is_doubtful
+
+
+@pytest.mark.parametrize(
+    ("word", "is_known"),
+    [
+        ("TOYS", True),
+        ("toy", False),  # a part of a word is another one
+        ("sci-fi", True),
+        ("fi", True),
+        ("sci-fo", False),
+        ("Café", True),
+        ("friend's", True),
+        ("(", False),
+    ],
+)
+def test_a_word_is_known_as_a_search_of_all_texts_says(word, is_known):
+    """Beside a search of every text, for words without punctuation."""
+    texts = ["Two toys find a friend's CAFÉ", "A sci-fi plane", ""]
+    words = CatalogWords(texts)
+    doubt = words.find_doubt(RequestReading(text=f"{word} zzz yyy"), LEAST_SIMILARITY)
+    unknown = [] if word == "(" else [word]
+    listed = [*([] if is_known else unknown), "zzz", "yyy"]
+    assert doubt is not None and f"holds {', '.join(listed)};" in doubt
+    if word.isalpha():
+        pattern = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+        assert any(pattern.search(text) for text in texts) == is_known
+
+
+def test_the_texts_are_read_once(search):
+    class Counted(list):
+        num_reads = 0
+
+        def __iter__(self):
+            Counted.num_reads += 1
+            return super().__iter__()
+
+    words = CatalogWords(Counted(["Two toys", "A plane"]))
+    for text in ("lustige Spielsachen", "two Spielsachen heute", "a plane zzz yyy xxx"):
+        words.find_doubt(RequestReading(text=text), LEAST_SIMILARITY)
+    assert Counted.num_reads == 1
+
+
+def test_an_explained_request_is_compiled_and_encoded_once(search, monkeypatch):
+    compiled, encoded = [], []
+    search.get_text_vectors()
+
+    def compile_once(self, text, *rest):
+        compiled.append(text)
+        return compile_whole(self, text, *rest)
+
+    def encode_once(texts):
+        encoded.append(list(texts))
+        return encode(texts)
+
+    compile_whole = TextSearch.compile
+    monkeypatch.setattr(TextSearch, "compile", compile_once)
+    search.encode = encode_once
+    asked = ListRequest(["a"], 2)
+    answer = answer_explained(search, "set in space", asked, Explainer(search.served))
+    assert compiled == ["set in space"] and encoded == [["space"]]
+    plain = search.answer("set in space", asked)
+    rows = [
+        {k: v for k, v in row.items() if k != "explanation"} for row in answer["recommendations"]
+    ]
+    assert rows == plain["recommendations"] and rows[0]["item_id"] == "e"
+    assert '"space"' in answer["recommendations"][0]["explanation"]["wishes"]
 
 
 def test_tags_count_beside_texts(search):
