@@ -15,6 +15,7 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
+from seqrec.serving.heap import share_heap
 from seqrec.serving.log_lines import log_json_lines
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.page_sources import PageSources
@@ -96,6 +97,7 @@ def serve(
         drain,
     )
     settings.check()
+    share_heap()
     listed = [models] if isinstance(models, str | Path | Ranker) else list(models)
     pool = ModelPool(_build_slots(listed, data, split or {}, retrieval, engine))
     sources = PageSources(

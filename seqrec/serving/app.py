@@ -29,6 +29,7 @@ def build_app(context: Context) -> FastAPI:
     @asynccontextmanager
     async def run_engine(app: FastAPI) -> AsyncIterator[None]:
         context.engine.start()
+        await context.engine.warm_up()
         yield
         await context.engine.stop()
         if context.users is not None:

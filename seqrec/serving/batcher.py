@@ -153,6 +153,10 @@ class Batcher(Generic[P, R]):
         except TimeoutError as error:
             raise DeadlinePassedError from error
 
+    async def run_in_thread(self, function: Callable[[], object]) -> None:
+        """Call a function in the thread of long batches; it is no work, and says nothing of any."""
+        await self._loop.run_in_executor(self._thread, function)
+
     def _run_next(self) -> None:
         """Compute the next batch, here or in the thread."""
         batch = self._take()

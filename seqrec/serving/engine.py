@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from seqrec.errors import SeqRecError
@@ -33,6 +34,7 @@ class Engine:
     ) -> None:
         self.pool = pool
         self._metrics = metrics
+        self._batch_size = batch_size
         self._batcher: Batcher[Work, Any] = Batcher(
             self._answer, batch_size=batch_size, queue_size=queue_size
         )
@@ -57,6 +59,16 @@ class Engine:
         """
         work = Work(slot, requests, finish)
         return await self._batcher.submit(work, max(len(requests), 1), seconds, is_long=is_long)
+
+    async def warm_up(self) -> None:
+        """Answer a full batch by every model in the thread of long batches.
+
+        The thread and the libraries that it calls take their memory then, and not during a request.
+        """
+        for slot in self.pool.slots.values():
+            requests = slot.current.build_batch(self._batch_size)
+            work = Work(slot, requests, lambda model, lists: None)
+            await self._batcher.run_in_thread(partial(self._answer_by, slot.current, [work]))
 
     def _answer(self, batch: Sequence[Work]) -> list[Any]:
         """Return the result of every piece of work, or its error."""

@@ -22,6 +22,8 @@ from seqrec.ranking.served import Served
 from seqrec.ranking.text_requests import TextSearch
 from seqrec.serving.title_search import TitleSearch
 
+WARM_EVENTS = 32
+"""Length of the histories of a batch that warms up."""
 SEARCHED_AT_ONCE = 1_000_000
 """Largest catalog whose titles are indexed before a model answers; larger ones at first use."""
 
@@ -76,6 +78,12 @@ class LoadedModel:
         """Items of a history that the model reads; None for a baseline."""
         ranker = self.served.ranker
         return ranker.model.config.max_length if isinstance(ranker, Recommender) else None
+
+    def build_batch(self, size: int) -> list[ListRequest]:
+        """Return requests with histories of other items each, from the start of the catalog."""
+        ids = self.served.table.item_ids
+        starts = [number * WARM_EVENTS % len(ids) for number in range(size)]
+        return [ListRequest(ids[start : start + WARM_EVENTS]) for start in starts]
 
     def warm_up(self) -> None:
         """Answer one request, and build what is built once."""

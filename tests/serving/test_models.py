@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from seqrec.errors import SeqRecError
 from seqrec.jobs.served_folders import look_at_pointer
+from seqrec.ranking.request_batches import rank_requests
 from seqrec.serving.served_models import ModelPool, ModelSlot
 from tests.serving.conftest import save_titled_model, slot_for
 
@@ -99,3 +101,21 @@ def test_an_index_gives_the_lists_of_exact_search(folder, open_client):
         for one, other in zip(flat, hnsw, strict=True):
             ids = [[row["item_id"] for row in found["recommendations"]] for found in (one, other)]
             assert ids[0] == ids[1]
+
+
+def test_a_full_batch_of_every_model_is_answered_before_the_first_request(
+    folder, other, open_client, monkeypatch
+):
+    """In the thread of long batches, and counted nowhere."""
+    seen = []
+
+    def record(served, requests):
+        seen.append((threading.current_thread().name, len(requests)))
+        return rank_requests(served, requests)
+
+    monkeypatch.setattr("seqrec.serving.engine.rank_requests", record)
+    client = open_client([slot_for(folder, "a"), slot_for(other, "b")], batch_size=24)
+    assert seen == [("seqrec-batches_0", 24)] * 2
+    assert "seqrec_batch_histories_count 0.0" in client.get("/metrics").text
+    assert client.post("/recommend", json={"history": ["t1"]}).status_code == 200
+    assert "seqrec_batch_histories_count 1.0" in client.get("/metrics").text
