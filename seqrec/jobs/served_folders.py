@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from seqrec.builders.named_models import NamedModel
+from seqrec.builders.named_models import NamedModel, parse_baseline
 from seqrec.builders.text_search import build_text_search
 from seqrec.config.defaults import SERVE
 from seqrec.errors import SeqRecError
@@ -43,11 +43,16 @@ def load_model(
         data: prepared folder that a baseline is fitted to.
         retrieval: ``flat``, ``hnsw``, the folder of an exported index or the address of a store.
         engine: what computes the models of folders.
+
+    Raises:
+        SeqRecError: no such folder or baseline, or one that cannot be loaded.
     """
     is_folder = not isinstance(model, Ranker) and os.path.exists(model)
     if is_folder:
         folder = follow_pointer(Path(str(model)))
         model = open_onnx(folder) if engine == "onnx" else folder
+    else:
+        parse_baseline(model)  # refuses a folder that is missing
     served = serve_model(model, None if is_folder else data, None, None)
     if retrieval == HNSW and isinstance(served.ranker, Recommender):
         index = build_index(served.ranker.item_embeddings(), HNSW)

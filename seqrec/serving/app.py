@@ -65,7 +65,6 @@ def build_app(context: Context) -> FastAPI:
         redoc_url=None,
         middleware=layers,
         lifespan=run_engine,
-        max_body_size=settings.max_body_kb * 1024,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_error_handlers(app)

@@ -1,4 +1,4 @@
-"""The guard of a server: who may call it, and how slowly a body may arrive."""
+"""The guard of a server: who may call it, how large a body may be, and how slowly it may arrive."""
 
 import asyncio
 import hmac
@@ -21,8 +21,12 @@ class BodyTooSlowError(Exception):
     """The body of a request did not arrive in time."""
 
 
+class BodyTooLargeError(Exception):
+    """The body of a request has more bytes than the server reads."""
+
+
 class Guard:
-    """Refuses requests without the token, and those that another site's page sends.
+    """Refuses requests without the token, those that another site's page sends, and large bodies.
 
     A server without a token answers requests only that name this machine as their host, so that
     a name which somebody else resolves to this machine leads nowhere.
@@ -32,6 +36,7 @@ class Guard:
         self._app = app
         self._token = None if settings.token is None else settings.token.encode()
         self._origins = settings.cors_origins
+        self._max_body_kb = settings.max_body_kb
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,10 +50,10 @@ class Guard:
             await refuse(request, status, detail, headers)(scope, receive, send)
             return
         deadline = asyncio.get_running_loop().time() + BODY_SECONDS
-        is_read = False
+        is_read, num_bytes = False, 0
 
         async def receive_in_time() -> Message:
-            nonlocal is_read
+            nonlocal is_read, num_bytes
             if is_read:
                 return await receive()
             try:
@@ -56,6 +61,9 @@ class Guard:
                     message = await receive()
             except TimeoutError as error:
                 raise BodyTooSlowError from error
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > 1024 * self._max_body_kb:
+                raise BodyTooLargeError
             is_read = not message.get("more_body", False)
             return message
 
@@ -65,6 +73,12 @@ class Guard:
             headers = {"connection": "close"}
             answer = refuse(request, 408, "body: arrived too slowly; send it at once", headers)
             await answer(scope, receive, send)
+        except BodyTooLargeError:
+            await refuse(request, *self._too_large)(scope, receive, send)
+
+    @property
+    def _too_large(self) -> tuple[int, str]:
+        return 413, f"body: more than {self._max_body_kb} KiB; send less at once"
 
     def _find_refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and the reason of a refusal; None for a request that may pass."""
@@ -81,6 +95,9 @@ class Guard:
         is_own = origin is None or _parse_url(origin).netloc == headers.get("host")
         if not is_own and origin not in self._origins and "*" not in self._origins:
             return 403, "origin: pages of other sites may not call this server; see --cors"
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > 1024 * self._max_body_kb:
+            return self._too_large
         return None
 
 

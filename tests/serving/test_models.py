@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqrec.errors import SeqRecError
-from seqrec.jobs.served_folders import look_at_pointer
+from seqrec.jobs.served_folders import load_model, look_at_pointer
 from seqrec.ranking.request_batches import rank_requests
 from seqrec.serving.served_models import ModelPool, ModelSlot
 from tests.serving.conftest import save_titled_model, slot_for
@@ -87,6 +87,11 @@ def test_a_pointer_is_followed_when_it_moves(folder, other, tmp_path, open_clien
     file.write_text("nowhere\n")
     with pytest.raises(SeqRecError, match="names no folder"):
         slots[1].reload()
+    link.unlink()
+    link.symlink_to(tmp_path / "gone")
+    for data in (None, tmp_path / "data"):
+        with pytest.raises(SeqRecError, match="current: neither a run or model folder nor a base"):
+            load_model("link", link, data, "flat")
 
 
 def test_an_index_gives_the_lists_of_exact_search(folder, open_client):

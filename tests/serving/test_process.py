@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 from seqrec.errors import SeqRecError
@@ -72,10 +73,15 @@ def test_a_process_answers_reloads_and_ends(server, recommender):
     with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000)
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    large = (b"[" * 100_000 for _ in range(4))
+    header = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    refused = httpx.post(f"{url}/recommend", content=large, headers=header)
+    assert refused.status_code == 413 and refused.json()["detail"].startswith("body: more than 256")
     process.send_signal(signal.SIGHUP)
     wait_for(log, 2)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0 and process.stdout.read() == ""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert sum(line["event"] == "model loaded" for line in lines) == 2
+    assert not any("error" in line for line in lines)
     assert not any(TOKEN in json.dumps(line) or "ann" in line.get("path", "") for line in lines)
