@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import seqrec
+from seqrec.cli.heap import share_heap
 from seqrec.cli.output import get_progress_printer
 from seqrec.cli.values import parse_feature
 from seqrec.config.defaults import SERVE
@@ -95,6 +96,7 @@ def serve(
     log_histories: LogHistories = False,
 ) -> None:
     """Answer requests for recommendations over HTTP; Ctrl-C ends it."""
+    share_heap()
     seqrec.serve(
         models,
         port=port,

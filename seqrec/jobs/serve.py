@@ -15,7 +15,6 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
-from seqrec.serving.heap import share_heap
 from seqrec.serving.log_lines import log_json_lines
 from seqrec.serving.metrics import Metrics
 from seqrec.serving.page_sources import PageSources
@@ -97,7 +96,6 @@ def serve(
         drain,
     )
     settings.check()
-    share_heap()
     listed = [models] if isinstance(models, str | Path | Ranker) else list(models)
     pool = ModelPool(_build_slots(listed, data, split or {}, retrieval, engine))
     sources = PageSources(

@@ -8,7 +8,7 @@ import pytest
 
 COUNT_HEAPS = """
 import ctypes, sys, threading
-from seqrec.serving.heap import share_heap
+from seqrec.cli.heap import share_heap
 if sys.argv[1] == "shared":
     share_heap()
 libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The heap of a server's process."""
+"""The heap of a process that serves."""
 
 import ctypes
 import os
@@ -15,7 +15,8 @@ def share_heap() -> None:
 
     By default each thread gets a heap of its own. What batches need for their tensors is then held
     as often as there are threads that have computed or loaded a model, and none of it is given
-    back.
+    back. The number is fixed once a second thread has allocated: this comes before the libraries
+    that start threads are loaded.
     """
     if sys.platform != "linux" or any(name in os.environ for name in VARIABLES):
         return
