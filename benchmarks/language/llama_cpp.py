@@ -63,13 +63,21 @@ def measure(quick: bool) -> Iterator[Row]:
 
 
 def train(folder: Path) -> None:
-    """Tune SmolLM2 on a few chats."""
+    """Tune SmolLM2 on a few chats; what was begun goes on."""
     chats = folder.with_suffix(".jsonl")
     chats.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(chat) + "\n" for chat in simulate_chats(NUM_CHATS, SEED)]
     chats.write_text("".join(lines), encoding="utf-8")
-    settings = [f"model.backbone={BACKBONE}", "model.tuning.name=lora", "trainer.max_epochs=1"]
-    seqrec("train", "text-sft", "--data", str(chats), "--out", str(folder), *settings)
+    settings = {
+        "model.backbone": BACKBONE,
+        "model.tuning.name": "lora",
+        "trainer.max_epochs": 1,
+        "trainer.accumulate_batches": 1,
+        "trainer.warmup_steps": 0,
+    }
+    given = [f"{key}={value}" for key, value in settings.items()]
+    given += ["--resume"] if folder.with_name(f"{folder.name}.partial").exists() else []
+    seqrec("train", "text-sft", "--data", str(chats), "--out", str(folder), *given)
 
 
 def convert(source: Path, model: Path) -> Path:
