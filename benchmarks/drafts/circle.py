@@ -2,8 +2,8 @@
 
 Titles with plots are drawn, in three parts: of the first come drafts of the untrained language
 model, of the second those of the tuned one, and the third is never reviewed. Reviews are
-edits for text-sft, and then pairs for text-dpo with a share of SFT. The drafts of unseen titles are
-unchecked first answers. Interrupted, the command goes on where it ended.
+edits for text-sft, and then pairs for text-dpo, or single judgements for text-kto, both after SFT
+with a share of it and a guard. The drafts of unseen titles are unchecked first answers. Interrupted, the command goes on where it ended.
 """
 
 import argparse
@@ -46,6 +46,8 @@ from seqrec.search.lexicon import Lexicon
 MAX_TOKENS = 60
 BATCH = 10
 """Drafts that are written at once."""
+FORMS = {"sft": "sft", "dpo": "pairs", "kto": "labels"}
+"""What each stage of training reads of the reviews."""
 TRAINING = {
     "data.max_length": 640,
     "data.row_length": 640,
@@ -79,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unseen", type=int, default=60)
     parser.add_argument("--sft-epochs", type=int, default=4)
     parser.add_argument("--dpo-epochs", type=int, default=2)
+    parser.add_argument("--kto-epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -91,17 +94,23 @@ def measure(args: argparse.Namespace) -> None:
     again = _review(circle, "again", sft, [1, 2])
     reviews = len(first) + len(again)
     changes = {
-        "trainer.max_epochs": args.dpo_epochs,
+        "trainer.learning_rate": 1e-4,
         "objective.sft_share": 0.3,
         "objective.guard": {"num_prompts": 4},
     }
-    final = _train(circle, "dpo", sft, {**changes, "trainer.learning_rate": 1e-4})
+    dpo = _train(circle, "dpo", sft, {**changes, "trainer.max_epochs": args.dpo_epochs})
+    tuned = {"after SFT": sft, "after DPO": dpo}
+    if any(file.stat().st_size for file in (folder / "teaches" / "labels").iterdir()):
+        kto = {**changes, "trainer.max_epochs": args.kto_epochs}
+        tuned["after KTO"] = _train(circle, "kto", sft, kto)
+    else:
+        print("no draft was accepted or rejected by itself: KTO has nothing to learn from")
     texts: dict[str, Sequence[str]] = {
         "template": [write_summary(one.facts) for one in unseen],
         "first sentence of the plot": [take_first_sentence(one.facts.about) for one in unseen],
         "the reviewer's own": [edit(one, circle.checker) or "" for one in unseen],
     }
-    for name, model in {args.model: args.model, "after SFT": sft, "after DPO": final}.items():
+    for name, model in {args.model: args.model, **tuned}.items():
         file = folder / f"unseen-{len(texts)}.jsonl"
         texts[name] = _write_all(file, model, unseen, 0)
     finder = Finder(circle.table, circle.plots, args.encoder)
@@ -114,13 +123,16 @@ def _print(
 ) -> None:
     seconds = {
         name: json.loads((args.out / name / "metrics.json").read_bytes())["costs"]["train_seconds"]
-        for name in ("sft", "dpo")
+        for name in FORMS
+        if (args.out / name).exists()
     }
     print(f"{reviews} reviews by a simulated reviewer; training: {seconds} seconds")
     print(text_table([describe(name, one) for name, one in judged.items()]))
-    for name in (args.model, "first sentence of the plot"):
-        print(compare(name, judged["after DPO"], judged[name]))
-    for name in (args.model, "after SFT", "after DPO"):
+    tuned = [name for name in judged if name.startswith("after ")]
+    for one in tuned[1:]:
+        for name in (args.model, "first sentence of the plot"):
+            print(f"{one}: {compare(name, judged[one], judged[name])}")
+    for name in (args.model, *tuned):
         for text, is_accepted in list(zip(texts[name], judged[name].accepted, strict=True))[:5]:
             print(f"  [{name}{', accepted' if is_accepted else ''}] {text}")
 
@@ -163,7 +175,7 @@ def _review(circle: Circle, name: str, model: str, attempts: Sequence[int]) -> l
     for draft_id, (draft, subject) in drafts.items():
         if draft_id not in done:
             desk.review(judge(draft, subject, circle.checker))
-    for form in ("sft", "pairs"):
+    for form in FORMS.values():
         target = circle.folder / "teaches" / form / f"{form}-{name}.jsonl"
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
@@ -177,12 +189,11 @@ def _review(circle: Circle, name: str, model: str, attempts: Sequence[int]) -> l
 def _train(circle: Circle, name: str, backbone: str, changes: dict[str, Any]) -> str:
     """Train on what reviews taught so far, and return the model's folder."""
     out = circle.folder / name
-    recipe = {"sft": "text-sft", "dpo": "text-dpo"}[name]
-    data = circle.folder / "teaches" / {"sft": "sft", "dpo": "pairs"}[name]
+    data = circle.folder / "teaches" / FORMS[name]
     if not (out / "metrics.json").exists():
         settings = {"trainer.learning_rate": 5e-4, **TRAINING, **changes}
         seqrec.train(
-            recipe,
+            f"text-{name}",
             data=data,
             out=out,
             overrides={**settings, "model.backbone": backbone},

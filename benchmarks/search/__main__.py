@@ -23,6 +23,7 @@ from benchmarks.search.conditions import measure_conditions, measure_plain
 from benchmarks.search.evening import measure_evening
 from benchmarks.search.foreign import measure_foreign
 from benchmarks.search.questions import measure_questions, measure_tags
+from benchmarks.search.readings import measure_readings
 from benchmarks.search.systems import Systems
 
 Measure = Callable[[Systems, Path, int | None], Iterator[Row]]
@@ -41,6 +42,7 @@ NAMES: dict[str, Measure] = {
     "evening": measure_evening,
     "no-request": measure_plain,
     "foreign": measure_foreign,
+    "readings": measure_readings,
 }
 
 

@@ -31,6 +31,8 @@ class Asked:
     targets: list[np.ndarray]
     has_word: np.ndarray | None = None
     """True where people gave an item the requested tag, by request; None for other requests."""
+    names_histories: bool = False
+    """The histories are the titles that the conversation named, which belong to the request."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -50,6 +52,7 @@ class Asked:
             [self.texts[row] for row in rows],
             [self.targets[row] for row in rows],
             None if self.has_word is None else self.has_word[rows],
+            self.names_histories,
         )
 
 
@@ -90,7 +93,7 @@ def ask_in_turns(prepared: PreparedData, file: Path) -> Asked:
             texts.append(NAMED_YEAR.sub("", " ".join(line["turns"][-TURNS_READ:])))
             targets.append(np.array(left))
     _, numbers = np.unique(groups, return_inverse=True)
-    return Asked(numbers, histories, texts, targets)
+    return Asked(numbers, histories, texts, targets, names_histories=True)
 
 
 def ask_half_remembered(prepared: PreparedData, file: Path) -> Asked:

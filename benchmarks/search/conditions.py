@@ -38,7 +38,7 @@ def measure_conditions(systems: Systems, words: Path, limit: int | None) -> Iter
     for text in set(texts):
         reading = compile_request(text, systems.search.served.lexicon)
         assert reading.where and not reading.text, reading.describe()
-        masks[text] = torch.from_numpy(table.select_where(reading.where))
+        masks[text] = torch.tensor(table.select_where(reading.where))
     asked = _ask(prepared, texts).draw(limit)
     allowed = torch.stack([masks[text] for text in asked.texts])
     scores = score_history(systems.start, asked)
@@ -49,7 +49,7 @@ def measure_conditions(systems: Systems, words: Path, limit: int | None) -> Iter
     work = f"{len(asked):,} requests for genre and decade"
     yield from report("conditions", work, asked, found, METRICS, TARGETS, START)
     for one, history in enumerate(asked.histories):
-        allowed[one, torch.from_numpy(history)] = False
+        allowed[one, torch.tensor(history)] = False
     fitting = allowed.sum(dim=1).clamp_max(10) / 10
     yield row(
         "conditions",

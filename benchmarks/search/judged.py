@@ -30,8 +30,8 @@ def judge(scores: Tensor, asked: Asked, *, allowed: Tensor | None = None) -> Met
     """
     scores, is_target = scores.clone(), torch.zeros(scores.shape, dtype=torch.bool)
     for number, (history, targets) in enumerate(zip(asked.histories, asked.targets, strict=True)):
-        scores[number, torch.from_numpy(history)] = -torch.inf
-        is_target[number, torch.from_numpy(targets)] = True
+        scores[number, torch.tensor(history)] = -torch.inf
+        is_target[number, torch.tensor(targets)] = True
     if allowed is not None:
         scores[~allowed] = -torch.inf
     listed = scores.topk(50, dim=1).indices

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,7 +53,11 @@ class Systems:
             TextEncoder.from_pretrained(settings["encoder"]),
             item_texts(prepared.items(), columns, "--data"),
             build_text_search(models[0].serve()),
-        )
+        ).with_cache()
+
+    def with_cache(self) -> "Systems":
+        """Return the same with a search whose vectors are kept on the disk."""
+        return replace(self, search=replace(self.search, encode=self.encode))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return the vector of every text; each is encoded once."""
@@ -123,7 +127,7 @@ def score_readings(systems: Systems, asked: Asked) -> Tensor:
     """Return scores by which items are listed as ``recommend --text`` does.
 
     Items of a compiled request follow the history, its conditions come before all scores, and the
-    token reads its soft words.
+    token reads its soft words, with the titles that it or the conversation named.
     """
     readings = [systems.search.compile(text) for text in asked.texts]
     table = systems.run.table
@@ -131,7 +135,14 @@ def score_readings(systems: Systems, asked: Asked) -> Tensor:
         np.concatenate([history, table.find(reading.items)[0]]).astype(np.int64)
         for history, reading in zip(asked.histories, readings, strict=True)
     ]
-    vectors = systems.encode([reading.text for reading in readings])
+    ids = table.item_ids
+    named = [
+        replace(reading, items=tuple(ids[item] for item in dict.fromkeys(history.tolist())))
+        if asked.names_histories
+        else reading
+        for reading, history in zip(readings, histories, strict=True)
+    ]
+    vectors = systems.search.encode_requests(named)
     scores = score_request(systems.run, histories, vectors)
     plain = score_histories(systems.run, histories)
     is_soft = torch.tensor([[bool(reading.text)] for reading in readings])
@@ -142,7 +153,7 @@ def score_readings(systems: Systems, asked: Asked) -> Tensor:
         for condition in sorted(reading.conditions, key=lambda one: not one.is_excluded):
             where = condition.where
             if where not in masks:
-                masks[where] = torch.from_numpy(table.select_where(where))
+                masks[where] = torch.tensor(table.select_where(where))
             if condition.is_excluded:
                 scores[row, ~masks[where]] = -torch.inf
             else:

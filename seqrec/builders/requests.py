@@ -38,7 +38,12 @@ def build_requests(config: SearchConfig, prepared: PreparedData, seed: int) -> R
         SeqRecError: the items have no column that a request could name, or there is no encoder.
     """
     items = prepared.items()
-    requests = synthesise_requests(items, per_item=config.requests_per_item, seed=seed)
+    requests = synthesise_requests(
+        items,
+        per_item=config.requests_per_item,
+        seed=seed,
+        has_conversations=config.conversations,
+    )
     encoder = TextEncoder.from_pretrained(config.encoder)
     encode = partial(encode_cached, encoder)
     nothing = np.zeros((len(items), 0), dtype=np.float32)

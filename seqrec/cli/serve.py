@@ -42,6 +42,14 @@ Retrieval = Annotated[
     ),
 ]
 Engine = Annotated[str, typer.Option(help="Library that computes the models: torch or onnx.")]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Language model that reads conditions of requests in words which the words of the "
+        "catalog do not name.",
+    ),
+]
 Evaluation = Annotated[
     Path | None, typer.Option(help="Folder of seqrec evaluate --out, whose table the page shows.")
 ]
@@ -83,6 +91,7 @@ def serve(
     split: Split = None,
     retrieval: Retrieval = SERVE.retrieval,
     engine: Engine = SERVE.engine,
+    language_model: LanguageModel = None,
     evaluation: Evaluation = None,
     token_file: TokenFile = None,
     batch_size: BatchSize = SERVE.batch_size,
@@ -105,6 +114,7 @@ def serve(
         split=dict(_parse_weight(text) for text in split or ()),
         retrieval=retrieval,
         engine=engine,
+        language_model=language_model,
         evaluation=evaluation,
         token_file=token_file,
         batch_size=batch_size,

@@ -23,6 +23,8 @@ class SearchConfig(ObjectiveConfig):
     training requests did not describe with them."""
     requests_per_item: int = Field(default=16, gt=0, le=MAX_LIST)
     """Different requests for an item."""
+    conversations: bool = False
+    """Make some of the requests as turns of two people, who name other titles, too."""
     request_share: float = Field(default=0.25, gt=0, le=1)
     """Share of the positions that are learned in an epoch, with a request."""
     alone_share: float = Field(default=0.2, ge=0, le=1)

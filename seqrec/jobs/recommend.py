@@ -7,7 +7,11 @@ from typing import Any, get_args
 from seqrec.arguments import check_arguments
 from seqrec.builders.explainer import build_explainer
 from seqrec.builders.named_models import NamedModel
-from seqrec.builders.text_search import build_text_search, get_query_token
+from seqrec.builders.text_search import (
+    build_text_search,
+    get_query_token,
+    open_request_decoder,
+)
 from seqrec.config.defaults import RECOMMEND
 from seqrec.data.tables import check_table_file
 from seqrec.errors import SeqRecError
@@ -26,7 +30,8 @@ from seqrec.ranking.given_histories import check_history
 from seqrec.ranking.list_options import DEFAULT_K, ListOptions
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import Reading
+from seqrec.ranking.served import Reading, Served
+from seqrec.ranking.text_requests import TextSearch
 from seqrec.ranking.word_lists import list_by_words
 
 
@@ -38,6 +43,7 @@ def recommend(
     histories: Any = None,
     text: str | None = None,
     words: int | None = None,
+    language_model: str | Path | None = None,
     similar_to: Any = None,
     data: str | Path | None = None,
     split: WhichHistories = RECOMMEND.split,
@@ -81,6 +87,8 @@ def recommend(
             reads the request itself; in it items stand as ``<item:ID>``.
         words: answer a ``text`` in words of this many tokens at most, by a model with both heads;
             None: a list.
+        language_model: reads conditions of a ``text`` that the words of the catalog do not name
+            (``something spooky``), by decoding among the catalog's columns and values alone.
         similar_to: an item id, to list the most similar items.
         data: prepared folder, to recommend for its users, or to fit a baseline to.
         split: with ``data``: histories before the ``validation`` or ``test`` targets, or ``all``
@@ -127,6 +135,8 @@ def recommend(
         history = []
     if words is not None and (text is None or histories is not None or words < 1):
         raise SeqRecError("--words: goes with --text, and is the length of an answer, at least 1")
+    if language_model is not None and text is None:
+        raise SeqRecError("--language-model: goes with --text")
     given = [one for one in (history, histories, similar_to) if one is not None]
     if len(given) > 1 or (not given and data is None):
         raise SeqRecError("--history, --histories, --similar-to, --data: name exactly one of them")
@@ -179,12 +189,16 @@ def recommend(
         if history is not None:
             history = check_history(history)
             request = ListRequest(history, k, exclude_seen, options, reading)
-            reader = None if text is None else _find_reader(served.ranker, words, explain)
+            reader = (
+                None
+                if text is None
+                else _find_reader(served.ranker, words, explain, language_model)
+            )
             if text is not None and reader is not None:
                 if words is not None:
                     return answer_in_words(reader, text, history, words)
                 return answer_text(reader, text, request)
-            search = None if text is None else build_text_search(served)
+            search = None if text is None else _build_search(served, language_model)
             if explain:
                 explainer = build_explainer(served, data, explain_with)
                 if search is not None:
@@ -195,23 +209,31 @@ def recommend(
                 return search.answer(text or "", request)
             return answer_history(served, request, likelihood)
         if text is not None:
-            reader = _find_reader(served.ranker, words, explain)
+            reader = _find_reader(served.ranker, words, explain, language_model)
             if reader is not None:
                 return reader.recommend_for_text(
                     text, histories, k or DEFAULT_K, exclude_seen, options, reading
                 )
             asked = ListRequest([], k, exclude_seen, options, reading)
-            return list_by_words(build_text_search(served), text, histories, asked)
+            search = _build_search(served, language_model)
+            return list_by_words(search, text, histories, asked)
         return list_for_histories(
             served, histories, k, exclude_seen, options, reading, out, overwrite
         )
 
 
-def _find_reader(ranker: Any, words: int | None, explain: bool) -> Recommender | None:
+def _build_search(served: Served, language_model: str | Path | None) -> TextSearch:
+    return build_text_search(served, language_model=open_request_decoder(language_model))
+
+
+def _find_reader(
+    ranker: Any, words: int | None, explain: bool, language_model: str | Path | None
+) -> Recommender | None:
     """Return the model if it reads a request itself, because it has a word head.
 
     Raises:
-        SeqRecError: an answer in words of another system, or an explanation of this one's.
+        SeqRecError: an answer in words of another system; an explanation of this one's, or another
+            language model beside it.
     """
     if not isinstance(ranker, Recommender) or not ranker.reads_texts:
         if words is not None:
@@ -221,6 +243,8 @@ def _find_reader(ranker: Any, words: int | None, explain: bool) -> Recommender |
         return None
     if explain:
         raise SeqRecError(f"--explain: {ranker.name} reads texts itself; leave --text out")
+    if language_model is not None:
+        raise SeqRecError(f"--language-model: {ranker.name} reads requests itself; leave it out")
     return ranker
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from seqrec.arguments import check_arguments
 from seqrec.builders.named_models import NamedModel
+from seqrec.builders.text_search import open_request_decoder
 from seqrec.config.defaults import SERVE
 from seqrec.data.prepared import PreparedData
 from seqrec.errors import SeqRecError
 from seqrec.jobs.page_evaluation import read_evaluation
 from seqrec.jobs.served_folders import Engines, load_model, look_at_pointer
 from seqrec.ranking.ranker import Ranker
+from seqrec.search.language_reading import Decoder
 from seqrec.serving.app import build_app
 from seqrec.serving.context import Context, ServerState
 from seqrec.serving.engine import Engine
@@ -36,6 +38,7 @@ def serve(
     split: Mapping[str, float] | None = None,
     retrieval: str = SERVE.retrieval,
     engine: Engines = SERVE.engine,
+    language_model: str | Path | None = None,
     evaluation: str | Path | None = None,
     token_file: str | Path | None = None,
     batch_size: int = SERVE.batch_size,
@@ -64,6 +67,8 @@ def serve(
         retrieval: ``flat`` (exact), ``hnsw`` (an index built at the start), the folder of an
             exported index, or the address of a store that the model was exported to.
         engine: what computes the models of folders: ``torch``, or ``onnx``, which needs no export.
+        language_model: reads conditions of requests in words that the words of a catalog do not
+            name, for all models that read items alone.
         evaluation: folder of ``evaluate``, whose table the page shows.
         token_file: file with the bearer token that requests must carry; default: the environment
             variable ``SEQREC_TOKEN``.
@@ -97,7 +102,8 @@ def serve(
     )
     settings.check()
     listed = [models] if isinstance(models, str | Path | Ranker) else list(models)
-    pool = ModelPool(_build_slots(listed, data, split or {}, retrieval, engine))
+    decoder = open_request_decoder(language_model)
+    pool = ModelPool(_build_slots(listed, data, split or {}, retrieval, engine, decoder))
     sources = PageSources(
         None if data is None else PreparedData.open(data),
         None if evaluation is None else read_evaluation(Path(evaluation)),
@@ -122,6 +128,7 @@ def _build_slots(
     split: Mapping[str, float],
     retrieval: str,
     engine: Engines,
+    decoder: Decoder | None,
 ) -> list[ModelSlot]:
     """Return the models by name, not loaded yet."""
     if not models:
@@ -144,7 +151,7 @@ def _build_slots(
         ModelSlot(
             name,
             weight,
-            partial(load_model, name, model, data, retrieval, engine),
+            partial(load_model, name, model, data, retrieval, engine, decoder),
             partial(look_at_pointer, model),
         )
         for (name, model), weight in zip(named, weights, strict=True)

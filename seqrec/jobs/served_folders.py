@@ -18,6 +18,7 @@ from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.recommender import Recommender
 from seqrec.ranking.served import Served
 from seqrec.retrieval.index import build_index
+from seqrec.search.language_reading import Decoder
 from seqrec.serving.served_models import LoadedModel
 
 FLAT, HNSW = "flat", "hnsw"
@@ -34,6 +35,7 @@ def load_model(
     data: str | Path | None,
     retrieval: str,
     engine: Engines = SERVE.engine,
+    decoder: Decoder | None = None,
 ) -> LoadedModel:
     """Return a model that is ready to answer.
 
@@ -43,6 +45,7 @@ def load_model(
         data: prepared folder that a baseline is fitted to.
         retrieval: ``flat``, ``hnsw``, the folder of an exported index or the address of a store.
         engine: what computes the models of folders.
+        decoder: language model that reads conditions of requests in words.
 
     Raises:
         SeqRecError: no such folder or baseline, or one that cannot be loaded.
@@ -69,7 +72,7 @@ def load_model(
         _get_fingerprint(served),
         _get_version(served),
         kind,
-        open_text=build_text_search,
+        open_text=partial(build_text_search, language_model=decoder),
     )
 
 

@@ -6,21 +6,15 @@ from typing import Any
 import torch
 
 from seqrec.models.language_model import LanguageModel, load_language_model
-from seqrec.tokens.text.chat import ChatFormat, Rendered
-from seqrec.tokens.text.spelling import encode_rendered
+from seqrec.models.message_encoder import MessageEncoder
 
 MAX_TOKENS = 80
 TEMPERATURE = 0.7
 TOP_K = 50
-PROMPT_END = "\nAnswer: "
-"""Text that a model without a chat template reads before its answer."""
 
 
 class Writer:
-    """Writes short answers with a causal language model.
-
-    A model without a chat template reads the messages as paragraphs, and ``Answer:`` at the end.
-    """
+    """Writes short answers with a causal language model."""
 
     def __init__(self, language_model: LanguageModel, name: str, max_tokens: int) -> None:
         """Set the model.
@@ -33,8 +27,7 @@ class Writer:
         self.model, self.tokenizer = language_model
         self.name = name
         self.max_tokens = max_tokens
-        has_template = bool(self.tokenizer.chat_template)
-        self._chat = ChatFormat(self.tokenizer, name) if has_template else None
+        self._encoder = MessageEncoder(self.tokenizer, name)
 
     @classmethod
     def open(cls, source: Any, max_tokens: int = MAX_TOKENS) -> "Writer":
@@ -63,7 +56,7 @@ class Writer:
             SeqRecError: the chat template refuses some messages.
         """
         limit = getattr(self.model.config, "max_position_embeddings", None)
-        tokens = [self._encode(messages) for messages in requests]
+        tokens = [self._encoder.encode(messages) for messages in requests]
         if limit is not None:
             tokens = [one[-max(limit - self.max_tokens, 1) :] for one in tokens]
         widest, end = max(map(len, tokens)), self.tokenizer.eos_token_id
@@ -85,12 +78,3 @@ class Writer:
             )
         answers = self.tokenizer.batch_decode(found[:, widest:], skip_special_tokens=True)
         return [str(answer).strip() for answer in answers]
-
-    def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Return messages as tokens; special tokens that a message spells are letters."""
-        if self._chat is not None:
-            rendered = self._chat.prompt(messages, self.name)
-        else:
-            whole = "\n\n".join(message["content"] for message in messages)
-            rendered = Rendered(whole + PROMPT_END, [])
-        return encode_rendered(self.tokenizer, rendered.text, rendered.spelled).tokens.tolist()

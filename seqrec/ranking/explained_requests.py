@@ -1,17 +1,14 @@
 """Answers to requests in words, each item with what of the request and the history led to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from seqrec.ranking.explained import Explainer, explain_rows
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import Served
-from seqrec.ranking.text_fusion import TextFusion
+from seqrec.ranking.soft_parts import SoftParts
 from seqrec.ranking.text_requests import TextSearch, describe_dropped, list_levels
 from seqrec.search.reading import Condition, RequestReading
-
-MIN_EFFECT_NATS = 1.0
-"""Soft words that add less to an item are not said to have led to it."""
 
 
 def answer_explained(
@@ -28,11 +25,15 @@ def answer_explained(
     read = search.read(search.compile(text))
     request, answer = read.request, search.answer_read(read, asked)
     fused = Explainer(read.served, explainer.counted, explainer.wording, explainer.attributes)
-    wishes = _Wishes(request, answer["recommendations"], read.served)
+    rows, whole = answer["recommendations"], [*asked.history, *request.items]
+    items, _ = read.served.table.find([row["item_id"] for row in rows])
+    said = replace(request, text="") if read.doubt else request
+    soft = SoftParts(search, said, whole, items, asked.reading)
+    wishes = _Wishes(request, dict(zip(items.tolist(), rows, strict=True)), soft)
     return explain_rows(
         fused,
         answer,
-        [*asked.history, *request.items],
+        whole,
         asked.reading,
         asked=request.items,
         fulfils=wishes.list_fulfilled,
@@ -43,25 +44,18 @@ class _Wishes:
     """The parts of a request that listed items fulfil."""
 
     def __init__(
-        self, request: RequestReading, rows: Sequence[Mapping[str, Any]], served: Served
+        self, request: RequestReading, rows: Mapping[int, Mapping[str, Any]], soft: SoftParts
     ) -> None:
         self.request = request
-        self.ranker = served.ranker
-        items, _ = served.table.find([row["item_id"] for row in rows])
-        self.without = {
-            item: row.get("without") for item, row in zip(items.tolist(), rows, strict=True)
-        }
+        self.rows = rows
+        self.soft = soft
 
     def list_fulfilled(self, item: int) -> list[str]:
         """Return the conditions and soft words that led to an item, in words."""
-        conditions, without = self.request.conditions, self.without.get(item)
+        conditions, without = self.request.conditions, self.rows[item].get("without")
         levels = list_levels(conditions)
         kept = next(one for one in levels if describe_dropped(conditions, one) == without)
-        wishes = [_describe(one) for one in kept]
-        is_moved = isinstance(self.ranker, TextFusion) and (
-            self.ranker.get_effect(item) >= MIN_EFFECT_NATS
-        )
-        return [*wishes, f'"{self.request.text}"'] if is_moved else wishes
+        return [*map(_describe, kept), *self.soft.list_moving(item)]
 
 
 def _describe(condition: Condition) -> str:

@@ -49,10 +49,6 @@ class TextFusion(Ranker):
     def item_vectors(self) -> Float[np.ndarray, "I D"] | None:
         return self.ranker.item_vectors()
 
-    def get_effect(self, item: int) -> float:
-        """Return how many nats the words add to an item, over their mean for the catalog."""
-        return float(self._cosines[item] - self._cosines.mean())
-
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         scores = self.ranker.score_tiles(histories)
         is_empty = torch.tensor([[len(history) == 0] for history in histories])

@@ -20,7 +20,7 @@ from seqrec.ranking.served import Given, Reading
 from seqrec.tokens.events.requests import Event
 from seqrec.tokens.text.chat import USER
 from seqrec.tokens.text.examples import ExampleEncoder
-from seqrec.tokens.text.items import find_items as find_words
+from seqrec.tokens.text.items import find_item_words
 from seqrec.tokens.text.prompts import Prompts
 from seqrec.tokens.tokenizer import decode_item_token, history_text, load_tokenizer
 
@@ -109,7 +109,7 @@ class TextReader:
     def _find_unknown(self, request: Request) -> list[str]:
         texts = [request] if isinstance(request, str) else [one["content"] for one in request]
         vocabulary = self.tokenizer.get_vocab()
-        named = [word for text in texts for word in find_words(text) if word not in vocabulary]
+        named = [word for text in texts for word in find_item_words(text) if word not in vocabulary]
         return list(map(decode_item_token, named))
 
     @torch.inference_mode()

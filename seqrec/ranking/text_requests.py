@@ -18,6 +18,8 @@ from seqrec.ranking.served import Served
 from seqrec.ranking.text_fusion import TAG_SHARE, WEIGHT, Encode, TextFusion, average_vectors
 from seqrec.search.compile import compile_request
 from seqrec.search.doubt import CatalogWords
+from seqrec.search.language_reading import LanguageReader
+from seqrec.search.lexicon import IN_PARENTHESES
 from seqrec.search.reading import Condition, RequestReading, join_conditions
 
 NOTHING = ListRequest([])
@@ -50,6 +52,8 @@ class TextSearch:
     text_vectors: Float[np.ndarray, "I C"] | None = None
     """The vectors of the items' texts; None: encoded at the first request with soft words. Without
     columns no request is compared with texts."""
+    language: LanguageReader | None = None
+    """Adds the conditions that a language model reads; None: the words of the catalog alone."""
 
     def __post_init__(self) -> None:
         self.words = CatalogWords(self.item_texts)
@@ -59,7 +63,7 @@ class TextSearch:
     ) -> RequestReading:
         """Return the reading of a request; arguments as those of ``answer``."""
         rows, _ = self.served.table.find(shown)
-        return compile_request(text, self.served.lexicon, previous, rows.tolist())
+        return compile_request(text, self.served.lexicon, previous, rows.tolist(), self.language)
 
     def answer(
         self,
@@ -124,16 +128,36 @@ class TextSearch:
         """Return a request with the system that answers it; its soft words are encoded once."""
         if not request.text:
             return ReadRequest(request, self.served, None)
-        vector = self.encode([request.text])[0]
+        vector = self.encode_requests([request])[0]
         doubt = self.find_doubt(request, vector)
-        if doubt is not None:
-            return ReadRequest(request, self.served, doubt)
+        return ReadRequest(request, self.served if doubt else self.ask(vector), doubt)
+
+    def encode_requests(self, requests: Sequence[RequestReading]) -> Float[np.ndarray, "N F"]:
+        """Return the vectors of the soft words of requests, with what else they ask for.
+
+        The encoder reads the soft words, the values and the titles that a request names; the mean
+        vector of the texts of these titles is added.
+        """
+        table = self.served.table
+        named = [table.find(one.items)[0] for one in requests]
+        words = [
+            " ".join([one.text, *_list_values(one), *(_say(table.titles[row]) for row in rows)])
+            for one, rows in zip(requests, named, strict=True)
+        ]
+        vectors = self.encode(words)
+        for number, rows in enumerate(named):
+            texts = self.get_text_vectors() if len(rows) else vectors[:, :0]
+            if texts.shape[1]:
+                vector = vectors[number] + texts[rows].mean(axis=0)
+                vectors[number] = vector / max(float(np.linalg.norm(vector)), 1e-12)
+        return vectors
+
+    def ask(self, vector: Float[np.ndarray, " F"]) -> Served:
+        """Return the system with scores for the vector of some words; zeros say nothing."""
         if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
-            asking = self.served.ranker.with_request(vector)
-            return ReadRequest(request, self.served.with_ranker(asking), None)
+            return self.served.with_ranker(self.served.ranker.with_request(vector))
         fusion = TextFusion(self.served.ranker, self._fused_vectors, vector, self.weight)
-        fused = replace(self.served, ranker=fusion, search=fusion.rank)
-        return ReadRequest(request, fused, None)
+        return replace(self.served, ranker=fusion, search=fusion.rank)
 
     @cached_property
     def _fused_vectors(self) -> Float[np.ndarray, "I F"]:
@@ -201,6 +225,20 @@ def list_levels(conditions: Sequence[Condition]) -> list[list[Condition]]:
 def describe_dropped(conditions: Sequence[Condition], level: Sequence[Condition]) -> str | None:
     """Return the conditions that a level lacks, as SQL; None if it has all."""
     return join_conditions([one for one in conditions if one not in level])
+
+
+def _list_values(request: RequestReading) -> list[str]:
+    """Return the values of columns that a request asks for."""
+    return [
+        str(one.value)
+        for one in request.conditions
+        if one.operator == "contains" and not one.is_excluded
+    ]
+
+
+def _say(title: str) -> str:
+    """Return a title without what stands in parentheses, such as its year."""
+    return IN_PARENTHESES.sub(" ", title).strip()
 
 
 def _drop_last(conditions: Sequence[Condition]) -> list[Condition]:

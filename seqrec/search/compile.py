@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seqrec.search.conversation import refine
+from seqrec.search.language_reading import LanguageReader
 from seqrec.search.lexicon import MOODS, Lexicon, Value
 from seqrec.search.numbers import NumberMatch, match_length, match_years, read_year
 from seqrec.search.reading import Condition, Operator, RequestReading
@@ -37,6 +38,8 @@ ROLES = {
     "directed": ("director", "directors"),
 }
 """Columns of people that a word before a name says."""
+FILMS = frozenset("film films movie movies flick flicks book books novel novels".split())
+MAX_NAMESAKES = 20
 REPLACING = frozenset(("instead", "rather"))
 SHOWN = frozenset("that this those these them it".split())
 QUOTES = "\"“”'‘’«»"
@@ -47,6 +50,7 @@ def compile_request(
     lexicon: Lexicon,
     previous: RequestReading | None = None,
     shown: Sequence[int] = (),
+    language: LanguageReader | None = None,
 ) -> RequestReading:
     """Return what a request says, in the catalog's own words.
 
@@ -61,11 +65,17 @@ def compile_request(
         lexicon: of the catalog.
         previous: the reading of the turn before in a conversation; this turn refines it.
         shown: rows of the items that were answered to it, best first.
+        language: adds the conditions that a language model reads.
     """
-    state = _State(text[:MAX_LETTERS], lexicon, list(shown), previous)
+    state = _State(text[:MAX_LETTERS], lexicon, list(shown))
     while state.place < len(state.words):
         state.read_next()
-    return state.get_reading()
+    reading = state.get_reading()
+    if language is not None:
+        reading = language.add(text, reading)
+    if previous is None:
+        return reading
+    return refine(previous, reading, replaces_values=bool(REPLACING & set(state.keys)))
 
 
 @dataclass
@@ -75,7 +85,6 @@ class _State:
     text: str
     lexicon: Lexicon
     shown: list[int]
-    previous: RequestReading | None
     place: int = 0
     is_negated: bool = False
     liked: list[int] = field(default_factory=list)
@@ -112,12 +121,12 @@ class _State:
         self.place += 1
 
     def get_reading(self) -> RequestReading:
-        """Return the reading of all words, on top of that of the turn before."""
+        """Return the reading of all words."""
         self._resolve_relative()
         ids, titles = self.lexicon.items["item_id"].to_list(), self.lexicon.titles_of_rows
         rejected = list(dict.fromkeys(self.rejected))
         liked = [row for row in dict.fromkeys(self.liked) if row not in rejected]
-        reading = RequestReading(
+        return RequestReading(
             tuple(ids[row] for row in liked),
             tuple(ids[row] for row in rejected),
             tuple(dict.fromkeys(self.conditions)),
@@ -125,9 +134,6 @@ class _State:
             tuple(dict.fromkeys(self.notes)),
             tuple(titles[row] for row in liked),
         )
-        if self.previous is None:
-            return reading
-        return refine(self.previous, reading, replaces_values=bool(REPLACING & set(self.keys)))
 
     def _get_soft_text(self) -> str:
         """Return the words that are left, without words of no wish at both ends."""
@@ -249,15 +255,26 @@ class _State:
     def _get_values(self, place: int, num_words: int) -> list[Value]:
         """Return what some words name: a value, in the plural too, or a person in some columns.
 
-        The word before a person may say in which: with an actor, by a director.
+        The word before a person may say in which: with an actor, by a director. A family name alone
+        means who has most items.
         """
         *first, last = self.keys[place : place + num_words]
         for key in ((*first, last), (*first, find_singular(last))):
             if key in self.lexicon.values:
                 return [self.lexicon.values[key]]
         people = self.lexicon.people.get((*first, last), [])
-        cued = ROLES.get(self.keys[place - 1], ()) if place else ()
-        return [one for one in people if one.column.casefold() in cued] or people
+        cue = self.keys[place - 1] if place else ""
+        if not first and self._is_family(place, cue):
+            people = self.lexicon.families.get(last, [])[:MAX_NAMESAKES]
+        named = [one for one in people if one.column.casefold() in ROLES.get(cue, ())]
+        return named or people
+
+    def _is_family(self, place: int, cue: str) -> bool:
+        """Return whether a word stands where a family name does: by Hitchcock, a Hitchcock film."""
+        if place and not self.words[place].is_capitalised:
+            return cue in ("by", "starring", "directed")
+        after = self.keys[place + 1 : place + 2]
+        return cue in ROLES or (place > 0 and bool(FILMS & set(after)))
 
     def _resolve_relative(self) -> None:
         """Compare with the titles that are named, or else with those that were answered."""

@@ -17,6 +17,8 @@ MIN_SHARED = 1.5
 MIN_SEPARATED = 0.1
 """Share of the cells with a separator that makes a column one of several values a cell."""
 MAX_VALUE_WORDS = 4
+MIN_KNOWN_FOR = 4
+"""Items of a person whose family name alone means them."""
 MOSTLY = 0.9
 """Share of numbers in a text column that is read as numbers."""
 YEAR_NAMES = ("year", "release_year", "released", "published", "publication_year")
@@ -66,6 +68,8 @@ class Lexicon:
     """Values of columns that many items share."""
     people: dict[tuple[str, ...], list[Value]]
     """People of columns such as ``actors``; the column in which they stand most often first."""
+    families: dict[str, list[Value]]
+    """People of several items by family name; those with most first."""
     year_column: str | None
     length_column: str | None
     items: pl.DataFrame
@@ -90,10 +94,16 @@ class Lexicon:
             elif _is_category(entries):
                 values |= _list_categories(column, entries.unique().to_list())
         names = [*titles, *values, *people]
+        families: dict[str, list[tuple[int, Value]]] = defaultdict(list)
+        for key, persons in people.items():
+            families[key[-1]] += [one for one in persons if one[0] >= MIN_KNOWN_FOR]
         return cls(
             titles,
             values,
-            {key: [value for _, value in sorted(found)[::-1]] for key, found in people.items()},
+            *(
+                {key: [value for _, value in sorted(found)[::-1]] for key, found in named.items()}
+                for named in (people, families)
+            ),
             _find_number(items, YEAR_NAMES),
             _find_number(items, LENGTH_NAMES),
             items,

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 WORD = re.compile(r"\d+(?:st|nd|rd|th|s)\b|[^\W_]+(?:['’.\-][^\W_]+)*", re.UNICODE)
 NEGATIONS = frozenset(
-    "not no without except excluding never nothing avoid minus isn't aren't don't".split()
+    "not no without except excluding never nothing avoid minus isn't aren't don't hate dislike "
+    "skip".split()
 )
 """Words after which conditions are excluded, up to the next word that ends the clause."""
 CLAUSE_ENDS = frozenset("but only with from like by instead rather".split())

@@ -6,12 +6,13 @@ on meanwhile. A step that failed is begun again by the next request.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from seqrec.errors import SeqRecError
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.text_requests import TextSearch
+from seqrec.search.reading import RequestReading
 from seqrec.serving.batcher import DeadlinePassedError
 from seqrec.serving.served_models import LoadedModel
 
@@ -38,6 +39,27 @@ async def encode_items(model: LoadedModel, search: TextSearch, seconds: float) -
     """
     ask = ListRequest([], 1)
     await _do_once("encode", model, seconds, lambda: search.answer(SOFT_WORDS, ask))
+
+
+async def read_request(
+    search: TextSearch,
+    text: str,
+    previous: RequestReading | None,
+    shown: Sequence[str],
+    seconds: float,
+) -> RequestReading:
+    """Return the reading of a request; a language model reads it in a thread, and remembers it.
+
+    Raises:
+        DeadlinePassedError: it is not read within ``seconds``.
+    """
+    if search.language is None:
+        return search.compile(text, previous, shown)
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(search.compile, text, previous, shown)
+    except TimeoutError as error:
+        raise DeadlinePassedError from error
 
 
 async def _do_once(

@@ -13,6 +13,7 @@ from seqrec.drafts.summaries import build_subject
 from seqrec.explanations.attributes import Attributes
 from seqrec.explanations.checker import Checker
 from seqrec.reviews.desk import Desk
+from seqrec.reviews.log import Review
 from seqrec.search.lexicon import Lexicon
 from tests.language import build_byte_tokenizer, save_tiny_encoder, tiny_llama
 from tests.stories import NUM_STORIES, prepare_stories
@@ -89,15 +90,40 @@ def test_the_command_closes_the_circle_and_goes_on_where_it_ended(
     options = ["--data", str(data), "--out", str(tmp_path / "out"), "--model", str(tiny)]
     options += ["--encoder", str(save_tiny_encoder(tmp_path / "encoder"))]
     options += ["--first", "4", "--again", "2", "--unseen", "3"]
-    args = parser.parse_args([*options, "--sft-epochs", "1", "--dpo-epochs", "1"])
+    args = parser.parse_args(
+        [*options, "--sft-epochs", "1", "--dpo-epochs", "1", "--kto-epochs", "1"]
+    )
     circle.measure(args)
     first = capsys.readouterr().out
     assert "8 reviews by a simulated reviewer" in first
     rows = {line.split("  ")[0] for line in first.splitlines()}
     assert {"template", "first sentence of the plot", "after SFT", "after DPO"} <= rows
+    assert "KTO has nothing to learn from" in first  # every draft of this model is edited
     monkeypatch.setattr(seqrec, "train", None)
     circle.measure(args)
     assert capsys.readouterr().out.splitlines()[-8:] == first.splitlines()[-8:]
+
+
+def test_drafts_that_are_judged_by_themselves_train_by_kto(data, tiny, tmp_path, monkeypatch):
+    """A reviewer that accepts and rejects in turns, and edits nothing."""
+    args = argparse.Namespace(
+        data=str(data), out=tmp_path, seed=0, first=4, again=0, unseen=0, encoder=None
+    )
+    opened, verdicts = circle._open(args), iter("accept reject accept reject".split())
+
+    def judged(draft, subject, checker):
+        action = next(verdicts)
+        reasons = ("tone",) if action == "reject" else ()
+        return Review("simulated", draft.draft_id, action, reasons=reasons)
+
+    monkeypatch.setattr(circle, "judge", judged)
+    monkeypatch.setitem(circle.TRAINING, "data.max_length", 1024)
+    monkeypatch.setitem(circle.TRAINING, "data.row_length", 1024)
+    assert len(circle._review(opened, "first", str(tiny), [0])) == 4
+    model = circle._train(opened, "kto", str(tiny), {"trainer.max_epochs": 1})
+    assert (tmp_path / "kto" / "metrics.json").exists() and model.endswith("model")
+    recipe = (tmp_path / "kto" / "config.yaml").read_text()
+    assert "name: kto" in recipe
 
 
 def test_an_interrupted_run_is_continued(data, tmp_path, monkeypatch):

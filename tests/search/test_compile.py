@@ -63,6 +63,7 @@ def read(text, lexicon, **more):
             "NOT (genres contains 'Western')",
         ),
         ("don't want horror; want a musical", None),
+        ("I hate horror, show me a musical", None),
         ("a film for kids", "genres contains 'Children''s'"),
         ("with Tom Hanks", "actors contains 'Tom Hanks'"),
         ("directed by Tom Hanks", "director contains 'Tom Hanks'"),
@@ -96,6 +97,54 @@ def test_what_is_named_becomes_conditions(text, where, lexicon):
 )
 def test_titles_become_a_history_only_where_they_are_named(text, liked, lexicon):
     assert list(read(text, lexicon).items) == liked
+
+
+def test_titles_that_are_named_like_genres_are_told_apart_by_quotes_and_years():
+    """Two titles of one such name: the year says which, and a bare name is the genre."""
+    names = ["Comedy (1970)", "Comedy (1999)", "Drama (1980)", "Heat (1995)"]
+    genres = [["Drama"], ["Comedy"], ["Comedy"], ["Drama"]]
+    items = pl.DataFrame(
+        {
+            "item_id": list("abcd"),
+            "title": names,
+            "genres": genres,
+            "year": [1970, 1999, 1980, 1995],
+            "num_interactions": [3, 9, 5, 7],
+        }
+    )
+    lexicon = Lexicon.build(items)
+    both = read("like Comedy (1970), but not Drama (1980)", lexicon)
+    assert both.items == ("a",) and both.excluded_items == ("c",) and both.where is None
+    assert read('I loved "Comedy" and "Drama"', lexicon).items == ("b", "c")
+    for text in ("I liked Comedy and Drama", "comedy, drama"):
+        genre = read(text, lexicon)
+        assert genre.where == "genres contains 'Comedy' AND genres contains 'Drama'"
+        assert not genre.items
+    mixed = read('a drama like "Comedy"', lexicon)
+    assert mixed.items == ("b",) and mixed.where == "genres contains 'Drama'"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("something by hitchcock", "director contains 'Alfred Hitchcock'"),
+        ("a Hitchcock film", "director contains 'Alfred Hitchcock'"),
+        ("with Stewart", "actors contains 'James Stewart'"),
+        ("no Hitchcock movies", "NOT (director contains 'Alfred Hitchcock')"),
+        ("drawn by hand", None),
+        ("a film with stewart", None),  # "with" stands before ordinary words, too
+    ],
+)
+def test_a_family_name_means_who_has_several_items(text, where):
+    items = pl.DataFrame(
+        {
+            "item_id": [str(n) for n in range(8)],
+            "title": [f"Untitled {n}" for n in range(8)],
+            "director": ["Alfred Hitchcock"] * 5 + ["Bob Hand", "Ann Hitchcock", "C D"],
+            "actors": [["James Stewart", "X Y"]] * 5 + [["Patrick Stewart"]] * 3,
+        }
+    )
+    assert read(text, Lexicon.build(items)).where == where
 
 
 def test_rejected_titles_are_excluded(lexicon):

@@ -70,6 +70,29 @@ def test_wordings_and_tags_of_validation_are_not_trained_on():
     assert not set(requests.training.texts) & set(requests.new_wordings.texts)
 
 
+def test_conversations_name_titles_that_share_rare_facts_and_never_their_own():
+    items = pl.DataFrame(
+        {
+            "item_id": list("abcd"),
+            "title": ["Heat (1995)", "Ronin, The (1998)", "Toys (1992)", "Plain (1990)"],
+            "genres": [["Crime"], ["Crime"], ["Comedy"], ["Drama"]],
+            "tags": [["heist", "de niro"], ["heist", "de niro", "toy"], ["toy"], []],
+        }
+    )
+    found = [one.values["like"] for one in read_facts(items)]
+    assert found == [["The Ronin"], ["Heat", "Toys"], ["The Ronin"], []]
+    plain, spoken = (
+        synthesise_requests(items, per_item=60, seed=0, has_conversations=has)
+        for has in (False, True)
+    )
+    assert not any("Ronin" in text for text in plain.training.texts)
+    own = [spoken.training.texts[at] for at in spoken.training.of_item[0] if at >= 0]
+    assert any("The Ronin" in text for text in own)
+    assert not any("heat" in words_of(text) for text in own)
+    assert not set(spoken.training.texts) & set(spoken.new_wordings.texts)
+    assert any("The Ronin" in text for text in spoken.new_wordings.texts)
+
+
 def test_a_request_is_drawn_for_every_item_that_has_some():
     table = synthesise_requests(ITEMS, per_item=5, seed=0).training
     items = np.array([0, 1, 2, 0])

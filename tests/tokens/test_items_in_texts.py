@@ -8,7 +8,7 @@ from seqrec.errors import SeqRecError
 from seqrec.tokens.growth import grow_tokenizer
 from seqrec.tokens.history_tokenizer import as_history_tokenizer
 from seqrec.tokens.text.examples import ExampleEncoder
-from seqrec.tokens.text.items import check_items, encode_history, find_items
+from seqrec.tokens.text.items import check_items, encode_history, find_item_words
 from seqrec.tokens.tokenizer import history_text, item_token
 from tests.families import FAMILIES, tiny_tokenizer
 from tests.language import CHATML, build_byte_tokenizer
@@ -121,7 +121,7 @@ def test_items_that_the_catalog_lacks_are_named_with_their_line():
         check_items(record, words, "chats.jsonl: line 3")
     with pytest.raises(SeqRecError, match="<item:> is no item"):
         check_items({"prompt": "a", "completion": "<item:>"}, words, "line 1")
-    assert find_items(f"a{ITEMS[0]}b {ITEMS[3]} <item: 3>") == [ITEMS[0], ITEMS[3]]
+    assert find_item_words(f"a{ITEMS[0]}b {ITEMS[3]} <item: 3>") == [ITEMS[0], ITEMS[3]]
 
 
 def test_histories_of_other_shapes_are_refused_or_left_out():

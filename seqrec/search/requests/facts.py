@@ -8,6 +8,7 @@ from math import isfinite
 import polars as pl
 
 from seqrec.search.lexicon import PEOPLE_NAMES, YEAR_NAMES, list_names
+from seqrec.search.requests.similar import list_similar_titles
 from seqrec.search.words import normalise_phrase
 
 TAG_COLUMNS = ("tags", "keywords")
@@ -22,7 +23,7 @@ Name = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Facts:
+class ItemFacts:
     """Facts that the columns of one item hold, by kind."""
 
     values: dict[str, list[str]]
@@ -41,7 +42,7 @@ class Facts:
         )
 
 
-def read_facts(items: pl.DataFrame) -> list[Facts]:
+def read_facts(items: pl.DataFrame) -> list[ItemFacts]:
     """Return the facts of every item, in the order of the rows."""
     columns = {
         "tag": _read_columns(items, TAG_COLUMNS),
@@ -50,17 +51,19 @@ def read_facts(items: pl.DataFrame) -> list[Facts]:
         "sentence": [_split_sentences(texts) for texts in _read_columns(items, PLOT_COLUMNS, None)],
         "decade": _read_decades(items),
     }
+    columns["like"] = list_similar_titles(items, [columns["tag"], columns["person"]])
     titles = items["title"].to_list() if "title" in items.columns else [None] * len(items)
     found = []
     for row, title in enumerate(titles):
         names = [name for one in list_names(title or "") if (name := normalise_phrase(one))]
-        facts = Facts({kind: rows[row] for kind, rows in columns.items()}, names)
+        facts = ItemFacts({kind: rows[row] for kind, rows in columns.items()}, names)
         values = {
             kind: [text for text in texts if not facts.has_name_of(text)]
             for kind, texts in facts.values.items()
         }
         values["other_tag"], values["other_genre"] = values["tag"], values["genre"]
-        found.append(Facts(values, names))
+        values["other_like"] = values["like"]
+        found.append(ItemFacts(values, names))
     return found
 
 

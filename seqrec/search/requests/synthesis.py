@@ -13,8 +13,8 @@ import polars as pl
 from jaxtyping import Int
 
 from seqrec.errors import SeqRecError
-from seqrec.search.requests.facts import Facts, read_facts
-from seqrec.search.requests.templates import KINDS, Kind
+from seqrec.search.requests.facts import ItemFacts, read_facts
+from seqrec.search.requests.templates import CONVERSATIONS, KINDS, Kind
 
 HELD_OUT_TENTHS = 1
 """Tenths of the tags, by a hash of their letters, that only validation asks for."""
@@ -53,13 +53,16 @@ class Requests(NamedTuple):
         return [texts[step] for step in steps.tolist()]
 
 
-def synthesise_requests(items: pl.DataFrame, *, per_item: int, seed: int) -> Requests:
+def synthesise_requests(
+    items: pl.DataFrame, *, per_item: int, seed: int, has_conversations: bool = False
+) -> Requests:
     """Return requests for the items of a catalog.
 
     Args:
         items: a row an item.
         per_item: most requests of an item in training.
         seed: of every choice.
+        has_conversations: some requests are turns of two people.
 
     Raises:
         SeqRecError: no column that a request could name.
@@ -67,8 +70,9 @@ def synthesise_requests(items: pl.DataFrame, *, per_item: int, seed: int) -> Req
     facts = read_facts(items)
     rng = np.random.default_rng(seed)
     known, unknown = _split_tags(facts)
-    training = [list(_draw(one, per_item, rng, is_held_out=False)) for one in known]
-    worded = [list(_draw(one, 2, rng, is_held_out=True)) for one in known]
+    kinds = KINDS + CONVERSATIONS if has_conversations else KINDS
+    training = [list(_draw(one, kinds, per_item, rng, is_held_out=False)) for one in known]
+    worded = [list(_draw(one, kinds, 2, rng, is_held_out=True)) for one in known]
     if not any(training):
         raise SeqRecError(
             "requests: the items have no tags, genres, people or plots that a request could name; "
@@ -83,22 +87,27 @@ def is_held_out(tag: str) -> bool:
     return int.from_bytes(digest[:4], "big") % 10 < HELD_OUT_TENTHS
 
 
-def _split_tags(facts: Sequence[Facts]) -> tuple[list[Facts], list[list[str]]]:
+def _split_tags(facts: Sequence[ItemFacts]) -> tuple[list[ItemFacts], list[list[str]]]:
     """Return the facts without held-out tags, and the held-out tags of every item."""
     known, unknown = [], []
     for one in facts:
         kept = [tag for tag in one.values["tag"] if not is_held_out(tag)]
         values = {**one.values, **dict.fromkeys(TAG_FACTS, kept)}
-        known.append(Facts(values, one.names))
+        known.append(ItemFacts(values, one.names))
         unknown.append([tag for tag in one.values["tag"] if is_held_out(tag)])
     return known, unknown
 
 
 def _draw(
-    facts: Facts, number: int, rng: np.random.Generator, *, is_held_out: bool
+    facts: ItemFacts,
+    every: Sequence[Kind],
+    number: int,
+    rng: np.random.Generator,
+    *,
+    is_held_out: bool,
 ) -> Iterator[str]:
     """Yield up to ``number`` different requests for an item, none of which has its title."""
-    kinds = [kind for kind in KINDS if _is_possible(kind, facts)]
+    kinds = [kind for kind in every if _is_possible(kind, facts)]
     if not kinds:
         return
     weights = np.array([kind.weight for kind in kinds])
@@ -119,7 +128,7 @@ def _draw(
             return
 
 
-def _is_possible(kind: Kind, facts: Facts) -> bool:
+def _is_possible(kind: Kind, facts: ItemFacts) -> bool:
     """Return whether an item has the facts of a kind, the same one not twice."""
     needed = {name: 2 if name.startswith("other_") else 1 for name in kind.facts}
     return all(len(facts.values[name]) >= number for name, number in needed.items())

@@ -16,7 +16,7 @@ HISTORY = "history"
 TEXT_KEYS = ("messages", "prompt", "completion", "text", "chosen", "rejected")
 
 
-def find_items(text: str) -> list[str]:
+def find_item_words(text: str) -> list[str]:
     """Return the spellings of items in a text, in order."""
     return ITEM.findall(text)
 
@@ -38,7 +38,7 @@ def check_items(record: Mapping[str, Any], words: Container[str], name: str) -> 
         SeqRecError: the first such item.
     """
     for text in _list_texts([record.get(key) for key in TEXT_KEYS]):
-        for word in find_items(text):
+        for word in find_item_words(text):
             if word not in words:
                 raise SeqRecError(
                     f"{name}: {word} is no item of the catalog; correct the id, which is "
