@@ -1,9 +1,10 @@
 """Close the circle of drafts and reviews, with a simulated reviewer: no person judged anything.
 
 Titles with plots are drawn, in three parts: of the first come drafts of the untrained language
-model, of the second those of the tuned one, and the third is never reviewed. Reviews are
-edits for text-sft, and then pairs for text-dpo, or single judgements for text-kto, both after SFT
-with a share of it and a guard. The drafts of unseen titles are unchecked first answers. Interrupted, the command goes on where it ended.
+model, of the second those of the tuned one, and the third is never reviewed. Reviews are edits for
+text-sft, and then pairs for text-dpo, or single judgements for text-kto, both after SFT with a
+share of it and a guard. The drafts of unseen titles are unchecked first answers. Interrupted, the
+command goes on where it ended.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from seqrec.evaluation.significance import bootstrap_intervals
 
 K = 10
 SEED = 0
-TESTED = ("query token", "recommend --text", "query token + BM25")
+TESTED = ("query token", "recommend --text", "query token + BM25", "BM25 + text by --encoder")
 """Systems of seqrec, which the targets are for."""
 Metrics = dict[str, np.ndarray]
 Weights = TypeVar("Weights", bound=float | tuple[float, ...])

@@ -32,6 +32,7 @@ TARGETS = {
     "remembered": {"recall@10": 0.36, "mrr": 0.21},
 }
 FUSION = "late fusion"
+OTHER = "text by --encoder"
 
 
 def list_targets(name: str) -> dict[str, Target]:
@@ -108,6 +109,20 @@ def measure_questions(
             [(one,) for one in (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)],
         ),
     }
+    if systems.other is not None:
+        others = systems.score_texts(asked, systems.other)
+        scores |= {
+            OTHER: (lambda weights: others, [()]),
+            f"BM25, {OTHER} by ranks": (lambda weights: fuse_ranks([by_words, others]), [()]),
+            f"BM25, text, {OTHER} by ranks": (
+                lambda weights: fuse_ranks([by_words, texts, others]),
+                [()],
+            ),
+            f"BM25 + {OTHER}": (
+                lambda weights: others + weights[0] * by_words,
+                [(one,) for one in (0.0, 0.003, 0.005, 0.01, 0.02, 0.03)],
+            ),
+        }
     found: dict[str, tuple[Metrics, str]] = {}
     for system, (score, weights) in scores.items():
         if len(weights) == 1:

@@ -53,8 +53,7 @@ def measure_readings(systems: Systems, words: Path, limit: int | None) -> Iterat
                 [float(np.mean(equal))],
                 "share",
                 system=system,
-                note="conditions right, wrong, missed: "
-                + ", ".join(f"{one:.0f}" for one in counts),
+                note=_describe(counts),
             )
         right, wrong, missed = total
         yield new_row(
@@ -62,9 +61,12 @@ def measure_readings(systems: Systems, words: Path, limit: int | None) -> Iterat
             [float(2 * right / max(2 * right + wrong + missed, 1))],
             "",
             system=system,
-            note=f"right {right:.0f}, wrong {wrong:.0f}, missed {missed:.0f}; "
-            f"{np.median(seconds) * 1e3:.0f} ms at the median",
+            note=f"{_describe(total)}; {np.median(seconds) * 1e3:.0f} ms at the median",
         )
+
+
+def _describe(counts: np.ndarray) -> str:
+    return "conditions right, wrong, missed: " + ", ".join(f"{one:.0f}" for one in counts)
 
 
 def list_lines(condition: Condition) -> list[str]:

@@ -38,10 +38,12 @@ class Systems:
     texts: list[str]
     search: TextSearch
     """The search by words over ``run``, as ``recommend --text`` builds it."""
+    other: TextEncoder | None = None
+    """Another encoder of texts to compare."""
 
     @classmethod
-    def open(cls, run: str, start: str, data: str) -> "Systems":
-        """Open the models of two run folders, and the data."""
+    def open(cls, run: str, start: str, data: str, other: str | None = None) -> "Systems":
+        """Open the models of two run folders, the data, and another text encoder."""
         prepared = PreparedData.open(data)
         models = [open_recommender(path, prepared) for path in (run, start)]
         assert all(isinstance(model, Recommender) for model in models)
@@ -53,24 +55,24 @@ class Systems:
             TextEncoder.from_pretrained(settings["encoder"]),
             item_texts(prepared.items(), columns, "--data"),
             build_text_search(models[0].serve()),
+            None if other is None else TextEncoder.from_pretrained(other),
         ).with_cache()
 
     def with_cache(self) -> "Systems":
         """Return the same with a search whose vectors are kept on the disk."""
         return replace(self, search=replace(self.search, encode=self.encode))
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Sequence[str], encoder: TextEncoder | None = None) -> np.ndarray:
         """Return the vector of every text; each is encoded once."""
         words = sorted(set(texts))
-        vectors = encode_cached(self.encoder, words)
+        vectors = encode_cached(encoder or self.encoder, words)
         index = {word: row for row, word in enumerate(words)}
         return vectors[[index[text] for text in texts]]
 
-    def score_texts(self, asked: Asked) -> Tensor:
+    def score_texts(self, asked: Asked, encoder: TextEncoder | None = None) -> Tensor:
         """Return the cosines of the requests and the items' texts."""
-        return torch.from_numpy(
-            self.encode(asked.texts) @ encode_cached(self.encoder, self.texts).T
-        )
+        texts = encode_cached(encoder or self.encoder, self.texts)
+        return torch.from_numpy(self.encode(asked.texts, encoder) @ texts.T)
 
     def score_words(self, asked: Asked) -> Tensor:
         """Return BM25 of the requests' words and the items' texts, by SQLite's full-text search."""

@@ -1,8 +1,8 @@
 """Requests with the conditions that they ask for, in the columns of MovieLens with people.
 
 They are no people's requests. They were written down, with what they ask for, before any prompt was
-tried. The first, third, fifth ... of each kind were looked at while the reading was made; the others
-are reported.
+tried. The first, third, fifth ... of each kind were looked at while the reading was made; the
+others are reported.
 """
 
 COMMON: tuple[tuple[str, str], ...] = (

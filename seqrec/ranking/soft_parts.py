@@ -51,10 +51,9 @@ class SoftParts:
         self.columns = {item: column for column, item in enumerate(items.tolist())}
         if not self.parts:
             return
-        left = [
-            " ".join([*self.parts[:at], *self.parts[at + 1 :]]) for at in range(len(self.parts))
-        ]
-        vectors = search.encode_requests([request, *(replace(request, text=one) for one in left)])
+        left = [[*self.parts[:at], *self.parts[at + 1 :]] for at in range(len(self.parts))]
+        texts = [request.text, *map(" ".join, left)]
+        vectors = search.encode_requests([replace(request, text=one) for one in texts])
         rankers = [search.ask(vector).ranker for vector in (np.zeros_like(vectors[0]), *vectors)]
         scored = [_score(search.served, one, history, reading) for one in rankers]
         plain, whole, *others = scored

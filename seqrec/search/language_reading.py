@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Protocol
 
 from seqrec.search.reading import Condition, RequestReading
-from seqrec.search.schema import END, Line, ReadingSchema, is_contradiction, write_line
+from seqrec.search.schema import END, ReadingSchema, is_contradiction, write_line
 from seqrec.search.token_tree import TokenTree
 
 MAX_LETTERS = 400
