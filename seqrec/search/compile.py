@@ -265,7 +265,7 @@ class _State:
         people = self.lexicon.people.get((*first, last), [])
         cue = self.keys[place - 1] if place else ""
         if not first and self._is_family(place, cue):
-            people = self.lexicon.families.get(last, [])[:MAX_NAMESAKES]
+            people = self.lexicon.families.get((last,), [])[:MAX_NAMESAKES]
         named = [one for one in people if one.column.casefold() in ROLES.get(cue, ())]
         return named or people
 

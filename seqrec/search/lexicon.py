@@ -3,6 +3,7 @@
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ class Lexicon:
     """Values of columns that many items share."""
     people: dict[tuple[str, ...], list[Value]]
     """People of columns such as ``actors``; the column in which they stand most often first."""
-    families: dict[str, list[Value]]
+    families: dict[tuple[str, ...], list[Value]]
     """People of several items by family name; those with most first."""
     year_column: str | None
     length_column: str | None
@@ -94,16 +95,14 @@ class Lexicon:
             elif _is_category(entries):
                 values |= _list_categories(column, entries.unique().to_list())
         names = [*titles, *values, *people]
-        families: dict[str, list[tuple[int, Value]]] = defaultdict(list)
+        families: dict[tuple[str, ...], list[tuple[int, Value]]] = defaultdict(list)
         for key, persons in people.items():
-            families[key[-1]] += [one for one in persons if one[0] >= MIN_KNOWN_FOR]
+            families[key[-1:]] += [one for one in persons if one[0] >= MIN_KNOWN_FOR]
         return cls(
             titles,
             values,
-            *(
-                {key: [value for _, value in sorted(found)[::-1]] for key, found in named.items()}
-                for named in (people, families)
-            ),
+            _order(people),
+            _order(families),
             _find_number(items, YEAR_NAMES),
             _find_number(items, LENGTH_NAMES),
             items,
@@ -130,6 +129,13 @@ class Lexicon:
         except (TypeError, ValueError):
             return None
         return number if number is not None and math.isfinite(number) else None
+
+
+def _order(
+    counted: Mapping[tuple[str, ...], list[tuple[int, Value]]],
+) -> dict[tuple[str, ...], list[Value]]:
+    """Return the people of every name, those with most items first."""
+    return {key: [value for _, value in sorted(found)[::-1]] for key, found in counted.items()}
 
 
 def _list_titles(items: pl.DataFrame) -> dict[tuple[str, ...], list[int]]:

@@ -101,7 +101,7 @@ class ReadingSchema:
     def _list_people(self, request: str) -> list[Condition]:
         words = dict.fromkeys(normalise(word.text) for word in split_words(request))
         long = [word for word in words if len(word) >= MIN_NAME_LETTERS]
-        values = [one for word in long for one in self.lexicon.families.get(word, ())]
+        values = [one for word in long for one in self.lexicon.families.get((word,), ())]
         return [Condition(one.column, "contains", one.text) for one in values[:MAX_PEOPLE]]
 
 
