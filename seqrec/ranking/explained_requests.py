@@ -1,7 +1,6 @@
 """Answers to requests in words, each item with what of the request and the history led to it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from seqrec.ranking.explained import Explainer, explain_rows
@@ -27,8 +26,7 @@ def answer_explained(
     fused = Explainer(read.served, explainer.counted, explainer.wording, explainer.attributes)
     rows, whole = answer["recommendations"], [*asked.history, *request.items]
     items, _ = read.served.table.find([row["item_id"] for row in rows])
-    said = replace(request, text="") if read.doubt else request
-    soft = SoftParts(search, said, whole, items, asked.reading)
+    soft = SoftParts(search, read, whole, items, asked.reading)
     wishes = _Wishes(request, dict(zip(items.tolist(), rows, strict=True)), soft)
     return explain_rows(
         fused,

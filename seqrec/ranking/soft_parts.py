@@ -5,13 +5,11 @@ from dataclasses import replace
 from math import ceil
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.served import Reading, Served
-from seqrec.ranking.text_requests import TextSearch
-from seqrec.search.reading import RequestReading
+from seqrec.ranking.text_requests import ReadRequest, TextSearch
 from seqrec.search.words import STOPPED, normalise, split_words
 from seqrec.tokens.events.requests import Event
 
@@ -32,7 +30,7 @@ class SoftParts:
     def __init__(
         self,
         search: TextSearch,
-        request: RequestReading,
+        read: ReadRequest,
         history: Sequence[Event],
         items: Int[np.ndarray, " K"],
         reading: Reading,
@@ -41,25 +39,28 @@ class SoftParts:
 
         Args:
             search: of the catalog.
-            request: the reading, whose soft words may be empty.
+            read: the request; in doubt its words count for nothing.
             history: ids or events, oldest first.
             items: rows of the catalog.
             reading: conditions and plans.
         """
-        self.text = request.text
-        self.parts = split_parts(request.text)
+        self.text = read.request.text
+        self.parts = [] if read.doubt else split_parts(self.text)
         self.columns = {item: column for column, item in enumerate(items.tolist())}
         if not self.parts:
             return
-        left = [[*self.parts[:at], *self.parts[at + 1 :]] for at in range(len(self.parts))]
-        texts = [request.text, *map(" ".join, left)]
-        vectors = search.encode_requests([replace(request, text=one) for one in texts])
-        rankers = [search.ask(vector).ranker for vector in (np.zeros_like(vectors[0]), *vectors)]
-        scored = [_score(search.served, one, history, reading) for one in rankers]
-        plain, whole, *others = scored
+        plain = _score(search.served, search.served.ranker, history, reading)
+        if not len(history):
+            plain = np.log1p(np.maximum(plain, 0))  # which are counts of interactions
+        whole = _score(search.served, read.served.ranker, history, reading)
         self._effect = _exceed(whole - plain)[items]
-        parts = [_exceed(whole - other)[items] for other in others]
-        self._effects = np.stack(parts if len(parts) > 1 else [self._effect])
+        self._effects = self._effect[None]
+        if len(self.parts) > 1:
+            left = [[*self.parts[:at], *self.parts[at + 1 :]] for at in range(len(self.parts))]
+            asked = [replace(read.request, text=" ".join(words)) for words in left]
+            rankers = [search.ask(vector).ranker for vector in search.encode_requests(asked)]
+            others = [_score(search.served, one, history, reading) for one in rankers]
+            self._effects = np.stack([_exceed(whole - other)[items] for other in others])
 
     def list_moving(self, item: int) -> list[str]:
         """Return the parts that led to an item, in quotes, those that add most first.
@@ -85,12 +86,10 @@ def split_parts(text: str) -> list[str]:
 def _score(
     served: Served, ranker: Ranker, history: Sequence[Event], reading: Reading
 ) -> Float[np.ndarray, " I"]:
-    """Return the scores of all items; those of counts, after an empty history, as logarithms."""
+    """Return the scores of all items after a history."""
     given = served.read([list(history)], reading)
-    scores = ranker.score_tiles(given.histories)(0, ranker.num_items)[0].float()
-    if not len(given.items[0]) and scores.min() >= 0:
-        scores = scores.log1p()
-    return torch.as_tensor(scores).cpu().numpy()
+    scores = ranker.score_tiles(given.histories)(0, ranker.num_items)[0]
+    return scores.float().cpu().numpy()
 
 
 def _exceed(gains: Float[np.ndarray, " I"]) -> Float[np.ndarray, " I"]:

@@ -40,11 +40,14 @@ def search():
     return TextSearch(serve_baseline(Level(), items), encode, TEXTS, weight=10.0)
 
 
+def measure(search, text):
+    read = search.read(RequestReading(text=text))
+    return SoftParts(search, read, ["e"], np.arange(5), Reading({}, False))
+
+
 def test_each_item_is_moved_by_the_words_that_its_text_holds(search):
     """An item of space alone loses by leaving out space, and gains by leaving out toy."""
-    soft = SoftParts(
-        search, RequestReading(text="space with a toy"), ["e"], np.arange(5), Reading({}, False)
-    )
+    soft = measure(search, "space with a toy")
     assert soft.parts == ["space", "toy"]
     assert soft.list_moving(0) == ['"space"']
     assert soft.list_moving(1) == ['"toy"']
@@ -57,22 +60,15 @@ def test_each_item_is_moved_by_the_words_that_its_text_holds(search):
 
 
 def test_words_that_only_count_together_are_named_together(search):
-    soft = SoftParts(
-        search, RequestReading(text="toy space space"), ["e"], np.arange(5), Reading({}, False)
-    )
+    soft = measure(search, "toy space space")
     assert soft.parts == ["toy", "space", "space"]
     assert soft.list_moving(0) == ['"toy space space"']  # another space is left in any case
 
 
 def test_one_part_is_compared_with_no_words(search):
-    soft = SoftParts(search, RequestReading(text="toy"), ["e"], np.arange(5), Reading({}, False))
+    soft = measure(search, "toy")
     assert soft.list_moving(1) == ['"toy"'] and soft.list_moving(0) == []
-    assert (
-        SoftParts(
-            search, RequestReading(text=""), ["e"], np.arange(5), Reading({}, False)
-        ).list_moving(1)
-        == []
-    )
+    assert measure(search, "").list_moving(1) == []
 
 
 def test_an_explained_list_names_the_parts(search):
