@@ -1,8 +1,8 @@
-"""Titles that nobody has watched in training, but other users later: 83 of MovieLens-1M.
+"""Titles that were kept from training: a tenth of MovieLens-1M, as in ``benchmarks.quality cold``.
 
-The 1,000 users of ``items`` never met them. SmolLM2 as trained there, and a native model that
-reads content, grow by them (``seqrec extend``), and rank the whole catalog for other users before
-they watched one.
+SmolLM2 and a native model that reads content learn the interactions of 1,000 users with the other
+titles, grow by the rest of the catalog (``seqrec extend``), and rank it whole for all users whose
+test item is one of that tenth.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,6 @@ from benchmarks.language.items import (
     LENGTH,
     NUM_USERS,
     ONE_PASS,
-    SEED,
     SIZE,
     System,
     prepared_users,
@@ -33,12 +32,12 @@ from benchmarks.search.asked import Asked
 from benchmarks.search.judged import judge
 from seqrec.baselines.nearest_text import NearestText
 from seqrec.builders.text_search import ENCODER
+from seqrec.data.splits import TEST, VALIDATION
 from seqrec.ranking.recommender import Recommender
 
 NAME = Path(__file__).stem
 METRICS = ("recall@50", "recall@10", "mrr")
-NUM_ASKED = 300
-"""Histories that are judged, drawn with a seed."""
+DATA = "ml-1m-cold"
 COLUMNS = ["title", "genres"]
 CONTENT = System(
     "native, content of titles and genres, one pass",
@@ -50,37 +49,36 @@ CONTENT = System(
     "one pass over the last windows, as SmolLM2",
 )
 LEARNED = "SmolLM2-135M, LoRA of rank 16, from words of titles"
-"""The row of ``items`` that grows; its new rows come from each of these in turn."""
+"""The row of ``items`` that is trained here, and grows; its new rows come from each of these."""
 STARTS = ("words", "text", "random")
 
 
 def measure(quick: bool) -> Iterator[Row]:
     """Rows by system and metric."""
     num_users = 50 if quick else NUM_USERS
-    data, folder = prepared_users(num_users), FOLDER / ("quick" if quick else "runs")
-    runs, folder = folder / f"items-{num_users}", folder / f"cold-{num_users}"
-    for one in (runs, folder):
-        one.mkdir(parents=True, exist_ok=True)
-    learned = next(one for one in systems(runs) if one.name == LEARNED)
-    trained(learned, data, runs, quick)
+    data = prepared_users(num_users, DATA, VALIDATION)
+    folder = FOLDER / ("quick" if quick else "runs") / f"cold-{num_users}"
+    folder.mkdir(parents=True, exist_ok=True)
+    learned = next(one for one in systems(folder) if one.name == LEARNED)
+    trained(learned, data, folder, quick)
     trained(CONTENT, data, folder, quick)
     new = find_new_titles(data)
     new.select("item_id", "title", "genres").write_parquet(folder / "new-titles.parquet")
     models = {CONTENT.name: extend(folder / slug(CONTENT.name), folder, "content")}
     for start in STARTS:
         models[f"SmolLM2-135M, new titles from {start}"] = extend(
-            runs / slug(LEARNED), folder, start
+            folder / slug(LEARNED), folder, start
         )
     first = Recommender.from_pretrained(models[CONTENT.name])
-    asked = ask_for(new, data, first.item_ids)
-    work = f"ml-1m, {len(asked)} watched of {len(new)} titles that {num_users:,} users never met"
+    asked, num_cold = ask_for_cold(first.item_ids)
+    work = f"ml-1m, {len(asked)} test items of {num_cold} titles kept from training"
     for system, scores in score_all(models, first, asked).items():
         yield from metric_rows(NAME, work, system, judge(scores, asked), asked, METRICS)
 
 
 def find_new_titles(data: Path) -> pl.DataFrame:
     """The items of MovieLens-1M that a prepared folder of some of its users lacks."""
-    items = pl.read_parquet(prepared("ml-1m") / "items.parquet")
+    items = pl.read_parquet(prepared(DATA) / "items.parquet")
     known = pl.read_parquet(data / "items.parquet")
     return items.join(known, on="item_id", how="anti", maintain_order="left")
 
@@ -95,34 +93,26 @@ def extend(model: Path, folder: Path, rows: str) -> Path:
     return out
 
 
-def ask_for(new: pl.DataFrame, data: Path, item_ids: list[str]) -> Asked:
-    """Histories of other users before each of the new titles, without a request."""
-    whole = prepared("ml-1m")
-    items, users = (pl.read_parquet(whole / f"{name}.parquet") for name in ("items", "users"))
-    known = pl.read_parquet(data / "users.parquet")
+def ask_for_cold(item_ids: list[str]) -> tuple[Asked, int]:
+    """Histories of all users whose test item was kept from training, and the number of such items.
+
+    Args:
+        item_ids: of the catalog that is ranked, in its order.
+    """
+    items = pl.read_parquet(prepared(DATA) / "items.parquet")
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     numbers = np.array([row_of[item_id] for item_id in items["item_id"]])
-    is_new = np.zeros(len(items), dtype=bool)
-    is_new[new["item"].to_numpy()] = True
-    log = pl.read_parquet(whole / "interactions.parquet").join(users, on="user")
-    log = log.join(known.select("user_id"), on="user_id", how="anti")
+    log = pl.read_parquet(prepared(DATA) / "interactions.parquet")
+    is_cold = np.ones(len(items), dtype=bool)
+    is_cold[log.filter(pl.col("split") < TEST)["item"].to_numpy()] = False
     groups, histories, targets = [], [], []
     for (user,), part in log.group_by("user", maintain_order=True):
-        watched = part["item"].to_numpy()
-        for place in np.flatnonzero(is_new[watched]).tolist():
-            before = watched[:place]
-            before = before[~is_new[before]][-LENGTH:]
-            if len(before):
-                groups.append(user)
-                histories.append(numbers[before])
-                targets.append(numbers[watched[place : place + 1]])
-    chosen = np.sort(np.random.default_rng(SEED).permutation(len(groups))[:NUM_ASKED]).tolist()
-    return Asked(
-        np.array([groups[one] for one in chosen]),
-        [histories[one] for one in chosen],
-        [""] * len(chosen),
-        [targets[one] for one in chosen],
-    )
+        *before, target = part["item"].to_list()
+        if is_cold[target]:
+            groups.append(user)
+            histories.append(numbers[before[-LENGTH:]])
+            targets.append(numbers[[target]])
+    return Asked(np.array(groups), histories, [""] * len(groups), targets), int(is_cold.sum())
 
 
 def score_all(models: Mapping[str, Path], first: Recommender, asked: Asked) -> dict[str, Tensor]:

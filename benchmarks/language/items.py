@@ -21,6 +21,7 @@ from benchmarks.engine.rows import RESULTS, Row, row, write_rows
 from benchmarks.language import decoders
 from benchmarks.language.texts import BACKBONE, RANK
 from benchmarks.quality.table import judged, seqrec, trained_earlier
+from seqrec.data.splits import TEST
 
 NAME = Path(__file__).stem
 MODULE = "benchmarks.language"
@@ -112,14 +113,21 @@ def measure(quick: bool) -> Iterator[Row]:
     yield from done
 
 
-def prepared_users(num_users: int) -> Path:
-    """The prepared folder of some users of MovieLens-1M, drawn once for all rows."""
-    folder, whole = FOLDER / f"ml-1m-{num_users}-users", prepared("ml-1m")
+def prepared_users(num_users: int, data: str = "ml-1m", last_part: int = TEST) -> Path:
+    """The prepared folder of some users of MovieLens-1M, drawn once for all rows.
+
+    Args:
+        num_users: drawn with a seed.
+        data: name of the known data.
+        last_part: part of its split up to which their interactions are kept.
+    """
+    folder, whole = FOLDER / f"{data}-{num_users}-users", prepared(data)
     if folder.exists():
         return folder
     users = pl.read_parquet(whole / "users.parquet").select("user", "user_id")
     items = pl.read_parquet(whole / "items.parquet")
     log = pl.read_parquet(whole / "interactions.parquet").with_row_index("row")
+    log = log.filter(pl.col("split") <= last_part)
     chosen = log.join(users.sample(num_users, seed=SEED), on="user").sort("row")
     chosen = chosen.join(items.select("item", "item_id"), on="item", maintain_order="left")
     files = [folder.with_name(f"{folder.name}-{part}.parquet") for part in ("log", "titles")]
