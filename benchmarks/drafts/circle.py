@@ -48,7 +48,7 @@ MAX_TOKENS = 60
 BATCH = 10
 """Drafts that are written at once."""
 FORMS = {"sft": "sft", "dpo": "pairs", "kto": "labels"}
-"""What each stage of training reads of the reviews."""
+"""The reviews that each stage of training reads."""
 TRAINING = {
     "data.max_length": 640,
     "data.row_length": 640,

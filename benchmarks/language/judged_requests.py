@@ -1,4 +1,4 @@
-"""What rows about requests share: floors beside the models, and means with their intervals."""
+"""Floors beside the models, and means with their intervals, for all rows about requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -105,7 +105,7 @@ class People:
         return np.concatenate([rollouts.items for rollouts in drawn])
 
     def frontier(self, start: Path, reward: Path) -> list[FrontierPoint]:
-        """What a reward model's scores allow that start, by divergence; recall of the test part."""
+        """The frontier of that start for a reward model's scores, with recall of the test part."""
         of = self.prepared.histories()
         later = [of.items[a:b][of.split[a:b] == TEST] for a, b in self._spans(of.offsets)]
         model = load_model(start / "model")

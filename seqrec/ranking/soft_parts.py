@@ -1,4 +1,4 @@
-"""What the soft words of a request add to listed items, whole and in parts that are left out."""
+"""The effect of a request's soft words on listed items, whole and in parts that are left out."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -63,7 +63,7 @@ def test_a_package_with_a_gguf_file_is_a_model_that_can_be_saved(tmp_path):
 
 @pytest.mark.parametrize("joined", [(), ("Ġ7",), ("12",)])
 def test_digits_stand_alone_where_no_word_joins_them(joined):
-    """As in ``tokenizer.json`` of SmolLM2; a word that joins a digit shows another splitting."""
+    """Words are SmolLM2's own; one that joins a digit shows another splitting."""
     tokenizer = build_byte_tokenizer()
     tokenizer.add_tokens(list(joined))
     split_digits(tokenizer)
