@@ -17,9 +17,22 @@ MAX_NUMBER = 1 << 31
 COUNTS = ("num_hidden_layers", "num_members")
 """Numbers of parts, each of which has weights of its own."""
 
+NOT_NEGATIVE = (
+    "cosine_scale",
+    "history_decay",
+    "norm_eps",
+    "query_decay",
+    "rope_theta",
+    "smoothing",
+    "step_decay",
+)
+"""Factors, of which roots, powers or logarithms are taken."""
+
 
 def check_sizes(fields: Mapping[str, Any], num_weights: int, file: Path) -> None:
-    """Refuse a configuration with more parts than there are weights, at any depth.
+    """Refuse a configuration with more parts than there are weights, or a negative factor.
+
+    Configurations within it are read, too.
 
     Raises:
         SeqRecError: the first such number.
@@ -34,6 +47,8 @@ def check_sizes(fields: Mapping[str, Any], num_weights: int, file: Path) -> None
             check_sizes(value, num_weights, file)
         if not isinstance(value, int | float):
             continue
+        if key in NOT_NEGATIVE and value < 0:
+            raise SeqRecError(f"{file}: {key} {value:.3g}: is below 0; copy the folder again")
         limit = num_weights if key in COUNTS else MAX_NUMBER
         if not -MAX_NUMBER <= value <= limit:
             raise SeqRecError(f"{file}: {key} {value:.3g}: the weights have no such size")
@@ -71,7 +86,7 @@ def check_item_tokens(config: PreTrainedConfig, file: Path) -> None:
 
 
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuse weights whose names or shapes are not those of a model.
+    """Refuse weights whose names, shapes or kinds of number are not those of a model.
 
     Args:
         model: of the configuration; its values are not read.
@@ -81,11 +96,18 @@ def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], folder: Path) 
     Raises:
         SeqRecError: the first name, in order, that differs.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    expected = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     loaded = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in sorted(shapes.keys() | loaded.keys()):
         if shapes.get(name) != loaded.get(name):
             raise SeqRecError(
                 f"{folder / WEIGHTS_FILE}: {name} has shape {loaded.get(name, 'none')}, but "
                 f"config.json needs {shapes.get(name, 'none')}; the two come from different models"
+            )
+        dtype, wanted = weights[name].dtype, expected[name].dtype
+        if dtype.is_complex or dtype.is_floating_point != wanted.is_floating_point:
+            raise SeqRecError(
+                f"{folder / WEIGHTS_FILE}: {name} holds numbers of {str(dtype)[6:]}, not of "
+                f"{str(wanted)[6:]}; copy the model folder again"
             )

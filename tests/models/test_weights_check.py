@@ -79,6 +79,15 @@ def test_items_shifted_by_a_token_are_refused_since_scores_would_be_those_of_nei
             lambda weights: weights.update({"backbone.norm.weight": torch.zeros(31)}),
             "backbone.norm.weight has shape (31,), but config.json needs (32,)",
         ),
+        *(
+            (
+                lambda weights, dtype=dtype: weights.update(
+                    {"backbone.norm.weight": torch.ones(32, dtype=dtype)}
+                ),
+                f"backbone.norm.weight holds numbers of {str(dtype)[6:]}, not of float32",
+            )
+            for dtype in (torch.complex64, torch.int32)
+        ),
     ],
 )
 def test_other_weights_than_the_configuration_names_are_refused(folder, change, complaint):
@@ -93,3 +102,11 @@ def test_numbers_up_to_the_limit_are_left_to_the_comparison_of_shapes(tmp_path):
     check_sizes({"num_members": 2, "part": {"width": 2**31, "names": ["x"]}}, 2, tmp_path)
     with pytest.raises(SeqRecError, match="num_members 3"):
         check_sizes({"part": {"num_members": 3}}, 2, tmp_path)
+
+
+def test_negative_factors_are_refused_at_any_depth(tmp_path):
+    """The root of a negative scale is complex, and a negative smoothing gives NaN."""
+    for fields in ({"cosine_scale": -1}, {"transition_prior": {"smoothing": -0.5}}):
+        with pytest.raises(SeqRecError, match="is below 0; copy the folder again"):
+            check_sizes(fields, 9, tmp_path)
+    check_sizes({"cosine_scale": 20, "transition_prior": {"strength": -1.0}}, 9, tmp_path)
