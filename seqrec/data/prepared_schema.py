@@ -51,6 +51,7 @@ ENTRIES: dict[str, Callable[[object], bool]] = {
     "options.min_rating": _is_number,
     "options.min_user": _is_number,
     "options.min_item": _is_number,
+    "options.cold_share": _is_number,
     "options.repeats": _is_text,
     "options.targets": lambda value: value in get_args(Targets),
 }

@@ -194,7 +194,7 @@ def protocol_line(
         f"order: {data.manifest['ordered_by']}, ties as in the log",
         time_input,
     ]
-    if options.get("cold_share"):
+    if options["cold_share"]:
         parts.append(f"{options['cold_share']:.0%} of the items kept from training")
     return "; ".join(parts)
 

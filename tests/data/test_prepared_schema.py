@@ -65,6 +65,7 @@ def test_a_forged_copy_of_a_right_folder_is_right(folder):
         ("options.split_by", {}),
         ("options.min_user", "2"),
         ("options.min_rating", 1e300),
+        ("options.cold_share", "a tenth"),
         ("options.repeats", 1),
         ("options.targets", "next"),
         ("options", []),
@@ -81,7 +82,7 @@ def test_an_entry_of_another_kind_is_refused_by_name(folder, entry, value):
     assert entry.split(".")[0] in refused(folder)
 
 
-@pytest.mark.parametrize("option", ["min_user", "min_rating", "repeats"])
+@pytest.mark.parametrize("option", ["min_user", "min_rating", "cold_share", "repeats"])
 def test_a_missing_option_is_refused_by_name(folder, option):
     rewrite_manifest(folder, lambda manifest: manifest["options"].pop(option))
     assert f"options.{option} is missing" in refused(folder)
