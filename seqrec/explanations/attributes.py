@@ -3,7 +3,7 @@
 import re
 from functools import cached_property
 
-from seqrec.search.lexicon import IN_PARENTHESES, Lexicon
+from seqrec.search.lexicon import Lexicon, drop_parentheses
 from seqrec.search.words import normalise_phrase
 
 SEPARATORS = re.compile(r"\s*\|\s*|,\s+")
@@ -60,7 +60,7 @@ def split_cell(cell: object) -> tuple[str, ...]:
     if cell is None:
         return ()
     texts = SEPARATORS.split(cell) if isinstance(cell, str) else list(cell)  # type: ignore[call-overload]
-    plain = (IN_PARENTHESES.sub(" ", str(text)).strip() for text in texts if text is not None)
+    plain = (drop_parentheses(str(text)) for text in texts if text is not None)
     return tuple(dict.fromkeys(text for text in plain if text))
 
 

@@ -19,7 +19,7 @@ from seqrec.ranking.text_fusion import TAG_SHARE, WEIGHT, Encode, TextFusion, av
 from seqrec.search.compile import compile_request
 from seqrec.search.doubt import CatalogWords
 from seqrec.search.language_reading import LanguageReader
-from seqrec.search.lexicon import IN_PARENTHESES
+from seqrec.search.lexicon import drop_parentheses
 from seqrec.search.reading import Condition, RequestReading, join_conditions
 
 NOTHING = ListRequest([])
@@ -141,7 +141,13 @@ class TextSearch:
         table = self.served.table
         named = [table.find(one.items)[0] for one in requests]
         words = [
-            " ".join([one.text, *_list_values(one), *(_say(table.titles[row]) for row in rows)])
+            " ".join(
+                [
+                    one.text,
+                    *_list_values(one),
+                    *(drop_parentheses(table.titles[row]) for row in rows),
+                ]
+            )
             for one, rows in zip(requests, named, strict=True)
         ]
         vectors = self.encode(words)
@@ -234,11 +240,6 @@ def _list_values(request: RequestReading) -> list[str]:
         for one in request.conditions
         if one.operator == "contains" and not one.is_excluded
     ]
-
-
-def _say(title: str) -> str:
-    """Return a title without what stands in parentheses, such as its year."""
-    return IN_PARENTHESES.sub(" ", title).strip()
 
 
 def _drop_last(conditions: Sequence[Condition]) -> list[Condition]:

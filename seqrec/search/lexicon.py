@@ -89,7 +89,7 @@ class Lexicon:
             entries = _split_values(items[column])
             if column.casefold() in PEOPLE_NAMES:
                 for text, count in entries.value_counts().iter_rows():
-                    key = normalise_phrase(IN_PARENTHESES.sub(" ", text))
+                    key = normalise_phrase(drop_parentheses(text))
                     if len(key) > 1:
                         people[key].append((count, Value(column, text)))
             elif _is_category(entries):
@@ -150,10 +150,15 @@ def _list_titles(items: pl.DataFrame) -> dict[tuple[str, ...], list[int]]:
     return {key: rows for key, rows in titles.items() if rows}
 
 
+def drop_parentheses(text: str) -> str:
+    """Return a text without what stands in parentheses, such as the year of a title."""
+    return IN_PARENTHESES.sub(" ", text).strip()
+
+
 def list_names(title: str) -> list[str]:
     """Return the spellings of a title: without its year, article first, and in parentheses."""
     inner = [text for text in IN_PARENTHESES.findall(title) if not text.isdigit()]
-    names = [IN_PARENTHESES.sub(" ", title).strip(), *inner]
+    names = [drop_parentheses(title), *inner]
     for name in list(names):
         moved = ARTICLE_LAST.match(name)
         if moved:

@@ -6,7 +6,7 @@ from math import log
 
 import polars as pl
 
-from seqrec.search.lexicon import ARTICLE_LAST, IN_PARENTHESES
+from seqrec.search.lexicon import ARTICLE_LAST, drop_parentheses
 
 MAX_SHARED = 40
 """Most items of a tag or a person by which items count as similar."""
@@ -52,6 +52,6 @@ def _list_short_titles(items: pl.DataFrame) -> list[str]:
 
 
 def _shorten(title: str) -> str:
-    name = IN_PARENTHESES.sub(" ", title).strip()
+    name = drop_parentheses(title)
     moved = ARTICLE_LAST.match(name)
     return f"{moved['article']} {moved['name']}" if moved else name
