@@ -81,9 +81,9 @@ async def _run(
 
     def next_start() -> float | None:
         """Return when the next request of the open loop is sent; None after the end."""
-        at = started if per_second is None else started + next(ticks) / per_second
-        is_over = max(at, time.perf_counter()) - started > seconds
-        return None if is_over else at
+        due = 0.0 if per_second is None else next(ticks) / per_second
+        is_over = max(due, time.perf_counter() - started) >= seconds
+        return None if is_over else started + due
 
     async def client() -> None:
         connection = None
