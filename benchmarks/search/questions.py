@@ -31,6 +31,8 @@ TARGETS = {
     "turns": {"recall@10": 0.165, "recall@50": 0.38, "mrr": 0.09},
     "remembered": {"recall@10": 0.36, "mrr": 0.21},
 }
+GUIDANCE = (1.1, 1.25, 1.5, 2.0)
+"""Weights of a request beside 1, as of ``--guidance``; none is chosen."""
 FUSION = "late fusion"
 OTHER = "text by --encoder"
 
@@ -74,12 +76,18 @@ def measure_tags(
     ]
     dev, asked = parts
     scores_of_dev, scores = build_scores(systems, dev), build_scores(systems, asked)
+    plain, token = scores["history"][0](()), scores["query token"][0](())
     found: dict[str, tuple[Metrics, str]] = {}
     for system, (score, weights) in scores.items():
         chosen = weights[0]
         if len(weights) > 1:
             chosen = choose(weights, scores_of_dev[system][0], dev, "ndcg@10")
         found[system] = judge(score(chosen), asked), "/".join(f"{one:g}" for one in chosen)
+    for weight in GUIDANCE:
+        found[f"query token, guidance {weight}"] = (
+            judge(plain + weight * (token - plain), asked),
+            "",
+        )
     work = f"{len(asked):,} requests for one of {len(set(asked.texts))} tags"
     yield from report(
         name, work, asked, found, ("recall@10", "ndcg@10", "share"), list_targets(name), FUSION

@@ -133,7 +133,8 @@ Guidance = Annotated[
     float,
     typer.Option(
         metavar="WEIGHT",
-        help="Weight of conditions and plans: 0 leaves them out, more than 1 follows them further.",
+        help="Weight of conditions, plans and the words of --text that are no condition: 0 leaves "
+        "them out, more than 1 follows them further.",
     ),
 ]
 Index = Annotated[

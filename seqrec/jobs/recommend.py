@@ -111,8 +111,9 @@ def recommend(
         likelihood: a learned feature and its value, such as ``("rating", 5)``; the result has its
             probability for every item of the list of ``history``.
         plan: the model first predicts features of the next item, which become conditions.
-        guidance: weight of conditions and plans, from 0 (left out) to 100; more than 1 follows them
-            further: ``log p(i | h) + guidance * (log p(i | h, conditions) - log p(i | h))``.
+        guidance: weight of conditions and plans, and of the words of ``text`` that are no
+            condition, from 0 (left out) to 100; more than 1 follows them further:
+            ``log p(i | h) + guidance * (log p(i | h, conditions) - log p(i | h))``.
         memory_mb: memory for scores, in MiB; None: chosen for the processor.
         index: folder of an exported FAISS index to search by products of vectors; None: exact.
         explain: with ``history`` or ``text``: every item of the list has an ``explanation``: the

@@ -74,6 +74,7 @@ class QueryToken(nn.Module):
         states: Float[Tensor, "B T D"],
         last: Float[Tensor, "B S D"],
         allowed: Bool[Tensor, "B S T"],
+        guidance: float = 1.0,
     ) -> Float[Tensor, "B S E"]:
         """Return the states of requests; products with ``item_vectors`` are scores.
 
@@ -82,6 +83,7 @@ class QueryToken(nn.Module):
             states: of histories.
             last: the state that each request follows.
             allowed: True for the states that each request reads.
+            guidance: the factor of the difference to the state without a request.
         """
         nothing = self.nothing.to(states.dtype).expand(len(states), 1, -1)
         is_hidden = ~torch.cat([allowed, allowed.new_ones(*allowed.shape[:2], 1)], dim=2)
@@ -100,7 +102,11 @@ class QueryToken(nn.Module):
         own = last * (1 + self.scale(read)) + self.change(read)
         parts = vectors[:, :, None] * self.weight[:, None]
         beside = parts.flatten(2) + F.linear(vectors, self.match) + F.linear(read, self.match_read)
-        return torch.cat([own, beside, self.rows_read(read)], dim=2)
+        asked = torch.cat([own, beside, self.rows_read(read)], dim=2)
+        if guidance == 1:
+            return asked
+        plain = F.pad(last, (0, asked.shape[2] - last.shape[2]))
+        return plain + guidance * (asked - plain)
 
     def item_vectors(self, vectors: Float[Tensor, "I D"]) -> Float[Tensor, "I E"]:
         """Return the items' vectors with their content and rows beside them."""

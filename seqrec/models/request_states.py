@@ -37,6 +37,7 @@ def states_with_requests(
     states: Float[Tensor, "B T D"],
     documents: Int[Tensor, "B T"],
     placed: PlacedRequests,
+    guidance: float = 1.0,
 ) -> Float[Tensor, "M E"]:
     """Return the states of requests; products with ``request_item_weight()`` are scores.
 
@@ -45,6 +46,7 @@ def states_with_requests(
         states: the model's states at all positions of packed histories.
         documents: document ids.
         placed: requests.
+        guidance: weight of the requests; see ``QueryToken``.
     """
     assert model.query_token is not None
     rows, columns = placed.rows, placed.columns
@@ -60,4 +62,4 @@ def states_with_requests(
     own = states[rows, columns.clamp_min(0)]
     own = torch.where((columns == NO_HISTORY)[:, None], nothing, own)
     last = states.new_zeros(*shape, states.shape[2]).index_put(at, own)
-    return model.query_token(vectors, states, last, allowed)[at]
+    return model.query_token(vectors, states, last, allowed, guidance)[at]

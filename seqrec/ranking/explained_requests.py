@@ -21,10 +21,11 @@ def answer_explained(
         asked: the history and the options of the list.
         explainer: of the same model or baseline; its ranks count the soft words of the request.
     """
-    read = search.read(search.compile(text))
+    read = search.read(search.compile(text), asked.reading)
     request, answer = read.request, search.answer_read(read, asked)
     fused = Explainer(read.served, explainer.counted, explainer.wording, explainer.attributes)
     rows, whole = answer["recommendations"], [*asked.history, *request.items]
+    reading = asked.reading.without_words()
     items, _ = read.served.table.find([row["item_id"] for row in rows])
     soft = SoftParts(search, read, whole, items, asked.reading)
     wishes = _Wishes(request, dict(zip(items.tolist(), rows, strict=True)), soft)
@@ -32,7 +33,7 @@ def answer_explained(
         fused,
         answer,
         whole,
-        asked.reading,
+        reading,
         asked=request.items,
         fulfils=wishes.list_fulfilled,
     )

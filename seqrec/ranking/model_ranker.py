@@ -64,15 +64,20 @@ class ModelRanker(Ranker):
         self.request: Float[Tensor, "*B F"] | None = None
         """The vector of the request that follows every history, or of one for each; None: there is
         none."""
+        self.guidance = 1.0
+        """The weight of the request."""
 
-    def with_request(self, vector: Float[np.ndarray, " F"]) -> Self:
+    def with_request(self, vector: Float[np.ndarray, " F"], guidance: float = 1.0) -> Self:
         """Return a ranker of the same model whose histories are followed by a request.
 
         Args:
             vector: of the request's words, by the encoder of the model's query token; the zero
                 vector of a text without words equals no request.
+            guidance: weight ``w`` of the request ``q``: items are ranked by
+                ``log p(i | h) + w * (log p(i | h, q) - log p(i | h))``.
         """
         asking = copy(self)
+        asking.guidance = guidance
         asking.request = torch.from_numpy(vector).to(self.model.device) if vector.any() else None
         return asking
 
@@ -153,7 +158,7 @@ class ModelRanker(Ranker):
         if self.request is not None:
             vectors = self.request.expand(len(histories), -1)
             return encode_with_requests(
-                self.model, self.tokens, histories, vectors, self.encoded_positions
+                self.model, self.tokens, histories, vectors, self.encoded_positions, self.guidance
             )
         if self.events is None:
             unknown = np.array([-1])

@@ -135,7 +135,8 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
             conditions: feature values of the recommended items, such as ``{"rating": 5}``, for
                 features that the model's grammar places before the item.
             plan: predict the features of the next item first, and use them as conditions.
-            guidance: weight of conditions and plans; 1 reads them as they were trained.
+            guidance: weight of conditions and plans, and of the soft words of a text; 1 reads them
+                as they were trained.
             allow: ids that may be listed: for all, or (a mapping, a frame with users, or a list
                 per history) for each; this and the rest as in ``seqrec.recommend``.
             exclude: ids that may not be listed.
@@ -195,10 +196,10 @@ class Recommender(AnswersTexts, PredictsFeatures, HubFolder):
             logger.warning(note)
         return given.histories
 
-    def with_request(self, vector: Float[np.ndarray, " F"]) -> Self:
+    def with_request(self, vector: Float[np.ndarray, " F"], guidance: float = 1.0) -> Self:
         if self.model.query_token is not None:
             self._get_request_weight()  # kept here, so that it is computed once for all copies
-        return super().with_request(vector)
+        return super().with_request(vector, guidance)
 
     def score_tiles(self, histories: Sequence[Int[np.ndarray, " T"]]) -> ScoreTile:
         """Return the model's scores; for empty histories without a request the item counts."""

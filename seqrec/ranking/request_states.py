@@ -22,6 +22,7 @@ def encode_with_requests(
     histories: Sequence[Int[np.ndarray, " T"]],
     vectors: Float[Tensor, "B F"],
     num_positions: int,
+    guidance: float = 1.0,
 ) -> Float[Tensor, "B E"]:
     """Return the state of each request after its history.
 
@@ -33,6 +34,7 @@ def encode_with_requests(
         histories: items, oldest first, cut to the model's maximum length; each may be empty.
         vectors: of the words of the requests.
         num_positions: positions that are encoded at once.
+        guidance: weight of the requests; see ``QueryToken``.
     """
     recent = [history[-model.config.max_length :] for history in histories]
     lengths = np.array([len(history) for history in recent])
@@ -52,5 +54,5 @@ def encode_with_requests(
         )
         input_ids, documents = (torch.from_numpy(part).to(model.device) for part in inputs)
         hidden = model.hidden_states(input_ids, documents)
-        states.append(states_with_requests(model, hidden, documents, placed))
+        states.append(states_with_requests(model, hidden, documents, placed, guidance))
     return torch.cat(states)

@@ -50,19 +50,30 @@ class Reading(NamedTuple):
     plan: bool
     """Predict features of the next item first, as conditions."""
     guidance: float = 1.0
-    """Weight of conditions and plans: 0 leaves them out, more than 1 follows them further."""
+    """Weight of conditions, plans and soft words: 0 leaves them out, more than 1 follows them
+    further."""
+
+    def without_words(self) -> "Reading":
+        """Return the options of reading the history of a request in words."""
+        return self if self.conditions or self.plan else self._replace(guidance=1.0)
 
 
-def check_guidance(reading: Reading) -> None:
-    """Check that a weight has conditions to weigh.
+def check_guidance(reading: Reading, *, has_words: bool = False) -> None:
+    """Check that a weight has something to weigh.
+
+    Args:
+        reading: the options.
+        has_words: soft words of a request follow the history.
 
     Raises:
-        SeqRecError: it has none, or is no number from 0 to ``MAX_GUIDANCE``.
+        SeqRecError: it has nothing, or is no number from 0 to ``MAX_GUIDANCE``.
     """
     if not 0 <= reading.guidance <= MAX_GUIDANCE:
         raise SeqRecError(f"guidance is {reading.guidance:g}: from 0 to {MAX_GUIDANCE}")
-    if reading.guidance != 1 and not (reading.conditions or reading.plan):
-        raise SeqRecError("guidance: goes with a condition or a plan; add one")
+    if reading.guidance != 1 and not (reading.conditions or reading.plan or has_words):
+        raise SeqRecError(
+            "guidance: weighs a condition, a plan, or words that a text encoder reads; add one"
+        )
 
 
 @dataclass(frozen=True)

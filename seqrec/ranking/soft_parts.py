@@ -42,13 +42,14 @@ class SoftParts:
             read: the request; in doubt its words count for nothing.
             history: ids or events, oldest first.
             items: rows of the catalog.
-            reading: conditions and plans.
+            reading: conditions and plans, and the weight of the words.
         """
         self.text = read.request.text
         self.parts = [] if read.doubt else split_parts(self.text)
         self.columns = {item: column for column, item in enumerate(items.tolist())}
         if not self.parts:
             return
+        weight, reading = reading.guidance, reading.without_words()
         plain = _score(search.served, search.served.ranker, history, reading)
         if not len(history):
             plain = np.log1p(np.maximum(plain, 0))  # which are counts of interactions
@@ -58,7 +59,8 @@ class SoftParts:
         if len(self.parts) > 1:
             left = [[*self.parts[:at], *self.parts[at + 1 :]] for at in range(len(self.parts))]
             asked = [replace(read.request, text=" ".join(words)) for words in left]
-            rankers = [search.ask(vector).ranker for vector in search.encode_requests(asked)]
+            vectors = search.encode_requests(asked)
+            rankers = [search.ask(vector, weight).ranker for vector in vectors]
             others = [_score(search.served, one, history, reading) for one in rankers]
             self._effects = np.stack([_exceed(whole - other)[items] for other in others])
 

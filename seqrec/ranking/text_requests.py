@@ -14,7 +14,7 @@ from seqrec.ranking.answer import answer_history
 from seqrec.ranking.list_options import DEFAULT_K, ListOptions
 from seqrec.ranking.model_ranker import ModelRanker
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import Served
+from seqrec.ranking.served import Reading, Served, check_guidance
 from seqrec.ranking.text_fusion import TAG_SHARE, WEIGHT, Encode, TextFusion, average_vectors
 from seqrec.search.compile import compile_request
 from seqrec.search.doubt import CatalogWords
@@ -86,19 +86,20 @@ class TextSearch:
             previous: the reading of the turn before.
             shown: ids of the items that were answered to it.
         """
-        return self.answer_read(self.read(self.compile(text, previous, shown)), asked)
+        request = self.compile(text, previous, shown)
+        return self.answer_read(self.read(request, asked.reading), asked)
 
     def answer_read(self, read: ReadRequest, asked: ListRequest) -> dict[str, Any]:
         """Return ``answer`` for a request that is read already."""
         request, served = read.request, read.served
-        wanted = asked.k or DEFAULT_K
+        wanted, reading = asked.k or DEFAULT_K, asked.reading.without_words()
         whole = [*asked.history, *request.items]
         found: dict[str, Any] = {}
         listed: list[dict[str, Any]] = []
         for conditions in list_levels(request.conditions):
             before = [row["item_id"] for row in listed]
             narrowed = narrow_options(asked.options, request, conditions, before)
-            part = replace(asked, history=whole, k=wanted - len(listed), options=narrowed)
+            part = ListRequest(whole, wanted - len(listed), asked.exclude_seen, narrowed, reading)
             answer = answer_history(served, part, None)
             for row in answer["recommendations"]:
                 without = describe_dropped(request.conditions, conditions)
@@ -124,13 +125,23 @@ class TextSearch:
             "recommendations": listed,
         }
 
-    def read(self, request: RequestReading) -> ReadRequest:
-        """Return a request with the system that answers it; its soft words are encoded once."""
+    def read(self, request: RequestReading, reading: Reading = NOTHING.reading) -> ReadRequest:
+        """Return a request with the system that answers it; its soft words are encoded once.
+
+        Args:
+            request: the reading of its words.
+            reading: the options, whose weight is that of the soft words, too.
+
+        Raises:
+            SeqRecError: a weight of nothing.
+        """
+        check_guidance(reading, has_words=bool(request.text))
         if not request.text:
             return ReadRequest(request, self.served, None)
         vector = self.encode_requests([request])[0]
         doubt = self.find_doubt(request, vector)
-        return ReadRequest(request, self.served if doubt else self.ask(vector), doubt)
+        served = self.served if doubt else self.ask(vector, reading.guidance)
+        return ReadRequest(request, served, doubt)
 
     def encode_requests(self, requests: Sequence[RequestReading]) -> Float[np.ndarray, "N F"]:
         """Return the vectors of the soft words of requests, with what else they ask for.
@@ -158,11 +169,17 @@ class TextSearch:
                 vectors[number] = vector / max(float(np.linalg.norm(vector)), 1e-12)
         return vectors
 
-    def ask(self, vector: Float[np.ndarray, " F"]) -> Served:
-        """Return the system with scores for the vector of some words; zeros say nothing."""
+    def ask(self, vector: Float[np.ndarray, " F"], guidance: float = 1.0) -> Served:
+        """Return the system with scores for the vector of some words; zeros say nothing.
+
+        Args:
+            vector: of the words.
+            guidance: their weight ``w``: ``log p(i | h) + w * (log p(i | h, words) - log p(i | h))``.
+        """
         if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
-            return self.served.with_ranker(self.served.ranker.with_request(vector))
-        fusion = TextFusion(self.served.ranker, self._fused_vectors, vector, self.weight)
+            return self.served.with_ranker(self.served.ranker.with_request(vector, guidance))
+        weight = guidance * self.weight
+        fusion = TextFusion(self.served.ranker, self._fused_vectors, vector, weight)
         return replace(self.served, ranker=fusion, search=fusion.rank)
 
     @cached_property

@@ -43,7 +43,7 @@ async def answer_in_words(
         await encode_items(model, search, left())
 
     def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return add_model(model, [search.answer_read(search.read(request), asked)])
+        return add_model(model, [search.answer_read(search.read(request, asked.reading), asked)])
 
     return await engine.run(slot, [], answer, left(), is_long=True)
 

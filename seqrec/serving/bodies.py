@@ -112,7 +112,9 @@ class RecommendBody(Histories, Restricted):
     )
     plan: bool = Field(False, description="Predict features of the next item first.")
     guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE)] = Field(
-        1.0, description="Weight of features and plan: more than 1 follows them further."
+        1.0,
+        description="Weight of features, plan and the words of text: more than 1 follows them "
+        "further.",
     )
     text: Words | None = Field(
         None,

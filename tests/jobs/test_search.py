@@ -150,15 +150,40 @@ def test_recommend_reads_the_request_and_an_index_lists_the_same(run, world, enc
     assert plain["recommendations"] != answer["recommendations"]
     seqrec.export(run, to="faiss-flat", out=tmp_path / "index")
     flat = tmp_path / "index" / "items" / "flat"
-    for text in ("shining", f"something {TAGS[1]}ish"):
+    for text, guidance in (("shining", 1.0), (f"something {TAGS[1]}ish", 1.0), ("shining", 3.0)):
+        asked = {"history": history, "text": text, "k": 5, "guidance": guidance}
         exact, indexed = (
-            seqrec.recommend(run, history=history, text=text, k=5, index=index)["recommendations"]
-            for index in (None, flat)
+            seqrec.recommend(run, **asked, index=index)["recommendations"] for index in (None, flat)
         )
         assert [row["item_id"] for row in exact] == [row["item_id"] for row in indexed]
         np.testing.assert_allclose(
             [row["score"] for row in exact], [row["score"] for row in indexed], rtol=1e-4
         )
+
+
+def test_the_weight_of_soft_words_goes_from_the_history_to_the_words(run):
+    history, text = ["3-0", "4-1", "5-2"], "glimmering"
+    found = {
+        weight: seqrec.recommend(run, history=history, text=text, guidance=weight, k=39)
+        for weight in (0.0, 1.0, 2.0)
+    }
+    scores = {
+        weight: {row["item_id"]: row["score"] for row in answer["recommendations"]}
+        for weight, answer in found.items()
+    }
+    plain = seqrec.recommend(run, history=history, k=39)["recommendations"]
+    assert [row["item_id"] for row in plain] == list(scores[0.0])
+    for item_id, score in scores[2.0].items():
+        middle = (scores[0.0][item_id] + score) / 2
+        assert scores[1.0][item_id] == pytest.approx(middle, abs=1e-3)
+
+
+def test_a_weight_of_no_words_is_refused(run):
+    for more in ({"text": ""}, {"text": f"like {TAGS[0]}"}, {}):
+        with pytest.raises(SeqRecError, match="weighs a condition, a plan, or words"):
+            seqrec.recommend(run, history=["3-0"], guidance=2.0, **more)
+    with pytest.raises(SeqRecError, match="guidance is 101: from 0 to 100"):
+        seqrec.recommend(run, history=["3-0"], text="glimmering", guidance=101)
 
 
 def test_a_request_without_a_history_is_answered_by_its_words(run):

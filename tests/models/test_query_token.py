@@ -140,6 +140,17 @@ def test_products_of_vectors_are_the_scores_with_and_without_a_request(model):
         np.testing.assert_allclose(vectors @ items.T, scores, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_a_weight_moves_all_scores_by_its_share_of_the_difference(model, weight):
+    """Scores are log p up to a number for each history, which all three have in common."""
+    ranker, vector = ModelRanker("plain", model, TOKENS), np.ones(6, np.float32)
+    plain, asked, weighed = (
+        one.score_tiles(HISTORIES)(0, 100).double()
+        for one in (ranker, ranker.with_request(vector), ranker.with_request(vector, weight))
+    )
+    torch.testing.assert_close(weighed, plain + weight * (asked - plain), rtol=1e-4, atol=1e-3)
+
+
 def test_a_saved_model_reads_requests_as_before(model, tmp_path):
     vectors = torch.randn(4, 6)
     model.save_pretrained(tmp_path)

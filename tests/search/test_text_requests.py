@@ -13,7 +13,7 @@ from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import serve_baseline
+from seqrec.ranking.served import Reading, serve_baseline
 from seqrec.ranking.text_fusion import TAG_SHARE, TextFusion, average_vectors
 from seqrec.ranking.text_requests import TextSearch
 from seqrec.search.doubt import LEAST_SIMILARITY, STRANGE_SIMILARITY, CatalogWords
@@ -170,6 +170,23 @@ def test_an_explained_request_is_compiled_and_encoded_once(search, monkeypatch):
     ]
     assert rows == plain["recommendations"] and rows[0]["item_id"] == "e"
     assert '"space"' in answer["recommendations"][0]["explanation"]["wishes"]
+
+
+def test_a_weight_multiplies_what_soft_words_add_and_an_explanation_counts_it(search):
+    asked = [
+        ListRequest(["a"], 2, reading=Reading({}, plan=False, guidance=weight))
+        for weight in (0.05, 2.0)
+    ]
+    little, much = (
+        answer_explained(search, "set in space", one, Explainer(search.served)) for one in asked
+    )
+    (alien,) = (row for row in much["recommendations"] if row["item_id"] == "e")
+    assert alien["score"] == pytest.approx(-4 + 2 * search.weight)
+    assert '"space"' in alien["explanation"]["wishes"]
+    assert list_ids(little) == ["b", "c"]
+    assert not any(row["explanation"]["wishes"] for row in little["recommendations"])
+    with pytest.raises(SeqRecError, match="guidance: weighs"):
+        search.answer("a comedy", asked[1])
 
 
 def test_tags_count_beside_texts(search):

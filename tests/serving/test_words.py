@@ -4,6 +4,7 @@ import pytest
 
 from seqrec.builders.text_search import build_text_search
 from seqrec.ranking.request_batches import ListRequest
+from seqrec.ranking.served import Reading
 from seqrec.search.lexicon import Lexicon
 
 WORDS = "a comedy after 2000 like Amélie"
@@ -50,6 +51,17 @@ def test_soft_words_count_and_what_fits_in_part_says_so(ask, recommender):
         assert found["notes"] == wanted["notes"]
 
 
+def test_soft_words_have_a_weight(ask, recommender):
+    search = build_text_search(recommender.serve())
+    text, reading = "something about a film called 42", Reading({}, plan=False, guidance=3.0)
+    wanted = search.answer(text, ListRequest(["t3"], 4, reading=reading))["recommendations"]
+    found = ask(text=text, history=["t3"], k=4, guidance=3)["recommendations"]
+    assert [row["item_id"] for row in found] == [row["item_id"] for row in wanted]
+    scores = [row["score"] for row in wanted]
+    assert [row["score"] for row in found] == pytest.approx(scores, rel=1e-4)
+    assert ask(text=text, history=["t3"], k=4)["recommendations"][0]["score"] < scores[0]
+
+
 def test_a_conversation_is_kept_by_the_client(ask):
     first = ask(text="a comedy after 2000", k=4)
     shown = [row["item_id"] for row in first["recommendations"]]
@@ -73,6 +85,7 @@ def test_a_conversation_is_kept_by_the_client(ask):
         ({"text": "x", "histories": [["t1"]]}, 422, "leave out histories"),
         ({"shown": ["t1"], "history": []}, 422, "shown: goes with previous"),
         ({"text": "x" * 2001}, 422, "text"),
+        ({"text": "a comedy", "guidance": 2}, 400, "guidance: weighs a condition"),
         ({"previous": {"conditions": [["year", "=", 1]]}}, 422, "previous.conditions.0"),
         ({"previous": {"trusted": True}}, 422, "previous.trusted"),
         (

@@ -152,7 +152,7 @@ def test_lists_of_data_are_guided_alike(liked, tmp_path):
 
 def test_guidance_needs_a_condition_and_a_weight_that_is_a_number(liked):
     rec = seqrec.Recommender.from_pretrained(liked / "run")
-    with pytest.raises(SeqRecError, match="guidance: goes with a condition or a plan"):
+    with pytest.raises(SeqRecError, match="guidance: weighs a condition, a plan, or words"):
         rec.recommend([["t03"]], guidance=2)
     for weight in (-1, 101, float("nan")):
         with pytest.raises(SeqRecError, match="from 0 to 100"):
