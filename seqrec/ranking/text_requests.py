@@ -174,7 +174,8 @@ class TextSearch:
 
         Args:
             vector: of the words.
-            guidance: their weight ``w``: ``log p(i | h) + w * (log p(i | h, words) - log p(i | h))``.
+            guidance: their weight ``w``; words ``q`` rank by
+                ``log p(i | h) + w * (log p(i | h, q) - log p(i | h))``.
         """
         if self.has_query_token and isinstance(self.served.ranker, ModelRanker):
             return self.served.with_ranker(self.served.ranker.with_request(vector, guidance))

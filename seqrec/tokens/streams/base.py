@@ -28,16 +28,23 @@ def shuffle_batches(
 ) -> list[list[list[int]]]:
     """Return the windows of every row of every batch: shuffled, packed, and cut evenly.
 
+    Another order may fill fewer rows than there are batches. The rows with most windows are split
+    then, so that no batch is empty.
+
     Args:
         lengths: items of every window.
         row_length: items of a row.
-        num_batches: number of batches to cut the rows into.
+        num_batches: number of batches to cut the rows into, at most that of the windows.
         generator: draws the order of windows, then of rows.
     """
     order = generator.permutation(len(lengths))
     rows = pack_rows(lengths[order], row_length)
     generator.shuffle(rows)
     rows = [order[row].tolist() for row in rows]
+    while len(rows) < min(num_batches, len(lengths)):
+        longest = max(range(len(rows)), key=lambda row: len(rows[row]))
+        half = len(rows[longest]) // 2
+        rows[longest : longest + 1] = [rows[longest][:half], rows[longest][half:]]
     cuts = np.linspace(0, len(rows), num_batches + 1).round().astype(int).tolist()
     return [rows[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
 

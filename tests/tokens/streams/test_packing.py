@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.tokens.item_blocks import OneTokenItems
+from seqrec.tokens.streams.base import shuffle_batches
 from seqrec.tokens.streams.examples import Examples
 from seqrec.tokens.streams.packing import pack_batch
 from seqrec.tokens.streams.placement import pack_rows
@@ -139,3 +140,27 @@ def test_a_batch_without_rows_is_one_row_of_padding():
     batch = pack_batch(examples, [], TOKENS, row_length=10, ignore_index=IGNORE)
     assert batch.documents.shape == (1, 10) and not batch.documents.any()
     assert (batch.labels == IGNORE).all() and batch.total_weight == 0
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 4), st.integers(0, 99))
+def test_every_shuffled_batch_has_windows_and_every_window_has_one_batch(lengths, size, seed):
+    """Batches are counted in another order, which may fill more rows."""
+    lengths = np.array(lengths)
+    num_batches = -(-len(pack_rows(lengths, 12)) // size)
+    batches = shuffle_batches(lengths, 12, num_batches, np.random.default_rng(seed))
+    assert len(batches) == num_batches
+    rows = [row for batch in batches for row in batch]
+    assert all(batches) and all(rows)
+    assert sorted(window for row in rows for window in row) == list(range(len(lengths)))
+    assert all(lengths[row].sum() <= 12 for row in rows)
+
+
+def test_another_order_may_fill_fewer_rows():
+    lengths = np.array([3, 3, 5, 5, 7, 7, 3, 3])
+    counts = {
+        len(pack_rows(lengths[np.random.default_rng(seed).permutation(8)], 12)) for seed in range(9)
+    }
+    assert len(counts) > 1
+    for seed in range(9):
+        batches = shuffle_batches(lengths, 12, max(counts), np.random.default_rng(seed))
+        assert all(batches)
