@@ -26,7 +26,7 @@ def write_sentence(facts: SentenceFacts) -> str:
     lead = lead or _lead_with_values(facts, names, verb)
     if facts.wishes:
         wish = join_words(facts.wishes)
-        lead = f"You asked for {wish}, which {facts.name} is, and you {verb} {names}"
+        lead = f"You asked for {wish}, for which {facts.name} is listed, and you {verb} {names}"
     lead = lead or f"Above all {names} in your history led to {facts.name}"
     if facts.rank_without <= facts.rank or facts.rank > MAX_RANK:
         return f"{lead}."

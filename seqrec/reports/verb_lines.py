@@ -115,7 +115,9 @@ def recommendation_lines(result: Mapping[str, Any]) -> list[str]:
         {name: value for name, value in row.items() if name != "explanation"}
         for row in recommendations
     ]
-    return [text_table(rows), *why, *notes, *result["notes"]]
+    said = result["request"]["notes"] if "request" in result else []
+    rest = [note for note in result["notes"] if note not in said]
+    return [text_table(rows), *why, *notes, *rest]
 
 
 def export_lines(result: Mapping[str, Any]) -> list[str]:

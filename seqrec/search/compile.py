@@ -22,6 +22,8 @@ from seqrec.search.words import (
 
 MAX_LETTERS = 2_000
 """Letters of a request that are read."""
+DEGREES = frozenset({"too", "so", "overly", "particularly", "especially"})
+"""Words of degree, which a negation may have before what it excludes."""
 RELATIVE: dict[str, tuple[str, Operator]] = {
     "older": ("year", "<"),
     "earlier": ("year", "<"),
@@ -114,7 +116,7 @@ class _State:
                 return
         if key in RELATIVE:
             self.relative.append((key, word))
-        elif self.is_negated and key not in STOPPED:
+        elif self.is_negated and key not in STOPPED and key not in DEGREES:
             self.notes.append(f"not understood: not {word.text}")
         elif not self.is_negated:
             self.soft.append(word)

@@ -37,7 +37,8 @@ def test_the_template_says_the_strongest_evidence(facts):
     assert write_sentence(rare) == "Above all Heat (1995) in your history led to Ronin (1998)."
     wished = replace(rare, wishes=("crime", "from the 90s"))
     assert write_sentence(wished) == (
-        "You asked for crime and from the 90s, which Ronin (1998) is, and you watched Heat (1995)."
+        "You asked for crime and from the 90s, for which Ronin (1998) is listed, and you watched "
+        "Heat (1995)."
     )
     nothing = replace(facts, causes=())
     assert write_sentence(nothing) == "Ronin (1998) was watched 120 times in training."

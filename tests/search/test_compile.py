@@ -258,3 +258,9 @@ def test_a_rare_separator_does_not_split_the_values_of_a_column():
 def test_any_name_of_a_column_is_one_name_in_sql():
     condition = Condition('a"b', "contains", "it's")
     assert condition.where == "\"a\"\"b\" contains 'it''s'"
+
+
+def test_words_of_degree_are_no_wish(lexicon):
+    """What is not understood is named once, without them."""
+    assert read("a comedy, not too horror", lexicon).notes == ()
+    assert read("a comedy, not too zany", lexicon).notes == ("not understood: not zany",)
