@@ -260,8 +260,8 @@ def rectools(*arguments: str) -> dict[str, Any]:
     return peer("rectools", *arguments)
 
 
-def peer(name: str, *arguments: str) -> dict[str, Any]:
-    """The result of a peer's script.
+def peer(name: str, *arguments: str, script: str = "run.py") -> dict[str, Any]:
+    """The result of a script of a peer.
 
     Raises:
         Missing: its environment does not exist.
@@ -269,7 +269,7 @@ def peer(name: str, *arguments: str) -> dict[str, Any]:
     python = PEERS / f".venv-{name}" / "bin" / "python"
     if not python.exists():
         raise Missing(f"no {python.relative_to(ROOT)}; benchmarks/peers/README.md makes it")
-    return json.loads(last_line([str(python), str(PEERS / name / "run.py"), *arguments]))
+    return json.loads(last_line([str(python), str(PEERS / name / script), *arguments]))
 
 
 MEASUREMENTS: dict[str, Measurement] = {

@@ -38,6 +38,9 @@ KNOWN = {
     "ml-1m-last": Known(
         "movielens-1m", ("--min-item", "5", "--split-by", "last-n:10"), order="position"
     ),
+    "ml-1m-timed": Known(
+        "movielens-1m", ("--min-item", "5", "--where", "timestamp is not null and user_id < 3000")
+    ),
     "ml-1m-cold": Known(
         "movielens-1m", ("--min-item", "5", "--cold-share", ".1"), order="position"
     ),

@@ -1,4 +1,4 @@
-"""Trains RecTools' HSTU, which reads times, on a prepared folder, and writes its lists for the test.
+"""Trains RecTools' HSTU, which reads times, on a prepared folder, and writes its lists.
 
 It runs in its own environment, without seqrec. ``seqrec evaluate --recommendations`` judges the
 lists. The epoch is chosen by the loss of the validation items. The time of the test's target is
