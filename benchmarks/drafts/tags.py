@@ -41,14 +41,13 @@ def measure(args: argparse.Namespace) -> None:
     vectors = encode_cached(encoder, texts).astype(np.float64)
     similarities = vectors @ encode_cached(encoder, vocabulary.tags).T
     print(f"{len(vocabulary.items):,} tagged titles, {len(vocabulary.tags):,} tags; {columns}")
-    blocks = list_blocks(prepared, table)
+    blocks = list_blocks(prepared, table, vectors)
     inputs = {
-        "texts": build_features(vectors, []),
-        "texts, who watched, words, genres": build_features(vectors, blocks),
-        **{
-            f"without {name}": build_features(vectors, [one for one in blocks if one is not block])
-            for name, block in zip(("who watched", "words"), blocks, strict=False)
-        },
+        "texts": build_features(blocks[:1]),
+        ", ".join(block.name for block in blocks): build_features(blocks),
+        "all without who watched": build_features(
+            [block for block in blocks if block.name != "who watched"]
+        ),
     }
     found: dict[str, list[float]] = {}
     for seed in map(int, args.seeds.split(",")):

@@ -1,4 +1,4 @@
-"""A tagger that learns a vocabulary from tagged items: ridge, neighbours and zero-shot."""
+"""A tagger that learns a vocabulary from tagged items: kernel ridge, neighbours and zero-shot."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,11 @@ NUM_FOLDS = 5
 NUM_NEIGHBOURS = 20
 BLOCK_ROWS = 1024
 """Items compared with all tagged ones at once."""
-PENALTIES = (0.1, 0.3, 1.0, 3.0)
-WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+MAX_CENTRES = 4096
+"""Tagged items that a regression compares with; of more, every so many-th."""
+JITTER = 1e-6
+PENALTIES = (0.1, 0.3, 1.0)
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 """Weights of neighbours and of zero-shot beside the ridge's 1, chosen by cross-validation."""
 TOP = 5
 """Tags of an item that the choice is judged by."""
@@ -25,6 +28,15 @@ class Setting(NamedTuple):
     penalty: float
     neighbours: float
     zero_shot: float
+
+
+class Block(NamedTuple):
+    """Features of one kind."""
+
+    name: str
+    rows: Float[np.ndarray, "I F"]
+    weight: float
+    """Mean length of its rows beside other blocks."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +65,13 @@ def fit_tagger(
 ) -> Tagger:
     """Learn tags from the items that people tagged, and score all items.
 
-    The ridge predicts each tag from the features, without an intercept beyond the tag's mean. The
-    nearest tagged items vote by their cosine. Zero-shot is the cosine of item and tag texts. Each
-    part is divided by its standard deviation and weighed; penalty and weights are chosen by the
-    precision of the first five tags over folds of the tagged items.
+    A ridge regression with the kernel ``exp(-|u - v|^2)`` predicts how each tag differs from its
+    mean. The nearest tagged items vote by their cosine. Zero-shot is the cosine of item and tag
+    texts. Each part is divided by its standard deviation and weighed; penalty and weights are
+    chosen by the precision of the first five tags over folds of the tagged items.
 
     Args:
-        features: a vector per item.
+        features: a vector per item, of mean length about 1.
         similarities: cosines of the texts of items and tags.
         tagged: rows of the tagged items.
         has_tag: the tags that people gave them.
@@ -120,13 +132,39 @@ def _ridge(
     asked: Int[np.ndarray, " Q"],
     penalty: float,
 ) -> Float[np.ndarray, "Q V"]:
-    """Return predictions of a ridge regression on 0 and 1."""
-    rows, targets = features[known], has_tag.astype(np.float64)
-    centre, mean = rows.mean(axis=0), targets.mean(axis=0)
-    centred = rows - centre
-    gram = centred.T @ centred + penalty * np.eye(features.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ (targets - mean))
-    return (features[asked] - centre) @ weights + mean
+    """Return predictions of a kernel ridge regression on 0 and 1.
+
+    Many known items are approximated by a subset of regressors: the function lies in the span of
+    the kernels of some of them, and is fitted to all.
+
+    Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, section 8.3.1.
+    """
+    targets = has_tag.astype(np.float64)
+    mean = targets.mean(axis=0)
+    centres = known[:: -(-len(known) // MAX_CENTRES)]
+    among = _compare(features, centres, centres)
+    if len(centres) == len(known):
+        gram, right = among + penalty * np.eye(len(known)), targets - mean
+    else:
+        near = _compare(features, known, centres)
+        gram = near.T @ near + penalty * (among + JITTER * np.eye(len(centres)))
+        right = near.T @ (targets - mean)
+    weights = np.linalg.solve(gram, right)
+    return mean + np.concatenate(
+        [
+            _compare(features, asked[start : start + BLOCK_ROWS], centres) @ weights
+            for start in range(0, len(asked), BLOCK_ROWS)
+        ]
+    )
+
+
+def _compare(
+    features: Float[np.ndarray, "I F"], rows: Int[np.ndarray, " N"], others: Int[np.ndarray, " M"]
+) -> Float[np.ndarray, "N M"]:
+    """Return the kernel of all pairs of some items and others."""
+    left, right = features[rows], features[others]
+    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
+    return np.exp(-squares.clip(0))
 
 
 def _vote(
@@ -203,10 +241,11 @@ def _fit_logistic(
     return slope, offset
 
 
-def build_features(
-    vectors: Float[np.ndarray, "I F"], others: Sequence[Float[np.ndarray, "I G"]]
-) -> Float[np.ndarray, "I H"]:
-    """Return text vectors beside other features, each block of mean length 1."""
-    blocks = [vectors, *others]
-    scaled = [block / max(float(np.linalg.norm(block, axis=1).mean()), 1e-9) for block in blocks]
+def build_features(blocks: Sequence[Block]) -> Float[np.ndarray, "I F"]:
+    """Return features side by side, of squared length about 1, of which blocks have their share."""
+    total = np.sqrt(sum(block.weight**2 for block in blocks))
+    scaled = [
+        block.rows * (block.weight / total / max(np.linalg.norm(block.rows, axis=1).mean(), 1e-9))
+        for block in blocks
+    ]
     return np.concatenate(scaled, axis=1).astype(np.float64)

@@ -3,11 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.kernel_ridge import KernelRidge
 
 from seqrec.data.item_table import ItemTable
+from seqrec.drafts import tagger as tagger_module
 from seqrec.drafts.interaction_vectors import factorize_interactions
 from seqrec.drafts.tag_vocabulary import read_tag_vocabulary
-from seqrec.drafts.tagger import fit_tagger, measure_precision
+from seqrec.drafts.tagger import Block, build_features, fit_tagger, measure_precision
 from seqrec.drafts.word_vectors import factorize_words
 from seqrec.errors import SeqRecError
 
@@ -32,6 +34,28 @@ def test_tags_that_follow_from_features_are_found_on_new_items():
     confidence = tagger.confidences[new]
     assert confidence[has_tag[new]].mean() > 0.8 > 0.2 > confidence[~has_tag[new]].mean()
     assert not np.any(tagger.neighbours[:100] == np.arange(100)[:, None])
+
+
+def test_the_regression_is_that_of_another_library_and_few_centres_come_near(monkeypatch):
+    features, _, has_tag = build_world(items=300)
+    known, asked = np.arange(200), np.arange(200, 300)
+    regression = KernelRidge(alpha=0.3, kernel="rbf", gamma=1.0)
+    labels = has_tag[:200].astype(float)
+    regression.fit(features[:200], labels - labels.mean(axis=0))
+    wanted = regression.predict(features[200:]) + labels.mean(axis=0)
+    found = tagger_module._ridge(features, known, has_tag[:200], asked, 0.3)
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    monkeypatch.setattr(tagger_module, "MAX_CENTRES", 120)
+    fewer = tagger_module._ridge(features, known, has_tag[:200], asked, 0.3)
+    assert np.corrcoef(fewer.ravel(), wanted.ravel())[0, 1] > 0.98
+
+
+def test_blocks_have_their_share_of_the_length():
+    rng = np.random.default_rng(0)
+    blocks = [Block("a", 7 * np.eye(4), 2.0), Block("b", rng.standard_normal((4, 3)), 1.0)]
+    features = build_features(blocks)
+    assert np.linalg.norm(features[:, :4], axis=1) == pytest.approx(2 / 5**0.5)
+    assert np.linalg.norm(features[:, 4:], axis=1).mean() == pytest.approx(1 / 5**0.5)
 
 
 def test_precision_is_the_share_of_the_best_five():
