@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float, Int
 
-from seqrec.data.item_columns import find_text_columns, genre_matrix, item_texts
+from seqrec.data.item_columns import find_text_columns, genre_matrix, item_numbers, item_texts
 from seqrec.data.item_table import ItemTable
 from seqrec.data.prepared import PreparedData
 from seqrec.data.splits import TRAIN
@@ -86,17 +85,18 @@ def list_blocks(
             factorize_words(item_texts(table.items, columns, "--data"), width=WORDS_WIDTH)
         ),
         "genres": genres,
-        "counts": _list_numbers(table, np.bincount(watched, minlength=prepared.num_items)),
+        "counts": list_numbers(table, np.bincount(watched, minlength=prepared.num_items)),
     }
     return [Block(name, rows, WEIGHTS[name]) for name, rows in found.items() if rows is not None]
 
 
-def _list_numbers(table: ItemTable, counts: Int[np.ndarray, " I"]) -> Float[np.ndarray, "I N"]:
+def list_numbers(table: ItemTable, counts: Int[np.ndarray, " I"]) -> Float[np.ndarray, "I N"]:
     """Return the logarithms of counts, and years, in standard deviations from their means."""
     numbers = [np.log1p(counts)]
-    if "year" in table.items.columns:
-        years = table.items["year"].cast(pl.Float64, strict=False)
-        numbers.append(years.fill_null(years.mean()).fill_null(0.0).to_numpy())
+    if "year" in table.items.columns and table.items["year"].dtype.is_numeric():
+        years = item_numbers(table.items, "year", "--data")
+        known = years[np.isfinite(years)]
+        numbers.append(np.nan_to_num(years, nan=known.mean() if len(known) else 0.0))
     whole = np.stack(numbers, axis=1)
     return (whole - whole.mean(axis=0)) / np.maximum(whole.std(axis=0), 1e-9)
 

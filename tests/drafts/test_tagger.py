@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from sklearn.kernel_ridge import KernelRidge
 
+from seqrec.builders.tagger import list_numbers
 from seqrec.data.item_table import ItemTable
 from seqrec.drafts import tagger as tagger_module
 from seqrec.drafts.interaction_vectors import factorize_interactions
@@ -110,3 +111,14 @@ def test_texts_that_share_rare_words_are_near():
     assert near[0, 1] > 0.05 and near[2, 3] > 0.05
     assert abs(near[0, 2]) < 1e-6 and np.abs(found[4:]).max() < 1e-6
     assert factorize_words(["one", "two"], width=3).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("years", "width"),
+    [([1990, None, 2000], 2), ([None, None, None], 1), (["old", "new", "x"], 1), (None, 1)],
+)
+def test_counts_and_years_are_numbers_whatever_the_column_holds(years, width):
+    items = {"item_id": ["a", "b", "c"], **({} if years is None else {"year": years})}
+    found = list_numbers(ItemTable.build(pl.DataFrame(items)), np.array([3, 0, 1]))
+    assert found.shape == (3, width) and np.isfinite(found).all()
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
