@@ -15,7 +15,7 @@ from seqrec.evaluation.significance import bootstrap_intervals
 K = 10
 SEED = 0
 TESTED = ("query token", "recommend --text", "BM25 + text by --encoder")
-"""What the names of seqrec's systems begin with, which the targets are for."""
+"""First words of the names of seqrec's systems, which the targets are for."""
 Metrics = dict[str, np.ndarray]
 Weights = TypeVar("Weights", bound=float | tuple[float, ...])
 

@@ -261,6 +261,6 @@ def test_any_name_of_a_column_is_one_name_in_sql():
 
 
 def test_words_of_degree_are_no_wish(lexicon):
-    """What is not understood is named once, without them."""
+    """The rest of a negation is named once, without them."""
     assert read("a comedy, not too horror", lexicon).notes == ()
     assert read("a comedy, not too zany", lexicon).notes == ("not understood: not zany",)

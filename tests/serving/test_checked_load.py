@@ -20,10 +20,10 @@ def test_right_and_wrong_answers_are_counted(folder, recommender):
         port = int(url.rpartition(":")[2])
         closed = run_load(port, right, connections=8, seconds=0.4)
         answered = closed.statuses[200]
-        assert answered > 0 and len(closed.seconds) == sum(closed.versions.values()) == answered
+        assert answered > 20 and len(closed.seconds) == sum(closed.versions.values()) == answered
         assert (closed.wrong, closed.lost, closed.refused_connections) == (0, 0, 0)
-        open_loop = run_load(port, right, connections=4, seconds=2, per_second=10)
-        assert 6 <= open_loop.statuses[200] <= 20 and len(open_loop.judged) == 6
+        open_loop = run_load(port, right, connections=4, seconds=0.4, per_second=50)
+        assert 15 <= open_loop.statuses[200] <= 20 and len(open_loop.judged) >= 6
         other = [replace(one, expected=right[0].expected) for one in right[1:]]
         wrong = run_load(port, other, connections=2, seconds=0.2)
         assert wrong.wrong == wrong.statuses[200] > 0
