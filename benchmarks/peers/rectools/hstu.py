@@ -14,6 +14,7 @@ import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,11 +41,13 @@ def main() -> None:
     seed_everything(args.seed)
     known, test = read_rows(args.data)
     dataset = Dataset.construct(known)
-    with tempfile.TemporaryDirectory() as folder:
-        best = ModelCheckpoint(folder, monitor="val_loss", save_weights_only=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.checkpoints or Path(temporary)
+        best = ModelCheckpoint(folder, monitor="val_loss", save_last=True)
         stop = EarlyStopping("val_loss", patience=args.patience)
         model = build_model(args)
-        model._trainer = Trainer(
+        model._trainer = ResumingTrainer(
+            last=folder / "last.ckpt",
             accelerator="cpu",
             devices=1,
             max_epochs=args.epochs,
@@ -57,7 +60,7 @@ def main() -> None:
         started = time.perf_counter()
         model.fit(dataset)
         fit_seconds = time.perf_counter() - started
-        best_file = next(Path(folder).glob("*.ckpt"))
+        best_file = Path(model.fit_trainer.checkpoint_callback.best_model_path)
         weights = torch.load(best_file, weights_only=False)["state_dict"]
         model.lightning_model.load_state_dict(weights)
     lists = model.recommend(
@@ -82,6 +85,19 @@ def main() -> None:
     print(json.dumps(report))
 
 
+class ResumingTrainer(Trainer):
+    """A trainer that goes on from a checkpoint where one is there, its minutes counted on."""
+
+    def __init__(self, *, last: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self.last = last
+
+    def fit(self, *args: Any, **options: Any) -> None:
+        """As in Lightning, from the checkpoint."""
+        path = str(self.last) if self.last.exists() else None
+        super().fit(*args, ckpt_path=path, **options)
+
+
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,6 +111,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--minutes", type=int, default=90, help="training ends after so many")
+    parser.add_argument("--checkpoints", type=Path, help="training goes on from this folder")
     parser.add_argument("--past-times", action="store_true")
     parser.add_argument("--k", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
