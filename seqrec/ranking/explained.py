@@ -62,6 +62,10 @@ class Explainer:
         """Return the same with counts of transitions."""
         return Explainer(self.served, counted, self.wording, self.attributes)
 
+    def over(self, served: Served) -> "Explainer":
+        """Return the same for other scores of the catalog, such as those under a request."""
+        return Explainer(served, self.counted, self.wording, self.attributes)
+
     @cached_property
     def attributes(self) -> Attributes:
         """The attributes of the catalog's items."""

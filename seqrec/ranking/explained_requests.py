@@ -1,13 +1,21 @@
 """Answers to requests in words, each item with what of the request and the history led to it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from seqrec.ranking.explained import Explainer, explain_rows
+import numpy as np
+from jaxtyping import Int
+
+from seqrec.ranking.explained import Explainer, Fulfils, explain_rows
 from seqrec.ranking.request_batches import ListRequest
+from seqrec.ranking.served import Reading
 from seqrec.ranking.soft_parts import SoftParts
-from seqrec.ranking.text_requests import TextSearch, describe_dropped, list_levels
-from seqrec.search.reading import Condition, RequestReading
+from seqrec.ranking.text_requests import ReadRequest, TextSearch
+from seqrec.search.reading import Condition
+from seqrec.tokens.events.requests import Event
+
+SIGNS = {"=": "", "contains": "", "<": "below ", "<=": "up to ", ">": "above ", ">=": "from "}
+"""The words of an operator before its value."""
 
 
 def answer_explained(
@@ -23,41 +31,49 @@ def answer_explained(
     """
     read = search.read(search.compile(text), asked.reading)
     request, answer = read.request, search.answer_read(read, asked)
-    fused = Explainer(read.served, explainer.counted, explainer.wording, explainer.attributes)
-    rows, whole = answer["recommendations"], [*asked.history, *request.items]
-    reading = asked.reading.without_words()
-    items, _ = read.served.table.find([row["item_id"] for row in rows])
-    soft = SoftParts(search, read, whole, items, asked.reading)
-    wishes = _Wishes(request, dict(zip(items.tolist(), rows, strict=True)), soft)
+    whole = [*asked.history, *request.items]
+    items, _ = read.served.table.find([row["item_id"] for row in answer["recommendations"]])
     return explain_rows(
-        fused,
+        explainer.over(read.served),
         answer,
         whole,
-        reading,
+        asked.reading.without_words(),
         asked=request.items,
-        fulfils=wishes.list_fulfilled,
+        fulfils=find_wishes(search, read, whole, items, asked.reading),
     )
 
 
-class _Wishes:
-    """The parts of a request that listed items fulfil."""
+def find_wishes(
+    search: TextSearch | None,
+    read: ReadRequest,
+    history: Sequence[Event],
+    items: Int[np.ndarray, " K"],
+    reading: Reading,
+) -> Fulfils:
+    """Return a function of an item: the conditions that it fulfils, and the words that led to it.
 
-    def __init__(
-        self, request: RequestReading, rows: Mapping[int, Mapping[str, Any]], soft: SoftParts
-    ) -> None:
-        self.request = request
-        self.rows = rows
-        self.soft = soft
+    Args:
+        search: of the catalog; None: the effect of soft words is not known.
+        read: the request.
+        history: with the items that the request names.
+        items: rows of the catalog, the items that are asked for.
+        reading: conditions and plans, and the weight of the words.
+    """
+    table = read.served.table
+    masks = [(one, table.select_where(one.where)) for one in read.request.conditions]
+    soft = None if search is None else SoftParts(search, read, history, items, reading)
 
-    def list_fulfilled(self, item: int) -> list[str]:
-        """Return the conditions and soft words that led to an item, in words."""
-        conditions, without = self.request.conditions, self.rows[item].get("without")
-        levels = list_levels(conditions)
-        kept = next(one for one in levels if describe_dropped(conditions, one) == without)
-        return [*map(_describe, kept), *self.soft.list_moving(item)]
+    def list_fulfilled(item: int) -> list[str]:
+        kept = [_describe(one) for one, is_fulfilled in masks if is_fulfilled[item]]
+        return kept if soft is None else [*kept, *soft.list_moving(item)]
+
+    return list_fulfilled
 
 
 def _describe(condition: Condition) -> str:
     if condition.is_excluded:
         return f"no {condition.value}"
-    return condition.words or f"{condition.column} {condition.operator} {condition.value}"
+    if condition.words:
+        return condition.words
+    column = "" if condition.operator == "contains" else f"{condition.column} "
+    return f"{column}{SIGNS[condition.operator]}{condition.value}"

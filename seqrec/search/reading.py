@@ -64,6 +64,7 @@ class RequestReading:
                     "operator": one.operator,
                     "value": one.value,
                     "is_excluded": one.is_excluded,
+                    "words": one.words,
                 }
                 for one in self.conditions
             ],

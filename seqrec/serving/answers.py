@@ -37,6 +37,7 @@ class ReadCondition(BaseModel):
     operator: str
     value: str | int | float
     is_excluded: bool = Field(description="The condition may not hold.")
+    words: str = Field(description="The words that it stands for.")
 
 
 class ReadRequest(BaseModel):

@@ -9,7 +9,7 @@ from seqrec.ranking.read_requests import NO_WISH, answer_read
 from seqrec.serving.bodies import RecommendBody
 from seqrec.serving.engine import Engine
 from seqrec.serving.served_models import LoadedModel, ModelSlot
-from seqrec.serving.text_searches import encode_items, open_search, read_request
+from seqrec.serving.text_searches import open_for, open_search, read_request
 
 
 async def answer_in_words(
@@ -39,8 +39,7 @@ async def answer_in_words(
     search = await open_search(model, left())
     shown = [get_id_text(item_id) for item_id in body.shown]
     request = await read_request(search, text, previous, shown, left())
-    if request.text:
-        await encode_items(model, search, left())
+    await open_for(model, request, left())
 
     def answer(_: LoadedModel, lists: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return add_model(model, [search.answer_read(search.read(request, asked.reading), asked)])

@@ -6,11 +6,12 @@ from pydantic import Field, model_validator
 
 from seqrec.ranking.list_options import ListOptions
 from seqrec.ranking.request_batches import ListRequest
-from seqrec.ranking.served import MAX_GUIDANCE, Reading
+from seqrec.ranking.served import Reading
 from seqrec.serving.conditions import check_condition
 from seqrec.serving.field_types import (
     Body,
     Features,
+    Guidance,
     History,
     Id,
     Ids,
@@ -111,7 +112,7 @@ class RecommendBody(Histories, Restricted):
         [], description="ITEM or ITEM:RANK: items that stand in every list."
     )
     plan: bool = Field(False, description="Predict features of the next item first.")
-    guidance: Annotated[float, Field(ge=0, le=MAX_GUIDANCE)] = Field(
+    guidance: Guidance = Field(
         1.0,
         description="Weight of features, plan and the words of text: more than 1 follows them "
         "further.",
@@ -198,6 +199,12 @@ class ExplainBody(Body):
         description="The items to explain."
     )
     features: Features = Field({}, description="Those of /recommend.")
+    previous: ReadingBody | None = Field(
+        None,
+        description="The request in words under which the items were listed, as its answer has it; "
+        "the items that it names follow the history.",
+    )
+    guidance: Guidance = Field(1.0, description="That of /recommend.")
     sentences: bool = Field(
         False,
         description=f"Also choose the titles that led to each item, and say so; at most "

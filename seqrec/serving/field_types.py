@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from seqrec.ranking.served import MAX_GUIDANCE
 from seqrec.serving.limits import MAX_EVENTS, MAX_IDS, MAX_K, MAX_KEYS, MAX_LETTERS, MAX_TEXT
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
@@ -18,6 +19,7 @@ User = Annotated[
 ]
 ListLength = Annotated[int, Field(ge=1, le=MAX_K, strict=True)]
 Features = Annotated[dict[Text, Scalar], Field(max_length=MAX_KEYS)]
+Guidance = Annotated[float, Field(ge=0, le=MAX_GUIDANCE)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]
 Words = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Where = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LETTERS)]

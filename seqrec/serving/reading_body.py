@@ -19,6 +19,7 @@ class ConditionBody(Body):
     operator: Operator
     value: Words | Whole | float
     is_excluded: bool = Field(False, description="The condition may not hold.")
+    words: Words = Field("", description="The words that it stands for; explanations repeat them.")
 
 
 class ReadingBody(Body):
@@ -42,7 +43,7 @@ class ReadingBody(Body):
         liked = table.find(map(get_id_text, self.items))[0].tolist()
         rejected = table.find(map(get_id_text, self.excluded_items))[0].tolist()
         conditions = [
-            Condition(one.column, one.operator, one.value, one.is_excluded)
+            Condition(one.column, one.operator, one.value, one.is_excluded, one.words)
             for one in self.conditions
         ]
         for one in conditions:

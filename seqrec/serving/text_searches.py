@@ -6,6 +6,7 @@ on meanwhile. A step that failed is begun again by the next request.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,20 @@ async def encode_items(model: LoadedModel, search: TextSearch, seconds: float) -
     """
     ask = ListRequest([], 1)
     await _do_once("encode", model, seconds, lambda: search.answer(SOFT_WORDS, ask))
+
+
+async def open_for(model: LoadedModel, request: RequestReading, seconds: float) -> TextSearch:
+    """Return the search of a model, ready for the soft words of a request if it has any.
+
+    Raises:
+        DeadlinePassedError: it is not ready within ``seconds``.
+        SeqRecError: the items have no words, or there is no encoder.
+    """
+    end = time.monotonic() + seconds
+    search = await open_search(model, seconds)
+    if request.text:
+        await encode_items(model, search, max(end - time.monotonic(), 0.0))
+    return search
 
 
 async def read_request(

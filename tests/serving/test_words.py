@@ -3,6 +3,8 @@
 import pytest
 
 from seqrec.builders.text_search import build_text_search
+from seqrec.ranking.explained import Explainer
+from seqrec.ranking.explained_requests import answer_explained
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading
 from seqrec.search.lexicon import Lexicon
@@ -114,6 +116,45 @@ def test_a_conversation_is_kept_by_the_client(ask):
 def test_what_is_no_reading_is_refused(client, body, status, cause):
     refused = client.post("/recommend", json=body)
     assert refused.status_code == status and cause in refused.json()["detail"], refused.text
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_items_are_explained_under_the_request_that_listed_them(client, recommender, guidance):
+    """The library explains while it lists; the server, from the reading that it gave out."""
+    text, history = "a comedy about a film called 42, like Amélie", ["t3"]
+    body = {"history": history, "text": text, "k": 5, "guidance": guidance}
+    (found,) = client.post("/recommend", json=body).json()["lists"]
+    asked = ListRequest(history, 5, reading=Reading({}, plan=False, guidance=guidance))
+    served = recommender.serve()
+    wanted = answer_explained(build_text_search(served), text, asked, Explainer(served))
+    rows = wanted["recommendations"]
+    ids = [row["item_id"] for row in found["recommendations"]]
+    assert ids == [row["item_id"] for row in rows]
+    body = {"history": history, "item_ids": ids, "previous": found["request"], "sentences": True}
+    answer = client.post("/explain", json={**body, "guidance": guidance})
+    assert answer.status_code == 200, answer.text
+    for item, row in zip(answer.json()["items"], rows, strict=True):
+        assert item["explanation"]["sentence"] == row["explanation"]["sentence"]
+        assert item["explanation"]["wishes"] == row["explanation"]["wishes"]
+        assert item["score"] == pytest.approx(row["score"], rel=1e-4)
+        assert [one["item_id"] for one in item["titles"]] == ["t3", "t7"]
+    assert any("comedy" in row["explanation"]["wishes"] for row in rows)
+    assert any(one["is_asked"] for row in rows for one in row["explanation"]["because"])
+
+
+def test_conditions_without_words_are_said_by_column_and_value(client):
+    conditions = [
+        {"column": "genres", "operator": "contains", "value": "comedy"},
+        {"column": "year", "operator": "<=", "value": 1953},
+        {"column": "year", "operator": "=", "value": 1903, "is_excluded": True},
+    ]
+    body = {"history": [], "previous": {"conditions": conditions}}
+    (found,) = client.post("/recommend", json={**body, "k": 3}).json()["lists"]
+    ids = [row["item_id"] for row in found["recommendations"]]
+    answer = client.post("/explain", json={**body, "item_ids": ids, "sentences": True})
+    why = answer.json()["items"][0]["explanation"]
+    assert why["wishes"] == ["comedy", "year up to 1953", "no 1903"]
+    assert why["sentence"].endswith("fits your request for comedy, year up to 1953 and no 1903.")
 
 
 def test_words_and_explanations_share_the_names_of_the_catalog(client, ask, monkeypatch):

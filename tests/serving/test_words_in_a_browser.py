@@ -54,3 +54,11 @@ def test_words_become_parts_that_can_be_edited(page, rankers, address):
     page.run("location.href = arguments[0]", link)
     wait_for(page, titles_of(rankers, "a comedy after 2040"))
     assert page.texts(f"{PARTS} span") == ["genres has", "year >"]
+
+
+def test_titles_are_explained_under_the_words(page):
+    """Also where nothing was watched."""
+    ask(page, "a comedy")
+    page.wait("document.querySelector('.sentence')?.innerText.includes('your request for')")
+    sentences = page.texts(".sentence")
+    assert all(one.endswith("fits your request for comedy.") for one in sentences[:5])

@@ -30,12 +30,13 @@ export async function fetchList(model, signal) {
 
 async function explain(list, most, more, signal) {
   const item_ids = list.recommendations.slice(0, most).map((row) => row.item_id);
-  if (!list.history.length || !item_ids.length) return null;
-  const history = [...state.history, ...(state.reading?.items ?? [])];
-  return post("explain", { model: list.model, history, item_ids, ...more }, signal);
+  if (!item_ids.length || !(list.history.length || state.reading)) return null;
+  const body = { model: list.model, history: state.history, item_ids, ...more };
+  if (state.reading) body.previous = state.reading;
+  return post("explain", body, signal);
 }
 
-/** What every title of the history does for the listed items; null if nothing was watched. */
+/** What every title of the history does for the listed items; null without history and request. */
 export async function fetchEvidence(list, signal) {
   const answer = await explain(list, MOST, {}, signal);
   if (!answer) return null;

@@ -51,7 +51,7 @@ function part(words, input, name, onremove) {
 function conditionPart(condition, place) {
   const words = `${condition.is_excluded ? "not " : ""}${condition.column} ${OPERATORS[condition.operator]}`;
   const input = field(condition.value, words, (value) => edit({
-    conditions: state.reading.conditions.map((one, number) => number === place ? { ...one, value } : one),
+    conditions: state.reading.conditions.map((one, number) => number === place ? { ...one, value, words: "" } : one),
   }));
   return part(words, input, `${words} ${condition.value}`, () => removeFrom("conditions", place));
 }
