@@ -18,11 +18,10 @@ RECIPE = RECIPES / "ml1m-a-best" / "recipe.yaml"
 TIMED = {
     f"{DATA}-target-time": "model.time_bias=target_time",
     f"{DATA}-past-times": "model.time_bias=past_times",
-    f"{DATA}-no-times": "model.time_bias=null",
 }
 """The switch of every system, the first of which is compared with the others."""
 PEER = "rectools-hstu"
-PEER_OPTIONS = ("--batch-size", "32", "--patience", "8")
+PEER_OPTIONS = ("--batch-size", "16", "--patience", "8", "--minutes", "240", "--threads", "1")
 FLOORS = ("transition-graph", "pctm")
 
 
@@ -49,6 +48,7 @@ def list_by_peer(data: Path, quick: bool) -> Path:
     if quick or not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         few = ("--epochs", "1", "--blocks", "2") if quick else ()
-        options = ("--data", str(data), "--out", str(file), *PEER_OPTIONS, *few)
+        kept = () if quick else ("--checkpoints", str(file.with_suffix(".checkpoints")))
+        options = ("--data", str(data), "--out", str(file), *PEER_OPTIONS, *kept, *few)
         print(peer("rectools", *options, script="hstu.py"), flush=True)
     return file
