@@ -45,6 +45,7 @@ TITLES = {
     "beauty": "The best recipe of Beauty beside tuned baselines",
     "counted": "Baselines that count transitions",
     "later": "Global-time splits",
+    "priors": "Transition priors beside a trained decoder",
     "timed": "Times as input (T), leave-one-out, users 1-2999 of MovieLens-1M",
     "growing": "A catalog that grows by 1,000 titles",
     "weeks": "A week of new data",

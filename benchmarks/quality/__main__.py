@@ -7,7 +7,7 @@ from importlib import import_module
 from benchmarks.engine.__main__ import parse_options, run
 from benchmarks.quality.recipes import BEST, measure
 
-NAMES = (*BEST, "counted", "later", "timed", "growing", "weeks", "cold", "ablations")
+NAMES = (*BEST, "counted", "later", "timed", "priors", "growing", "weeks", "cold", "ablations")
 MODULE = "benchmarks.quality"
 
 
