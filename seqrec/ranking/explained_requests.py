@@ -14,7 +14,7 @@ from seqrec.ranking.text_requests import ReadRequest, TextSearch
 from seqrec.search.reading import Condition
 from seqrec.tokens.events.requests import Event
 
-SIGNS = {"=": "", "contains": "", "<": "below ", "<=": "up to ", ">": "above ", ">=": "from "}
+SIGNS = {"=": "", "<": "below ", "<=": "up to ", ">": "above ", ">=": "from "}
 """The words of an operator before its value."""
 
 
@@ -64,16 +64,36 @@ def find_wishes(
     soft = None if search is None else SoftParts(search, read, history, items, reading)
 
     def list_fulfilled(item: int) -> list[str]:
-        kept = [_describe(one) for one, is_fulfilled in masks if is_fulfilled[item]]
+        kept = describe_conditions([one for one, is_fulfilled in masks if is_fulfilled[item]])
         return kept if soft is None else [*kept, *soft.list_moving(item)]
 
     return list_fulfilled
 
 
+def describe_conditions(conditions: Sequence[Condition]) -> list[str]:
+    """Return conditions in words; two bounds of a column, one after the other, are a range."""
+    described: list[str] = []
+    lower, low = "", None  # of the condition before, if it is a lower bound
+    for one in conditions:
+        is_plain = not (one.words or one.is_excluded)
+        if is_plain and one.operator == "<=" and one.column == lower:
+            described[-1] = f"{_name(one)} {low} to {one.value}"
+            lower = ""
+        else:
+            described.append(_describe(one))
+            lower, low = one.column * (is_plain and one.operator == ">="), one.value
+    return described
+
+
 def _describe(condition: Condition) -> str:
-    if condition.is_excluded:
-        return f"no {condition.value}"
-    if condition.words:
+    if condition.words and not condition.is_excluded:
         return condition.words
-    column = "" if condition.operator == "contains" else f"{condition.column} "
-    return f"{column}{SIGNS[condition.operator]}{condition.value}"
+    if condition.operator == "contains":
+        return f"no {condition.value}" if condition.is_excluded else str(condition.value)
+    sign = "not " * condition.is_excluded
+    name = condition.column if condition.operator == "=" else _name(condition)
+    return f"{sign}{name} {SIGNS[condition.operator]}{condition.value}"
+
+
+def _name(condition: Condition) -> str:
+    return "years" if condition.column == "year" else condition.column

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from seqrec.ranking.explained import Explainer
-from seqrec.ranking.explained_requests import answer_explained
+from seqrec.ranking.explained_requests import answer_explained, describe_conditions
 from seqrec.ranking.ranker import Ranker
 from seqrec.ranking.request_batches import ListRequest
 from seqrec.ranking.served import Reading, serve_baseline
 from seqrec.ranking.soft_parts import MAX_PARTS, SoftParts, split_parts
 from seqrec.ranking.text_requests import TextSearch
-from seqrec.search.reading import RequestReading
+from seqrec.search.reading import Condition, RequestReading
 
 TEXTS = ["space ship", "toy box", "space toy", "plain", "empty"]
 
@@ -84,3 +84,20 @@ def test_a_long_text_has_parts_of_several_words():
     parts = split_parts("the " + " and ".join(words))
     assert len(parts) <= MAX_PARTS and " ".join(parts).split() == words
     assert split_parts("the and of") == []
+
+
+def test_conditions_are_said_in_words():
+    """Two bounds are a range; words of the request stand for their condition."""
+    low, high = Condition("year", ">=", 1990), Condition("year", "<=", 1999)
+    comedy = Condition("genres", "contains", "Comedy", words="funny")
+    shorter = Condition("length", "<=", 90)
+    for conditions, said in (
+        ([comedy, low, high], ["funny", "years 1990 to 1999"]),
+        ([low, comedy, high], ["years from 1990", "funny", "years up to 1999"]),
+        ([high, low], ["years up to 1999", "years from 1990"]),
+        ([low, shorter], ["years from 1990", "length up to 90"]),
+        ([low, high._replace(is_excluded=True)], ["years from 1990", "not years up to 1999"]),
+        ([low._replace(operator=">"), high], ["years above 1990", "years up to 1999"]),
+        ([comedy._replace(is_excluded=True)], ["no Comedy"]),
+    ):
+        assert describe_conditions(conditions) == said

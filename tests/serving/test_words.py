@@ -153,8 +153,10 @@ def test_conditions_without_words_are_said_by_column_and_value(client):
     ids = [row["item_id"] for row in found["recommendations"]]
     answer = client.post("/explain", json={**body, "item_ids": ids, "sentences": True})
     why = answer.json()["items"][0]["explanation"]
-    assert why["wishes"] == ["comedy", "year up to 1953", "no 1903"]
-    assert why["sentence"].endswith("fits your request for comedy, year up to 1953 and no 1903.")
+    assert why["wishes"] == ["comedy", "years up to 1953", "not year 1903"]
+    assert why["sentence"].endswith(
+        "fits your request for comedy, years up to 1953 and not year 1903."
+    )
 
 
 def test_words_and_explanations_share_the_names_of_the_catalog(client, ask, monkeypatch):
