@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from seqrec.builders.explainer import find_run_model
+from seqrec.builders.language_model import source_fingerprint
 from seqrec.data.item_columns import find_text_columns, item_texts
 from seqrec.errors import SeqRecError
 from seqrec.models.text_cache import encode_cached
@@ -89,7 +90,8 @@ def open_request_decoder(source: str | Path | None) -> Decoder | None:
     """
     if source is None:
         return None
-    return TreeDecoder.open(find_run_model(source) or source, Path(source).name)
+    found = find_run_model(source) or source
+    return TreeDecoder.open(found, Path(source).name, source_fingerprint(str(found)))
 
 
 def get_query_token(ranker: Ranker) -> dict[str, Any] | None:

@@ -70,7 +70,7 @@ def load_model(
         name,
         served,
         _get_fingerprint(served),
-        _get_version(served),
+        _get_version(served, decoder),
         kind,
         open_text=partial(build_text_search, language_model=decoder),
     )
@@ -113,9 +113,14 @@ def _get_fingerprint(served: Served) -> str:
     return hashlib.sha256(joined.encode()).hexdigest()
 
 
-def _get_version(served: Served) -> str:
-    """Return a hash of the files of a model folder, or of a ranker's name and vectors."""
+def _get_version(served: Served, decoder: Decoder | None) -> str:
+    """Return a hash of the files of a model folder, or of a ranker's name and vectors.
+
+    The files of the language model that reads requests are added to it.
+    """
     digest, ranker = hashlib.sha256(), served.ranker
+    if decoder is not None:
+        digest.update(decoder.fingerprint.encode())
     folder = ranker.folder if isinstance(ranker, Recommender) else None
     if folder is None:
         digest.update(f"{ranker.name} {_get_fingerprint(served)}".encode())

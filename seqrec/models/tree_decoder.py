@@ -31,10 +31,11 @@ class Tree(Protocol):
 class TreeDecoder:
     """Writes the sequences of a tree that are most likely, token by token."""
 
-    def __init__(self, language_model: LanguageModel, name: str) -> None:
-        """Set the model and its name in messages."""
+    def __init__(self, language_model: LanguageModel, name: str, fingerprint: str = "") -> None:
+        """Set the model, its name in messages, and the hash of its files."""
         self.model, self.tokenizer = language_model
         self.name = name
+        self.fingerprint = fingerprint
         self.limit = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
         self._encoder = MessageEncoder(self.tokenizer, name)
         self._lock = threading.Lock()
@@ -42,17 +43,18 @@ class TreeDecoder:
         self._beginning: tuple[list[int], Any] | None = None
 
     @classmethod
-    def open(cls, source: Any, name: str) -> "TreeDecoder":
+    def open(cls, source: Any, name: str, fingerprint: str = "") -> "TreeDecoder":
         """Return the decoder of a model's folder, GGUF file, package, or name on a hub.
 
         Args:
             source: where the model is.
             name: its name in readings and errors.
+            fingerprint: the hash of its files.
 
         Raises:
             SeqRecError: the model cannot be loaded.
         """
-        return cls(load_language_model(source), name)
+        return cls(load_language_model(source), name, fingerprint)
 
     def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each line with its end; special tokens in a line are letters."""

@@ -25,6 +25,8 @@ class Decoder(Protocol):
     """A language model that chooses among given lines, token by token."""
 
     name: str
+    fingerprint: str
+    """A hash of its files."""
 
     def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each line with its end."""

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +63,14 @@ def test_a_reload_shows_the_new_model_and_a_broken_folder_leaves_the_old_one(
     refused = client.post("/admin/reload", json={"model": "film"})
     assert refused.status_code == 409 and str(tmp_path) not in refused.text
     assert version(client) == second
+
+
+def test_the_version_also_names_the_language_model_that_reads_requests(folder):
+    decoders = [None, *(SimpleNamespace(fingerprint=one) for one in ("a", "b", "a"))]
+    loaded = [load_model("film", folder, None, "flat", decoder=one) for one in decoders]
+    versions = [one.version for one in loaded]
+    assert len(set(versions)) == 3 and versions[1] == versions[3]
+    assert len({one.fingerprint for one in loaded}) == 1
 
 
 def test_a_pointer_is_followed_when_it_moves(folder, other, tmp_path, open_client):
