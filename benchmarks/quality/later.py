@@ -8,12 +8,18 @@ from pathlib import Path
 
 from benchmarks.engine.prepared import prepared
 from benchmarks.engine.rows import Row
-from benchmarks.quality.table import MODULE, RECIPES, judged, rows_of, trained, write_expected
+from benchmarks.quality.table import (
+    MODULE,
+    RECIPES,
+    SHIPPED,
+    judged,
+    rows_of,
+    trained,
+    write_expected,
+)
 
 NAME = Path(__file__).stem
 DATA = ("ml-1m-later", "ml-100k-later")
-RECIPE = Path("sft-best")
-"""The shipped recipe, of which nothing was chosen on these sets."""
 TIMED = "model.time_bias=past_times"
 """The switch that only data with times have."""
 
@@ -22,8 +28,8 @@ def measure(quick: bool) -> Iterator[Row]:
     """A table a data set."""
     for data in DATA:
         folder = prepared(data)
-        run = trained(RECIPE, folder, quick=quick, name=data)
-        timed = trained(RECIPE, folder, TIMED, quick=quick, name=f"{data}-timed")
+        run = trained(SHIPPED, folder, quick=quick, name=data)
+        timed = trained(SHIPPED, folder, TIMED, quick=quick, name=f"{data}-timed")
         result = judged(data, [run, timed], folder, quick=quick)
         if not quick:
             write_expected(RECIPES / data, data, result, f"python -m {MODULE} {NAME}")
