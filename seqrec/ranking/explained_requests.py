@@ -91,9 +91,9 @@ def _describe(condition: Condition) -> str:
     if condition.operator == "contains":
         return f"no {condition.value}" if condition.is_excluded else str(condition.value)
     sign = "not " * condition.is_excluded
-    name = condition.column if condition.operator == "=" else _name(condition)
-    return f"{sign}{name} {SIGNS[condition.operator]}{condition.value}"
+    return f"{sign}{_name(condition)} {SIGNS[condition.operator]}{condition.value}"
 
 
 def _name(condition: Condition) -> str:
-    return "years" if condition.column == "year" else condition.column
+    name = condition.column.replace("_", " ")
+    return f"{name}s" if name.endswith("year") and condition.operator != "=" else name

@@ -99,5 +99,7 @@ def test_conditions_are_said_in_words():
         ([low, high._replace(is_excluded=True)], ["years from 1990", "not years up to 1999"]),
         ([low._replace(operator=">"), high], ["years above 1990", "years up to 1999"]),
         ([comedy._replace(is_excluded=True)], ["no Comedy"]),
+        ([Condition("release_year", "=", 1990)], ["release year 1990"]),
+        ([Condition("release_year", ">=", 1990)], ["release years from 1990"]),
     ):
         assert describe_conditions(conditions) == said
