@@ -39,7 +39,7 @@ PRODUCTS: dict[str, dict[str, Any]] = {
 }
 """The published settings of the product."""
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0, 4.0, 6.0)
-MAX_QUERIES = 6_000
+MAX_QUERIES = 7_000
 PARTS = 4
 """Parts of the histories, by length or by the decoder's entropy, with a strength each."""
 STEPS = 20
