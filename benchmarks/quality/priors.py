@@ -1,4 +1,4 @@
-"""What transition priors add to the shipped recipe's decoder, on validation, and what was tried.
+"""Transition priors beside the shipped recipe's decoder, on validation.
 
 Everything that is chosen or learned for a query was chosen or learned on the other half of them.
 """
@@ -172,7 +172,7 @@ def combine(scored: Scored) -> Iterator[tuple[str, Float[np.ndarray, " Q"]]]:
 def choose(
     judged: Float[np.ndarray, "S Q"], part: Int[np.ndarray, " Q"]
 ) -> Float[np.ndarray, " Q"]:
-    """What every query has at the strength that is best for its part of the other half."""
+    """Every query's figure at the strength that is best for its part of the other half."""
     found, halves = np.zeros(judged.shape[1]), np.arange(len(part)) % 2
     for half, one in product(range(2), np.unique(part)):
         is_own, is_other = (part == one) & (halves == half), (part == one) & (halves != half)

@@ -57,7 +57,7 @@ def test_words_become_parts_that_can_be_edited(page, rankers, address):
 
 
 def test_titles_are_explained_under_the_words(page):
-    """Also where nothing was watched."""
+    """Nothing was watched: the request alone leads to a title."""
     ask(page, "a comedy")
     page.wait("document.querySelector('.sentence')?.innerText.includes('your request for')")
     sentences = page.texts(".sentence")

@@ -93,7 +93,7 @@ class ResumingTrainer(Trainer):
         self.last = last
 
     def fit(self, *args: Any, **options: Any) -> None:
-        """As in Lightning, from the checkpoint."""
+        """Train as Lightning does, from the checkpoint if there is one."""
         path = str(self.last) if self.last.exists() else None
         super().fit(*args, ckpt_path=path, **options)
 
