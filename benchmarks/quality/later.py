@@ -8,15 +8,7 @@ from pathlib import Path
 
 from benchmarks.engine.prepared import prepared
 from benchmarks.engine.rows import Row
-from benchmarks.quality.table import (
-    MODULE,
-    RECIPES,
-    SHIPPED,
-    judged,
-    rows_of,
-    trained,
-    write_expected,
-)
+from benchmarks.quality.table import MODULE, RECIPES, judged, rows_of, trained, write_expected
 
 NAME = Path(__file__).stem
 DATA = ("ml-1m-later", "ml-100k-later")
@@ -28,9 +20,10 @@ def measure(quick: bool) -> Iterator[Row]:
     """A table a data set."""
     for data in DATA:
         folder = prepared(data)
-        run = trained(SHIPPED, folder, quick=quick, name=data)
-        timed = trained(SHIPPED, folder, TIMED, quick=quick, name=f"{data}-timed")
+        recipe = next((RECIPES / data).glob("*.yaml"))
+        run = trained(recipe, folder, quick=quick, name=data)
+        timed = trained(recipe, folder, TIMED, quick=quick, name=f"{data}-timed")
         result = judged(data, [run, timed], folder, quick=quick)
         if not quick:
-            write_expected(RECIPES / data, data, result, f"python -m {MODULE} {NAME}")
+            write_expected(recipe.parent, data, result, f"python -m {MODULE} {NAME}")
         yield from rows_of(NAME, data, result, {})

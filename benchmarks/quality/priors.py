@@ -3,7 +3,7 @@
 Everything that is chosen or learned for a query was chosen or learned on the other half of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +48,6 @@ EPOCHS, BATCH, RATE = 8, 64, 0.05
 K = 10
 
 Scores = Float[Tensor, "Q I"]
-Judge = Callable[[Scores], Float[np.ndarray, " Q"]]
 
 
 class Scored(NamedTuple):

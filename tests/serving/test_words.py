@@ -142,6 +142,13 @@ def test_items_are_explained_under_the_request_that_listed_them(client, recommen
     assert any(one["is_asked"] for row in rows for one in row["explanation"]["because"])
 
 
+def test_a_weight_of_nothing_is_refused_in_explanations_too(client):
+    body = {"history": ["t3"], "item_ids": ["t5"], "guidance": 2}
+    for previous in ({}, {"previous": {"items": ["t7"]}}):
+        refused = client.post("/explain", json={**body, **previous})
+        assert refused.status_code == 400 and "guidance" in refused.json()["detail"]
+
+
 def test_conditions_without_words_are_said_by_column_and_value(client):
     conditions = [
         {"column": "genres", "operator": "contains", "value": "comedy"},

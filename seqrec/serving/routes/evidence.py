@@ -11,7 +11,7 @@ from seqrec.data.counted_transitions import CountedTransitions
 from seqrec.data.ids import get_id_text
 from seqrec.ranking.evidence import Evidence, find_evidence, get_prior_counts
 from seqrec.ranking.explained_requests import find_wishes
-from seqrec.ranking.served import Reading, Served
+from seqrec.ranking.served import Reading, Served, check_guidance
 from seqrec.ranking.text_requests import ReadRequest, TextSearch
 from seqrec.search.reading import RequestReading
 from seqrec.serving.answers import ERRORS
@@ -79,9 +79,14 @@ def build_evidence_routes(context: Context) -> APIRouter:
 def _read(
     model: LoadedModel, search: TextSearch | None, request: RequestReading, asked: Reading
 ) -> ReadRequest:
-    """Return a request in words with the system that answers it, as its list was made."""
+    """Return a request in words with the system that answers it, as its list was made.
+
+    Raises:
+        SeqRecError: a weight of nothing.
+    """
     if search is not None:
         return search.read(request, asked)
+    check_guidance(asked)
     if request.text and model.reader is not None:
         return ReadRequest(request, model.reader.serve_texts([request.text]), None)
     return ReadRequest(request, model.served, None)
